@@ -1,0 +1,108 @@
+//! The one shape of every error answer.
+
+use serde::{Deserialize, Serialize};
+
+/// `{"error":{"code":"…","message":"…"}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorDetail,
+}
+
+/// The inside of an [`ErrorBody`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorDetail {
+    /// A word for programs: one of [`ErrorCode`], or a newer one.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// The words the server uses for [`ErrorDetail::code`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// 400: the request cannot be understood or breaks a rule.
+    InvalidRequest,
+    /// 400: a slug that breaks the rule or is reserved.
+    InvalidSlug,
+    /// 400: the app has no version to run.
+    NoVersion,
+    /// 400: an upload without entrypoint has no Towerfile.
+    TowerfileMissing,
+    /// 400: the Towerfile of an upload is wrong.
+    TowerfileInvalid,
+    /// 400: the uploaded archive is refused.
+    ArtifactInvalid,
+    /// 401: no credential, an unknown one, or one of the wrong kind.
+    Unauthorized,
+    /// 403: a member on an admin call, or sign-up when it is off.
+    Forbidden,
+    /// 404: no such thing, or another team's.
+    NotFound,
+    /// 405: the path exists, the method does not.
+    MethodNotAllowed,
+    /// 409: the thing is in a state that does not allow this.
+    Conflict,
+    /// 409: the team's slug is taken.
+    SlugTaken,
+    /// 409: the platform has been bootstrapped with another team.
+    TeamExists,
+    /// 410: the lease is stale, foreign or expired.
+    Gone,
+    /// 413: the body is over its limit.
+    PayloadTooLarge,
+    /// 429: too many failed logins.
+    RateLimited,
+    /// 500: our fault.
+    Internal,
+    /// 503: the database cannot answer now; the command was not carried out.
+    Unavailable,
+}
+
+impl ErrorCode {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidSlug => "invalid_slug",
+            Self::NoVersion => "no_version",
+            Self::TowerfileMissing => "TOWERFILE_MISSING",
+            Self::TowerfileInvalid => "TOWERFILE_INVALID",
+            Self::ArtifactInvalid => "artifact_invalid",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Conflict => "conflict",
+            Self::SlugTaken => "slug_taken",
+            Self::TeamExists => "team_exists",
+            Self::Gone => "gone",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::RateLimited => "rate_limited",
+            Self::Internal => "internal",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// The HTTP status that goes with the word.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::InvalidRequest
+            | Self::InvalidSlug
+            | Self::NoVersion
+            | Self::TowerfileMissing
+            | Self::TowerfileInvalid
+            | Self::ArtifactInvalid => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::Conflict | Self::SlugTaken | Self::TeamExists => 409,
+            Self::Gone => 410,
+            Self::PayloadTooLarge => 413,
+            Self::RateLimited => 429,
+            Self::Internal => 500,
+            Self::Unavailable => 503,
+        }
+    }
+}
