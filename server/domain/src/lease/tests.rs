@@ -1,0 +1,299 @@
+//! Every (state, command) pair of the lease protocol, and properties over random sequences.
+
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::*;
+
+const TTL: Duration = Duration::from_secs(60);
+const NOW: Timestamp = Timestamp(10_000);
+
+fn held(attempt: AttemptStatus, run: RunStatus) -> Held {
+    let mut state = RunState::queued(1, Timestamp(0));
+    state.status = run;
+    state.cancel_requested = run == RunStatus::Cancelling;
+    let mut a = AttemptState::leased(Some("me".to_owned()), None, TTL, Timestamp(0));
+    a.status = attempt;
+    Held { run: state, attempt: a }
+}
+
+fn leased() -> Held {
+    held(AttemptStatus::Leased, RunStatus::Leased)
+}
+fn running() -> Held {
+    held(AttemptStatus::Running, RunStatus::Running)
+}
+fn cancelling() -> Held {
+    held(AttemptStatus::Cancelling, RunStatus::Cancelling)
+}
+fn ended(status: AttemptStatus, run: RunStatus, by: EndedBy) -> Held {
+    let mut h = held(status, run);
+    h.attempt.ended_by = Some(by);
+    h.attempt.finished_at = Some(Timestamp(1));
+    h
+}
+
+fn result_of(status: ResultStatus) -> Command {
+    Command::Result(Outcome { status, exit_code: Some(0), error_message: None, reason: None })
+}
+fn end(instance: &str) -> Command {
+    Command::End { instance_id: instance.to_owned(), reason: "OOMKilled".to_owned() }
+}
+
+fn runner_calls() -> Vec<Command> {
+    vec![
+        Command::Start,
+        Command::Heartbeat { ttl: TTL },
+        Command::Logs,
+        Command::Artifact,
+        Command::Release,
+        result_of(ResultStatus::Completed),
+        result_of(ResultStatus::Failed),
+        result_of(ResultStatus::Cancelled),
+    ]
+}
+
+fn statuses(held: &Held) -> (RunStatus, AttemptStatus) {
+    (held.run.status, held.attempt.status)
+}
+
+#[test]
+fn start_begins_once_and_repeats_its_answer() {
+    let first = decide(&leased(), &Command::Start, NOW).unwrap();
+    assert_eq!(statuses(&first), (RunStatus::Running, AttemptStatus::Running));
+    assert_eq!((first.run.started_at, first.attempt.started_at), (Some(NOW), Some(NOW)));
+    assert_eq!(first.attempt.lease_expires_at, Timestamp(60_000), "start does not extend the lease");
+    assert_eq!(decide(&first, &Command::Start, Timestamp(11_000)).unwrap(), first);
+    assert_eq!(decide(&cancelling(), &Command::Start, NOW).unwrap(), cancelling());
+}
+
+#[test]
+fn started_at_of_a_run_is_its_first_start() {
+    let mut again = leased();
+    again.run.started_at = Some(Timestamp(3));
+    let after = decide(&again, &Command::Start, NOW).unwrap();
+    assert_eq!((after.run.started_at, after.attempt.started_at), (Some(Timestamp(3)), Some(NOW)));
+}
+
+#[rstest]
+#[case(leased())]
+#[case(running())]
+#[case(cancelling())]
+fn heartbeat_extends_and_changes_nothing_else(#[case] before: Held) {
+    let after = decide(&before, &Command::Heartbeat { ttl: TTL }, NOW).unwrap();
+    assert_eq!(after.attempt.lease_expires_at, NOW.plus(TTL));
+    assert_eq!((&after.run, after.attempt.status), (&before.run, before.attempt.status));
+    let shorter = decide(&after, &Command::Heartbeat { ttl: Duration::from_secs(1) }, NOW).unwrap();
+    assert_eq!(shorter.attempt.lease_expires_at, NOW.plus(TTL), "never shorter than was promised");
+}
+
+#[rstest]
+#[case(ResultStatus::Completed, RunStatus::Completed)]
+#[case(ResultStatus::Failed, RunStatus::Failed)]
+#[case(ResultStatus::Cancelled, RunStatus::Cancelled)]
+fn the_first_result_wins_and_is_answered_the_same_for_ever(
+    #[case] status: ResultStatus,
+    #[case] run: RunStatus,
+) {
+    for before in [leased(), running()] {
+        let after = decide(&before, &result_of(status), NOW).unwrap();
+        assert_eq!(statuses(&after), (run, status.attempt()));
+        assert_eq!((after.run.finished_at, after.attempt.finished_at), (Some(NOW), Some(NOW)));
+        // Long after the lease has run out.
+        let later = Timestamp(10_000_000);
+        assert_eq!(decide(&after, &result_of(status), later).unwrap(), after);
+        for other in [ResultStatus::Completed, ResultStatus::Failed, ResultStatus::Cancelled] {
+            if other != status {
+                assert_eq!(decide(&after, &result_of(other), later), Err(Refusal::OtherResult));
+            }
+        }
+    }
+}
+
+#[test]
+fn once_cancelling_the_outcome_can_only_be_cancelled() {
+    for status in [ResultStatus::Completed, ResultStatus::Failed] {
+        assert_eq!(decide(&cancelling(), &result_of(status), NOW), Err(Refusal::Cancelling));
+    }
+    let after = decide(&cancelling(), &result_of(ResultStatus::Cancelled), NOW).unwrap();
+    assert_eq!(statuses(&after), (RunStatus::Cancelled, AttemptStatus::Cancelled));
+    for command in [Command::Release, end("me")] {
+        let after = decide(&cancelling(), &command, NOW).unwrap();
+        assert_eq!(statuses(&after), (RunStatus::Cancelled, AttemptStatus::Cancelled));
+    }
+    let after = decide(&cancelling(), &Command::Expire, Timestamp(60_000)).unwrap();
+    assert_eq!(statuses(&after), (RunStatus::Cancelled, AttemptStatus::Cancelled));
+}
+
+#[rstest]
+#[case(AttemptStatus::Expired, RunStatus::Dead, EndedBy::Expiry)]
+#[case(AttemptStatus::Expired, RunStatus::Queued, EndedBy::ProcessEnd)]
+#[case(AttemptStatus::Released, RunStatus::Queued, EndedBy::Release)]
+#[case(AttemptStatus::Cancelled, RunStatus::Cancelled, EndedBy::Expiry)]
+fn a_lease_that_ended_without_a_result_is_gone_for_every_call(
+    #[case] status: AttemptStatus,
+    #[case] run: RunStatus,
+    #[case] by: EndedBy,
+) {
+    let stale = ended(status, run, by);
+    for command in runner_calls() {
+        assert_eq!(decide(&stale, &command, NOW), Err(Refusal::Gone), "{command:?}");
+    }
+    assert_eq!(decide(&stale, &Command::Expire, Timestamp(60_000)), Err(Refusal::NotDue));
+    assert_eq!(decide(&stale, &end("me"), NOW), Err(Refusal::OtherInstance));
+    assert_eq!(decide(&stale, &Command::Cancel, NOW).unwrap(), stale);
+}
+
+#[test]
+fn after_a_result_every_other_call_is_gone() {
+    let done = ended(AttemptStatus::Completed, RunStatus::Completed, EndedBy::Result);
+    for command in [
+        Command::Start,
+        Command::Heartbeat { ttl: TTL },
+        Command::Logs,
+        Command::Artifact,
+        Command::Release,
+    ] {
+        assert_eq!(decide(&done, &command, NOW), Err(Refusal::Gone), "{command:?}");
+    }
+}
+
+#[rstest]
+#[case(leased())]
+#[case(running())]
+#[case(cancelling())]
+fn from_its_expiry_on_a_lease_is_gone_reaped_or_not(#[case] before: Held) {
+    for command in runner_calls() {
+        assert_eq!(decide(&before, &command, Timestamp(60_000)), Err(Refusal::Gone), "{command:?}");
+        assert_ne!(decide(&before, &command, Timestamp(59_999)), Err(Refusal::Gone), "{command:?}");
+    }
+    assert_eq!(decide(&before, &Command::Expire, Timestamp(59_999)), Err(Refusal::NotDue));
+    assert!(decide(&before, &Command::Expire, Timestamp(60_000)).is_ok());
+}
+
+#[rstest]
+#[case(leased())]
+#[case(running())]
+fn expiry_requeues_then_the_run_is_dead_at_the_limit(#[case] before: Held) {
+    let at = Timestamp(60_000);
+    let once = decide(&before, &Command::Expire, at).unwrap();
+    assert_eq!(statuses(&once), (RunStatus::Queued, AttemptStatus::Expired));
+    assert_eq!((once.run.retries.used, once.run.queued_at, once.run.finished_at), (1, at, None));
+
+    let second = Held { run: RunState { status: RunStatus::Leased, ..once.run }, ..before };
+    let twice = decide(&second, &Command::Expire, at).unwrap();
+    assert_eq!(statuses(&twice), (RunStatus::Dead, AttemptStatus::Expired));
+    assert_eq!((twice.run.retries.used, twice.run.finished_at), (1, Some(at)));
+    assert_eq!(twice.run.error_message.as_deref(), Some(EXPIRED_MESSAGE));
+}
+
+#[rstest]
+#[case(leased())]
+#[case(running())]
+fn release_keeps_place_and_budget(#[case] before: Held) {
+    let after = decide(&before, &Command::Release, NOW).unwrap();
+    assert_eq!(statuses(&after), (RunStatus::Queued, AttemptStatus::Released));
+    assert_eq!(
+        (after.run.queued_at, after.run.retries),
+        (before.run.queued_at, before.run.retries)
+    );
+}
+
+#[rstest]
+#[case(leased())]
+#[case(running())]
+fn cancel_of_a_held_run_asks_and_is_idempotent(#[case] before: Held) {
+    let after = decide(&before, &Command::Cancel, NOW).unwrap();
+    assert_eq!(statuses(&after), (RunStatus::Cancelling, AttemptStatus::Cancelling));
+    assert!(after.run.cancel_requested && after.run.finished_at.is_none());
+    assert_eq!(decide(&after, &Command::Cancel, NOW).unwrap(), after);
+}
+
+#[test]
+fn cancel_of_an_unheld_run_ends_it_when_queued_and_leaves_an_ended_one() {
+    let queued = RunState::queued(0, Timestamp(0));
+    let after = cancel_unheld(&queued, NOW);
+    assert_eq!((after.status, after.finished_at, after.cancel_requested), (RunStatus::Cancelled, Some(NOW), true));
+    for status in RunStatus::ALL.into_iter().filter(|s| s.is_terminal()) {
+        let run = RunState { status, ..queued.clone() };
+        assert_eq!(cancel_unheld(&run, NOW), run);
+    }
+}
+
+#[test]
+fn ended_of_another_instance_changes_nothing_and_of_this_one_carries_its_reason() {
+    assert_eq!(decide(&running(), &end("other"), NOW), Err(Refusal::OtherInstance));
+    let mut nameless = running();
+    nameless.attempt.instance_id = None;
+    assert_eq!(decide(&nameless, &end("me"), NOW), Err(Refusal::OtherInstance));
+    let after = decide(&running(), &end("me"), NOW).unwrap();
+    assert_eq!(statuses(&after), (RunStatus::Queued, AttemptStatus::Expired));
+    assert_eq!(after.attempt.error_message.as_deref(), Some("OOMKilled"));
+}
+
+#[rstest]
+#[case::short_left(Timestamp(10_001), Timestamp(70_000))]
+#[case::long_past(Timestamp(0), Timestamp(70_000))]
+#[case::further_than_any_ttl(Timestamp(9_000_000), Timestamp(70_000))]
+fn after_a_restart_a_lease_lasts_a_full_ttl_and_no_longer(
+    #[case] expires: Timestamp,
+    #[case] after: Timestamp,
+) {
+    let mut attempt = running().attempt;
+    attempt.lease_expires_at = expires;
+    assert_eq!(after_restart(&attempt, TTL, NOW).lease_expires_at, after);
+}
+
+#[test]
+fn after_a_restart_with_a_shorter_ttl_a_longer_lease_keeps_its_end() {
+    let mut attempt = running().attempt;
+    attempt.lease_expires_at = Timestamp(60_000);
+    assert_eq!(
+        after_restart(&attempt, Duration::from_secs(5), NOW).lease_expires_at,
+        Timestamp(60_000)
+    );
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        Just(Command::Start),
+        (1_u64..120).prop_map(|s| Command::Heartbeat { ttl: Duration::from_secs(s) }),
+        Just(Command::Logs),
+        Just(Command::Artifact),
+        Just(result_of(ResultStatus::Completed)),
+        Just(result_of(ResultStatus::Failed)),
+        Just(result_of(ResultStatus::Cancelled)),
+        Just(Command::Release),
+        Just(Command::Cancel),
+        Just(Command::Expire),
+        prop_oneof![Just(end("me")), Just(end("other"))],
+    ]
+}
+
+proptest! {
+    /// Whatever is asked in whatever order: only moves of the tables are made, run and attempt agree, and what has ended stays.
+    #[test]
+    fn no_sequence_of_commands_breaks_the_state_machines(
+        steps in prop::collection::vec((any_command(), 0_i64..30_000), 1..40),
+        max_retries in 0_i64..3,
+    ) {
+        let mut now = Timestamp(0);
+        let mut run = RunState::queued(max_retries, now);
+        run.status = RunStatus::Leased;
+        let mut held = Held { run, attempt: AttemptState::leased(Some("me".to_owned()), None, TTL, now) };
+        for (command, ms) in steps {
+            now = Timestamp(now.0 + ms);
+            let Ok(next) = decide(&held, &command, now) else { continue };
+            let (from, to) = (statuses(&held), statuses(&next));
+            prop_assert!(from.0 == to.0 || from.0.may_become(to.0), "{from:?} → {to:?} by {command:?}");
+            prop_assert!(from.1 == to.1 || from.1.may_become(to.1), "{from:?} → {to:?} by {command:?}");
+            prop_assert_eq!(next.attempt.status.is_active(), next.run.status.is_active());
+            prop_assert_eq!(next.attempt.status.is_active(), next.attempt.ended_by.is_none());
+            prop_assert_eq!(next.run.status.is_terminal(), next.run.finished_at.is_some());
+            if !held.attempt.status.is_active() {
+                prop_assert_eq!(&next, &held, "an ended attempt changes nothing");
+            }
+            held = next;
+        }
+    }
+}
