@@ -1,0 +1,114 @@
+//! What must hold of the database at any moment, read from outside.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+/// Looks at a database again and again, and remembers what must never change.
+#[derive(Debug, Default)]
+pub struct Witness {
+    /// The terminal rows seen so far, by table and id.
+    terminal: BTreeMap<(&'static str, i64), String>,
+}
+
+/// Each query yields what breaks an invariant: one line of text per breach.
+const BREACHES: [(&str, &str); 7] = [
+    (
+        "one active attempt per run",
+        "SELECT 'run ' || run_id FROM run_attempts WHERE status IN ('leased', 'running', 'cancelling')
+         GROUP BY run_id HAVING count(*) > 1",
+    ),
+    (
+        "one active attempt per runner",
+        "SELECT 'runner ' || runner_id FROM run_attempts WHERE status IN ('leased', 'running', 'cancelling')
+         GROUP BY runner_id HAVING count(*) > 1",
+    ),
+    (
+        "a run is active exactly when one of its attempts is, and in the same state",
+        "SELECT 'run ' || r.id || ' ' || r.status || ' with attempt ' || coalesce(a.status, 'none')
+         FROM runs r LEFT JOIN run_attempts a
+           ON a.run_id = r.id AND a.status IN ('leased', 'running', 'cancelling')
+         WHERE coalesce(a.status, '') <> CASE WHEN r.status IN ('leased', 'running', 'cancelling')
+           THEN r.status ELSE '' END",
+    ),
+    (
+        "a run has an end exactly when it is terminal",
+        "SELECT 'run ' || id || ' ' || status FROM runs
+         WHERE (finished_at IS NOT NULL) <> (status IN ('completed', 'failed', 'cancelled', 'dead'))",
+    ),
+    (
+        "retries stay within their budget",
+        "SELECT 'run ' || id FROM runs WHERE retry_count < 0 OR retry_count > max_retries",
+    ),
+    (
+        "attempts are numbered from 1 without a gap",
+        "SELECT 'run ' || run_id FROM run_attempts GROUP BY run_id
+         HAVING min(attempt_no) <> 1 OR max(attempt_no) <> count(*)",
+    ),
+    (
+        "runs are numbered from 1 without a gap within their app",
+        "SELECT 'app ' || app_id FROM runs GROUP BY app_id HAVING min(run_no) <> 1 OR max(run_no) <> count(*)",
+    ),
+];
+
+/// The tables whose terminal rows are final, and which rows are terminal.
+const FINAL: [(&str, &str); 2] = [
+    ("runs", "SELECT * FROM runs WHERE status IN ('completed', 'failed', 'cancelled', 'dead')"),
+    (
+        "run_attempts",
+        "SELECT * FROM run_attempts WHERE status IN ('completed', 'failed', 'cancelled', 'expired', 'released')",
+    ),
+];
+
+impl Witness {
+    /// Asserts everything that must hold of the database now, and that no terminal row seen before has changed.
+    pub fn look(&mut self, database: &Path) {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(database, flags).unwrap();
+        db.busy_timeout(Duration::from_secs(10)).unwrap();
+        // One read transaction: everything below sees the same moment.
+        db.execute_batch("BEGIN").unwrap();
+        for (invariant, query) in BREACHES {
+            let breaches = texts(&db, query);
+            assert!(breaches.is_empty(), "broken: {invariant}: {breaches:?}");
+        }
+        let integrity = texts(&db, "PRAGMA quick_check");
+        assert_eq!(integrity, ["ok"], "the database is damaged");
+        let orphans = rows(&db, "PRAGMA foreign_key_check");
+        assert!(orphans.is_empty(), "foreign keys without their rows: {orphans:?}");
+        for (table, query) in FINAL {
+            for (id, row) in rows(&db, query) {
+                if let Some(before) = self.terminal.insert((table, id), row.clone()) {
+                    assert_eq!(before, row, "a terminal row of {table} has changed");
+                }
+            }
+        }
+    }
+}
+
+fn texts(db: &Connection, query: &str) -> Vec<String> {
+    let mut statement = db.prepare(query).unwrap_or_else(|error| panic!("{error}: {query}"));
+    statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+/// The rows by their column `id`, where there is one, as text.
+fn rows(db: &Connection, query: &str) -> Vec<(i64, String)> {
+    let mut statement = db.prepare(query).unwrap();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    let read = |row: &rusqlite::Row<'_>| {
+        let mut text = String::new();
+        let mut id = 0;
+        for (index, column) in columns.iter().enumerate() {
+            let value: rusqlite::types::Value = row.get(index)?;
+            if let ("id", rusqlite::types::Value::Integer(number)) = (column.as_str(), &value) {
+                id = *number;
+            }
+            let _ = write!(text, "{column}={value:?} ");
+        }
+        Ok((id, text))
+    };
+    statement.query_map([], read).unwrap().map(Result::unwrap).collect()
+}
