@@ -1,1 +1,33 @@
-//! MiniTower: client.
+//! Typed HTTP client of the control plane, shared by the CLI, the runner and the operator.
+//!
+//! [`Client`] speaks without a credential and makes a [`TeamClient`] from a team token; [`RunnerClient`] speaks
+//! the runner protocol. One file per resource. Here live transport, timeouts and typed errors; no retries, no
+//! printing and no rules: those belong to the caller.
+//!
+//! Tokens are never part of an error or of `Debug` output.
+
+mod apps;
+mod attempt;
+mod auth;
+mod config;
+mod environments;
+mod error;
+mod health;
+mod runner;
+mod runners;
+mod runs;
+mod team;
+mod transport;
+mod versions;
+
+pub use crate::attempt::{Artifact, ArtifactHeaders, AttemptClient};
+pub use crate::auth::Client;
+pub use crate::config::ClientConfig;
+pub use crate::error::{Error, TransportReason};
+pub use crate::runner::{Leased, RunnerClient};
+pub use crate::runs::{LogFilter, RunFilter};
+pub use crate::team::TeamClient;
+pub use crate::versions::Upload;
+
+/// The wire types, so that users of this crate need no second dependency.
+pub use minitower_wire as wire;

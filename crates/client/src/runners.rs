@@ -1,0 +1,38 @@
+//! Runners as administrators see them, and fences.
+
+use minitower_wire::admin::{Drain, Drained, Ended, Runners};
+use reqwest::Method;
+
+use crate::{Error, TeamClient};
+
+impl TeamClient {
+    /// The runners the token may see.
+    pub async fn runners(&self) -> Result<Runners, Error> {
+        self.call(Method::GET, &["admin", "runners"]).decode().await
+    }
+
+    /// Fences a runner: nothing is leased to it while any owner holds the fence. `owner` defaults to the caller.
+    pub async fn drain_runner(&self, name: &str, owner: Option<&str>) -> Result<Drained, Error> {
+        self.fence(Method::POST, name, owner).await
+    }
+
+    /// Lifts the owner's fence.
+    pub async fn undrain_runner(&self, name: &str, owner: Option<&str>) -> Result<Drained, Error> {
+        self.fence(Method::DELETE, name, owner).await
+    }
+
+    async fn fence(&self, method: Method, name: &str, owner: Option<&str>) -> Result<Drained, Error> {
+        let body = Drain { owner: owner.map(str::to_owned) };
+        self.call(method, &["admin", "runners", name, "drain"]).json(&body).decode().await
+    }
+
+    /// Reports that a runner's process has ended for certain, so that its attempt expires now.
+    pub async fn runner_ended(&self, name: &str, ended: &Ended) -> Result<(), Error> {
+        self.call(Method::POST, &["admin", "runners", name, "ended"]).json(ended).done().await
+    }
+
+    /// Forgets a runner and its fences.
+    pub async fn delete_runner(&self, name: &str) -> Result<(), Error> {
+        self.call(Method::DELETE, &["admin", "runners", name]).done().await
+    }
+}

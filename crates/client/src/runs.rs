@@ -1,0 +1,86 @@
+//! Runs, their attempts and logs.
+
+use minitower_wire::runs::{Attempts, CreateRun, Logs, Run, Runs, RunsSummary};
+use reqwest::Method;
+use serde::Serialize;
+
+use crate::{Error, TeamClient};
+
+/// Which runs to list; all fields optional.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RunFilter {
+    /// At most so many, 1 to 100; default 50.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Skips so many of the newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// Only runs older than this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<i64>,
+    /// Only runs in this state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Only runs of the app with this slug.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// Only runs in this environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+}
+
+/// Which log lines to read; all fields optional.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct LogFilter {
+    /// Only lines after this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_seq: Option<i64>,
+    /// Lines of this attempt number instead of the newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<i64>,
+    /// At most so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+impl TeamClient {
+    /// Queues a run.
+    pub async fn create_run(&self, app: &str, run: &CreateRun) -> Result<Run, Error> {
+        self.call(Method::POST, &["apps", app, "runs"]).json(run).decode().await
+    }
+
+    /// The team's runs, newest first.
+    pub async fn runs(&self, filter: &RunFilter) -> Result<Runs, Error> {
+        self.call(Method::GET, &["runs"]).query(filter).decode().await
+    }
+
+    /// One app's runs, newest first; unlike the team-wide list, an unknown app is an error.
+    pub async fn app_runs(&self, app: &str, filter: &RunFilter) -> Result<Runs, Error> {
+        self.call(Method::GET, &["apps", app, "runs"]).query(filter).decode().await
+    }
+
+    /// How many runs there are, by kind of state.
+    pub async fn runs_summary(&self) -> Result<RunsSummary, Error> {
+        self.call(Method::GET, &["runs", "summary"]).decode().await
+    }
+
+    /// One run.
+    pub async fn run(&self, run_id: i64) -> Result<Run, Error> {
+        self.call(Method::GET, &["runs", &run_id.to_string()]).decode().await
+    }
+
+    /// Its attempts, oldest first.
+    pub async fn attempts(&self, run_id: i64) -> Result<Attempts, Error> {
+        self.call(Method::GET, &["runs", &run_id.to_string(), "attempts"]).decode().await
+    }
+
+    /// Asks for a cancel; repeating it changes nothing.
+    pub async fn cancel_run(&self, run_id: i64) -> Result<Run, Error> {
+        self.call(Method::POST, &["runs", &run_id.to_string(), "cancel"]).decode().await
+    }
+
+    /// Log lines by `seq`, of the newest attempt unless the filter names one.
+    pub async fn logs(&self, run_id: i64, filter: &LogFilter) -> Result<Logs, Error> {
+        self.call(Method::GET, &["runs", &run_id.to_string(), "logs"]).query(filter).decode().await
+    }
+}

@@ -1,0 +1,121 @@
+//! Versions of an app, and their upload.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use minitower_wire::apps::{Version, Versions};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, Method};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio_util::io::ReaderStream;
+
+use crate::{Error, TeamClient, TransportReason};
+
+/// Bytes read from the archive at a time.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// An archive to upload.
+#[derive(Debug, Clone, Default)]
+pub struct Upload {
+    /// The `.tar.gz` on disk.
+    pub archive: PathBuf,
+    /// What to start, for an archive without a Towerfile.
+    pub entrypoint: Option<String>,
+    /// Seconds a run may take, for an archive without a Towerfile.
+    pub timeout_seconds: Option<i64>,
+    /// JSON Schema of the input, for an archive without a Towerfile.
+    pub params_schema: Option<Value>,
+}
+
+impl TeamClient {
+    /// The app's versions, newest first.
+    pub async fn versions(&self, app: &str) -> Result<Versions, Error> {
+        self.call(Method::GET, &["apps", app, "versions"]).decode().await
+    }
+
+    /// One version.
+    pub async fn version(&self, app: &str, version_no: i64) -> Result<Version, Error> {
+        self.call(Method::GET, &["apps", app, "versions", &version_no.to_string()]).decode().await
+    }
+
+    /// Uploads a version, streaming the archive from disk. `progress` hears how many bytes have been sent so far.
+    ///
+    /// There is no deadline for the whole: a slow line is no error. A pause longer than the request timeout is.
+    pub async fn upload_version(
+        &self,
+        app: &str,
+        upload: &Upload,
+        progress: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<Version, Error> {
+        let (sent, mut heard) = watch::channel(0);
+        let form = form(upload, sent, progress).await?;
+        let pause = self.transport.request_timeout();
+        let call = self
+            .call(Method::POST, &["apps", app, "versions"])
+            // The watchdog below is the deadline; this one only has to be out of its way.
+            .timeout(Duration::from_hours(24))
+            .multipart(form)
+            .decode();
+        tokio::pin!(call);
+        let mut sending = true;
+        loop {
+            tokio::select! {
+                answer = &mut call => return answer.map_err(|error| cut(error, sending)),
+                step = tokio::time::timeout(pause, heard.changed()), if sending => match step {
+                    Ok(Ok(())) => {}
+                    // Everything was read: what is left is the answer.
+                    Ok(Err(_)) => sending = false,
+                    Err(_) => return Err(self.transport.silent(pause)),
+                },
+                () = tokio::time::sleep(pause), if !sending => return Err(self.transport.silent(pause)),
+            }
+        }
+    }
+}
+
+/// A server that refuses an archive for its size may close before it was read, and the answer is lost in the
+/// broken pipe.
+fn cut(error: Error, sending: bool) -> Error {
+    match error {
+        Error::Transport { origin, reason: TransportReason::Other(_) } if sending => {
+            Error::Transport { origin, reason: TransportReason::UploadCut }
+        }
+        error => error,
+    }
+}
+
+async fn form(
+    upload: &Upload,
+    sent: watch::Sender<u64>,
+    progress: impl Fn(u64) + Send + Sync + 'static,
+) -> Result<Form, Error> {
+    let unreadable = |source| Error::File { path: upload.archive.clone(), source };
+    let file = tokio::fs::File::open(&upload.archive).await.map_err(unreadable)?;
+    let length = file.metadata().await.map_err(unreadable)?.len();
+    let mut total = 0;
+    let body = ReaderStream::with_capacity(file, CHUNK_BYTES).map(move |chunk| {
+        if let Ok(bytes) = &chunk {
+            total += bytes.len() as u64;
+            progress(total);
+            sent.send_replace(total);
+        }
+        chunk
+    });
+    let name = upload.archive.file_name().map(|name| name.to_string_lossy().into_owned());
+    let part = Part::stream_with_length(Body::wrap_stream(body), length)
+        .file_name(name.unwrap_or_else(|| "artifact.tar.gz".to_owned()));
+    // Small fields first, so that a server that streams knows them when the archive begins.
+    let mut form = Form::new();
+    if let Some(entrypoint) = &upload.entrypoint {
+        form = form.text("entrypoint", entrypoint.clone());
+    }
+    if let Some(seconds) = upload.timeout_seconds {
+        form = form.text("timeout_seconds", seconds.to_string());
+    }
+    if let Some(schema) = &upload.params_schema {
+        form = form.text("params_schema_json", schema.to_string());
+    }
+    Ok(form.part("artifact", part))
+}
