@@ -70,7 +70,9 @@ impl AttemptStatus {
     pub const fn may_become(self, to: Self) -> bool {
         use AttemptStatus::{Cancelled, Cancelling, Completed, Expired, Failed, Leased, Released, Running};
         match self {
-            Leased => matches!(to, Running | Cancelling | Completed | Failed | Cancelled | Expired | Released),
+            Leased => {
+                matches!(to, Running | Cancelling | Completed | Failed | Cancelled | Expired | Released)
+            }
             Running => matches!(to, Cancelling | Completed | Failed | Cancelled | Expired | Released),
             Cancelling => matches!(to, Cancelled),
             Completed | Failed | Cancelled | Expired | Released => false,
@@ -194,7 +196,12 @@ pub struct AttemptState {
 
 impl AttemptState {
     /// A fresh attempt, leased at `now`.
-    pub fn leased(instance_id: Option<String>, request_id: Option<String>, ttl: Duration, now: Timestamp) -> Self {
+    pub fn leased(
+        instance_id: Option<String>,
+        request_id: Option<String>,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Self {
         Self {
             status: AttemptStatus::Leased,
             lease_expires_at: now.plus(ttl),

@@ -120,15 +120,19 @@ pub fn decide(held: &Held, command: &Command, now: Timestamp) -> Result<Held, Re
             Ok(release(held, now))
         }
         Command::Cancel => Ok(cancel(held)),
-        Command::Expire => match held.attempt.status.is_active() && now >= held.attempt.lease_expires_at {
-            true => Ok(lose(held, EndedBy::Expiry, EXPIRED_MESSAGE, now)),
-            false => Err(Refusal::NotDue),
-        },
+        Command::Expire => {
+            if held.attempt.status.is_active() && now >= held.attempt.lease_expires_at {
+                Ok(lose(held, EndedBy::Expiry, EXPIRED_MESSAGE, now))
+            } else {
+                Err(Refusal::NotDue)
+            }
+        }
         Command::End { instance_id, reason } => {
             let same = held.attempt.instance_id.as_ref() == Some(instance_id);
-            match held.attempt.status.is_active() && same {
-                true => Ok(lose(held, EndedBy::ProcessEnd, reason, now)),
-                false => Err(Refusal::OtherInstance),
+            if held.attempt.status.is_active() && same {
+                Ok(lose(held, EndedBy::ProcessEnd, reason, now))
+            } else {
+                Err(Refusal::OtherInstance)
             }
         }
     }

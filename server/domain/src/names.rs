@@ -17,10 +17,14 @@ pub enum NameError {
     #[error("the slug {0:?} is reserved: choose another")]
     ReservedSlug(String),
     /// Breaks the environment rule.
-    #[error("{0:?} is no environment name: 1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit")]
+    #[error(
+        "{0:?} is no environment name: 1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit"
+    )]
     Environment(String),
     /// Breaks the runner rule.
-    #[error("{0:?} is no runner name: 1 to 253 of letters, digits, '.', '_' and '-', the first a letter or digit")]
+    #[error(
+        "{0:?} is no runner name: 1 to 253 of letters, digits, '.', '_' and '-', the first a letter or digit"
+    )]
     Runner(String),
 }
 

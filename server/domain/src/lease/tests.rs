@@ -147,13 +147,9 @@ fn a_lease_that_ended_without_a_result_is_gone_for_every_call(
 #[test]
 fn after_a_result_every_other_call_is_gone() {
     let done = ended(AttemptStatus::Completed, RunStatus::Completed, EndedBy::Result);
-    for command in [
-        Command::Start,
-        Command::Heartbeat { ttl: TTL },
-        Command::Logs,
-        Command::Artifact,
-        Command::Release,
-    ] {
+    for command in
+        [Command::Start, Command::Heartbeat { ttl: TTL }, Command::Logs, Command::Artifact, Command::Release]
+    {
         assert_eq!(decide(&done, &command, NOW), Err(Refusal::Gone), "{command:?}");
     }
 }
@@ -193,10 +189,7 @@ fn expiry_requeues_then_the_run_is_dead_at_the_limit(#[case] before: Held) {
 fn release_keeps_place_and_budget(#[case] before: Held) {
     let after = decide(&before, &Command::Release, NOW).unwrap();
     assert_eq!(statuses(&after), (RunStatus::Queued, AttemptStatus::Released));
-    assert_eq!(
-        (after.run.queued_at, after.run.retries),
-        (before.run.queued_at, before.run.retries)
-    );
+    assert_eq!((after.run.queued_at, after.run.retries), (before.run.queued_at, before.run.retries));
 }
 
 #[rstest]
@@ -213,7 +206,10 @@ fn cancel_of_a_held_run_asks_and_is_idempotent(#[case] before: Held) {
 fn cancel_of_an_unheld_run_ends_it_when_queued_and_leaves_an_ended_one() {
     let queued = RunState::queued(0, Timestamp(0));
     let after = cancel_unheld(&queued, NOW);
-    assert_eq!((after.status, after.finished_at, after.cancel_requested), (RunStatus::Cancelled, Some(NOW), true));
+    assert_eq!(
+        (after.status, after.finished_at, after.cancel_requested),
+        (RunStatus::Cancelled, Some(NOW), true)
+    );
     for status in RunStatus::ALL.into_iter().filter(|s| s.is_terminal()) {
         let run = RunState { status, ..queued.clone() };
         assert_eq!(cancel_unheld(&run, NOW), run);
@@ -248,10 +244,7 @@ fn after_a_restart_a_lease_lasts_a_full_ttl_and_no_longer(
 fn after_a_restart_with_a_shorter_ttl_a_longer_lease_keeps_its_end() {
     let mut attempt = running().attempt;
     attempt.lease_expires_at = Timestamp(60_000);
-    assert_eq!(
-        after_restart(&attempt, Duration::from_secs(5), NOW).lease_expires_at,
-        Timestamp(60_000)
-    );
+    assert_eq!(after_restart(&attempt, Duration::from_secs(5), NOW).lease_expires_at, Timestamp(60_000));
 }
 
 fn any_command() -> impl Strategy<Value = Command> {

@@ -1,0 +1,223 @@
+//! Attempts at runs.
+
+use std::time::Duration;
+
+use minitower_domain::attempt::{Attempt, AttemptState, AttemptStatus, EndedBy, ResultReason};
+use minitower_domain::clock::Timestamp;
+use minitower_domain::ids::{AttemptId, RunId, RunnerId};
+use minitower_domain::run::Run;
+use rusqlite::{Row, params};
+
+use crate::db::{At, at, maybe_at};
+use crate::{Db, StoreError, Tx, runs};
+
+const COLUMNS: &str = "id, run_id, attempt_no, runner_id, runner_name, status, lease_expires_at, lease_ttl_ms, instance_id, \
+     request_id, leased_at, started_at, finished_at, ended_by, exit_code, error_message, reason, row_version";
+const ACTIVE: &str = "status IN ('leased', 'running', 'cancelling')";
+
+/// A fresh attempt of a runner at a run that was just leased to it.
+pub fn insert(
+    tx: &Tx<'_>,
+    run: &Run,
+    runner: (RunnerId, &str),
+    lease_token_hash: [u8; 32],
+    state: AttemptState,
+    now: Timestamp,
+) -> Result<Attempt, StoreError> {
+    let number = runs::begin_attempt(tx, run.id, runner.1)?;
+    let id = tx.insert(
+        "INSERT INTO run_attempts (run_id, attempt_no, runner_id, runner_name, status, lease_token_hash, lease_expires_at,
+                                   lease_ttl_ms, instance_id, request_id, leased_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        params![
+            run.id.0,
+            number,
+            runner.0.0,
+            runner.1,
+            state.status.as_str(),
+            lease_token_hash.as_slice(),
+            At(state.lease_expires_at),
+            millis(state.lease_ttl),
+            state.instance_id,
+            state.request_id,
+            At(now)
+        ],
+    )?;
+    Ok(Attempt {
+        id: AttemptId(id),
+        run_id: run.id,
+        number,
+        runner_id: Some(runner.0),
+        runner_name: runner.1.to_owned(),
+        leased_at: now,
+        state,
+        row_version: 0,
+    })
+}
+
+/// Saves an attempt's new state, if nobody changed the row since it was read; nothing is written when nothing changed.
+pub fn save(tx: &Tx<'_>, attempt: &Attempt, after: AttemptState) -> Result<Attempt, StoreError> {
+    if attempt.state == after {
+        return Ok(attempt.clone());
+    }
+    let changed = tx.execute(
+        "UPDATE run_attempts SET status = ?3, lease_expires_at = ?4, lease_ttl_ms = ?5, started_at = ?6, finished_at = ?7,
+                ended_by = ?8, exit_code = ?9, error_message = ?10, reason = ?11, row_version = row_version + 1
+         WHERE id = ?1 AND row_version = ?2",
+        params![
+            attempt.id.0,
+            attempt.row_version,
+            after.status.as_str(),
+            At(after.lease_expires_at),
+            millis(after.lease_ttl),
+            after.started_at.map(At),
+            after.finished_at.map(At),
+            after.ended_by.map(EndedBy::as_str),
+            after.exit_code,
+            after.error_message,
+            after.reason.map(ResultReason::as_str)
+        ],
+    )?;
+    if changed == 0 {
+        return Err(StoreError::Stale { what: "attempt", id: attempt.id.0 });
+    }
+    Ok(Attempt { state: after, row_version: attempt.row_version + 1, ..attempt.clone() })
+}
+
+/// Voids the attempt's lease token in favour of another.
+pub fn replace_token(tx: &Tx<'_>, id: AttemptId, hash: [u8; 32]) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE run_attempts SET lease_token_hash = ?2 WHERE id = ?1",
+        params![id.0, hash.as_slice()],
+    )?;
+    Ok(())
+}
+
+/// The attempt at that run that this runner holds, or held, under that lease token.
+pub fn by_lease(
+    db: &Db,
+    run: RunId,
+    runner: RunnerId,
+    hash: [u8; 32],
+) -> Result<Option<Attempt>, StoreError> {
+    db.one(
+        &format!(
+            "SELECT {COLUMNS} FROM run_attempts WHERE lease_token_hash = ?1 AND run_id = ?2 AND runner_id = ?3"
+        ),
+        params![hash.as_slice(), run.0, runner.0],
+        read,
+    )
+}
+
+/// The active attempt of a runner.
+pub fn active_of_runner(db: &Db, runner: RunnerId) -> Result<Option<Attempt>, StoreError> {
+    db.one(
+        &format!(
+            "SELECT {COLUMNS} FROM run_attempts INDEXED BY one_active_attempt_per_runner WHERE runner_id = ?1 AND {ACTIVE}"
+        ),
+        [runner.0],
+        read,
+    )
+}
+
+/// The active attempt at a run.
+pub fn active_of_run(db: &Db, run: RunId) -> Result<Option<Attempt>, StoreError> {
+    db.one(
+        &format!(
+            "SELECT {COLUMNS} FROM run_attempts INDEXED BY one_active_attempt_per_run WHERE run_id = ?1 AND {ACTIVE}"
+        ),
+        [run.0],
+        read,
+    )
+}
+
+/// Active attempts whose lease had run out at `now`, the longest dead first.
+pub fn expired(db: &Db, now: Timestamp, limit: i64) -> Result<Vec<Attempt>, StoreError> {
+    db.all(
+        &format!(
+            "SELECT {COLUMNS} FROM run_attempts INDEXED BY run_attempts_by_expiry
+             WHERE lease_expires_at <= ?1 AND {ACTIVE} ORDER BY lease_expires_at LIMIT ?2"
+        ),
+        params![At(now), limit],
+        read,
+    )
+}
+
+/// When the next lease runs out, unless extended.
+pub fn next_expiry(db: &Db) -> Result<Option<Timestamp>, StoreError> {
+    db.one(
+        &format!(
+            "SELECT lease_expires_at FROM run_attempts INDEXED BY run_attempts_by_expiry
+             WHERE {ACTIVE} ORDER BY lease_expires_at LIMIT 1"
+        ),
+        (),
+        |row| at(row, "lease_expires_at"),
+    )
+}
+
+/// Active attempts in the order of their ids, after `after`.
+pub fn active(db: &Db, after: AttemptId, limit: i64) -> Result<Vec<Attempt>, StoreError> {
+    db.all(
+        &format!("SELECT {COLUMNS} FROM run_attempts WHERE id > ?1 AND {ACTIVE} ORDER BY id LIMIT ?2"),
+        params![after.0, limit],
+        read,
+    )
+}
+
+/// A run's attempts, oldest first.
+pub fn list(db: &Db, run: RunId, limit: i64) -> Result<Vec<Attempt>, StoreError> {
+    db.all(
+        &format!("SELECT {COLUMNS} FROM run_attempts WHERE run_id = ?1 ORDER BY attempt_no LIMIT ?2"),
+        params![run.0, limit],
+        read,
+    )
+}
+
+/// The newest attempt at a run.
+pub fn newest(db: &Db, run: RunId) -> Result<Option<AttemptId>, StoreError> {
+    db.one("SELECT id FROM run_attempts WHERE run_id = ?1 ORDER BY attempt_no DESC LIMIT 1", [run.0], |row| {
+        Ok(AttemptId(row.get(0)?))
+    })
+}
+
+fn millis(d: Duration) -> i64 {
+    i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn read(row: &Row<'_>) -> Result<Attempt, StoreError> {
+    let id: i64 = row.get("id")?;
+    let nonsense =
+        |column: &str, value: &str| StoreError::Inconsistent(format!("attempt {id} with {column} {value:?}"));
+    let status: String = row.get("status")?;
+    let ended_by: Option<String> = row.get("ended_by")?;
+    let reason: Option<String> = row.get("reason")?;
+    let ttl: i64 = row.get("lease_ttl_ms")?;
+    Ok(Attempt {
+        id: AttemptId(id),
+        run_id: RunId(row.get("run_id")?),
+        number: row.get("attempt_no")?,
+        runner_id: row.get::<_, Option<i64>>("runner_id")?.map(RunnerId),
+        runner_name: row.get("runner_name")?,
+        leased_at: at(row, "leased_at")?,
+        state: AttemptState {
+            status: AttemptStatus::parse(&status).ok_or_else(|| nonsense("status", &status))?,
+            lease_expires_at: at(row, "lease_expires_at")?,
+            lease_ttl: Duration::from_millis(
+                u64::try_from(ttl).map_err(|_| nonsense("lease_ttl_ms", &ttl.to_string()))?,
+            ),
+            instance_id: row.get("instance_id")?,
+            request_id: row.get("request_id")?,
+            started_at: maybe_at(row, "started_at")?,
+            finished_at: maybe_at(row, "finished_at")?,
+            ended_by: ended_by
+                .map(|text| EndedBy::parse(&text).ok_or_else(|| nonsense("ended_by", &text)))
+                .transpose()?,
+            exit_code: row.get("exit_code")?,
+            error_message: row.get("error_message")?,
+            reason: reason
+                .map(|text| ResultReason::parse(&text).ok_or_else(|| nonsense("reason", &text)))
+                .transpose()?,
+        },
+        row_version: row.get("row_version")?,
+    })
+}

@@ -1,0 +1,85 @@
+//! How many runs are where: a small table, changed in the transaction that moves a run.
+
+use std::collections::BTreeMap;
+
+use minitower_domain::ids::{AppId, EnvironmentId, TeamId};
+use minitower_domain::run::RunStatus;
+use rusqlite::params;
+
+use crate::effects::{CountKey, CountNames, Effect};
+use crate::{Db, StoreError, Tx};
+
+/// How many runs of one place have one status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    /// The place.
+    pub key: CountKey,
+    /// Its names.
+    pub names: CountNames,
+    /// The status.
+    pub status: RunStatus,
+    /// How many.
+    pub n: i64,
+}
+
+/// An environment, counted even where it has no runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownEnvironment {
+    /// Its team.
+    pub team_id: TeamId,
+    /// Its id.
+    pub id: EnvironmentId,
+    /// Its name.
+    pub name: String,
+}
+
+/// All counts; as many rows as there are (app, environment, status), however many runs.
+pub fn all(db: &Db) -> Result<Vec<Count>, StoreError> {
+    db.all(
+        "SELECT c.team_id, c.app_id, c.environment_id, c.status, c.n, t.slug AS team, a.slug AS app, e.name AS environment
+         FROM run_counts c JOIN teams t ON t.id = c.team_id JOIN apps a ON a.id = c.app_id
+         JOIN environments e ON e.id = c.environment_id",
+        (),
+        |row| {
+            let status: String = row.get("status")?;
+            Ok(Count {
+                key: CountKey {
+                    team_id: TeamId(row.get("team_id")?),
+                    app_id: AppId(row.get("app_id")?),
+                    environment_id: EnvironmentId(row.get("environment_id")?),
+                },
+                names: CountNames {
+                    team: row.get("team")?,
+                    app: row.get("app")?,
+                    environment: row.get("environment")?,
+                },
+                status: RunStatus::parse(&status)
+                    .ok_or_else(|| StoreError::Inconsistent(format!("run count with status {status:?}")))?,
+                n: row.get("n")?,
+            })
+        },
+    )
+}
+
+/// Folds the moves of a batch into the table: one UPDATE per place and status, however many runs moved.
+pub(crate) fn flush<'a>(tx: &Tx<'_>, effects: impl Iterator<Item = &'a Effect>) -> Result<(), StoreError> {
+    let mut deltas: BTreeMap<(CountKey, RunStatus), i64> = BTreeMap::new();
+    for effect in effects {
+        let Effect::RunMoved(moved) = effect else { continue };
+        if let Some(before) = &moved.before {
+            *deltas.entry((moved.key, before.status)).or_default() -= 1;
+        }
+        *deltas.entry((moved.key, moved.after.status)).or_default() += 1;
+    }
+    for ((key, status), delta) in deltas.into_iter().filter(|(_, delta)| *delta != 0) {
+        let place = params![key.team_id.0, key.app_id.0, key.environment_id.0, status.as_str(), delta];
+        let changed = tx.execute(
+            "UPDATE run_counts SET n = n + ?5 WHERE team_id = ?1 AND app_id = ?2 AND environment_id = ?3 AND status = ?4",
+            place,
+        )?;
+        if changed == 0 {
+            tx.execute("INSERT INTO run_counts (team_id, app_id, environment_id, status, n) VALUES (?1, ?2, ?3, ?4, ?5)", place)?;
+        }
+    }
+    Ok(())
+}

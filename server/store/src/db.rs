@@ -1,0 +1,175 @@
+//! Connections and how they are set up.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use minitower_domain::clock::Timestamp;
+use nix::fcntl::{Flock, FlockArg};
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, Params, Row};
+
+use crate::effects::Effect;
+use crate::{OpenError, StoreError};
+
+/// How long a statement waits for a lock that another program (a backup, a shell) holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// More than the number of different statements, so that each is compiled once per connection.
+const CACHED_STATEMENTS: usize = 128;
+
+/// A connection. In a read closure it sees one snapshot and refuses writes.
+#[derive(Debug)]
+pub struct Db {
+    pub(crate) conn: Connection,
+}
+
+impl Db {
+    pub(crate) fn open_writer(path: &Path) -> Result<Self, OpenError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::open(
+            path,
+            flags,
+            // FULL: a commit is on disk before it is answered. The checkpoint threshold is SQLite's default.
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
+        )
+    }
+
+    pub(crate) fn open_reader(path: &Path) -> Result<Self, OpenError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::open(path, flags, "PRAGMA query_only = ON;")
+    }
+
+    fn open(path: &Path, flags: OpenFlags, pragmas: &str) -> Result<Self, OpenError> {
+        let open = || -> rusqlite::Result<Connection> {
+            let conn = Connection::open_with_flags(path, flags)?;
+            conn.busy_timeout(BUSY_TIMEOUT)?;
+            conn.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+            conn.execute_batch(pragmas)?;
+            Ok(conn)
+        };
+        open().map(|conn| Self { conn }).map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
+    }
+
+    /// The first row, if any.
+    pub(crate) fn one<T, P: Params>(
+        &self,
+        sql: &str,
+        params: P,
+        read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        rows.next()?.map(read).transpose()
+    }
+
+    /// All rows; every caller bounds their number.
+    pub(crate) fn all<T, P: Params>(
+        &self,
+        sql: &str,
+        params: P,
+        mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next()? {
+            all.push(read(row)?);
+        }
+        Ok(all)
+    }
+
+    /// Answers whether the database answers at all.
+    pub fn ping(&self) -> Result<(), StoreError> {
+        self.one("SELECT count(*) FROM sqlite_schema", (), |_| Ok(())).map(|_| ())
+    }
+}
+
+/// A write transaction, or rather one command's part of it. Reads see what it wrote.
+#[derive(Debug)]
+pub struct Tx<'a> {
+    db: &'a Db,
+    effects: RefCell<Vec<Effect>>,
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) fn new(db: &'a Db) -> Self {
+        Self { db, effects: RefCell::new(Vec::new()) }
+    }
+
+    /// Runs a statement and answers how many rows it changed.
+    pub(crate) fn execute<P: Params>(&self, sql: &str, params: P) -> Result<usize, StoreError> {
+        Ok(self.conn.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// Runs an INSERT and answers the new row's id.
+    pub(crate) fn insert<P: Params>(&self, sql: &str, params: P) -> Result<i64, StoreError> {
+        Ok(self.conn.prepare_cached(sql)?.insert(params)?)
+    }
+
+    /// Says what the commit will have changed; told to the hooks after it, and to nobody if it does not happen.
+    pub fn emit(&self, effect: Effect) {
+        self.effects.borrow_mut().push(effect);
+    }
+
+    pub(crate) fn into_effects(self) -> Vec<Effect> {
+        self.effects.into_inner()
+    }
+}
+
+impl Deref for Tx<'_> {
+    type Target = Db;
+
+    fn deref(&self) -> &Db {
+        self.db
+    }
+}
+
+/// Keeps a second control plane off the database: an advisory `flock(2)` on the database file itself, which does not meet the `fcntl(2)` locks of SQLite. Held until after the
+/// last connection is closed, because closing any descriptor of a file gives up the process's `fcntl` locks on it.
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
+
+impl Lock {
+    pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
+        let io = |source| OpenError::Io { path: path.to_owned(), source };
+        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(io)?;
+        }
+        let file =
+            File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map(Self).map_err(|(_, errno)| match errno {
+            nix::errno::Errno::EWOULDBLOCK => OpenError::InUse(PathBuf::from(path)),
+            other => io(other.into()),
+        })
+    }
+}
+
+/// A [`Timestamp`] in a column.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct At(pub(crate) Timestamp);
+
+impl ToSql for At {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.0.0))
+    }
+}
+
+impl FromSql for At {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        i64::column_result(value).map(|ms| Self(Timestamp(ms)))
+    }
+}
+
+/// Reads a time.
+pub(crate) fn at(row: &Row<'_>, column: &str) -> Result<Timestamp, StoreError> {
+    Ok(row.get::<_, At>(column)?.0)
+}
+
+/// Reads a time that may be missing.
+pub(crate) fn maybe_at(row: &Row<'_>, column: &str) -> Result<Option<Timestamp>, StoreError> {
+    Ok(row.get::<_, Option<At>>(column)?.map(|at| at.0))
+}

@@ -1,0 +1,50 @@
+//! Fences: names of runners that nothing is leased to, and who holds them there.
+
+use minitower_domain::clock::Timestamp;
+use minitower_domain::runner::FenceHolder;
+use rusqlite::params;
+
+use crate::db::At;
+use crate::effects::Effect;
+use crate::{Db, StoreError, Tx};
+
+/// Puts a fence up; the same again changes nothing.
+pub fn raise(
+    tx: &Tx<'_>,
+    runner_name: &str,
+    holder: FenceHolder,
+    owner: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO runner_fences (runner_name, holder_team_id, owner, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+        params![runner_name, holder_id(holder), owner, At(now)],
+    )?;
+    Ok(())
+}
+
+/// Takes a fence down; one that is not held changes nothing.
+pub fn lift(tx: &Tx<'_>, runner_name: &str, holder: FenceHolder, owner: &str) -> Result<(), StoreError> {
+    let lifted = tx.execute(
+        "DELETE FROM runner_fences WHERE runner_name = ?1 AND holder_team_id = ?2 AND owner = ?3",
+        params![runner_name, holder_id(holder), owner],
+    )?;
+    if lifted > 0 && !any(tx, runner_name)? {
+        tx.emit(Effect::Unfenced { runner_name: runner_name.to_owned() });
+    }
+    Ok(())
+}
+
+/// Whether anybody holds a fence on that name.
+pub fn any(db: &Db, runner_name: &str) -> Result<bool, StoreError> {
+    let found =
+        db.one("SELECT 1 FROM runner_fences WHERE runner_name = ?1 LIMIT 1", [runner_name], |_| Ok(()))?;
+    Ok(found.is_some())
+}
+
+const fn holder_id(holder: FenceHolder) -> i64 {
+    match holder {
+        FenceHolder::Operator => 0,
+        FenceHolder::Team(team) => team.0,
+    }
+}

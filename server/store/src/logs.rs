@@ -1,0 +1,56 @@
+//! Log lines of attempts.
+
+use minitower_domain::clock::Timestamp;
+use minitower_domain::ids::AttemptId;
+use rusqlite::params;
+
+use crate::db::{At, at};
+use crate::{Db, StoreError, Tx};
+
+/// A line of an attempt's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// 1, 2, 3 … within the attempt.
+    pub seq: i64,
+    /// Whether it came from standard error.
+    pub stderr: bool,
+    /// The text, without its newline.
+    pub line: String,
+    /// When the runner read it, by the runner's clock.
+    pub logged_at: Timestamp,
+}
+
+/// Stores lines; those whose number is there already are ignored.
+pub fn append(tx: &Tx<'_>, attempt: AttemptId, lines: &[LogLine]) -> Result<(), StoreError> {
+    for line in lines {
+        tx.execute(
+            "INSERT INTO run_logs (run_attempt_id, seq, stream, line, logged_at) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO NOTHING",
+            params![
+                attempt.0,
+                line.seq,
+                if line.stderr { "stderr" } else { "stdout" },
+                line.line,
+                At(line.logged_at)
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// Lines of an attempt after a number, in order.
+pub fn list(db: &Db, attempt: AttemptId, after_seq: i64, limit: i64) -> Result<Vec<LogLine>, StoreError> {
+    db.all(
+        "SELECT seq, stream, line, logged_at FROM run_logs WHERE run_attempt_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+        params![attempt.0, after_seq, limit],
+        |row| {
+            let stream: String = row.get("stream")?;
+            Ok(LogLine {
+                seq: row.get("seq")?,
+                stderr: stream == "stderr",
+                line: row.get("line")?,
+                logged_at: at(row, "logged_at")?,
+            })
+        },
+    )
+}

@@ -1,0 +1,121 @@
+//! The schema's versions.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite_migration::{M, Migrations, SchemaVersion};
+
+use crate::{Db, OpenError};
+
+/// The oldest SQLite to run on: from 3.51.3 on the WAL-reset race (<https://sqlite.org/wal.html#walresetbug>) is mended, which could corrupt a
+/// database written by one and checkpointed by another connection.
+pub const SQLITE_AT_LEAST: (&str, i32) = ("3.51.3", 3_051_003);
+
+const STEPS: &[(&str, &str)] = &[("0001_init", include_str!("../../../migrations/0001_init.sql"))];
+
+pub(crate) fn assert_sqlite_version() -> Result<(), OpenError> {
+    if rusqlite::version_number() < SQLITE_AT_LEAST.1 {
+        return Err(OpenError::OldSqlite { found: rusqlite::version(), wanted: SQLITE_AT_LEAST.0 });
+    }
+    Ok(())
+}
+
+/// Brings the database up to date, after a copy of it beside itself.
+pub(crate) fn run(db: &mut Db, path: &Path) -> Result<(), OpenError> {
+    let failed = |reason: String| OpenError::Migration { path: path.to_owned(), reason };
+    let migrations = Migrations::new(STEPS.iter().map(|(_, sql)| M::up(sql)).collect());
+    let current = migrations.current_version(&db.conn).map_err(|e| failed(e.to_string()))?;
+    let found = match current {
+        SchemaVersion::NoneSet => 0,
+        SchemaVersion::Inside(n) | SchemaVersion::Outside(n) => n.get(),
+    };
+    if found > STEPS.len() {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known: STEPS.len() });
+    }
+    if found == STEPS.len() {
+        return Ok(());
+    }
+    if found > 0 {
+        let copy = backup_path(path, STEPS[found].0);
+        backup(db, &copy).map_err(failed)?;
+        tracing::info!(copy = %copy.display(), "copied the database before migrating it");
+    }
+    migrations.to_latest(&mut db.conn).map_err(|e| failed(e.to_string()))?;
+    tracing::info!(from = found, to = STEPS.len(), "migrated the database");
+    Ok(())
+}
+
+fn backup_path(path: &Path, step: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".before-{step}"));
+    PathBuf::from(name)
+}
+
+fn backup(db: &Db, copy: &Path) -> Result<(), String> {
+    // VACUUM INTO refuses to overwrite: a copy left by a start that was cut short is replaced by a whole one.
+    match std::fs::remove_file(copy) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(format!("cannot replace {}: {e}", copy.display()));
+        }
+        _ => {}
+    }
+    let name = copy.to_str().ok_or_else(|| format!("{} is not UTF-8", copy.display()))?;
+    db.conn
+        .execute("VACUUM INTO ?1", [name])
+        .map(|_| ())
+        .map_err(|e| format!("cannot copy the database to {}: {e}", copy.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_in_the_folder_is_a_step_in_order() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .filter_map(|e| e.unwrap().file_name().to_str()?.strip_suffix(".sql").map(str::to_owned))
+            .collect();
+        files.sort();
+        assert_eq!(files, STEPS.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_fresh_database_becomes_current_and_stays_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        for _ in 0..2 {
+            let mut db = Db::open_writer(&path).unwrap();
+            run(&mut db, &path).unwrap();
+            db.conn.execute_batch("PRAGMA foreign_key_check; PRAGMA integrity_check;").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_database_of_a_newer_version_is_refused_in_one_line_that_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        let mut db = Db::open_writer(&path).unwrap();
+        run(&mut db, &path).unwrap();
+        db.conn.execute_batch("PRAGMA user_version = 999").unwrap();
+        let error = run(&mut db, &path).unwrap_err();
+        assert!(matches!(error, OpenError::Newer { found: 999, .. }));
+        let text = error.to_string();
+        assert!(!text.contains('\n') && text.contains("m.db") && text.contains("restore"), "{text}");
+    }
+
+    #[test]
+    fn the_copy_before_a_migration_is_whole_and_replaces_a_cut_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        let mut db = Db::open_writer(&path).unwrap();
+        run(&mut db, &path).unwrap();
+        db.conn.execute("INSERT INTO teams (slug, name, created_at) VALUES ('acme', 'Acme', 1)", ()).unwrap();
+        let copy = backup_path(&path, "0002_next");
+        std::fs::write(&copy, "cut short").unwrap();
+        backup(&db, &copy).unwrap();
+        let copied = Db::open_reader(&copy).unwrap();
+        let n: i64 = copied.conn.query_row("SELECT count(*) FROM teams", (), |r| r.get(0)).unwrap();
+        assert_eq!(n, 1);
+    }
+}

@@ -1,0 +1,32 @@
+//! The queue: `priority DESC, queued_at ASC, id ASC` within an environment, over runs that are ready.
+
+use minitower_domain::run::Run;
+use minitower_domain::runner::RunnerScope;
+use rusqlite::params;
+
+use crate::{Db, StoreError, runs};
+
+/// The first ready run that a runner of this scope and environment may take: one row of one partial index, however deep the queue.
+pub fn first(db: &Db, scope: RunnerScope, environment: &str) -> Result<Option<Run>, StoreError> {
+    const READY: &str =
+        "status = 'queued' AND blocked_by IS NULL ORDER BY priority DESC, queued_at, id LIMIT 1";
+    match scope {
+        RunnerScope::Platform => db.one(
+            &format!(
+                "{} WHERE r.id = (SELECT id FROM runs INDEXED BY runs_queue_of_name WHERE environment_name = ?1 AND {READY})",
+                runs::SELECT
+            ),
+            [environment],
+            runs::read,
+        ),
+        RunnerScope::Team(team) => db.one(
+            &format!(
+                "{} WHERE r.id = (SELECT id FROM runs INDEXED BY runs_queue_of_team
+                                  WHERE team_id = ?1 AND environment_name = ?2 AND {READY})",
+                runs::SELECT
+            ),
+            params![team.0, environment],
+            runs::read,
+        ),
+    }
+}

@@ -1,0 +1,215 @@
+//! Runners.
+
+use minitower_domain::clock::Timestamp;
+use minitower_domain::ids::{RunId, RunnerId, TeamId};
+use minitower_domain::runner::{Runner, RunnerPrincipal, RunnerScope};
+use rusqlite::{Row, params};
+
+use crate::db::{At, at, maybe_at};
+use crate::effects::Effect;
+use crate::{Db, StoreError, Tx};
+
+/// What a registration says.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// The runner's name.
+    pub name: String,
+    /// Whom it serves, by the token it registers with.
+    pub scope: RunnerScope,
+    /// Which environment's runs it serves.
+    pub environment: String,
+    /// The pool it belongs to.
+    pub pool: Option<String>,
+    /// Its labels, a JSON object as text.
+    pub labels: Option<String>,
+    /// Hash of its new token.
+    pub token_hash: [u8; 32],
+}
+
+/// Makes or renews a runner; true when it is new. Its former token is dead from the commit on. [`StoreError::Taken`] when another scope holds the name.
+pub fn register(tx: &Tx<'_>, new: &Registration, now: Timestamp) -> Result<(RunnerId, bool), StoreError> {
+    let team = team_of(new.scope);
+    let known = tx.one("SELECT id, team_id FROM runners WHERE name = ?1", [&new.name], |row| {
+        Ok((RunnerId(row.get("id")?), row.get::<_, Option<i64>>("team_id")?))
+    })?;
+    let (id, fresh) = match known {
+        Some((_, held_by)) if held_by != team => return Err(StoreError::Taken),
+        Some((id, _)) => {
+            tx.execute(
+                "UPDATE runners SET environment = ?2, pool = ?3, labels = ?4, token_hash = ?5, registered_at = ?6,
+                                    last_seen_at = ?6 WHERE id = ?1",
+                params![id.0, new.environment, new.pool, new.labels, new.token_hash.as_slice(), At(now)],
+            )?;
+            (id, false)
+        }
+        None => {
+            let id = tx.insert(
+                "INSERT INTO runners (name, team_id, environment, pool, labels, token_hash, registered_at, last_seen_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+                params![
+                    new.name,
+                    team,
+                    new.environment,
+                    new.pool,
+                    new.labels,
+                    new.token_hash.as_slice(),
+                    At(now)
+                ],
+            )?;
+            (RunnerId(id), true)
+        }
+    };
+    tx.emit(Effect::RunnerRegistered { id, environment: new.environment.clone(), at: now });
+    Ok((id, fresh))
+}
+
+/// Whom the token of that hash speaks for.
+pub fn principal(db: &Db, hash: [u8; 32]) -> Result<Option<RunnerPrincipal>, StoreError> {
+    db.one(
+        "SELECT id, name, team_id, environment FROM runners WHERE token_hash = ?1",
+        [hash.as_slice()],
+        |row| {
+            Ok(RunnerPrincipal {
+                runner_id: RunnerId(row.get("id")?),
+                name: row.get("name")?,
+                scope: scope_of(row.get("team_id")?),
+                environment: row.get("environment")?,
+            })
+        },
+    )
+}
+
+/// Notes the process that polls, when it is another than before.
+pub fn set_instance(tx: &Tx<'_>, id: RunnerId, instance_id: &str) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE runners SET instance_id = ?2 WHERE id = ?1 AND instance_id IS NOT ?2",
+        params![id.0, instance_id],
+    )?;
+    Ok(())
+}
+
+/// Writes down when runners were last heard of.
+pub fn touch(tx: &Tx<'_>, seen: &[(RunnerId, Timestamp)]) -> Result<(), StoreError> {
+    for (id, when) in seen {
+        tx.execute(
+            "UPDATE runners SET last_seen_at = ?2 WHERE id = ?1 AND last_seen_at < ?2",
+            params![id.0, At(*when)],
+        )?;
+    }
+    Ok(())
+}
+
+/// Runner ids, environments and last sights, for the memory.
+pub fn all_seen(db: &Db) -> Result<Vec<(RunnerId, String, Timestamp)>, StoreError> {
+    db.all("SELECT id, environment, last_seen_at FROM runners", (), |row| {
+        Ok((RunnerId(row.get("id")?), row.get("environment")?, at(row, "last_seen_at")?))
+    })
+}
+
+/// Runners that were not heard of since `before` and hold nothing.
+pub fn silent_since(db: &Db, before: Timestamp, limit: i64) -> Result<Vec<RunnerId>, StoreError> {
+    db.all(
+        "SELECT id FROM runners r WHERE last_seen_at < ?1 AND NOT EXISTS (
+             SELECT 1 FROM run_attempts WHERE runner_id = r.id AND status IN ('leased', 'running', 'cancelling'))
+         ORDER BY last_seen_at LIMIT ?2",
+        params![At(before), limit],
+        |row| Ok(RunnerId(row.get("id")?)),
+    )
+}
+
+/// Forgets runners and the fences on their names; past attempts keep the name.
+pub fn delete(tx: &Tx<'_>, ids: &[RunnerId]) -> Result<(), StoreError> {
+    for id in ids {
+        tx.execute(
+            "DELETE FROM runner_fences WHERE runner_name = (SELECT name FROM runners WHERE id = ?1)",
+            [id.0],
+        )?;
+        tx.execute("DELETE FROM runners WHERE id = ?1", [id.0])?;
+    }
+    tx.emit(Effect::RunnersForgotten(ids.to_vec()));
+    Ok(())
+}
+
+const SELECT: &str = "SELECT r.id, r.name, r.team_id, r.environment, r.pool, r.instance_id, r.registered_at, r.last_seen_at, \
+     a.run_id, a.started_at, a.leased_at, \
+     (SELECT finished_at FROM run_attempts WHERE runner_id = r.id ORDER BY id DESC LIMIT 1) AS last_finished_at, \
+     EXISTS (SELECT 1 FROM runner_fences f WHERE f.runner_name = r.name) AS draining \
+     FROM runners r LEFT JOIN run_attempts a INDEXED BY one_active_attempt_per_runner \
+     ON a.runner_id = r.id AND a.status IN ('leased', 'running', 'cancelling') ";
+
+/// Which runners to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Platform runners and this team's; none: all.
+    pub visible_to: Option<TeamId>,
+    /// Only of this pool.
+    pub pool: Option<String>,
+    /// Only of this environment.
+    pub environment: Option<String>,
+    /// Only names after this one.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// Runners by name.
+pub fn list(db: &Db, filter: &Filter) -> Result<Vec<Runner>, StoreError> {
+    db.all(
+        &format!(
+            "{SELECT} WHERE (?1 IS NULL OR r.team_id IS NULL OR r.team_id = ?1) AND (?2 IS NULL OR r.pool = ?2)
+                 AND (?3 IS NULL OR r.environment = ?3) AND (?4 IS NULL OR r.name > ?4) ORDER BY r.name LIMIT ?5"
+        ),
+        params![
+            filter.visible_to.map(|t| t.0),
+            filter.pool,
+            filter.environment,
+            filter.after,
+            filter.limit
+        ],
+        read,
+    )
+}
+
+/// The runner of that name.
+pub fn by_name(db: &Db, name: &str) -> Result<Option<Runner>, StoreError> {
+    db.one(&format!("{SELECT} WHERE r.name = ?1"), [name], read)
+}
+
+fn read(row: &Row<'_>) -> Result<Runner, StoreError> {
+    let run_id = row.get::<_, Option<i64>>("run_id")?.map(RunId);
+    let registered_at = at(row, "registered_at")?;
+    let idle_since = match run_id {
+        Some(_) => None,
+        None => Some(
+            maybe_at(row, "last_finished_at")?.map_or(registered_at, |finished| finished.max(registered_at)),
+        ),
+    };
+    let attempt_started_at = match run_id {
+        Some(_) => maybe_at(row, "started_at")?.or(maybe_at(row, "leased_at")?),
+        None => None,
+    };
+    Ok(Runner {
+        id: RunnerId(row.get("id")?),
+        name: row.get("name")?,
+        scope: scope_of(row.get("team_id")?),
+        environment: row.get("environment")?,
+        pool: row.get("pool")?,
+        instance_id: row.get("instance_id")?,
+        last_seen_at: at(row, "last_seen_at")?,
+        idle_since,
+        run_id,
+        attempt_started_at,
+        draining: row.get("draining")?,
+    })
+}
+
+fn team_of(scope: RunnerScope) -> Option<i64> {
+    match scope {
+        RunnerScope::Platform => None,
+        RunnerScope::Team(team) => Some(team.0),
+    }
+}
+
+fn scope_of(team: Option<i64>) -> RunnerScope {
+    team.map_or(RunnerScope::Platform, |id| RunnerScope::Team(TeamId(id)))
+}

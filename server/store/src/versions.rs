@@ -1,0 +1,131 @@
+//! Versions of apps.
+
+use minitower_domain::app::Version;
+use minitower_domain::clock::Timestamp;
+use minitower_domain::ids::{AppId, VersionId};
+use rusqlite::{Row, params};
+
+use crate::db::{At, at};
+use crate::{Db, StoreError, Tx, apps};
+
+const COLUMNS: &str = "id, app_id, version_no, entrypoint, timeout_seconds, params_schema, artifact_sha256, artifact_bytes, \
+     towerfile_toml, import_paths, max_retries, created_at";
+
+/// What an upload makes.
+#[derive(Debug, Clone)]
+pub struct NewVersion {
+    /// The file that is started.
+    pub entrypoint: String,
+    /// Seconds a run may take.
+    pub timeout_seconds: Option<i64>,
+    /// JSON Schema of the input.
+    pub params_schema: Option<String>,
+    /// SHA-256 of the archive.
+    pub artifact_sha256: String,
+    /// Bytes of the archive.
+    pub artifact_bytes: i64,
+    /// The Towerfile.
+    pub towerfile_toml: Option<String>,
+    /// Directories put in front of `PYTHONPATH`.
+    pub import_paths: Option<Vec<String>>,
+    /// Default for the retries of its runs.
+    pub max_retries: i64,
+}
+
+/// The app's next version.
+pub fn insert(tx: &Tx<'_>, app: AppId, new: NewVersion, now: Timestamp) -> Result<Version, StoreError> {
+    let number = apps::next_version_no(tx, app, now)?;
+    let import_paths = new.import_paths.as_ref().map(|p| serde_json::json!(p).to_string());
+    let id = tx.insert(
+        "INSERT INTO app_versions (app_id, version_no, entrypoint, timeout_seconds, params_schema, artifact_sha256,
+                                   artifact_bytes, towerfile_toml, import_paths, max_retries, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        params![
+            app.0,
+            number,
+            new.entrypoint,
+            new.timeout_seconds,
+            new.params_schema,
+            new.artifact_sha256,
+            new.artifact_bytes,
+            new.towerfile_toml,
+            import_paths,
+            new.max_retries,
+            At(now)
+        ],
+    )?;
+    Ok(Version {
+        id: VersionId(id),
+        app_id: app,
+        number,
+        entrypoint: new.entrypoint,
+        timeout_seconds: new.timeout_seconds,
+        params_schema: new.params_schema,
+        artifact_sha256: new.artifact_sha256,
+        artifact_bytes: new.artifact_bytes,
+        towerfile_toml: new.towerfile_toml,
+        import_paths: new.import_paths,
+        max_retries: new.max_retries,
+        created_at: now,
+    })
+}
+
+/// The app's newest version.
+pub fn newest(db: &Db, app: AppId) -> Result<Option<Version>, StoreError> {
+    db.one(
+        &format!("SELECT {COLUMNS} FROM app_versions WHERE app_id = ?1 ORDER BY version_no DESC LIMIT 1"),
+        [app.0],
+        read,
+    )
+}
+
+/// The app's version of that number.
+pub fn by_number(db: &Db, app: AppId, number: i64) -> Result<Option<Version>, StoreError> {
+    db.one(
+        &format!("SELECT {COLUMNS} FROM app_versions WHERE app_id = ?1 AND version_no = ?2"),
+        params![app.0, number],
+        read,
+    )
+}
+
+/// The version of that id.
+pub fn by_id(db: &Db, id: VersionId) -> Result<Option<Version>, StoreError> {
+    db.one(&format!("SELECT {COLUMNS} FROM app_versions WHERE id = ?1"), [id.0], read)
+}
+
+/// An app's versions, newest first.
+pub fn list(db: &Db, app: AppId, limit: i64) -> Result<Vec<Version>, StoreError> {
+    db.all(
+        &format!("SELECT {COLUMNS} FROM app_versions WHERE app_id = ?1 ORDER BY version_no DESC LIMIT ?2"),
+        params![app.0, limit],
+        read,
+    )
+}
+
+/// Whether any version has this archive.
+pub fn artifact_in_use(db: &Db, sha256: &str) -> Result<bool, StoreError> {
+    let found =
+        db.one("SELECT 1 FROM app_versions WHERE artifact_sha256 = ?1 LIMIT 1", [sha256], |_| Ok(()))?;
+    Ok(found.is_some())
+}
+
+fn read(row: &Row<'_>) -> Result<Version, StoreError> {
+    let id = row.get("id")?;
+    let import_paths: Option<String> = row.get("import_paths")?;
+    let import_paths = import_paths.map(|json| serde_json::from_str(&json)).transpose();
+    Ok(Version {
+        id: VersionId(id),
+        app_id: AppId(row.get("app_id")?),
+        number: row.get("version_no")?,
+        entrypoint: row.get("entrypoint")?,
+        timeout_seconds: row.get("timeout_seconds")?,
+        params_schema: row.get("params_schema")?,
+        artifact_sha256: row.get("artifact_sha256")?,
+        artifact_bytes: row.get("artifact_bytes")?,
+        towerfile_toml: row.get("towerfile_toml")?,
+        import_paths: import_paths
+            .map_err(|e| StoreError::Inconsistent(format!("import paths of version {id}: {e}")))?,
+        max_retries: row.get("max_retries")?,
+        created_at: at(row, "created_at")?,
+    })
+}
