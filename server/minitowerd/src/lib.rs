@@ -1,1 +1,28 @@
-//! MiniTower: minitowerd.
+//! The control plane as a program, and as a part of another (`minitower dev`).
+//!
+//! - [`Config`]: settings from the environment and flags, checked once
+//! - [`Server`]: everything wired together and running; its end in two stages
+//! - [`telemetry`]: log lines; [`lifecycle`]: signals. Only the program itself uses these two.
+//!
+//! No rules, no SQL, no endpoints: those are in the crates below.
+
+mod config;
+pub mod lifecycle;
+mod server;
+pub mod telemetry;
+
+use std::sync::LazyLock;
+
+pub use config::{Args, Config, ConfigError, ListenAddr};
+pub use minitower_http::{CorsOrigin, Limits, Secret};
+pub use server::{Failure, Server, StartError};
+
+/// The commit the program was built from; the build says so in `MINITOWER_COMMIT`.
+pub const COMMIT: &str = match option_env!("MINITOWER_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
+/// What `--version` prints behind the program's name.
+pub(crate) static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{} ({COMMIT})", env!("CARGO_PKG_VERSION")));

@@ -1,0 +1,9 @@
+//! Who calls: the credential each route asks for, checked before anything else of the request is looked at.
+
+mod access;
+mod bearer;
+mod secret;
+
+pub use access::Access;
+pub(crate) use access::{Post, guard};
+pub use secret::Secret;

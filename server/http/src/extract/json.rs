@@ -1,0 +1,78 @@
+//! Bodies as JSON, whatever their Content-Type: `curl -d` sends none that fits.
+
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::body;
+use crate::{ApiError, HttpState};
+
+/// A JSON body, as an argument of a handler or as its answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// A JSON body that may be left out; then its default.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<HttpState> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let bytes = body::read(&parts.headers, body, state.limits().request_body).await?;
+        if bytes.trim_ascii().is_empty() {
+            return Err(ApiError::invalid_request("the request body is empty; it must be a JSON object"));
+        }
+        decode(&bytes).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Default> FromRequest<HttpState> for OptionalJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let bytes = body::read(&parts.headers, body, state.limits().request_body).await?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Self(T::default()));
+        }
+        decode(&bytes).map(Self)
+    }
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // Derived decoders also take a struct from a JSON array, field by field; the contract knows objects only.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(ApiError::invalid_request("the request body is a JSON array; it must be a JSON object"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        if !error.is_data() {
+            return ApiError::invalid_request(format!("the request body is not valid JSON: {error}"));
+        }
+        // Decoded once more, slower, only to learn which field it was.
+        let mut again = serde_json::Deserializer::from_slice(bytes);
+        match serde_path_to_error::deserialize::<_, T>(&mut again) {
+            Err(located) if located.path().iter().next().is_some() => ApiError::invalid_request(format!(
+                "`{}` in the request body is not what it must be: {}",
+                located.path(),
+                located.inner()
+            )),
+            _ => ApiError::invalid_request(format!("the request body is not what it must be: {error}")),
+        }
+    })
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => {
+                ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+            }
+            Err(error) => ApiError::internal(&error).into_response(),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! One span, one access log line and the HTTP metrics for every request.
+
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http_body::Body as _;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Level};
+
+use super::request_id;
+use crate::HttpState;
+use crate::error::AnsweredCode;
+use crate::extract::content_length;
+use crate::metrics::Exchange;
+
+/// The `path` label of requests that met no route: a label per unknown path would let strangers fill the memory.
+const UNMATCHED: &str = "unmatched";
+
+/// Wraps a request. The outermost layer, so that its numbers and its line hold for whatever answered.
+pub(crate) async fn observe(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id::of(request.headers());
+    let method = method_label(request.method());
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    let request_bytes = content_length(request.headers());
+    // Handlers downstream that read the header see the id the log uses.
+    request.headers_mut().insert(request_id::HEADER, id.clone());
+
+    let span = tracing::info_span!(
+        "request",
+        request_id = id.to_str().unwrap_or_default(),
+        team_id = Empty,
+        runner_id = Empty,
+        run_id = Empty,
+        attempt_id = Empty,
+    );
+    let mut response = next.run(request).instrument(span.clone()).await;
+
+    let elapsed = started.elapsed();
+    let status = response.status();
+    let response_bytes =
+        content_length(response.headers()).or_else(|| response.body().size_hint().exact()).unwrap_or(0);
+    state.metrics().observe(&Exchange {
+        method,
+        path: route,
+        status: status.as_u16(),
+        elapsed,
+        request_bytes: request_bytes.unwrap_or(0),
+        response_bytes,
+    });
+    span.in_scope(|| {
+        let ms = elapsed.as_secs_f64() * 1e3;
+        let code = response.extensions().get::<AnsweredCode>().map(|AnsweredCode(code)| code.as_str());
+        if status.is_server_error() {
+            tracing::event!(
+                Level::WARN,
+                method,
+                path = route,
+                status = status.as_u16(),
+                ms,
+                code,
+                "answered"
+            );
+        } else {
+            tracing::event!(
+                Level::INFO,
+                method,
+                path = route,
+                status = status.as_u16(),
+                ms,
+                code,
+                "answered"
+            );
+        }
+    });
+    response.headers_mut().insert(request_id::HEADER, id);
+    response
+}
+
+/// The method as a metric label; unknown ones share a label, as strangers may invent any number of them.
+fn method_label(method: &http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "HEAD" => "HEAD",
+        "OPTIONS" => "OPTIONS",
+        _ => "OTHER",
+    }
+}

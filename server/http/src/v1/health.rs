@@ -1,0 +1,10 @@
+//! `GET /health`.
+
+use minitower_wire::health::Health;
+
+use crate::extract::Json;
+
+/// Says that the process answers; asks nothing of the database.
+pub(crate) async fn health() -> Json<Health> {
+    Json(Health { status: "ok".to_owned() })
+}

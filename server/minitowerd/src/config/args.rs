@@ -1,0 +1,51 @@
+//! The flags, each with its environment variable. Values stay text here: what they must be is checked in one place,
+//! with one kind of message, wherever they came from.
+
+use clap::Parser;
+
+/// MiniTower's control plane.
+///
+/// Every setting is a flag or the environment variable beside it; the flag wins. Secrets are taken from the
+/// environment only, as flags can be read by everyone on the machine: `MINITOWER_BOOTSTRAP_TOKEN` (opens
+/// `/api/v1/bootstrap/team`), `MINITOWER_RUNNER_REGISTRATION_TOKEN` (registers runners for the whole platform) and
+/// `MINITOWER_OPERATOR_TOKEN` (opens `/api/v1/admin` across teams).
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "minitowerd", version = crate::VERSION.as_str(), disable_help_subcommand = true)]
+pub struct Args {
+    /// Where to listen: `:PORT` or `HOST:PORT` [default: :8080]
+    #[arg(long, env = "MINITOWER_LISTEN_ADDR", hide_env_values = true, value_name = "ADDR")]
+    pub listen_addr: Option<String>,
+    /// The database file, made when missing [default: ./minitower.db]
+    #[arg(long, env = "MINITOWER_DB_PATH", hide_env_values = true, value_name = "FILE")]
+    pub db_path: Option<String>,
+    /// The folder of artifacts, made when missing [default: ./objects]
+    #[arg(long, env = "MINITOWER_OBJECTS_DIR", hide_env_values = true, value_name = "FOLDER")]
+    pub objects_dir: Option<String>,
+    /// Whether anyone may sign a team up [default: true]
+    #[arg(long, env = "MINITOWER_PUBLIC_SIGNUP_ENABLED", hide_env_values = true, value_name = "BOOL")]
+    pub public_signup_enabled: Option<String>,
+    /// Origins that browsers may call from, separated by commas [default: none]
+    #[arg(long, env = "MINITOWER_CORS_ORIGINS", hide_env_values = true, value_name = "ORIGINS")]
+    pub cors_origins: Option<String>,
+    /// How long a lease lasts unless a heartbeat extends it [default: 60s]
+    #[arg(long, env = "MINITOWER_LEASE_TTL", hide_env_values = true, value_name = "DURATION")]
+    pub lease_ttl: Option<String>,
+    /// How often expired leases are looked for, at least [default: 10s]
+    #[arg(long, env = "MINITOWER_EXPIRY_CHECK_INTERVAL", hide_env_values = true, value_name = "DURATION")]
+    pub expiry_check_interval: Option<String>,
+    /// After how long offline a runner is forgotten, 0 for never [default: 24h]
+    #[arg(long, env = "MINITOWER_RUNNER_PRUNE_AFTER", hide_env_values = true, value_name = "DURATION")]
+    pub runner_prune_after: Option<String>,
+    /// Largest JSON body in bytes [default: 10485760]
+    #[arg(long, env = "MINITOWER_MAX_REQUEST_BODY_SIZE", hide_env_values = true, value_name = "BYTES")]
+    pub max_request_body_size: Option<String>,
+    /// Largest artifact in bytes [default: 104857600]
+    #[arg(long, env = "MINITOWER_MAX_ARTIFACT_SIZE", hide_env_values = true, value_name = "BYTES")]
+    pub max_artifact_size: Option<String>,
+    /// How log lines are written: json or text [default: json]
+    #[arg(long, env = "MINITOWER_LOG_FORMAT", hide_env_values = true, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Which events are logged: a level, or directives such as `info,minitower_http=debug` [default: info]
+    #[arg(long, env = "MINITOWER_LOG", hide_env_values = true, value_name = "FILTER")]
+    pub log: Option<String>,
+}

@@ -1,0 +1,107 @@
+//! Where the server listens.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use tokio::net::TcpListener;
+
+/// `:8080`, or `host:port`; port 0 takes any free one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddr {
+    /// A name or an address; none: every address of the machine, IPv6 and IPv4.
+    pub host: Option<String>,
+    /// The port.
+    pub port: u16,
+}
+
+/// The text is no address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it must be :PORT or HOST:PORT, such as :8080, 127.0.0.1:8080 or [::1]:8080")]
+pub struct InvalidListenAddr;
+
+impl FromStr for ListenAddr {
+    type Err = InvalidListenAddr;
+
+    fn from_str(text: &str) -> Result<Self, InvalidListenAddr> {
+        let (host, port) = text.rsplit_once(':').ok_or(InvalidListenAddr)?;
+        if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(InvalidListenAddr);
+        }
+        let port = port.parse().map_err(|_| InvalidListenAddr)?;
+        let host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
+            Some(Some(inner)) if inner.parse::<Ipv6Addr>().is_ok() => inner,
+            Some(_) => return Err(InvalidListenAddr),
+            None if host.contains(|c: char| c == ':' || c == '/' || c == ']' || c.is_whitespace()) => {
+                return Err(InvalidListenAddr);
+            }
+            None => host,
+        };
+        Ok(Self { host: (!host.is_empty()).then(|| host.to_owned()), port })
+    }
+}
+
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.as_deref() {
+            Some(host) if host.contains(':') => write!(formatter, "[{host}]:{}", self.port),
+            host => write!(formatter, "{}:{}", host.unwrap_or_default(), self.port),
+        }
+    }
+}
+
+impl ListenAddr {
+    /// Opens the listener.
+    pub async fn bind(&self) -> io::Result<TcpListener> {
+        match &self.host {
+            Some(host) => TcpListener::bind((host.as_str(), self.port)).await,
+            // On Linux a socket on `::` takes IPv4 too; where IPv6 is switched off, IPv4 is all there is.
+            None => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, self.port)).await {
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                    TcpListener::bind((Ipv4Addr::UNSPECIFIED, self.port)).await
+                }
+                bound => bound,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(":8080", None, 8080)]
+    #[case("127.0.0.1:0", Some("127.0.0.1"), 0)]
+    #[case("localhost:80", Some("localhost"), 80)]
+    #[case("[::1]:8080", Some("::1"), 8080)]
+    fn addresses(#[case] text: &str, #[case] host: Option<&str>, #[case] port: u16) {
+        let addr: ListenAddr = text.parse().unwrap();
+        assert_eq!((addr.host.as_deref(), addr.port), (host, port));
+        assert_eq!(addr.to_string(), text);
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("8080")]
+    #[case("host:")]
+    #[case("host:http")]
+    #[case("host:+80")]
+    #[case("host:65536")]
+    #[case("::1:8080")]
+    #[case("[host]:80")]
+    #[case("http://host:80")]
+    fn anything_else_is_refused(#[case] text: &str) {
+        assert_eq!(text.parse::<ListenAddr>(), Err(InvalidListenAddr));
+    }
+
+    #[tokio::test]
+    async fn without_a_host_both_families_reach_it() {
+        let listener = ListenAddr { host: None, port: 0 }.bind().await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    }
+}

@@ -1,0 +1,73 @@
+//! The program's configuration: environment variables and flags, checked once; the rest of the program sees only
+//! values that hold.
+
+mod args;
+mod duration;
+mod listen;
+mod parse;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use minitower_http::{CorsOrigin, Limits, Secret};
+
+pub use args::Args;
+pub use listen::ListenAddr;
+pub use parse::ConfigError;
+
+use crate::telemetry::LogFormat;
+
+/// The control plane's configuration. The defaults are those of the program, but for a database and objects that
+/// have to be named; an embedding program fills in what it knows.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen_addr: ListenAddr,
+    /// The database file; made when missing.
+    pub db_path: PathBuf,
+    /// The folder of artifacts; made when missing.
+    pub objects_dir: PathBuf,
+    /// Opens `POST /bootstrap/team`; none: the route is off.
+    pub bootstrap_token: Option<Secret>,
+    /// Whether anyone may sign a team up.
+    pub public_signup_enabled: bool,
+    /// Registers runners for the whole platform; none: only teams' own registration tokens work.
+    pub runner_registration_token: Option<Secret>,
+    /// Opens `/admin` across teams.
+    pub operator_token: Option<Secret>,
+    /// Origins that browsers may call from.
+    pub cors_origins: Vec<CorsOrigin>,
+    /// How long a lease lasts unless it is extended.
+    pub lease_ttl: Duration,
+    /// How often expired leases are looked for, at least.
+    pub expiry_check_interval: Duration,
+    /// After how long offline a runner is forgotten; none: never.
+    pub runner_prune_after: Option<Duration>,
+    /// Largest JSON body and largest artifact.
+    pub limits: Limits,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// Which events are logged: a level, or directives such as `info,minitower_http=debug`.
+    pub log: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen_addr: ListenAddr { host: None, port: 8080 },
+            db_path: PathBuf::from("./minitower.db"),
+            objects_dir: PathBuf::from("./objects"),
+            bootstrap_token: None,
+            public_signup_enabled: true,
+            runner_registration_token: None,
+            operator_token: None,
+            cors_origins: Vec::new(),
+            lease_ttl: Duration::from_mins(1),
+            expiry_check_interval: Duration::from_secs(10),
+            runner_prune_after: Some(Duration::from_hours(24)),
+            limits: Limits::default(),
+            log_format: LogFormat::Json,
+            log: "info".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! From text to [`Config`]. A bad value ends in one line: the variable, the value, the rule.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use minitower_http::{CorsOrigin, Limits, Secret};
+
+use super::{Args, Config, ListenAddr, duration};
+use crate::telemetry::{self, LogFormat};
+
+/// Longest part of a bad value that is shown.
+const SHOWN_CHARS: usize = 64;
+
+/// The configuration cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A value breaks its variable's rule.
+    #[error("{variable} is {value:?}: {rule}")]
+    Bad {
+        /// The environment variable; its flag is named after it.
+        variable: &'static str,
+        /// The value, shortened.
+        value: String,
+        /// What it must be.
+        rule: String,
+    },
+    /// A secret's variable holds something that cannot be a token. The value is not shown.
+    #[error("{0} is no token: it must be one word of printable ASCII characters")]
+    BadSecret(&'static str),
+    /// Nobody could ever make a team.
+    #[error(
+        "MINITOWER_BOOTSTRAP_TOKEN is empty: it is required when MINITOWER_PUBLIC_SIGNUP_ENABLED is false, \
+         else nobody can make a team"
+    )]
+    NoWayIn,
+}
+
+impl Config {
+    /// Checks the flags and the environment. `secret` looks a secret's variable up in the environment.
+    pub fn from_args(
+        args: Args,
+        secret: impl Fn(&'static str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let defaults = Self::default();
+        let secret = |variable| parse_secret(variable, secret(variable));
+        let config = Self {
+            listen_addr: value("MINITOWER_LISTEN_ADDR", args.listen_addr, ListenAddr::from_str)?
+                .unwrap_or(defaults.listen_addr),
+            db_path: path(args.db_path).unwrap_or(defaults.db_path),
+            objects_dir: path(args.objects_dir).unwrap_or(defaults.objects_dir),
+            bootstrap_token: secret("MINITOWER_BOOTSTRAP_TOKEN")?,
+            public_signup_enabled: value(
+                "MINITOWER_PUBLIC_SIGNUP_ENABLED",
+                args.public_signup_enabled,
+                boolean,
+            )?
+            .unwrap_or(defaults.public_signup_enabled),
+            runner_registration_token: secret("MINITOWER_RUNNER_REGISTRATION_TOKEN")?,
+            operator_token: secret("MINITOWER_OPERATOR_TOKEN")?,
+            cors_origins: value("MINITOWER_CORS_ORIGINS", args.cors_origins, origins)?
+                .unwrap_or(defaults.cors_origins),
+            lease_ttl: value("MINITOWER_LEASE_TTL", args.lease_ttl, |text| {
+                duration_between(text, Duration::from_secs(1), Duration::from_hours(24), "1s to 24h")
+            })?
+            .unwrap_or(defaults.lease_ttl),
+            expiry_check_interval: value(
+                "MINITOWER_EXPIRY_CHECK_INTERVAL",
+                args.expiry_check_interval,
+                |text| {
+                    duration_between(text, Duration::from_millis(10), Duration::from_hours(1), "10ms to 1h")
+                },
+            )?
+            .unwrap_or(defaults.expiry_check_interval),
+            runner_prune_after: value("MINITOWER_RUNNER_PRUNE_AFTER", args.runner_prune_after, prune_after)?
+                .unwrap_or(defaults.runner_prune_after),
+            limits: Limits {
+                request_body: value("MINITOWER_MAX_REQUEST_BODY_SIZE", args.max_request_body_size, bytes)?
+                    .unwrap_or(defaults.limits.request_body),
+                artifact: value("MINITOWER_MAX_ARTIFACT_SIZE", args.max_artifact_size, bytes)?
+                    .unwrap_or(defaults.limits.artifact),
+            },
+            log_format: value("MINITOWER_LOG_FORMAT", args.log_format, log_format)?
+                .unwrap_or(defaults.log_format),
+            log: value("MINITOWER_LOG", args.log, |text| {
+                telemetry::check_filter(text).map(|()| text.to_owned())
+            })?
+            .unwrap_or(defaults.log),
+        };
+        if !config.public_signup_enabled && config.bootstrap_token.is_none() {
+            return Err(ConfigError::NoWayIn);
+        }
+        Ok(config)
+    }
+}
+
+/// The value of a variable; an empty one counts as not set, as orchestrators write it.
+fn value<T, E: ToString>(
+    variable: &'static str,
+    text: Option<String>,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<Option<T>, ConfigError> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    parse(&text).map(Some).map_err(|rule| ConfigError::Bad {
+        variable,
+        value: text.chars().take(SHOWN_CHARS).collect(),
+        rule: rule.to_string(),
+    })
+}
+
+fn path(text: Option<String>) -> Option<PathBuf> {
+    text.filter(|text| !text.is_empty()).map(PathBuf::from)
+}
+
+fn parse_secret(variable: &'static str, text: Option<String>) -> Result<Option<Secret>, ConfigError> {
+    // Files mounted as secrets and read into a variable often end with a newline.
+    let Some(text) = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    // It travels as one word of a header: any other could never be presented.
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(ConfigError::BadSecret(variable));
+    }
+    Ok(Some(Secret::new(&text)))
+}
+
+fn boolean(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "true" | "TRUE" | "True" | "t" | "T" | "1" => Ok(true),
+        "false" | "FALSE" | "False" | "f" | "F" | "0" => Ok(false),
+        _ => Err("it must be true or false"),
+    }
+}
+
+fn origins(text: &str) -> Result<Vec<CorsOrigin>, String> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|origin| !origin.is_empty())
+        .map(|origin| origin.parse().map_err(|error: minitower_http::InvalidOrigin| error.to_string()))
+        .collect()
+}
+
+fn duration_between(
+    text: &str,
+    least: Duration,
+    most: Duration,
+    range: &'static str,
+) -> Result<Duration, String> {
+    duration::parse(text)
+        .filter(|duration| (least..=most).contains(duration))
+        .ok_or_else(|| format!("it must be a duration such as 90s, 1m30s or 250ms, from {range}"))
+}
+
+fn prune_after(text: &str) -> Result<Option<Duration>, &'static str> {
+    let duration =
+        duration::parse(text).ok_or("it must be a duration such as 24h or 1h30m, or 0 for never")?;
+    Ok((!duration.is_zero()).then_some(duration))
+}
+
+fn bytes(text: &str) -> Result<u64, &'static str> {
+    /// 1 TiB: more is a slip of the hand, and would not be noticed before the disk is full.
+    const MOST: u64 = 1 << 40;
+    text.parse()
+        .ok()
+        .filter(|size| (1..=MOST).contains(size))
+        .ok_or("it must be a number of bytes, from 1 to 2^40")
+}
+
+fn log_format(text: &str) -> Result<LogFormat, &'static str> {
+    match text {
+        "json" => Ok(LogFormat::Json),
+        "text" => Ok(LogFormat::Text),
+        _ => Err("it must be json or text"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn parse(flags: &[&str], secrets: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
+        let args = Args::try_parse_from(std::iter::once(&"minitowerd").chain(flags)).unwrap();
+        Config::from_args(args, |variable| {
+            secrets.iter().find(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn without_settings_the_defaults_hold() {
+        let config = parse(&[], &[]).unwrap();
+        assert_eq!(config.listen_addr.to_string(), ":8080");
+        assert_eq!(config.lease_ttl, Duration::from_mins(1));
+        assert_eq!(config.runner_prune_after, Some(Duration::from_hours(24)));
+        assert_eq!((config.limits.request_body, config.limits.artifact), (10_485_760, 104_857_600));
+        assert!(config.public_signup_enabled && config.bootstrap_token.is_none());
+    }
+
+    #[test]
+    fn every_setting_is_taken() {
+        let config = parse(
+            &[
+                "--listen-addr=127.0.0.1:9",
+                "--db-path=/d",
+                "--objects-dir=/o",
+                "--public-signup-enabled=false",
+                "--cors-origins=http://a.example, https://b.example",
+                "--lease-ttl=1m30s",
+                "--expiry-check-interval=250ms",
+                "--runner-prune-after=0",
+                "--max-request-body-size=1",
+                "--max-artifact-size=2",
+                "--log-format=text",
+                "--log=warn,minitower_http=debug",
+            ],
+            &[
+                ("MINITOWER_BOOTSTRAP_TOKEN", "dev\n"),
+                ("MINITOWER_OPERATOR_TOKEN", "op"),
+                ("MINITOWER_RUNNER_REGISTRATION_TOKEN", ""),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.lease_ttl, Duration::from_secs(90));
+        assert_eq!(config.expiry_check_interval, Duration::from_millis(250));
+        assert_eq!(config.runner_prune_after, None);
+        assert_eq!(config.cors_origins.len(), 2);
+        assert_eq!((config.limits.request_body, config.limits.artifact), (1, 2));
+        assert!(config.bootstrap_token.unwrap().matches("dev"));
+        assert!(config.operator_token.unwrap().matches("op"));
+        assert!(config.runner_registration_token.is_none());
+    }
+
+    #[rstest]
+    #[case("--listen-addr=8080", "MINITOWER_LISTEN_ADDR is \"8080\": it must be :PORT or HOST:PORT")]
+    #[case(
+        "--public-signup-enabled=yes",
+        "MINITOWER_PUBLIC_SIGNUP_ENABLED is \"yes\": it must be true or false"
+    )]
+    #[case("--cors-origins=a.example", "MINITOWER_CORS_ORIGINS is \"a.example\": ")]
+    #[case("--lease-ttl=60", "MINITOWER_LEASE_TTL is \"60\": it must be a duration such as")]
+    #[case("--lease-ttl=10ms", "from 1s to 24h")]
+    #[case("--expiry-check-interval=0", "MINITOWER_EXPIRY_CHECK_INTERVAL is \"0\"")]
+    #[case("--runner-prune-after=1d", "MINITOWER_RUNNER_PRUNE_AFTER is \"1d\"")]
+    #[case("--max-request-body-size=10MB", "MINITOWER_MAX_REQUEST_BODY_SIZE is \"10MB\"")]
+    #[case("--max-artifact-size=-1", "MINITOWER_MAX_ARTIFACT_SIZE is \"-1\"")]
+    #[case("--log-format=xml", "MINITOWER_LOG_FORMAT is \"xml\": it must be json or text")]
+    #[case("--log=a=b=c", "MINITOWER_LOG is \"a=b=c\"")]
+    fn a_bad_value_is_one_line_with_variable_value_and_rule(#[case] flag: &str, #[case] says: &str) {
+        let message = parse(&[flag], &[]).unwrap_err().to_string();
+        assert!(message.contains(says), "{message}");
+        assert_eq!(message.lines().count(), 1);
+    }
+
+    #[test]
+    fn an_empty_value_counts_as_not_set() {
+        assert_eq!(parse(&["--lease-ttl="], &[]).unwrap().lease_ttl, Duration::from_mins(1));
+    }
+
+    #[test]
+    fn without_signup_a_bootstrap_token_is_required() {
+        let off = &["--public-signup-enabled=false"];
+        assert_eq!(parse(off, &[]).unwrap_err(), ConfigError::NoWayIn);
+        assert!(parse(off, &[("MINITOWER_BOOTSTRAP_TOKEN", "dev")]).is_ok());
+    }
+
+    #[test]
+    fn a_bad_secret_is_named_but_not_shown() {
+        let error = parse(&[], &[("MINITOWER_OPERATOR_TOKEN", "two words")]).unwrap_err().to_string();
+        assert!(error.contains("MINITOWER_OPERATOR_TOKEN") && !error.contains("words"), "{error}");
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let config = parse(&[], &[("MINITOWER_BOOTSTRAP_TOKEN", "hunter2")]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

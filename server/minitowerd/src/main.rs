@@ -1,0 +1,40 @@
+//! The program `minitowerd`.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use minitowerd::{Args, Config, lifecycle, telemetry};
+
+/// Requests are short and the database writes on a thread of its own: two workers are plenty, and each costs memory.
+const WORKERS: usize = 2;
+/// Threads for files; more transfers at a time wait for each other.
+const BLOCKING_THREADS: usize = 16;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, whatever went wrong: the thing, the reason, the way out.
+            eprintln!("minitowerd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    // Lossy: a secret that is no text is refused for the replacement characters in it.
+    let secret =
+        |variable: &'static str| std::env::var_os(variable).map(|value| value.to_string_lossy().into_owned());
+    let config = Config::from_args(Args::parse(), secret)?;
+    telemetry::init(config.log_format, &config.log).context("cannot set up logging")?;
+    lifecycle::raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(lifecycle::run(config))?;
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! Log lines. Only the program itself sets them up: a program that embeds the server keeps its own subscriber.
+
+use std::io;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line, for machines.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Whether `filter` can be used; else the rule it breaks.
+pub(crate) fn check_filter(filter: &str) -> Result<(), String> {
+    EnvFilter::try_new(filter).map(drop).map_err(|error| {
+        format!("it must be a level or directives such as info,minitower_http=debug ({error})")
+    })
+}
+
+/// Makes the process log to standard error, panics included.
+pub fn init(format: LogFormat, filter: &str) -> Result<(), TryInitError> {
+    // The filter has been checked with the rest of the configuration.
+    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(io::stderr);
+    match format {
+        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).finish().try_init()?,
+        LogFormat::Text => builder.finish().try_init()?,
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(panic = panic.payload_as_str(), location, "a thread panicked");
+    }));
+    Ok(())
+}
