@@ -1,1 +1,29 @@
-//! MiniTower: towerfile.
+//! Towerfiles and the archives that carry them: parse, validate, pack, inspect, unpack.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`towerfile`] | the typed Towerfile and its parser |
+//! | [`source`] | which paths a Towerfile's `source` patterns select |
+//! | [`slug`] | the rule for names of apps and teams |
+//! | [`path`] | the rule for paths and link targets, one for packing and unpacking |
+//! | [`pack`] | a project's folder becomes a deterministic `.tar.gz` |
+//! | [`archive`] | a hostile `.tar.gz` is inspected, or unpacked into a folder |
+//!
+//! Everything is synchronous and knows neither network nor configuration; what an error means to a client of the
+//! API, or where files are kept, is decided by the callers.
+
+pub mod archive;
+pub mod pack;
+pub mod path;
+pub mod slug;
+pub mod source;
+pub mod towerfile;
+
+mod shown;
+
+pub use archive::{ArchiveError, Inspection, Limits, UnpackReport, inspect, unpack};
+pub use pack::{PackError, PackPlan, PackReport, pack, plan};
+pub use towerfile::{Error, Parameter, ParameterType, Towerfile, Warning};
+
+/// The name of a Towerfile, at the project's root.
+pub const TOWERFILE: &str = "Towerfile";

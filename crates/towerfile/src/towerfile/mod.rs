@@ -1,0 +1,165 @@
+//! The Towerfile: what a project's author says about it.
+//!
+//! Here are the typed Towerfile and the errors of reading one; `parse` turns text into it. What the fields do is
+//! up to the programs that read them.
+
+mod parse;
+mod table;
+
+use serde_json::{Map, Value, json};
+
+use crate::shown::shown;
+
+/// Most bytes of a Towerfile.
+pub const MAX_BYTES: usize = 256 * 1024;
+
+/// A valid Towerfile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Towerfile {
+    /// `app.name`: a slug.
+    pub name: String,
+    /// `app.script`: what is started; a normal path that ends in `.py` or `.sh`.
+    pub script: String,
+    /// `app.source`: which files belong to the app; see [`crate::source`].
+    pub source: Vec<String>,
+    /// `app.import_paths`: folders put in front of `PYTHONPATH`; normal paths, `.` for the root.
+    pub import_paths: Vec<String>,
+    /// `app.timeout.seconds`: how long a run may take, at least 1.
+    pub timeout_seconds: Option<i64>,
+    /// `app.max_retries`: how often a lost run starts again unless it says otherwise, at least 0.
+    pub max_retries: Option<i64>,
+    /// `app.schedule`, as it was written.
+    pub schedule: Option<String>,
+    /// `[[parameters]]`, in the order of the file.
+    pub parameters: Vec<Parameter>,
+}
+
+/// One of `[[parameters]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// The key in a run's input; unique.
+    pub name: String,
+    /// A sentence for people.
+    pub description: Option<String>,
+    /// What its values are.
+    pub kind: ParameterType,
+    /// The value of a run that gives none; of the parameter's type.
+    pub default: Option<Value>,
+}
+
+/// What the values of a parameter are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ParameterType {
+    /// Text.
+    #[default]
+    String,
+    /// Any number.
+    Number,
+    /// A whole number.
+    Integer,
+    /// True or false.
+    Boolean,
+}
+
+impl ParameterType {
+    /// All types.
+    pub const ALL: [Self; 4] = [Self::String, Self::Number, Self::Integer, Self::Boolean];
+
+    /// The word in a Towerfile and in JSON Schema.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Number => "number",
+            Self::Integer => "integer",
+            Self::Boolean => "boolean",
+        }
+    }
+}
+
+/// What is odd about a Towerfile without making it wrong: an unknown key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The key, with the tables it lies in: `app.timeot`.
+    pub key: String,
+    /// Where the key would have a meaning, or which keys the table knows.
+    pub help: String,
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "unknown key {} is ignored: {}", shown(&self.key), self.help)
+    }
+}
+
+/// Why a text is no valid Towerfile. Each message names the field, the rule and the way out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is longer than [`MAX_BYTES`].
+    #[error(
+        "the Towerfile has {bytes} bytes; at most {MAX_BYTES} are allowed: keep data in files of their own"
+    )]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// It is no TOML.
+    #[error("the Towerfile is no valid TOML: line {line}, column {column}: {message}")]
+    Syntax {
+        /// Counted from 1.
+        line: usize,
+        /// In characters, counted from 1.
+        column: usize,
+        /// What the TOML parser says.
+        message: String,
+    },
+    /// A required field is not there.
+    #[error("{field} is missing: {help}")]
+    Missing {
+        /// The field, with the tables it lies in.
+        field: &'static str,
+        /// What to write.
+        help: &'static str,
+    },
+    /// A field's value breaks a rule.
+    #[error("{field} = {value} is not allowed: it {rule}")]
+    Invalid {
+        /// The field, with the tables it lies in.
+        field: String,
+        /// The value, as it would stand in the file, cut when long.
+        value: String,
+        /// The rule that it breaks and the way out; begins with "must" or "is".
+        rule: String,
+    },
+}
+
+impl Towerfile {
+    /// Parses and checks a Towerfile. Unknown keys are warnings.
+    pub fn parse(text: &str) -> Result<(Self, Vec<Warning>), Error> {
+        parse::parse(text)
+    }
+
+    /// The JSON Schema of a run's input, or `None` without parameters.
+    ///
+    /// Other keys are allowed and none is required: a default is filled in, and a job may look for what it likes.
+    pub fn params_schema(&self) -> Option<Value> {
+        if self.parameters.is_empty() {
+            return None;
+        }
+        let properties: Map<_, _> = self
+            .parameters
+            .iter()
+            .map(|parameter| {
+                let mut schema = Map::new();
+                schema.insert("type".to_owned(), parameter.kind.as_str().into());
+                if let Some(description) = &parameter.description {
+                    schema.insert("description".to_owned(), description.as_str().into());
+                }
+                if let Some(default) = &parameter.default {
+                    schema.insert("default".to_owned(), default.clone());
+                }
+                (parameter.name.clone(), Value::Object(schema))
+            })
+            .collect();
+        Some(json!({"type": "object", "properties": properties}))
+    }
+}
