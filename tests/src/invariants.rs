@@ -15,7 +15,7 @@ pub struct Witness {
 }
 
 /// Each query yields what breaks an invariant: one line of text per breach.
-const BREACHES: [(&str, &str); 7] = [
+const BREACHES: [(&str, &str); 8] = [
     (
         "one active attempt per run",
         "SELECT 'run ' || run_id FROM run_attempts WHERE status IN ('leased', 'running', 'cancelling')
@@ -52,14 +52,32 @@ const BREACHES: [(&str, &str); 7] = [
         "runs are numbered from 1 without a gap within their app",
         "SELECT 'app ' || app_id FROM runs GROUP BY app_id HAVING min(run_no) <> 1 OR max(run_no) <> count(*)",
     ),
+    (
+        "the counted runs are the runs",
+        "WITH counted AS (SELECT app_id, environment_id, status, n FROM run_counts WHERE n <> 0),
+              recounted AS (SELECT app_id, environment_id, status, count(*) AS n FROM runs GROUP BY 1, 2, 3)
+         SELECT 'counted app ' || app_id || ' ' || status || ' ' || n FROM
+           (SELECT * FROM counted EXCEPT SELECT * FROM recounted)
+         UNION ALL
+         SELECT 'recounted app ' || app_id || ' ' || status || ' ' || n FROM
+           (SELECT * FROM recounted EXCEPT SELECT * FROM counted)",
+    ),
 ];
 
-/// The tables whose terminal rows are final, and which rows are terminal.
+/// The tables whose terminal rows are final, which rows are terminal, and what of them must stay. A forgotten runner
+/// takes its id from its past attempts, not its name.
 const FINAL: [(&str, &str); 2] = [
-    ("runs", "SELECT * FROM runs WHERE status IN ('completed', 'failed', 'cancelled', 'dead')"),
+    (
+        "runs",
+        "SELECT id, status, input, priority, max_retries, retry_count, cancel_requested, runner_name, exit_code,
+           error_message, queued_at, started_at, finished_at, attempt_count
+         FROM runs WHERE status IN ('completed', 'failed', 'cancelled', 'dead')",
+    ),
     (
         "run_attempts",
-        "SELECT * FROM run_attempts WHERE status IN ('completed', 'failed', 'cancelled', 'expired', 'released')",
+        "SELECT id, run_id, attempt_no, runner_name, status, lease_token_hash, lease_expires_at, leased_at, started_at,
+           finished_at, exit_code, error_message, reason
+         FROM run_attempts WHERE status IN ('completed', 'failed', 'cancelled', 'expired', 'released')",
     ),
 ];
 
@@ -97,7 +115,7 @@ fn texts(db: &Connection, query: &str) -> Vec<String> {
 /// The rows by their column `id`, where there is one, as text.
 fn rows(db: &Connection, query: &str) -> Vec<(i64, String)> {
     let mut statement = db.prepare(query).unwrap();
-    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
     let read = |row: &rusqlite::Row<'_>| {
         let mut text = String::new();
         let mut id = 0;

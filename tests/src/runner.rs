@@ -118,7 +118,8 @@ impl Runner {
 /// One attempt at a run under its lease.
 #[derive(Debug, Clone)]
 pub struct Lease {
-    http: Http,
+    /// The server.
+    pub http: Http,
     /// The token of the runner that acts.
     pub runner_token: String,
     /// The lease token.

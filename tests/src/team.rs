@@ -164,7 +164,9 @@ impl Team {
     /// The whole log for a person.
     pub fn log_text(&self, run: i64) -> String {
         let lines = self.logs(run);
-        lines.iter().map(|line| format!("{} {}\n", line["stream"], line["line"])).collect()
+        let lines: Vec<String> =
+            lines.iter().map(|line| format!("{} {}", text(line, "stream"), text(line, "line"))).collect();
+        lines.join("\n")
     }
 
     /// Waits until a run's log has a line on standard output.

@@ -1,0 +1,17 @@
+//! The HTTP contract, route by route: success, each documented error, field names, and who may call what.
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
+
+mod admin;
+mod apps;
+mod archives;
+mod conventions;
+mod credentials;
+mod environments;
+mod health;
+mod registration_tokens;
+mod run_lists;
+mod runner;
+mod runs;
+mod teams;
+mod tokens;
+mod versions;
