@@ -1,8 +1,9 @@
 //! Which paths a Towerfile's `source` patterns select.
 //!
 //! A pattern is matched component by component: `**` stands for any number of folders, `*`, `?`, `[…]` and `{…,…}`
-//! for text inside one component (`?` and `[…]` for one ASCII character). A component that begins with a dot is only matched by a pattern component that
-//! does too, as in a shell. A pattern whose last component is a plain name also selects what lies below that folder.
+//! for text inside one component (`?` and `[…]` for one ASCII character). A component that begins with a dot is only
+//! matched by a pattern component that does too, as in a shell. A pattern whose last component is a plain name also
+//! selects what lies below that folder.
 
 use globset::{GlobBuilder, GlobMatcher};
 
