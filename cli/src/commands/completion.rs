@@ -1,0 +1,27 @@
+//! `minitower completion`
+
+use std::io::Write;
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::Cli;
+use crate::failure::{Exit, Failure};
+
+/// Flags of `completion`.
+#[derive(Debug, Args)]
+pub struct Completion {
+    /// The shell
+    shell: Shell,
+}
+
+impl Completion {
+    /// Prints the script.
+    pub fn run(self) -> Result<Exit, Failure> {
+        // Into memory first: the generator panics when its output is closed.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "minitower", &mut script);
+        std::io::stdout().write_all(&script)?;
+        Ok(Exit::Success)
+    }
+}

@@ -1,0 +1,65 @@
+//! `minitower runs list`
+
+use clap::Args;
+use minitower_client::RunFilter;
+use minitower_client::wire::runs::Run;
+
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::output::{Cell, duration, time};
+
+/// Flags of `runs list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only runs of this app
+    #[arg(long)]
+    app: Option<String>,
+    /// Only runs in this state
+    #[arg(long)]
+    status: Option<String>,
+    /// Only runs in this environment
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+    /// At most so many, 1 to 100
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+    limit: u32,
+    /// Only runs older than this one
+    #[arg(long, value_name = "RUN")]
+    before: Option<i64>,
+}
+
+impl List {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let filter = RunFilter {
+            limit: Some(self.limit),
+            offset: None,
+            before: self.before,
+            status: self.status,
+            app: self.app,
+            environment: self.environment,
+        };
+        let runs = context.team()?.runs(&filter).await?;
+        if context.out.is_json() {
+            context.out.json(&runs)?;
+            return Ok(Exit::Success);
+        }
+        let header = ["RUN", "APP", "NO", "STATUS", "VERSION", "ENVIRONMENT", "QUEUED", "TOOK", "RUNNER"];
+        let empty = "There are no such runs; `minitower runs create` makes one.";
+        context.out.table(&header, &runs.runs.iter().map(row).collect::<Vec<_>>(), empty)?;
+        Ok(Exit::Success)
+    }
+}
+
+fn row(run: &Run) -> Vec<Cell> {
+    vec![
+        Cell::new(run.run_id),
+        Cell::new(&run.app_slug),
+        Cell::new(run.run_no),
+        Cell::toned(run.status.as_str(), run.status.into()),
+        Cell::new(run.version_no),
+        Cell::optional(run.environment.as_ref()),
+        Cell::new(time(run.queued_at)),
+        Cell::optional(run.started_at.zip(run.finished_at).map(|(from, to)| duration(from, to))),
+        Cell::optional(run.runner.as_ref()),
+    ]
+}

@@ -1,0 +1,80 @@
+//! What every command is given: flags, environment, output.
+
+use std::path::PathBuf;
+
+use minitower_client::{Client, TeamClient};
+
+use crate::connection::{self, Environment, GlobalArgs};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::profiles::{self, Profile, Profiles};
+
+/// The surroundings of a command.
+pub struct Context {
+    /// Flags every command takes.
+    pub flags: GlobalArgs,
+    /// The environment.
+    pub env: Environment,
+    /// Where answers go.
+    pub out: Output,
+}
+
+impl Context {
+    /// The process's own surroundings.
+    pub fn from_process(flags: GlobalArgs) -> Self {
+        let env = Environment::from_process();
+        let out = Output::from_process(flags.json, env.no_color.is_some());
+        Self { flags, env, out }
+    }
+
+    /// Where profiles are kept.
+    pub fn profiles_path(&self) -> Result<PathBuf, Failure> {
+        profiles::path(&self.env)
+    }
+
+    /// All profiles.
+    pub fn profiles(&self) -> Result<Profiles, Failure> {
+        Profiles::load(&self.profiles_path()?)
+    }
+
+    /// The profile asked for, else the active one.
+    pub fn profile(&self) -> Result<Option<Profile>, Failure> {
+        // Profiles are of no interest, not even broken ones, to whoever says everything by hand.
+        let by_hand = (self.flags.server.is_some() || self.env.server_url.is_some())
+            && (self.flags.token.is_some() || self.env.api_token.is_some());
+        match &self.flags.profile {
+            Some(name) => self.profiles()?.named(name).map(|(_, profile)| Some(profile.clone())),
+            None if by_hand => {
+                Ok(self.profiles().ok().and_then(|all| all.active().map(|(_, profile)| profile.clone())))
+            }
+            None => Ok(self.profiles()?.active().map(|(_, profile)| profile.clone())),
+        }
+    }
+
+    /// The server, for calls without a token; `fallback` is the profile such a call is about.
+    pub fn client(&self, fallback: Option<&Profile>) -> Result<(String, Client), Failure> {
+        let server = connection::server(&self.flags, &self.env, fallback)?;
+        let client = Client::new(&connection::client_config(&self.flags, &self.env, server.clone()))?;
+        Ok((server, client))
+    }
+
+    /// The team.
+    pub fn team(&self) -> Result<TeamClient, Failure> {
+        let profile = self.profile()?;
+        let (server, client) = self.client(profile.as_ref())?;
+        let token = connection::token(&self.flags, &self.env, profile.as_ref(), &server)?;
+        Ok(client.team(token))
+    }
+
+    /// The app a command means: the given one, else the profile's.
+    pub fn app(&self, given: Option<&str>) -> Result<String, Failure> {
+        if let Some(app) = given {
+            return Ok(app.to_owned());
+        }
+        let app = self.profile()?.map(|profile| profile.app).filter(|app| !app.is_empty());
+        app.ok_or_else(|| {
+            Failure::new("no app is named")
+                .help("give --app APP, or set one for good with `minitower config set --app APP`")
+        })
+    }
+}

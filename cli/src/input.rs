@@ -1,0 +1,224 @@
+//! A run's input from `--input` and `-p key=value`.
+
+use std::io::Read;
+
+use serde_json::{Map, Number, Value};
+
+use crate::failure::Failure;
+
+/// One `-p key=value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Param {
+    key: String,
+    value: String,
+}
+
+impl std::str::FromStr for Param {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => {
+                Ok(Self { key: key.to_owned(), value: value.to_owned() })
+            }
+            _ => Err("write it as key=value".to_owned()),
+        }
+    }
+}
+
+/// Reads `--input`: JSON, `@file`, or `-` for standard input.
+pub fn read(given: &str) -> Result<Value, Failure> {
+    let unreadable =
+        |what: &str, error: std::io::Error| Failure::new(format!("--input: cannot read {what}: {error}"));
+    let text = if given == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map_err(|error| unreadable("standard input", error))?;
+        text
+    } else if let Some(path) = given.strip_prefix('@') {
+        std::fs::read_to_string(path).map_err(|error| unreadable(path, error))?
+    } else {
+        given.to_owned()
+    };
+    let value: Value = serde_json::from_str(&text).map_err(|error| {
+        Failure::new(format!("--input is no valid JSON: {error}"))
+            .help("write an object such as '{\"name\":\"world\"}', @FILE, or - for standard input")
+    })?;
+    if value.is_object() || value.is_null() {
+        Ok(value)
+    } else {
+        Err(Failure::new("--input must be a JSON object").help("write it like '{\"name\":\"world\"}'"))
+    }
+}
+
+/// Adds the parameters to the input, each as the type the schema gives it; a string where it gives none.
+pub fn merge(
+    input: Option<Value>,
+    params: &[Param],
+    schema: Option<&Value>,
+) -> Result<Option<Value>, Failure> {
+    if params.is_empty() {
+        return Ok(input);
+    }
+    let mut object = match input {
+        Some(Value::Object(object)) => object,
+        _ => Map::new(),
+    };
+    for Param { key, value } in params {
+        object.insert(key.clone(), convert(key, value, &types(schema, key))?);
+    }
+    Ok(Some(Value::Object(object)))
+}
+
+/// Keys that a schema with properties does not name, for a hint about a slip of the pen.
+pub fn unknown<'p>(params: &'p [Param], schema: Option<&Value>) -> Vec<&'p str> {
+    let Some(known) = properties(schema) else { return Vec::new() };
+    params.iter().map(|param| param.key.as_str()).filter(|key| !known.contains_key(*key)).collect()
+}
+
+/// The keys the schema names.
+pub fn known(schema: Option<&Value>) -> Vec<&str> {
+    properties(schema).map(|known| known.keys().map(String::as_str).collect()).unwrap_or_default()
+}
+
+fn properties(schema: Option<&Value>) -> Option<&Map<String, Value>> {
+    schema?.get("properties")?.as_object()
+}
+
+/// JSON Schema's `type`: a word, or a list of them.
+fn types<'s>(schema: Option<&'s Value>, key: &str) -> Vec<&'s str> {
+    match properties(schema).and_then(|known| known.get(key)?.get("type")) {
+        Some(Value::String(word)) => vec![word],
+        Some(Value::Array(words)) => words.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn convert(key: &str, value: &str, types: &[&str]) -> Result<Value, Failure> {
+    if types.is_empty() {
+        return Ok(value.into());
+    }
+    // A string fits everything, so it is the last resort of a list of types.
+    let converted = types.iter().find_map(|word| as_type(word, value));
+    match converted {
+        Some(converted) => Ok(converted),
+        None if types.contains(&"string") => Ok(value.into()),
+        None => Err(Failure::new(format!("-p {key}={value}: `{value}` is no {}", types.join(" or ")))
+            .help(format!("write {}", example(key, types[0])))),
+    }
+}
+
+fn as_type(word: &str, value: &str) -> Option<Value> {
+    match word {
+        "integer" => integer(value),
+        "number" => integer(value).or_else(|| {
+            let number: f64 = value.parse().ok()?;
+            Number::from_f64(number).map(Value::Number)
+        }),
+        "boolean" => value.parse().ok().map(Value::Bool),
+        "null" => (value == "null").then_some(Value::Null),
+        "array" => serde_json::from_str(value).ok().filter(Value::is_array),
+        "object" => serde_json::from_str(value).ok().filter(Value::is_object),
+        _ => None,
+    }
+}
+
+fn integer(value: &str) -> Option<Value> {
+    value.parse::<i64>().map(Value::from).or_else(|_| value.parse::<u64>().map(Value::from)).ok()
+}
+
+fn example(key: &str, word: &str) -> String {
+    let value = match word {
+        "integer" => "3",
+        "number" => "0.5",
+        "boolean" => "true or false",
+        "array" => "'[1,2]'",
+        "object" => "'{\"a\":1}'",
+        _ => "null",
+    };
+    format!("-p {key}={value}")
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn schema() -> Value {
+        json!({"type": "object", "properties": {
+            "s": {"type": "string"}, "n": {"type": "number"}, "i": {"type": "integer"}, "b": {"type": "boolean"},
+            "maybe": {"type": ["string", "integer", "null"]}, "a": {"type": "array"}, "any": {}
+        }})
+    }
+
+    #[rstest]
+    #[case("s=1", json!({"s": "1"}))]
+    #[case("s=a=b", json!({"s": "a=b"}))]
+    #[case("s=", json!({"s": ""}))]
+    #[case("n=1", json!({"n": 1}))]
+    #[case("n=-0.5", json!({"n": -0.5}))]
+    #[case("i=18446744073709551615", json!({"i": 18_446_744_073_709_551_615_u64}))]
+    #[case("b=false", json!({"b": false}))]
+    #[case("maybe=7", json!({"maybe": 7}))]
+    #[case("maybe=null", json!({"maybe": null}))]
+    #[case("maybe=x", json!({"maybe": "x"}))]
+    #[case("a=[1]", json!({"a": [1]}))]
+    #[case("any=1", json!({"any": "1"}))]
+    #[case("unknown=1", json!({"unknown": "1"}))]
+    fn parameters_take_the_type_of_the_schema(#[case] param: &str, #[case] expected: Value) {
+        let params = [param.parse().unwrap()];
+        assert_eq!(merge(None, &params, Some(&schema())).unwrap(), Some(expected));
+    }
+
+    #[rstest]
+    #[case("i=1.5", "integer")]
+    #[case("i=", "integer")]
+    #[case("n=nan", "number")]
+    #[case("b=yes", "boolean")]
+    #[case("a={}", "array")]
+    fn a_value_that_does_not_fit_is_named(#[case] param: &str, #[case] word: &str) {
+        let failure = merge(None, &[param.parse().unwrap()], Some(&schema())).unwrap_err().to_string();
+        assert!(failure.contains(param) && failure.contains(word), "{failure}");
+    }
+
+    #[test]
+    fn without_a_schema_everything_is_a_string() {
+        let params = ["i=1".parse().unwrap()];
+        assert_eq!(merge(None, &params, None).unwrap(), Some(json!({"i": "1"})));
+    }
+
+    #[test]
+    fn parameters_replace_keys_of_the_input() {
+        let params = ["s=new".parse().unwrap()];
+        let merged = merge(Some(json!({"s": "old", "k": 1})), &params, None).unwrap();
+        assert_eq!(merged, Some(json!({"s": "new", "k": 1})));
+        assert_eq!(merge(None, &[], None).unwrap(), None);
+    }
+
+    #[rstest]
+    #[case("name")]
+    #[case("=x")]
+    #[case("")]
+    fn a_parameter_without_key_or_value_is_refused(#[case] text: &str) {
+        assert!(text.parse::<Param>().unwrap_err().contains("key=value"));
+    }
+
+    #[test]
+    fn unknown_keys_are_found() {
+        let params = ["nam=x".parse().unwrap(), "s=1".parse().unwrap()];
+        assert_eq!(unknown(&params, Some(&schema())), ["nam"]);
+        assert!(unknown(&params, None).is_empty());
+    }
+
+    #[test]
+    fn the_input_may_be_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), r#"{"a":1}"#).unwrap();
+        assert_eq!(read(&format!("@{}", file.path().display())).unwrap(), json!({"a": 1}));
+        assert_eq!(read("null").unwrap(), Value::Null);
+        assert!(read("[1]").unwrap_err().to_string().contains("object"));
+        assert!(read("{").unwrap_err().to_string().contains("valid JSON"));
+        assert!(read("@no/such/file").unwrap_err().to_string().contains("no/such/file"));
+    }
+}

@@ -1,0 +1,66 @@
+//! Values as people read them.
+
+use minitower_client::wire::Timestamp;
+
+/// Text without control characters: what others wrote must not steer the terminal or break a table.
+pub fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A moment in UTC, to the second.
+pub fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// The time between two moments: `0.4s`, `12s`, `3m05s`, `2h07m`.
+pub fn duration(from: Timestamp, to: Timestamp) -> String {
+    let milliseconds = to.as_millisecond().saturating_sub(from.as_millisecond()).max(0);
+    let seconds = milliseconds / 1000;
+    match seconds {
+        0..10 => format!("{}.{}s", seconds, milliseconds % 1000 / 100),
+        10..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// A number of bytes in the binary unit that fits.
+pub fn bytes(count: u64) -> String {
+    indicatif::BinaryBytes(count).to_string()
+}
+
+/// The first twelve digits of a SHA-256.
+pub fn short_sha(sha256: &str) -> &str {
+    sha256.get(..12).unwrap_or(sha256)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(0, "0.0s")]
+    #[case(-5, "0.0s")]
+    #[case(1_940, "1.9s")]
+    #[case(12_900, "12s")]
+    #[case(185_000, "3m05s")]
+    #[case(7_625_000, "2h07m")]
+    fn durations_are_short(#[case] milliseconds: i64, #[case] expected: &str) {
+        let from = Timestamp::UNIX_EPOCH;
+        let to = Timestamp::from_millisecond(milliseconds).unwrap();
+        assert_eq!(duration(from, to), expected);
+    }
+
+    #[test]
+    fn times_are_utc_to_the_second() {
+        assert_eq!(time("2026-01-02T03:04:05.678Z".parse().unwrap()), "2026-01-02 03:04:05Z");
+    }
+
+    #[test]
+    fn a_short_sha_is_left_alone() {
+        assert_eq!(short_sha("abc"), "abc");
+        assert_eq!(short_sha("0123456789abcdef"), "0123456789ab");
+    }
+}

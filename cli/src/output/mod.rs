@@ -1,0 +1,110 @@
+//! Answers: tables and details for people, JSON for programs; colours on terminals only.
+
+mod format;
+mod progress;
+mod style;
+mod table;
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+pub use self::format::{bytes, clean, duration, short_sha, time};
+pub use self::progress::Progress;
+pub use self::style::{Style, Tone};
+pub use self::table::Cell;
+
+/// Where answers go, and in which form.
+#[derive(Debug, Clone)]
+pub struct Output {
+    json: bool,
+    terminal: bool,
+    style: Style,
+    stderr_style: Style,
+    stderr_terminal: bool,
+}
+
+impl Output {
+    /// The process's own streams.
+    pub fn from_process(json: bool, no_color: bool) -> Self {
+        let (terminal, stderr_terminal) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        Self {
+            json,
+            terminal,
+            style: Style::new(terminal && !no_color),
+            stderr_style: Style::new(stderr_terminal && !no_color),
+            stderr_terminal,
+        }
+    }
+
+    /// Whether the caller asked for JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// How to colour standard output.
+    pub fn style(&self) -> Style {
+        self.style
+    }
+
+    /// How to colour standard error.
+    pub fn stderr_style(&self) -> Style {
+        self.stderr_style
+    }
+
+    /// A progress bar over `total` bytes on standard error; invisible when that is no terminal.
+    pub fn progress(&self, what: &str, total: u64) -> Progress {
+        Progress::new(what, total, self.stderr_terminal && !self.json)
+    }
+
+    /// A line of the answer.
+    pub fn line(&self, line: impl std::fmt::Display) -> io::Result<()> {
+        writeln!(io::stdout().lock(), "{line}")
+    }
+
+    /// A dim line beside the answer, on standard error.
+    pub fn note(&self, line: impl std::fmt::Display) {
+        eprintln!("{}", self.stderr_style.dim(line));
+    }
+
+    /// A line about something odd, on standard error.
+    pub fn warn(&self, line: impl std::fmt::Display) {
+        eprintln!("{} {line}", self.stderr_style.tone("warning:", Tone::Waiting));
+    }
+
+    /// The answer as indented JSON.
+    pub fn json(&self, value: &impl Serialize) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        serde_json::to_writer_pretty(&mut stdout, value)?;
+        writeln!(stdout)
+    }
+
+    /// One of a stream of answers, as JSON on one line.
+    pub fn json_line(&self, value: &impl Serialize) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        serde_json::to_writer(&mut stdout, value)?;
+        writeln!(stdout)?;
+        stdout.flush()
+    }
+
+    /// A table. `empty` says on standard error what to do about an empty one.
+    pub fn table(&self, header: &[&str], rows: &[Vec<Cell>], empty: &str) -> io::Result<()> {
+        if rows.is_empty() {
+            self.note(empty);
+            return Ok(());
+        }
+        self.line(table::render(header, rows, self.terminal, self.style))
+    }
+
+    /// One thing in full: a name and a value a line; values that are absent are left out.
+    pub fn details(&self, fields: &[(&str, Option<Cell>)]) -> io::Result<()> {
+        let width = fields.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name.len()).max();
+        for (name, value) in fields {
+            if let Some(cell) = value {
+                let name = format!("{name:<width$}", width = width.unwrap_or_default());
+                self.line(format_args!("{}  {}", self.style.dim(name), cell.show(self.style)))?;
+            }
+        }
+        Ok(())
+    }
+}

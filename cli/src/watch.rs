@@ -1,0 +1,154 @@
+//! Watching a run: polls that slow down when nothing happens, and survive a restart of the server.
+
+use std::future::Future;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
+use minitower_client::wire::runs::{Run, RunStatus};
+use minitower_client::{Error, TeamClient};
+
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::output::{clean, duration};
+
+/// Pause between polls while things happen.
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause between polls when nothing happens.
+const QUIET_PAUSE: Duration = Duration::from_secs(1);
+
+/// The pause before the next poll.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    pause: Duration,
+}
+
+impl Pace {
+    pub(crate) const fn new() -> Self {
+        Self { pause: BUSY_PAUSE }
+    }
+
+    /// Waits: shortly when something happened, a little longer each time when not.
+    pub(crate) async fn wait(&mut self, happened: bool) {
+        self.pause = if happened { BUSY_PAUSE } else { (self.pause * 5 / 4).min(QUIET_PAUSE) };
+        tokio::time::sleep(self.pause).await;
+    }
+}
+
+/// Reads, and reads again for about half a minute while the server cannot be reached.
+pub(crate) async fn patiently<T, F>(context: &Context, read: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let mut told = false;
+    read.retry(patience())
+        .when(Error::is_retryable)
+        .notify(|error, _| {
+            if !told {
+                context.out.note(format_args!("{error}; trying again"));
+                told = true;
+            }
+        })
+        .await
+}
+
+fn patience() -> impl BackoffBuilder {
+    ExponentialBuilder::default()
+        .with_jitter()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(3))
+        .with_max_times(usize::MAX)
+        .with_total_delay(Some(Duration::from_secs(30)))
+}
+
+/// Waits until the run has ended, and hands every state it is seen in to `seen`.
+pub async fn until_terminal(
+    context: &Context,
+    team: &TeamClient,
+    run_id: i64,
+    mut seen: impl FnMut(&Run) -> std::io::Result<()>,
+) -> Result<Run, Failure> {
+    let mut pace = Pace::new();
+    let mut last: Option<(RunStatus, i64, Option<String>)> = None;
+    loop {
+        let run = patiently(context, || team.run(run_id)).await.map_err(no_such_run)?;
+        let now = (run.status, run.retry_count, run.runner.clone());
+        let changed = last.as_ref() != Some(&now);
+        if changed {
+            seen(&run)?;
+            last = Some(now);
+        }
+        if run.status.is_terminal() {
+            return Ok(run);
+        }
+        pace.wait(changed).await;
+    }
+}
+
+/// Runs `work` until Ctrl-C, which leaves the run alone and says so.
+pub async fn unless_interrupted(
+    context: &Context,
+    run_id: i64,
+    work: impl Future<Output = Result<Exit, Failure>>,
+) -> Result<Exit, Failure> {
+    tokio::select! {
+        exit = work => exit,
+        result = tokio::signal::ctrl_c() => {
+            result.map_err(|error| Failure::new(format!("cannot listen for Ctrl-C: {error}")))?;
+            context.out.note(format_args!(
+                "\nrun {run_id} goes on; `minitower runs watch {run_id}` comes back to it, \
+                 `minitower runs cancel {run_id}` ends it"
+            ));
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+/// Adds the way out of a wrong run id.
+pub fn no_such_run(error: Error) -> Failure {
+    Failure::from(error).help_not_found("`minitower runs list` shows the runs there are")
+}
+
+/// A run's state as people read it: `running on r-1`, `failed after 12s: exit code 3`.
+pub fn describe(run: &Run) -> String {
+    let active = matches!(run.status, RunStatus::Leased | RunStatus::Running);
+    let on = run.runner.as_ref().filter(|_| active).map(|runner| format!(" on {runner}"));
+    let again = (run.status == RunStatus::Queued && run.retry_count > 0)
+        .then(|| format!(" again (retry {} of {})", run.retry_count, run.max_retries));
+    let after =
+        run.started_at.zip(run.finished_at).map(|(from, to)| format!(" after {}", duration(from, to)));
+    let ended_badly = run.status.is_terminal() && run.status != RunStatus::Completed;
+    let reason = match (&run.error_message, run.exit_code) {
+        _ if !ended_badly => None,
+        (Some(message), _) => Some(format!(": {message}")),
+        (None, code) => code.map(|code| format!(": exit code {code}")),
+    };
+    let details: String = [on, again, after, reason].into_iter().flatten().collect();
+    clean(&format!("{}{details}", run.status.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn run(fields: &str) -> Run {
+        let base = r#"{"run_id":7,"app_id":1,"app_slug":"hello","run_no":1,"version_no":1,"priority":0,"max_retries":2,
+            "cancel_requested":false,"queued_at":"2026-01-02T03:04:00Z","#;
+        serde_json::from_str(&format!("{base}{fields}}}")).unwrap()
+    }
+
+    #[rstest]
+    #[case(r#""status":"queued","retry_count":0"#, "queued")]
+    #[case(r#""status":"queued","retry_count":1"#, "queued again (retry 1 of 2)")]
+    #[case(r#""status":"running","retry_count":0,"runner":"r-1""#, "running on r-1")]
+    #[case(
+        r#""status":"completed","retry_count":0,"started_at":"2026-01-02T03:04:05Z","finished_at":"2026-01-02T03:04:07Z""#,
+        "completed after 2.0s"
+    )]
+    #[case(r#""status":"failed","retry_count":0,"exit_code":3"#, "failed: exit code 3")]
+    #[case(r#""status":"failed","retry_count":0,"exit_code":137,"error_message":"killed""#, "failed: killed")]
+    fn a_state_is_described_in_a_few_words(#[case] fields: &str, #[case] expected: &str) {
+        assert_eq!(describe(&run(fields)), expected);
+    }
+}
