@@ -107,6 +107,11 @@ impl JobBed {
         found
     }
 
+    /// Whether any process of a Python job runs.
+    pub fn job_runs(&self) -> bool {
+        self.job_processes().iter().any(|process| process.command.contains("main.py"))
+    }
+
     /// Asserts that nothing is left of any run below the runner's data directory.
     pub fn wait_no_job_process(&self, limit: Duration) {
         wait::until("every process of the job is gone", limit, || {
@@ -120,6 +125,12 @@ impl JobBed {
         self.team.run_id(slug)
     }
 
+    /// The same with a budget of retries.
+    pub fn python_with_retries(&self, slug: &str, code: &str, max_retries: u32) -> i64 {
+        self.team.python_app(slug, code);
+        int(&self.team.run(slug, json!({"max_retries": max_retries})), "run_id")
+    }
+
     /// Makes an app of an archive and starts a run of it.
     pub fn archive(&self, slug: &str, archive: Artifact, entrypoint: &str, input: Value) -> i64 {
         self.team.app(slug);
@@ -127,7 +138,7 @@ impl JobBed {
         int(&self.team.run(slug, json!({"input": input})), "run_id")
     }
 
-    /// Every file below the runner's data directory whose name is `name`.
+    /// Every file and folder below the runner's data directory whose name is `name`.
     pub fn files_named(&self, name: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
         collect(&self.data_dir(), name, &mut found);
@@ -138,10 +149,10 @@ impl JobBed {
 fn collect(folder: &Path, name: &str, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            collect(&path, name, found);
-        } else if entry.file_name() == name {
+        if entry.file_name() == name {
             found.push(path);
+        } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            collect(&path, name, found);
         }
     }
 }

@@ -13,6 +13,7 @@
 #![allow(clippy::return_self_not_must_use, reason = "an assertion in a chain may be its end")]
 
 pub mod artifact;
+pub mod cli;
 pub mod http;
 pub mod invariants;
 pub mod job;
@@ -22,10 +23,12 @@ pub mod programs;
 pub mod runner;
 pub mod server;
 pub mod shape;
+pub mod skip;
 pub mod team;
 pub mod wait;
 
 pub use crate::artifact::Artifact;
+pub use crate::cli::Cli;
 pub use crate::http::{Http, Response};
 pub use crate::job::JobBed;
 pub use crate::process::{Program, Signal};

@@ -27,12 +27,24 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a built program with exactly the given environment on top of `PATH`, in `folder`, logging to `log`.
+    /// Starts one of the built programs; see [`Self::start_any`].
     pub fn start(name: &str, args: &[&str], env: &[(String, String)], folder: &Path, log: &Path) -> Self {
+        Self::start_any(&programs::path(name), args, env, folder, log)
+    }
+
+    /// Starts a program with exactly the given environment on top of `PATH`, in `folder`, logging to `log`.
+    pub fn start_any(
+        path: &Path,
+        args: &[&str],
+        env: &[(String, String)],
+        folder: &Path,
+        log: &Path,
+    ) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         let out = open_log(log);
         let err = out.try_clone().unwrap();
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(programs::path(name)).args(args);
+        command.args(["--pdeathsig", "KILL", "--"]).arg(path).args(args);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", folder).env("TMPDIR", folder);
         command.envs(env.iter().map(|(key, value)| (key, value)));
@@ -40,7 +52,7 @@ impl Program {
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         let child =
             command.spawn().unwrap_or_else(|error| panic!("cannot start setpriv for {name}: {error}"));
-        Self { name: name.to_owned(), log: log.to_owned(), child, ended: None }
+        Self { name: name.into_owned(), log: log.to_owned(), child, ended: None }
     }
 
     /// The process id.

@@ -1,0 +1,175 @@
+//! The rules of the source tree: which crate may use which, where SQL and the clock live, how long a file may be.
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+use minitower_tests::programs::source_root;
+
+/// The only edges there may be between our crates.
+const EDGES: [(&str, &[&str]); 10] = [
+    ("minitower-wire", &[]),
+    ("minitower-domain", &[]),
+    ("minitower-towerfile", &[]),
+    ("minitower-client", &["minitower-wire"]),
+    ("minitower-store", &["minitower-domain"]),
+    ("minitower-app", &["minitower-domain", "minitower-store", "minitower-towerfile"]),
+    ("minitower-http", &["minitower-app", "minitower-wire"]),
+    ("minitowerd", &["minitower-app", "minitower-http", "minitower-store"]),
+    ("minitower-runner", &["minitower-client", "minitower-towerfile"]),
+    ("minitower-cli", &["minitower-client", "minitower-towerfile", "minitowerd", "minitower-runner"]),
+];
+
+/// What the pure crate may never use, directly or not.
+const IMPURE: [&str; 8] = ["tokio", "rusqlite", "sqlx", "axum", "hyper", "reqwest", "nix", "mio"];
+
+/// The most lines of a file.
+const FILE_LINES: usize = 450;
+
+#[test]
+fn crates_use_each_other_only_along_the_allowed_edges() {
+    let metadata = MetadataCommand::new()
+        .manifest_path(source_root().join("Cargo.toml"))
+        .no_deps()
+        .other_options(["--offline".to_owned()])
+        .exec()
+        .unwrap();
+    let names: BTreeSet<String> = metadata.packages.iter().map(|package| package.name.to_string()).collect();
+    let allowed: BTreeMap<&str, &[&str]> = EDGES.into_iter().collect();
+    for package in &metadata.packages {
+        if package.name.as_str() == "minitower-tests" {
+            continue;
+        }
+        let Some(allowed) = allowed.get(package.name.as_str()) else {
+            panic!("{} is a new crate: say in EDGES what it may use", package.name);
+        };
+        for dependency in &package.dependencies {
+            let ours = names.contains(&dependency.name) && dependency.kind == DependencyKind::Normal;
+            let may = !ours || allowed.contains(&dependency.name.as_str());
+            assert!(may, "{} must not use {}", package.name, dependency.name);
+        }
+    }
+}
+
+#[test]
+fn the_domain_is_pure() {
+    let metadata = MetadataCommand::new()
+        .manifest_path(source_root().join("Cargo.toml"))
+        .other_options(["--offline".to_owned()])
+        .exec()
+        .unwrap();
+    let resolve = metadata.resolve.as_ref().unwrap();
+    let by_id = |id: &cargo_metadata::PackageId| resolve.nodes.iter().find(|node| node.id == *id).unwrap();
+    let domain =
+        metadata.packages.iter().find(|package| package.name.as_str() == "minitower-domain").unwrap();
+    let mut seen = BTreeSet::new();
+    let mut pending = vec![&domain.id];
+    while let Some(id) = pending.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        let normal = |dependency: &&cargo_metadata::NodeDep| {
+            dependency.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal)
+        };
+        pending.extend(by_id(id).deps.iter().filter(normal).map(|dependency| &dependency.pkg));
+    }
+    for id in seen {
+        let name = metadata[id].name.as_str();
+        assert!(!IMPURE.contains(&name), "minitower-domain must not use {name}");
+    }
+}
+
+/// The `.rs` files below the `src` folders of every crate that ships, with their text.
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = source_root();
+    let mut found = Vec::new();
+    for place in ["crates", "server", "runner", "cli"] {
+        collect(&root.join(place), &mut found);
+    }
+    assert!(found.len() > 20, "the sources are where they are looked for");
+    found
+        .into_iter()
+        .map(|path| (path.strip_prefix(&root).unwrap().to_owned(), fs::read_to_string(&path).unwrap()))
+        .collect()
+}
+
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && path.components().any(|part| part.as_os_str() == "src")
+        {
+            found.push(path);
+        }
+    }
+}
+
+/// The text without comments and without the tests at its end.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn files_stay_short() {
+    let long: Vec<String> = sources()
+        .iter()
+        .filter(|(_, text)| text.lines().count() > FILE_LINES)
+        .map(|(path, text)| format!("{}: {} lines", path.display(), text.lines().count()))
+        .collect();
+    assert!(long.is_empty(), "split these: {long:#?}");
+}
+
+#[test]
+fn only_the_store_speaks_sql() {
+    let verbs = ["SELECT ", "INSERT INTO", "INSERT OR", "UPDATE ", "DELETE FROM", "CREATE TABLE", "PRAGMA "];
+    for (path, text) in sources() {
+        if path.starts_with("server/store") {
+            continue;
+        }
+        let code = code(&text);
+        for verb in verbs {
+            assert!(!code.contains(&format!("\"{verb}")), "{} speaks SQL: {verb}", path.display());
+        }
+        assert!(!code.contains("rusqlite"), "{} uses rusqlite", path.display());
+    }
+}
+
+#[test]
+fn the_wall_clock_is_read_in_few_places() {
+    // The server's clock, and programs that talk about their own machine's time: log lines and file ages.
+    let readers = ["SystemTime::now", "Timestamp::now", "Zoned::now"];
+    for (path, text) in sources() {
+        let code = code(&text);
+        for reader in readers {
+            let reads = code.contains(reader);
+            let excused = path.starts_with("server/domain/src") && path.to_string_lossy().contains("clock");
+            let stated = text.contains("clippy::disallowed_methods") && !path.starts_with("server");
+            assert!(!reads || excused || stated, "{} reads the wall clock: {reader}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_crate_and_folder_says_what_lives_there() {
+    for (path, text) in sources() {
+        let name = path.file_name().unwrap();
+        if ["lib.rs", "main.rs", "mod.rs"].iter().any(|one| name == *one) {
+            assert!(text.starts_with("//! "), "{} does not say what lives there", path.display());
+        }
+    }
+}
+
+#[test]
+fn nothing_of_the_workshop_is_in_the_tree() {
+    for (path, text) in sources() {
+        for word in ["/work/", "TODO", "FIXME", "unimplemented!(", "todo!("] {
+            assert!(!text.contains(word), "{} contains {word}", path.display());
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What a job may see and touch.
+
+use minitower_tests::skip::{has_landlock, skip};
+use minitower_tests::{JobBed, Server};
+
+#[test]
+fn a_job_sees_none_of_the_runners_secrets_in_its_environment() {
+    let env = [("A_SECRET_OF_THE_RUNNER", "kept"), ("PIP_EXAMPLE", "passed")];
+    let bed = JobBed::start_with(Server::builder(), &env);
+    let code = "import os\nfor key in sorted(os.environ):\n    print(key + '=' + os.environ[key])";
+    let run = bed.python("env", code);
+    bed.team.wait_end(run);
+    let text = bed.team.stream(run, "stdout").join("\n");
+    assert!(text.contains("MINITOWER_RUN_ID=") && text.contains("PIP_EXAMPLE=passed"), "{text}");
+    assert!(!text.contains("A_SECRET_OF_THE_RUNNER") && !text.contains("MINITOWER_REGISTRATION"), "{text}");
+    assert!(!text.contains(&bed.team.registration_token) && !text.contains("mtr_"), "{text}");
+}
+
+#[test]
+fn a_job_cannot_read_what_is_the_runners() {
+    if !has_landlock() {
+        skip("this kernel has no Landlock");
+        return;
+    }
+    let bed = JobBed::start();
+    let code = r#"
+import os, pathlib
+root = pathlib.Path(os.environ["root"])
+found = []
+for folder, _, names in os.walk(root):
+    for name in names:
+        path = pathlib.Path(folder) / name
+        try:
+            text = path.read_bytes()
+        except OSError:
+            continue
+        if b"mtr_" in text:
+            found.append(str(path))
+for process in pathlib.Path("/proc").iterdir():
+    try:
+        if b"MINITOWER_REGISTRATION_TOKEN" in (process / "environ").read_bytes():
+            found.append(str(process))
+    except OSError:
+        continue
+print("found", found)
+"#;
+    bed.team.python_app("spy", code);
+    let input = serde_json::json!({"input": {"root": bed.data_dir().display().to_string()}});
+    let run = minitower_tests::shape::int(&bed.team.run("spy", input), "run_id");
+    bed.team.wait_end(run);
+    assert_eq!(bed.team.stream(run, "stdout"), ["found []"], "{}", bed.team.log_text(run));
+}
+
+#[test]
+fn a_job_writes_only_into_its_own_folders() {
+    if !has_landlock() {
+        skip("this kernel has no Landlock");
+        return;
+    }
+    let bed = JobBed::start();
+    let code = r#"
+import os, pathlib, tempfile
+pathlib.Path("here").write_text("x")
+tempfile.NamedTemporaryFile().write(b"x")
+open("/dev/null", "w").write("x")
+refused = 0
+for place in (os.environ["outside"], os.environ["data"]):
+    try:
+        (pathlib.Path(place) / "written-by-the-job").write_text("x")
+    except OSError:
+        refused += 1
+print("refused", refused)
+"#;
+    bed.team.python_app("writer", code);
+    let outside = bed.server.folder().display().to_string();
+    let data = bed.data_dir().display().to_string();
+    let input = serde_json::json!({"input": {"outside": outside, "data": data}});
+    let run = minitower_tests::shape::int(&bed.team.run("writer", input), "run_id");
+    bed.team.wait_end(run);
+    assert_eq!(bed.team.stream(run, "stdout"), ["refused 2"], "{}", bed.team.log_text(run));
+}
+
+#[test]
+fn the_runners_token_is_kept_in_a_file_only_its_owner_reads() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bed = JobBed::start();
+    let files = bed.files_named("token");
+    assert_eq!(files.len(), 1, "{files:?}");
+    let token = std::fs::read_to_string(&files[0]).unwrap();
+    assert!(token.trim_end().starts_with("mtr_"), "the file holds only the token");
+    assert_eq!(std::fs::metadata(&files[0]).unwrap().permissions().mode() & 0o777, 0o600);
+}
