@@ -1,1 +1,200 @@
-//! MiniTower: app.
+//! The use cases of the control plane: load, decide in the domain, save, in one transaction. No HTTP, no SQL.
+//!
+//! [`App`] is what the HTTP layer calls; each module adds the use cases of one subject to it:
+//!
+//! | module | what |
+//! |---|---|
+//! | [`auth`] | whom a token speaks for |
+//! | [`teams`] | bootstrap, sign-up, login, tokens, environments |
+//! | [`apps`], [`versions`] | apps, and uploads that become versions |
+//! | [`runs`] | create, list, cancel, logs |
+//! | [`runners`], [`lease`], [`attempts`] | the runner protocol: register, poll, and the calls under a lease |
+//! | [`admin`] | runners as administrators see them, fences |
+//! | [`background`] | the reaper and the other tasks that run by themselves |
+//!
+//! Behind them: [`dispatch`] wakes waiting polls, [`gauges`] and [`metrics`] follow what was committed, [`presence`] knows who was heard of,
+//! [`objects`] keeps the archives.
+
+pub mod admin;
+pub mod apps;
+pub mod attempts;
+pub mod auth;
+pub mod background;
+pub mod dispatch;
+mod error;
+pub mod gauges;
+pub mod lease;
+pub mod metrics;
+pub mod objects;
+mod passwords;
+pub mod presence;
+pub mod runners;
+pub mod runs;
+mod schema;
+pub mod secrets;
+mod settings;
+pub mod teams;
+mod throttle;
+pub mod versions;
+
+use std::sync::Arc;
+
+use minitower_domain::clock::Clock;
+use minitower_store::effects::Effect;
+use minitower_store::{Hooks, Store, counts, environments, runners as stored_runners};
+use tokio_util::sync::CancellationToken;
+
+pub use error::{Error, StartError};
+pub use settings::Settings;
+
+use crate::dispatch::Dispatch;
+use crate::gauges::Gauges;
+use crate::metrics::Metrics;
+use crate::objects::Objects;
+use crate::presence::Presence;
+
+/// Most rows of a list that has no paging of its own in the contract.
+pub(crate) const LIST_LIMIT: i64 = 1000;
+
+/// The control plane, without its HTTP. A cheap clone.
+#[derive(Debug, Clone)]
+pub struct App(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    pub(crate) objects: Objects,
+    pub(crate) live: Arc<Live>,
+    pub(crate) schemas: schema::Cache,
+    pub(crate) throttle: throttle::Throttle,
+    pub(crate) passwords: passwords::Hasher,
+    /// Cancelled when the server begins to stop: waiting polls are answered, background tasks end.
+    pub(crate) stopping: CancellationToken,
+}
+
+/// What lives in memory and follows the commits.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) dispatch: Dispatch,
+    pub(crate) gauges: Gauges,
+    pub(crate) metrics: Metrics,
+    pub(crate) presence: Presence,
+    pub(crate) alarm: background::Alarm,
+}
+
+impl Live {
+    /// Runs on the writer's thread, after each commit and before its answers.
+    fn committed(&self, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::RunMoved(moved) => {
+                    self.gauges.moved(moved);
+                    self.metrics.moved(moved);
+                    self.dispatch.moved(moved);
+                }
+                Effect::EnvironmentMade { team_id, id, name } => {
+                    self.gauges.environment_made(*team_id, *id, name);
+                }
+                Effect::RunnerRegistered { id, environment, at } => {
+                    self.presence.registered(*id, environment, *at);
+                    self.metrics.runners_registered.with_label_values(&[environment]).inc();
+                }
+                Effect::RunnersForgotten(ids) => {
+                    self.presence.forget(ids);
+                    self.dispatch.forget(ids);
+                }
+                Effect::Unfenced { runner_name } => self.dispatch.unfenced(runner_name),
+            }
+        }
+    }
+}
+
+impl App {
+    /// Opens the database and the object store, and puts right what the last stop left: leases get their grace, temporary files go.
+    ///
+    /// `fatal` is called when the process has to end at once, because only a restart can find out what was committed. Cancel
+    /// `stopping` to begin a graceful stop. [`App::run_background`] has to be spawned beside.
+    pub async fn open(
+        settings: Settings,
+        clock: Clock,
+        stopping: CancellationToken,
+        fatal: impl Fn(&str) + Send + 'static,
+    ) -> Result<Self, StartError> {
+        let metrics = Metrics::new()?;
+        let live = Arc::new(Live {
+            dispatch: Dispatch::default(),
+            gauges: Gauges::default(),
+            metrics,
+            presence: Presence::default(),
+            alarm: background::Alarm::default(),
+        });
+        let (committed, batches) = (Arc::clone(&live), live.metrics.write_batch_size.clone());
+        let hooks = Hooks {
+            committed: Box::new(move |effects| committed.committed(effects)),
+            #[expect(clippy::cast_precision_loss, reason = "a batch holds hundreds")]
+            batch: Box::new(move |size| batches.observe(size as f64)),
+            fatal: Box::new(fatal),
+        };
+        let store = Store::open(&settings.db_path, hooks)?;
+        let objects = Objects::open(&settings.objects_dir)?;
+        let app = Self(Arc::new(Inner {
+            store,
+            clock,
+            settings,
+            objects,
+            live,
+            schemas: schema::Cache::default(),
+            throttle: throttle::Throttle::default(),
+            passwords: passwords::Hasher::new()?,
+            stopping,
+        }));
+        app.load().await?;
+        Ok(app)
+    }
+
+    async fn load(&self) -> Result<(), StartError> {
+        let (counts, environments, seen) = self
+            .store()
+            .read(|db| {
+                Ok::<_, Error>((
+                    counts::all(db)?,
+                    environments::all_known(db)?,
+                    stored_runners::all_seen(db)?,
+                ))
+            })
+            .await?;
+        self.0.live.dispatch.load(&counts);
+        self.0.live.gauges.load(counts, environments);
+        self.0.live.presence.load(seen);
+        self.grant_restart_grace().await?;
+        self.remove_orphans().await?;
+        Ok(())
+    }
+
+    /// Answers whether the database answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.store().read(|db| Ok(db.ping()?)).await
+    }
+
+    /// Folds the write-ahead log into the database; nothing is written after.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.flush_presence().await?;
+        Ok(self.store().close().await?)
+    }
+
+    /// Everything `GET /metrics` says of the domain, as of now.
+    pub fn metrics(&self) -> &prometheus::Registry {
+        self.refresh_gauges();
+        &self.0.live.metrics.registry
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+}

@@ -93,6 +93,16 @@ pub fn replace_token(tx: &Tx<'_>, id: AttemptId, hash: [u8; 32]) -> Result<(), S
     Ok(())
 }
 
+/// Whether this is the attempt's lease token.
+pub fn has_token(db: &Db, id: AttemptId, hash: [u8; 32]) -> Result<bool, StoreError> {
+    let found = db.one(
+        "SELECT 1 FROM run_attempts WHERE id = ?1 AND lease_token_hash = ?2",
+        params![id.0, hash.as_slice()],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
 /// The attempt at that run that this runner holds, or held, under that lease token.
 pub fn by_lease(
     db: &Db,

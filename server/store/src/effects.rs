@@ -37,6 +37,8 @@ pub struct RunMoved {
     pub names: CountNames,
     /// When it was created.
     pub created_at: Timestamp,
+    /// Start of the attempt that moved it.
+    pub attempt_started_at: Option<Timestamp>,
     /// Its state before; none: it was made.
     pub before: Option<RunState>,
     /// Its state after.
@@ -44,7 +46,11 @@ pub struct RunMoved {
 }
 
 impl RunMoved {
-    pub(crate) fn new(run: &Run, before: Option<RunState>) -> Box<Self> {
+    pub(crate) fn new(
+        run: &Run,
+        before: Option<RunState>,
+        attempt_started_at: Option<Timestamp>,
+    ) -> Box<Self> {
         Box::new(Self {
             run_id: run.id,
             key: CountKey { team_id: run.team_id, app_id: run.app_id, environment_id: run.environment_id },
@@ -54,6 +60,7 @@ impl RunMoved {
                 environment: run.environment.clone(),
             },
             created_at: run.created_at,
+            attempt_started_at,
             before,
             after: run.state.clone(),
         })

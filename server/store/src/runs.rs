@@ -77,12 +77,18 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreErro
         state,
         row_version: 0,
     };
-    tx.emit(Effect::RunMoved(RunMoved::new(&run, None)));
+    tx.emit(Effect::RunMoved(RunMoved::new(&run, None, None)));
     Ok(run)
 }
 
-/// Saves a run's new state, if nobody changed the row since it was read; nothing is written when nothing changed.
-pub fn save(tx: &Tx<'_>, run: &Run, after: RunState) -> Result<Run, StoreError> {
+/// Saves a run's new state, if nobody changed the row since it was read; nothing is written when nothing changed. `attempt_started_at` is the
+/// start of the attempt that moves it, for the metrics.
+pub fn save(
+    tx: &Tx<'_>,
+    run: &Run,
+    after: RunState,
+    attempt_started_at: Option<Timestamp>,
+) -> Result<Run, StoreError> {
     if run.state == after {
         return Ok(run.clone());
     }
@@ -107,7 +113,7 @@ pub fn save(tx: &Tx<'_>, run: &Run, after: RunState) -> Result<Run, StoreError> 
         return Err(StoreError::Stale { what: "run", id: run.id.0 });
     }
     let saved = Run { state: after, row_version: run.row_version + 1, ..run.clone() };
-    tx.emit(Effect::RunMoved(RunMoved::new(&saved, Some(run.state.clone()))));
+    tx.emit(Effect::RunMoved(RunMoved::new(&saved, Some(run.state.clone()), attempt_started_at)));
     Ok(saved)
 }
 

@@ -1,0 +1,79 @@
+//! Apps.
+
+use minitower_domain::app::{App as DomainApp, Version};
+use minitower_domain::ids::TeamId;
+use minitower_domain::names::Slug;
+use minitower_domain::team::TeamPrincipal;
+use minitower_store::{Db, apps, versions};
+
+use crate::teams::taken;
+use crate::{App, Error, LIST_LIMIT};
+
+/// Longest description, in bytes.
+const MAX_DESCRIPTION: usize = 4096;
+
+impl App {
+    /// Makes an app.
+    pub async fn create_app(
+        &self,
+        by: &TeamPrincipal,
+        slug: &str,
+        description: Option<String>,
+    ) -> Result<DomainApp, Error> {
+        let slug = Slug::parse(slug)?;
+        let description = description.filter(|d| !d.is_empty());
+        if description.as_ref().is_some_and(|d| d.len() > MAX_DESCRIPTION) {
+            return Err(Error::invalid(format!("description is longer than {MAX_DESCRIPTION} bytes")));
+        }
+        let (now, team) = (self.inner().clock.now(), by.team_id);
+        self.store()
+            .write(move |tx| {
+                apps::insert(tx, team, slug.as_str(), description.as_deref(), now).map_err(|e| {
+                    taken(e, || Error::SlugTaken(format!("the team has an app {:?} already", slug.as_str())))
+                })
+            })
+            .await
+    }
+
+    /// A team's apps by slug.
+    pub async fn apps(&self, by: &TeamPrincipal) -> Result<Vec<DomainApp>, Error> {
+        let team = by.team_id;
+        self.store().read(move |db| Ok(apps::list(db, team, LIST_LIMIT)?)).await
+    }
+
+    /// The team's app of that slug.
+    pub async fn app(&self, by: &TeamPrincipal, slug: String) -> Result<DomainApp, Error> {
+        let team = by.team_id;
+        self.store().read(move |db| find(db, team, &slug)).await
+    }
+
+    /// An app's versions, newest first.
+    pub async fn versions(&self, by: &TeamPrincipal, slug: String) -> Result<Vec<Version>, Error> {
+        let team = by.team_id;
+        self.store()
+            .read(move |db| {
+                let app = find(db, team, &slug)?;
+                Ok(versions::list(db, app.id, LIST_LIMIT)?)
+            })
+            .await
+    }
+
+    /// The app's version of that number.
+    pub async fn version(&self, by: &TeamPrincipal, slug: String, number: i64) -> Result<Version, Error> {
+        let team = by.team_id;
+        self.store()
+            .read(move |db| {
+                let app = find(db, team, &slug)?;
+                versions::by_number(db, app.id, number)?
+                    .ok_or_else(|| Error::not_found(format!("the app {slug:?} has no version {number}")))
+            })
+            .await
+    }
+}
+
+pub(crate) fn find(db: &Db, team: TeamId, slug: &str) -> Result<DomainApp, Error> {
+    apps::by_slug(db, team, slug)?.ok_or_else(|| {
+        let shown: String = slug.chars().take(64).collect();
+        Error::not_found(format!("no app {shown:?}"))
+    })
+}

@@ -1,0 +1,229 @@
+//! The calls under a lease: start, heartbeat, logs, result, release, artifact.
+
+use minitower_domain::app::Version;
+use minitower_domain::attempt::Attempt;
+use minitower_domain::clock::Timestamp;
+use minitower_domain::ids::{AttemptId, RunId};
+use minitower_domain::lease::{self, Command, Held, Outcome};
+use minitower_domain::run::Run;
+use minitower_domain::runner::RunnerPrincipal;
+use minitower_store::logs::LogLine;
+use minitower_store::{Db, StoreError, Tx, attempts, logs, runs, versions};
+use tokio::fs::File;
+
+use crate::secrets::{self, TokenHash};
+use crate::{App, Error};
+
+/// Most lines in one batch.
+pub const MAX_LOG_BATCH: usize = 100;
+/// Most bytes of one line.
+pub const MAX_LOG_LINE_BYTES: usize = 8 * 1024;
+
+/// A run and the attempt that was acted on, after it.
+pub type RunAndAttempt = (Run, Attempt);
+
+/// An archive to send, and what goes into its headers.
+#[derive(Debug)]
+pub struct Artifact {
+    /// The archive.
+    pub file: File,
+    /// Its length.
+    pub bytes: u64,
+    /// The version it belongs to.
+    pub version: Version,
+}
+
+impl App {
+    /// The runner begins the run.
+    pub async fn start_run(
+        &self,
+        by: &RunnerPrincipal,
+        run: RunId,
+        lease_token: &str,
+    ) -> Result<RunAndAttempt, Error> {
+        self.under_lease(by, run, lease_token, Command::Start).await
+    }
+
+    /// The runner is alive: its lease is extended.
+    pub async fn heartbeat(
+        &self,
+        by: &RunnerPrincipal,
+        run: RunId,
+        lease_token: &str,
+    ) -> Result<RunAndAttempt, Error> {
+        let ttl = self.inner().settings.lease_ttl;
+        self.under_lease(by, run, lease_token, Command::Heartbeat { ttl }).await
+    }
+
+    /// The runner reports the end.
+    pub async fn finish_run(
+        &self,
+        by: &RunnerPrincipal,
+        run: RunId,
+        lease_token: &str,
+        outcome: Outcome,
+    ) -> Result<(), Error> {
+        self.under_lease(by, run, lease_token, Command::Result(outcome)).await.map(|_| ())
+    }
+
+    /// The runner gives the run back.
+    pub async fn release_run(
+        &self,
+        by: &RunnerPrincipal,
+        run: RunId,
+        lease_token: &str,
+    ) -> Result<(), Error> {
+        self.under_lease(by, run, lease_token, Command::Release).await.map(|_| ())
+    }
+
+    /// The runner stores log lines; those it stored before are ignored.
+    pub async fn append_logs(
+        &self,
+        by: &RunnerPrincipal,
+        run: RunId,
+        lease_token: &str,
+        lines: Vec<LogLine>,
+    ) -> Result<(), Error> {
+        check_lines(&lines)?;
+        let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.inner().clock.clone());
+        self.store()
+            .write(move |tx| {
+                let (run, attempt) = find(tx, &by, run, hash)?;
+                lease::decide(&held(&run, &attempt), &Command::Logs, clock.now())?;
+                Ok(logs::append(tx, attempt.id, &lines)?)
+            })
+            .await
+    }
+
+    /// The runner fetches the archive.
+    pub async fn artifact(
+        &self,
+        by: &RunnerPrincipal,
+        run: RunId,
+        lease_token: &str,
+    ) -> Result<Artifact, Error> {
+        let (by, hash, now) = (by.clone(), secrets::hash(lease_token), self.inner().clock.now());
+        let version = self
+            .store()
+            .read(move |db| {
+                let (run, attempt) = find(db, &by, run, hash)?;
+                lease::decide(&held(&run, &attempt), &Command::Artifact, now)?;
+                Ok::<_, Error>(version_of(db, &run)?)
+            })
+            .await?;
+        let (file, bytes) = self.inner().objects.read(&version.artifact_sha256).await?;
+        Ok(Artifact { file, bytes, version })
+    }
+
+    async fn under_lease(
+        &self,
+        by: &RunnerPrincipal,
+        run: RunId,
+        lease_token: &str,
+        command: Command,
+    ) -> Result<RunAndAttempt, Error> {
+        let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.inner().clock.clone());
+        let done = self
+            .store()
+            .write(move |tx| {
+                let (run, attempt) = find(tx, &by, run, hash)?;
+                let after = lease::decide(&held(&run, &attempt), &command, clock.now())?;
+                Ok::<_, Error>(save_held(tx, &run, &attempt, after)?)
+            })
+            .await?;
+        self.note_expiry(done.1.state.lease_expires_at);
+        Ok(done)
+    }
+
+    /// Gives back a lease that nobody will hear of: its poll was gone by the time it was to be answered.
+    pub(crate) async fn release_unheard(&self, attempt: AttemptId, run: RunId, hash: TokenHash) {
+        let clock = self.inner().clock.clone();
+        let released = self
+            .store()
+            .write(move |tx| {
+                let Some(found) = attempts::active_of_run(tx, run)?.filter(|a| a.id == attempt) else {
+                    return Ok(());
+                };
+                // Asked again meanwhile: the answer to that poll carries another token.
+                if !attempts::has_token(tx, attempt, hash)? {
+                    return Ok(());
+                }
+                let run = load_run(tx, run)?;
+                let after = lease::decide(&held(&run, &found), &Command::Release, clock.now())?;
+                save_held(tx, &run, &found, after)?;
+                Ok::<_, Error>(())
+            })
+            .await;
+        match released {
+            // Gone: its lease ran out first. Either way the run is in the queue again.
+            Ok(()) | Err(Error::Gone(_)) => {
+                tracing::debug!(%attempt, "released a lease that nobody waited for");
+            }
+            Err(error) => {
+                tracing::warn!(%error, %attempt, "a lease that nobody waited for runs out by itself");
+            }
+        }
+    }
+}
+
+/// The attempt of that lease token, and its run; anything that does not fit is gone, never not found.
+fn find(db: &Db, by: &RunnerPrincipal, run: RunId, hash: TokenHash) -> Result<RunAndAttempt, Error> {
+    let attempt = attempts::by_lease(db, run, by.runner_id, hash)?.ok_or_else(Error::gone)?;
+    Ok((load_run(db, run)?, attempt))
+}
+
+pub(crate) fn load_run(db: &Db, id: RunId) -> Result<Run, StoreError> {
+    runs::by_id(db, id)?.ok_or_else(|| StoreError::Inconsistent(format!("no run {id}")))
+}
+
+pub(crate) fn version_of(db: &Db, run: &Run) -> Result<Version, StoreError> {
+    versions::by_id(db, run.version_id)?
+        .ok_or_else(|| StoreError::Inconsistent(format!("no version {}", run.version_id)))
+}
+
+/// What the domain decides on.
+pub(crate) fn held(run: &Run, attempt: &Attempt) -> Held {
+    Held { run: run.state.clone(), attempt: attempt.state.clone() }
+}
+
+/// Saves what the domain decided.
+pub(crate) fn save_held(
+    tx: &Tx<'_>,
+    run: &Run,
+    attempt: &Attempt,
+    after: Held,
+) -> Result<RunAndAttempt, StoreError> {
+    // The attempt first: a run that is queued again must not have an active one.
+    let attempt = attempts::save(tx, attempt, after.attempt)?;
+    let run = runs::save(tx, run, after.run, attempt.state.started_at)?;
+    Ok((run, attempt))
+}
+
+fn check_lines(lines: &[LogLine]) -> Result<(), Error> {
+    if lines.len() > MAX_LOG_BATCH {
+        return Err(Error::invalid(format!(
+            "logs has {} lines: at most {MAX_LOG_BATCH} in a batch",
+            lines.len()
+        )));
+    }
+    for line in lines {
+        if line.seq < 1 {
+            return Err(Error::invalid(format!("logs: seq {} must be at least 1", line.seq)));
+        }
+        if line.line.len() > MAX_LOG_LINE_BYTES {
+            return Err(Error::invalid(format!(
+                "logs: line {} has {} bytes: at most {MAX_LOG_LINE_BYTES}",
+                line.seq,
+                line.line.len()
+            )));
+        }
+    }
+    Ok(())
+}
+
+impl App {
+    /// Tells the reaper of a lease that may run out before it looks next.
+    pub(crate) fn note_expiry(&self, at: Timestamp) {
+        self.inner().live.alarm.note(at);
+    }
+}

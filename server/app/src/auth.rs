@@ -1,0 +1,110 @@
+//! Whom a token speaks for.
+//!
+//! A missing, unknown or wrong-kind token is [`Error::Unauthorized`], always in the same words; a member on an admin call is [`Error::Forbidden`].
+
+use minitower_domain::runner::{FenceHolder, RunnerPrincipal, RunnerScope};
+use minitower_domain::team::{Role, TeamPrincipal};
+use minitower_store::{registration_tokens, runners, tokens};
+
+use crate::{App, Error, secrets};
+
+/// Who makes an admin call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminPrincipal {
+    /// The operator, across teams.
+    Operator,
+    /// An admin of a team, for that team's own runners.
+    Team(TeamPrincipal),
+}
+
+impl AdminPrincipal {
+    /// As the holder of fences.
+    pub fn holder(&self) -> FenceHolder {
+        match self {
+            Self::Operator => FenceHolder::Operator,
+            Self::Team(team) => FenceHolder::Team(team.team_id),
+        }
+    }
+}
+
+/// What a registration token allows: runners of this scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegistrationPrincipal {
+    /// The scope of the runners it registers.
+    pub scope: RunnerScope,
+    /// The team's token; none: the platform's.
+    pub(crate) token: Option<minitower_domain::ids::RegistrationTokenId>,
+}
+
+fn unauthorized() -> Error {
+    Error::Unauthorized(
+        "the token is missing, unknown, no longer valid, or not of the kind this call needs".to_owned(),
+    )
+}
+
+impl App {
+    /// A bootstrap token; without a configured one the route is not there.
+    pub fn authenticate_bootstrap(&self, token: Option<&str>) -> Result<(), Error> {
+        match (&self.inner().settings.bootstrap_token, token) {
+            (None, _) => {
+                Err(Error::not_found("bootstrap is off: MINITOWER_BOOTSTRAP_TOKEN is not set on the server"))
+            }
+            (Some(secret), Some(token)) if secret.matches(token) => Ok(()),
+            _ => Err(unauthorized()),
+        }
+    }
+
+    /// A team token of any role.
+    pub async fn authenticate_team(&self, token: Option<&str>) -> Result<TeamPrincipal, Error> {
+        let hash = secrets::hash(token.ok_or_else(unauthorized)?);
+        self.store().read(move |db| tokens::principal(db, hash)?.ok_or_else(unauthorized)).await
+    }
+
+    /// A team token of role admin.
+    pub async fn authenticate_team_admin(&self, token: Option<&str>) -> Result<TeamPrincipal, Error> {
+        let principal = self.authenticate_team(token).await?;
+        match principal.role {
+            Role::Admin => Ok(principal),
+            Role::Member => Err(Error::Forbidden("this call needs a token of role admin".to_owned())),
+        }
+    }
+
+    /// The operator token, or a team token of role admin.
+    pub async fn authenticate_admin(&self, token: Option<&str>) -> Result<AdminPrincipal, Error> {
+        if let (Some(secret), Some(token)) = (&self.inner().settings.operator_token, token)
+            && secret.matches(token)
+        {
+            return Ok(AdminPrincipal::Operator);
+        }
+        self.authenticate_team_admin(token).await.map(AdminPrincipal::Team)
+    }
+
+    /// A registration token, the platform's or a team's.
+    pub async fn authenticate_registration(
+        &self,
+        token: Option<&str>,
+    ) -> Result<RegistrationPrincipal, Error> {
+        let token = token.ok_or_else(unauthorized)?;
+        if let Some(secret) = &self.inner().settings.registration_token
+            && secret.matches(token)
+        {
+            return Ok(RegistrationPrincipal { scope: RunnerScope::Platform, token: None });
+        }
+        let hash = secrets::hash(token);
+        self.store()
+            .read(move |db| {
+                let (id, team) = registration_tokens::find(db, hash)?.ok_or_else(unauthorized)?;
+                Ok(RegistrationPrincipal { scope: RunnerScope::Team(team), token: Some(id) })
+            })
+            .await
+    }
+
+    /// A runner token. Whoever shows one was heard of.
+    pub async fn authenticate_runner(&self, token: Option<&str>) -> Result<RunnerPrincipal, Error> {
+        let hash = secrets::hash(token.ok_or_else(unauthorized)?);
+        let principal: RunnerPrincipal =
+            self.store().read(move |db| runners::principal(db, hash)?.ok_or_else(unauthorized)).await?;
+        self.inner().live.presence.seen(principal.runner_id, self.inner().clock.now());
+        Ok(principal)
+    }
+}

@@ -1,0 +1,161 @@
+//! What runs by itself: the reaper of expired leases, and the upkeep of runners.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use minitower_domain::clock::Timestamp;
+use minitower_domain::ids::AttemptId;
+use minitower_domain::lease::{self, Command};
+use minitower_store::attempts;
+use tokio::sync::Notify;
+
+use crate::attempts::{held, load_run, save_held};
+use crate::{App, Error};
+
+/// Attempts looked at in one transaction: bounds how long others wait for the writer.
+const BATCH: i64 = 100;
+/// Pause after a failed round.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Tells the reaper of a lease that may run out before it meant to look next.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    set_for: AtomicI64,
+    earlier: Notify,
+}
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self { set_for: AtomicI64::new(i64::MAX), earlier: Notify::new() }
+    }
+}
+
+impl Alarm {
+    pub(crate) fn note(&self, at: Timestamp) {
+        if at.0 < self.set_for.load(Ordering::SeqCst) {
+            self.set_for.store(at.0, Ordering::SeqCst);
+            self.earlier.notify_one();
+        }
+    }
+}
+
+impl App {
+    /// Runs until the stop begins. Whoever spawns it treats its end before that as a failure of the server.
+    pub async fn run_background(&self) {
+        let stopping = self.inner().stopping.clone();
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = self.reap_forever() => {}
+            () = self.upkeep_forever() => {}
+        }
+    }
+
+    async fn reap_forever(&self) {
+        loop {
+            let pause = match self.reap().await {
+                Ok(next) => self.pause_until(next),
+                Err(error) => {
+                    tracing::warn!(%error, "could not look for expired leases");
+                    AFTER_FAILURE
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.inner().live.alarm.earlier.notified() => {
+                    // Another look at the same time does no harm, a look too late would.
+                    let set_for = Timestamp(self.inner().live.alarm.set_for.load(Ordering::SeqCst));
+                    tokio::time::sleep(set_for.since(self.inner().clock.now())).await;
+                }
+            }
+        }
+    }
+
+    fn pause_until(&self, next: Option<Timestamp>) -> Duration {
+        let interval = self.inner().settings.expiry_check_interval;
+        next.map_or(interval, |next| {
+            // A millisecond more than the difference, so that the lease has run out by then.
+            interval.min(next.since(self.inner().clock.now()) + Duration::from_millis(1))
+        })
+    }
+
+    /// Ends what has run out, in batches, and answers when the next lease will.
+    async fn reap(&self) -> Result<Option<Timestamp>, Error> {
+        loop {
+            let clock = self.inner().clock.clone();
+            // Looked up on a read connection: an idle server writes nothing.
+            let now = clock.now();
+            let (expired, next) = self
+                .store()
+                .read(move |db| {
+                    Ok::<_, Error>((attempts::expired(db, now, BATCH)?, attempts::next_expiry(db)?))
+                })
+                .await?;
+            if expired.is_empty() {
+                self.inner().live.alarm.set_for.store(next.map_or(i64::MAX, |t| t.0), Ordering::SeqCst);
+                return Ok(next);
+            }
+            let reaped = self
+                .store()
+                .write(move |tx| {
+                    let now = clock.now();
+                    let mut reaped = 0_usize;
+                    for attempt in attempts::expired(tx, now, BATCH)? {
+                        let run = load_run(tx, attempt.run_id)?;
+                        let after = lease::decide(&held(&run, &attempt), &Command::Expire, now)?;
+                        let (run, attempt) = save_held(tx, &run, &attempt, after)?;
+                        tracing::info!(
+                            run_id = run.id.0,
+                            attempt_id = attempt.id.0,
+                            runner = attempt.runner_name,
+                            status = run.state.status.as_str(),
+                            "a lease ran out"
+                        );
+                        reaped += 1;
+                    }
+                    Ok::<_, Error>(reaped)
+                })
+                .await?;
+            tracing::debug!(reaped, "looked for expired leases");
+        }
+    }
+
+    async fn upkeep_forever(&self) {
+        let mut ticks = tokio::time::interval(self.inner().settings.expiry_check_interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.flush_presence().await {
+                tracing::warn!(%error, "could not write down which runners were heard of");
+            }
+            match self.prune_runners().await {
+                Ok(0) => {}
+                Ok(forgotten) => tracing::info!(forgotten, "forgot silent runners"),
+                Err(error) => tracing::warn!(%error, "could not forget silent runners"),
+            }
+        }
+    }
+
+    /// After a restart every active lease lasts at least a full TTL: an outage must not cost a run.
+    pub(crate) async fn grant_restart_grace(&self) -> Result<(), Error> {
+        let mut after = AttemptId(0);
+        loop {
+            let (ttl, clock) = (self.inner().settings.lease_ttl, self.inner().clock.clone());
+            let last = self
+                .store()
+                .write(move |tx| {
+                    let now = clock.now();
+                    let batch = attempts::active(tx, after, BATCH)?;
+                    for attempt in &batch {
+                        let state = lease::after_restart(&attempt.state, ttl, now);
+                        attempts::save(tx, attempt, state)?;
+                    }
+                    Ok::<_, Error>(batch.last().map(|a| a.id))
+                })
+                .await?;
+            match last {
+                Some(id) => after = id,
+                None => return Ok(()),
+            }
+        }
+    }
+}

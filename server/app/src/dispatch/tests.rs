@@ -1,0 +1,150 @@
+//! Wake-ups: exactly one per run, none lost.
+
+use std::time::Duration;
+
+use minitower_domain::clock::Timestamp;
+use minitower_domain::ids::{AppId, EnvironmentId, RunId};
+use minitower_domain::run::RunState;
+use minitower_store::effects::{CountKey, CountNames};
+
+use super::*;
+
+const TEAM: TeamId = TeamId(1);
+const OTHER: TeamId = TeamId(2);
+
+fn runner(id: i64, scope: RunnerScope) -> RunnerPrincipal {
+    RunnerPrincipal {
+        runner_id: RunnerId(id),
+        name: format!("r{id}"),
+        scope,
+        environment: "default".to_owned(),
+    }
+}
+
+fn state(status: RunStatus) -> RunState {
+    RunState { status, ..RunState::queued(0, Timestamp(0)) }
+}
+
+fn moved(team: TeamId, before: Option<RunStatus>, after: RunStatus) -> RunMoved {
+    RunMoved {
+        run_id: RunId(1),
+        key: CountKey { team_id: team, app_id: AppId(1), environment_id: EnvironmentId(1) },
+        names: CountNames { team: "t".to_owned(), app: "a".to_owned(), environment: "default".to_owned() },
+        created_at: Timestamp(0),
+        attempt_started_at: None,
+        before: before.map(state),
+        after: state(after),
+    }
+}
+
+fn queued(team: TeamId) -> RunMoved {
+    moved(team, None, RunStatus::Queued)
+}
+fn taken(team: TeamId) -> RunMoved {
+    moved(team, Some(RunStatus::Queued), RunStatus::Leased)
+}
+
+async fn is_woken(ticket: &Ticket) -> bool {
+    tokio::time::timeout(Duration::from_millis(20), ticket.woken()).await.unwrap_or(false)
+}
+
+fn waiting(dispatch: &Dispatch, id: i64, scope: RunnerScope) -> Ticket {
+    let ticket = dispatch.enter(&runner(id, scope));
+    assert_eq!(ticket.found_nothing(), Next::Wait);
+    ticket
+}
+
+#[tokio::test]
+async fn a_run_wakes_exactly_one_poll_the_longest_waiting() {
+    let dispatch = Dispatch::default();
+    let first = waiting(&dispatch, 1, RunnerScope::Platform);
+    let second = waiting(&dispatch, 2, RunnerScope::Platform);
+    dispatch.moved(&queued(TEAM));
+    assert!(is_woken(&first).await);
+    assert!(!is_woken(&second).await);
+    dispatch.moved(&queued(TEAM));
+    assert!(is_woken(&second).await);
+}
+
+#[tokio::test]
+async fn a_run_wakes_only_a_poll_that_may_take_it() {
+    let dispatch = Dispatch::default();
+    let foreign = waiting(&dispatch, 1, RunnerScope::Team(OTHER));
+    let own = waiting(&dispatch, 2, RunnerScope::Team(TEAM));
+    dispatch.moved(&queued(TEAM));
+    assert!(is_woken(&own).await);
+    assert!(!is_woken(&foreign).await);
+}
+
+#[tokio::test]
+async fn a_run_that_becomes_ready_while_all_are_trying_is_not_missed() {
+    let dispatch = Dispatch::default();
+    let ticket = dispatch.enter(&runner(1, RunnerScope::Platform));
+    dispatch.moved(&queued(TEAM));
+    assert_eq!(ticket.found_nothing(), Next::Try, "the claim may have been before the run");
+    assert_eq!(ticket.found_nothing(), Next::Wait);
+}
+
+#[tokio::test]
+async fn a_poll_that_goes_away_passes_its_wake_up_on() {
+    let dispatch = Dispatch::default();
+    let first = waiting(&dispatch, 1, RunnerScope::Platform);
+    let second = waiting(&dispatch, 2, RunnerScope::Platform);
+    dispatch.moved(&queued(TEAM));
+    drop(first);
+    assert!(is_woken(&second).await);
+    assert_eq!(dispatch.open(), 1);
+}
+
+#[tokio::test]
+async fn a_fenced_poll_passes_its_wake_up_on_and_tries_again_once_the_fence_is_lifted() {
+    let dispatch = Dispatch::default();
+    let fenced = waiting(&dispatch, 1, RunnerScope::Platform);
+    let free = waiting(&dispatch, 2, RunnerScope::Platform);
+    dispatch.moved(&queued(TEAM));
+    assert!(is_woken(&fenced).await);
+    assert_eq!(fenced.fenced(), Next::Wait);
+    assert!(is_woken(&free).await);
+    dispatch.moved(&taken(TEAM));
+    free.served();
+    dispatch.moved(&queued(TEAM));
+    assert!(!is_woken(&fenced).await, "a fence lets no wake-up through");
+    dispatch.unfenced("r1");
+    assert!(is_woken(&fenced).await);
+}
+
+#[tokio::test]
+async fn a_newer_poll_of_a_runner_takes_the_place_of_the_older() {
+    let dispatch = Dispatch::default();
+    let old = waiting(&dispatch, 1, RunnerScope::Platform);
+    let pass = old.pass();
+    assert!(pass.is_valid());
+    let new = waiting(&dispatch, 1, RunnerScope::Platform);
+    assert!(!is_woken(&old).await && !pass.is_valid());
+    assert_eq!(old.found_nothing(), Next::GiveUp);
+    dispatch.moved(&queued(TEAM));
+    assert!(is_woken(&new).await);
+}
+
+#[tokio::test]
+async fn after_a_sign_off_no_poll_that_had_arrived_may_claim_but_a_new_one_may() {
+    let dispatch = Dispatch::default();
+    let trying = dispatch.enter(&runner(1, RunnerScope::Platform));
+    let other = waiting(&dispatch, 2, RunnerScope::Platform);
+    dispatch.moved(&queued(TEAM));
+    assert!(is_woken(&other).await);
+    dispatch.sign_off(RunnerId(1));
+    assert!(!trying.pass().is_valid());
+    assert_eq!(trying.found_nothing(), Next::GiveUp);
+    assert!(dispatch.enter(&runner(1, RunnerScope::Platform)).pass().is_valid());
+}
+
+#[tokio::test]
+async fn a_replaced_poll_that_was_woken_passes_its_wake_up_on() {
+    let dispatch = Dispatch::default();
+    let _first = waiting(&dispatch, 1, RunnerScope::Platform);
+    let second = waiting(&dispatch, 2, RunnerScope::Platform);
+    dispatch.moved(&queued(TEAM));
+    dispatch.sign_off(RunnerId(1));
+    assert!(is_woken(&second).await);
+}

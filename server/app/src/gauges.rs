@@ -1,0 +1,126 @@
+//! How many runs are where, in memory: loaded at start, then moved by the commits. A scrape and a summary read it; neither asks the database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use minitower_domain::ids::{EnvironmentId, TeamId};
+use minitower_domain::run::RunStatus;
+use minitower_store::counts::{Count, KnownEnvironment};
+use minitower_store::effects::{CountKey, CountNames, RunMoved};
+
+use crate::App;
+use crate::runs::Summary;
+
+#[derive(Debug, Default)]
+pub(crate) struct Gauges(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    places: BTreeMap<CountKey, Place>,
+    environments: BTreeMap<EnvironmentId, (TeamId, String)>,
+}
+
+#[derive(Debug)]
+struct Place {
+    names: CountNames,
+    n: BTreeMap<RunStatus, i64>,
+}
+
+impl Place {
+    fn count(&self, fits: impl Fn(RunStatus) -> bool) -> i64 {
+        self.n.iter().filter(|(status, _)| fits(**status)).map(|(_, n)| n).sum()
+    }
+}
+
+impl Gauges {
+    pub(crate) fn load(&self, counts: Vec<Count>, environments: Vec<KnownEnvironment>) {
+        let mut state = self.lock();
+        for count in counts {
+            let place = state
+                .places
+                .entry(count.key)
+                .or_insert_with(|| Place { names: count.names, n: BTreeMap::new() });
+            *place.n.entry(count.status).or_default() += count.n;
+        }
+        for known in environments {
+            state.environments.insert(known.id, (known.team_id, known.name));
+        }
+    }
+
+    pub(crate) fn environment_made(&self, team: TeamId, id: EnvironmentId, name: &str) {
+        self.lock().environments.insert(id, (team, name.to_owned()));
+    }
+
+    pub(crate) fn moved(&self, moved: &RunMoved) {
+        let mut state = self.lock();
+        let place = state
+            .places
+            .entry(moved.key)
+            .or_insert_with(|| Place { names: moved.names.clone(), n: BTreeMap::new() });
+        if let Some(before) = &moved.before {
+            *place.n.entry(before.status).or_default() -= 1;
+        }
+        *place.n.entry(moved.after.status).or_default() += 1;
+    }
+
+    pub(crate) fn summary(&self, team: TeamId) -> Summary {
+        let state = self.lock();
+        let mut summary = Summary::default();
+        for (_, place) in state.places.iter().filter(|(key, _)| key.team_id == team) {
+            summary.total += place.count(|_| true);
+            summary.active += place.count(RunStatus::is_active);
+            summary.queued += place.count(|s| s == RunStatus::Queued);
+            summary.terminal += place.count(RunStatus::is_terminal);
+        }
+        summary
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl App {
+    /// Brings the gauges up to now.
+    pub(crate) fn refresh_gauges(&self) {
+        let inner = self.inner();
+        let metrics = &inner.live.metrics;
+        metrics.runs_pending.reset();
+        metrics.runs_active.reset();
+        metrics.runners_busy.reset();
+        metrics.runners_online.reset();
+
+        let mut busy: BTreeMap<String, i64> = BTreeMap::new();
+        let online = inner.live.presence.online(inner.settings.lease_ttl, inner.clock.now());
+        {
+            let state = inner.live.gauges.lock();
+            let mut counted = BTreeSet::new();
+            for (key, place) in &state.places {
+                let CountNames { team, app, environment } = &place.names;
+                let labels = [team.as_str(), app.as_str(), environment.as_str()];
+                let active = place.count(RunStatus::is_active);
+                metrics.runs_pending.with_label_values(&labels).set(place.count(|s| s == RunStatus::Queued));
+                metrics.runs_active.with_label_values(&labels).set(active);
+                *busy.entry(environment.clone()).or_default() += active;
+                counted.insert(key.environment_id);
+            }
+            // An environment in which nothing ever ran says so: 0, not nothing.
+            let teams: BTreeMap<TeamId, &str> =
+                state.places.iter().map(|(key, place)| (key.team_id, place.names.team.as_str())).collect();
+            for (id, (team, name)) in &state.environments {
+                if !counted.contains(id) {
+                    let team = teams.get(team).copied().unwrap_or_default();
+                    metrics.runs_pending.with_label_values(&[team, "", name]).set(0);
+                }
+                busy.entry(name.clone()).or_default();
+            }
+        }
+        for (environment, n) in busy {
+            metrics.runners_busy.with_label_values(&[&environment]).set(n);
+        }
+        for (environment, n) in online {
+            metrics.runners_online.with_label_values(&[&environment]).set(n);
+        }
+        metrics.db_size_bytes.set(i64::try_from(inner.store.size_bytes()).unwrap_or(i64::MAX));
+    }
+}

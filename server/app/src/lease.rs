@@ -1,0 +1,253 @@
+//! The poll: a runner asks for work, and waits for it.
+
+use std::time::Duration;
+
+use minitower_domain::app::Version;
+use minitower_domain::attempt::Attempt;
+use minitower_domain::claim::{self, Decision, Poll};
+use minitower_domain::clock::Timestamp;
+use minitower_domain::lease::{self, Command};
+use minitower_domain::run::Run;
+use minitower_domain::runner::RunnerPrincipal;
+use minitower_store::{StoreError, Tx, attempts, fences, queue, runners, runs};
+use tokio::sync::oneshot;
+
+use crate::attempts::{held, load_run, save_held, version_of};
+use crate::dispatch::{Next, Pass};
+use crate::secrets::{self, Kind, TokenHash};
+use crate::{App, Error};
+
+/// Longest time a poll may wait.
+pub const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Longest name of a poll or process.
+const MAX_ID_BYTES: usize = 200;
+
+/// What a runner gets.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The run.
+    pub run: Run,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// What to run.
+    pub version: Version,
+    /// Goes with every call of this attempt; shown once.
+    pub lease_token: String,
+    hash: TokenHash,
+}
+
+/// A grant on its way to the runner. Dropped before it was [delivered](Offer::deliver), the lease is given back at once: nobody will ever
+/// start that run.
+#[derive(Debug)]
+pub struct Offer {
+    app: App,
+    grant: Option<Box<Grant>>,
+}
+
+impl Offer {
+    /// The answer is about to be written.
+    pub fn deliver(mut self) -> Option<Box<Grant>> {
+        self.grant.take()
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        if let Some(grant) = self.grant.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let app = self.app.clone();
+            runtime.spawn(async move {
+                app.release_unheard(grant.attempt.id, grant.run.id, grant.hash).await;
+            });
+        }
+    }
+}
+
+/// What a claim came to.
+enum Claimed {
+    Granted(Box<Grant>),
+    Nothing,
+    Fenced,
+    Busy,
+    /// A newer poll, or a sign-off, came first.
+    Stale,
+}
+
+impl App {
+    /// Leases the first ready run to the runner, waiting up to `wait` for one. None: there was no work.
+    pub async fn lease(
+        &self,
+        by: &RunnerPrincipal,
+        poll: Poll,
+        wait: Duration,
+    ) -> Result<Option<Offer>, Error> {
+        check_poll(&poll)?;
+        let deadline = tokio::time::Instant::now() + wait.min(MAX_WAIT);
+        let _open = self.inner().live.presence.poll(by.runner_id, &by.environment, &self.inner().clock);
+        let ticket = self.inner().live.dispatch.enter(by);
+        loop {
+            let next = match self.claim(by, &poll, ticket.pass()).await? {
+                Claimed::Granted(grant) => {
+                    ticket.served();
+                    self.note_expiry(grant.attempt.state.lease_expires_at);
+                    return Ok(Some(Offer { app: self.clone(), grant: Some(grant) }));
+                }
+                Claimed::Busy => {
+                    return Err(Error::Conflict(
+                        "this runner holds an active attempt: finish or release it first".to_owned(),
+                    ));
+                }
+                Claimed::Stale => return Ok(None),
+                Claimed::Nothing => ticket.found_nothing(),
+                Claimed::Fenced => ticket.fenced(),
+            };
+            match next {
+                Next::Try => {}
+                Next::GiveUp => return Ok(None),
+                Next::Wait => {
+                    let woken = tokio::select! {
+                        // A wake-up that comes together with the deadline is used.
+                        biased;
+                        woken = ticket.woken() => woken,
+                        () = self.inner().stopping.cancelled() => false,
+                        () = tokio::time::sleep_until(deadline) => false,
+                    };
+                    if !woken {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Carries the claim out in a task of its own, so that it is given back when its poll has gone by the time it is answered.
+    async fn claim(&self, by: &RunnerPrincipal, poll: &Poll, pass: Pass) -> Result<Claimed, Error> {
+        let (app, by, poll) = (self.clone(), by.clone(), poll.clone());
+        let (reply, answer) = oneshot::channel();
+        tokio::spawn(async move {
+            let (token, hash) = match secrets::generate(Kind::Lease) {
+                Ok(generated) => generated,
+                Err(error) => {
+                    let _ = reply.send(Err(error));
+                    return;
+                }
+            };
+            let (clock, ttl) = (app.inner().clock.clone(), app.inner().settings.lease_ttl);
+            let claimed = app
+                .store()
+                .write(move |tx| {
+                    if !pass.is_valid() {
+                        return Ok(Claimed::Stale);
+                    }
+                    Claim { by: &by, poll: &poll, token, hash, ttl, now: clock.now() }.carry_out(tx)
+                })
+                .await;
+            if let Err(Ok(Claimed::Granted(grant))) = reply.send(claimed) {
+                app.release_unheard(grant.attempt.id, grant.run.id, grant.hash).await;
+            }
+        });
+        answer.await.map_err(|_| Error::internal("claim", "the task ended without an answer"))?
+    }
+
+    /// The runner stops polling: nothing is leased to it until it polls again, and an attempt it has not started is released.
+    pub async fn sign_off(&self, by: &RunnerPrincipal) -> Result<(), Error> {
+        // First, so that a claim on its way is refused or comes before the release below.
+        self.inner().live.dispatch.sign_off(by.runner_id);
+        let (runner, clock) = (by.runner_id, self.inner().clock.clone());
+        self.store()
+            .write(move |tx| {
+                let Some(attempt) = attempts::active_of_runner(tx, runner)? else { return Ok(()) };
+                if attempt.state.started_at.is_some() {
+                    return Ok(());
+                }
+                let run = load_run(tx, attempt.run_id)?;
+                let (held, now) = (held(&run, &attempt), clock.now());
+                let after = decide(&held, &Command::Release, now)
+                    .or_else(|_| decide(&held, &Command::Expire, now))?;
+                save_held(tx, &run, &attempt, after)?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// A claim inside its transaction.
+struct Claim<'a> {
+    by: &'a RunnerPrincipal,
+    poll: &'a Poll,
+    token: String,
+    hash: TokenHash,
+    ttl: Duration,
+    now: Timestamp,
+}
+
+impl Claim<'_> {
+    fn carry_out(self, tx: &Tx<'_>) -> Result<Claimed, Error> {
+        let active = match attempts::active_of_runner(tx, self.by.runner_id)? {
+            Some(attempt) => Some((load_run(tx, attempt.run_id)?, attempt)),
+            None => None,
+        };
+        let fenced = fences::any(tx, &self.by.name)?;
+        let held = active.as_ref().map(|(run, attempt)| held(run, attempt));
+        match (claim::decide(held.as_ref(), self.poll, fenced, self.ttl, self.now), active) {
+            (Decision::Busy, _) => Ok(Claimed::Busy),
+            (Decision::Fenced, _) => Ok(Claimed::Fenced),
+            (Decision::Claim, _) => self.take_first(tx),
+            (Decision::EndThenClaim(after), Some((run, attempt))) => {
+                save_held(tx, &run, &attempt, after)?;
+                if fenced { Ok(Claimed::Fenced) } else { self.take_first(tx) }
+            }
+            (Decision::Again(state), Some((run, attempt))) => {
+                let attempt = attempts::save(tx, &attempt, state)?;
+                attempts::replace_token(tx, attempt.id, self.hash)?;
+                self.grant(tx, run, attempt)
+            }
+            (Decision::EndThenClaim(_) | Decision::Again(_), None) => {
+                Err(StoreError::Inconsistent("a decision about an attempt that is not there".to_owned())
+                    .into())
+            }
+        }
+    }
+
+    fn take_first(self, tx: &Tx<'_>) -> Result<Claimed, Error> {
+        if let Some(instance) = &self.poll.instance_id {
+            runners::set_instance(tx, self.by.runner_id, instance)?;
+        }
+        let Some(run) = queue::first(tx, self.by.scope, &self.by.environment)? else {
+            return Ok(Claimed::Nothing);
+        };
+        let leased = claim::lease(&run.state, self.poll, self.ttl, self.now).ok_or_else(|| {
+            StoreError::Inconsistent(format!("run {} is in the queue but not queued", run.id))
+        })?;
+        let mut run = runs::save(tx, &run, leased.run, None)?;
+        let runner = (self.by.runner_id, self.by.name.as_str());
+        let attempt = attempts::insert(tx, &run, runner, self.hash, leased.attempt, self.now)?;
+        run.runner = Some(self.by.name.clone());
+        self.grant(tx, run, attempt)
+    }
+
+    fn grant(self, tx: &Tx<'_>, run: Run, attempt: Attempt) -> Result<Claimed, Error> {
+        let version = version_of(tx, &run)?;
+        Ok(Claimed::Granted(Box::new(Grant {
+            run,
+            attempt,
+            version,
+            lease_token: self.token,
+            hash: self.hash,
+        })))
+    }
+}
+
+fn check_poll(poll: &Poll) -> Result<(), Error> {
+    for (field, value) in [
+        ("request_id", &poll.request_id),
+        ("instance_id", &poll.instance_id),
+        ("supersedes", &poll.supersedes),
+    ] {
+        if value.as_ref().is_some_and(|v| v.is_empty() || v.len() > MAX_ID_BYTES) {
+            return Err(Error::invalid(format!("{field} must have 1 to {MAX_ID_BYTES} bytes")));
+        }
+    }
+    Ok(())
+}

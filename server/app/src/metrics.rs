@@ -1,0 +1,154 @@
+//! The domain's metrics. Names and labels are fixed: dashboards and the operator read them.
+
+use std::time::Duration;
+
+use minitower_domain::run::RunStatus;
+use minitower_store::effects::RunMoved;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+/// Seconds, from a dispatch on an idle machine to a run of hours.
+const BUCKETS: [f64; 16] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0];
+
+/// The registry and what is in it.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) registry: Registry,
+    runs_created: IntCounterVec,
+    runs_completed: IntCounterVec,
+    runs_retried: IntCounterVec,
+    runs_leased: IntCounterVec,
+    pub(crate) runners_registered: IntCounterVec,
+    queue_wait: HistogramVec,
+    execution: HistogramVec,
+    total: HistogramVec,
+    pub(crate) runs_pending: IntGaugeVec,
+    pub(crate) runs_active: IntGaugeVec,
+    pub(crate) runners_online: IntGaugeVec,
+    pub(crate) runners_busy: IntGaugeVec,
+    pub(crate) db_size_bytes: IntGauge,
+    pub(crate) write_batch_size: Histogram,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let seconds = |name: &str, help: &str, labels: &[&str]| {
+            let histogram =
+                HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), labels)?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok::<_, prometheus::Error>(histogram)
+        };
+        // Registered so that its name is known; nothing holds a queued run back yet.
+        gauge(
+            "minitower_runs_blocked",
+            "Queued runs that may not be leased yet",
+            &["team", "app", "environment", "reason"],
+        )?;
+        let db_size_bytes =
+            IntGauge::new("minitower_db_size_bytes", "Bytes of the database and its write-ahead log")?;
+        registry.register(Box::new(db_size_bytes.clone()))?;
+        let write_batch_size = Histogram::with_opts(
+            HistogramOpts::new("minitower_db_write_batch_size", "Commands in one commit")
+                .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
+        )?;
+        registry.register(Box::new(write_batch_size.clone()))?;
+        Ok(Self {
+            runs_created: counter("minitower_runs_created_total", "Runs created", &["team", "app"])?,
+            runs_completed: counter(
+                "minitower_runs_completed_total",
+                "Runs that reached a terminal state",
+                &["team", "app", "status"],
+            )?,
+            runs_retried: counter(
+                "minitower_runs_retried_total",
+                "Runs queued again after a loss",
+                &["team", "app"],
+            )?,
+            runs_leased: counter("minitower_runs_leased_total", "Runs leased to runners", &["environment"])?,
+            runners_registered: counter(
+                "minitower_runners_registered_total",
+                "Runner registrations",
+                &["environment"],
+            )?,
+            queue_wait: seconds(
+                "minitower_run_queue_wait_seconds",
+                "From queued to started",
+                &["team", "app"],
+            )?,
+            execution: seconds(
+                "minitower_run_execution_seconds",
+                "From started to ended",
+                &["team", "app", "status"],
+            )?,
+            total: seconds(
+                "minitower_run_total_seconds",
+                "From created to ended",
+                &["team", "app", "status"],
+            )?,
+            runs_pending: gauge(
+                "minitower_runs_pending",
+                "Runs queued and ready: the scaling signal",
+                &["team", "app", "environment"],
+            )?,
+            runs_active: gauge(
+                "minitower_runs_active",
+                "Runs that a runner holds",
+                &["team", "app", "environment"],
+            )?,
+            runners_online: gauge("minitower_runners_online", "Runners heard of lately", &["environment"])?,
+            runners_busy: gauge("minitower_runners_busy", "Runners that hold a run", &["environment"])?,
+            db_size_bytes,
+            write_batch_size,
+            registry,
+        })
+    }
+
+    /// A run was made or moved.
+    pub(crate) fn moved(&self, moved: &RunMoved) {
+        let (team, app) = (moved.names.team.as_str(), moved.names.app.as_str());
+        let after = &moved.after;
+        let Some(before) = &moved.before else {
+            self.runs_created.with_label_values(&[team, app]).inc();
+            return;
+        };
+        if after.retries.used > before.retries.used {
+            self.runs_retried.with_label_values(&[team, app]).inc();
+        }
+        if before.status == after.status {
+            return;
+        }
+        if after.status == RunStatus::Leased {
+            self.runs_leased.with_label_values(&[moved.names.environment.as_str()]).inc();
+        }
+        if after.status == RunStatus::Running
+            && let Some(started) = moved.attempt_started_at
+        {
+            let waited = started.since(after.queued_at);
+            self.queue_wait.with_label_values(&[team, app]).observe(waited.as_secs_f64());
+        }
+        if let Some(finished) = after.finished_at {
+            let labels = [team, app, after.status.as_str()];
+            self.runs_completed.with_label_values(&labels).inc();
+            let observe = |histogram: &HistogramVec, d: Duration| {
+                histogram.with_label_values(&labels).observe(d.as_secs_f64());
+            };
+            observe(&self.total, finished.since(moved.created_at));
+            if let Some(started) = moved.attempt_started_at {
+                observe(&self.execution, finished.since(started));
+            }
+        }
+    }
+}

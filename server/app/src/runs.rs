@@ -1,0 +1,240 @@
+//! Runs as their team sees them: create, list, cancel, logs.
+
+use minitower_domain::attempt::Attempt;
+use minitower_domain::ids::{RunId, TeamId};
+use minitower_domain::lease::{self, Command};
+use minitower_domain::names::{self, DEFAULT_ENVIRONMENT};
+use minitower_domain::run::{Run, RunStatus};
+use minitower_domain::team::TeamPrincipal;
+use minitower_store::logs::LogLine;
+use minitower_store::{Db, StoreError, attempts, environments, logs, runs, versions};
+use serde_json::{Map, Value};
+
+use crate::attempts::{held, save_held};
+use crate::{App, Error, LIST_LIMIT, apps};
+
+/// Most log lines in one answer; ask again with `after_seq` for more.
+pub const MAX_LOG_LINES: i64 = 10_000;
+/// Most retries of a run.
+const MAX_RETRIES: i64 = 1_000_000;
+
+/// What a run is made of.
+#[derive(Debug, Clone, Default)]
+pub struct CreateRun {
+    /// An object, or null.
+    pub input: Option<Value>,
+    /// Which version; none: the newest.
+    pub version_no: Option<i64>,
+    /// Higher runs first.
+    pub priority: Option<i64>,
+    /// How often a lost run starts again; none: the version's.
+    pub max_retries: Option<i64>,
+    /// Where it runs.
+    pub environment: Option<String>,
+}
+
+/// Which runs to list; the caller has checked the numbers.
+#[derive(Debug, Clone, Default)]
+pub struct ListRuns {
+    /// Only this app's; unknown: none.
+    pub app: Option<String>,
+    /// Only in this state.
+    pub status: Option<RunStatus>,
+    /// Only of this environment.
+    pub environment: Option<String>,
+    /// Only older ones than this.
+    pub before: Option<RunId>,
+    /// At most so many.
+    pub limit: i64,
+    /// Leave out so many first.
+    pub offset: i64,
+}
+
+/// How many runs a team has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// All.
+    pub total: i64,
+    /// Leased, running or cancelling.
+    pub active: i64,
+    /// Queued.
+    pub queued: i64,
+    /// Ended.
+    pub terminal: i64,
+}
+
+impl App {
+    /// Queues a run.
+    pub async fn create_run(
+        &self,
+        by: &TeamPrincipal,
+        app_slug: String,
+        new: CreateRun,
+    ) -> Result<Run, Error> {
+        let input = input_object(new.input)?;
+        let max_retries = new.max_retries;
+        if max_retries.is_some_and(|n| !(0..=MAX_RETRIES).contains(&n)) {
+            return Err(Error::invalid(format!("max_retries must be between 0 and {MAX_RETRIES}")));
+        }
+        let environment = new.environment.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
+        names::check_environment(&environment)?;
+
+        let (team, wanted) = (by.team_id, new.version_no);
+        let (app, version) = self
+            .store()
+            .read(move |db| {
+                let app = apps::find(db, team, &app_slug)?;
+                if app.disabled {
+                    return Err(Error::Conflict(format!(
+                        "the app {app_slug:?} is disabled: enable it first"
+                    )));
+                }
+                let version = match wanted {
+                    Some(number) => versions::by_number(db, app.id, number)?.ok_or_else(|| {
+                        Error::not_found(format!("the app {app_slug:?} has no version {number}"))
+                    })?,
+                    None => versions::newest(db, app.id)?.ok_or_else(|| {
+                        Error::NoVersion(format!("the app {app_slug:?} has no version yet: upload one first"))
+                    })?,
+                };
+                Ok((app, version))
+            })
+            .await?;
+        let input = self.inner().schemas.apply(&version, input)?;
+        let input = input.map(|map| Value::Object(map).to_string());
+
+        let (app_id, team_slug) = (app.id, by.team_slug.clone());
+        let clock = self.inner().clock.clone();
+        self.store()
+            .write(move |tx| {
+                // Read inside, so that the queue's times and ids grow together.
+                let now = clock.now();
+                let (environment_id, _) = environments::ensure(tx, team, &environment, now)?;
+                Ok(runs::insert(
+                    tx,
+                    runs::NewRun {
+                        team: (team, team_slug),
+                        app: (app_id, app.slug),
+                        version: (version.id, version.number),
+                        environment: (environment_id, environment),
+                        input,
+                        priority: new.priority.unwrap_or(0),
+                        max_retries: max_retries.unwrap_or(version.max_retries),
+                    },
+                    now,
+                )?)
+            })
+            .await
+    }
+
+    /// Runs of the team, newest first.
+    pub async fn list_runs(&self, by: &TeamPrincipal, list: ListRuns) -> Result<Vec<Run>, Error> {
+        let team = by.team_id;
+        self.store()
+            .read(move |db| {
+                let app = match &list.app {
+                    None => None,
+                    Some(slug) => match minitower_store::apps::by_slug(db, team, slug)? {
+                        Some(app) => Some(app.id),
+                        None => return Ok(Vec::new()),
+                    },
+                };
+                let filter = runs::Filter {
+                    app,
+                    status: list.status,
+                    environment: list.environment,
+                    before: list.before,
+                    limit: list.limit,
+                    offset: list.offset,
+                };
+                Ok(runs::list(db, team, &filter)?)
+            })
+            .await
+    }
+
+    /// Runs of one app, newest first; an unknown app is an error.
+    pub async fn list_runs_of_app(
+        &self,
+        by: &TeamPrincipal,
+        app_slug: String,
+        list: ListRuns,
+    ) -> Result<Vec<Run>, Error> {
+        self.app(by, app_slug.clone()).await?;
+        self.list_runs(by, ListRuns { app: Some(app_slug), ..list }).await
+    }
+
+    /// How many runs the team has; counted nowhere, known from the commits.
+    pub fn runs_summary(&self, by: &TeamPrincipal) -> Summary {
+        self.inner().live.gauges.summary(by.team_id)
+    }
+
+    /// The team's run of that id.
+    pub async fn run(&self, by: &TeamPrincipal, id: RunId) -> Result<Run, Error> {
+        let team = by.team_id;
+        self.store().read(move |db| find(db, team, id)).await
+    }
+
+    /// A run's attempts, oldest first.
+    pub async fn run_attempts(&self, by: &TeamPrincipal, id: RunId) -> Result<Vec<Attempt>, Error> {
+        let team = by.team_id;
+        self.store()
+            .read(move |db| {
+                find(db, team, id)?;
+                Ok(attempts::list(db, id, LIST_LIMIT)?)
+            })
+            .await
+    }
+
+    /// Log lines of a run's newest attempt after a number.
+    pub async fn run_logs(
+        &self,
+        by: &TeamPrincipal,
+        id: RunId,
+        after_seq: i64,
+        limit: i64,
+    ) -> Result<Vec<LogLine>, Error> {
+        let team = by.team_id;
+        self.store()
+            .read(move |db| {
+                find(db, team, id)?;
+                match attempts::newest(db, id)? {
+                    Some(attempt) => Ok(logs::list(db, attempt, after_seq, limit.min(MAX_LOG_LINES))?),
+                    None => Ok(Vec::new()),
+                }
+            })
+            .await
+    }
+
+    /// Cancels a run: a queued one at once, a held one once its runner has heard of it. Idempotent.
+    pub async fn cancel_run(&self, by: &TeamPrincipal, id: RunId) -> Result<Run, Error> {
+        let (team, clock) = (by.team_id, self.inner().clock.clone());
+        self.store()
+            .write(move |tx| {
+                let now = clock.now();
+                let run = find(tx, team, id)?;
+                if !run.state.status.is_active() {
+                    let after = lease::cancel_unheld(&run.state, now);
+                    return Ok(runs::save(tx, &run, after, None)?);
+                }
+                let attempt = attempts::active_of_run(tx, id)?.ok_or_else(|| {
+                    StoreError::Inconsistent(format!("run {id} is active without an attempt"))
+                })?;
+                let after = lease::decide(&held(&run, &attempt), &Command::Cancel, now)?;
+                let (run, _) = save_held(tx, &run, &attempt, after)?;
+                Ok(run)
+            })
+            .await
+    }
+}
+
+fn find(db: &Db, team: TeamId, id: RunId) -> Result<Run, Error> {
+    runs::by_id_of_team(db, team, id)?.ok_or_else(|| Error::not_found(format!("no run {id}")))
+}
+
+fn input_object(input: Option<Value>) -> Result<Option<Map<String, Value>>, Error> {
+    match input {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(map)) => Ok(Some(map)),
+        Some(_) => Err(Error::invalid("input must be a JSON object or null")),
+    }
+}

@@ -1,0 +1,268 @@
+//! Teams: bootstrap, sign-up, login, tokens, registration tokens, environments.
+
+use std::net::IpAddr;
+
+use minitower_domain::ids::{RegistrationTokenId, TokenId};
+use minitower_domain::names::{self, Slug};
+use minitower_domain::team::{Environment, RegistrationToken, Role, Team, TeamPrincipal};
+use minitower_store::{StoreError, environments, registration_tokens, teams, tokens};
+
+use crate::secrets::{self, Kind};
+use crate::{App, Error, LIST_LIMIT, passwords};
+
+/// Longest name of a team or token, in characters.
+const MAX_NAME: usize = 200;
+
+/// A team and the tokens that were made with it; they are shown once.
+pub struct NewTeam {
+    /// The team.
+    pub team: Team,
+    /// An admin token.
+    pub token: String,
+    /// A registration token for the team's runners.
+    pub registration_token: String,
+    /// False: the team was there before.
+    pub created: bool,
+}
+
+/// A token that was just made; shown once.
+pub struct NewToken {
+    /// Its id.
+    pub id: TokenId,
+    /// The token.
+    pub token: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its role.
+    pub role: Role,
+}
+
+impl App {
+    /// Whether anyone may sign up, and whether bootstrap is there.
+    pub fn auth_options(&self) -> (bool, bool) {
+        let settings = &self.inner().settings;
+        (settings.signup_enabled, settings.bootstrap_token.is_some())
+    }
+
+    /// Makes the platform's first team, or new tokens for it.
+    pub async fn bootstrap(
+        &self,
+        slug: &str,
+        name: &str,
+        password: Option<String>,
+    ) -> Result<NewTeam, Error> {
+        let slug = Slug::parse(slug)?;
+        let name = checked_name("name", name)?;
+        let password_hash = match password {
+            Some(password) => Some(self.hash_password(password).await?),
+            None => None,
+        };
+        let (token, hash) = secrets::generate(Kind::Team)?;
+        let (registration_token, registration_hash) = secrets::generate(Kind::Registration)?;
+        let now = self.inner().clock.now();
+        let (team, created) = self
+            .store()
+            .write(move |tx| {
+                let found = teams::by_slug(tx, slug.as_str())?;
+                let (team, created) = match found {
+                    Some(team) => {
+                        if let Some(hash) = &password_hash {
+                            teams::set_password_hash(tx, team.id, hash)?;
+                        }
+                        (team, false)
+                    }
+                    None if teams::first(tx)?.is_some() => {
+                        return Err(Error::TeamExists(
+                            "another team exists already: bootstrap makes the first one only".to_owned(),
+                        ));
+                    }
+                    None => (teams::insert(tx, slug.as_str(), &name, password_hash.as_deref(), now)?, true),
+                };
+                tokens::insert(tx, team.id, Some("bootstrap"), Role::Admin, hash, now)?;
+                registration_tokens::insert(tx, team.id, registration_hash, true, now)?;
+                Ok((team, created))
+            })
+            .await?;
+        Ok(NewTeam { team, token, registration_token, created })
+    }
+
+    /// Makes a team for whoever asks, when that is allowed.
+    pub async fn signup(&self, slug: &str, name: &str, password: String) -> Result<NewTeam, Error> {
+        if !self.inner().settings.signup_enabled {
+            return Err(Error::Forbidden("sign-up is off on this server: ask its administrator".to_owned()));
+        }
+        let slug = Slug::parse(slug)?;
+        let name = checked_name("name", name)?;
+        let password_hash = self.hash_password(password).await?;
+        let (token, hash) = secrets::generate(Kind::Team)?;
+        let (registration_token, registration_hash) = secrets::generate(Kind::Registration)?;
+        let now = self.inner().clock.now();
+        let team = self
+            .store()
+            .write(move |tx| {
+                let team =
+                    teams::insert(tx, slug.as_str(), &name, Some(&password_hash), now).map_err(|e| {
+                        taken(e, || Error::SlugTaken(format!("the team {:?} exists already", slug.as_str())))
+                    })?;
+                tokens::insert(tx, team.id, Some("signup"), Role::Admin, hash, now)?;
+                registration_tokens::insert(tx, team.id, registration_hash, true, now)?;
+                Ok::<_, Error>(team)
+            })
+            .await?;
+        Ok(NewTeam { team, token, registration_token, created: true })
+    }
+
+    /// A new admin token for whoever knows the team's password. `address` is the caller's, for the throttle.
+    pub async fn login(
+        &self,
+        slug: &str,
+        password: String,
+        address: Option<IpAddr>,
+    ) -> Result<(Team, NewToken), Error> {
+        for (field, value) in [("slug", slug), ("password", password.as_str())] {
+            if value.is_empty() {
+                return Err(Error::invalid(format!("{field} is missing or empty")));
+            }
+        }
+        let now = self.inner().clock.now();
+        self.inner().throttle.check(slug, address, now)?;
+        let wanted = slug.to_owned();
+        let known = self.store().read(move |db| Ok::<_, Error>(teams::password_hash(db, &wanted)?)).await?;
+        let (team, hash) = known.map_or((None, None), |(team, hash)| (Some(team), hash));
+        // A password longer than any that was ever hashed costs the same and is wrong.
+        let password = if password.len() > passwords::MAX_BYTES { String::new() } else { password };
+        let right = self.inner().passwords.verify(password, hash).await?;
+        let (true, Some(team)) = (right, team) else {
+            self.inner().throttle.failed(slug, address, now);
+            return Err(Error::Unauthorized("wrong team or password".to_owned()));
+        };
+        let token = self.insert_token(&team, Some("login".to_owned()), Role::Admin).await?;
+        Ok((team, token))
+    }
+
+    /// Makes a token. `role` is a wish: a member's request always yields `member`.
+    pub async fn create_token(
+        &self,
+        by: &TeamPrincipal,
+        name: Option<String>,
+        role: Option<String>,
+    ) -> Result<NewToken, Error> {
+        let wished = match role.as_deref() {
+            None | Some("") => None,
+            Some("admin") => Some(Role::Admin),
+            Some("member") => Some(Role::Member),
+            Some(other) => {
+                return Err(Error::invalid(format!("role is {other:?}: it may be \"admin\" or \"member\"")));
+            }
+        };
+        let name = match name.filter(|n| !n.is_empty()) {
+            Some(name) => Some(checked_name("name", &name)?),
+            None => None,
+        };
+        let team = Team { id: by.team_id, slug: by.team_slug.clone(), name: String::new() };
+        self.insert_token(&team, name, by.role.grant(wished)).await
+    }
+
+    async fn insert_token(&self, team: &Team, name: Option<String>, role: Role) -> Result<NewToken, Error> {
+        let (token, hash) = secrets::generate(Kind::Team)?;
+        let (now, team, kept) = (self.inner().clock.now(), team.id, name.clone());
+        let id = self
+            .store()
+            .write(move |tx| Ok::<_, Error>(tokens::insert(tx, team, kept.as_deref(), role, hash, now)?))
+            .await?;
+        Ok(NewToken { id, token, name, role })
+    }
+
+    /// A team's registration tokens, newest first.
+    pub async fn registration_tokens(&self, by: &TeamPrincipal) -> Result<Vec<RegistrationToken>, Error> {
+        let team = by.team_id;
+        self.store().read(move |db| Ok(registration_tokens::list(db, team, LIST_LIMIT)?)).await
+    }
+
+    /// Makes a registration token for the team's own runners.
+    pub async fn create_registration_token(
+        &self,
+        by: &TeamPrincipal,
+    ) -> Result<(RegistrationTokenId, String), Error> {
+        let (token, hash) = secrets::generate(Kind::Registration)?;
+        let (now, team) = (self.inner().clock.now(), by.team_id);
+        let id = self
+            .store()
+            .write(move |tx| Ok::<_, Error>(registration_tokens::insert(tx, team, hash, false, now)?))
+            .await?;
+        Ok((id, token))
+    }
+
+    /// Deletes a registration token; runners that registered with it stay.
+    pub async fn delete_registration_token(
+        &self,
+        by: &TeamPrincipal,
+        id: RegistrationTokenId,
+    ) -> Result<(), Error> {
+        let team = by.team_id;
+        self.store()
+            .write(move |tx| {
+                if registration_tokens::delete(tx, team, id)? {
+                    Ok(())
+                } else {
+                    Err(Error::not_found(format!("no registration token {id}")))
+                }
+            })
+            .await
+    }
+
+    /// A team's environments by name.
+    pub async fn environments(&self, by: &TeamPrincipal) -> Result<Vec<Environment>, Error> {
+        let team = by.team_id;
+        self.store().read(move |db| Ok(environments::list(db, team, LIST_LIMIT)?)).await
+    }
+
+    /// Makes an environment; true when there was none of that name.
+    pub async fn create_environment(
+        &self,
+        by: &TeamPrincipal,
+        name: String,
+    ) -> Result<(Environment, bool), Error> {
+        names::check_environment(&name)?;
+        let (now, team) = (self.inner().clock.now(), by.team_id);
+        self.store()
+            .write(move |tx| {
+                let (_, made) = environments::ensure(tx, team, &name, now)?;
+                let environment = environments::find(tx, team, &name)?
+                    .ok_or_else(|| StoreError::Inconsistent(format!("environment {name:?} vanished")))?;
+                Ok((environment, made))
+            })
+            .await
+    }
+
+    async fn hash_password(&self, password: String) -> Result<String, Error> {
+        if password.is_empty() {
+            return Err(Error::invalid("password is missing or empty"));
+        }
+        if password.len() > passwords::MAX_BYTES {
+            return Err(Error::invalid(format!("password is longer than {} bytes", passwords::MAX_BYTES)));
+        }
+        self.inner().passwords.hash(password).await
+    }
+}
+
+fn checked_name(field: &str, value: &str) -> Result<String, Error> {
+    let value = value.trim();
+    if value.is_empty() {
+        return Err(Error::invalid(format!("{field} is missing or empty")));
+    }
+    if value.chars().count() > MAX_NAME || value.chars().any(char::is_control) {
+        return Err(Error::invalid(format!(
+            "{field} may have at most {MAX_NAME} characters and no control characters"
+        )));
+    }
+    Ok(value.to_owned())
+}
+
+/// A unique name that is taken becomes the error that says so; anything else stays what it is.
+pub(crate) fn taken(error: StoreError, say: impl FnOnce() -> Error) -> Error {
+    match error {
+        StoreError::Taken => say(),
+        other => other.into(),
+    }
+}

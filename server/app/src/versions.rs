@@ -1,0 +1,145 @@
+//! Uploads that become versions.
+
+use minitower_domain::app::Version;
+use minitower_domain::team::TeamPrincipal;
+use minitower_store::versions::{self, NewVersion};
+use minitower_towerfile::archive::{Inspection, Limits};
+use minitower_towerfile::{ArchiveError, TOWERFILE, Towerfile, inspect};
+
+use crate::objects::Upload;
+use crate::{App, Error, apps, schema};
+
+/// The fields that may come beside the archive; they count only where it has no Towerfile.
+#[derive(Debug, Clone, Default)]
+pub struct UploadFields {
+    /// The file to start.
+    pub entrypoint: Option<String>,
+    /// Seconds a run may take, as text.
+    pub timeout_seconds: Option<String>,
+    /// JSON Schema of the input, as text.
+    pub params_schema_json: Option<String>,
+}
+
+/// What an upload says of itself, by its Towerfile or by its fields.
+struct Described {
+    entrypoint: String,
+    timeout_seconds: Option<i64>,
+    params_schema: Option<String>,
+    towerfile_toml: Option<String>,
+    import_paths: Option<Vec<String>>,
+    max_retries: i64,
+}
+
+impl App {
+    /// Makes the app's next version of a complete upload. Nothing of a refused one stays on disk.
+    pub async fn create_version(
+        &self,
+        by: &TeamPrincipal,
+        app_slug: String,
+        upload: Upload,
+        fields: UploadFields,
+    ) -> Result<Version, Error> {
+        let app = self.app(by, app_slug.clone()).await?;
+        let received = upload.finish().await?;
+        let file = received.open()?;
+        let checked = tokio::task::spawn_blocking(move || {
+            let inspection = inspect(file, &Limits::default()).map_err(|e| refused(&e))?;
+            let described = match &inspection.towerfile {
+                Some(text) => by_towerfile(text)?,
+                None => by_fields(&fields)?,
+            };
+            check_entrypoint(&described.entrypoint, &inspection)?;
+            if let Some(json) = &described.params_schema {
+                schema::check(json)?;
+            }
+            Ok::<_, Error>(described)
+        });
+        let described = checked.await.map_err(|e| Error::internal("inspecting an upload", e))??;
+
+        let (sha256, bytes) = (received.sha256.clone(), received.bytes);
+        let fresh = self.inner().objects.keep(received).await?;
+        let new = NewVersion {
+            entrypoint: described.entrypoint,
+            timeout_seconds: described.timeout_seconds,
+            params_schema: described.params_schema,
+            artifact_sha256: sha256.clone(),
+            artifact_bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+            towerfile_toml: described.towerfile_toml,
+            import_paths: described.import_paths,
+            max_retries: described.max_retries,
+        };
+        let (now, team) = (self.inner().clock.now(), by.team_id);
+        let made = self
+            .store()
+            .write(move |tx| {
+                let app = apps::find(tx, team, &app.slug)?;
+                Ok::<_, Error>(versions::insert(tx, app.id, new, now)?)
+            })
+            .await;
+        if made.is_err() && fresh {
+            self.forget_if_unused(sha256).await;
+        }
+        made
+    }
+}
+
+fn by_towerfile(text: &str) -> Result<Described, Error> {
+    let (towerfile, _warnings) =
+        Towerfile::parse(text).map_err(|e| Error::TowerfileInvalid(format!("Towerfile: {e}")))?;
+    let import_paths = Some(towerfile.import_paths.clone()).filter(|p| !p.is_empty());
+    Ok(Described {
+        params_schema: towerfile.params_schema().map(|s| s.to_string()),
+        entrypoint: towerfile.script,
+        timeout_seconds: towerfile.timeout_seconds,
+        towerfile_toml: Some(text.to_owned()),
+        import_paths,
+        max_retries: towerfile.max_retries.unwrap_or(0),
+    })
+}
+
+fn by_fields(fields: &UploadFields) -> Result<Described, Error> {
+    let Some(entrypoint) = fields.entrypoint.clone().filter(|e| !e.is_empty()) else {
+        return Err(Error::TowerfileMissing(format!(
+            "the archive has no {TOWERFILE} at its root (among its first 50 entries): add one, or name the entrypoint in a form field"
+        )));
+    };
+    let timeout_seconds = match fields.timeout_seconds.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
+        None => None,
+        Some(text) => match text.parse::<i64>() {
+            Ok(seconds) if seconds >= 1 => Some(seconds),
+            _ => {
+                let shown: String = text.chars().take(32).collect();
+                return Err(Error::invalid(format!(
+                    "timeout_seconds is {shown:?}: it must be a whole number of at least 1"
+                )));
+            }
+        },
+    };
+    Ok(Described {
+        entrypoint,
+        timeout_seconds,
+        params_schema: fields.params_schema_json.clone().filter(|s| !s.trim().is_empty()),
+        towerfile_toml: None,
+        import_paths: None,
+        max_retries: 0,
+    })
+}
+
+fn check_entrypoint(entrypoint: &str, inspection: &Inspection) -> Result<(), Error> {
+    let shown: String = entrypoint.chars().take(128).collect();
+    if !inspection.has_file(entrypoint) {
+        return Err(Error::ArtifactInvalid(format!("the entrypoint {shown:?} is no file of the archive")));
+    }
+    let runs = std::path::Path::new(entrypoint).extension().is_some_and(|e| e == "py" || e == "sh");
+    if runs {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!(
+            "the entrypoint {shown:?} must end in .py or .sh: runners start nothing else"
+        )))
+    }
+}
+
+fn refused(error: &ArchiveError) -> Error {
+    Error::ArtifactInvalid(format!("the archive is refused: {error}"))
+}
