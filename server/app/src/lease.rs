@@ -163,8 +163,8 @@ impl App {
                 }
                 let run = load_run(tx, attempt.run_id)?;
                 let (held, now) = (held(&run, &attempt), clock.now());
-                let after = decide(&held, &Command::Release, now)
-                    .or_else(|_| decide(&held, &Command::Expire, now))?;
+                let after = lease::decide(&held, &Command::Release, now)
+                    .or_else(|_| lease::decide(&held, &Command::Expire, now))?;
                 save_held(tx, &run, &attempt, after)?;
                 Ok(())
             })
