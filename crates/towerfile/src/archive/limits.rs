@@ -22,7 +22,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// As many files as a large repository has; each costs about 100 bytes of memory while an archive is read.
+    /// As many files as a large repository has; each costs about 150 bytes and its name while an archive is read.
     pub const ENTRIES: u64 = 100_000;
     /// 2 GiB: data belongs into a store, not beside the code; a runner's disk holds a few of these.
     pub const TOTAL_BYTES: u64 = 2 << 30;

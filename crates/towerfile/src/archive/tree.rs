@@ -1,7 +1,7 @@
 //! What the entries of an archive add up to: a tree of folders, files and links.
 //!
-//! It is kept in memory while an archive is read, at about 100 bytes a node, and answers whether an entry may stand
-//! where it wants to.
+//! It is kept in memory while an archive is read, at about 150 bytes and a name for each node, and answers whether an
+//! entry may stand where it wants to.
 
 use std::collections::HashMap;
 
