@@ -6,7 +6,7 @@
 //! | [`source`] | which paths a Towerfile's `source` patterns select |
 //! | [`slug`] | the rule for names of apps and teams |
 //! | [`path`] | the rule for paths and link targets, one for packing and unpacking |
-//! | [`pack`] | a project's folder becomes a deterministic `.tar.gz` |
+//! | [`mod@pack`] | a project's folder becomes a deterministic `.tar.gz` |
 //! | [`archive`] | a hostile `.tar.gz` is inspected, or unpacked into a folder |
 //!
 //! Everything is synchronous and knows neither network nor configuration; what an error means to a client of the
