@@ -1,0 +1,9 @@
+//! The `minitower` program against a small server on a loopback port.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod answers;
+mod deploy;
+mod errors;
+mod profiles;
+mod runs;
+mod support;
