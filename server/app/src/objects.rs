@@ -20,6 +20,8 @@ const BUFFER: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct Objects {
     dir: PathBuf,
+    /// Held from keeping an archive until its version is committed, so that nobody removes it in between as unused.
+    pub(crate) keeping: tokio::sync::Mutex<()>,
 }
 
 /// An archive that is being received: on disk and hashed as it comes, gone when dropped.
@@ -55,7 +57,7 @@ impl Objects {
             Ok(())
         };
         objects().map_err(|source| StartError::Objects { path: dir.to_owned(), source })?;
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self { dir: dir.to_owned(), keeping: tokio::sync::Mutex::default() })
     }
 
     /// Begins an upload of at most `limit` bytes.

@@ -15,6 +15,11 @@ use crate::{App, Error, LIST_LIMIT, apps};
 
 /// Most log lines in one answer; ask again with `after_seq` for more.
 pub const MAX_LOG_LINES: i64 = 10_000;
+/// Most bytes of log text in one answer, however few lines they are.
+const MAX_LOG_BYTES: usize = 4 * 1024 * 1024;
+/// Most bytes of an input. A job gets it as one environment variable, and Linux takes at most 128 KiB of one (`MAX_ARG_STRLEN`, `execve(2)`),
+/// its name included: a larger one could be queued but never started.
+pub const MAX_INPUT_BYTES: usize = 120 * 1024;
 /// Most retries of a run.
 const MAX_RETRIES: i64 = 1_000_000;
 
@@ -102,6 +107,12 @@ impl App {
             .await?;
         let input = self.inner().schemas.apply(&version, input)?;
         let input = input.map(|map| Value::Object(map).to_string());
+        if let Some(bytes) = input.as_ref().map(String::len).filter(|n| *n > MAX_INPUT_BYTES) {
+            return Err(Error::invalid(format!(
+                "input has {bytes} bytes of JSON: at most {MAX_INPUT_BYTES}, since the job gets it in its environment; \
+                 keep larger data elsewhere and pass its address"
+            )));
+        }
 
         let (app_id, team_slug) = (app.id, by.team_slug.clone());
         let clock = self.inner().clock.clone();
@@ -198,7 +209,9 @@ impl App {
             .read(move |db| {
                 find(db, team, id)?;
                 match attempts::newest(db, id)? {
-                    Some(attempt) => Ok(logs::list(db, attempt, after_seq, limit.min(MAX_LOG_LINES))?),
+                    Some(attempt) => {
+                        Ok(logs::list(db, attempt, after_seq, limit.min(MAX_LOG_LINES), MAX_LOG_BYTES)?)
+                    }
                     None => Ok(Vec::new()),
                 }
             })

@@ -57,6 +57,7 @@ impl App {
         let described = checked.await.map_err(|e| Error::internal("inspecting an upload", e))??;
 
         let (sha256, bytes) = (received.sha256.clone(), received.bytes);
+        let _keeping = self.inner().objects.keeping.lock().await;
         let fresh = self.inner().objects.keep(received).await?;
         let new = NewVersion {
             entrypoint: described.entrypoint,
@@ -141,5 +142,11 @@ fn check_entrypoint(entrypoint: &str, inspection: &Inspection) -> Result<(), Err
 }
 
 fn refused(error: &ArchiveError) -> Error {
-    Error::ArtifactInvalid(format!("the archive is refused: {error}"))
+    if error.is_io() {
+        Error::internal("reading an upload", error)
+    } else if error.is_towerfile() {
+        Error::TowerfileInvalid(format!("the archive is refused: {error}"))
+    } else {
+        Error::ArtifactInvalid(format!("the archive is refused: {error}"))
+    }
 }

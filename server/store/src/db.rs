@@ -115,6 +115,13 @@ impl<'a> Tx<'a> {
         self.effects.borrow_mut().push(effect);
     }
 
+    /// Lets the database grow to that many pages at most, or to its present size when that is more: how tests meet a full disk.
+    #[doc(hidden)]
+    pub fn limit_pages_for_tests(&self, pages: i64) -> Result<(), StoreError> {
+        self.conn.query_row(&format!("PRAGMA max_page_count = {pages}"), (), |_| Ok(()))?;
+        Ok(())
+    }
+
     pub(crate) fn into_effects(self) -> Vec<Effect> {
         self.effects.into_inner()
     }

@@ -38,19 +38,30 @@ pub fn append(tx: &Tx<'_>, attempt: AttemptId, lines: &[LogLine]) -> Result<(), 
     Ok(())
 }
 
-/// Lines of an attempt after a number, in order.
-pub fn list(db: &Db, attempt: AttemptId, after_seq: i64, limit: i64) -> Result<Vec<LogLine>, StoreError> {
-    db.all(
+/// Lines of an attempt after a number, in order: at most `limit`, and no more once they make `max_bytes` of text.
+pub fn list(
+    db: &Db,
+    attempt: AttemptId,
+    after_seq: i64,
+    limit: i64,
+    max_bytes: usize,
+) -> Result<Vec<LogLine>, StoreError> {
+    let mut statement = db.conn.prepare_cached(
         "SELECT seq, stream, line, logged_at FROM run_logs WHERE run_attempt_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
-        params![attempt.0, after_seq, limit],
-        |row| {
-            let stream: String = row.get("stream")?;
-            Ok(LogLine {
-                seq: row.get("seq")?,
-                stderr: stream == "stderr",
-                line: row.get("line")?,
-                logged_at: at(row, "logged_at")?,
-            })
-        },
-    )
+    )?;
+    let mut rows = statement.query(params![attempt.0, after_seq, limit])?;
+    let (mut lines, mut bytes) = (Vec::new(), 0);
+    while bytes < max_bytes
+        && let Some(row) = rows.next()?
+    {
+        let (stream, line): (String, String) = (row.get("stream")?, row.get("line")?);
+        bytes += line.len();
+        lines.push(LogLine {
+            seq: row.get("seq")?,
+            stderr: stream == "stderr",
+            line,
+            logged_at: at(row, "logged_at")?,
+        });
+    }
+    Ok(lines)
 }
