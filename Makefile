@@ -1,0 +1,38 @@
+# What there is to type. The logic is in scripts/.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-check build run test check fmt smoke clean-state
+
+# Where `make run` listens, and whether it ends after the first run.
+LISTEN ?= 127.0.0.1:8080
+ONCE ?=
+
+help: ## List what there is to type
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing on this machine (Debian; says what it cannot do)
+	@scripts/setup.sh
+
+setup-check: setup ## Install the optional tools of `make check` too (takes minutes)
+	@scripts/setup.sh --check
+
+build: ## Build the programs into target/debug
+	cargo build --workspace --bins --locked
+
+run: ## Start everything on this machine, run a first job, keep serving (ONCE=1: end after it)
+	@LISTEN="$(LISTEN)" ONCE="$(ONCE)" scripts/run.sh
+
+test: setup ## Build, then run every test there is
+	@scripts/test.sh
+
+check: ## Formatting, lints, licences and advisories, shell scripts
+	@scripts/check.sh
+
+fmt: ## Format the sources
+	cargo fmt --all
+
+smoke: build ## The end-to-end test with curl alone
+	@scripts/smoke.sh
+
+clean-state: ## Forget what `make run` has kept
+	rm -rf .minitower

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# What must hold of the sources, cheapest first. A tool that is not there is named and left out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() {
+    echo "check: $*"
+    "$@"
+}
+
+step cargo fmt --all --check
+if command -v shellcheck >/dev/null 2>&1; then
+    step shellcheck scripts/*.sh .ci/run
+else
+    echo "check: skipped: shellcheck is not installed (make setup-check)"
+fi
+if cargo deny --version >/dev/null 2>&1; then
+    step cargo deny --log-level error check bans licenses sources
+    if cargo deny fetch db >/dev/null 2>&1; then
+        step cargo deny --log-level error check advisories
+    else
+        echo "check: skipped: the advisory database cannot be fetched from here"
+    fi
+else
+    echo "check: skipped: cargo-deny is not installed (make setup-check)"
+fi
+step cargo clippy --workspace --all-targets --locked -- -D warnings

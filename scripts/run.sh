@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Starts a control plane with one runner on this machine, deploys examples/hello, runs it, shows its log while it
+# runs, and keeps serving. ONCE=1 ends after the first run, with its exit code.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+listen=${LISTEN:-127.0.0.1:8080}
+state=$PWD/.minitower
+server_log=$state/dev.log
+url=http://$listen
+minitower=target/debug/minitower
+
+fail() {
+    printf 'run: %s\n' "$@" >&2
+    exit 1
+}
+
+# The connection is the one made here, whatever the shell has set for another.
+unset MINITOWER_SERVER_URL MINITOWER_API_TOKEN
+
+command -v cargo >/dev/null 2>&1 || fail "cargo is missing" "install Rust with rustup, see https://rustup.rs"
+python3 -c 'import venv' >/dev/null 2>&1 || fail "python3 with its module venv is missing" "run 'make setup'"
+if (exec 3<>"/dev/tcp/${listen%:*}/${listen##*:}") 2>/dev/null; then
+    fail "$listen is taken by another program" "choose another port: make run LISTEN=127.0.0.1:8081"
+fi
+
+echo "run: building (the first time takes a few minutes)"
+cargo build --locked -p minitower-cli
+
+mkdir -p "$state"
+# In a process group of its own: Ctrl-C reaches this script, which then ends the server in an orderly way.
+set -m
+"$minitower" dev --listen "$listen" --data-dir "$state" >"$server_log" 2>&1 &
+server=$!
+set +m
+
+stop() {
+    if kill -TERM "$server" 2>/dev/null; then
+        wait "$server" || true
+    fi
+}
+trap stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+ask() {
+    "$minitower" --profile dev --server "$url" "$@"
+}
+
+deadline=$((SECONDS + 30))
+until ask me >/dev/null 2>&1; do
+    if ! kill -0 "$server" 2>/dev/null; then
+        cat "$server_log" >&2
+        fail "minitower dev has ended; what it said is above"
+    fi
+    ((SECONDS < deadline)) || fail "minitower dev is not ready after 30 s" "its log: $server_log"
+    sleep 0.1
+done
+echo "run: MiniTower serves at $url (log: ${server_log#"$PWD"/})"
+
+ask deploy --dir examples/hello
+created=$(ask runs create hello --input '{"name":"MiniTower"}' --json)
+run=$(sed -E 's/.*"run_id": ?([0-9]+).*/\1/' <<<"$(tr -d '\n' <<<"$created")")
+echo "run: run $run of hello; its log:"
+ask runs logs "$run" --follow
+code=0
+ask runs watch "$run" || code=$?
+
+if [[ -n "${ONCE:-}" ]]; then
+    exit "$code"
+fi
+trap 'exit 0' INT TERM
+echo "run: still serving at $url; try '$minitower --profile dev runs list'. Ctrl-C ends it."
+wait "$server"

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Builds the programs, runs every test, and prints one closing line: N passed, N failed, N skipped.
+# A test that cannot run on this machine says SKIPPED and why; it counts as skipped, never as passed.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+passed=0
+failed=0
+skipped=0
+
+sum() { # sum WORD: adds up "N WORD" over the results of all test binaries
+    { grep -E '^test result: ' "$log" || true; } | sed -E "s/.* ([0-9]+) $1.*/\1/" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+echo "test: building the programs"
+if ! cargo build --workspace --bins --locked; then
+    echo "test: the build failed" >&2
+    echo "0 passed, 1 failed, 0 skipped"
+    exit 1
+fi
+
+echo "test: unit, contract, protocol, job and command-line tests"
+cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log"
+status=${PIPESTATUS[0]}
+noted=$(grep -cE '^SKIPPED ' "$log")
+passed=$(($(sum passed) - noted))
+failed=$(sum failed)
+skipped=$(($(sum ignored) + noted))
+# A test binary that does not compile or is killed reports no result of its own.
+if ((status != 0 && failed == 0)); then
+    failed=1
+fi
+
+echo "test: end to end with curl"
+if ! command -v curl >/dev/null 2>&1; then
+    echo "SKIPPED smoke: curl is not installed"
+    skipped=$((skipped + 1))
+elif scripts/smoke.sh; then
+    passed=$((passed + 1))
+else
+    failed=$((failed + 1))
+fi
+
+if ((failed > 0)); then
+    echo
+    echo "Failed:"
+    { grep -E '^test .* \.\.\. FAILED$' "$log" || true; } | sed -E 's/^test (.*) \.\.\. FAILED$/  \1/'
+fi
+echo
+echo "$passed passed, $failed failed, $skipped skipped"
+((failed == 0))
