@@ -1,5 +1,7 @@
 //! The lease protocol on a real database: what the domain decides is what the tables hold, whoever races.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 mod support;
 
 use std::collections::HashSet;

@@ -1,5 +1,7 @@
 //! The writer: what is answered is durable, what failed left nothing, and one bad command harms no other.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
