@@ -105,6 +105,35 @@ impl IntoResponse for ApiError {
     }
 }
 
+impl From<minitower_app::Error> for ApiError {
+    fn from(error: minitower_app::Error) -> Self {
+        use minitower_app::Error;
+        let (code, message) = match error {
+            Error::InvalidRequest(message) => (ErrorCode::InvalidRequest, message),
+            Error::InvalidSlug(message) => (ErrorCode::InvalidSlug, message),
+            Error::NoVersion(message) => (ErrorCode::NoVersion, message),
+            Error::TowerfileMissing(message) => (ErrorCode::TowerfileMissing, message),
+            Error::TowerfileInvalid(message) => (ErrorCode::TowerfileInvalid, message),
+            Error::ArtifactInvalid(message) => (ErrorCode::ArtifactInvalid, message),
+            Error::Unauthorized(message) => (ErrorCode::Unauthorized, message),
+            Error::Forbidden(message) => (ErrorCode::Forbidden, message),
+            Error::NotFound(message) => (ErrorCode::NotFound, message),
+            Error::Conflict(message) => (ErrorCode::Conflict, message),
+            Error::SlugTaken(message) => (ErrorCode::SlugTaken, message),
+            Error::TeamExists(message) => (ErrorCode::TeamExists, message),
+            Error::Gone(message) => (ErrorCode::Gone, message),
+            Error::PayloadTooLarge(message) => (ErrorCode::PayloadTooLarge, message),
+            Error::Unavailable(message) => (ErrorCode::Unavailable, message),
+            Error::RateLimited { retry_after } => {
+                return Self::new(ErrorCode::RateLimited, error.to_string()).with_retry_after(retry_after);
+            }
+            // Its details were logged where they arose.
+            Error::Internal(_) => return Self::internal_logged(),
+        };
+        Self::new(code, message)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt as _;

@@ -8,18 +8,23 @@
 //! Handlers parse, call the app and render. Rules, SQL and clocks live below, configuration and signals above.
 
 mod auth;
+mod domain;
 mod error;
 mod extract;
+mod health;
 mod metrics;
 mod middleware;
+mod render;
 mod routes;
 mod serve;
 mod state;
 #[cfg(test)]
+mod support;
+#[cfg(test)]
 mod tests;
 mod v1;
 
-pub use auth::{Access, Secret};
+pub use auth::Access;
 pub use error::ApiError;
 pub use metrics::HttpMetrics;
 pub use routes::{Route, router, table};

@@ -84,9 +84,11 @@ impl HttpMetrics {
         self.response_size.with_label_values(&labels).observe(to_f64(response_bytes));
     }
 
-    /// Writes the metrics in Prometheus' text format.
-    pub(crate) fn encode(&self, out: &mut String) -> Result<(), prometheus::Error> {
-        TextEncoder::new().encode_utf8(&self.registry.gather(), out)
+    /// Writes these metrics and those of the domain in Prometheus' text format.
+    pub(crate) fn encode(&self, domain: &Registry, out: &mut String) -> Result<(), prometheus::Error> {
+        let encoder = TextEncoder::new();
+        encoder.encode_utf8(&self.registry.gather(), out)?;
+        encoder.encode_utf8(&domain.gather(), out)
     }
 }
 
@@ -138,7 +140,7 @@ mod tests {
             response_bytes: 70,
         });
         let mut text = String::new();
-        metrics.encode(&mut text).unwrap();
+        metrics.encode(&Registry::new(), &mut text).unwrap();
         for line in [
             r#"minitower_http_requests_total{method="GET",path="/api/v1/runs/{run}",status="404"} 1"#,
             r#"minitower_http_request_duration_seconds_count{method="GET",path="/api/v1/runs/{run}"} 1"#,

@@ -1,29 +1,24 @@
 //! What every handler has at hand.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use minitower_app::App;
 
-use crate::auth::Secret;
 use crate::metrics::HttpMetrics;
+pub use crate::middleware::cors::{CorsOrigin, InvalidOrigin};
 
 /// What the HTTP interface is told by the program's configuration.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// Opens the bootstrap route; none: the route answers 404.
-    pub bootstrap_token: Option<Secret>,
-    /// Opens `/admin` across teams.
-    pub operator_token: Option<Secret>,
     /// Origins that browsers may call from; empty: no CORS headers at all.
     pub cors_origins: Vec<CorsOrigin>,
     /// Largest JSON body and largest upload.
     pub limits: Limits,
     /// Commit the program was built from.
     pub commit: &'static str,
+    /// Version of the SQLite library it runs on.
+    pub sqlite_version: &'static str,
 }
-
-pub use crate::middleware::cors::{CorsOrigin, InvalidOrigin};
 
 /// Limits on what a request may carry.
 #[derive(Debug, Clone, Copy)]
@@ -43,11 +38,10 @@ impl Default for Limits {
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
-            bootstrap_token: None,
-            operator_token: None,
             cors_origins: Vec::new(),
             limits: Limits::default(),
             commit: "unknown",
+            sqlite_version: "unknown",
         }
     }
 }
@@ -55,22 +49,23 @@ impl Default for HttpConfig {
 /// The state behind every handler; a cheap clone.
 #[derive(Clone)]
 pub struct HttpState {
+    app: App,
     inner: Arc<Inner>,
 }
 
 struct Inner {
     config: HttpConfig,
     metrics: HttpMetrics,
-    stopping: CancellationToken,
 }
 
-/// How long `GET /ready` waits for the database.
-pub(crate) const READY_DEADLINE: Duration = Duration::from_secs(2);
-
 impl HttpState {
-    /// Puts the state together. Waiting polls are answered when `stopping` is cancelled.
-    pub fn new(config: HttpConfig, metrics: HttpMetrics, stopping: CancellationToken) -> Self {
-        Self { inner: Arc::new(Inner { config, metrics, stopping }) }
+    /// Puts the state together.
+    pub fn new(app: App, config: HttpConfig, metrics: HttpMetrics) -> Self {
+        Self { app, inner: Arc::new(Inner { config, metrics }) }
+    }
+
+    pub(crate) fn app(&self) -> &App {
+        &self.app
     }
 
     pub(crate) fn config(&self) -> &HttpConfig {
@@ -83,9 +78,5 @@ impl HttpState {
 
     pub(crate) fn metrics(&self) -> &HttpMetrics {
         &self.inner.metrics
-    }
-
-    pub(crate) fn stopping(&self) -> &CancellationToken {
-        &self.inner.stopping
     }
 }

@@ -5,15 +5,17 @@ use axum::body::Body;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
+use prometheus::Registry;
 use rstest::rstest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
+use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 use crate::extract::{Json, OptionalJson, Path, Query};
 use crate::routes::{assemble, get, post};
-use crate::{Access, ApiError, HttpConfig, HttpMetrics, HttpState, Limits, Secret};
+use crate::support;
+use crate::{Access, ApiError, HttpConfig, HttpMetrics, HttpState, Limits};
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Thing {
@@ -58,12 +60,21 @@ async fn panics() -> Result<Json<()>, ApiError> {
     panic!("the test asked for it")
 }
 
-fn state(config: HttpConfig) -> HttpState {
-    HttpState::new(config, HttpMetrics::new("test").unwrap(), CancellationToken::new())
+struct Bed {
+    service: Router,
+    state: HttpState,
+    _folder: TempDir,
 }
 
-fn service(config: HttpConfig) -> (Router, HttpState) {
-    let state = state(config);
+async fn bed() -> Bed {
+    bed_with(HttpConfig { limits: Limits { request_body: 64, artifact: 1024 }, ..HttpConfig::default() })
+        .await
+}
+
+async fn bed_with(config: HttpConfig) -> Bed {
+    let folder = tempfile::tempdir().unwrap();
+    let app = support::app(folder.path(), Some("let-me-in")).await;
+    let state = HttpState::new(app, config, HttpMetrics::new("test").unwrap());
     let table = vec![
         get("/things/{thing}", Access::Public, show),
         post("/things", Access::Public, make),
@@ -71,15 +82,7 @@ fn service(config: HttpConfig) -> (Router, HttpState) {
         post("/guarded/{thing}", Access::Bootstrap, guarded),
         get("/panics", Access::Public, panics),
     ];
-    (assemble(table, state.clone()), state)
-}
-
-fn config() -> HttpConfig {
-    HttpConfig {
-        bootstrap_token: Some(Secret::new("let-me-in")),
-        limits: Limits { request_body: 64, artifact: 1024 },
-        ..HttpConfig::default()
-    }
+    Bed { service: assemble(table, state.clone()), state, _folder: folder }
 }
 
 async fn send(service: &Router, request: Request<Body>) -> Response<Body> {
@@ -107,23 +110,23 @@ async fn error(response: Response<Body>) -> (u16, String, String) {
 
 #[tokio::test]
 async fn an_unknown_path_is_a_json_404() {
-    let (service, _) = service(config());
-    let (status, code, message) = error(send(&service, request(Method::GET, "/nope", "")).await).await;
+    let Bed { service, .. } = &bed().await;
+    let (status, code, message) = error(send(service, request(Method::GET, "/nope", "")).await).await;
     assert_eq!((status, code.as_str()), (404, "not_found"));
     assert!(message.contains("/nope"));
 }
 
 #[tokio::test]
 async fn an_unknown_method_is_a_json_405_with_allow() {
-    let (service, _) = service(config());
-    let response = send(&service, request(Method::PUT, "/things", "")).await;
+    let Bed { service, .. } = &bed().await;
+    let response = send(service, request(Method::PUT, "/things", "")).await;
     assert_eq!(response.headers()[ALLOW], "POST");
     let (status, code, _) = error(response).await;
     assert_eq!((status, code.as_str()), (405, "method_not_allowed"));
 
-    let response = send(&service, request(Method::POST, "/guarded/1/", "")).await;
+    let response = send(service, request(Method::POST, "/guarded/1/", "")).await;
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
-    let response = send(&service, request(Method::DELETE, "/guarded/1", "")).await;
+    let response = send(service, request(Method::DELETE, "/guarded/1", "")).await;
     assert_eq!(
         response.status(),
         StatusCode::METHOD_NOT_ALLOWED,
@@ -140,8 +143,8 @@ async fn an_unknown_method_is_a_json_405_with_allow() {
 #[case("/things/1?wait=1&wait=2", "wait")]
 #[tokio::test]
 async fn a_bad_id_or_query_is_400_and_named(#[case] path: &str, #[case] named: &str) {
-    let (service, _) = service(config());
-    let (status, code, message) = error(send(&service, request(Method::GET, path, "")).await).await;
+    let Bed { service, .. } = &bed().await;
+    let (status, code, message) = error(send(service, request(Method::GET, path, "")).await).await;
     assert_eq!((status, code.as_str()), (400, "invalid_request"));
     assert!(message.contains(named), "{message}");
 }
@@ -158,38 +161,38 @@ async fn a_bad_id_or_query_is_400_and_named(#[case] path: &str, #[case] named: &
 #[case("{\"parts\":[1,\"x\"]}", "`parts[1]`")]
 #[tokio::test]
 async fn an_undecodable_body_is_400_and_says_where(#[case] body: &'static str, #[case] named: &str) {
-    let (service, _) = service(config());
-    let (status, code, message) = error(send(&service, request(Method::POST, "/things", body)).await).await;
+    let Bed { service, .. } = &bed().await;
+    let (status, code, message) = error(send(service, request(Method::POST, "/things", body)).await).await;
     assert_eq!((status, code.as_str()), (400, "invalid_request"));
     assert!(message.contains(named), "{message}");
 }
 
 #[tokio::test]
 async fn a_body_is_read_as_json_whatever_its_content_type_and_unknown_fields_are_ignored() {
-    let (service, _) = service(config());
+    let Bed { service, .. } = &bed().await;
     for content_type in [None, Some("application/x-www-form-urlencoded"), Some("text/plain")] {
         let mut request = request(Method::POST, "/things", r#"{"name":"a","new":1}"#);
         if let Some(value) = content_type {
             request.headers_mut().insert(CONTENT_TYPE, value.parse().unwrap());
         }
-        assert_eq!(json(send(&service, request).await).await["name"], "a");
+        assert_eq!(json(send(service, request).await).await["name"], "a");
     }
 }
 
 #[tokio::test]
 async fn an_optional_body_may_be_empty_but_not_wrong() {
-    let (service, _) = service(config());
+    let Bed { service, .. } = &bed().await;
     for body in ["", " \n", "{}"] {
-        let response = send(&service, request(Method::POST, "/defaults", body)).await;
+        let response = send(service, request(Method::POST, "/defaults", body)).await;
         assert_eq!(response.status(), StatusCode::OK);
     }
-    let (status, _, _) = error(send(&service, request(Method::POST, "/defaults", "{")).await).await;
+    let (status, _, _) = error(send(service, request(Method::POST, "/defaults", "{")).await).await;
     assert_eq!(status, 400);
 }
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_413_announced_or_not() {
-    let (service, _) = service(config());
+    let Bed { service, .. } = &bed().await;
     let body = "x".repeat(65);
     let mut announced = request(Method::POST, "/things", body.clone());
     announced.headers_mut().insert(CONTENT_LENGTH, 65.into());
@@ -197,7 +200,7 @@ async fn a_body_over_the_limit_is_413_announced_or_not() {
     let chunks: Vec<_> = chunks.collect();
     let chunked = request(Method::POST, "/things", Body::from_stream(futures_util::stream::iter(chunks)));
     for request in [announced, chunked] {
-        let (status, code, message) = error(send(&service, request).await).await;
+        let (status, code, message) = error(send(service, request).await).await;
         assert_eq!((status, code.as_str()), (413, "payload_too_large"));
         assert!(message.contains("64"));
     }
@@ -205,79 +208,82 @@ async fn a_body_over_the_limit_is_413_announced_or_not() {
 
 #[tokio::test]
 async fn a_body_in_many_pieces_is_put_together() {
-    let (service, _) = service(config());
+    let Bed { service, .. } = &bed().await;
     let pieces: Vec<_> =
         br#"{"name":"abcdef"}"#.chunks(3).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
     let body = Body::from_stream(futures_util::stream::iter(pieces));
-    assert_eq!(json(send(&service, request(Method::POST, "/things", body)).await).await["name"], "abcdef");
+    assert_eq!(json(send(service, request(Method::POST, "/things", body)).await).await["name"], "abcdef");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_is_refused_after_its_deadline() {
-    let (service, _) = service(config());
+    let Bed { service, .. } = &bed().await;
     let body = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
-    let (status, code, message) = error(send(&service, request(Method::POST, "/things", body)).await).await;
+    let (status, code, message) = error(send(service, request(Method::POST, "/things", body)).await).await;
     assert_eq!((status, code.as_str()), (400, "invalid_request"));
     assert!(message.contains("30 s"), "{message}");
 }
 
 #[tokio::test]
 async fn authentication_comes_before_path_and_body() {
-    let (service, _) = service(config());
+    let Bed { service, .. } = &bed().await;
     for credential in [None, Some("Bearer wrong"), Some("Basic let-me-in"), Some("let-me-in")] {
         let mut request = request(Method::POST, "/guarded/no-number", "{ no json");
         if let Some(value) = credential {
             request.headers_mut().insert(AUTHORIZATION, value.parse().unwrap());
         }
-        let (status, code, _) = error(send(&service, request).await).await;
+        let (status, code, _) = error(send(service, request).await).await;
         assert_eq!((status, code.as_str()), (401, "unauthorized"), "{credential:?}");
     }
     for scheme in ["Bearer", "bearer", "BEARER"] {
         let mut request = request(Method::POST, "/guarded/1", "{}");
         request.headers_mut().insert(AUTHORIZATION, format!("{scheme} let-me-in").parse().unwrap());
-        assert_eq!(send(&service, request).await.status(), StatusCode::OK);
+        assert_eq!(send(service, request).await.status(), StatusCode::OK);
     }
 }
 
 #[tokio::test]
 async fn without_a_bootstrap_token_its_route_is_404() {
-    let (service, _) = service(HttpConfig::default());
+    let folder = tempfile::tempdir().unwrap();
+    let app = support::app(folder.path(), None).await;
+    let state = HttpState::new(app, HttpConfig::default(), HttpMetrics::new("test").unwrap());
+    let service = &assemble(vec![post("/guarded/{thing}", Access::Bootstrap, guarded)], state);
     let mut request = request(Method::POST, "/guarded/1", "{}");
     request.headers_mut().insert(AUTHORIZATION, "Bearer let-me-in".parse().unwrap());
-    assert_eq!(error(send(&service, request).await).await.0, 404);
+    assert_eq!(error(send(service, request).await).await.0, 404);
 }
 
 #[tokio::test]
 async fn a_panic_is_a_json_500_and_the_next_request_is_served() {
-    let (service, _) = service(config());
-    let (status, code, message) = error(send(&service, request(Method::GET, "/panics", "")).await).await;
+    let Bed { service, .. } = &bed().await;
+    let (status, code, message) = error(send(service, request(Method::GET, "/panics", "")).await).await;
     assert_eq!((status, code.as_str()), (500, "internal"));
     assert!(!message.contains("asked for it"), "the cause belongs in the log: {message}");
-    assert_eq!(send(&service, request(Method::GET, "/things/1", "")).await.status(), StatusCode::OK);
+    assert_eq!(send(service, request(Method::GET, "/things/1", "")).await.status(), StatusCode::OK);
 }
 
 #[tokio::test]
 async fn every_answer_carries_the_request_id() {
-    let (service, _) = service(config());
+    let Bed { service, .. } = &bed().await;
     for path in ["/things/1", "/nope", "/panics", "/guarded/1"] {
         let mut request = request(Method::GET, path, "");
         request.headers_mut().insert("x-request-id", "req-7".parse().unwrap());
-        assert_eq!(send(&service, request).await.headers()["x-request-id"], "req-7", "{path}");
+        assert_eq!(send(service, request).await.headers()["x-request-id"], "req-7", "{path}");
     }
-    let fresh = send(&service, request(Method::GET, "/nope", "")).await;
+    let fresh = send(service, request(Method::GET, "/nope", "")).await;
     assert_eq!(fresh.headers()["x-request-id"].len(), 36);
 }
 
 #[tokio::test]
 async fn requests_are_counted_by_template_and_unknown_paths_and_methods_share_a_label() {
-    let (service, state) = service(config());
+    let Bed { service, state, .. } = &bed().await;
     for path in ["/things/1", "/things/2", "/things/x", "/a", "/b"] {
-        send(&service, request(Method::GET, path, "")).await;
+        send(service, request(Method::GET, path, "")).await;
     }
-    send(&service, request(Method::from_bytes(b"BREW").unwrap(), "/c", "")).await;
-    send(&service, request(Method::PUT, "/things", "")).await;
+    send(service, request(Method::from_bytes(b"BREW").unwrap(), "/c", "")).await;
+    send(service, request(Method::PUT, "/things", "")).await;
     let mut text = String::new();
-    state.metrics().encode(&mut text).unwrap();
+    state.metrics().encode(&Registry::new(), &mut text).unwrap();
     for line in [
         r#"minitower_http_requests_total{method="GET",path="/things/{thing}",status="200"} 2"#,
         r#"minitower_http_requests_total{method="GET",path="/things/{thing}",status="400"} 1"#,
@@ -292,14 +298,14 @@ async fn requests_are_counted_by_template_and_unknown_paths_and_methods_share_a_
 #[tokio::test]
 async fn only_configured_origins_get_cors_headers() {
     let origin = "https://tower.example.com";
-    let (service, _) =
-        service(HttpConfig { cors_origins: vec![origin.parse().unwrap()], ..HttpConfig::default() });
+    let Bed { service, .. } =
+        &bed_with(HttpConfig { cors_origins: vec![origin.parse().unwrap()], ..HttpConfig::default() }).await;
     for (from, allowed) in [(origin, true), ("https://evil.example.com", false)] {
         let mut request = request(Method::OPTIONS, "/things", "");
         request.headers_mut().insert(ORIGIN, from.parse().unwrap());
         request.headers_mut().insert("access-control-request-method", "POST".parse().unwrap());
         request.headers_mut().insert("access-control-request-headers", "authorization".parse().unwrap());
-        let response = send(&service, request).await;
+        let response = send(service, request).await;
         let answered =
             response.headers().get("access-control-allow-origin").is_some_and(|value| value == from);
         assert_eq!(answered, allowed);

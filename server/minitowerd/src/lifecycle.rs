@@ -27,6 +27,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let failure = tokio::select! {
         failure = server.failed() => {
             tracing::error!(error = &failure as &dyn std::error::Error, "stopping");
+            if matches!(failure, Failure::Database(_)) {
+                // Not one more answer: what it says may not be on disk.
+                return Err(failure.into());
+            }
             Some(failure)
         }
         name = signals.next() => {

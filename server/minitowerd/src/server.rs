@@ -4,8 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use minitower_app::App;
+use minitower_domain::clock::Clock;
 use minitower_http::{HttpConfig, HttpMetrics, HttpState, ServeLimits, router, serve};
 use nix::sys::resource::{Resource, getrlimit};
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -14,20 +17,28 @@ use crate::{COMMIT, Config, ListenAddr};
 
 /// How long requests get to finish once the server stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the last commits and the folding of the write-ahead log may take.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
 /// Files the process needs beside connections: database, artifacts in transfer, log, runtime.
 const FILES_IN_RESERVE: u64 = 256;
+
+const ACCEPT_LOOP: &str = "accept loop";
+const BACKGROUND: &str = "reaper of expired leases";
 
 /// The server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {addr}: {source}; free the port or set another MINITOWER_LISTEN_ADDR")]
+    #[error("cannot listen on {addr}: {source}; free it, or set another MINITOWER_LISTEN_ADDR")]
     Listen {
         /// The address.
         addr: ListenAddr,
         /// Why.
         source: io::Error,
     },
+    /// The database or the object store cannot be used.
+    #[error(transparent)]
+    App(#[from] minitower_app::StartError),
     /// A metric could not be registered.
     #[error("cannot set up the metrics: {0}")]
     Metrics(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -42,6 +53,12 @@ pub enum Failure {
     /// A background task panicked.
     #[error("the {0} panicked; the server cannot go on without it")]
     TaskPanicked(&'static str),
+    /// The outcome of a commit is unknown: only a restart can find out what is in the database.
+    #[error("the database cannot be trusted to have kept the last commit: {0}; restart the server")]
+    Database(String),
+    /// The database could not be closed in order. Nothing that was answered is lost.
+    #[error("the database was not closed in order: {0}")]
+    Close(String),
 }
 
 /// A running control plane. Dropping it without [`Server::shutdown`] cuts it off in mid-request, which costs clients
@@ -49,38 +66,48 @@ pub enum Failure {
 #[derive(Debug)]
 pub struct Server {
     local_addr: SocketAddr,
+    app: App,
     stop: CancellationToken,
     abort: CancellationToken,
     http: JoinHandle<minitower_http::Ended>,
+    background: JoinHandle<()>,
+    fatal: mpsc::Receiver<String>,
 }
 
 impl Server {
     /// Starts it; when this returns, requests are served. Needs a tokio runtime with time and I/O.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let listener = config
-            .listen_addr
-            .bind()
-            .await
-            .map_err(|source| StartError::Listen { addr: config.listen_addr.clone(), source })?;
-        let local_addr = listener
-            .local_addr()
-            .map_err(|source| StartError::Listen { addr: config.listen_addr.clone(), source })?;
+        // The port before the database: a second server on a taken port leaves the first one's files alone.
+        let addr = &config.listen_addr;
+        let cannot_listen = |source| StartError::Listen { addr: addr.clone(), source };
+        let listener = addr.bind().await.map_err(cannot_listen)?;
+        let local_addr = listener.local_addr().map_err(cannot_listen)?;
+
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+        // One place: the first report ends the server, and no second adds to it.
+        let (report, fatal) = mpsc::channel(1);
+        let app = App::open(config.settings(), Clock::start(), stop.clone(), move |reason: &str| {
+            let _ = report.try_send(reason.to_owned());
+        })
+        .await?;
         let metrics = HttpMetrics::new(COMMIT).map_err(|error| StartError::Metrics(Box::new(error)))?;
         let state = HttpState::new(
+            app.clone(),
             HttpConfig {
-                bootstrap_token: config.bootstrap_token,
-                operator_token: config.operator_token,
                 cors_origins: config.cors_origins,
                 limits: config.limits,
                 commit: COMMIT,
+                sqlite_version: minitower_store::sqlite_version(),
             },
             metrics,
-            stop.clone(),
         );
         let http = tokio::spawn(serve(listener, router(state), serve_limits(), stop.clone(), abort.clone()));
+        let background = tokio::spawn({
+            let app = app.clone();
+            async move { app.run_background().await }
+        });
         tracing::info!(addr = %local_addr, version = env!("CARGO_PKG_VERSION"), commit = COMMIT, "listening");
-        Ok(Self { local_addr, stop, abort, http })
+        Ok(Self { local_addr, app, stop, abort, http, background, fatal })
     }
 
     /// The address it listens on, with the port that port 0 became.
@@ -88,9 +115,15 @@ impl Server {
         self.local_addr
     }
 
-    /// Resolves when a part of the server has ended although nobody asked; then only [`Server::shutdown`] is left.
+    /// Resolves when a part of the server has ended although nobody asked; then only [`Server::shutdown`] is left, and
+    /// after [`Failure::Database`] only the end of the process.
     pub async fn failed(&mut self) -> Failure {
-        task_failure("accept loop", (&mut self.http).await.err().as_ref())
+        tokio::select! {
+            biased;
+            Some(reason) = self.fatal.recv() => Failure::Database(reason),
+            ended = &mut self.http => task_failure(ACCEPT_LOOP, ended.err().as_ref()),
+            ended = &mut self.background => task_failure(BACKGROUND, ended.err().as_ref()),
+        }
     }
 
     /// Cancelling it ends a [`Server::shutdown`] at once: requests that still run are dropped.
@@ -98,9 +131,21 @@ impl Server {
         self.abort.clone()
     }
 
-    /// Stops it: nothing more is accepted, waiting polls are answered, requests get 30 s to finish.
+    /// Stops it: nothing more is accepted, waiting polls are answered, requests get 30 s to finish; then the
+    /// write-ahead log is folded into the database.
     pub async fn shutdown(mut self) -> Result<(), Failure> {
         self.stop.cancel();
+        self.finish_requests().await?;
+        if !self.background.is_finished() {
+            (&mut self.background).await.map_err(|error| task_failure(BACKGROUND, Some(&error)))?;
+        }
+        match timeout(CLOSE_DEADLINE, self.app.close()).await {
+            Ok(closed) => closed.map_err(|error| Failure::Close(error.to_string())),
+            Err(_) => Err(Failure::Close(format!("it took longer than {} s", CLOSE_DEADLINE.as_secs()))),
+        }
+    }
+
+    async fn finish_requests(&mut self) -> Result<(), Failure> {
         let http = &mut self.http;
         if http.is_finished() {
             return Ok(());
@@ -115,7 +160,7 @@ impl Server {
         match ended {
             Ok(ended) if ended.cut > 0 => tracing::warn!(connections = ended.cut, "requests were dropped"),
             Ok(_) => {}
-            Err(error) => return Err(task_failure("accept loop", Some(&error))),
+            Err(error) => return Err(task_failure(ACCEPT_LOOP, Some(&error))),
         }
         Ok(())
     }

@@ -1,11 +1,17 @@
 //! What a route asks of its caller, and the guard that asks it.
 
+use crate::domain::runner::RunnerPrincipal;
+use crate::domain::team::TeamPrincipal;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
+use minitower_app::auth::AdminPrincipal;
+use minitower_wire::headers::LEASE_TOKEN;
+use tracing::Span;
 
 use super::bearer;
+use super::caller::LeaseHolder;
 use crate::extract::discard;
 use crate::{ApiError, HttpState};
 
@@ -16,6 +22,18 @@ pub enum Access {
     Public,
     /// The bootstrap token; without a configured one the route answers 404.
     Bootstrap,
+    /// A registration token, the platform's or a team's.
+    Registration,
+    /// A team token.
+    Team,
+    /// A team token of role admin; a member gets 403.
+    TeamAdmin,
+    /// The operator token, or a team token of role admin; a member gets 403.
+    Admin,
+    /// A runner token.
+    Runner,
+    /// A runner token, and a lease token beside it; without one 400.
+    Lease,
 }
 
 /// What a [`guard`] needs to know.
@@ -28,33 +46,63 @@ pub(crate) struct Post {
 /// Lets a request through to its handler, or answers for it. Runs before the handler's extractors: a caller
 /// without a credential learns nothing about paths, headers or bodies.
 pub(crate) async fn guard(State(post): State<Post>, request: Request, next: Next) -> Response {
-    match authenticate(&post, request.headers()) {
-        Ok(()) => next.run(request).await,
+    let (mut parts, body) = request.into_parts();
+    match authenticate(&post, &parts.headers, &mut parts.extensions).await {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(refusal) => {
-            let (parts, body) = request.into_parts();
             discard(&parts.headers, body.into_data_stream()).await;
             refusal.into_response()
         }
     }
 }
 
-fn authenticate(post: &Post, headers: &HeaderMap) -> Result<(), ApiError> {
+/// Finds the caller out and leaves it in `found`, for the handler's [`Caller`](super::Caller).
+async fn authenticate(post: &Post, headers: &HeaderMap, found: &mut Extensions) -> Result<(), ApiError> {
+    let app = post.state.app();
+    let token = bearer::token(headers);
     match post.access {
-        Access::Public => Ok(()),
-        Access::Bootstrap => {
-            let Some(expected) = &post.state.config().bootstrap_token else {
-                return Err(ApiError::not_found("bootstrapping is off: the server has no bootstrap token"));
-            };
-            let presented = bearer::token(headers).ok_or_else(missing)?;
-            if expected.matches(presented) { Ok(()) } else { Err(refused()) }
+        Access::Public => {}
+        Access::Bootstrap => app.authenticate_bootstrap(token)?,
+        Access::Registration => {
+            found.insert(app.authenticate_registration(token).await?);
+        }
+        Access::Team => {
+            found.insert(noted_team(app.authenticate_team(token).await?));
+        }
+        Access::TeamAdmin => {
+            found.insert(noted_team(app.authenticate_team_admin(token).await?));
+        }
+        Access::Admin => {
+            found.insert(match app.authenticate_admin(token).await? {
+                AdminPrincipal::Operator => AdminPrincipal::Operator,
+                AdminPrincipal::Team(team) => AdminPrincipal::Team(noted_team(team)),
+            });
+        }
+        Access::Runner => {
+            found.insert(noted_runner(app.authenticate_runner(token).await?));
+        }
+        Access::Lease => {
+            let runner = noted_runner(app.authenticate_runner(token).await?);
+            let lease_token = headers
+                .get(LEASE_TOKEN)
+                .and_then(|value| value.to_str().ok())
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| ApiError::invalid_request("this call needs the header X-Lease-Token"))?
+                .to_owned();
+            found.insert(LeaseHolder { runner, lease_token });
         }
     }
+    Ok(())
 }
 
-fn missing() -> ApiError {
-    ApiError::unauthorized("this call needs `Authorization: Bearer` and a token")
+/// Notes the team for the log lines of this request.
+fn noted_team(team: TeamPrincipal) -> TeamPrincipal {
+    Span::current().record("team_id", team.team_id.0);
+    team
 }
 
-fn refused() -> ApiError {
-    ApiError::unauthorized("the token is unknown, no longer valid, or not of the kind this call needs")
+/// Notes the runner for the log lines of this request.
+fn noted_runner(runner: RunnerPrincipal) -> RunnerPrincipal {
+    Span::current().record("runner_id", runner.runner_id.0);
+    runner
 }

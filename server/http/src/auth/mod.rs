@@ -2,8 +2,8 @@
 
 mod access;
 mod bearer;
-mod secret;
+mod caller;
 
 pub use access::Access;
 pub(crate) use access::{Post, guard};
-pub use secret::Secret;
+pub(crate) use caller::{Caller, LeaseHolder};

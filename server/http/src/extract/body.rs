@@ -14,12 +14,12 @@ use crate::ApiError;
 /// How long the whole of a JSON body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// How long an upload may go without a single byte.
-const CHUNK_DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const CHUNK_DEADLINE: Duration = Duration::from_secs(30);
 /// How much of a refused body is read and thrown away, so that the client gets to read the answer: closing a
 /// connection with unread bytes resets it, and the answer is lost with it.
 const DISCARD_BYTES: usize = 8 * 1024 * 1024;
 /// How long that may take.
-const DISCARD_DEADLINE: Duration = Duration::from_secs(2);
+pub(crate) const DISCARD_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Reads a whole body of at most `limit` bytes.
 pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: u64) -> Result<Bytes, ApiError> {
@@ -90,7 +90,7 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn too_slow(limit: Duration) -> ApiError {
+pub(crate) fn too_slow(limit: Duration) -> ApiError {
     ApiError::invalid_request(format!("the request body did not arrive within {} s", limit.as_secs()))
 }
 

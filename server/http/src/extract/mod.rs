@@ -4,9 +4,11 @@
 mod body;
 mod json;
 mod path;
+mod peer;
 mod query;
 
-pub(crate) use body::{content_length, discard, next_chunk};
+pub(crate) use body::{CHUNK_DEADLINE, DISCARD_DEADLINE, content_length, discard, next_chunk, too_slow};
 pub(crate) use json::{Json, OptionalJson};
 pub(crate) use path::Path;
+pub(crate) use peer::{Peer, PeerAddr};
 pub(crate) use query::Query;

@@ -9,7 +9,9 @@ mod parse;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use minitower_http::{CorsOrigin, Limits, Secret};
+use minitower_app::Settings;
+use minitower_app::secrets::Secret;
+use minitower_http::{CorsOrigin, Limits};
 
 pub use args::Args;
 pub use listen::ListenAddr;
@@ -68,6 +70,24 @@ impl Default for Config {
             limits: Limits::default(),
             log_format: LogFormat::Json,
             log: "info".to_owned(),
+        }
+    }
+}
+
+impl Config {
+    /// The part the use cases go by.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            db_path: self.db_path.clone(),
+            objects_dir: self.objects_dir.clone(),
+            bootstrap_token: self.bootstrap_token.clone(),
+            registration_token: self.runner_registration_token.clone(),
+            operator_token: self.operator_token.clone(),
+            signup_enabled: self.public_signup_enabled,
+            lease_ttl: self.lease_ttl,
+            expiry_check_interval: self.expiry_check_interval,
+            runner_prune_after: self.runner_prune_after,
+            max_artifact_bytes: self.limits.artifact,
         }
     }
 }

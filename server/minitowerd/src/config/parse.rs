@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use minitower_http::{CorsOrigin, Limits, Secret};
+use minitower_app::secrets::Secret;
+use minitower_http::{CorsOrigin, Limits};
 
 use super::{Args, Config, ListenAddr, duration};
 use crate::telemetry::{self, LogFormat};
@@ -121,7 +122,7 @@ fn parse_secret(variable: &'static str, text: Option<String>) -> Result<Option<S
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(ConfigError::BadSecret(variable));
     }
-    Ok(Some(Secret::new(&text)))
+    Ok(Secret::new(&text))
 }
 
 fn boolean(text: &str) -> Result<bool, &'static str> {

@@ -1,0 +1,51 @@
+//! Apps and versions.
+
+use crate::domain::app as domain;
+use minitower_wire::apps::{App, Version};
+
+use super::moment;
+use crate::ApiError;
+
+pub(crate) fn app(app: domain::App) -> App {
+    let domain::App { id, team_id: _, slug, description, disabled, created_at, updated_at } = app;
+    App {
+        app_id: id.0,
+        slug,
+        description,
+        disabled,
+        created_at: moment(created_at),
+        updated_at: moment(updated_at),
+    }
+}
+
+pub(crate) fn version(version: domain::Version) -> Result<Version, ApiError> {
+    let domain::Version {
+        id,
+        app_id: _,
+        number,
+        entrypoint,
+        timeout_seconds,
+        params_schema,
+        artifact_sha256,
+        artifact_bytes: _,
+        towerfile_toml,
+        import_paths,
+        max_retries: _,
+        created_at,
+    } = version;
+    let params_schema = params_schema
+        .map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|error| ApiError::internal(&error))?;
+    Ok(Version {
+        version_id: id.0,
+        version_no: number,
+        entrypoint,
+        timeout_seconds,
+        params_schema,
+        artifact_sha256,
+        towerfile_toml,
+        import_paths,
+        created_at: moment(created_at),
+    })
+}

@@ -1,0 +1,11 @@
+//! Environments.
+
+use crate::domain::team;
+use minitower_wire::environments::Environment;
+
+use super::moment;
+
+pub(crate) fn environment(environment: team::Environment) -> Environment {
+    let team::Environment { name, created_at } = environment;
+    Environment { name, created_at: moment(created_at) }
+}

@@ -1,0 +1,68 @@
+//! Runs and their logs.
+
+use crate::domain::StoredLine;
+use crate::domain::run as domain;
+use minitower_wire::runs::{LogLine, Run, RunStatus, Stream};
+
+use serde_json::{Map, Value};
+
+use super::moment;
+use crate::ApiError;
+
+pub(crate) fn run_status(status: domain::RunStatus) -> RunStatus {
+    match status {
+        domain::RunStatus::Queued => RunStatus::Queued,
+        domain::RunStatus::Leased => RunStatus::Leased,
+        domain::RunStatus::Running => RunStatus::Running,
+        domain::RunStatus::Cancelling => RunStatus::Cancelling,
+        domain::RunStatus::Completed => RunStatus::Completed,
+        domain::RunStatus::Failed => RunStatus::Failed,
+        domain::RunStatus::Cancelled => RunStatus::Cancelled,
+        domain::RunStatus::Dead => RunStatus::Dead,
+    }
+}
+
+pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
+    let input = input(run.input.as_deref())?;
+    let domain::RunState {
+        status,
+        retries,
+        cancel_requested,
+        queued_at,
+        started_at,
+        finished_at,
+        exit_code,
+        error_message,
+    } = run.state;
+    Ok(Run {
+        run_id: run.id.0,
+        app_id: run.app_id.0,
+        app_slug: run.app_slug,
+        run_no: run.number,
+        version_no: run.version_number,
+        status: run_status(status),
+        input,
+        priority: run.priority,
+        max_retries: retries.max,
+        retry_count: retries.used,
+        cancel_requested,
+        queued_at: moment(queued_at),
+        started_at: started_at.map(moment),
+        finished_at: finished_at.map(moment),
+        environment: Some(run.environment),
+        exit_code,
+        error_message,
+        runner: run.runner,
+    })
+}
+
+/// A run's input, kept as JSON text.
+pub(super) fn input(text: Option<&str>) -> Result<Option<Map<String, Value>>, ApiError> {
+    text.map(serde_json::from_str).transpose().map_err(|error| ApiError::internal(&error))
+}
+
+pub(crate) fn log_line(line: StoredLine) -> LogLine {
+    let StoredLine { seq, stderr, line, logged_at } = line;
+    let stream = if stderr { Stream::Stderr } else { Stream::Stdout };
+    LogLine { seq, stream, line, logged_at: moment(logged_at) }
+}

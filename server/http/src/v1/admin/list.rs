@@ -1,0 +1,30 @@
+//! `GET /admin/runners`.
+
+use axum::extract::State;
+use minitower_app::admin::ListRunners;
+use minitower_app::auth::AdminPrincipal;
+use minitower_wire::admin::Runners;
+use serde::Deserialize;
+
+use crate::auth::Caller;
+use crate::extract::{Json, Query};
+use crate::{ApiError, HttpState, render};
+
+/// The query.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Params {
+    pool: Option<String>,
+    environment: Option<String>,
+}
+
+/// Lists the runners the caller may see, by name.
+pub(crate) async fn list(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<AdminPrincipal>,
+    Query(params): Query<Params>,
+) -> Result<Json<Runners>, ApiError> {
+    let Params { pool, environment } = params;
+    let list = ListRunners { pool, environment, ..ListRunners::default() };
+    let runners = state.app().list_runners(&caller, list).await?;
+    Ok(Json(Runners { runners: runners.into_iter().map(render::runner).collect() }))
+}

@@ -1,0 +1,5 @@
+//! Apps.
+
+pub(crate) mod create;
+pub(crate) mod list;
+pub(crate) mod show;

@@ -1,0 +1,3 @@
+//! How one may get in.
+
+pub(crate) mod options;

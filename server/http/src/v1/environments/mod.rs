@@ -1,0 +1,4 @@
+//! A team's environments.
+
+pub(crate) mod create;
+pub(crate) mod list;

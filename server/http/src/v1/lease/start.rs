@@ -1,0 +1,19 @@
+//! `POST /runs/{run}/start`.
+
+use axum::extract::State;
+use minitower_wire::runner::AttemptState;
+
+use crate::auth::{Caller, LeaseHolder};
+use crate::extract::{Json, Path};
+use crate::v1::params::RunPath;
+use crate::{ApiError, HttpState, render};
+
+/// The runner begins the run. Its lease is not extended.
+pub(crate) async fn start(
+    State(state): State<HttpState>,
+    Caller(LeaseHolder { runner, lease_token }): Caller<LeaseHolder>,
+    Path(path): Path<RunPath>,
+) -> Result<Json<AttemptState>, ApiError> {
+    let (run, attempt) = state.app().start_run(&runner, path.id(), &lease_token).await?;
+    Ok(Json(render::attempt_state(&run, &attempt)))
+}

@@ -1,0 +1,87 @@
+//! Parameters that several endpoints share.
+
+use crate::domain::ids::RunId;
+use serde::Deserialize;
+
+/// Items on a page unless the caller asks for fewer.
+pub(crate) const PAGE: i64 = 50;
+/// Most items on a page.
+pub(crate) const PAGE_MAX: i64 = 100;
+
+/// `{app}`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AppPath {
+    pub(crate) app: String,
+}
+
+/// `{app}` and `{no}`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct VersionPath {
+    pub(crate) app: String,
+    pub(crate) no: i64,
+}
+
+/// `{run}`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RunPath {
+    run: i64,
+}
+
+impl RunPath {
+    /// The run, noted for the log lines of this request.
+    pub(crate) fn id(&self) -> RunId {
+        tracing::Span::current().record("run_id", self.run);
+        RunId(self.run)
+    }
+}
+
+/// `{id}`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct IdPath {
+    pub(crate) id: i64,
+}
+
+/// `{name}`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NamePath {
+    pub(crate) name: String,
+}
+
+/// A page's length: what is no number or out of range asks for the default, as clients have always relied on.
+pub(crate) fn page_limit(text: Option<&str>) -> i64 {
+    text.and_then(|text| text.parse().ok()).filter(|limit| (1..=PAGE_MAX).contains(limit)).unwrap_or(PAGE)
+}
+
+/// A page's start: what is no number or negative is the first.
+pub(crate) fn page_offset(text: Option<&str>) -> i64 {
+    text.and_then(|text| text.parse().ok()).filter(|offset| *offset >= 0).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(None, 50)]
+    #[case(Some("1"), 1)]
+    #[case(Some("100"), 100)]
+    #[case(Some("0"), 50)]
+    #[case(Some("101"), 50)]
+    #[case(Some("-5"), 50)]
+    #[case(Some("many"), 50)]
+    #[case(Some(""), 50)]
+    fn a_bad_limit_is_the_default(#[case] text: Option<&str>, #[case] limit: i64) {
+        assert_eq!(page_limit(text), limit);
+    }
+
+    #[rstest]
+    #[case(None, 0)]
+    #[case(Some("7"), 7)]
+    #[case(Some("-7"), 0)]
+    #[case(Some("x"), 0)]
+    fn a_bad_offset_is_the_start(#[case] text: Option<&str>, #[case] offset: i64) {
+        assert_eq!(page_offset(text), offset);
+    }
+}

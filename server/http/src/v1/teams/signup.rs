@@ -1,0 +1,18 @@
+//! `POST /teams/signup`.
+
+use axum::extract::State;
+use http::StatusCode;
+use minitower_wire::auth::{Signup, TeamCreated};
+
+use crate::extract::Json;
+use crate::{ApiError, HttpState, render};
+
+/// Makes a team.
+pub(crate) async fn signup(
+    State(state): State<HttpState>,
+    Json(body): Json<Signup>,
+) -> Result<(StatusCode, Json<TeamCreated>), ApiError> {
+    let Signup { slug, name, password } = body;
+    let made = state.app().signup(&slug, &name, password).await?;
+    Ok((StatusCode::CREATED, Json(render::team_created(made))))
+}

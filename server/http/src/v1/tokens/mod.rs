@@ -1,0 +1,4 @@
+//! Team tokens.
+
+pub(crate) mod create;
+pub(crate) mod me;
