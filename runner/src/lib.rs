@@ -1,1 +1,41 @@
-//! MiniTower: minitower-runner.
+//! The runner: takes runs from the control plane and carries them out, one at a time.
+//!
+//! | module | what |
+//! |---|---|
+//! | `config`, `duration` | what the operator sets |
+//! | `agent` | the loop: register, poll, carry out, sign off |
+//! | `session`, `calls` | the runner token and the calls made with it |
+//! | `lease` | how long a lease lasts, and extending it |
+//! | `job` | one run, from its lease to its result |
+//! | `steps`, `supervisor` | running a program so that nothing of it outlives the lease |
+//! | `environment` | Python environments |
+//! | `logs` | from the job's streams to the control plane |
+//! | `data_dir`, `workspace`, `instance` | what lies on disk |
+//!
+//! What a run *is* — queues, retries, states — is the control plane's; nothing of it is decided here.
+
+mod agent;
+mod backoff;
+mod calls;
+mod clock;
+pub mod config;
+mod data_dir;
+pub mod duration;
+mod environment;
+mod error;
+mod hex;
+mod instance;
+mod job;
+mod lease;
+mod logs;
+mod session;
+mod shutdown;
+mod steps;
+mod supervisor;
+mod workspace;
+
+pub use crate::agent::run;
+pub use crate::config::{Arguments, Config, ConfigError};
+pub use crate::error::RunnerError;
+pub use crate::shutdown::Shutdown;
+pub use crate::supervisor::supervise_if_asked;

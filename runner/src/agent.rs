@@ -1,0 +1,219 @@
+//! The loop: be registered, poll, carry a run out, poll again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use minitower_client::Error;
+use minitower_client::wire::runner::LeaseRequest;
+use nix::sys::prctl;
+use sha2::{Digest, Sha256};
+
+use crate::backoff::jittered;
+use crate::clock::BootTime;
+use crate::config::Config;
+use crate::data_dir::{DataDir, remove_tree};
+use crate::environment::Environments;
+use crate::error::RunnerError;
+use crate::instance::Instance;
+use crate::job::{Runs, carry_out};
+use crate::session::Session;
+use crate::shutdown::Shutdown;
+use crate::steps::Stopping;
+use crate::supervisor::{Marker, is_enforced, kill_marked, remove_leftover_cgroups};
+
+/// How long the server may hold a poll. Well below what proxies allow a silent connection.
+const WAIT_SECONDS: u64 = 30;
+/// A poll answered earlier than the wait by more than this was not held.
+const EARLY: Duration = Duration::from_secs(1);
+/// Rounds of killing what a former process left.
+const KILL_ROUNDS: usize = 10_000;
+/// Attempts at signing off, and how long one may take: the process is about to end anyhow.
+const SIGN_OFF_ATTEMPTS: u32 = 3;
+const SIGN_OFF_WITHIN: Duration = Duration::from_secs(3);
+
+/// Runs the agent until it is told to stop.
+///
+/// The first line of the program's `main` must be [`supervise_if_asked`](crate::supervise_if_asked).
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> {
+    // Other processes of this user, jobs among them, may not look into this one's memory and environment.
+    if let Err(error) = prctl::set_dumpable(false) {
+        tracing::warn!(%error, "jobs of the same user may look into the runner's memory");
+    }
+    let data_dir = Arc::new(DataDir::open(&config.data_dir, &config.runner_name)?);
+    let cgroup_prefix = cgroup_prefix(&data_dir);
+    clean_up(Arc::clone(&data_dir), cgroup_prefix.clone()).await?;
+    let confined = is_enforced();
+    if !confined {
+        tracing::warn!(
+            "this kernel has no Landlock: jobs can read and write whatever the runner's user can; run it as a user of its own"
+        );
+    }
+    let instance = Instance::begin(&data_dir)
+        .map_err(|source| RunnerError::DataDir { path: config.data_dir.clone(), source })?;
+    let session = Arc::new(Session::open(&config, Arc::clone(&data_dir))?);
+    tracing::info!(
+        name = config.runner_name,
+        environment = config.environment,
+        server = config.server_url,
+        instance = instance.id(),
+        "runner started"
+    );
+
+    let stopping = Stopping { at_once: shutdown.at_once.clone(), ..Stopping::default() };
+    let grace = tokio::spawn({
+        let (shutdown, grace_over, grace) =
+            (shutdown.clone(), stopping.grace_over.clone(), config.shutdown_grace);
+        async move {
+            shutdown.stop.cancelled().await;
+            tokio::time::sleep(grace).await;
+            grace_over.cancel();
+        }
+    });
+    let signing_off = tokio::spawn(sign_off_when_stopped(Arc::clone(&session), shutdown.clone()));
+    let runs = Runs {
+        environments: Environments::new(&data_dir, &config.python_bin, confined),
+        config,
+        data_dir,
+        session,
+        stopping,
+        cgroup_prefix,
+    };
+    let ended = poll_and_run(&runs, instance, &shutdown).await;
+    grace.abort();
+    if ended.is_ok() && signing_off.await.is_err() {
+        tracing::error!("signing off died");
+    }
+    tracing::info!("runner stopped");
+    ended
+}
+
+/// Kills and removes what a former process of this folder left, now that its lock is ours.
+async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), RunnerError> {
+    let work = move || {
+        remove_leftover_cgroups(&cgroup_prefix);
+        let killed = kill_marked(&Marker { attempt: None, work: data_dir.work() }, KILL_ROUNDS);
+        if killed > 0 {
+            tracing::warn!(killed, "killed processes of a former run");
+        }
+        for folder in [data_dir.work(), data_dir.spool()] {
+            let entries = std::fs::read_dir(&folder)
+                .map_err(|source| RunnerError::DataDir { path: folder.clone(), source })?;
+            for entry in entries.flatten() {
+                remove_tree(&entry.path())
+                    .map_err(|source| RunnerError::DataDir { path: entry.path(), source })?;
+            }
+        }
+        Ok(())
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(fault) => Err(RunnerError::Internal(fault.to_string())),
+    }
+}
+
+/// Names of control groups tell which runner of the machine made them.
+fn cgroup_prefix(data_dir: &DataDir) -> String {
+    let digest = Sha256::digest(data_dir.work().as_os_str().as_encoded_bytes());
+    format!("minitower-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
+}
+
+async fn sign_off_when_stopped(session: Arc<Session>, shutdown: Shutdown) {
+    shutdown.stop.cancelled().await;
+    for _ in 0..SIGN_OFF_ATTEMPTS {
+        match tokio::time::timeout(SIGN_OFF_WITHIN, session.sign_off()).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) if !error.is_retryable() => {
+                tracing::warn!(%error, "cannot sign off");
+                return;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "cannot sign off yet"),
+            Err(_) => tracing::debug!("no answer to the sign-off yet"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(jittered(Duration::from_millis(300))) => {}
+            () = shutdown.at_once.cancelled() => return,
+        }
+    }
+}
+
+/// What a poll that gave no work is followed by.
+enum Pause {
+    None,
+    PollInterval,
+    For(Duration),
+}
+
+async fn poll_and_run(runs: &Runs, mut instance: Instance, shutdown: &Shutdown) -> Result<(), RunnerError> {
+    // Kept over polls whose answer was lost: it may have held a lease.
+    let mut request_id = new_request_id();
+    let mut refused = false;
+    loop {
+        let token = tokio::select! {
+            biased;
+            () = shutdown.stop.cancelled() => return Ok(()),
+            token = runs.session.ensure_token() => token?,
+        };
+        let request = LeaseRequest {
+            request_id: Some(request_id.clone()),
+            instance_id: Some(instance.id().to_owned()),
+            supersedes: instance.supersedes().map(str::to_owned),
+        };
+        let sent = BootTime::now();
+        let answer = tokio::select! {
+            biased;
+            () = shutdown.stop.cancelled() => return Ok(()),
+            answer = runs.session.client().lease(&token, WAIT_SECONDS, &request) => answer,
+        };
+        let was_refused = std::mem::replace(&mut refused, false);
+        if answer.is_ok()
+            && let Err(error) = instance.settle(&runs.data_dir)
+        {
+            tracing::warn!(%error, "cannot forget former processes");
+        }
+        let pause = match answer {
+            Ok(Some(leased)) => {
+                request_id = new_request_id();
+                carry_out(runs, leased, sent).await;
+                Pause::None
+            }
+            Ok(None) => {
+                request_id = new_request_id();
+                let held = sent.elapsed() + EARLY >= Duration::from_secs(WAIT_SECONDS);
+                if held { Pause::None } else { Pause::PollInterval }
+            }
+            Err(error) if error.status() == Some(401) => {
+                runs.session.drop_token(&token).await;
+                refused = true;
+                // Once is a lost registration; twice in a row would be a loop.
+                if was_refused { Pause::PollInterval } else { Pause::None }
+            }
+            Err(error) if error.status() == Some(409) => {
+                tracing::info!(%error, "the former run of this runner is still open");
+                request_id = new_request_id();
+                instance.try_next();
+                Pause::PollInterval
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the poll failed");
+                pause_after(&error)
+            }
+        };
+        let pause = match pause {
+            Pause::None => continue,
+            Pause::PollInterval => jittered(runs.config.poll_interval),
+            Pause::For(duration) => jittered(duration),
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shutdown.stop.cancelled() => return Ok(()),
+        }
+    }
+}
+
+fn pause_after(error: &Error) -> Pause {
+    error.retry_after().map_or(Pause::PollInterval, Pause::For)
+}
+
+fn new_request_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

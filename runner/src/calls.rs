@@ -1,0 +1,57 @@
+//! The calls of one attempt, with the runner's current token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use minitower_client::wire::runner::Lease;
+use minitower_client::{AttemptClient, Error};
+
+use crate::session::Session;
+
+/// Calls under one lease. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct AttemptCalls {
+    session: Arc<Session>,
+    lease: Arc<Lease>,
+}
+
+impl AttemptCalls {
+    /// The calls of `lease`'s attempt.
+    pub(crate) fn new(session: Arc<Session>, lease: Arc<Lease>) -> Self {
+        Self { session, lease }
+    }
+
+    /// Makes one call. When the runner token is refused (a restored control plane, a second registration), the
+    /// runner registers again and repeats the call once: the attempt belongs to the runner, not to the token.
+    pub(crate) async fn call<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        timeout: Duration,
+        call: impl Fn(AttemptClient) -> F,
+    ) -> Result<T, Error> {
+        let attempt = |token: &str| self.session.client().attempt(token, &self.lease).with_timeout(timeout);
+        let former = self.session.token().await;
+        let refused = match &former {
+            Some(token) => match call(attempt(token)).await {
+                Err(error) if error.status() == Some(401) => error,
+                outcome => return outcome,
+            },
+            None => Error::Api {
+                status: 401,
+                code: String::new(),
+                message: "the runner has no token".to_owned(),
+                retry_after: None,
+            },
+        };
+        if let Some(token) = &former {
+            self.session.drop_token(token).await;
+        }
+        match tokio::time::timeout(timeout, self.session.ensure_token()).await {
+            Ok(Ok(token)) => call(attempt(&token)).await,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "cannot register again");
+                Err(refused)
+            }
+            Err(_) => Err(refused),
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Configuration: flags and environment variables, checked once at the start.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+use crate::duration;
+
+/// What of its own environment a runner passes on unless told otherwise.
+const DEFAULT_ENV_PASS: &str = "PIP_*,UV_*,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,SSL_CERT_FILE,REQUESTS_CA_BUNDLE";
+/// Longest runner name: it is a folder's name and, in a cluster, a pod's.
+const MAX_NAME_LENGTH: usize = 253;
+
+/// Takes runs from the MiniTower control plane and carries them out, one at a time.
+///
+/// Every flag can also be given as the environment variable named beside it; the flag wins.
+#[derive(Parser, Clone, Default)]
+#[command(name = "minitower-runner", version)]
+pub struct Arguments {
+    /// URL of the control plane, such as <http://127.0.0.1:8080>.
+    #[arg(long, env = "MINITOWER_SERVER_URL", value_name = "URL")]
+    pub server_url: Option<String>,
+    /// The runner's name, unique on the platform; in a pod the pod's name.
+    #[arg(long, env = "MINITOWER_RUNNER_NAME", value_name = "NAME")]
+    pub runner_name: Option<String>,
+    /// Registration token, needed for the first registration.
+    #[arg(long, env = "MINITOWER_RUNNER_REGISTRATION_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub registration_token: Option<String>,
+    /// File that holds the registration token.
+    #[arg(long, env = "MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE", value_name = "FILE")]
+    pub registration_token_file: Option<String>,
+    /// Older name of --registration-token.
+    #[arg(long, env = "MINITOWER_REGISTRATION_TOKEN", hide_env_values = true, hide = true)]
+    pub old_registration_token: Option<String>,
+    /// Older name of --registration-token-file.
+    #[arg(long, env = "MINITOWER_REGISTRATION_TOKEN_FILE", hide = true)]
+    pub old_registration_token_file: Option<String>,
+    /// Runner token of an earlier registration; a token kept in the data directory comes first.
+    #[arg(long, env = "MINITOWER_RUNNER_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub runner_token: Option<String>,
+    /// Which environment's runs to take. [default: default]
+    #[arg(long, env = "MINITOWER_RUNNER_ENVIRONMENT", value_name = "NAME")]
+    pub runner_environment: Option<String>,
+    /// The Python that runs `.py` jobs. [default: python3]
+    #[arg(long, env = "MINITOWER_PYTHON_BIN", value_name = "PROGRAM")]
+    pub python_bin: Option<String>,
+    /// Pause after a failed poll, and between polls of a server that does not hold them. [default: 3s]
+    #[arg(long, env = "MINITOWER_POLL_INTERVAL", value_name = "DURATION")]
+    pub poll_interval: Option<String>,
+    /// Time between SIGTERM and SIGKILL of a cancelled or timed-out job. [default: 10s]
+    #[arg(long, env = "MINITOWER_KILL_GRACE_PERIOD", value_name = "DURATION")]
+    pub kill_grace_period: Option<String>,
+    /// How long a stopping runner lets its run go on. [default: 30s]
+    #[arg(long, env = "MINITOWER_SHUTDOWN_GRACE", value_name = "DURATION")]
+    pub shutdown_grace: Option<String>,
+    /// Where tokens, workspaces and caches live, a folder per runner name. [default: ~/.minitower]
+    #[arg(long, env = "MINITOWER_DATA_DIR", value_name = "FOLDER")]
+    pub data_dir: Option<String>,
+    /// Variables of the runner's own environment that jobs may see: names or globs, comma-separated.
+    /// By default those of pip, uv, proxies and certificates.
+    #[arg(long, env = "MINITOWER_RUN_ENV_PASS", value_name = "GLOBS")]
+    pub run_env_pass: Option<String>,
+    /// PEM file with certificates trusted besides the system's.
+    #[arg(long, env = "MINITOWER_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<String>,
+    /// Form of the runner's own log: json or text. [default: json]
+    #[arg(long, env = "MINITOWER_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// What the runner logs: a level, or a filter such as `info,minitower_runner=debug`. [default: info]
+    #[arg(long, env = "MINITOWER_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// A checked configuration of the agent.
+#[derive(Clone)]
+pub struct Config {
+    /// URL of the control plane.
+    pub server_url: String,
+    /// The runner's name; also a folder's name below `data_dir`.
+    pub runner_name: String,
+    /// Needed when there is no valid runner token.
+    pub registration_token: Option<String>,
+    /// A runner token to begin with.
+    pub runner_token: Option<String>,
+    /// Which environment's runs to take.
+    pub environment: String,
+    /// The Python that runs `.py` jobs.
+    pub python_bin: String,
+    /// Pause after a failed or too early answered poll.
+    pub poll_interval: Duration,
+    /// Time between SIGTERM and SIGKILL of a job.
+    pub kill_grace: Duration,
+    /// How long a stopping runner lets its run go on.
+    pub shutdown_grace: Duration,
+    /// Where tokens, workspaces and caches live.
+    pub data_dir: PathBuf,
+    /// Which of the runner's own variables jobs may see.
+    pub env_pass: GlobSet,
+    /// Certificates trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Files and folders that jobs may not read, besides `data_dir`.
+    pub hidden: Vec<PathBuf>,
+}
+
+/// A missing or bad value; its text is one line that names it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A required value was not given.
+    #[error("{variable} is missing: set it, or give {flag}")]
+    Missing {
+        /// The environment variable.
+        variable: &'static str,
+        /// The flag.
+        flag: &'static str,
+    },
+    /// A value cannot be used.
+    #[error("{variable}: {reason}")]
+    Invalid {
+        /// The environment variable.
+        variable: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// A configuration with the defaults.
+    pub fn new(
+        server_url: impl Into<String>,
+        runner_name: impl Into<String>,
+        data_dir: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            server_url: server_url.into(),
+            runner_name: runner_name.into(),
+            registration_token: None,
+            runner_token: None,
+            environment: "default".to_owned(),
+            python_bin: "python3".to_owned(),
+            poll_interval: Duration::from_secs(3),
+            kill_grace: Duration::from_secs(10),
+            shutdown_grace: Duration::from_secs(30),
+            data_dir: data_dir.into(),
+            env_pass: globs(DEFAULT_ENV_PASS).unwrap_or_default(),
+            ca_file: None,
+            hidden: Vec::new(),
+        }
+    }
+
+    /// Checks what was given. An empty value counts as not given.
+    pub fn from_arguments(given: Arguments) -> Result<Self, ConfigError> {
+        let server_url = required(given.server_url, "MINITOWER_SERVER_URL", "--server-url")?;
+        let runner_name = required(given.runner_name, "MINITOWER_RUNNER_NAME", "--runner-name")?;
+        check_name(&runner_name)?;
+        let mut config = Self::new(server_url, runner_name, data_dir(given.data_dir)?);
+        config.registration_token =
+            filled(given.registration_token).or_else(|| filled(given.old_registration_token));
+        for (variable, file) in [
+            ("MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE", filled(given.registration_token_file)),
+            ("MINITOWER_REGISTRATION_TOKEN_FILE", filled(given.old_registration_token_file)),
+        ] {
+            let Some(file) = file.map(PathBuf::from) else { continue };
+            if config.registration_token.is_none() {
+                config.registration_token = Some(read_secret(variable, &file)?);
+            }
+            config.hidden.push(file);
+        }
+        config.runner_token = filled(given.runner_token);
+        if let Some(environment) = filled(given.runner_environment) {
+            config.environment = environment;
+        }
+        if let Some(python) = filled(given.python_bin) {
+            config.python_bin = python;
+        }
+        for (variable, value, place) in [
+            ("MINITOWER_POLL_INTERVAL", given.poll_interval, &mut config.poll_interval),
+            ("MINITOWER_KILL_GRACE_PERIOD", given.kill_grace_period, &mut config.kill_grace),
+            ("MINITOWER_SHUTDOWN_GRACE", given.shutdown_grace, &mut config.shutdown_grace),
+        ] {
+            if let Some(value) = filled(value) {
+                *place = duration::parse(&value)
+                    .map_err(|error| ConfigError::Invalid { variable, reason: error.to_string() })?;
+            }
+        }
+        if config.poll_interval.is_zero() {
+            return Err(ConfigError::Invalid {
+                variable: "MINITOWER_POLL_INTERVAL",
+                reason: "it must be longer than nothing".to_owned(),
+            });
+        }
+        // Set but empty means: pass nothing on.
+        if let Some(list) = given.run_env_pass {
+            config.env_pass = globs(&list).map_err(|error| ConfigError::Invalid {
+                variable: "MINITOWER_RUN_ENV_PASS",
+                reason: error.to_string(),
+            })?;
+        }
+        if let Some(file) = filled(given.ca_file).map(PathBuf::from) {
+            fs::metadata(&file).map_err(|error| ConfigError::Invalid {
+                variable: "MINITOWER_CA_FILE",
+                reason: format!("{}: {error}", file.display()),
+            })?;
+            config.ca_file = Some(file);
+        }
+        Ok(config)
+    }
+}
+
+impl fmt::Debug for Config {
+    /// Without the tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("server_url", &self.server_url)
+            .field("runner_name", &self.runner_name)
+            .field("environment", &self.environment)
+            .field("data_dir", &self.data_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+fn filled(value: Option<String>) -> Option<String> {
+    value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+fn required(
+    value: Option<String>,
+    variable: &'static str,
+    flag: &'static str,
+) -> Result<String, ConfigError> {
+    filled(value).ok_or(ConfigError::Missing { variable, flag })
+}
+
+fn check_name(name: &str) -> Result<(), ConfigError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.len() <= MAX_NAME_LENGTH && name.chars().all(allowed) && !name.starts_with('.') {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid {
+        variable: "MINITOWER_RUNNER_NAME",
+        reason: format!(
+            "`{name}` is no name for a runner; use up to {MAX_NAME_LENGTH} letters, digits, '.', '_' or '-', not beginning with '.'"
+        ),
+    })
+}
+
+fn data_dir(given: Option<String>) -> Result<PathBuf, ConfigError> {
+    if let Some(given) = filled(given) {
+        return std::path::absolute(&given).map_err(|error| ConfigError::Invalid {
+            variable: "MINITOWER_DATA_DIR",
+            reason: format!("{given}: {error}"),
+        });
+    }
+    let home = std::env::home_dir().filter(|home| home.is_absolute());
+    home.map(|home| home.join(".minitower"))
+        .ok_or(ConfigError::Missing { variable: "MINITOWER_DATA_DIR", flag: "--data-dir" })
+}
+
+fn read_secret(variable: &'static str, file: &Path) -> Result<String, ConfigError> {
+    let invalid =
+        |reason: String| ConfigError::Invalid { variable, reason: format!("{}: {reason}", file.display()) };
+    let text = fs::read_to_string(file).map_err(|error| invalid(error.to_string()))?;
+    filled(Some(text)).ok_or_else(|| invalid("the file is empty".to_owned()))
+}
+
+fn globs(list: &str) -> Result<GlobSet, globset::Error> {
+    let mut set = GlobSetBuilder::new();
+    for glob in list.split(',').map(str::trim).filter(|glob| !glob.is_empty()) {
+        set.add(Glob::new(glob)?);
+    }
+    set.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given() -> Arguments {
+        Arguments {
+            server_url: Some("http://127.0.0.1:1".to_owned()),
+            runner_name: Some("r-1".to_owned()),
+            data_dir: Some("/data".to_owned()),
+            ..Arguments::default()
+        }
+    }
+
+    fn problem(given: Arguments) -> String {
+        let text = Config::from_arguments(given).unwrap_err().to_string();
+        assert!(!text.contains('\n'), "{text}");
+        text
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let config = Config::from_arguments(given()).unwrap();
+        assert_eq!(config.environment, "default");
+        assert_eq!(config.python_bin, "python3");
+        assert_eq!(config.poll_interval, Duration::from_secs(3));
+        assert_eq!(config.kill_grace, Duration::from_secs(10));
+        assert_eq!(config.shutdown_grace, Duration::from_secs(30));
+        for (name, passed) in
+            [("PIP_INDEX_URL", true), ("UV_CACHE", true), ("HTTP_PROXY", true), ("AWS_KEY", false)]
+        {
+            assert_eq!(config.env_pass.is_match(name), passed, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_missing_value_is_named() {
+        assert!(problem(Arguments { server_url: None, ..given() }).contains("MINITOWER_SERVER_URL"));
+        let empty = Some(String::new());
+        assert!(problem(Arguments { runner_name: empty, ..given() }).contains("MINITOWER_RUNNER_NAME"));
+    }
+
+    #[test]
+    fn a_bad_value_is_named() {
+        let bad = || Some("soon".to_owned());
+        assert!(
+            problem(Arguments { poll_interval: bad(), ..given() })
+                .contains("MINITOWER_POLL_INTERVAL: `soon`")
+        );
+        assert!(problem(Arguments { shutdown_grace: bad(), ..given() }).contains("MINITOWER_SHUTDOWN_GRACE"));
+        for name in ["../x", "a/b", "..", ".hidden"] {
+            let text = problem(Arguments { runner_name: Some(name.to_owned()), ..given() });
+            assert!(text.contains("MINITOWER_RUNNER_NAME"), "{text}");
+        }
+        let glob = Some("[".to_owned());
+        assert!(problem(Arguments { run_env_pass: glob, ..given() }).contains("MINITOWER_RUN_ENV_PASS"));
+        let file = Some("/does/not/exist".to_owned());
+        let text = problem(Arguments { registration_token_file: file, ..given() });
+        assert!(text.contains("MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE: /does/not/exist"), "{text}");
+    }
+
+    #[test]
+    fn the_registration_token_comes_by_its_newer_name_first_and_from_files_too() {
+        let both = Arguments {
+            registration_token: Some("new".to_owned()),
+            old_registration_token: Some("old".to_owned()),
+            ..given()
+        };
+        assert_eq!(Config::from_arguments(both).unwrap().registration_token.as_deref(), Some("new"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "from-file\n").unwrap();
+        let path = file.path().display().to_string();
+        let from_file = Arguments { old_registration_token_file: Some(path), ..given() };
+        let config = Config::from_arguments(from_file).unwrap();
+        assert_eq!(config.registration_token.as_deref(), Some("from-file"));
+        assert_eq!(config.hidden, [file.path()], "jobs may not read the secret's file");
+        assert!(!format!("{config:?}").contains("from-file"));
+    }
+}

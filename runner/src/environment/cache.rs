@@ -1,0 +1,304 @@
+//! Prepared environments: found by what is in them, sealed when they are whole, the least recently used out first.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::interpreter::Interpreter;
+use super::requirements::Dependencies;
+use crate::data_dir::{create_private, remove_tree};
+use crate::hex;
+use crate::job::variables::Variables;
+
+/// Most environments kept.
+const MOST: usize = 50;
+/// Most bytes kept, whatever their number.
+const MOST_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+/// Beside the environment: written when it is whole, touched when it is used.
+const SEAL: &str = "seal.json";
+
+/// Environments in a folder, one folder per key.
+#[derive(Debug, Clone)]
+pub(super) struct Cache {
+    folder: PathBuf,
+    /// Look before each use whether an environment is as it was sealed.
+    suspicious: bool,
+    most: usize,
+    most_bytes: u64,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Seal {
+    bytes: u64,
+    /// Digest over names, sizes, inodes and times of change, which nobody but the kernel sets.
+    state: String,
+}
+
+/// Names an environment by everything that decides what is in it.
+pub(super) fn key(
+    interpreter: &Interpreter,
+    installer: &str,
+    wanted: &Dependencies,
+    variables: &Variables,
+) -> String {
+    let mut digest = Sha256::new();
+    let mut part = |text: &str| {
+        digest.update((text.len() as u64).to_le_bytes());
+        digest.update(text);
+    };
+    part(&interpreter.identity);
+    part(installer);
+    match wanted {
+        Dependencies::None => part("none"),
+        Dependencies::File { text } => {
+            part("file");
+            part(text);
+        }
+        Dependencies::List { requirements } => {
+            part("list");
+            for requirement in requirements {
+                part(requirement);
+            }
+        }
+        Dependencies::UvLock { text } => {
+            part("uv.lock");
+            part(text);
+        }
+    }
+    // Where packages come from.
+    for (name, value) in
+        variables.iter().filter(|(name, _)| name.starts_with("PIP_") || name.starts_with("UV_"))
+    {
+        part(name);
+        part(value);
+    }
+    hex::encode(&digest.finalize()[..16])
+}
+
+impl Cache {
+    /// A cache in `folder`.
+    pub(super) fn new(folder: PathBuf, suspicious: bool) -> Self {
+        Self { folder, suspicious, most: MOST, most_bytes: MOST_BYTES }
+    }
+
+    /// Where the environment of a key is, or is to be. It cannot be moved: its scripts name it.
+    pub(super) fn place(&self, key: &str) -> PathBuf {
+        self.folder.join(key).join("env")
+    }
+
+    /// Whether it is there, whole and unchanged.
+    pub(super) async fn is_ready(&self, key: &str) -> bool {
+        let (cache, key) = (self.clone(), key.to_owned());
+        blocking(move || {
+            let Some(seal) = cache.seal_of(&key) else { return Ok(false) };
+            if cache.suspicious && survey(&cache.place(&key))? != seal {
+                tracing::warn!(key, "a prepared environment was changed; preparing it again");
+                return Ok(false);
+            }
+            Ok(true)
+        })
+        .await
+        .unwrap_or(false)
+    }
+
+    /// Removes what is there of an environment.
+    pub(super) async fn clear(&self, key: &str) -> io::Result<()> {
+        let folder = self.folder.join(key);
+        blocking(move || {
+            remove_tree(&folder)?;
+            create_private(&folder)
+        })
+        .await
+    }
+
+    /// Takes all rights to write away, marks the environment as whole, and makes room.
+    pub(super) async fn seal(&self, key: &str) -> io::Result<()> {
+        let (cache, key) = (self.clone(), key.to_owned());
+        blocking(move || {
+            let place = cache.place(&key);
+            make_read_only(&place)?;
+            let seal = serde_json::to_vec(&survey(&place)?)?;
+            let path = cache.folder.join(&key).join(SEAL);
+            fs::write(path.with_extension("new"), seal)?;
+            fs::rename(path.with_extension("new"), &path)?;
+            cache.make_room(&key)
+        })
+        .await
+    }
+
+    /// Remembers that it is used now.
+    pub(super) fn touch(&self, key: &str) {
+        let path = self.folder.join(key).join(SEAL);
+        if let Err(error) = File::options().append(true).open(path).and_then(|file| file.set_modified(now()))
+        {
+            tracing::warn!(%error, key, "cannot remember the use of a prepared environment");
+        }
+    }
+
+    fn seal_of(&self, key: &str) -> Option<Seal> {
+        serde_json::from_slice(&fs::read(self.folder.join(key).join(SEAL)).ok()?).ok()
+    }
+
+    /// Removes the least recently used until the rest is within the bounds; `kept` is about to be used.
+    fn make_room(&self, kept: &str) -> io::Result<()> {
+        let mut others = Vec::new();
+        let mut bytes = self.seal_of(kept).map_or(0, |seal| seal.bytes);
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let key = entry.file_name().to_string_lossy().into_owned();
+            if key == kept {
+                continue;
+            }
+            let Some(seal) = self.seal_of(&key) else {
+                remove_tree(&entry.path())?;
+                continue;
+            };
+            let used = fs::metadata(entry.path().join(SEAL))?.modified()?;
+            bytes += seal.bytes;
+            others.push((used, seal.bytes, entry.path()));
+        }
+        others.sort();
+        let mut count = others.len() + 1;
+        for (_, size, path) in others {
+            if count <= self.most && bytes <= self.most_bytes {
+                break;
+            }
+            tracing::info!(path = %path.display(), "removing the least recently used environment");
+            remove_tree(&path)?;
+            count -= 1;
+            bytes = bytes.saturating_sub(size);
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a file's time of use; only the order matters")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// Every entry below `root`, in a fixed order.
+fn entries(root: &Path) -> io::Result<Vec<(PathBuf, fs::Metadata)>> {
+    let mut found = vec![(root.to_owned(), fs::symlink_metadata(root)?)];
+    let mut next = 0;
+    while next < found.len() {
+        if found[next].1.is_dir() {
+            let mut below: Vec<PathBuf> =
+                fs::read_dir(&found[next].0)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+            below.sort();
+            for path in below {
+                let metadata = fs::symlink_metadata(&path)?;
+                found.push((path, metadata));
+            }
+        }
+        next += 1;
+    }
+    Ok(found)
+}
+
+fn make_read_only(root: &Path) -> io::Result<()> {
+    for (path, metadata) in entries(root)? {
+        if !metadata.is_symlink() {
+            fs::set_permissions(&path, Permissions::from_mode(metadata.mode() & 0o555))?;
+        }
+    }
+    Ok(())
+}
+
+fn survey(root: &Path) -> io::Result<Seal> {
+    let mut digest = Sha256::new();
+    let mut bytes = 0;
+    for (path, metadata) in entries(root)? {
+        digest.update(path.as_os_str().as_encoded_bytes());
+        for number in [
+            metadata.ino(),
+            metadata.size(),
+            u64::from(metadata.mode()),
+            metadata.ctime().cast_unsigned(),
+            metadata.ctime_nsec().cast_unsigned(),
+        ] {
+            digest.update(number.to_le_bytes());
+        }
+        bytes += metadata.blocks() * 512;
+    }
+    Ok(Seal { bytes, state: hex::encode(&digest.finalize()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    async fn fill(cache: &Cache, key: &str) {
+        cache.clear(key).await.unwrap();
+        fs::create_dir_all(cache.place(key).join("lib")).unwrap();
+        fs::write(cache.place(key).join("lib/x.py"), "x = 1").unwrap();
+        cache.seal(key).await.unwrap();
+    }
+
+    fn used(cache: &Cache, key: &str, seconds_ago: u64) {
+        let file = File::options().append(true).open(cache.folder.join(key).join(SEAL)).unwrap();
+        file.set_modified(now() - Duration::from_secs(seconds_ago)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_environment_is_ready_only_when_sealed_and_then_read_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().to_owned(), false);
+        assert!(!cache.is_ready("k").await);
+        fs::create_dir_all(cache.place("k")).unwrap();
+        assert!(!cache.is_ready("k").await);
+        fill(&cache, "k").await;
+        assert!(cache.is_ready("k").await);
+        for path in ["lib", "lib/x.py"] {
+            let mode = fs::metadata(cache.place("k").join(path)).unwrap().mode();
+            assert_eq!(mode & 0o222, 0, "{path}");
+        }
+        cache.clear("k").await.unwrap();
+        assert!(!cache.is_ready("k").await);
+    }
+
+    #[tokio::test]
+    async fn a_changed_environment_is_noticed_although_size_and_time_were_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().to_owned(), true);
+        fill(&cache, "k").await;
+        assert!(cache.is_ready("k").await);
+        let path = cache.place("k").join("lib/x.py");
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        fs::write(&path, "x = 2").unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
+        assert!(!cache.is_ready("k").await);
+    }
+
+    #[tokio::test]
+    async fn the_least_recently_used_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cache = Cache::new(folder.path().to_owned(), false);
+        cache.most = 2;
+        fill(&cache, "a").await;
+        used(&cache, "a", 10);
+        fill(&cache, "b").await;
+        used(&cache, "b", 20);
+        fill(&cache, "c").await;
+        assert!(cache.is_ready("a").await);
+        assert!(!cache.is_ready("b").await);
+        assert!(cache.is_ready("c").await);
+        cache.most_bytes = 1;
+        fill(&cache, "d").await;
+        assert!(cache.is_ready("d").await, "what is about to be used stays, however large");
+        assert!(!cache.is_ready("a").await && !cache.is_ready("c").await);
+    }
+}

@@ -1,0 +1,37 @@
+//! What ends the agent.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why the agent cannot go on. Its text is one line: the thing, the reason, the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// The HTTP client cannot be set up, for a wrong URL or CA file.
+    #[error(transparent)]
+    Client(#[from] minitower_client::Error),
+    /// Another process works in this runner's folder.
+    #[error("{}: another runner of this name is running here; stop it, or use another MINITOWER_RUNNER_NAME or MINITOWER_DATA_DIR", path.display())]
+    Locked {
+        /// The runner's folder.
+        path: PathBuf,
+    },
+    /// The runner's folder cannot be used.
+    #[error("{}: {source}; is MINITOWER_DATA_DIR writable?", path.display())]
+    DataDir {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no runner token and none can be got.
+    #[error(
+        "this runner is not registered: set MINITOWER_RUNNER_REGISTRATION_TOKEN (or MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE)"
+    )]
+    NoRegistrationToken,
+    /// The control plane refuses to register this runner.
+    #[error("the control plane does not register this runner: {0}")]
+    Refused(#[source] minitower_client::Error),
+    /// A part of the agent died.
+    #[error("the runner's own fault, please report it: {0}")]
+    Internal(String),
+}

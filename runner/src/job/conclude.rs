@@ -1,0 +1,160 @@
+//! Telling the control plane how a run ended, until it has heard.
+
+use std::time::Duration;
+
+use minitower_client::Error;
+use minitower_client::wire::runner::{ResultStatus, RunResult};
+
+use super::outcome::Verdict;
+use super::{AT_ONCE_DELIVERY, STOPPING_DELIVERY, after};
+use crate::backoff::Backoff;
+use crate::calls::AttemptCalls;
+use crate::steps::Stopping;
+
+/// How long one call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest pause between two calls.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Brings the verdict to the control plane. Goes on past the lease's end, until the control plane answers that it
+/// has the verdict or does not want it; a stopping runner gives up after a while.
+pub(super) async fn conclude(calls: &AttemptCalls, verdict: Verdict, stopping: &Stopping) {
+    tokio::select! {
+        () = tell(calls, verdict) => {}
+        () = after(&stopping.grace_over, STOPPING_DELIVERY) => unheard(),
+        () = after(&stopping.at_once, AT_ONCE_DELIVERY) => unheard(),
+    }
+}
+
+fn unheard() {
+    tracing::warn!("the control plane could not be told how the run ended; its lease will run out");
+}
+
+async fn tell(calls: &AttemptCalls, mut verdict: Verdict) {
+    let mut backoff = Backoff::new(Duration::from_millis(200), LONGEST_PAUSE);
+    loop {
+        let answer = match &verdict {
+            Verdict::Silence => return,
+            Verdict::Release => {
+                calls.call(CALL_TIMEOUT, |attempt| async move { attempt.release().await }).await
+            }
+            Verdict::Result(result) => {
+                calls.call(CALL_TIMEOUT, |attempt| async move { attempt.result(result).await }).await
+            }
+        };
+        match next(verdict, answer) {
+            Next::Done => return,
+            Next::Tell(other) => verdict = other,
+            Next::Again(same) => {
+                verdict = same;
+                backoff.pause().await;
+            }
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Next {
+    /// Heard, or not wanted.
+    Done,
+    /// Something else is to be told.
+    Tell(Verdict),
+    /// Not heard.
+    Again(Verdict),
+}
+
+/// What follows from the answer to a verdict.
+fn next(verdict: Verdict, answer: Result<(), Error>) -> Next {
+    let error = match answer {
+        Ok(()) => {
+            if let Verdict::Result(result) = &verdict {
+                tracing::info!(status = ?result.status, "run ended");
+            } else {
+                tracing::info!("run given back");
+            }
+            return Next::Done;
+        }
+        Err(error) => error,
+    };
+    match (verdict, error.status()) {
+        (verdict, _) if error.is_retryable() || matches!(error.status(), Some(401)) => {
+            tracing::warn!(%error, "the control plane has not heard of the run's end yet");
+            Next::Again(verdict)
+        }
+        (Verdict::Result(result), Some(409)) if result.status != ResultStatus::Cancelled => {
+            tracing::info!("a cancel came before the result");
+            Next::Tell(Verdict::Result(Box::new(cancelled())))
+        }
+        // Too large, or of a kind this server refuses: how the run ended matters more.
+        (Verdict::Result(mut result), Some(400 | 413)) if result.output.is_some() => {
+            tracing::warn!(%error, "the control plane refused the run's output; reporting without it");
+            result.output = None;
+            Next::Tell(Verdict::Result(result))
+        }
+        (_, Some(404 | 409 | 410)) => {
+            tracing::info!(%error, "the attempt is over already");
+            Next::Done
+        }
+        _ => {
+            tracing::error!(%error, "the control plane refused the run's end");
+            Next::Done
+        }
+    }
+}
+
+fn cancelled() -> RunResult {
+    RunResult {
+        status: ResultStatus::Cancelled,
+        exit_code: None,
+        error_message: None,
+        reason: None,
+        output: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn completed(output: bool) -> Verdict {
+        let output = output.then(|| serde_json::json!({"a": 1}));
+        Verdict::Result(Box::new(RunResult { status: ResultStatus::Completed, output, ..cancelled() }))
+    }
+
+    fn answer(status: u16) -> Result<(), Error> {
+        Err(Error::Api { status, code: String::new(), message: "no".to_owned(), retry_after: None })
+    }
+
+    #[rstest]
+    #[case(410)]
+    #[case(404)]
+    fn an_attempt_that_is_over_ends_it(#[case] status: u16) {
+        assert_eq!(next(completed(false), answer(status)), Next::Done);
+        assert_eq!(next(Verdict::Release, answer(status)), Next::Done);
+    }
+
+    #[rstest]
+    #[case(500)]
+    #[case(503)]
+    #[case(429)]
+    #[case(401)]
+    fn trouble_of_the_server_is_waited_out(#[case] status: u16) {
+        assert_eq!(next(completed(true), answer(status)), Next::Again(completed(true)));
+        assert_eq!(next(Verdict::Release, answer(status)), Next::Again(Verdict::Release));
+    }
+
+    #[test]
+    fn a_conflict_turns_the_result_into_cancelled_once() {
+        let told = Verdict::Result(Box::new(cancelled()));
+        assert_eq!(next(completed(false), answer(409)), Next::Tell(told.clone()));
+        assert_eq!(next(told, answer(409)), Next::Done);
+    }
+
+    #[test]
+    fn a_refused_output_is_left_out() {
+        assert_eq!(next(completed(true), answer(413)), Next::Tell(completed(false)));
+        assert_eq!(next(completed(false), answer(400)), Next::Done);
+    }
+}

@@ -1,0 +1,184 @@
+//! One run, from its lease to its result.
+//!
+//! `fetch` gets and unpacks the archive, `script` prepares and starts the job's program, `outcome` turns its end into
+//! a result, `conclude` brings that to the control plane; [`carry_out`] puts them in order. What a lease is and how
+//! processes are killed is known elsewhere.
+
+mod conclude;
+mod fetch;
+mod outcome;
+mod script;
+pub(crate) mod variables;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use minitower_client::Leased;
+use minitower_client::wire::runner::Lease;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::calls::AttemptCalls;
+use crate::clock::{self, BootTime};
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::environment::Environments;
+use crate::lease::{self, Keeper, Standing};
+use crate::logs::{Delivered, RunLog, deliver};
+use crate::session::Session;
+use crate::steps::{Steps, Stop, Stopping};
+use crate::supervisor::Marker;
+use crate::workspace::Workspace;
+use conclude::conclude;
+use outcome::Verdict;
+
+/// How long the start call may take.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a stopping runner goes on delivering the log.
+const STOPPING_DELIVERY: Duration = Duration::from_secs(10);
+/// The same when it stops at once.
+const AT_ONCE_DELIVERY: Duration = Duration::from_secs(1);
+
+/// What all runs of this process share.
+pub(crate) struct Runs {
+    pub(crate) config: Config,
+    pub(crate) data_dir: Arc<DataDir>,
+    pub(crate) session: Arc<Session>,
+    pub(crate) environments: Environments,
+    pub(crate) stopping: Stopping,
+    /// Beginning of the names of this runner's control groups.
+    pub(crate) cgroup_prefix: String,
+}
+
+/// Carries out the run of a lease whose poll was sent at `sent`. Afterwards nothing of it is left on this machine.
+pub(crate) async fn carry_out(runs: &Runs, leased: Leased, sent: BootTime) {
+    let Leased { lease, server_date } = leased;
+    let length = lease::length(lease.lease_ttl_ms, lease.lease_expires_at, server_date, clock::wall());
+    let lease = Arc::new(lease);
+    tracing::info!(run = lease.run_id, attempt = lease.attempt_id, app = lease.app_slug, "leased");
+    let calls = AttemptCalls::new(Arc::clone(&runs.session), Arc::clone(&lease));
+
+    // A poll may be answered long after it was sent, so that its lease may look over on arrival. Nothing runs before
+    // a heartbeat has confirmed it; until then this much time is given to the calls, and the server judges them.
+    let first_calls = lease::heartbeat_interval(length).clamp(Duration::from_millis(500), START_TIMEOUT);
+    let polled = lease::deadline(sent, length);
+    let confirm_by = BootTime::now().plus(first_calls);
+    let confirm_by = if polled > confirm_by { polled } else { confirm_by };
+
+    let verdict = match start(&calls, confirm_by, &runs.stopping).await {
+        Started::Running { cancelled } => {
+            let keeper = Arc::new(Keeper::start(calls.clone(), length, confirm_by, cancelled));
+            let verdict = attended(runs, &lease, &calls, &keeper).await;
+            conclude(&calls, verdict, &runs.stopping).await;
+            return;
+        }
+        Started::Gone => Verdict::Silence,
+        Started::Unheard => Verdict::Release,
+    };
+    conclude(&calls, verdict, &runs.stopping).await;
+}
+
+enum Started {
+    Running { cancelled: bool },
+    Gone,
+    Unheard,
+}
+
+async fn start(calls: &AttemptCalls, confirm_by: BootTime, stopping: &Stopping) -> Started {
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+    loop {
+        match calls.call(START_TIMEOUT, |attempt| async move { attempt.start().await }).await {
+            Ok(state) => return Started::Running { cancelled: state.cancel_requested },
+            // Another state than leased or running: the attempt is over.
+            Err(error) if matches!(error.status(), Some(404 | 409 | 410)) => {
+                tracing::info!(%error, "the attempt was over before it started");
+                return Started::Gone;
+            }
+            Err(error) => tracing::warn!(%error, "cannot start the run yet"),
+        }
+        if confirm_by.has_passed() || stopping.at_once.is_cancelled() {
+            return Started::Unheard;
+        }
+        backoff.pause().await;
+    }
+}
+
+/// Runs the job and delivers its log while the lease is kept.
+async fn attended(runs: &Runs, lease: &Arc<Lease>, calls: &AttemptCalls, keeper: &Arc<Keeper>) -> Verdict {
+    let log = RunLog::new(&runs.data_dir.spool().join(lease.attempt_id.to_string()));
+    let finishing = CancellationToken::new();
+    let delivery = {
+        let (log, calls, keeper) = (log.clone(), calls.clone(), Arc::clone(keeper));
+        let finishing = finishing.clone();
+        tokio::spawn(async move {
+            if deliver(log, calls, finishing).await == Delivered::Gone {
+                keeper.advance(Standing::Gone);
+            }
+        })
+    };
+    let steps = Steps {
+        log,
+        keeper: Arc::clone(keeper),
+        stopping: runs.stopping.clone(),
+        marker: Marker { attempt: Some(lease.attempt_id), work: runs.data_dir.work() },
+        cgroup: format!("{}-{}", runs.cgroup_prefix, lease.attempt_id),
+        kill_grace: runs.config.kill_grace,
+    };
+    let verdict = match Workspace::create(&runs.data_dir.work(), lease.attempt_id) {
+        Ok(workspace) => {
+            let workspace = Arc::new(workspace);
+            let verdict =
+                outcome::verdict(script::run(runs, lease, calls, &steps, &workspace).await, &steps).await;
+            remove(workspace).await;
+            verdict
+        }
+        Err(error) => {
+            let reason = format!("cannot make the workspace: {error}");
+            outcome::verdict(Err(script::SetupError::Failed(reason)), &steps).await
+        }
+    };
+    if keeper.has_failed() {
+        tracing::error!("the task that keeps the lease died");
+    }
+    finishing.cancel();
+    finish_delivery(delivery, &steps, keeper).await;
+    verdict
+}
+
+async fn remove(workspace: Arc<Workspace>) {
+    match tokio::task::spawn_blocking(move || workspace.remove()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "cannot remove the workspace; the next start tries again"),
+        Err(fault) => tracing::error!(%fault, "removing the workspace failed"),
+    }
+}
+
+/// Waits for the rest of the log, as long as somebody takes it.
+async fn finish_delivery(mut delivery: tokio::task::JoinHandle<()>, steps: &Steps, keeper: &Keeper) {
+    let stopping = &steps.stopping;
+    tokio::select! {
+        delivered = &mut delivery => {
+            if let Err(fault) = delivered {
+                tracing::error!(%fault, "the log's delivery died");
+            }
+            return;
+        }
+        _ = keeper.reaches(Standing::Lapsed) => {}
+        () = after(&stopping.grace_over, STOPPING_DELIVERY) => {}
+        () = after(&stopping.at_once, AT_ONCE_DELIVERY) => {}
+    }
+    delivery.abort();
+    tracing::warn!("the rest of the run's log could not be delivered");
+}
+
+/// Returns `duration` after the token was cancelled.
+async fn after(token: &CancellationToken, duration: Duration) {
+    token.cancelled().await;
+    tokio::time::sleep(duration).await;
+}
+
+impl From<Stop> for script::SetupError {
+    fn from(stop: Stop) -> Self {
+        Self::Stopped(stop)
+    }
+}

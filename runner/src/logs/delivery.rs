@@ -1,0 +1,85 @@
+//! Sending a run's lines to the control plane.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use minitower_client::wire::runner::LogBatch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::RunLog;
+use crate::backoff::Backoff;
+use crate::calls::AttemptCalls;
+
+/// Batches that are not full go out at most this often.
+const INTERVAL: Duration = Duration::from_millis(200);
+/// Longest pause between attempts at delivering while the server is away.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long one batch may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why delivering ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    /// All lines were delivered, or refused for good.
+    All,
+    /// The attempt is over on the server: nobody wants the rest.
+    Gone,
+}
+
+/// Delivers the log's lines in order; when `finishing` is cancelled, until none is left.
+pub(crate) async fn deliver(log: RunLog, calls: AttemptCalls, finishing: CancellationToken) -> Delivered {
+    let mut last_sent = Instant::now().checked_sub(INTERVAL).unwrap_or_else(Instant::now);
+    loop {
+        let arrived = log.shared.arrived.notified();
+        let lines = log.oldest(LogBatch::MAX_LINES).await;
+        if lines.is_empty() {
+            if finishing.is_cancelled() {
+                return Delivered::All;
+            }
+            tokio::select! {
+                () = arrived => {}
+                () = finishing.cancelled() => {}
+            }
+            continue;
+        }
+        if lines.len() < LogBatch::MAX_LINES && !finishing.is_cancelled() {
+            let due = last_sent + INTERVAL;
+            if Instant::now() < due {
+                tokio::select! {
+                    () = tokio::time::sleep_until(due) => {}
+                    () = arrived => {}
+                    () = finishing.cancelled() => {}
+                }
+                continue;
+            }
+        }
+        let batch = LogBatch { logs: lines };
+        last_sent = Instant::now();
+        if !send(&log, &calls, &batch).await {
+            return Delivered::Gone;
+        }
+        log.forget(batch.logs.len()).await;
+    }
+}
+
+/// Sends one batch until the server took or refused it; `false` when the attempt is over.
+async fn send(log: &RunLog, calls: &AttemptCalls, batch: &LogBatch) -> bool {
+    let mut backoff = Backoff::new(Duration::from_millis(100), LONGEST_PAUSE);
+    loop {
+        let outcome = calls.call(CALL_TIMEOUT, |attempt| async move { attempt.logs(batch).await }).await;
+        log.shared.reachable.store(outcome.is_ok(), Ordering::Relaxed);
+        match outcome {
+            Ok(()) => return true,
+            Err(error) if error.status() == Some(410) => return false,
+            Err(error) if error.is_retryable() || error.status() == Some(401) => {
+                tracing::debug!(%error, lines = batch.logs.len(), "log lines are kept for later");
+                backoff.pause().await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, lines = batch.logs.len(), "the control plane refused log lines; they are lost");
+                return true;
+            }
+        }
+    }
+}

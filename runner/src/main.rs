@@ -1,0 +1,47 @@
+//! The program `minitower-runner`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use minitower_runner::{Arguments, Config, Shutdown};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    // Before anything else: there must be no thread yet.
+    minitower_runner::supervise_if_asked();
+    match start(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("minitower-runner: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> anyhow::Result<()> {
+    set_up_log(&arguments)?;
+    let config = Config::from_arguments(arguments)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // Heartbeats must go on whatever one of them does.
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let ended = runtime.block_on(async { minitower_runner::run(config, Shutdown::on_signals()?).await });
+    // A blocking read that is still going on is of no interest any more.
+    runtime.shutdown_background();
+    Ok(ended?)
+}
+
+fn set_up_log(arguments: &Arguments) -> anyhow::Result<()> {
+    let filter = arguments.log.as_deref().filter(|filter| !filter.is_empty()).unwrap_or("info");
+    let filter = EnvFilter::try_new(filter).map_err(|error| anyhow::anyhow!("MINITOWER_LOG: {error}"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match arguments.log_format.as_deref().filter(|format| !format.is_empty()).unwrap_or("json") {
+        "json" => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
+        "text" => builder.init(),
+        other => anyhow::bail!("MINITOWER_LOG_FORMAT: `{other}` is no log format; use json or text"),
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Being registered: the runner token, and getting a new one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use minitower_client::wire::runner::Register;
+use minitower_client::{ClientConfig, Error, RunnerClient};
+use tokio::sync::Mutex;
+
+use crate::backoff::Backoff;
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::error::RunnerError;
+
+/// File in the data directory that holds the runner token and nothing else.
+const TOKEN_FILE: &str = "token";
+/// File in the data directory that names the environment the kept token was registered for.
+const ENVIRONMENT_FILE: &str = "environment";
+/// Pauses between attempts at registering.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The connection to the control plane, and the credential for it.
+#[derive(Debug)]
+pub(crate) struct Session {
+    client: RunnerClient,
+    register: Register,
+    registration_token: Option<String>,
+    data_dir: std::sync::Arc<DataDir>,
+    token: Mutex<Option<String>>,
+}
+
+impl Session {
+    /// Prepares the client and looks for a kept token; nothing is sent yet.
+    pub(crate) fn open(config: &Config, data_dir: std::sync::Arc<DataDir>) -> Result<Self, RunnerError> {
+        let mut client = ClientConfig::new(&config.server_url);
+        client.ca_file.clone_from(&config.ca_file);
+        concat!("minitower-runner/", env!("CARGO_PKG_VERSION")).clone_into(&mut client.user_agent);
+        let read = |name: &str| {
+            let path = Path::new(name).to_owned();
+            data_dir.read(name).map_err(|source| RunnerError::DataDir { path, source })
+        };
+        let mut token = read(TOKEN_FILE)?.or_else(|| config.runner_token.clone());
+        let former = read(ENVIRONMENT_FILE)?;
+        if former.is_some_and(|former| former != config.environment) && config.registration_token.is_some() {
+            // The kept token serves another environment.
+            token = None;
+        }
+        Ok(Self {
+            client: RunnerClient::new(&client)?,
+            register: Register {
+                name: config.runner_name.clone(),
+                environment: Some(config.environment.clone()),
+                ..Register::default()
+            },
+            registration_token: config.registration_token.clone(),
+            data_dir,
+            token: Mutex::new(token),
+        })
+    }
+
+    /// The client; its calls take the token from [`Session::token`].
+    pub(crate) fn client(&self) -> &RunnerClient {
+        &self.client
+    }
+
+    /// The current token; `None` before the first registration, and after a refusal.
+    pub(crate) async fn token(&self) -> Option<String> {
+        self.token.lock().await.clone()
+    }
+
+    /// A token, registering until the control plane answers when there is none.
+    pub(crate) async fn ensure_token(&self) -> Result<String, RunnerError> {
+        let mut backoff = Backoff::new(SHORTEST_PAUSE, LONGEST_PAUSE);
+        loop {
+            let mut token = self.token.lock().await;
+            if let Some(token) = &*token {
+                return Ok(token.clone());
+            }
+            let Some(registration_token) = &self.registration_token else {
+                return Err(RunnerError::NoRegistrationToken);
+            };
+            match self.client.register(registration_token, &self.register).await {
+                Ok(registered) => {
+                    tracing::info!(runner_id = registered.runner_id, name = registered.name, "registered");
+                    self.keep(&registered.token);
+                    *token = Some(registered.token);
+                }
+                Err(error) if error.is_retryable() => {
+                    drop(token);
+                    tracing::warn!(%error, "cannot register yet");
+                    backoff.pause().await;
+                }
+                Err(error) => return Err(RunnerError::Refused(error)),
+            }
+        }
+    }
+
+    /// The control plane refused `refused` (401): drops it, unless another was got meanwhile.
+    pub(crate) async fn drop_token(&self, refused: &str) {
+        let mut token = self.token.lock().await;
+        if token.as_deref() == Some(refused) {
+            tracing::warn!("the control plane no longer knows this runner's token; registering again");
+            *token = None;
+            if let Err(error) = self.data_dir.remove(TOKEN_FILE) {
+                tracing::warn!(%error, "cannot remove the kept token");
+            }
+        }
+    }
+
+    fn keep(&self, token: &str) {
+        let environment = self.register.environment.as_deref().unwrap_or_default();
+        let kept = self
+            .data_dir
+            .write(TOKEN_FILE, token)
+            .and_then(|()| self.data_dir.write(ENVIRONMENT_FILE, environment));
+        if let Err(error) = kept {
+            tracing::warn!(%error, "cannot keep the token; the next start registers again");
+        }
+    }
+
+    /// Says that no further poll will come; older servers do not know it.
+    pub(crate) async fn sign_off(&self) -> Result<(), Error> {
+        let Some(token) = self.token().await else { return Ok(()) };
+        match self.client.sign_off(&token).await {
+            Err(error) if error.status() == Some(404) => Ok(()),
+            other => other,
+        }
+    }
+}

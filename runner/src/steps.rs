@@ -1,0 +1,186 @@
+//! Running programs for a run: under the supervisor, into the run's log, and only as long as the run may go on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{BootTime, sleep_until};
+use crate::lease::{Keeper, Standing};
+use crate::logs::RunLog;
+use crate::supervisor::{Ended, Marker, Sandbox, Supervised, SupervisorError, Task};
+
+/// How long the last lines of an ended program may take into the log.
+const DRAIN_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a stopping runner says to the run it is carrying out. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stopping {
+    /// The shutdown grace is over: stop the job, give the run back.
+    pub(crate) grace_over: CancellationToken,
+    /// Give the run back at once.
+    pub(crate) at_once: CancellationToken,
+}
+
+/// Why a run cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It was cancelled.
+    Cancelled,
+    /// The lease could not be extended.
+    Lapsed,
+    /// The server has ended the attempt.
+    Gone,
+    /// The runner stops.
+    ShuttingDown,
+    /// The runner stops at once.
+    AtOnce,
+}
+
+impl Stop {
+    /// Whether the job gets the kill grace period.
+    fn is_gentle(self) -> bool {
+        matches!(self, Self::Cancelled | Self::ShuttingDown)
+    }
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StepEnd {
+    /// By itself.
+    Ended(Ended),
+    /// It took too long and was stopped.
+    TimedOut,
+    /// It was stopped with the run.
+    Stopped(Stop),
+}
+
+/// A program of a run.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) directory: PathBuf,
+    pub(crate) sandbox: Sandbox,
+    /// Longest time it may take.
+    pub(crate) limit: Duration,
+}
+
+/// What the programs of one run have in common.
+pub(crate) struct Steps {
+    pub(crate) log: RunLog,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) stopping: Stopping,
+    pub(crate) marker: Marker,
+    pub(crate) cgroup: String,
+    pub(crate) kill_grace: Duration,
+}
+
+impl Steps {
+    /// Waits until the run has to stop.
+    pub(crate) async fn stopped(&self) -> Stop {
+        tokio::select! {
+            biased;
+            stop = self.stopped_harshly() => stop,
+            _ = self.keeper.reaches(Standing::CancelRequested) => Stop::Cancelled,
+            () = self.stopping.grace_over.cancelled() => Stop::ShuttingDown,
+        }
+    }
+
+    /// Waits until the run has to stop without any grace.
+    async fn stopped_harshly(&self) -> Stop {
+        tokio::select! {
+            biased;
+            standing = self.keeper.reaches(Standing::Lapsed) => match standing {
+                Standing::Gone => Stop::Gone,
+                _ => Stop::Lapsed,
+            },
+            () = self.stopping.at_once.cancelled() => Stop::AtOnce,
+        }
+    }
+
+    /// Waits for `work`, or until the run has to stop; then `work` is dropped.
+    pub(crate) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        tokio::select! {
+            biased;
+            stop = self.stopped() => Err(stop),
+            done = work => Ok(done),
+        }
+    }
+
+    /// Runs a program to its end, or until it has to be stopped. Nothing of it is left when this returns.
+    pub(crate) async fn run(&self, step: Step) -> Result<StepEnd, SupervisorError> {
+        let limit = BootTime::now().plus(step.limit);
+        let task = Task {
+            program: step.program,
+            arguments: step.arguments,
+            environment: step.environment,
+            directory: step.directory,
+            sandbox: step.sandbox,
+            marker: self.marker.clone(),
+            cgroup: self.cgroup.clone(),
+        };
+        let mut supervised = Supervised::start(task, self.keeper.deadline()).await?;
+        let pump = match (supervised.stdout.take(), supervised.stderr.take()) {
+            (Some(stdout), Some(stderr)) => {
+                let log = self.log.clone();
+                tokio::spawn(async move { log.pump(stdout, stderr).await })
+            }
+            _ => return Err(SupervisorError::Lost("it has no streams".to_owned())),
+        };
+        let end = self.attend(&mut supervised, limit).await;
+        let drain = pump.abort_handle();
+        let drained = tokio::select! {
+            drained = tokio::time::timeout(DRAIN_WITHIN, pump) => drained,
+            // Nobody takes the lines any more.
+            _ = self.stopped_harshly() => { drain.abort(); return end }
+        };
+        match drained {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => {
+                self.log.note(format!("minitower-runner: cannot read the log: {error}")).await;
+            }
+            Ok(Err(fault)) => tracing::error!(%fault, "the log's reader died"),
+            Err(_) => {
+                drain.abort();
+                self.log.note("minitower-runner: the end of the log could not be read in time").await;
+            }
+        }
+        end
+    }
+
+    async fn attend(&self, supervised: &mut Supervised, limit: BootTime) -> Result<StepEnd, SupervisorError> {
+        let orders = supervised.orders();
+        let mut end = std::pin::pin!(supervised.wait());
+        let stopped = tokio::select! {
+            biased;
+            ended = &mut end => return ended.map(by_itself),
+            stop = self.stopped() => StepEnd::Stopped(stop),
+            () = sleep_until(limit) => StepEnd::TimedOut,
+        };
+        let gentle = match stopped {
+            StepEnd::Stopped(stop) => stop.is_gentle(),
+            _ => true,
+        };
+        if gentle {
+            orders.terminate();
+            tokio::select! {
+                biased;
+                ended = &mut end => return ended.map(|_| stopped),
+                _ = self.stopped_harshly() => {}
+                () = tokio::time::sleep(self.kill_grace) => {}
+            }
+        }
+        orders.kill();
+        end.await.map(|_| stopped)
+    }
+}
+
+fn by_itself(ended: Ended) -> StepEnd {
+    if ended.stuck > 0 {
+        tracing::error!(processes = ended.stuck, "processes of the job are stuck inside the kernel");
+    }
+    if ended.by_deadline { StepEnd::Stopped(Stop::Lapsed) } else { StepEnd::Ended(ended) }
+}

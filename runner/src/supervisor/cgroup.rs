@@ -1,0 +1,95 @@
+//! A control group (version 2) per job, where the runner may make one: killing it is atomic, so that not even a
+//! storm of forks outruns it. In most containers the hierarchy is read-only; then the walk through `/proc` has to do.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A job's control group. Removed when dropped, if it is empty.
+#[derive(Debug)]
+pub(super) struct Cgroup {
+    path: PathBuf,
+}
+
+impl Cgroup {
+    /// Makes the group `name` below the caller's own; `None` where that is not allowed.
+    pub(super) fn create(name: &str) -> Option<Self> {
+        let path = own()?.join(name);
+        match fs::create_dir(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(_) => return None,
+        }
+        let group = Self { path };
+        // Before Linux 5.14 there is no cgroup.kill, and without it a group is of no use to us.
+        group.path.join("cgroup.kill").exists().then_some(group)
+    }
+
+    /// The file through which a process joins.
+    pub(super) fn door(&self) -> PathBuf {
+        self.path.join("cgroup.procs")
+    }
+
+    /// Kills every process in it.
+    pub(super) fn kill(&self) {
+        let _gone_already = fs::write(self.path.join("cgroup.kill"), "1");
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _not_empty = fs::remove_dir(&self.path);
+    }
+}
+
+/// Kills and removes groups that a former process made, known by the beginning of their name.
+pub(crate) fn remove_leftovers(prefix: &str) {
+    let Some(entries) = own().and_then(|own| fs::read_dir(own).ok()) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            let group = Cgroup { path: entry.path() };
+            group.kill();
+        }
+    }
+}
+
+fn own() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    locate(&mounts, &groups)
+}
+
+/// Where the caller's version 2 group is mounted; see `cgroups(7)` and `proc_pid_mountinfo(5)`.
+fn locate(mounts: &str, groups: &str) -> Option<PathBuf> {
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    mounts.lines().find_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        if kind.split(' ').next()? != "cgroup2" {
+            return None;
+        }
+        let mut fields = mount.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        let below = Path::new(group).strip_prefix(root).ok()?;
+        Some(Path::new(point).join(below))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("/", "0::/\n", Some("/sys/fs/cgroup"))]
+    #[case("/", "4:memory:/x\n0::/user.slice/a\n", Some("/sys/fs/cgroup/user.slice/a"))]
+    #[case("/pod", "0::/pod/c\n", Some("/sys/fs/cgroup/c"))]
+    #[case("/pod", "0::/other\n", None)]
+    #[case("/", "4:memory:/x\n", None)]
+    fn the_own_group_is_found(#[case] root: &str, #[case] groups: &str, #[case] expected: Option<&str>) {
+        let mounts = format!(
+            "22 1 0:20 / /proc rw - proc proc rw\n30 22 0:26 {root} /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup rw\n"
+        );
+        assert_eq!(locate(&mounts, groups), expected.map(PathBuf::from));
+    }
+}

@@ -1,0 +1,168 @@
+//! Finding every process of a job, and killing them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+/// How processes of a runner's jobs are known by their environment, wherever they went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Marker {
+    /// The attempt; `None` means any.
+    pub(crate) attempt: Option<i64>,
+    /// The runner's folder of workspaces. Attempt ids are unique per control plane only, and a machine may hold
+    /// runners of several.
+    pub(crate) work: PathBuf,
+}
+
+impl Marker {
+    fn matches(&self, environment: &[u8]) -> bool {
+        let mut attempt = false;
+        let mut ours = false;
+        let work = format!("MINITOWER_OUTPUT_FILE={}/", self.work.display());
+        for variable in environment.split(|byte| *byte == 0) {
+            if let Some(value) = variable.strip_prefix(b"MINITOWER_ATTEMPT=") {
+                attempt = self.attempt.is_none_or(|wanted| value == wanted.to_string().as_bytes());
+            } else if variable.starts_with(work.as_bytes()) {
+                ours = true;
+            }
+        }
+        attempt && ours
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    parent: i32,
+    /// Ended in all its threads, only not yet collected.
+    dead: bool,
+}
+
+/// Reads `/proc/PID/stat`; see `proc_pid_stat(5)`. The second field is a name that may hold anything.
+fn parse_stat(text: &str) -> Option<Stat> {
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let threads: i32 = fields.nth(15)?.parse().ok()?;
+    // A main thread that ended before the others shows as a zombie although the process lives.
+    Some(Stat { parent, dead: matches!(state, "Z" | "X") && threads <= 1 })
+}
+
+fn processes() -> HashMap<i32, Stat> {
+    let Ok(entries) = fs::read_dir("/proc") else { return HashMap::new() };
+    entries
+        .filter_map(|entry| {
+            let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            Some((pid, parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?))
+        })
+        .collect()
+}
+
+/// The living processes below `root`, itself not included.
+pub(super) fn living_below(root: Pid) -> Vec<Pid> {
+    let processes = processes();
+    let below = |pid: i32| {
+        let mut current = pid;
+        // Bounded: the picture was not taken at one moment and could hold a circle.
+        for _ in 0..processes.len() {
+            match processes.get(&current) {
+                Some(stat) if stat.parent == root.as_raw() => return true,
+                Some(stat) => current = stat.parent,
+                None => return false,
+            }
+        }
+        false
+    };
+    processes
+        .iter()
+        .filter(|(pid, stat)| !stat.dead && below(**pid))
+        .map(|(pid, _)| Pid::from_raw(*pid))
+        .collect()
+}
+
+/// The living processes that carry the marker, the caller not included.
+pub(super) fn living_marked(marker: &Marker) -> Vec<Pid> {
+    let me = Pid::this();
+    processes()
+        .into_iter()
+        .filter(|(_, stat)| !stat.dead)
+        .map(|(pid, _)| Pid::from_raw(pid))
+        .filter(|pid| {
+            *pid != me
+                && fs::read(format!("/proc/{pid}/environ"))
+                    .is_ok_and(|environment| marker.matches(&environment))
+        })
+        .collect()
+}
+
+/// Sends a signal to each; those that have ended meanwhile do not matter.
+pub(super) fn signal_all(pids: &[Pid], signal: Signal) {
+    for pid in pids {
+        match kill(*pid, signal) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => eprintln!("minitower-runner: cannot send {signal} to process {pid}: {error}"),
+        }
+    }
+}
+
+/// Kills every process that carries the marker, and whatever is below it. Returns how many there were.
+///
+/// For what a former runner or a killed supervisor left. Gives up after `rounds` rounds, when processes are stuck
+/// inside the kernel.
+pub(crate) fn kill_marked(marker: &Marker, rounds: usize) -> usize {
+    let mut killed = std::collections::HashSet::new();
+    for _ in 0..rounds {
+        let found = living_marked(marker);
+        if found.is_empty() {
+            break;
+        }
+        let below: Vec<Pid> = found.iter().flat_map(|pid| living_below(*pid)).collect();
+        signal_all(&found, Signal::SIGKILL);
+        signal_all(&below, Signal::SIGKILL);
+        for pid in found.iter().chain(&below) {
+            killed.insert(*pid);
+            // Ours when we are the first process of a container; else nothing happens.
+            let _not_our_child = waitpid(*pid, Some(WaitPidFlag::WNOHANG));
+        }
+        std::thread::yield_now();
+    }
+    killed.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_is_read_whatever_the_name() {
+        let tail = "S 7 7 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 100 0 0";
+        for name in ["sh", "a) Z 1", "x (y", "new\nline"] {
+            let stat = parse_stat(&format!("9 ({name}) {tail}")).unwrap();
+            assert_eq!(stat, Stat { parent: 7, dead: false }, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_zombie_with_living_threads_is_alive() {
+        let stat = |threads| format!("9 (x) Z 7 7 7 0 -1 0 1 0 0 0 0 0 0 0 20 0 {threads} 0 100 0 0");
+        assert!(!parse_stat(&stat(2)).unwrap().dead);
+        assert!(parse_stat(&stat(1)).unwrap().dead);
+    }
+
+    #[test]
+    fn a_marker_needs_attempt_and_workspace() {
+        let marker = Marker { attempt: Some(4), work: "/d/work".into() };
+        assert!(marker.matches(b"A=1\0MINITOWER_ATTEMPT=4\0MINITOWER_OUTPUT_FILE=/d/work/4/output\0"));
+        assert!(!marker.matches(b"MINITOWER_ATTEMPT=41\0MINITOWER_OUTPUT_FILE=/d/work/41/output\0"));
+        assert!(!marker.matches(b"MINITOWER_ATTEMPT=4\0MINITOWER_OUTPUT_FILE=/e/work/4/output\0"));
+        assert!(!marker.matches(b"MINITOWER_ATTEMPT=4\0"));
+        let any = Marker { attempt: None, work: "/d/work".into() };
+        assert!(any.matches(b"MINITOWER_ATTEMPT=41\0MINITOWER_OUTPUT_FILE=/d/work/41/output\0"));
+    }
+}

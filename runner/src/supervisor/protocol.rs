@@ -1,0 +1,78 @@
+//! What the runner and a supervisor say to each other: one JSON value a line, over a socket pair.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::descendants::Marker;
+use super::sandbox::Sandbox;
+use crate::clock::BootTime;
+
+/// A program to run under a supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Task {
+    /// The program's path.
+    pub(crate) program: PathBuf,
+    /// Its arguments.
+    pub(crate) arguments: Vec<String>,
+    /// Its whole environment.
+    pub(crate) environment: Vec<(String, String)>,
+    /// Where it starts.
+    pub(crate) directory: PathBuf,
+    /// What it may read and write.
+    pub(crate) sandbox: Sandbox,
+    /// How its processes are known, even those that got away from their ancestors.
+    pub(crate) marker: Marker,
+    /// Name of a control group made for it where that is possible.
+    pub(crate) cgroup: String,
+}
+
+/// From the runner.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Command {
+    /// The first one: what to run, and until when.
+    Start { task: Box<Task>, deadline: BootTime },
+    /// A new deadline.
+    Extend { deadline: BootTime },
+    /// Ask every process of the job to end.
+    Terminate,
+    /// End every process of the job.
+    Kill,
+}
+
+/// From the supervisor.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Report {
+    /// The program could not be started.
+    Failed { reason: String },
+    /// The program has ended, and nothing of it is left.
+    Ended(Ended),
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    /// Exit code or signal of the task's main process.
+    pub(crate) ending: Ending,
+    /// When the main process was seen to have ended.
+    pub(crate) at: BootTime,
+    /// Whether the supervisor killed it because its deadline had passed.
+    pub(crate) by_deadline: bool,
+    /// Whether the kernel killed something for lack of memory meanwhile.
+    pub(crate) out_of_memory: bool,
+    /// Processes that were still there although SIGKILL was sent: they are stuck inside the kernel and will never
+    /// run their own code again.
+    pub(crate) stuck: usize,
+}
+
+/// Exit code or signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ending {
+    /// It exited with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}

@@ -1,0 +1,158 @@
+//! What a job may read and write, by Landlock (landlock(7)): as far as the running kernel has it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
+};
+use serde::{Deserialize, Serialize};
+
+/// The newest kernel interface whose rules we know; older kernels enforce what they can. Six adds that signals do
+/// not leave the sandbox, so that a job cannot kill its supervisor.
+const KNOWN: ABI = ABI::V6;
+/// Most entries of one folder that are let through one by one; see [`Sandbox::hidden`].
+const MAX_ENTRIES: usize = 10_000;
+/// Devices without harm, and shared memory, which Python's `multiprocessing` needs.
+const DEVICES: [&str; 9] = [
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+    "/dev/ptmx",
+    "/dev/pts",
+    "/dev/shm",
+];
+
+/// What a job may read and write. Everything that is not hidden may be read and executed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sandbox {
+    /// Files and folders, with all that is below them, that may not be read. Landlock can only allow, so that
+    /// instead every neighbour of the way there is allowed: a folder *above* a hidden one cannot be listed, and what
+    /// is made in it later cannot be read.
+    pub(crate) hidden: Vec<PathBuf>,
+    /// Exceptions below hidden folders.
+    pub(crate) readable: Vec<PathBuf>,
+    /// Folders that may be written; everything else may not.
+    pub(crate) writable: Vec<PathBuf>,
+}
+
+/// Why a job could not be confined.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SandboxError {
+    /// The kernel refused a rule.
+    #[error("cannot confine the job: {0}")]
+    Rules(#[from] RulesetError),
+    /// A folder that the rules speak of cannot be read.
+    #[error("cannot confine the job: {}: {source}", path.display())]
+    Path {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Whether this kernel has Landlock, and it is switched on.
+pub(crate) fn is_enforced() -> bool {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(ABI::V1))
+        .and_then(Ruleset::create)
+        .is_ok()
+}
+
+impl Sandbox {
+    /// Confines the calling process and all it will start; where the kernel has no Landlock, nothing happens.
+    pub(super) fn enforce(&self) -> Result<(), SandboxError> {
+        let mut rules = Ruleset::default()
+            .set_compatibility(CompatLevel::BestEffort)
+            .handle_access(AccessFs::from_all(KNOWN))?
+            .scope(Scope::from_all(KNOWN))?
+            .create()?;
+        for path in self.openly_readable()?.iter().chain(&self.readable) {
+            rules = allow(rules, path, AccessFs::from_read(KNOWN))?;
+        }
+        for path in &self.writable {
+            rules = allow(rules, path, AccessFs::from_all(KNOWN))?;
+        }
+        for device in DEVICES.map(Path::new).iter().filter(|path| path.exists()) {
+            rules = allow(rules, device, AccessFs::from_all(KNOWN))?;
+        }
+        rules.restrict_self()?;
+        Ok(())
+    }
+
+    /// Everything but what is hidden and what leads there.
+    fn openly_readable(&self) -> Result<Vec<PathBuf>, SandboxError> {
+        let mut hidden = Vec::new();
+        for path in &self.hidden {
+            match path.canonicalize() {
+                Ok(path) => hidden.push(path),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(SandboxError::Path { path: path.clone(), source }),
+            }
+        }
+        let mut open = Vec::new();
+        let mut to_visit = vec![PathBuf::from("/")];
+        while let Some(path) = to_visit.pop() {
+            if hidden.contains(&path) {
+                continue;
+            }
+            if !hidden.iter().any(|hidden| hidden.starts_with(&path)) {
+                open.push(path);
+                continue;
+            }
+            let entries =
+                fs::read_dir(&path).map_err(|source| SandboxError::Path { path: path.clone(), source })?;
+            to_visit.extend(entries.flatten().take(MAX_ENTRIES).map(|entry| entry.path()));
+        }
+        Ok(open)
+    }
+}
+
+fn allow(
+    rules: RulesetCreated,
+    path: &Path,
+    access: BitFlags<AccessFs>,
+) -> Result<RulesetCreated, SandboxError> {
+    // A link needs no rule: what it points to has its own. What vanished meanwhile needs none either.
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(rules) };
+    if metadata.is_symlink() {
+        return Ok(rules);
+    }
+    let access = if metadata.is_dir() { access } else { access & AccessFs::from_file(KNOWN) };
+    match PathFd::new(path) {
+        Ok(descriptor) => Ok(rules.add_rule(PathBeneath::new(descriptor, access))?),
+        Err(_) => Ok(rules),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_but_the_hidden_and_the_way_there_is_open() {
+        let root = tempfile::tempdir().unwrap();
+        let base = root.path().canonicalize().unwrap();
+        for folder in ["data/run", "other"] {
+            fs::create_dir_all(base.join(folder)).unwrap();
+        }
+        fs::write(base.join("secret"), "x").unwrap();
+        let sandbox = Sandbox {
+            hidden: vec![base.join("data"), base.join("secret"), base.join("missing")],
+            ..Sandbox::default()
+        };
+        let open = sandbox.openly_readable().unwrap();
+        assert!(open.contains(&base.join("other")));
+        assert!(open.contains(&PathBuf::from("/usr")));
+        assert!(!open.iter().any(|path| path.starts_with(base.join("data"))));
+        assert!(!open.iter().any(|path| base.join("data").starts_with(path)), "{open:?}");
+        assert!(!open.contains(&base.join("secret")));
+    }
+}
