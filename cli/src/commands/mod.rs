@@ -5,6 +5,7 @@ pub mod apps;
 pub mod completion;
 pub mod config;
 pub mod deploy;
+pub mod dev;
 pub mod environments;
 pub mod init;
 pub mod login;
@@ -38,6 +39,8 @@ pub struct Cli {
 /// All commands, in the order of the help text.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run a whole MiniTower on this machine: control plane and one runner
+    Dev(dev::Dev),
     /// Write a Towerfile for this folder
     Init(init::Init),
     /// Pack this folder and upload it as a new version
@@ -77,6 +80,7 @@ impl Command {
     /// Carries the command out.
     pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
+            Self::Dev(command) => command.run(context).await,
             Self::Init(command) => command.run(context),
             Self::Deploy(command) => command.run(context).await,
             Self::Runs(command) => command.run(context).await,

@@ -37,7 +37,7 @@ const DRAINED: &str = r#"{"name":"r-1","busy":true,"run_id":7,"draining":true}"#
 )]
 #[case("apps create hello --description x", "POST /apps", APP, "app          hello\n")]
 #[case(
-    "versions list --app hello",
+    "versions list hello",
     "GET /apps/hello/versions",
     &format!(r#"{{"versions":[{VERSION}]}}"#),
     "VERSION  ENTRYPOINT  SHA256        CREATED\n3        main.py     0123456789ab  2026-01-02 03:04:05Z\n"

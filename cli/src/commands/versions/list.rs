@@ -10,13 +10,16 @@ use crate::output::{Cell, short_sha, time};
 #[derive(Debug, Args)]
 pub struct List {
     /// The app; default: the profile's
-    #[arg(long)]
+    #[arg(value_name = "APP")]
     app: Option<String>,
+    /// The app, as a flag
+    #[arg(long = "app", value_name = "APP", conflicts_with = "app")]
+    app_flag: Option<String>,
 }
 
 impl List {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let app = context.app(self.app.as_deref())?;
+        let app = context.app(self.app.as_deref().or(self.app_flag.as_deref()))?;
         let versions = context.team()?.versions(&app).await.map_err(|error| {
             Failure::from(error).help_not_found("`minitower apps list` shows the apps there are")
         })?;

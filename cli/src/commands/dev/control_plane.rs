@@ -1,0 +1,77 @@
+//! The control plane inside `minitower dev`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
+use minitowerd::{Config, ListenAddr, Secret, Server, StartError};
+
+use super::folder::Folder;
+use crate::failure::Failure;
+
+/// Bytes of the bootstrap token, as many as in any token.
+const TOKEN_BYTES: usize = 32;
+
+/// A token nobody else knows, good for this process's life.
+pub(super) fn random_token() -> Result<String, Failure> {
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::new(format!("cannot make a token: {error}")))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Starts it.
+pub(super) async fn start(
+    listen: ListenAddr,
+    folder: &Folder,
+    bootstrap_token: &str,
+) -> Result<Server, Failure> {
+    let config = Config {
+        listen_addr: listen,
+        db_path: folder.database(),
+        objects_dir: folder.objects(),
+        bootstrap_token: Secret::new(bootstrap_token),
+        // There is one team, and it has been made; others on the machine have no business here.
+        public_signup_enabled: false,
+        ..Config::default()
+    };
+    Server::start(config).await.map_err(|error| match error {
+        StartError::Listen { addr, source } => Failure::new(format!("cannot listen on {addr}: {source}"))
+            .help("name another address, such as --listen 127.0.0.1:8081, or end what listens there"),
+        error => Failure::new(error).help(format_args!("its files are in {}", folder.shown())),
+    })
+}
+
+/// Its URL on this machine.
+pub(super) fn url(server: &Server) -> String {
+    format!("http://{}", reachable(server.local_addr()))
+}
+
+/// "Every address" is none to connect to.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        // A socket on `::` takes IPv4 too.
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_is_reached_over_loopback() {
+        for (address, expected) in
+            [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "127.0.0.1:80"), ("10.0.0.1:80", "10.0.0.1:80")]
+        {
+            assert_eq!(reachable(address.parse().unwrap()), expected.parse().unwrap());
+        }
+    }
+
+    #[test]
+    fn tokens_differ() {
+        assert_ne!(random_token().unwrap(), random_token().unwrap());
+    }
+}

@@ -1,0 +1,144 @@
+//! `minitower dev`: a whole MiniTower in one process, for trying things out.
+//!
+//! The control plane and a runner are the libraries of the real programs; here they are only given what they need,
+//! started and ended.
+
+mod control_plane;
+mod folder;
+mod log;
+mod team;
+mod welcome;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use minitower_runner::{RunnerError, Shutdown};
+use minitowerd::{ListenAddr, Server};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{JoinError, JoinHandle};
+
+use self::folder::Folder;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+
+/// How long a run may go on after Ctrl-C; then it goes back into the queue.
+const RUN_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
+/// The runner's name.
+const RUNNER: &str = "dev-runner";
+
+/// Flags of `dev`.
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// Where to listen; port 0 takes any free one
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    listen: ListenAddr,
+    /// Where everything is kept: database, archives, the runner's files
+    #[arg(long, default_value = "./.minitower", value_name = "FOLDER")]
+    data_dir: PathBuf,
+    /// Which environment's runs the runner takes
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    environment: String,
+}
+
+impl Dev {
+    /// Serves until Ctrl-C or SIGTERM.
+    pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        log::init();
+        let mut signals = Signals::new()?;
+        let folder = Folder::prepare(&self.data_dir)?;
+        let bootstrap_token = control_plane::random_token()?;
+        let server = control_plane::start(self.listen, &folder, &bootstrap_token).await?;
+        let url = control_plane::url(&server);
+        let ready = team::make(context, &url, &bootstrap_token).await;
+        let team = match ready {
+            Ok(team) => team,
+            Err(failure) => {
+                // The first failure is the one to tell.
+                let _ = server.shutdown().await;
+                return Err(failure);
+            }
+        };
+        let shutdown = Shutdown::default();
+        let mut config = minitower_runner::Config::new(&url, RUNNER, folder.runner());
+        config.registration_token = Some(team.registration_token.clone());
+        config.environment.clone_from(&self.environment);
+        config.shutdown_grace = RUN_GRACE;
+        // Jobs have no business with the database, nor with the person's tokens.
+        config.hidden = vec![folder.control_plane(), context.profiles_path()?];
+        let runner = tokio::spawn(minitower_runner::run(config, shutdown.clone()));
+        welcome::print(context, &url, &folder, &self.environment, &team)?;
+        serve(context, server, runner, shutdown, &mut signals).await
+    }
+}
+
+/// Serves until a signal, or until one of the two ends by itself; then ends what is left, the runner first.
+async fn serve(
+    context: &Context,
+    mut server: Server,
+    mut runner: JoinHandle<Result<(), RunnerError>>,
+    shutdown: Shutdown,
+    signals: &mut Signals,
+) -> Result<Exit, Failure> {
+    let failure = tokio::select! {
+        failure = server.failed() => Some(Failure::new(format!("the control plane has ended: {failure}"))),
+        ended = &mut runner => Some(runner_ended(ended)),
+        () = signals.next() => {
+            context.out.note(format_args!(
+                "\nStopping. A run gets {} s to finish, then goes back into the queue; Ctrl-C again stops it at once.",
+                RUN_GRACE.as_secs()
+            ));
+            None
+        }
+    };
+    shutdown.stop.cancel();
+    let abort = server.abort_token();
+    let rest = async {
+        let runner = if runner.is_finished() { None } else { Some(runner.await) };
+        (runner, server.shutdown().await)
+    };
+    tokio::pin!(rest);
+    let mut hurry = [&shutdown.at_once, &abort].into_iter();
+    let (runner, server) = loop {
+        tokio::select! {
+            ended = &mut rest => break ended,
+            () = signals.next() => if let Some(step) = hurry.next() { step.cancel() },
+        }
+    };
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    if let Some(ended @ (Err(_) | Ok(Err(_)))) = runner {
+        return Err(runner_ended(ended));
+    }
+    server.map_err(|failure| Failure::new(format!("the control plane did not end well: {failure}")))?;
+    Ok(Exit::Success)
+}
+
+fn runner_ended(ended: Result<Result<(), RunnerError>, JoinError>) -> Failure {
+    match ended {
+        Ok(Ok(())) => Failure::new("the runner has ended unexpectedly"),
+        Ok(Err(error)) => Failure::new(format!("the runner has ended: {error}")),
+        Err(error) => Failure::new(format!("the runner has ended: {error}")),
+    }
+}
+
+/// Ctrl-C and SIGTERM, caught from the start on.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What `minitower dev` says first.
+
+use serde_json::json;
+
+use super::RUNNER;
+use super::folder::Folder;
+use super::team::{NAME, Team};
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// Where it is, and what to type next.
+pub(super) fn print(
+    context: &Context,
+    url: &str,
+    folder: &Folder,
+    environment: &str,
+    team: &Team,
+) -> Result<(), Failure> {
+    let out = &context.out;
+    if out.is_json() {
+        out.json_line(&json!({
+            "server": url,
+            "team": NAME,
+            "profile": NAME,
+            "profile_active": team.active,
+            "runner": RUNNER,
+            "environment": environment,
+            "data_dir": folder.shown().to_string(),
+        }))?;
+        return Ok(());
+    }
+    let style = out.style();
+    let (bold, dim) = (|text: &str| style.bold(text), |text: &str| style.dim(text));
+    let profile = if team.active { "" } else { " --profile dev" };
+    let runs = if environment == "default" { String::new() } else { format!(" --environment {environment}") };
+    out.line(format_args!("{} at {}", bold("MiniTower is running"), bold(url)))?;
+    out.line(dim(&format!(
+        "team {NAME}, one runner in environment {environment}, data in {}",
+        folder.shown()
+    )))?;
+    out.line("")?;
+    out.line("In another terminal, in a folder with a Python or shell script:")?;
+    for (command, what) in [
+        (format!("minitower{profile} init"), "write a Towerfile"),
+        (format!("minitower{profile} deploy"), "upload the folder"),
+        (format!("minitower{profile} runs create APP{runs} --wait"), "run it"),
+        (format!("minitower{profile} runs list"), "see what ran"),
+    ] {
+        out.line(format_args!("  {}  {}", bold(&format!("{command:<46}")), dim(what)))?;
+    }
+    out.line("")?;
+    out.line("Ctrl-C stops it; what was deployed stays.")?;
+    if !team.active {
+        out.note(format_args!(
+            "Profile {} stays the active one; `minitower config use dev` changes that.",
+            team.active_profile
+        ));
+    }
+    if context.env.server_url.is_some() || context.env.api_token.is_some() {
+        out.warn("MINITOWER_SERVER_URL or MINITOWER_API_TOKEN is set and comes before the profile; unset it");
+    }
+    Ok(())
+}
