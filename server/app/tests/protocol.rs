@@ -293,3 +293,31 @@ async fn a_refused_upload_leaves_nothing_on_disk_and_the_same_bytes_are_one_file
     drop(oversized);
     assert_eq!(files(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_backup_voids_its_leases_keeps_its_runs_and_gives_out_no_id_twice() {
+    let plane = Plane::start().await;
+    let run = plane.run(retries(1)).await;
+    let runner = plane.runner("r").await;
+    let grant = plane.lease(&runner).await;
+    plane.stopping.cancel();
+    plane.app.close().await.unwrap();
+    let (from, to) = (plane.folder.path().join("m.db"), plane.folder.path().join("restored"));
+    std::fs::create_dir(&to).unwrap();
+    // After the backup the run ends elsewhere; the backup does not know.
+    plane.clock.advance(Duration::from_secs(1));
+    minitower_store::restore(&to.join("m.db"), &from, TTL, plane.clock.now()).unwrap();
+    let twice = minitower_store::restore(&to.join("m.db"), &from, TTL, plane.clock.now()).unwrap_err();
+    assert!(twice.to_string().contains("move it away"), "{twice}");
+
+    let (app, _stopping) = support::open(&to, &plane.clock).await;
+    let late = app.heartbeat(&runner, run.id, &grant.lease_token).await;
+    assert!(matches!(late, Err(Error::Gone(_))), "{late:?}");
+    let restored = app.run(&plane.team, run.id).await.unwrap();
+    assert_eq!(restored.state.status, RunStatus::Leased, "it waits for the lease to run out");
+    plane.clock.advance(TTL);
+    let again = app.lease(&runner, Poll::default(), Duration::ZERO).await.unwrap().unwrap();
+    let again = again.deliver().unwrap();
+    assert_eq!(again.run.id, run.id);
+    assert!(again.attempt.id.0 > 1_000_000, "{}", again.attempt.id);
+}

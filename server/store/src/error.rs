@@ -104,4 +104,14 @@ pub enum OpenError {
         /// Why.
         reason: String,
     },
+    /// A backup cannot become the database.
+    #[error("cannot restore {backup} to {path}: {reason}")]
+    Restore {
+        /// Where the database would be.
+        path: PathBuf,
+        /// The backup.
+        backup: PathBuf,
+        /// Why.
+        reason: String,
+    },
 }

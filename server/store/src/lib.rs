@@ -18,6 +18,7 @@ mod migrate;
 pub mod queue;
 mod readers;
 pub mod registration_tokens;
+mod restore;
 pub mod runners;
 pub mod runs;
 pub mod teams;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 pub use db::{Db, Tx};
 pub use error::{OpenError, StoreError};
 pub use migrate::SQLITE_AT_LEAST;
+pub use restore::restore;
 pub use writer::{Hooks, OnCommit};
 
 use crate::readers::Readers;
