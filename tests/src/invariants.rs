@@ -130,3 +130,57 @@ fn rows(db: &Connection, query: &str) -> Vec<(i64, String)> {
     };
     statement.query_map([], read).unwrap().map(Result::unwrap).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    /// A database with one ended run, as the server would have written it.
+    fn database(folder: &Path) -> Connection {
+        let db = Connection::open(folder.join("minitower.db")).unwrap();
+        db.execute_batch(include_str!("../../migrations/0001_init.sql")).unwrap();
+        db.execute_batch(
+            "INSERT INTO teams VALUES (1, 'acme', 'Acme', NULL, 0);
+             INSERT INTO environments VALUES (1, 1, 'default', 0);
+             INSERT INTO apps (id, team_id, slug, created_at, updated_at) VALUES (1, 1, 'hello', 0, 0);
+             INSERT INTO app_versions (id, app_id, version_no, entrypoint, artifact_sha256, artifact_bytes, created_at)
+               VALUES (1, 1, 1, 'main.py', printf('%064d', 0), 0, 0);
+             INSERT INTO runs (id, team_id, app_id, environment_id, environment_name, app_version_id, run_no, status,
+                 max_retries, created_at, queued_at, finished_at)
+               VALUES (1, 1, 1, 1, 'default', 1, 1, 'cancelled', 0, 0, 0, 1);
+             INSERT INTO run_counts VALUES (1, 1, 1, 'cancelled', 1);",
+        )
+        .unwrap();
+        db
+    }
+
+    /// Whether the witness objects to what the statements make of the database after a first look.
+    fn objects_to(statements: &str) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let db = database(folder.path());
+        let path = folder.path().join("minitower.db");
+        let mut witness = Witness::default();
+        witness.look(&path);
+        db.execute_batch(statements).unwrap();
+        catch_unwind(AssertUnwindSafe(|| witness.look(&path))).is_err()
+    }
+
+    #[test]
+    fn a_sound_database_passes_and_each_breach_is_noticed() {
+        assert!(!objects_to("UPDATE runs SET row_version = 7"));
+        for breach in [
+            "UPDATE run_counts SET n = 2",
+            "DELETE FROM run_counts",
+            "UPDATE runs SET run_no = 2",
+            "UPDATE runs SET runner_name = 'another'",
+            "DROP TRIGGER ended_runs_are_final;
+             UPDATE runs SET status = 'running', finished_at = NULL;
+             UPDATE run_counts SET status = 'running'",
+            "PRAGMA foreign_keys = OFF; DELETE FROM environments",
+        ] {
+            assert!(objects_to(breach), "not noticed: {breach}");
+        }
+    }
+}
