@@ -127,8 +127,11 @@ impl From<minitower_app::Error> for ApiError {
             Error::RateLimited { retry_after } => {
                 return Self::new(ErrorCode::RateLimited, error.to_string()).with_retry_after(retry_after);
             }
-            // Its details were logged where they arose.
-            Error::Internal(_) => return Self::internal_logged(),
+            Error::Internal(details) => {
+                // Logged where it arose too; here under the request's id, which the answer refers to.
+                tracing::error!(details, "a use case failed on the server's side");
+                return Self::internal_logged();
+            }
         };
         Self::new(code, message)
     }

@@ -19,8 +19,6 @@ mod routes;
 mod serve;
 mod state;
 #[cfg(test)]
-mod support;
-#[cfg(test)]
 mod tests;
 mod v1;
 

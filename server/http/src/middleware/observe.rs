@@ -6,8 +6,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body::Body as _;
+use tracing::Instrument as _;
 use tracing::field::Empty;
-use tracing::{Instrument as _, Level};
 
 use super::request_id;
 use crate::HttpState;
@@ -17,6 +17,9 @@ use crate::metrics::Exchange;
 
 /// The `path` label of requests that met no route: a label per unknown path would let strangers fill the memory.
 const UNMATCHED: &str = "unmatched";
+
+/// Routes that machines call every few seconds; their lines say nothing unless something is wrong.
+const PROBES: [&str; 3] = ["/health", "/ready", "/metrics"];
 
 /// Wraps a request. The outermost layer, so that its numbers and its line hold for whatever answered.
 pub(crate) async fn observe(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
@@ -52,28 +55,20 @@ pub(crate) async fn observe(State(state): State<HttpState>, mut request: Request
         response_bytes,
     });
     span.in_scope(|| {
-        let ms = elapsed.as_secs_f64() * 1e3;
+        // Microseconds are fine enough, and keep the line short.
+        let ms = (elapsed.as_secs_f64() * 1e6).round() / 1e3;
         let code = response.extensions().get::<AnsweredCode>().map(|AnsweredCode(code)| code.as_str());
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(method, path = route, status = status.as_u16(), ms, code, "answered")
+            };
+        }
         if status.is_server_error() {
-            tracing::event!(
-                Level::WARN,
-                method,
-                path = route,
-                status = status.as_u16(),
-                ms,
-                code,
-                "answered"
-            );
+            line!(warn);
+        } else if PROBES.contains(&route) {
+            line!(debug);
         } else {
-            tracing::event!(
-                Level::INFO,
-                method,
-                path = route,
-                status = status.as_u16(),
-                ms,
-                code,
-                "answered"
-            );
+            line!(info);
         }
     });
     response.headers_mut().insert(request_id::HEADER, id);

@@ -62,7 +62,7 @@ impl Config {
             cors_origins: value("MINITOWER_CORS_ORIGINS", args.cors_origins, origins)?
                 .unwrap_or(defaults.cors_origins),
             lease_ttl: value("MINITOWER_LEASE_TTL", args.lease_ttl, |text| {
-                duration_between(text, Duration::from_secs(1), Duration::from_hours(24), "1s to 24h")
+                duration_between(text, Duration::from_millis(100), Duration::from_hours(24), "100ms to 24h")
             })?
             .unwrap_or(defaults.lease_ttl),
             expiry_check_interval: value(
@@ -241,7 +241,7 @@ mod tests {
     )]
     #[case("--cors-origins=a.example", "MINITOWER_CORS_ORIGINS is \"a.example\": ")]
     #[case("--lease-ttl=60", "MINITOWER_LEASE_TTL is \"60\": it must be a duration such as")]
-    #[case("--lease-ttl=10ms", "from 1s to 24h")]
+    #[case("--lease-ttl=10ms", "from 100ms to 24h")]
     #[case("--expiry-check-interval=0", "MINITOWER_EXPIRY_CHECK_INTERVAL is \"0\"")]
     #[case("--runner-prune-after=1d", "MINITOWER_RUNNER_PRUNE_AFTER is \"1d\"")]
     #[case("--max-request-body-size=10MB", "MINITOWER_MAX_REQUEST_BODY_SIZE is \"10MB\"")]

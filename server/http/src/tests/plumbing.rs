@@ -3,18 +3,15 @@
 use axum::Router;
 use axum::body::Body;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
+use http::{Method, StatusCode};
 use prometheus::Registry;
 use rstest::rstest;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tempfile::TempDir;
-use tower::ServiceExt as _;
 
+use super::{app, error, json, request, send};
 use crate::extract::{Json, OptionalJson, Path, Query};
 use crate::routes::{assemble, get, post};
-use crate::support;
 use crate::{Access, ApiError, HttpConfig, HttpMetrics, HttpState, Limits};
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -73,7 +70,7 @@ async fn bed() -> Bed {
 
 async fn bed_with(config: HttpConfig) -> Bed {
     let folder = tempfile::tempdir().unwrap();
-    let app = support::app(folder.path(), Some("let-me-in")).await;
+    let app = app(folder.path(), Some("let-me-in")).await;
     let state = HttpState::new(app, config, HttpMetrics::new("test").unwrap());
     let table = vec![
         get("/things/{thing}", Access::Public, show),
@@ -83,29 +80,6 @@ async fn bed_with(config: HttpConfig) -> Bed {
         get("/panics", Access::Public, panics),
     ];
     Bed { service: assemble(table, state.clone()), state, _folder: folder }
-}
-
-async fn send(service: &Router, request: Request<Body>) -> Response<Body> {
-    service.clone().oneshot(request).await.unwrap()
-}
-
-fn request(method: Method, path: &str, body: impl Into<Body>) -> Request<Body> {
-    Request::builder().method(method).uri(path).body(body.into()).unwrap()
-}
-
-async fn json(response: Response<Body>) -> Value {
-    assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
-    serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
-}
-
-/// Status and code of an error answer, after a look at its shape; and its message.
-async fn error(response: Response<Body>) -> (u16, String, String) {
-    let status = response.status().as_u16();
-    let body = json(response).await;
-    let detail = &body["error"];
-    assert_eq!(body.as_object().unwrap().len(), 1);
-    assert_eq!(detail.as_object().unwrap().len(), 2);
-    (status, detail["code"].as_str().unwrap().to_owned(), detail["message"].as_str().unwrap().to_owned())
 }
 
 #[tokio::test]
@@ -245,7 +219,7 @@ async fn authentication_comes_before_path_and_body() {
 #[tokio::test]
 async fn without_a_bootstrap_token_its_route_is_404() {
     let folder = tempfile::tempdir().unwrap();
-    let app = support::app(folder.path(), None).await;
+    let app = app(folder.path(), None).await;
     let state = HttpState::new(app, HttpConfig::default(), HttpMetrics::new("test").unwrap());
     let service = &assemble(vec![post("/guarded/{thing}", Access::Bootstrap, guarded)], state);
     let mut request = request(Method::POST, "/guarded/1", "{}");
