@@ -104,11 +104,14 @@ fn a_newcomer_deploys_hello_runs_it_and_reads_its_log() {
 #[test]
 fn every_small_example_deploys_and_ends_as_it_says() {
     let dev = Dev::start();
-    for (example, input, code) in
-        [("shell", "{}", 0), ("imports", "{}", 0), ("fails", "{}", 1), ("slow", r#"{"seconds": 1}"#, 0)]
-    {
+    for (example, app, input, code) in [
+        ("shell", "shell-backup", "{}", 0),
+        ("imports", "imports", "{}", 0),
+        ("fails", "fails", "{}", 1),
+        ("slow", "slow", r#"{"seconds": 1}"#, 0),
+    ] {
         dev.deploy(example);
-        dev.cli.run(&["runs", "create", example, "--input", input, "--wait"]).expect(code);
+        dev.cli.run(&["runs", "create", app, "--input", input, "--wait"]).expect(code);
     }
     let failed = dev.cli.run(&["runs", "list", "--json"]).expect(0).json();
     let failed = failed["runs"].as_array().unwrap().iter().find(|run| run["app_slug"] == "fails").unwrap();

@@ -137,16 +137,6 @@ fn a_job_over_its_time_fails_with_timeout() {
 }
 
 #[test]
-fn an_entrypoint_of_another_kind_fails_with_a_reason() {
-    let bed = JobBed::start();
-    let run = bed.archive("odd", Artifact::new().file("main.rb", "puts 1"), "main.rb", json!({}));
-    let ended = bed.team.wait_end(run);
-    assert_eq!(ended["status"], "failed");
-    assert!(shape::text(&ended, "error_message").contains("main.rb"));
-    assert_eq!(bed.team.attempts(run)[0]["reason"], "setup");
-}
-
-#[test]
 fn one_runner_works_off_a_queue_in_order() {
     let bed = JobBed::start();
     bed.team.python_app("queue", "import os\nprint(os.environ['MINITOWER_RUN_ID'])");
