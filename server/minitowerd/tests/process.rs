@@ -1,0 +1,124 @@
+//! The program itself: its start, its signals, its last words.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails by panicking")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// Every wait of these tests ends here; reaching it is a failure. Shorter than the time requests get to finish.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Program {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    addr: String,
+    _folder: TempDir,
+}
+
+fn command(folder: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_minitowerd"));
+    command
+        .env_clear()
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command.env("MINITOWER_LISTEN_ADDR", "127.0.0.1:0").env("MINITOWER_BOOTSTRAP_TOKEN", "dev");
+    command
+}
+
+impl Program {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = command(&folder).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let addr = line_with(&mut log, "listening").split("\"addr\":\"").nth(1).unwrap().to_owned();
+        let addr = addr.split('"').next().unwrap().to_owned();
+        Self { child, log, addr, _folder: folder }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the program does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Gone already unless the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The next line of the log that contains the text; the end of the log is a failure.
+fn line_with(log: &mut BufReader<ChildStderr>, text: &str) -> String {
+    loop {
+        let mut line = String::new();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the log ends without {text:?}");
+        if line.contains(text) {
+            return line;
+        }
+    }
+}
+
+#[test]
+fn sigterm_and_sigint_end_it_with_0() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut program = Program::start();
+        program.signal(signal);
+        assert_eq!(program.wait().code(), Some(0));
+        line_with(&mut program.log, "stopped");
+    }
+}
+
+#[test]
+fn a_second_signal_drops_the_requests_that_still_run() {
+    let mut program = Program::start();
+    // A request whose body never comes.
+    let mut request = TcpStream::connect(&program.addr).unwrap();
+    let head = "POST /api/v1/bootstrap/team HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer dev\r\nContent-Length: 9\r\n\r\n";
+    request.write_all(head.as_bytes()).unwrap();
+    // A later request is answered: by then the first one was accepted and, on its own connection, is being read.
+    let mut other = TcpStream::connect(&program.addr).unwrap();
+    other.write_all(b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    other.read_to_string(&mut String::new()).unwrap();
+    program.signal(Signal::SIGTERM);
+    line_with(&mut program.log, "stopping");
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+#[test]
+fn a_bad_value_ends_it_with_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = command(&folder).env("MINITOWER_LEASE_TTL", "soon").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("minitowerd: MINITOWER_LEASE_TTL is \"soon\": it must be a duration"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
+fn it_says_its_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = command(&folder).arg("--version").stdout(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with(concat!("minitowerd ", env!("CARGO_PKG_VERSION"), " (")), "{said}");
+}
