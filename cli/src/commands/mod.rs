@@ -24,9 +24,15 @@ use crate::connection::GlobalArgs;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 
+const AFTER_HELP: &str = "\
+New here? Run `minitower dev`, and do what it says.
+
+Exit codes: 0 done, 10 not allowed (401, 403), 11 not found (404), 12 conflict (409), 13 gone (410), 1 anything else.
+Of a watched run: 0 completed, 1 failed or dead, 2 cancelled.";
+
 /// Deploy Python and shell jobs, run them, and watch them.
 #[derive(Debug, Parser)]
-#[command(name = "minitower", version, max_term_width = 100)]
+#[command(name = "minitower", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
     /// Flags every command takes.
     #[command(flatten)]

@@ -3,6 +3,7 @@
 
 mod answers;
 mod deploy;
+mod dev;
 mod errors;
 mod profiles;
 mod runs;

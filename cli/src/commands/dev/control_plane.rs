@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use minitowerd::{Config, ListenAddr, Secret, Server, StartError};
@@ -9,6 +11,11 @@ use minitowerd::{Config, ListenAddr, Secret, Server, StartError};
 use super::folder::Folder;
 use crate::failure::Failure;
 
+/// Short leases, because the runner learns of a cancel by a heartbeat, every third of this. A network whose moods a
+/// lease would have to outlast there is not.
+const LEASE_TTL: Duration = Duration::from_secs(10);
+/// How often expired leases are looked for, at least.
+const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// Bytes of the bootstrap token, as many as in any token.
 const TOKEN_BYTES: usize = 32;
 
@@ -32,6 +39,8 @@ pub(super) async fn start(
         bootstrap_token: Secret::new(bootstrap_token),
         // There is one team, and it has been made; others on the machine have no business here.
         public_signup_enabled: false,
+        lease_ttl: LEASE_TTL,
+        expiry_check_interval: EXPIRY_CHECK_INTERVAL,
         ..Config::default()
     };
     Server::start(config).await.map_err(|error| match error {

@@ -1,0 +1,81 @@
+//! `minitower dev`: starts, makes its profile, ends. What it runs is tested with the control plane and the runner.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::support::{program, run};
+
+/// A started `minitower dev`; ended with the test.
+struct Dev {
+    child: Child,
+    welcome: Value,
+}
+
+impl Dev {
+    fn start(home: &std::path::Path) -> Self {
+        let mut child = program(home, &["dev", "--listen", "127.0.0.1:0", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let welcome = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        Self { child, welcome }
+    }
+
+    fn end(mut self, by: Signal) -> (Option<i32>, String) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), by).unwrap();
+        let mut said = String::new();
+        self.child.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // It has ended already when the test went well.
+        let _ = self.child.kill();
+    }
+}
+
+#[test]
+fn dev_makes_a_profile_that_works_and_ends_in_order() {
+    let home = tempfile::tempdir().unwrap();
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let dev = Dev::start(home.path());
+        assert_eq!(dev.welcome["profile_active"], true);
+        let me = run(&mut program(home.path(), &["me", "--json"]), "").good();
+        assert_eq!((&me.json()["team_slug"], &me.json()["role"]), (&"dev".into(), &"admin".into()));
+        let (code, said) = dev.end(signal);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("Stopping") && !said.contains('\u{1b}'), "{said}");
+    }
+}
+
+#[test]
+fn dev_leaves_the_profile_a_person_chose_in_its_place() {
+    let home = tempfile::tempdir().unwrap();
+    let cli = |line: &[&str]| run(&mut program(home.path(), line), "").good();
+    cli(&["config", "set", "--profile", "work", "--server", "http://work", "--token", "mtk_w"]);
+    let dev = Dev::start(home.path());
+    assert_eq!(dev.welcome["profile_active"], false);
+    assert_eq!(cli(&["config", "get", "--json"]).json()["profile"], "work");
+    assert_eq!(cli(&["me", "--profile", "dev", "--json"]).json()["team_slug"], "dev");
+    assert_eq!(dev.end(Signal::SIGTERM).0, Some(0));
+}
+
+#[test]
+fn dev_where_something_else_listens_names_another_way() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ran = run(&mut program(home.path(), &["dev", "--listen", &address]), "");
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains(&address) && ran.stderr.contains("--listen"), "{}", ran.stderr);
+    assert!(!home.path().join(".config").exists(), "no profile of a server that never was");
+}
