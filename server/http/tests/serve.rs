@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
+use http::StatusCode;
 use minitower_http::{Ended, ServeLimits, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -127,6 +128,20 @@ async fn a_stop_finishes_requests_closes_idle_connections_and_accepts_no_more() 
     assert!(answer.ends_with("done"), "{answer}");
     assert_eq!(timeout(DEADLINE, running.task).await.unwrap().unwrap(), Ended { cut: 0 });
     assert!(TcpStream::connect(running.addr).await.is_err());
+}
+
+/// 32 MiB do not fit into any buffer on the way: without lingering the client would see a reset instead of the answer.
+#[tokio::test]
+async fn a_client_that_is_refused_in_mid_upload_gets_to_read_why() {
+    let router = Router::new().route("/", post(|| async { (StatusCode::PAYLOAD_TOO_LARGE, "too large") }));
+    let running = start(router, ServeLimits::default()).await;
+    let length = 32 * 1024 * 1024;
+    let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+    let mut stream = send(running.addr, &head).await;
+    stream.write_all(&vec![0; length]).await.expect("the connection was reset in mid-upload");
+    stream.shutdown().await.unwrap();
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.ends_with("too large"), "{answer}");
 }
 
 #[tokio::test]

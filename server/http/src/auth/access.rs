@@ -12,7 +12,6 @@ use tracing::Span;
 
 use super::bearer;
 use super::caller::LeaseHolder;
-use crate::extract::discard;
 use crate::{ApiError, HttpState};
 
 /// The credential a route opens to. A missing, unknown or wrong-kind one is 401.
@@ -49,10 +48,7 @@ pub(crate) async fn guard(State(post): State<Post>, request: Request, next: Next
     let (mut parts, body) = request.into_parts();
     match authenticate(&post, &parts.headers, &mut parts.extensions).await {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
-        Err(refusal) => {
-            discard(&parts.headers, body.into_data_stream()).await;
-            refusal.into_response()
-        }
+        Err(refusal) => refusal.into_response(),
     }
 }
 

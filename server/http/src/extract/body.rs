@@ -6,7 +6,7 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::CONTENT_LENGTH;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::ApiError;
@@ -15,16 +15,9 @@ use crate::ApiError;
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// How long an upload may go without a single byte.
 pub(crate) const CHUNK_DEADLINE: Duration = Duration::from_secs(30);
-/// How much of a refused body is read and thrown away, so that the client gets to read the answer: closing a
-/// connection with unread bytes resets it, and the answer is lost with it.
-const DISCARD_BYTES: usize = 8 * 1024 * 1024;
-/// How long that may take.
-pub(crate) const DISCARD_DEADLINE: Duration = Duration::from_secs(2);
-
 /// Reads a whole body of at most `limit` bytes.
 pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: u64) -> Result<Bytes, ApiError> {
     if content_length(headers).is_some_and(|length| length > limit) {
-        discard(headers, body.into_data_stream()).await;
         return Err(ApiError::payload_too_large("the request body", limit));
     }
     let deadline = Instant::now() + BODY_DEADLINE;
@@ -41,7 +34,6 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: u64) -> Result<
         };
         length = length.saturating_add(chunk.len() as u64);
         if length > limit {
-            discard(headers, stream).await;
             return Err(ApiError::payload_too_large("the request body", limit));
         }
         // Nearly every body is one chunk: it is used as it came, without a copy.
@@ -63,26 +55,6 @@ where
     S: Stream<Item = Result<T, E>> + Unpin,
 {
     timeout(CHUNK_DEADLINE, stream.next()).await.map_err(|_| too_slow(CHUNK_DEADLINE))
-}
-
-/// Reads on for a bounded time and throws away, before a refusal is answered.
-///
-/// A client that waits for `100 Continue` has sent nothing yet, and reading would ask for it.
-pub(crate) async fn discard<S, E>(headers: &HeaderMap, mut stream: S)
-where
-    S: Stream<Item = Result<Bytes, E>> + Unpin,
-{
-    if headers.contains_key(EXPECT) {
-        return;
-    }
-    let deadline = Instant::now() + DISCARD_DEADLINE;
-    let mut left = DISCARD_BYTES;
-    while let Ok(Some(Ok(chunk))) = timeout_at(deadline, stream.next()).await {
-        left = left.saturating_sub(chunk.len());
-        if left == 0 {
-            return;
-        }
-    }
 }
 
 /// The body's announced length.

@@ -7,7 +7,7 @@ mod path;
 mod peer;
 mod query;
 
-pub(crate) use body::{CHUNK_DEADLINE, DISCARD_DEADLINE, content_length, discard, next_chunk, too_slow};
+pub(crate) use body::{CHUNK_DEADLINE, content_length, next_chunk, too_slow};
 pub(crate) use json::{Json, OptionalJson};
 pub(crate) use path::Path;
 pub(crate) use peer::{Peer, PeerAddr};

@@ -7,7 +7,7 @@ use minitower_wire::apps::Version;
 
 use super::upload;
 use crate::auth::Caller;
-use crate::extract::{Json, Path, discard};
+use crate::extract::{Json, Path};
 use crate::v1::params::AppPath;
 use crate::{ApiError, HttpState, render};
 
@@ -19,11 +19,7 @@ pub(crate) async fn create(
     request: Request,
 ) -> Result<(StatusCode, Json<Version>), ApiError> {
     // Before the body: nobody sends 100 MiB to learn that the app is not there.
-    if let Err(refusal) = state.app().app(&caller, path.app.clone()).await {
-        let (parts, body) = request.into_parts();
-        discard(&parts.headers, body.into_data_stream()).await;
-        return Err(refusal.into());
-    }
+    state.app().app(&caller, path.app.clone()).await?;
     let upload::Received { artifact, fields } = upload::receive(&state, request).await?;
     let version = state.app().create_version(&caller, path.app, artifact, fields).await?;
     Ok((StatusCode::CREATED, Json(render::version(version)?)))

@@ -7,7 +7,7 @@ use minitower_app::versions::UploadFields;
 use minitower_wire::error::ErrorCode;
 use tokio::time::timeout;
 
-use crate::extract::{CHUNK_DEADLINE, DISCARD_DEADLINE, content_length, discard, next_chunk, too_slow};
+use crate::extract::{CHUNK_DEADLINE, content_length, next_chunk, too_slow};
 use crate::{ApiError, HttpState};
 
 /// Most bytes of a field beside the archive; a schema is the largest.
@@ -27,8 +27,6 @@ pub(super) struct Received {
 pub(super) async fn receive(state: &HttpState, request: Request) -> Result<Received, ApiError> {
     let limit = state.limits().artifact;
     if content_length(request.headers()).is_some_and(|length| length > limit.saturating_add(OVERHEAD_BYTES)) {
-        let (parts, body) = request.into_parts();
-        discard(&parts.headers, body.into_data_stream()).await;
         return Err(ApiError::payload_too_large("the artifact", limit));
     }
     let mut multipart = Multipart::from_request(request, &()).await.map_err(|rejection| {
@@ -37,11 +35,7 @@ pub(super) async fn receive(state: &HttpState, request: Request) -> Result<Recei
             rejection.body_text()
         ))
     })?;
-    let received = parts(state, &mut multipart).await;
-    if received.is_err() {
-        discard_rest(&mut multipart).await;
-    }
-    received
+    parts(state, &mut multipart).await
 }
 
 async fn parts(state: &HttpState, multipart: &mut Multipart) -> Result<Received, ApiError> {
@@ -96,13 +90,6 @@ async fn next_field(multipart: &mut Multipart) -> Result<Option<Field<'_>>, ApiE
 
 async fn chunk(field: &mut Field<'_>) -> Result<Option<bytes::Bytes>, ApiError> {
     next_chunk(field).await?.transpose().map_err(|error| broken(&error))
-}
-
-/// Reads the rest of a refused upload for a while, so that its sender gets to read why.
-async fn discard_rest(multipart: &mut Multipart) {
-    let rest = async { while let Ok(Some(_)) = multipart.next_field().await {} };
-    // Cut off or not, the answer is the refusal.
-    let _ = timeout(DISCARD_DEADLINE, rest).await;
 }
 
 fn broken(error: &MultipartError) -> ApiError {

@@ -1,12 +1,16 @@
 //! The accept loop: HTTP/1.1 on a listener, within limits, until it is told to stop.
 
+mod linger;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use http::Request;
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,10 +22,14 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use self::linger::Lingering;
 use crate::extract::PeerAddr;
 
 /// Pause after a failed accept that says the process is out of something, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bodies up to this size have come with their head, or nearly: nothing is left of them at the end.
+const SMALL_BODY_BYTES: u64 = 16 * 1024;
 
 /// Limits on connections.
 #[derive(Debug, Clone, Copy)]
@@ -74,8 +82,12 @@ pub async fn serve(
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         let router = router.clone();
+        let linger = Arc::new(AtomicBool::new(false));
+        let stream = Lingering::new(stream, Arc::clone(&linger));
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(PeerAddr(peer));
+            let body_bytes = request.body().size_hint().upper();
+            linger.store(body_bytes.is_none_or(|bytes| bytes > SMALL_BODY_BYTES), Ordering::Relaxed);
             router.clone().oneshot(request)
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
