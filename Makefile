@@ -19,7 +19,7 @@ setup-check: setup ## Install the optional tools of `make check` too (takes minu
 build: ## Build the programs into target/debug
 	cargo build --workspace --bins --locked
 
-run: ## Start everything on this machine, run a first job, keep serving (ONCE=1: end after it)
+run: setup ## Start everything on this machine, run a first job, keep serving (ONCE=1: end after it)
 	@LISTEN="$(LISTEN)" ONCE="$(ONCE)" scripts/run.sh
 
 test: setup ## Build, then run every test there is

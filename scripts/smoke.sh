@@ -97,7 +97,7 @@ if [[ -z "${BASE_URL:-}" ]]; then
     MINITOWER_BOOTSTRAP_TOKEN=smoke-bootstrap
     step "starting a server at $BASE_URL"
     env MINITOWER_LISTEN_ADDR="127.0.0.1:$port" MINITOWER_DB_PATH="$work/minitower.db" \
-        MINITOWER_OBJECTS_DIR="$work/objects" MINITOWER_BOOTSTRAP_TOKEN="$MINITOWER_BOOTSTRAP_TOKEN" \
+        MINITOWER_LEASE_TTL=6s MINITOWER_OBJECTS_DIR="$work/objects" MINITOWER_BOOTSTRAP_TOKEN="$MINITOWER_BOOTSTRAP_TOKEN" \
         "$bin/minitowerd" >"$work/minitowerd.log" 2>&1 &
     processes+=($!)
 fi

@@ -1,7 +1,7 @@
 //! What a job may see and touch.
 
 use minitower_tests::skip::{has_landlock, skip};
-use minitower_tests::{JobBed, Server};
+use minitower_tests::{JobBed, Server, wait};
 
 #[test]
 fn a_job_sees_none_of_the_runners_secrets_in_its_environment() {
@@ -84,8 +84,10 @@ print("refused", refused)
 fn the_runners_token_is_kept_in_a_file_only_its_owner_reads() {
     use std::os::unix::fs::PermissionsExt as _;
     let bed = JobBed::start();
-    let files = bed.files_named("token");
-    assert_eq!(files.len(), 1, "{files:?}");
+    // It is written once the answer to the registration has been read.
+    let files = wait::until("the token is kept", wait::SOON, || {
+        Some(bed.files_named("token")).filter(|files| files.len() == 1)
+    });
     let token = std::fs::read_to_string(&files[0]).unwrap();
     assert!(token.trim_end().starts_with("mtr_"), "the file holds only the token");
     assert_eq!(std::fs::metadata(&files[0]).unwrap().permissions().mode() & 0o777, 0o600);

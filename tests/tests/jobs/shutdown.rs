@@ -66,12 +66,13 @@ fn a_second_sigterm_stops_the_runner_at_once() {
 #[test]
 fn a_restarted_runner_keeps_its_token_and_name() {
     let mut bed = JobBed::start();
-    let token = std::fs::read_to_string(&bed.files_named("token")[0]).unwrap();
+    let file = wait::until("the token is kept", wait::SOON, || bed.files_named("token").pop());
+    let token = std::fs::read_to_string(&file).unwrap();
     let before = bed.team.runner(minitower_tests::job::RUNNER_NAME).unwrap();
     let mut runner = bed.take_runner();
     runner.terminate(PROMPT);
     bed.start_runner();
-    assert_eq!(std::fs::read_to_string(&bed.files_named("token")[0]).unwrap(), token);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), token);
     let after = bed.team.runner(minitower_tests::job::RUNNER_NAME).unwrap();
     assert_eq!(before["runner_id"], after["runner_id"]);
     let run = bed.python("after", "print('here')");
