@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
-use minitower_client::Error;
 use minitower_client::wire::runs::RunStatus;
+use minitower_client::{Error, TransportReason};
 
 use crate::output::Style;
 
@@ -136,7 +136,8 @@ impl From<Error> for Failure {
             Error::Api { status: 500..=599, .. } => {
                 Some("look at the server's log; it names the request".to_owned())
             }
-            Error::Transport { .. } | Error::Url { .. } => {
+            Error::Transport { reason: TransportReason::Refused | TransportReason::UnknownHost, .. }
+            | Error::Url { .. } => {
                 Some("name another server with --server, or start one with `minitower dev`".to_owned())
             }
             _ => None,

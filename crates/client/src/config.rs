@@ -77,7 +77,11 @@ impl ClientConfig {
         } else if let Some(path) = &self.ca_file {
             builder = builder.tls_certs_merge(read_certificates(path)?);
         }
-        builder.build().map_err(|error| Error::Setup { reason: crate::error::innermost(&error) })
+        builder.build().map_err(|error| {
+            let reason = crate::error::innermost(&error);
+            // What can fail here is loading the system's certificates.
+            Error::Setup { reason: format!("{reason}; name trusted certificates in MINITOWER_CA_FILE") }
+        })
     }
 }
 

@@ -83,7 +83,9 @@ pub enum TransportReason {
     ConnectTimeout(Duration),
     /// Connected, but no (further) answer in time.
     AnswerTimeout(Duration),
-    /// The server's certificate is not trusted, or TLS failed otherwise.
+    /// The server's certificate is not trusted.
+    Certificate(String),
+    /// TLS failed otherwise.
     Tls(String),
     /// The server closed the connection before the archive was sent; its answer, if any, was lost with it.
     UploadCut,
@@ -99,7 +101,8 @@ impl TransportReason {
             Self::ConnectTimeout(_) => "; is the address right, and no firewall in between?",
             Self::AnswerTimeout(_) | Self::Other(_) => "",
             Self::UploadCut => "; is the archive larger than the server takes?",
-            Self::Tls(_) => "; name the certificate's authority in MINITOWER_CA_FILE",
+            Self::Certificate(_) => "; name the authority that signed it in MINITOWER_CA_FILE",
+            Self::Tls(_) => "; does the server speak https at this address?",
         }
     }
 }
@@ -111,7 +114,7 @@ impl std::fmt::Display for TransportReason {
             Self::UnknownHost => f.write_str("the host's name cannot be resolved"),
             Self::ConnectTimeout(limit) => write!(f, "no connection within {limit:?}"),
             Self::AnswerTimeout(limit) => write!(f, "no answer within {limit:?}"),
-            Self::Tls(reason) => write!(f, "TLS: {reason}"),
+            Self::Certificate(reason) | Self::Tls(reason) => write!(f, "TLS: {reason}"),
             Self::UploadCut => f.write_str("the connection was closed during the upload"),
             Self::Other(reason) => f.write_str(reason),
         }
@@ -165,7 +168,10 @@ impl Error {
         }
         let io_kind = find_source::<io::Error>(error).map(io::Error::kind);
         let reason = if let Some(tls) = find_tls(error) {
-            TransportReason::Tls(tls)
+            match tls {
+                rustls::Error::InvalidCertificate(_) => TransportReason::Certificate(tls.to_string()),
+                tls => TransportReason::Tls(tls.to_string()),
+            }
         } else if error.is_dns() {
             TransportReason::UnknownHost
         } else if error.is_timeout() {
@@ -213,15 +219,15 @@ fn find_source<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -
 }
 
 /// TLS errors travel inside an `io::Error`, whose `source()` skips the error it wraps.
-fn find_tls(error: &(dyn StdError + 'static)) -> Option<String> {
+fn find_tls<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     let mut current = Some(error);
     while let Some(this) = current {
         if let Some(tls) = this.downcast_ref::<rustls::Error>() {
-            return Some(tls.to_string());
+            return Some(tls);
         }
         let wrapped = this.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         if let Some(tls) = wrapped.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Some(tls.to_string());
+            return Some(tls);
         }
         current = match wrapped {
             Some(inner) => Some(inner),
