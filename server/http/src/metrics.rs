@@ -6,8 +6,8 @@ use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 /// Seconds: from a millisecond to the longest poll.
-const DURATION_BUCKETS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+const DURATION_BUCKETS: [f64; 15] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// Bytes: from an id to the largest artifact.
 const SIZE_BUCKETS: [f64; 7] = [64.0, 256.0, 1024.0, 16_384.0, 262_144.0, 10_485_760.0, 104_857_600.0];

@@ -145,6 +145,18 @@ async fn a_client_that_is_refused_in_mid_upload_gets_to_read_why() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_given_up() {
+    let router = Router::new().route("/", get(|| async { vec![0_u8; 64 * 1024 * 1024] }));
+    let limits =
+        ServeLimits { write_stall: Duration::from_millis(100), connections: 1, ..ServeLimits::default() };
+    let running = start(router.route("/small", get(|| async { "small" })), limits).await;
+    let _deaf = send(running.addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    // There is room for one connection only: an answer here means that the first one has ended.
+    let mut next = send(running.addr, "GET /small HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(rest(&mut next).await.ends_with("small"));
+}
+
+#[tokio::test]
 async fn an_abort_drops_what_is_left() {
     let (router, reached, _release) = gated();
     let running = start(router, ServeLimits::default()).await;

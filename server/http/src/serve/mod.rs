@@ -1,6 +1,6 @@
 //! The accept loop: HTTP/1.1 on a listener, within limits, until it is told to stop.
 
-mod linger;
+mod socket;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use self::linger::Lingering;
+use self::socket::Socket;
 use crate::extract::PeerAddr;
 
 /// Pause after a failed accept that says the process is out of something, so that the loop does not spin.
@@ -39,13 +39,20 @@ pub struct ServeLimits {
     /// How long a request's head may take to arrive, counted from the answer before it: it also ends idle
     /// connections.
     pub header_read: Duration,
+    /// How long a client may leave an answer unread.
+    pub write_stall: Duration,
     /// Largest request head, in bytes.
     pub header_bytes: usize,
 }
 
 impl Default for ServeLimits {
     fn default() -> Self {
-        Self { connections: 10_000, header_read: Duration::from_secs(30), header_bytes: 64 * 1024 }
+        Self {
+            connections: 10_000,
+            header_read: Duration::from_secs(30),
+            write_stall: Duration::from_secs(30),
+            header_bytes: 64 * 1024,
+        }
     }
 }
 
@@ -83,7 +90,7 @@ pub async fn serve(
         let Some((stream, peer, permit)) = accepted else { continue };
         let router = router.clone();
         let linger = Arc::new(AtomicBool::new(false));
-        let stream = Lingering::new(stream, Arc::clone(&linger));
+        let stream = Socket::new(stream, limits.write_stall, Arc::clone(&linger));
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(PeerAddr(peer));
             let body_bytes = request.body().size_hint().upper();

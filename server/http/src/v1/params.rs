@@ -1,5 +1,6 @@
 //! Parameters that several endpoints share.
 
+use crate::domain::attempt::Attempt;
 use crate::domain::ids::RunId;
 use serde::Deserialize;
 
@@ -33,6 +34,11 @@ impl RunPath {
         tracing::Span::current().record("run_id", self.run);
         RunId(self.run)
     }
+}
+
+/// Notes the attempt for the log lines of this request.
+pub(crate) fn note_attempt(attempt: &Attempt) {
+    tracing::Span::current().record("run_id", attempt.run_id.0).record("attempt_id", attempt.id.0);
 }
 
 /// `{id}`.

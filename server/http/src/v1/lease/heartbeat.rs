@@ -5,7 +5,7 @@ use minitower_wire::runner::AttemptState;
 
 use crate::auth::{Caller, LeaseHolder};
 use crate::extract::{Json, Path};
-use crate::v1::params::RunPath;
+use crate::v1::params::{RunPath, note_attempt};
 use crate::{ApiError, HttpState, render};
 
 /// The runner is alive: its lease is extended, and it learns of a cancel.
@@ -15,5 +15,6 @@ pub(crate) async fn heartbeat(
     Path(path): Path<RunPath>,
 ) -> Result<Json<AttemptState>, ApiError> {
     let (run, attempt) = state.app().heartbeat(&runner, path.id(), &lease_token).await?;
+    note_attempt(&attempt);
     Ok(Json(render::attempt_state(&run, &attempt)))
 }

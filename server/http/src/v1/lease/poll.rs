@@ -12,6 +12,7 @@ use minitower_wire::runner::{LeaseQuery, LeaseRequest};
 
 use crate::auth::Caller;
 use crate::extract::{Json, OptionalJson, Query};
+use crate::v1::params::note_attempt;
 use crate::{ApiError, HttpState, render};
 
 /// Gives the runner its next run, at once or as soon as there is one; 204 when there is none.
@@ -32,7 +33,10 @@ pub(crate) async fn poll(
     // From here to the socket nothing waits: whoever was still there a moment ago gets the answer. A caller that went
     // away before ends this future instead, and the offer with it.
     match offer.and_then(Offer::deliver) {
-        Some(grant) => Ok(Json(render::lease(*grant)?).into_response()),
+        Some(grant) => {
+            note_attempt(&grant.attempt);
+            Ok(Json(render::lease(*grant)?).into_response())
+        }
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
 }

@@ -1,5 +1,7 @@
 //! The parts of an uploaded version. The archive goes to disk as it comes, never as a whole into memory.
 
+use std::time::Duration;
+
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest as _, Multipart, Request};
 use minitower_app::objects::Upload;
@@ -10,6 +12,8 @@ use tokio::time::timeout;
 use crate::extract::{CHUNK_DEADLINE, content_length, next_chunk, too_slow};
 use crate::{ApiError, HttpState};
 
+/// How long an upload may take, however steadily it drips.
+const DEADLINE: Duration = Duration::from_hours(1);
 /// Most bytes of a field beside the archive; a schema is the largest.
 const FIELD_BYTES: u64 = 256 * 1024;
 /// Most parts: more are no upload of a version.
@@ -35,7 +39,7 @@ pub(super) async fn receive(state: &HttpState, request: Request) -> Result<Recei
             rejection.body_text()
         ))
     })?;
-    parts(state, &mut multipart).await
+    timeout(DEADLINE, parts(state, &mut multipart)).await.map_err(|_| too_slow(DEADLINE))?
 }
 
 async fn parts(state: &HttpState, multipart: &mut Multipart) -> Result<Received, ApiError> {
