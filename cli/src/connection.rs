@@ -22,8 +22,8 @@ pub struct Environment {
     pub xdg_config_home: Option<String>,
     /// `HOME`.
     pub home: Option<String>,
-    /// `NO_COLOR` (<https://no-color.org>).
-    pub no_color: Option<String>,
+    /// `NO_COLOR` (<https://no-color.org>) is set, or the terminal is dumb.
+    pub no_color: bool,
 }
 
 impl Environment {
@@ -38,7 +38,7 @@ impl Environment {
             cli_config: read("MINITOWER_CLI_CONFIG"),
             xdg_config_home: read("XDG_CONFIG_HOME"),
             home: read("HOME"),
-            no_color: read("NO_COLOR"),
+            no_color: read("NO_COLOR").is_some() || read("TERM").is_some_and(|term| term == "dumb"),
         }
     }
 }

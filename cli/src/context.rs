@@ -23,7 +23,7 @@ impl Context {
     /// The process's own surroundings.
     pub fn from_process(flags: GlobalArgs) -> Self {
         let env = Environment::from_process();
-        let out = Output::from_process(flags.json, env.no_color.is_some());
+        let out = Output::from_process(flags.json, env.no_color);
         Self { flags, env, out }
     }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use minitower_client::wire::runs::RunStatus;
 use minitower_client::{Error, TransportReason};
 
-use crate::output::Style;
+use crate::output::{Style, clean};
 
 /// How a command that did its work ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +144,7 @@ impl From<Error> for Failure {
         };
         Self {
             code: error.status().map_or(1, code_of_status),
-            message: error.to_string(),
+            message: clean(&error.to_string()),
             help,
             silent: false,
         }

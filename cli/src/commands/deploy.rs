@@ -27,11 +27,13 @@ impl Deploy {
     pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let towerfile = read(context, &self.dir)?;
         let team = context.team()?;
-        let archive = tempfile::Builder::new().prefix("minitower-").suffix(".tar.gz").tempfile()?;
-        let packed = pack(context, &self.dir, &towerfile, archive.as_file())?;
+        // Without a name: whatever ends the program, nothing of it stays.
+        let archive = tempfile::tempfile()
+            .map_err(|error| Failure::new(format!("cannot make a temporary file: {error}")))?;
+        let packed = pack(context, &self.dir, &towerfile, &archive)?;
         let created = ensure_app(&team, &towerfile.name).await?;
-        let upload = Upload { archive: archive.path().to_owned(), ..Upload::default() };
-        let version = upload_with_progress(context, &team, &towerfile.name, &upload).await?;
+        let upload = Upload::new(archive, format!("{}.tar.gz", towerfile.name));
+        let version = upload_with_progress(context, &team, &towerfile.name, upload).await?;
         if version.artifact_sha256 != packed.sha256 {
             return Err(Failure::new(format!(
                 "version {} arrived damaged: {} was sent, {} arrived",

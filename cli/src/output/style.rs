@@ -58,7 +58,8 @@ impl Style {
         Self { coloured }
     }
 
-    pub(super) const fn is_coloured(self) -> bool {
+    /// Whether it is.
+    pub const fn is_coloured(self) -> bool {
         self.coloured
     }
 

@@ -62,11 +62,11 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
-    /// A local file of an upload cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    /// The archive of an upload cannot be read.
+    #[error("cannot read {name}: {source}")]
     File {
-        /// The file.
-        path: PathBuf,
+        /// The archive's name.
+        name: String,
         /// Why.
         source: io::Error,
     },

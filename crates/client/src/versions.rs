@@ -1,6 +1,7 @@
 //! Versions of an app, and their upload.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Seek;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -17,16 +18,25 @@ use crate::{Error, TeamClient, TransportReason};
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// An archive to upload.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub struct Upload {
-    /// The `.tar.gz` on disk.
-    pub archive: PathBuf,
+    /// The `.tar.gz`; read from its beginning, wherever it stands.
+    pub archive: File,
+    /// The archive's name for people, such as `artifact.tar.gz`.
+    pub name: String,
     /// What to start, for an archive without a Towerfile.
     pub entrypoint: Option<String>,
     /// Seconds a run may take, for an archive without a Towerfile.
     pub timeout_seconds: Option<i64>,
     /// JSON Schema of the input, for an archive without a Towerfile.
     pub params_schema: Option<Value>,
+}
+
+impl Upload {
+    /// An archive that says everything itself, in its Towerfile.
+    pub fn new(archive: File, name: impl Into<String>) -> Self {
+        Self { archive, name: name.into(), entrypoint: None, timeout_seconds: None, params_schema: None }
+    }
 }
 
 impl TeamClient {
@@ -46,11 +56,11 @@ impl TeamClient {
     pub async fn upload_version(
         &self,
         app: &str,
-        upload: &Upload,
+        upload: Upload,
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<Version, Error> {
         let (sent, mut heard) = watch::channel(0);
-        let form = form(upload, sent, progress).await?;
+        let form = form(upload, sent, progress)?;
         let pause = self.transport.request_timeout();
         let call = self
             .call(Method::POST, &["apps", app, "versions"])
@@ -86,14 +96,14 @@ fn cut(error: Error, sending: bool) -> Error {
     }
 }
 
-async fn form(
-    upload: &Upload,
+fn form(
+    mut upload: Upload,
     sent: watch::Sender<u64>,
     progress: impl Fn(u64) + Send + Sync + 'static,
 ) -> Result<Form, Error> {
-    let unreadable = |source| Error::File { path: upload.archive.clone(), source };
-    let file = tokio::fs::File::open(&upload.archive).await.map_err(unreadable)?;
-    let length = file.metadata().await.map_err(unreadable)?.len();
+    let length = upload.archive.rewind().and_then(|()| upload.archive.metadata());
+    let length = length.map_err(|source| Error::File { name: upload.name.clone(), source })?.len();
+    let file = tokio::fs::File::from_std(upload.archive);
     let mut total = 0;
     let body = ReaderStream::with_capacity(file, CHUNK_BYTES).map(move |chunk| {
         if let Ok(bytes) = &chunk {
@@ -103,13 +113,11 @@ async fn form(
         }
         chunk
     });
-    let name = upload.archive.file_name().map(|name| name.to_string_lossy().into_owned());
-    let part = Part::stream_with_length(Body::wrap_stream(body), length)
-        .file_name(name.unwrap_or_else(|| "artifact.tar.gz".to_owned()));
+    let part = Part::stream_with_length(Body::wrap_stream(body), length).file_name(upload.name);
     // Small fields first, so that a server that streams knows them when the archive begins.
     let mut form = Form::new();
-    if let Some(entrypoint) = &upload.entrypoint {
-        form = form.text("entrypoint", entrypoint.clone());
+    if let Some(entrypoint) = upload.entrypoint {
+        form = form.text("entrypoint", entrypoint);
     }
     if let Some(seconds) = upload.timeout_seconds {
         form = form.text("timeout_seconds", seconds.to_string());

@@ -38,12 +38,15 @@ pub struct Dev {
     /// Which environment's runs the runner takes
     #[arg(long, default_value = "default", value_name = "NAME")]
     environment: String,
+    /// The Python that runs jobs
+    #[arg(long, env = "MINITOWER_PYTHON_BIN", default_value = "python3", value_name = "PROGRAM")]
+    python: String,
 }
 
 impl Dev {
     /// Serves until Ctrl-C or SIGTERM.
     pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        log::init();
+        log::init(context.out.stderr_style());
         let mut signals = Signals::new()?;
         let folder = Folder::prepare(&self.data_dir)?;
         let bootstrap_token = control_plane::random_token()?;
@@ -62,6 +65,7 @@ impl Dev {
         let mut config = minitower_runner::Config::new(&url, RUNNER, folder.runner());
         config.registration_token = Some(team.registration_token.clone());
         config.environment.clone_from(&self.environment);
+        config.python_bin = self.python;
         config.shutdown_grace = RUN_GRACE;
         // Jobs have no business with the database, nor with the person's tokens.
         config.hidden = vec![folder.control_plane(), context.profiles_path()?];

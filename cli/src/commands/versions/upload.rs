@@ -1,6 +1,7 @@
 //! `minitower versions upload`
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use minitower_client::TeamClient;
@@ -35,12 +36,12 @@ impl Upload {
         let app = context.app(self.app.as_deref())?;
         let team = context.team()?;
         let upload = minitower_client::Upload {
-            archive: self.file,
             entrypoint: self.entrypoint,
             timeout_seconds: self.timeout_seconds,
             params_schema: self.params_schema.as_deref().map(schema).transpose()?,
+            ..open(&self.file)?
         };
-        let version = upload_with_progress(context, &team, &app, &upload).await?;
+        let version = upload_with_progress(context, &team, &app, upload).await?;
         if context.out.is_json() {
             context.out.json(&version)?;
             return Ok(Exit::Success);
@@ -54,6 +55,13 @@ impl Upload {
         context.out.note(format_args!("Run it: minitower runs create --app {app} --wait"));
         Ok(Exit::Success)
     }
+}
+
+fn open(path: &Path) -> Result<minitower_client::Upload, Failure> {
+    let archive = File::open(path)
+        .map_err(|error| Failure::new(format!("--file: cannot read {}: {error}", path.display())))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok(minitower_client::Upload::new(archive, name))
 }
 
 fn schema(given: &str) -> Result<serde_json::Value, Failure> {
@@ -71,9 +79,9 @@ pub(in crate::commands) async fn upload_with_progress(
     context: &Context,
     team: &TeamClient,
     app: &str,
-    upload: &minitower_client::Upload,
+    upload: minitower_client::Upload,
 ) -> Result<Version, Failure> {
-    let size = std::fs::metadata(&upload.archive).map_or(0, |metadata| metadata.len());
+    let size = upload.archive.metadata().map_or(0, |metadata| metadata.len());
     let progress = context.out.progress("Uploading", size);
     let bar = progress.clone();
     let answer = team.upload_version(app, upload, move |sent| bar.set(sent)).await;
