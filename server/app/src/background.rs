@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use minitower_domain::clock::Timestamp;
+use minitower_domain::clock::{Clock, Timestamp};
 use minitower_domain::ids::AttemptId;
 use minitower_domain::lease::{self, Command};
 use minitower_store::attempts;
@@ -17,9 +17,10 @@ const BATCH: i64 = 100;
 /// Pause after a failed round.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Tells the reaper of a lease that may run out before it meant to look next.
+/// Tells the reaper of a lease that may run out before it means to look next.
 #[derive(Debug)]
 pub(crate) struct Alarm {
+    /// When the reaper looks next, or would have to.
     set_for: AtomicI64,
     earlier: Notify,
 }
@@ -31,10 +32,28 @@ impl Default for Alarm {
 }
 
 impl Alarm {
+    /// A lease runs out at `at`, unless extended.
     pub(crate) fn note(&self, at: Timestamp) {
-        if at.0 < self.set_for.load(Ordering::SeqCst) {
-            self.set_for.store(at.0, Ordering::SeqCst);
+        if at.0 < self.set_for.fetch_min(at.0, Ordering::SeqCst) {
             self.earlier.notify_one();
+        }
+    }
+
+    /// The reaper is about to look: what is noted from now on counts for its next pause.
+    fn clear(&self) {
+        self.set_for.store(i64::MAX, Ordering::SeqCst);
+    }
+
+    /// Waits until `at`, or until the earliest moment that was noted.
+    async fn wait(&self, at: Timestamp, clock: &Clock) {
+        let mut at = at.0.min(self.set_for.fetch_min(at.0, Ordering::SeqCst));
+        loop {
+            // A millisecond more than the difference, so that the lease has run out by then.
+            let pause = Timestamp(at).since(clock.now()) + Duration::from_millis(1);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => return,
+                () = self.earlier.notified() => at = at.min(self.set_for.load(Ordering::SeqCst)),
+            }
         }
     }
 }
@@ -51,31 +70,22 @@ impl App {
     }
 
     async fn reap_forever(&self) {
+        let (clock, alarm) = (&self.inner().clock, &self.inner().live.alarm);
         loop {
-            let pause = match self.reap().await {
-                Ok(next) => self.pause_until(next),
+            // Before the look: a lease granted after it is noted, one granted before it is seen.
+            alarm.clear();
+            let next = match self.reap().await {
+                Ok(next) => {
+                    let latest = clock.now().plus(self.inner().settings.expiry_check_interval);
+                    next.map_or(latest, |next| next.min(latest))
+                }
                 Err(error) => {
                     tracing::warn!(%error, "could not look for expired leases");
-                    AFTER_FAILURE
+                    clock.now().plus(AFTER_FAILURE)
                 }
             };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.inner().live.alarm.earlier.notified() => {
-                    // Another look at the same time does no harm, a look too late would.
-                    let set_for = Timestamp(self.inner().live.alarm.set_for.load(Ordering::SeqCst));
-                    tokio::time::sleep(set_for.since(self.inner().clock.now())).await;
-                }
-            }
+            alarm.wait(next, clock).await;
         }
-    }
-
-    fn pause_until(&self, next: Option<Timestamp>) -> Duration {
-        let interval = self.inner().settings.expiry_check_interval;
-        next.map_or(interval, |next| {
-            // A millisecond more than the difference, so that the lease has run out by then.
-            interval.min(next.since(self.inner().clock.now()) + Duration::from_millis(1))
-        })
     }
 
     /// Ends what has run out, in batches, and answers when the next lease will.
@@ -91,7 +101,6 @@ impl App {
                 })
                 .await?;
             if expired.is_empty() {
-                self.inner().live.alarm.set_for.store(next.map_or(i64::MAX, |t| t.0), Ordering::SeqCst);
                 return Ok(next);
             }
             let reaped = self
@@ -157,5 +166,42 @@ impl App {
                 None => return Ok(()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn waits(alarm: &Alarm, at: Timestamp, clock: &Clock) -> bool {
+        tokio::time::timeout(Duration::from_millis(50), alarm.wait(at, clock)).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn a_lease_noted_between_the_look_and_the_pause_is_not_slept_through() {
+        let (alarm, clock) = (Alarm::default(), Clock::start());
+        let (soon, late) = (clock.now(), clock.now().plus(Duration::from_secs(3600)));
+        alarm.clear();
+        alarm.note(soon);
+        assert!(!waits(&alarm, late, &clock).await);
+        // A notification that is left over ends no later pause before its time, and prolongs none.
+        alarm.clear();
+        alarm.note(late);
+        assert!(!waits(&alarm, clock.now(), &clock).await);
+        alarm.clear();
+        assert!(waits(&alarm, late, &clock).await);
+    }
+
+    #[tokio::test]
+    async fn a_lease_noted_during_the_pause_cuts_it_short() {
+        let (alarm, clock) = (Alarm::default(), Clock::start());
+        alarm.clear();
+        let late = clock.now().plus(Duration::from_secs(3600));
+        let note = async {
+            tokio::task::yield_now().await;
+            alarm.note(clock.now());
+        };
+        let both = async { tokio::join!(alarm.wait(late, &clock), note) };
+        tokio::time::timeout(Duration::from_secs(5), both).await.unwrap();
     }
 }

@@ -45,6 +45,8 @@ use minitower_store::{Hooks, Store, counts, environments, runners as stored_runn
 use tokio_util::sync::CancellationToken;
 
 pub use error::{Error, StartError};
+pub use minitower_domain as domain;
+pub use minitower_store::logs::LogLine;
 pub use settings::Settings;
 
 use crate::dispatch::Dispatch;

@@ -8,14 +8,16 @@
 
 mod config;
 pub mod lifecycle;
+mod restore;
 mod server;
 pub mod telemetry;
 
 use std::sync::LazyLock;
 
-pub use config::{Args, Config, ConfigError, ListenAddr};
+pub use config::{Args, Command, Config, ConfigError, ListenAddr};
 pub use minitower_app::secrets::Secret;
 pub use minitower_http::{CorsOrigin, Limits};
+pub use restore::restore;
 pub use server::{Failure, Server, StartError};
 
 /// The commit the program was built from; the build says so in `MINITOWER_COMMIT`.

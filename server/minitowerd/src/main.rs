@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use minitowerd::{Args, Config, lifecycle, telemetry};
+use minitowerd::{Args, Command, Config, lifecycle, restore, telemetry};
 
 /// Requests are short and the database writes on a thread of its own: two workers are plenty, and each costs memory.
 const WORKERS: usize = 2;
@@ -26,8 +26,13 @@ fn run() -> anyhow::Result<()> {
     // Lossy: a secret that is no text is refused for the replacement characters in it.
     let secret =
         |variable: &'static str| std::env::var_os(variable).map(|value| value.to_string_lossy().into_owned());
-    let config = Config::from_args(Args::parse(), secret)?;
+    let args = Args::parse();
+    let command = args.command.clone();
+    let config = Config::from_args(args, secret)?;
     telemetry::init(config.log_format, &config.log).context("cannot set up logging")?;
+    if let Some(Command::Restore { backup }) = command {
+        return Ok(restore(&config, &backup)?);
+    }
     lifecycle::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use minitower_app::App;
-use minitower_domain::clock::Clock;
+use minitower_app::domain::clock::Clock;
 use minitower_http::{HttpConfig, HttpMetrics, HttpState, ServeLimits, router, serve};
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::mpsc;

@@ -49,7 +49,8 @@ impl Default for ServeLimits {
     fn default() -> Self {
         Self {
             connections: 10_000,
-            header_read: Duration::from_secs(30),
+            // Longer than clients keep idle connections (Go and reqwest: 90 s), so that none sends into one that is closing.
+            header_read: Duration::from_secs(100),
             write_stall: Duration::from_secs(30),
             header_bytes: 64 * 1024,
         }

@@ -1,7 +1,9 @@
 //! The flags, each with its environment variable. Values stay text here: what they must be is checked in one place,
 //! with one kind of message, wherever they came from.
 
-use clap::Parser;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
 
 /// MiniTower's control plane.
 ///
@@ -48,4 +50,20 @@ pub struct Args {
     /// Which events are logged: a level, or directives such as `info,minitower_http=debug` [default: info]
     #[arg(long, env = "MINITOWER_LOG", hide_env_values = true, value_name = "FILTER")]
     pub log: Option<String>,
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program does instead of serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Make a backup the database, where there is none, and exit.
+    ///
+    /// Leases of the backup are void, and ids move on by a million: runners have gone on since it was made. A run that ended after the
+    /// backup may run again. Start the server afterwards as usual.
+    Restore {
+        /// The backup: a copy made by SQLite's `.backup` or `VACUUM INTO`, or one of the copies beside the database.
+        backup: PathBuf,
+    },
 }

@@ -13,7 +13,7 @@ use minitower_app::Settings;
 use minitower_app::secrets::Secret;
 use minitower_http::{CorsOrigin, Limits};
 
-pub use args::Args;
+pub use args::{Args, Command};
 pub use listen::ListenAddr;
 pub use parse::ConfigError;
 
