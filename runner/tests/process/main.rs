@@ -1,0 +1,11 @@
+//! The real `minitower-runner` process with real Python and sh, against a small control plane on a loopback port.
+//!
+//! `support` holds that control plane and the means to start and watch the runner; each other file holds the tests of
+//! one subject. A test is named by what it proves.
+
+mod environments;
+mod jobs;
+mod leases;
+mod nasty;
+mod shutdown;
+mod support;

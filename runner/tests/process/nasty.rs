@@ -1,0 +1,202 @@
+//! Jobs that misbehave.
+
+use std::time::Duration;
+
+use minitower_client::wire::runner::{ResultStatus, RunResult};
+
+use crate::support::{ControlPlane, Job, Runner, ends};
+
+/// A job that has run. The runner is dropped before its folder.
+struct Ran {
+    runner: Runner,
+    server: ControlPlane,
+    result: RunResult,
+    _data: tempfile::TempDir,
+}
+
+/// Runs one job to its end.
+async fn run(job: Job) -> Ran {
+    let server = ControlPlane::start().await;
+    let data = tempfile::tempdir().unwrap();
+    server.submit(job);
+    let runner = Runner::start(&server, data.path());
+    let result = server.result().await;
+    Ran { runner, server, result, _data: data }
+}
+
+#[tokio::test]
+async fn daemons_end_with_their_job() {
+    let ran = run(Job::script(
+        "main.py",
+        r#"
+import os, signal, sys, time
+def daemon(name, strip):
+    r, w = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for s in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT): signal.signal(s, signal.SIG_IGN)
+            os.write(w, b"%d" % os.getpid())
+            for fd in range(20):
+                try: os.close(fd)
+                except OSError: pass
+            if strip: os.execve("/bin/sleep", ["sleep", "600"], {})
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+    print("%s=%s" % (name, os.read(r, 20).decode()))
+daemon("plain", False)
+daemon("stripped", True)
+"#,
+    ))
+    .await;
+    assert_eq!(ran.result.status, ResultStatus::Completed);
+    for name in ["plain", "stripped"] {
+        let pid = ran.server.number(name).await;
+        // The result comes only after the processes have ended.
+        ends(pid, Duration::ZERO).await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_closes_its_streams_is_waited_for() {
+    let ran = run(Job::script("main.sh", "exec >&- 2>&- <&-; sleep 0.5; exit 4")).await;
+    assert_eq!(ran.result.exit_code, Some(4));
+}
+
+#[tokio::test]
+async fn a_storm_of_forks_is_ended() {
+    let server = ControlPlane::start().await;
+    server.change(|state| state.ttl = Duration::from_secs(2));
+    let data = tempfile::tempdir().unwrap();
+    // Every process replaces itself by a child again and again: none of them stays long enough to be looked at.
+    server.submit(Job::script(
+        "main.py",
+        r#"
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for n in range(40):
+    if os.fork() == 0:
+        os.setsid()
+        while os.fork() == 0: pass
+        while True:
+            if os.fork(): os._exit(0)
+print("pid=%d" % os.getpid())
+time.sleep(600)
+"#,
+    ));
+    let runner = Runner::start(&server, data.path());
+    server.number("pid").await;
+    server.change(|state| state.cancel_requested = true);
+    assert_eq!(server.result().await.status, ResultStatus::Cancelled);
+    let marker = format!("MINITOWER_OUTPUT_FILE={}", runner.data().join("work").display());
+    let left = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
+        std::fs::read(entry.path().join("environ"))
+            .is_ok_and(|environment| String::from_utf8_lossy(&environment).contains(&marker))
+    });
+    assert_eq!(left.count(), 0);
+}
+
+#[tokio::test]
+async fn a_log_without_newlines_is_one_cut_line_and_garbage_is_replaced() {
+    let ran = run(Job::script(
+        "main.py",
+        r"
+import os, sys
+sys.stdout.write('é' * 1000000)
+sys.stdout.flush()
+os.write(2, os.urandom(300000) + b'\n\xff\xfe\x00end\n')
+",
+    ))
+    .await;
+    assert_eq!(ran.result.status, ResultStatus::Completed);
+    ran.server.change(|state| {
+        let line = &state.lines.iter().find(|line| line.line.starts_with('é')).unwrap().line;
+        assert_eq!(*line, "é".repeat(4096));
+        assert!(state.lines.iter().any(|line| line.line == "\u{fffd}\u{fffd}\0end"));
+    });
+}
+
+#[tokio::test]
+async fn a_log_of_100_megabytes_arrives_whole() {
+    let ran = run(Job::script(
+        "main.py",
+        "import sys\nfor n in range(14000): sys.stdout.write('%d %s\\n' % (n, 'x' * 7500))",
+    ))
+    .await;
+    assert_eq!(ran.result.status, ResultStatus::Completed);
+    ran.server.change(|state| {
+        let numbers =
+            state.lines.iter().map(|line| line.line.split(' ').next().unwrap().parse::<usize>().unwrap());
+        assert!(numbers.eq(0..14_000), "{} lines", state.lines.len());
+    });
+}
+
+#[tokio::test]
+async fn a_job_reaches_neither_the_runners_files_nor_its_processes() {
+    let ran = run(Job::script(
+        "main.py",
+        r#"
+import os, signal, multiprocessing
+home = os.environ["HOME"]
+data = os.path.abspath(os.path.join(home, "..", "..", ".."))
+def attempt(name, action):
+    try: action(); print(name, "allowed")
+    except OSError as error: print(name, "denied")
+attempt("token", lambda: open(data + "/token").read())
+attempt("list", lambda: os.listdir(data))
+attempt("data", lambda: open(data + "/evil", "w"))
+attempt("outside", lambda: open("/var/tmp/minitower-evil", "w"))
+attempt("supervisor", lambda: os.kill(os.getppid(), signal.SIGCONT))
+attempt("environ", lambda: open("/proc/%d/environ" % os.getppid()).read())
+attempt("workspace", lambda: open("file", "w"))
+attempt("temporary", lambda: open(os.environ["TMPDIR"] + "/file", "w"))
+attempt("home", lambda: open(home + "/file", "w"))
+attempt("null", lambda: open("/dev/null", "w"))
+attempt("lock", lambda: multiprocessing.Lock())
+attempt("passwd", lambda: open("/etc/passwd").read())
+"#,
+    ))
+    .await;
+    assert_eq!(ran.result.status, ResultStatus::Completed);
+    let confined = !ran.runner.log().contains("no Landlock");
+    let log = ran.server.change(|state| state.log());
+    for (name, denied) in [
+        ("token", true),
+        ("list", true),
+        ("data", true),
+        ("outside", true),
+        ("environ", true),
+        ("workspace", false),
+        ("temporary", false),
+        ("home", false),
+        ("null", false),
+        ("lock", false),
+        ("passwd", false),
+    ] {
+        if confined || !denied {
+            let expected = format!("{name} {}\n", if denied { "denied" } else { "allowed" });
+            assert!(log.contains(&expected), "{expected} in\n{log}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_killed_supervisor_takes_its_job_along() {
+    let server = ControlPlane::start().await;
+    let data = tempfile::tempdir().unwrap();
+    server.submit(Job::script(
+        "main.sh",
+        "echo supervisor=$PPID; setsid sleep 600 & echo child=$!; echo pid=$$; wait",
+    ));
+    let _runner = Runner::start(&server, data.path());
+    let (supervisor, child) = (server.number("supervisor").await, server.number("child").await);
+    let pid = server.number("pid").await;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(supervisor), nix::sys::signal::Signal::SIGKILL)
+        .unwrap();
+    let result = server.result().await;
+    assert_eq!(result.status, ResultStatus::Failed);
+    assert!(result.error_message.unwrap().contains("the supervisor was lost"));
+    ends(pid, Duration::ZERO).await;
+    ends(child, Duration::ZERO).await;
+}

@@ -1,0 +1,71 @@
+//! Stopping the runner.
+
+use std::time::{Duration, Instant};
+
+use minitower_client::wire::runner::ResultStatus;
+use nix::sys::signal::Signal;
+
+use crate::support::{ControlPlane, Job, Runner, ends};
+
+#[tokio::test]
+async fn an_idle_runner_signs_off_and_ends() {
+    let server = ControlPlane::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut runner = Runner::start(&server, data.path());
+    server.wait_for("a poll", |state| !state.polls.is_empty()).await;
+    runner.signal(Signal::SIGTERM);
+    assert!(runner.ends(Duration::from_secs(5)).await.success());
+    assert_eq!(server.change(|state| state.sign_offs), 1);
+}
+
+#[tokio::test]
+async fn a_run_may_finish_within_the_shutdown_grace() {
+    let server = ControlPlane::start().await;
+    let data = tempfile::tempdir().unwrap();
+    server.submit(Job::script("main.sh", "echo pid=$$; sleep 1; echo end"));
+    server.submit(Job::script("main.sh", "echo must not run"));
+    let mut runner = Runner::start(&server, data.path());
+    server.number("pid").await;
+    runner.signal(Signal::SIGTERM);
+    server.wait_for("sign-off while the run goes on", |state| state.sign_offs == 1).await;
+    assert_eq!(server.result().await.status, ResultStatus::Completed);
+    assert!(runner.ends(Duration::from_secs(5)).await.success());
+    assert_eq!(server.change(|state| state.starts), 1, "no further run is taken");
+}
+
+#[tokio::test]
+async fn a_run_over_the_shutdown_grace_is_stopped_gently_and_given_back() {
+    let server = ControlPlane::start().await;
+    let data = tempfile::tempdir().unwrap();
+    server.submit(Job::script(
+        "main.sh",
+        "trap 'echo cleaning up; exit 0' TERM; echo pid=$$; while true; do sleep 600 & wait $!; done",
+    ));
+    let mut runner = Runner::with(&server, data.path(), &[("MINITOWER_SHUTDOWN_GRACE", "300ms")]);
+    let pid = server.number("pid").await;
+    runner.signal(Signal::SIGTERM);
+    server.wait_for("release", |state| state.releases == 1).await;
+    assert!(runner.ends(Duration::from_secs(5)).await.success());
+    ends(pid, Duration::from_secs(1)).await;
+    server.change(|state| {
+        assert!(state.results.is_empty());
+        assert!(state.log().contains("cleaning up"), "{}", state.log());
+    });
+}
+
+#[tokio::test]
+async fn a_second_sigterm_stops_at_once() {
+    let server = ControlPlane::start().await;
+    let data = tempfile::tempdir().unwrap();
+    server.submit(Job::script("main.sh", "trap '' TERM; echo pid=$$; while true; do sleep 1; done"));
+    let mut runner = Runner::with(&server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "1h")]);
+    let pid = server.number("pid").await;
+    runner.signal(Signal::SIGTERM);
+    server.wait_for("sign-off", |state| state.sign_offs == 1).await;
+    let asked = Instant::now();
+    runner.signal(Signal::SIGTERM);
+    runner.ends(Duration::from_secs(10)).await;
+    assert!(asked.elapsed() < Duration::from_secs(5));
+    ends(pid, Duration::from_secs(1)).await;
+    assert_eq!(server.change(|state| state.releases), 1);
+}

@@ -1,0 +1,55 @@
+//! A control plane that does what a test says, and a runner process under watch.
+
+mod control_plane;
+mod runner;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+pub(crate) use control_plane::{ControlPlane, Job};
+pub(crate) use runner::Runner;
+
+/// How long anything may take in a test; the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A `.tar.gz` with these files.
+pub(crate) fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    for (name, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, text.as_bytes()).unwrap();
+    }
+    let mut gzip = tar.into_inner().unwrap();
+    gzip.flush().unwrap();
+    gzip.finish().unwrap()
+}
+
+/// Whether a process runs: a zombie does not.
+pub(crate) fn runs(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().next());
+    !matches!(state, None | Some("Z" | "X"))
+}
+
+/// Waits until a process has ended.
+pub(crate) async fn ends(pid: i32, within: Duration) {
+    until(within, &format!("process {pid} has ended"), || !runs(pid)).await;
+}
+
+/// Looks again and again, for what sends no event: processes and files.
+pub(crate) async fn until(within: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let end = tokio::time::Instant::now() + within;
+    while !condition() {
+        assert!(tokio::time::Instant::now() < end, "not within {within:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Names of the entries of a folder.
+pub(crate) fn entries(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
