@@ -21,6 +21,8 @@ if ! cargo build --workspace --bins --locked; then
     exit 1
 fi
 
+# What a test asked and what came back is in its message.
+export RUST_BACKTRACE=0
 echo "test: unit, contract, protocol, job and command-line tests"
 cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log"
 status=${PIPESTATUS[0]}
@@ -28,8 +30,12 @@ noted=$(grep -cE '^SKIPPED ' "$log")
 passed=$(($(sum passed) - noted))
 failed=$(sum failed)
 skipped=$(($(sum ignored) + noted))
-# A test binary that does not compile or is killed reports no result of its own.
-if ((status != 0 && failed == 0)); then
+# A test binary that was killed reports no result of its own, one that does not compile not even a name.
+named=$(grep -cE '^ +`(-p|--)' "$log")
+told=$(grep -cE '^test result: FAILED' "$log")
+if ((named > told)); then
+    failed=$((failed + named - told))
+elif ((status != 0 && failed == 0)); then
     failed=1
 fi
 
@@ -46,7 +52,8 @@ fi
 if ((failed > 0)); then
     echo
     echo "Failed:"
-    { grep -E '^test .* \.\.\. FAILED$' "$log" || true; } | sed -E 's/^test (.*) \.\.\. FAILED$/  \1/'
+    # shellcheck disable=SC2016 # The backticks are cargo's.
+    sed -nE -e 's/^test (.*) \.\.\. FAILED$/  \1/p' -e 's/^    `(-p .*)`$/  in \1/p' "$log"
 fi
 echo
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -11,8 +11,8 @@ pub mod apps;
 pub mod auth;
 pub mod environments;
 pub mod error;
-pub mod health;
 pub mod headers;
+pub mod health;
 pub mod runner;
 pub mod runs;
 

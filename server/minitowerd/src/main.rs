@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Parser as _;
 use minitowerd::{Args, Command, Config, lifecycle, restore, telemetry};
 
@@ -15,8 +14,8 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line, whatever went wrong: the thing, the reason, the way out.
-            eprintln!("minitowerd: {error:#}");
+            // One line, whatever went wrong: the thing, the reason, the way out. Our errors say their cause themselves.
+            eprintln!("minitowerd: {error}");
             ExitCode::FAILURE
         }
     }
@@ -29,7 +28,8 @@ fn run() -> anyhow::Result<()> {
     let args = Args::parse();
     let command = args.command.clone();
     let config = Config::from_args(args, secret)?;
-    telemetry::init(config.log_format, &config.log).context("cannot set up logging")?;
+    telemetry::init(config.log_format, &config.log)
+        .map_err(|e| anyhow::anyhow!("cannot set up logging: {e}"))?;
     if let Some(Command::Restore { backup }) = command {
         return Ok(restore(&config, &backup)?);
     }
@@ -39,7 +39,7 @@ fn run() -> anyhow::Result<()> {
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()
-        .context("cannot start the runtime")?;
+        .map_err(|e| anyhow::anyhow!("cannot start the runtime: {e}"))?;
     runtime.block_on(lifecycle::run(config))?;
     Ok(())
 }

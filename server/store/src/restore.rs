@@ -29,8 +29,13 @@ pub fn restore(path: &Path, backup: &Path, lease_ttl: Duration, now: Timestamp) 
             "there is a database already: move it away, with its -wal and -shm files".to_owned(),
         ));
     }
+    // A log that another database left here would be read as this one's.
+    if std::fs::metadata(with_suffix(path, "-wal")).is_ok_and(|wal| wal.len() > 0) {
+        return Err(failed("the former database's -wal file is still there: move it away too".to_owned()));
+    }
     let part = with_suffix(path, ".restoring");
-    for left in [part.clone(), with_suffix(&part, "-wal"), with_suffix(&part, "-shm")] {
+    let parts = [part.clone(), with_suffix(&part, "-wal"), with_suffix(&part, "-shm")];
+    for left in parts.into_iter().chain([with_suffix(path, "-wal"), with_suffix(path, "-shm")]) {
         match std::fs::remove_file(&left) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e.to_string())),
             _ => {}

@@ -39,7 +39,7 @@ for folder, _, names in os.walk(root):
 for process in pathlib.Path("/proc").iterdir():
     try:
         if b"MINITOWER_REGISTRATION_TOKEN" in (process / "environ").read_bytes():
-            found.append(str(process))
+            found.append((process / "cmdline").read_bytes())
     except OSError:
         continue
 print("found", found)
