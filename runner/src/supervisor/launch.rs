@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use caps::{CapSet, Capability};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
@@ -20,6 +21,22 @@ use super::sandbox::{Sandbox, SandboxError};
 
 /// Memory pressure ends the job before the runner; see `proc_pid_oom_score_adj(5)`.
 const OOM_SCORE_ADJ: &str = "1000";
+/// What a job started by root may still do: what container engines leave to root by default. The rest would let it
+/// read the runner's memory and environment past Landlock, or change the machine.
+const KEPT_CAPABILITIES: [Capability; 12] = [
+    Capability::CAP_AUDIT_WRITE,
+    Capability::CAP_CHOWN,
+    Capability::CAP_DAC_OVERRIDE,
+    Capability::CAP_FOWNER,
+    Capability::CAP_FSETID,
+    Capability::CAP_KILL,
+    Capability::CAP_NET_BIND_SERVICE,
+    Capability::CAP_NET_RAW,
+    Capability::CAP_SETFCAP,
+    Capability::CAP_SETGID,
+    Capability::CAP_SETUID,
+    Capability::CAP_SYS_CHROOT,
+];
 /// What shells answer for a program that cannot be executed.
 const CANNOT_EXECUTE: i32 = 126;
 
@@ -77,9 +94,22 @@ fn launch(mut arguments: impl Iterator<Item = OsString>) -> Result<Infallible, L
     if let Some(door) = &launch.cgroup {
         let _not_allowed = fs::write(door, "0");
     }
+    drop_capabilities();
     prctl::set_no_new_privs()?;
     launch.sandbox.enforce()?;
 
     let source = Command::new(&program).args(arguments).exec();
     Err(LaunchError::Execute { program: program.to_string_lossy().into_owned(), source })
+}
+
+/// Bounds what the program may do once it is executed; whoever is not root has none of these to begin with.
+fn drop_capabilities() {
+    for set in [CapSet::Ambient, CapSet::Inheritable] {
+        let _had_none = caps::clear(None, set);
+    }
+    for capability in caps::all() {
+        if !KEPT_CAPABILITIES.contains(&capability) {
+            let _not_root = caps::drop(None, CapSet::Bounding, capability);
+        }
+    }
 }
