@@ -1,13 +1,12 @@
 //! Finding every process of a job, and killing them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgrp};
 use serde::{Deserialize, Serialize};
 
 /// How processes of a runner's jobs are known by their environment, wherever they went.
@@ -39,6 +38,7 @@ impl Marker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stat {
     parent: i32,
+    group: i32,
     /// Ended in all its threads, only not yet collected.
     dead: bool,
 }
@@ -49,9 +49,10 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
-    let threads: i32 = fields.nth(15)?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    let threads: i32 = fields.nth(14)?.parse().ok()?;
     // A main thread that ended before the others shows as a zombie although the process lives.
-    Some(Stat { parent, dead: matches!(state, "Z" | "X") && threads <= 1 })
+    Some(Stat { parent, group, dead: matches!(state, "Z" | "X") && threads <= 1 })
 }
 
 fn processes() -> HashMap<i32, Stat> {
@@ -64,8 +65,15 @@ fn processes() -> HashMap<i32, Stat> {
         .collect()
 }
 
+/// A process and the process group it was in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Process {
+    pid: Pid,
+    group: i32,
+}
+
 /// The living processes below `root`, itself not included.
-pub(super) fn living_below(root: Pid) -> Vec<Pid> {
+pub(super) fn living_below(root: Pid) -> Vec<Process> {
     let processes = processes();
     let below = |pid: i32| {
         let mut current = pid;
@@ -82,18 +90,37 @@ pub(super) fn living_below(root: Pid) -> Vec<Pid> {
     processes
         .iter()
         .filter(|(pid, stat)| !stat.dead && below(**pid))
-        .map(|(pid, _)| Pid::from_raw(*pid))
+        .map(|(pid, stat)| Process { pid: Pid::from_raw(*pid), group: stat.group })
         .collect()
 }
 
+/// Kills the caller's children again and again until there are none, as long as that makes headway.
+///
+/// Orphans of a job become its supervisor's children at once. A process that lives only long enough to fork is gone
+/// before a walk through all of `/proc` comes back to it; this list is read within microseconds. Needs
+/// `CONFIG_PROC_CHILDREN`, which distributions set; without it nothing happens.
+pub(super) fn kill_children(rounds: usize) {
+    let list = format!("/proc/self/task/{}/children", Pid::this());
+    for _ in 0..rounds {
+        let children = fs::read_to_string(&list).unwrap_or_default();
+        let mut any = false;
+        for pid in children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()) {
+            any |= kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok();
+        }
+        if !any {
+            return;
+        }
+    }
+}
+
 /// The living processes that carry the marker, the caller not included.
-pub(super) fn living_marked(marker: &Marker) -> Vec<Pid> {
+pub(super) fn living_marked(marker: &Marker) -> Vec<Process> {
     let me = Pid::this();
     processes()
         .into_iter()
         .filter(|(_, stat)| !stat.dead)
-        .map(|(pid, _)| Pid::from_raw(pid))
-        .filter(|pid| {
+        .map(|(pid, stat)| Process { pid: Pid::from_raw(pid), group: stat.group })
+        .filter(|Process { pid, .. }| {
             *pid != me
                 && fs::read(format!("/proc/{pid}/environ"))
                     .is_ok_and(|environment| marker.matches(&environment))
@@ -101,13 +128,29 @@ pub(super) fn living_marked(marker: &Marker) -> Vec<Pid> {
         .collect()
 }
 
-/// Sends a signal to each; those that have ended meanwhile do not matter.
-pub(super) fn signal_all(pids: &[Pid], signal: Signal) {
-    for pid in pids {
-        match kill(*pid, signal) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(error) => eprintln!("minitower-runner: cannot send {signal} to process {pid}: {error}"),
-        }
+/// Asks each to end.
+pub(super) fn terminate(processes: &[Process]) {
+    for process in processes {
+        // It may have ended meanwhile.
+        let _gone = kill(process.pid, Signal::SIGTERM);
+    }
+}
+
+/// Kills each, and at the same moment everything in its process group: what forks meanwhile has either done so and is
+/// in the group, or does not get to.
+pub(super) fn kill_all(processes: &[Process]) {
+    let own = getpgrp().as_raw();
+    let groups: BTreeSet<i32> = processes
+        .iter()
+        .map(|process| process.group)
+        // 0 and 1 mean something else to kill(2). A job cannot be in our group: it has a session of its own.
+        .filter(|group| *group > 1 && *group != own)
+        .collect();
+    for group in groups {
+        let _gone = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+    for process in processes {
+        let _gone = kill(process.pid, Signal::SIGKILL);
     }
 }
 
@@ -116,19 +159,19 @@ pub(super) fn signal_all(pids: &[Pid], signal: Signal) {
 /// For what a former runner or a killed supervisor left. Gives up after `rounds` rounds, when processes are stuck
 /// inside the kernel.
 pub(crate) fn kill_marked(marker: &Marker, rounds: usize) -> usize {
-    let mut killed = std::collections::HashSet::new();
+    let mut killed = HashSet::new();
     for _ in 0..rounds {
         let found = living_marked(marker);
         if found.is_empty() {
             break;
         }
-        let below: Vec<Pid> = found.iter().flat_map(|pid| living_below(*pid)).collect();
-        signal_all(&found, Signal::SIGKILL);
-        signal_all(&below, Signal::SIGKILL);
-        for pid in found.iter().chain(&below) {
-            killed.insert(*pid);
+        let below: Vec<Process> = found.iter().flat_map(|process| living_below(process.pid)).collect();
+        kill_all(&found);
+        kill_all(&below);
+        for process in found.iter().chain(&below) {
+            killed.insert(process.pid);
             // Ours when we are the first process of a container; else nothing happens.
-            let _not_our_child = waitpid(*pid, Some(WaitPidFlag::WNOHANG));
+            let _not_our_child = waitpid(process.pid, Some(WaitPidFlag::WNOHANG));
         }
         std::thread::yield_now();
     }
@@ -141,10 +184,10 @@ mod tests {
 
     #[test]
     fn stat_is_read_whatever_the_name() {
-        let tail = "S 7 7 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 100 0 0";
+        let tail = "S 7 8 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 100 0 0";
         for name in ["sh", "a) Z 1", "x (y", "new\nline"] {
             let stat = parse_stat(&format!("9 ({name}) {tail}")).unwrap();
-            assert_eq!(stat, Stat { parent: 7, dead: false }, "{name}");
+            assert_eq!(stat, Stat { parent: 7, group: 8, dead: false }, "{name}");
         }
     }
 

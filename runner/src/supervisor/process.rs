@@ -18,7 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
 use super::cgroup::Cgroup;
-use super::descendants::{living_below, living_marked, signal_all};
+use super::descendants::{Process as Found, kill_all, kill_children, living_below, living_marked, terminate};
 use super::launch::Launch;
 use super::protocol::{Command, Ended, Ending, Report, Task};
 use super::{LAUNCH, oom};
@@ -28,6 +28,8 @@ use crate::clock::BootTime;
 const START_WITHIN: Duration = Duration::from_secs(30);
 /// How long to go on killing before what is left counts as stuck inside the kernel.
 const KILL_WITHIN: Duration = Duration::from_secs(10);
+/// How often in a row, and again after collecting the dead, only children are looked for; see [`kill_children`].
+const CHILDREN_ROUNDS: usize = 20;
 /// Pause between two rounds of killing; the end of a child cuts it short.
 const KILL_PAUSE_MS: u16 = 5;
 
@@ -161,7 +163,7 @@ impl Supervisor {
             match command {
                 Command::Start { .. } => {}
                 Command::Extend { deadline } => self.set_deadline(deadline)?,
-                Command::Terminate => signal_all(&self.living(), Signal::SIGTERM),
+                Command::Terminate => terminate(&self.living()),
                 Command::Kill => return Ok(true),
             }
         }
@@ -192,7 +194,7 @@ impl Supervisor {
         }
     }
 
-    fn living(&self) -> Vec<Pid> {
+    fn living(&self) -> Vec<Found> {
         let mut living = living_below(Pid::this());
         if living.is_empty() {
             // Only what escaped its ancestors is left to be found; reading every environment is slow.
@@ -208,13 +210,16 @@ impl Supervisor {
             if let Some(cgroup) = &self.cgroup {
                 cgroup.kill();
             }
-            self.reap();
+            for _ in 0..CHILDREN_ROUNDS {
+                kill_children(CHILDREN_ROUNDS);
+                self.reap();
+            }
             let living = self.living();
             if living.is_empty() || Instant::now() >= until {
                 self.reap();
                 return living.len();
             }
-            signal_all(&living, Signal::SIGKILL);
+            kill_all(&living);
             let _any_end = wait([self.children.as_fd()], PollTimeout::from(KILL_PAUSE_MS));
         }
     }

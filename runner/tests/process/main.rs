@@ -3,6 +3,8 @@
 //! `support` holds that control plane and the means to start and watch the runner; each other file holds the tests of
 //! one subject. A test is named by what it proves.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
 mod environments;
 mod jobs;
 mod leases;

@@ -64,37 +64,45 @@ async fn a_job_that_closes_its_streams_is_waited_for() {
     assert_eq!(ran.result.exit_code, Some(4));
 }
 
-#[tokio::test]
-async fn a_storm_of_forks_is_ended() {
+/// Every process replaces itself by a child again and again: none of them stays long enough to be looked at.
+async fn storm(step: &str) {
     let server = ControlPlane::start().await;
     server.change(|state| state.ttl = Duration::from_secs(2));
     let data = tempfile::tempdir().unwrap();
-    // Every process replaces itself by a child again and again: none of them stays long enough to be looked at.
-    server.submit(Job::script(
-        "main.py",
-        r#"
+    let text = r#"
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-for n in range(40):
+for n in range(12):
     if os.fork() == 0:
         os.setsid()
-        while os.fork() == 0: pass
         while True:
             if os.fork(): os._exit(0)
+            STEP
 print("pid=%d" % os.getpid())
 time.sleep(600)
-"#,
-    ));
+"#;
+    server.submit(Job::script("main.py", &text.replace("STEP", step)));
     let runner = Runner::start(&server, data.path());
     server.number("pid").await;
     server.change(|state| state.cancel_requested = true);
     assert_eq!(server.result().await.status, ResultStatus::Cancelled);
+    assert!(!runner.log().contains("stuck"), "{}", runner.log());
     let marker = format!("MINITOWER_OUTPUT_FILE={}", runner.data().join("work").display());
     let left = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
         std::fs::read(entry.path().join("environ"))
             .is_ok_and(|environment| String::from_utf8_lossy(&environment).contains(&marker))
     });
     assert_eq!(left.count(), 0);
+}
+
+#[tokio::test]
+async fn a_storm_of_forks_is_ended() {
+    storm("pass").await;
+}
+
+#[tokio::test]
+async fn a_storm_of_forks_each_in_a_session_of_its_own_is_ended() {
+    storm("os.setsid()").await;
 }
 
 #[tokio::test]

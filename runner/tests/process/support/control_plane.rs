@@ -42,6 +42,7 @@ impl Job {
 }
 
 /// Everything a test may look at or change.
+#[expect(clippy::struct_excessive_bools, reason = "each is one kind of trouble, alone or with others")]
 pub(crate) struct State {
     pub(crate) queue: VecDeque<Job>,
     current: Option<Job>,
@@ -80,7 +81,7 @@ pub(crate) struct State {
 impl State {
     /// The log's text, one line a line.
     pub(crate) fn log(&self) -> String {
-        self.lines.iter().map(|line| format!("{}\n", line.line)).collect()
+        self.lines.iter().flat_map(|line| [line.line.as_str(), "\n"]).collect()
     }
 
     /// The number behind `name=` in the log.
@@ -200,6 +201,14 @@ impl Shared {
     }
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
+
 fn as_json(body: &Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
@@ -213,16 +222,17 @@ fn ok() -> Response {
     as_json(&json!({"status": "ok"}))
 }
 
-fn check(shared: &Shared, headers: &HeaderMap) -> Result<(), Response> {
+/// The refusal of a call, if it is to be refused.
+fn refused(shared: &Shared, headers: &HeaderMap) -> Option<Response> {
     let state = shared.state.lock().unwrap();
     if state.down {
-        return Err(refusal(StatusCode::SERVICE_UNAVAILABLE));
+        return Some(refusal(StatusCode::SERVICE_UNAVAILABLE));
     }
     let expected = format!("Bearer {}", state.token);
     if headers.get(header::AUTHORIZATION).is_some_and(|value| value.as_bytes() == expected.as_bytes()) {
-        return Ok(());
+        return None;
     }
-    Err(refusal(StatusCode::UNAUTHORIZED))
+    Some(refusal(StatusCode::UNAUTHORIZED))
 }
 
 async fn register(Extract(shared): Extract<Shared>, headers: HeaderMap, body: Bytes) -> Response {
@@ -242,7 +252,7 @@ async fn register(Extract(shared): Extract<Shared>, headers: HeaderMap, body: By
 }
 
 async fn sign_off(Extract(shared): Extract<Shared>, headers: HeaderMap) -> Response {
-    if let Err(refused) = check(&shared, &headers) {
+    if let Some(refused) = refused(&shared, &headers) {
         return refused;
     }
     shared.change(|state| {
@@ -252,7 +262,7 @@ async fn sign_off(Extract(shared): Extract<Shared>, headers: HeaderMap) -> Respo
 }
 
 async fn lease(Extract(shared): Extract<Shared>, headers: HeaderMap, uri: Uri, body: Bytes) -> Response {
-    if let Err(refused) = check(&shared, &headers) {
+    if let Some(refused) = refused(&shared, &headers) {
         return refused;
     }
     let request: LeaseRequest = serde_json::from_slice(&body).unwrap();
@@ -277,27 +287,26 @@ impl Shared {
         let id = request.request_id.clone().unwrap();
         let again =
             state.last_lease.as_ref().filter(|(former, _)| *former == id).map(|(_, lease)| lease.clone());
-        let lease = match again {
-            Some(lease) => lease,
-            None => {
-                let job = state.queue.pop_front()?;
-                state.attempts += 1;
-                state.last_seq = 0;
-                let mut lease = json!({
-                    "run_id": 100 + state.attempts, "run_no": 1, "app_id": 1, "app_slug": "tested", "version_no": 1,
-                    "entrypoint": job.entrypoint, "attempt_id": state.attempts, "attempt_no": 1,
-                    "lease_token": "lease", "lease_expires_at": expires(&state), "input": job.input,
-                });
-                if let Some(seconds) = job.timeout_seconds {
-                    lease["timeout_seconds"] = seconds.into();
-                }
-                if !state.old {
-                    lease["lease_ttl_ms"] = ttl(&state).into();
-                }
-                state.current = Some(job);
-                state.last_lease = Some((id, lease.clone()));
-                lease
+        let lease = if let Some(lease) = again {
+            lease
+        } else {
+            let job = state.queue.pop_front()?;
+            state.attempts += 1;
+            state.last_seq = 0;
+            let mut lease = json!({
+                "run_id": 100 + state.attempts, "run_no": 1, "app_id": 1, "app_slug": "tested", "version_no": 1,
+                "entrypoint": job.entrypoint, "attempt_id": state.attempts, "attempt_no": 1,
+                "lease_token": "lease", "lease_expires_at": expires(&state), "input": job.input,
+            });
+            if let Some(seconds) = job.timeout_seconds {
+                lease["timeout_seconds"] = seconds.into();
             }
+            if !state.old {
+                lease["lease_ttl_ms"] = ttl(&state).into();
+            }
+            state.current = Some(job);
+            state.last_lease = Some((id, lease.clone()));
+            lease
         };
         if state.lose_leases > 0 {
             state.lose_leases -= 1;
@@ -333,7 +342,7 @@ impl futures_util::Stream for Pieces {
 }
 
 async fn artifact(Extract(shared): Extract<Shared>, headers: HeaderMap) -> Response {
-    if let Err(refused) = check(&shared, &headers) {
+    if let Some(refused) = refused(&shared, &headers) {
         return refused;
     }
     assert_eq!(headers["x-lease-token"], "lease");
@@ -342,7 +351,7 @@ async fn artifact(Extract(shared): Extract<Shared>, headers: HeaderMap) -> Respo
         return refusal(StatusCode::GONE);
     }
     let job = state.current.clone().unwrap();
-    let digest = || Sha256::digest(&job.archive).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = || hex(&Sha256::digest(&job.archive));
     let mut answer = Response::builder()
         .header("content-type", "application/gzip")
         .header("x-artifact-sha256", job.sha256.clone().unwrap_or_else(digest))
@@ -359,7 +368,7 @@ async fn attempt_call(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if let Err(refused) = check(&shared, &headers) {
+    if let Some(refused) = refused(&shared, &headers) {
         return refused;
     }
     assert_eq!(headers["x-lease-token"], "lease");
