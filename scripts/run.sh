@@ -8,7 +8,7 @@ listen=${LISTEN:-127.0.0.1:8080}
 state=$PWD/.minitower
 server_log=$state/dev.log
 url=http://$listen
-minitower=target/debug/minitower
+minitower=${CARGO_TARGET_DIR:-target}/debug/minitower
 
 fail() {
     printf 'run: %s\n' "$@" >&2

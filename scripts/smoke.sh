@@ -3,7 +3,7 @@
 #
 # Against a running server: BASE_URL, MINITOWER_BOOTSTRAP_TOKEN and, where a team exists already, TEAM_SLUG (its
 # registration token is replaced). The server must have a runner in the environment "default".
-# Without BASE_URL the script starts a server and a runner of its own from BIN_DIR (default: target/debug).
+# Without BASE_URL the script starts a server and a runner of its own from BIN_DIR (default: what cargo builds).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -90,7 +90,7 @@ free_port() {
 own=
 if [[ -z "${BASE_URL:-}" ]]; then
     own=yes
-    bin=${BIN_DIR:-$root/target/debug}
+    bin=${BIN_DIR:-${CARGO_TARGET_DIR:-$root/target}/debug}
     [[ -x "$bin/minitowerd" && -x "$bin/minitower-runner" ]] || fail "the programs are not built: run 'make build'"
     port=$(free_port)
     BASE_URL=http://127.0.0.1:$port
