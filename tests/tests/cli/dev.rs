@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use minitower_tests::server::free_port;
-use minitower_tests::{Cli, Http, Program, Signal, leftovers, programs, wait};
+use minitower_tests::{Cli, Http, Program, Signal, leftovers, programs, skip, wait};
 use serde_json::Value;
 
 /// `minitower dev` in a home folder of its own.
@@ -146,4 +146,27 @@ fn dev_starts_again_where_it_was() {
         let apps = dev.cli.run(&["apps", "list", "--json"]);
         (apps.code == 0 && apps.stdout.contains("hello")).then_some(())
     });
+}
+
+#[test]
+fn the_data_example_installs_its_libraries_and_reads_its_data_set() {
+    let dev = Dev::start();
+    dev.deploy("data");
+    let ended = dev.cli.run(&["runs", "create", "airports", "-p", "country=NP", "-p", "top=3", "--wait"]);
+    let list = dev.cli.run(&["runs", "list", "--json"]).expect(0).json();
+    let logs = dev.cli.run(&["runs", "logs", &run_id(&list["runs"][0])]).expect(0);
+    if ended.code == 1
+        && ["No matching distribution", "dns error", "error sending request"]
+            .iter()
+            .any(|e| logs.stderr.contains(e))
+    {
+        skip::skip("no package index can be reached");
+        return;
+    }
+    assert_eq!(ended.code, 0, "{}{}", logs.stdout, logs.stderr);
+    assert!(
+        logs.stdout.contains("airports in the world") && logs.stdout.contains("in NP"),
+        "{}",
+        logs.stdout
+    );
 }
