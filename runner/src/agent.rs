@@ -80,8 +80,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
     };
     let ended = poll_and_run(&runs, instance, &shutdown).await;
     grace.abort();
-    if ended.is_ok() && signing_off.await.is_err() {
-        tracing::error!("signing off died");
+    match &ended {
+        Ok(()) => {
+            if let Err(fault) = signing_off.await {
+                tracing::error!(%fault, "signing off died");
+            }
+        }
+        Err(_) => signing_off.abort(),
     }
     tracing::info!("runner stopped");
     ended

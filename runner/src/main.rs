@@ -1,5 +1,6 @@
 //! The program `minitower-runner`.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -40,7 +41,7 @@ fn set_up_log(arguments: &Arguments) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match arguments.log_format.as_deref().filter(|format| !format.is_empty()).unwrap_or("json") {
         "json" => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
-        "text" => builder.init(),
+        "text" => builder.with_ansi(std::io::stderr().is_terminal()).init(),
         other => anyhow::bail!("MINITOWER_LOG_FORMAT: `{other}` is no log format; use json or text"),
     }
     Ok(())

@@ -137,9 +137,6 @@ async fn attended(runs: &Runs, lease: &Arc<Lease>, calls: &AttemptCalls, keeper:
             outcome::verdict(Err(script::SetupError::Failed(reason)), &steps).await
         }
     };
-    if keeper.has_failed() {
-        tracing::error!("the task that keeps the lease died");
-    }
     finishing.cancel();
     finish_delivery(delivery, &steps, keeper).await;
     verdict

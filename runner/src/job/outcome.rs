@@ -41,6 +41,7 @@ pub(super) async fn verdict(ran: Result<Ran, SetupError>, steps: &Steps) -> Verd
     match end {
         StepEnd::Stopped(stop) => stopped(stop),
         StepEnd::TimedOut => {
+            steps.log.note("minitower-runner: the job took longer than its timeout and was stopped").await;
             let (message, reason) = ("timeout".to_owned(), ResultReason::Timeout);
             result(ResultStatus::Failed, None, Some(message), Some(reason), None)
         }

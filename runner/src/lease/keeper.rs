@@ -62,11 +62,6 @@ impl Keeper {
         self.deadline.clone()
     }
 
-    /// Where the attempt stands now.
-    pub(crate) fn standing(&self) -> Standing {
-        *self.standing.borrow()
-    }
-
     /// Waits until the attempt stands at `least` or beyond.
     pub(crate) async fn reaches(&self, least: Standing) -> Standing {
         let mut standing = self.standing.subscribe();
@@ -80,11 +75,6 @@ impl Keeper {
     /// Another call has learnt where the attempt stands.
     pub(crate) fn advance(&self, to: Standing) {
         advance(&self.standing, to);
-    }
-
-    /// Whether the task has died of a fault of its own; the deadline then ends the job.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.task.is_finished() && self.standing() < Standing::Lapsed
     }
 }
 
@@ -104,12 +94,25 @@ fn advance(standing: &watch::Sender<Standing>, to: Standing) {
     });
 }
 
+/// However the task ends, nobody keeps the lease any more.
+struct LastWords<'s>(&'s watch::Sender<Standing>);
+
+impl Drop for LastWords<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the task that keeps the lease died; the run is given back");
+        }
+        advance(self.0, Standing::Lapsed);
+    }
+}
+
 async fn keep(
     calls: AttemptCalls,
     mut length: Duration,
     standing: watch::Sender<Standing>,
     extended: watch::Sender<BootTime>,
 ) {
+    let _last_words = LastWords(&standing);
     let mut backoff = None;
     loop {
         let until = *extended.borrow();
