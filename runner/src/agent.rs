@@ -97,6 +97,8 @@ async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), R
     let work = move || {
         remove_leftover_cgroups(&cgroup_prefix);
         let killed = kill_marked(&Marker { attempt: None, work: data_dir.work() }, KILL_ROUNDS);
+        // The first time there may still have been processes in them.
+        remove_leftover_cgroups(&cgroup_prefix);
         if killed > 0 {
             tracing::warn!(killed, "killed processes of a former run");
         }

@@ -54,22 +54,46 @@ pub(crate) fn remove_leftovers(prefix: &str) {
 }
 
 fn own() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    locate(&mounts, &groups)
+    own_of(Hierarchy::Unified)
 }
 
-/// Where the caller's version 2 group is mounted; see `cgroups(7)` and `proc_pid_mountinfo(5)`.
-fn locate(mounts: &str, groups: &str) -> Option<PathBuf> {
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+/// Which of the trees of groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hierarchy {
+    /// Version 2.
+    Unified,
+    /// Version 1, memory.
+    Memory,
+}
+
+/// The folder of the group the caller is in.
+pub(super) fn own_of(hierarchy: Hierarchy) -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    locate(&mounts, &groups, hierarchy)
+}
+
+/// Where the caller's group is mounted; see `cgroups(7)` and `proc_pid_mountinfo(5)`.
+fn locate(mounts: &str, groups: &str, hierarchy: Hierarchy) -> Option<PathBuf> {
+    let group = groups.lines().find_map(|line| {
+        let (controllers, group) = line.split_once(':')?.1.split_once(':')?;
+        let wanted = match hierarchy {
+            Hierarchy::Unified => controllers.is_empty(),
+            Hierarchy::Memory => controllers.split(',').any(|controller| controller == "memory"),
+        };
+        wanted.then_some(group)
+    })?;
     mounts.lines().find_map(|line| {
         let (mount, kind) = line.split_once(" - ")?;
-        if kind.split(' ').next()? != "cgroup2" {
-            return None;
-        }
+        let mut kind = kind.split(' ');
+        let wanted = match (kind.next()?, hierarchy) {
+            ("cgroup2", Hierarchy::Unified) => true,
+            ("cgroup", Hierarchy::Memory) => kind.nth(1)?.split(',').any(|option| option == "memory"),
+            _ => false,
+        };
         let mut fields = mount.split(' ').skip(3);
         let (root, point) = (fields.next()?, fields.next()?);
-        let below = Path::new(group).strip_prefix(root).ok()?;
+        let below = Path::new(group).strip_prefix(root).ok().filter(|_| wanted)?;
         Some(Path::new(point).join(below))
     })
 }
@@ -90,6 +114,18 @@ mod tests {
         let mounts = format!(
             "22 1 0:20 / /proc rw - proc proc rw\n30 22 0:26 {root} /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup rw\n"
         );
-        assert_eq!(locate(&mounts, groups), expected.map(PathBuf::from));
+        assert_eq!(locate(&mounts, groups, Hierarchy::Unified), expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn the_memory_group_of_version_1_is_found() {
+        let mounts = "30 22 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+            31 22 0:27 / /sys/fs/cgroup/memory rw shared:9 - cgroup cgroup rw,memory\n\
+            32 22 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let groups = "4:memory:/a/b\n3:cpu,cpuacct:/\n0::/\n";
+        let expected = Some(PathBuf::from("/sys/fs/cgroup/memory/a/b"));
+        assert_eq!(locate(mounts, groups, Hierarchy::Memory), expected);
+        let unified = Some(PathBuf::from("/sys/fs/cgroup/unified/"));
+        assert_eq!(locate(mounts, groups, Hierarchy::Unified), unified);
     }
 }

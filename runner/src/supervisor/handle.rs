@@ -13,6 +13,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::sync::{mpsc, watch};
 
 use super::SUPERVISE;
+use super::cgroup::remove_leftovers;
 use super::descendants::{Marker, kill_marked};
 use super::protocol::{Command, Ended, Report, Task};
 use crate::clock::BootTime;
@@ -45,6 +46,7 @@ pub(crate) struct Supervised {
     reports: BufReader<OwnedReadHalf>,
     orders: Orders,
     marker: Marker,
+    cgroup: String,
     deadline: watch::Receiver<BootTime>,
     /// What the job writes to its standard output; taken once.
     pub(crate) stdout: Option<ChildStdout>,
@@ -84,7 +86,7 @@ impl Supervised {
         task: Task,
         deadline: watch::Receiver<BootTime>,
     ) -> Result<Self, SupervisorError> {
-        let marker = task.marker.clone();
+        let (marker, cgroup) = (task.marker.clone(), task.cgroup.clone());
         let (ours, theirs) = StdUnixStream::pair().map_err(SupervisorError::Start)?;
         ours.set_nonblocking(true).map_err(SupervisorError::Start)?;
         let mut child = tokio::process::Command::new("/proc/self/exe")
@@ -109,6 +111,7 @@ impl Supervised {
             reports: BufReader::new(reader),
             orders: Orders { sender, report_by: watch::Sender::new(None) },
             marker,
+            cgroup,
             deadline,
         })
     }
@@ -133,7 +136,16 @@ impl Supervised {
             // A supervisor that does not do its work has nothing left to protect.
             let _ended_already = self.child.start_kill();
             let marker = self.marker.clone();
-            let _killed = tokio::task::spawn_blocking(move || kill_marked(&marker, KILL_ROUNDS)).await;
+            let cgroup = self.cgroup.clone();
+            let work = move || {
+                remove_leftovers(&cgroup);
+                kill_marked(&marker, KILL_ROUNDS);
+                // The first time there were still processes in it.
+                remove_leftovers(&cgroup);
+            };
+            if let Err(fault) = tokio::task::spawn_blocking(work).await {
+                tracing::error!(%fault, "cannot end what a lost supervisor left");
+            }
         }
         let _status = tokio::time::timeout(REPORT_WITHIN, self.child.wait()).await;
         match report {

@@ -1,14 +1,23 @@
 //! Whether the kernel killed something for lack of memory.
 
 use std::fs;
+use std::path::PathBuf;
 
-/// How often the kernel has killed for lack of memory where this process lives: in its container when that can be
-/// known, else on the machine.
+use super::cgroup::{Hierarchy, own_of};
+
+/// How often the kernel has killed for lack of memory where this process lives: in its control group when that has a
+/// limit, else on the machine.
 pub(super) fn kills() -> u64 {
-    // In a container the group's own files are at the mount's top: version 2, then version 1.
-    const FILES: [&str; 3] =
-        ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control", "/proc/vmstat"];
-    FILES.iter().find_map(|file| counter(&fs::read_to_string(file).ok()?, "oom_kill")).unwrap_or_default()
+    let files = [
+        own_of(Hierarchy::Unified).map(|group| group.join("memory.events")),
+        own_of(Hierarchy::Memory).map(|group| group.join("memory.oom_control")),
+        Some(PathBuf::from("/proc/vmstat")),
+    ];
+    files
+        .into_iter()
+        .flatten()
+        .find_map(|file| counter(&fs::read_to_string(file).ok()?, "oom_kill"))
+        .unwrap_or_default()
 }
 
 fn counter(text: &str, name: &str) -> Option<u64> {
