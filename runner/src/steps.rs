@@ -83,8 +83,8 @@ impl Steps {
     pub(crate) async fn stopped(&self) -> Stop {
         tokio::select! {
             biased;
-            stop = self.stopped_harshly() => stop,
-            _ = self.keeper.reaches(Standing::CancelRequested) => Stop::Cancelled,
+            () = self.stopping.at_once.cancelled() => Stop::AtOnce,
+            standing = self.keeper.reaches(Standing::CancelRequested) => stop_at(standing),
             () = self.stopping.grace_over.cancelled() => Stop::ShuttingDown,
         }
     }
@@ -93,11 +93,8 @@ impl Steps {
     async fn stopped_harshly(&self) -> Stop {
         tokio::select! {
             biased;
-            standing = self.keeper.reaches(Standing::Lapsed) => match standing {
-                Standing::Gone => Stop::Gone,
-                _ => Stop::Lapsed,
-            },
             () = self.stopping.at_once.cancelled() => Stop::AtOnce,
+            standing = self.keeper.reaches(Standing::Lapsed) => stop_at(standing),
         }
     }
 
@@ -175,6 +172,15 @@ impl Steps {
         }
         orders.kill();
         end.await.map(|_| stopped)
+    }
+}
+
+/// Why a run stops whose attempt stands like this: what is reached may be further than what was waited for.
+fn stop_at(standing: Standing) -> Stop {
+    match standing {
+        Standing::Gone => Stop::Gone,
+        Standing::CancelRequested => Stop::Cancelled,
+        Standing::Lapsed | Standing::Held | Standing::Unconfirmed => Stop::Lapsed,
     }
 }
 

@@ -109,7 +109,8 @@ impl Environments {
         variables: &Variables,
         sandbox: &Sandbox,
     ) -> Result<Prepared, EnvironmentError> {
-        let interpreter = self.interpreter().await?;
+        let interpreter =
+            steps.unless_stopped(self.interpreter()).await.map_err(EnvironmentError::Stopped)??;
         let path = variables.get("PATH").map(String::as_str).unwrap_or_default();
         let installer = Installer::find(path, &self.installer_cache);
         let source = workspace.source();

@@ -139,7 +139,7 @@ async fn attended(runs: &Runs, lease: &Arc<Lease>, calls: &AttemptCalls, keeper:
     };
     finishing.cancel();
     finish_delivery(delivery, &steps, keeper).await;
-    verdict
+    if keeper.is_gone() { Verdict::Silence } else { verdict }
 }
 
 async fn remove(workspace: Arc<Workspace>) {

@@ -62,6 +62,11 @@ impl Keeper {
         self.deadline.clone()
     }
 
+    /// Whether the server has said that the attempt is over.
+    pub(crate) fn is_gone(&self) -> bool {
+        *self.standing.borrow() == Standing::Gone
+    }
+
     /// Waits until the attempt stands at `least` or beyond.
     pub(crate) async fn reaches(&self, least: Standing) -> Standing {
         let mut standing = self.standing.subscribe();

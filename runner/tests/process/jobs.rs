@@ -65,7 +65,7 @@ json.dump({"rows": 3}, open(os.environ["MINITOWER_OUTPUT_FILE"], "w"))
 async fn shell_jobs_run_and_exit_codes_and_signals_are_told() {
     let server = ControlPlane::start().await;
     let data = tempfile::tempdir().unwrap();
-    server.submit(Job::script("main.sh", "echo \"in $PWD\"; exit 3"));
+    server.submit(Job::script("main.sh", "grep -E 'Sig(Blk|Ign)' /proc/self/status; exit 3"));
     server.submit(Job::script("sub/kill.sh", "kill -SEGV $$"));
     server.submit(Job::script("main.py", "import sys; sys.exit('sorry')"));
     let _runner = Runner::start(&server, data.path());
@@ -75,6 +75,15 @@ async fn shell_jobs_run_and_exit_codes_and_signals_are_told() {
     assert_eq!((results[1].exit_code, results[1].reason), (Some(139), Some(ResultReason::Signal)));
     assert!(results[1].error_message.as_deref().unwrap().contains("SIGSEGV"));
     assert_eq!(results[2].exit_code, Some(1));
+    let log = server.change(|state| state.log());
+    for mask in log.lines().filter_map(|line| line.strip_prefix("Sig")?.split_whitespace().nth(1)) {
+        // Signals from 32 on are the C library's own.
+        assert_eq!(
+            u64::from_str_radix(mask, 16).unwrap() & 0x7fff_ffff,
+            0,
+            "no signal is kept from a job: {log}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -134,6 +134,19 @@ async fn a_lost_lease_answer_is_asked_for_again_under_the_same_request_id() {
 }
 
 #[tokio::test]
+async fn a_lease_from_a_poll_held_longer_than_the_lease_is_confirmed_first_and_run() {
+    let server = ControlPlane::start().await;
+    server.change(|state| state.ttl = Duration::from_secs(1));
+    let data = tempfile::tempdir().unwrap();
+    let _runner = Runner::start(&server, data.path());
+    server.wait_for("a poll", |state| !state.polls.is_empty()).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    server.submit(Job::script("main.sh", "echo once"));
+    assert_eq!(server.result().await.status, ResultStatus::Completed);
+    assert_eq!(server.change(|state| state.releases), 0);
+}
+
+#[tokio::test]
 async fn a_stopped_runner_leaves_no_job_past_its_lease() {
     let server = ControlPlane::start().await;
     server.change(|state| state.ttl = Duration::from_secs(3));
