@@ -21,7 +21,7 @@ const MAX_NAME_LENGTH: usize = 253;
 #[derive(Parser, Clone, Default)]
 #[command(name = "minitower-runner", version)]
 pub struct Arguments {
-    /// URL of the control plane, such as <http://127.0.0.1:8080>.
+    /// URL of the control plane, such as `http://127.0.0.1:8080`.
     #[arg(long, env = "MINITOWER_SERVER_URL", value_name = "URL")]
     pub server_url: Option<String>,
     /// The runner's name, unique on the platform; in a pod the pod's name.
@@ -242,7 +242,7 @@ fn check_name(name: &str) -> Result<(), ConfigError> {
     Err(ConfigError::Invalid {
         variable: "MINITOWER_RUNNER_NAME",
         reason: format!(
-            "`{name}` is no name for a runner; use up to {MAX_NAME_LENGTH} letters, digits, '.', '_' or '-', not beginning with '.'"
+            "`{name}` cannot be a runner's name; use up to {MAX_NAME_LENGTH} letters, digits, '.', '_' or '-', not beginning with '.'"
         ),
     })
 }

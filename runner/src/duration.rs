@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Why a text is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no duration; write it like 30s, 1m30s or 250ms")]
+#[error("`{text}` is not a duration; write it like 30s, 1m30s or 250ms")]
 pub struct InvalidDuration {
     text: String,
 }

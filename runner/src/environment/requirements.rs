@@ -216,7 +216,7 @@ fn read_text(project: &Path, file: &Path) -> Result<String, RequirementsError> {
     let whole = project.join(file).canonicalize().map_err(|error| unreadable(error.to_string()))?;
     let root = project.canonicalize().map_err(|error| unreadable(error.to_string()))?;
     if !whole.starts_with(root) || !whole.is_file() {
-        return Err(unreadable("it is no file inside the project".to_owned()));
+        return Err(unreadable("it is not a file inside the project".to_owned()));
     }
     let mut text = String::new();
     let read = fs::File::open(&whole).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
@@ -300,7 +300,7 @@ mod tests {
         std::os::unix::fs::symlink(outside.path().join("secret"), folder.path().join("requirements.txt"))
             .unwrap();
         let error = read(folder.path(), true).unwrap_err().to_string();
-        assert!(error.contains("requirements.txt: it is no file inside the project"), "{error}");
+        assert!(error.contains("requirements.txt: it is not a file inside the project"), "{error}");
     }
 
     #[test]

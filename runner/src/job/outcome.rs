@@ -106,7 +106,7 @@ fn read_output(path: &Path) -> Result<Option<Value>, String> {
         Err(error) => return Err(error.to_string()),
     };
     if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return Err("it is no plain file".to_owned());
+        return Err("it is not a plain file".to_owned());
     }
     let mut bytes = Vec::new();
     file.take(MAX_OUTPUT_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;

@@ -11,7 +11,7 @@ pub(crate) use control_plane::{ControlPlane, Job};
 pub(crate) use runner::Runner;
 
 /// How long anything may take in a test; the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A `.tar.gz` with these files.
 pub(crate) fn archive(files: &[(&str, &str)]) -> Vec<u8> {

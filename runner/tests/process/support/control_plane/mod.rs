@@ -155,12 +155,8 @@ impl ControlPlane {
         });
         if waited.await.is_err() {
             let state = self.shared.state.lock().unwrap();
-            panic!(
-                "not within {:?}: {what}; results {:?}, log:\n{}",
-                super::PATIENCE,
-                state.results,
-                state.log()
-            );
+            let log: String = state.log().chars().take(5000).collect();
+            panic!("not within {:?}: {what}; results {:?}, log:\n{log}", super::PATIENCE, state.results);
         }
     }
 
