@@ -47,6 +47,8 @@ struct Poll {
     runner_name: String,
     scope: RunnerScope,
     stage: Stage,
+    /// The last fence was lifted while this poll tried: a fence that its claim met may be gone.
+    unfenced: bool,
     wake: Arc<Notify>,
 }
 
@@ -107,9 +109,16 @@ impl Dispatch {
         for queue in state.queues.values_mut() {
             let undelivered = queue.undelivered;
             for poll in &mut queue.polls {
-                if poll.runner_name == runner_name && poll.stage == Stage::Fenced {
-                    poll.stage = Stage::Trying { undelivered };
-                    poll.wake.notify_one();
+                if poll.runner_name != runner_name {
+                    continue;
+                }
+                match poll.stage {
+                    Stage::Fenced => {
+                        poll.stage = Stage::Trying { undelivered };
+                        poll.wake.notify_one();
+                    }
+                    Stage::Trying { .. } => poll.unfenced = true,
+                    Stage::Waiting | Stage::Replaced => {}
                 }
             }
         }
@@ -128,6 +137,7 @@ impl Dispatch {
             runner_name: by.name.clone(),
             scope: by.scope,
             stage,
+            unfenced: false,
             wake: Arc::clone(&wake),
         });
         Ticket {
@@ -139,7 +149,7 @@ impl Dispatch {
         }
     }
 
-    /// Polls of that runner that have arrived may no longer claim, not even those whose claim is on its way.
+    /// Polls of that runner that have arrived may no longer claim, not even those whose claim is on its way: it signed off, or its token died.
     pub(crate) fn sign_off(&self, runner: RunnerId) {
         self.lock().supersede(runner);
     }
@@ -253,6 +263,10 @@ impl Ticket {
         self.update(|queue, at| {
             if queue.polls[at].stage == Stage::Replaced {
                 return Next::GiveUp;
+            }
+            if std::mem::take(&mut queue.polls[at].unfenced) {
+                queue.polls[at].stage = Stage::Trying { undelivered: queue.undelivered };
+                return Next::Try;
             }
             queue.polls[at].stage = Stage::Fenced;
             queue.pass_on();

@@ -148,3 +148,13 @@ async fn a_replaced_poll_that_was_woken_passes_its_wake_up_on() {
     dispatch.sign_off(RunnerId(1));
     assert!(is_woken(&second).await);
 }
+
+#[tokio::test]
+async fn a_fence_lifted_between_the_claim_and_the_pause_is_not_missed() {
+    let dispatch = Dispatch::default();
+    let ticket = dispatch.enter(&runner(1, RunnerScope::Platform));
+    // The claim met the fence; before its poll hears of it, the fence is lifted.
+    dispatch.unfenced("r1");
+    assert_eq!(ticket.fenced(), Next::Try);
+    assert_eq!(ticket.fenced(), Next::Wait, "only once: this fence is another");
+}
