@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use minitower_domain::clock::{Clock, Timestamp};
-use minitower_domain::ids::AttemptId;
+use minitower_domain::ids::RunId;
 use minitower_domain::lease::{self, Command};
 use minitower_store::attempts;
 use tokio::sync::Notify;
@@ -146,7 +146,7 @@ impl App {
 
     /// After a restart every active lease lasts at least a full TTL: an outage must not cost a run.
     pub(crate) async fn grant_restart_grace(&self) -> Result<(), Error> {
-        let mut after = AttemptId(0);
+        let mut after = RunId(0);
         loop {
             let (ttl, clock) = (self.inner().settings.lease_ttl, self.inner().clock.clone());
             let last = self
@@ -158,7 +158,7 @@ impl App {
                         let state = lease::after_restart(&attempt.state, ttl, now);
                         attempts::save(tx, attempt, state)?;
                     }
-                    Ok::<_, Error>(batch.last().map(|a| a.id))
+                    Ok::<_, Error>(batch.last().map(|a| a.run_id))
                 })
                 .await?;
             match last {

@@ -165,10 +165,13 @@ pub fn next_expiry(db: &Db) -> Result<Option<Timestamp>, StoreError> {
     )
 }
 
-/// Active attempts in the order of their ids, after `after`.
-pub fn active(db: &Db, after: AttemptId, limit: i64) -> Result<Vec<Attempt>, StoreError> {
+/// Active attempts in the order of their runs, after the run `after`: by an index of the active ones, however many have ended.
+pub fn active(db: &Db, after: RunId, limit: i64) -> Result<Vec<Attempt>, StoreError> {
     db.all(
-        &format!("SELECT {COLUMNS} FROM run_attempts WHERE id > ?1 AND {ACTIVE} ORDER BY id LIMIT ?2"),
+        &format!(
+            "SELECT {COLUMNS} FROM run_attempts INDEXED BY one_active_attempt_per_run
+             WHERE run_id > ?1 AND {ACTIVE} ORDER BY run_id LIMIT ?2"
+        ),
         params![after.0, limit],
         read,
     )

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use minitower_domain::attempt::AttemptState;
 use minitower_domain::clock::Timestamp;
-use minitower_domain::ids::AttemptId;
+use minitower_domain::ids::RunId;
 use minitower_domain::lease;
 
 use crate::db::Lock;
@@ -72,11 +72,11 @@ fn copy(backup: &Path, part: &Path) -> Result<(), String> {
 fn void_leases(db: &Db, ttl: Duration, now: Timestamp) -> Result<(), StoreError> {
     db.conn.execute_batch("BEGIN IMMEDIATE")?;
     let tx = Tx::new(db);
-    let mut last = AttemptId(0);
+    let mut last = RunId(0);
     loop {
         let batch = attempts::active(&tx, last, BATCH)?;
         let Some(newest) = batch.last() else { break };
-        last = newest.id;
+        last = newest.run_id;
         for attempt in &batch {
             let state: AttemptState = lease::after_restart(&attempt.state, ttl, now);
             attempts::save(&tx, attempt, state)?;
@@ -86,6 +86,13 @@ fn void_leases(db: &Db, ttl: Duration, now: Timestamp) -> Result<(), StoreError>
             )?;
         }
     }
+    // A table that was still empty has no sequence yet, but may have given out ids since.
+    tx.execute(
+        "INSERT INTO sqlite_sequence (name, seq)
+         SELECT name, 0 FROM sqlite_schema WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'
+             AND name NOT IN (SELECT name FROM sqlite_sequence)",
+        (),
+    )?;
     tx.execute("UPDATE sqlite_sequence SET seq = seq + ?1", [SEQUENCE_STEP])?;
     db.conn.execute_batch("COMMIT")?;
     Ok(())
