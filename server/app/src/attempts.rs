@@ -18,6 +18,8 @@ use crate::{App, Error};
 pub const MAX_LOG_BATCH: usize = 100;
 /// Most bytes of one line.
 pub const MAX_LOG_LINE_BYTES: usize = 8 * 1024;
+/// Most bytes that are kept of a result's message: it is in every answer about the run, and a page holds a hundred runs.
+const MAX_MESSAGE_BYTES: usize = 8 * 1024;
 
 /// A run and the attempt that was acted on, after it.
 pub type RunAndAttempt = (Run, Attempt);
@@ -61,8 +63,14 @@ impl App {
         by: &RunnerPrincipal,
         run: RunId,
         lease_token: &str,
-        outcome: Outcome,
+        mut outcome: Outcome,
     ) -> Result<(), Error> {
+        // Cut, not refused: the runner has nothing better to say, and its result counts.
+        if let Some(message) = &mut outcome.error_message
+            && message.len() > MAX_MESSAGE_BYTES
+        {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+        }
         self.under_lease(by, run, lease_token, Command::Result(outcome)).await.map(|_| ())
     }
 
