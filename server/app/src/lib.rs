@@ -101,6 +101,8 @@ impl Live {
                 }
                 Effect::RunnerRegistered { id, environment, at } => {
                     self.presence.registered(*id, environment, *at);
+                    // The former token is dead, and so are the polls that wait under it.
+                    self.dispatch.sign_off(*id);
                     self.metrics.runners_registered.with_label_values(&[environment]).inc();
                 }
                 Effect::RunnersForgotten(ids) => {

@@ -69,7 +69,7 @@ impl App {
         let labels = (!new.labels.is_empty()).then(|| serde_json::json!(new.labels).to_string());
         let (token, token_hash) = secrets::generate(Kind::Runner)?;
         let now = self.inner().clock.now();
-        let name = new.name.clone();
+        let (name, live) = (new.name.clone(), std::sync::Arc::clone(&self.inner().live));
         let (id, created) = self
             .store()
             .write(move |tx| {
@@ -87,14 +87,17 @@ impl App {
                     labels,
                     token_hash,
                 };
-                runners::register(tx, &registration, now).map_err(|e| {
+                let (id, fresh) = runners::register(tx, &registration, now).map_err(|e| {
                     taken(e, || {
                         Error::Conflict(format!(
                             "the runner name {:?} is held by another team or the platform: choose another",
                             registration.name
                         ))
                     })
-                })
+                })?;
+                // Here too, and not only after the commit: a claim of the former token may follow in the same batch.
+                live.dispatch.sign_off(id);
+                Ok::<_, Error>((id, fresh))
             })
             .await?;
         Ok(Registered { id, name, token, created })

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use minitower_app::Error;
 use minitower_app::auth::AdminPrincipal;
+use minitower_app::runners::Register;
 use minitower_app::runs::CreateRun;
 use minitower_domain::attempt::{AttemptStatus, ResultReason, ResultStatus};
 use minitower_domain::claim::Poll;
@@ -320,4 +321,52 @@ async fn a_restored_backup_voids_its_leases_keeps_its_runs_and_gives_out_no_id_t
     let again = again.deliver().unwrap();
     assert_eq!(again.run.id, run.id);
     assert!(again.attempt.id.0 > 1_000_000, "{}", again.attempt.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_given_out_after_a_backup_that_had_none_yet_are_not_given_out_again() {
+    let plane = Plane::start().await;
+    plane.stopping.cancel();
+    plane.app.close().await.unwrap();
+    let (from, to) = (plane.folder.path().join("m.db"), plane.folder.path().join("restored"));
+    std::fs::create_dir(&to).unwrap();
+    // The backup has no run and no runner; after it some were made, and people and runners know their ids.
+    minitower_store::restore(&to.join("m.db"), &from, TTL, plane.clock.now()).unwrap();
+    let (app, _stopping) = support::open(&to, &plane.clock).await;
+    let run = app.create_run(&plane.team, "jobs".to_owned(), CreateRun::default()).await.unwrap();
+    assert!(run.id.0 > 1_000_000, "{}", run.id);
+    let new = Register { name: "r".to_owned(), ..Register::default() };
+    let runner = app.register_runner(plane.registration, new).await.unwrap();
+    assert!(runner.id.0 > 1_000_000, "{}", runner.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_megabytes_is_cut_before_it_fills_every_list() {
+    let plane = Plane::start().await;
+    let (run, runner) = (plane.run(CreateRun::default()).await, plane.runner("r").await);
+    let grant = plane.lease(&runner).await;
+    let long = Outcome { error_message: Some("ä".repeat(1 << 20)), ..outcome(ResultStatus::Failed) };
+    plane.app.finish_run(&runner, run.id, &grant.lease_token, long).await.unwrap();
+    let kept = plane.status(&run).await.state.error_message.unwrap();
+    assert!(kept.starts_with('ä') && kept.len() == 8 * 1024, "{}", kept.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_of_the_token_before_a_registration_gets_nothing() {
+    let plane = Plane::start().await;
+    let runner = plane.runner("r").await;
+    let poll = plane.app.lease(&runner, Poll::default(), Duration::from_secs(30));
+    tokio::pin!(poll);
+    tokio::select! {
+        biased;
+        _ = &mut poll => panic!("there is no work yet"),
+        () = std::future::ready(()) => {}
+    }
+    // The same name registers again, elsewhere: the former token is dead, and so is what waits under it.
+    let new = Register { name: "r".to_owned(), environment: Some("gpu".to_owned()), ..Register::default() };
+    plane.app.register_runner(plane.registration, new).await.unwrap();
+    let run = plane.run(CreateRun::default()).await;
+    let answered = tokio::time::timeout(Duration::from_secs(5), poll).await.unwrap().unwrap();
+    assert!(answered.is_none(), "a run was leased to a token that is dead");
+    assert_eq!(plane.status(&run).await.state.status, RunStatus::Queued);
 }
