@@ -17,7 +17,7 @@ struct Program {
     child: Child,
     log: BufReader<ChildStderr>,
     addr: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 fn command(folder: &TempDir) -> Command {
@@ -39,7 +39,7 @@ impl Program {
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let addr = line_with(&mut log, "listening").split("\"addr\":\"").nth(1).unwrap().to_owned();
         let addr = addr.split('"').next().unwrap().to_owned();
-        Self { child, log, addr, _folder: folder }
+        Self { child, log, addr, folder }
     }
 
     fn signal(&self, signal: Signal) {
@@ -121,4 +121,35 @@ fn it_says_its_version() {
     let output = command(&folder).arg("--version").stdout(Stdio::piped()).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.starts_with(concat!("minitowerd ", env!("CARGO_PKG_VERSION"), " (")), "{said}");
+}
+
+#[test]
+fn a_backup_becomes_the_database_only_where_there_is_none() {
+    let mut program = Program::start();
+    program.signal(Signal::SIGTERM);
+    assert!(program.wait().success());
+    let folder = &program.folder;
+    std::fs::copy(folder.path().join("minitower.db"), folder.path().join("backup.db")).unwrap();
+    let restore = |backup: &str| {
+        let output = command(folder).args(["restore", backup]).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+
+    let (done, said) = restore("backup.db");
+    assert!(!done && said.lines().count() == 1 && said.contains("move it away"), "{said}");
+    for name in ["minitower.db", "minitower.db-wal", "minitower.db-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(name));
+    }
+    std::fs::write(folder.path().join("minitower.db-wal"), "of another database").unwrap();
+    let (done, said) = restore("backup.db");
+    assert!(!done && said.contains("-wal"), "{said}");
+    std::fs::remove_file(folder.path().join("minitower.db-wal")).unwrap();
+    std::fs::write(folder.path().join("junk"), "no database").unwrap();
+    assert!(!restore("junk").0);
+    assert!(!folder.path().join("minitower.db").exists(), "a failed restore leaves nothing");
+
+    let (done, said) = restore("backup.db");
+    assert!(done, "{said}");
+    assert!(folder.path().join("minitower.db").exists());
+    assert!(!folder.path().join("minitower.db.restoring").exists());
 }
