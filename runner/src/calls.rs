@@ -22,7 +22,8 @@ impl AttemptCalls {
     }
 
     /// Makes one call. When the runner token is refused (a restored control plane, a second registration), the
-    /// runner registers again and repeats the call once: the attempt belongs to the runner, not to the token.
+    /// runner registers again and repeats the call once: the attempt belongs to the runner, not to the token. A runner
+    /// that cannot register any more gets 403.
     pub(crate) async fn call<T, F: Future<Output = Result<T, Error>>>(
         &self,
         timeout: Duration,
@@ -47,10 +48,13 @@ impl AttemptCalls {
         }
         match tokio::time::timeout(timeout, self.session.ensure_token()).await {
             Ok(Ok(token)) => call(attempt(&token)).await,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "cannot register again");
-                Err(refused)
-            }
+            // For good, while a 401 is worth another attempt.
+            Ok(Err(error)) => Err(Error::Api {
+                status: 403,
+                code: "forbidden".to_owned(),
+                message: error.to_string(),
+                retry_after: None,
+            }),
             Err(_) => Err(refused),
         }
     }

@@ -14,6 +14,8 @@
 //!
 //! What a run *is* — queues, retries, states — is the control plane's; nothing of it is decided here.
 
+#![forbid(unsafe_code)]
+
 mod agent;
 mod backoff;
 mod calls;

@@ -1,5 +1,7 @@
 //! The program `minitower-runner`.
 
+#![forbid(unsafe_code)]
+
 use std::io::IsTerminal;
 use std::process::ExitCode;
 

@@ -214,6 +214,25 @@ async fn a_refused_token_is_dropped_and_the_run_goes_on_with_a_new_one() {
 }
 
 #[tokio::test]
+async fn a_runner_that_cannot_register_any_more_stops_its_run_and_says_why() {
+    let server = ControlPlane::start().await;
+    server.change(|state| {
+        state.ttl = Duration::from_secs(2);
+        state.token = "mtr_given".to_owned();
+    });
+    let data = tempfile::tempdir().unwrap();
+    server.submit(staying());
+    let variables = [("MINITOWER_REGISTRATION_TOKEN", ""), ("MINITOWER_RUNNER_TOKEN", "mtr_given")];
+    let mut runner = Runner::with(&server, data.path(), &variables);
+    let pid = server.number("pid").await;
+    server.change(|state| state.token = "mtr_other".to_owned());
+    ends(pid, Duration::from_secs(5)).await;
+    assert!(!runner.ends(Duration::from_secs(10)).await.success());
+    let log = runner.log();
+    assert!(log.contains("this runner is not registered: set MINITOWER_RUNNER_REGISTRATION_TOKEN"), "{log}");
+}
+
+#[tokio::test]
 async fn an_older_server_is_no_obstacle() {
     let server = ControlPlane::start().await;
     server.change(|state| {
