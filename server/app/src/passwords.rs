@@ -1,13 +1,17 @@
 //! Passwords of teams: Argon2id with the parameters the crate recommends (OWASP's first choice: 19 MiB, 2 passes).
 
+use std::time::Duration;
+
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{Error, StartError};
 
 /// Each hash takes 19 MiB for a few dozen milliseconds; more at once would let strangers fill the memory.
 const AT_ONCE: usize = 2;
+/// Longest wait for a turn.
+const WAIT: Duration = Duration::from_secs(10);
 /// Longest password that is hashed.
 pub(crate) const MAX_BYTES: usize = 1024;
 
@@ -33,7 +37,7 @@ impl Hasher {
     }
 
     pub(crate) async fn hash(&self, password: String) -> Result<String, Error> {
-        let _permit = self.permits.acquire().await.map_err(|e| Error::internal("password hashing", e))?;
+        let _permit = self.turn().await?;
         let hashed = tokio::task::spawn_blocking(move || {
             Argon2::default().hash_password(password.as_bytes()).map(|h| h.to_string())
         });
@@ -43,9 +47,16 @@ impl Hasher {
             .map_err(|e| Error::internal("password hashing", e))
     }
 
-    /// Whether `password` is the one of `hash`; without a hash the same work is done for nothing.
-    pub(crate) async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
-        let _permit = self.permits.acquire().await.map_err(|e| Error::internal("password hashing", e))?;
+    /// Whether `password` is the one of `hash`; without a hash the same work is done for nothing. `admit` is asked once it is this one's turn:
+    /// what failed while it waited counts.
+    pub(crate) async fn verify(
+        &self,
+        password: String,
+        hash: Option<String>,
+        admit: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        let _permit = self.turn().await?;
+        admit()?;
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.decoy.clone());
         let verified = tokio::task::spawn_blocking(move || {
@@ -58,6 +69,13 @@ impl Hasher {
             .map_err(|e| Error::internal("stored password hash", e))?;
         Ok(matches && known)
     }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Error> {
+        tokio::time::timeout(WAIT, self.permits.acquire())
+            .await
+            .map_err(|_| Error::Unavailable("too many passwords are being checked: try again".to_owned()))?
+            .map_err(|e| Error::internal("password hashing", e))
+    }
 }
 
 #[cfg(test)]
@@ -69,8 +87,8 @@ mod tests {
         let hasher = Hasher::new().unwrap();
         let hash = hasher.hash("open sesame".to_owned()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert!(hasher.verify("open sesame".to_owned(), Some(hash.clone())).await.unwrap());
-        assert!(!hasher.verify("open".to_owned(), Some(hash)).await.unwrap());
-        assert!(!hasher.verify("open sesame".to_owned(), None).await.unwrap());
+        assert!(hasher.verify("open sesame".to_owned(), Some(hash.clone()), || Ok(())).await.unwrap());
+        assert!(!hasher.verify("open".to_owned(), Some(hash), || Ok(())).await.unwrap());
+        assert!(!hasher.verify("open sesame".to_owned(), None, || Ok(())).await.unwrap());
     }
 }

@@ -124,16 +124,17 @@ impl App {
                 return Err(Error::invalid(format!("{field} is missing or empty")));
             }
         }
-        let now = self.inner().clock.now();
-        self.inner().throttle.check(slug, address, now)?;
+        let inner = self.inner();
+        let admit = || inner.throttle.check(slug, address, inner.clock.now());
+        admit()?;
         let wanted = slug.to_owned();
         let known = self.store().read(move |db| Ok::<_, Error>(teams::password_hash(db, &wanted)?)).await?;
         let (team, hash) = known.map_or((None, None), |(team, hash)| (Some(team), hash));
         // A password longer than any that was ever hashed costs the same and is wrong.
         let password = if password.len() > passwords::MAX_BYTES { String::new() } else { password };
-        let right = self.inner().passwords.verify(password, hash).await?;
+        let right = inner.passwords.verify(password, hash, admit).await?;
         let (true, Some(team)) = (right, team) else {
-            self.inner().throttle.failed(slug, address, now);
+            inner.throttle.failed(slug, address, inner.clock.now());
             return Err(Error::Unauthorized("wrong team or password".to_owned()));
         };
         let token = self.insert_token(&team, Some("login".to_owned()), Role::Admin).await?;
