@@ -189,9 +189,12 @@ impl App {
     }
 
     /// Everything `GET /metrics` says of the domain, as of now.
-    pub fn metrics(&self) -> &prometheus::Registry {
+    pub fn metrics(&self) -> Vec<prometheus::proto::MetricFamily> {
+        let metrics = &self.0.live.metrics;
+        // One scrape at a time: refreshing empties the gauges first.
+        let _scrape = metrics.scraped.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.refresh_gauges();
-        &self.0.live.metrics.registry
+        metrics.registry.gather()
     }
 
     pub(crate) fn store(&self) -> &Store {

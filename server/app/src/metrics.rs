@@ -1,5 +1,6 @@
 //! The domain's metrics. Names and labels are fixed: dashboards and the operator read them.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use minitower_domain::run::RunStatus;
@@ -16,6 +17,8 @@ const BUCKETS: [f64; 16] =
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) registry: Registry,
+    /// Held by a scrape.
+    pub(crate) scraped: Mutex<()>,
     runs_created: IntCounterVec,
     runs_completed: IntCounterVec,
     runs_retried: IntCounterVec,
@@ -113,6 +116,7 @@ impl Metrics {
             db_size_bytes,
             write_batch_size,
             registry,
+            scraped: Mutex::default(),
         })
     }
 

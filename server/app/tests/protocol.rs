@@ -370,3 +370,36 @@ async fn a_poll_of_the_token_before_a_registration_gets_nothing() {
     assert!(answered.is_none(), "a run was leased to a token that is dead");
     assert_eq!(plane.status(&run).await.state.status, RunStatus::Queued);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scrapes_at_the_same_time_each_see_every_gauge() {
+    let plane = Plane::start().await;
+    plane.run(CreateRun::default()).await;
+    let scrapes: Vec<_> = (0..4)
+        .map(|_| {
+            let app = plane.app.clone();
+            std::thread::spawn(move || {
+                (0..5000).all(|_| app.metrics().iter().any(|f| f.name() == "minitower_runs_pending"))
+            })
+        })
+        .collect();
+    for scrape in scrapes {
+        assert!(scrape.join().unwrap(), "a scrape met gauges that another had just emptied");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_passwords_that_come_all_at_once_are_throttled_like_those_that_come_one_by_one() {
+    let plane = Plane::start().await;
+    let mut guesses = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let app = plane.app.clone();
+        guesses.spawn(async move { app.login("acme", format!("guess {n}"), None).await.map(|_| ()) });
+    }
+    let answers = guesses.join_all().await;
+    let checked = answers.iter().filter(|a| matches!(a, Err(Error::Unauthorized(_)))).count();
+    let refused = answers.iter().filter(|a| matches!(a, Err(Error::RateLimited { .. }))).count();
+    // Two are hashed at a time: few more are under way when the twentieth fails.
+    assert!((20..=24).contains(&checked), "{checked} guesses were checked");
+    assert_eq!(checked + refused, 40);
+}

@@ -11,6 +11,6 @@ use crate::{ApiError, HttpState};
 pub(crate) async fn metrics(State(state): State<HttpState>) -> Result<Response, ApiError> {
     let mut text = String::new();
     // The counts behind the gauges were loaded before the server began to listen.
-    state.metrics().encode(state.app().metrics(), &mut text).map_err(|error| ApiError::internal(&error))?;
+    state.metrics().encode(&state.app().metrics(), &mut text).map_err(|error| ApiError::internal(&error))?;
     Ok(([(CONTENT_TYPE, HeaderValue::from_static(prometheus::TEXT_FORMAT))], text).into_response())
 }
