@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use minitower_client::wire::runs::Stream;
+
 use crate::clock::{BootTime, sleep_until};
 use crate::lease::{Keeper, Standing};
 use crate::logs::RunLog;
@@ -64,6 +66,8 @@ pub(crate) struct Step {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) directory: PathBuf,
     pub(crate) sandbox: Sandbox,
+    /// As what its standard output is logged: what only prepares a run belongs to standard error.
+    pub(crate) out: Stream,
     /// Longest time it may take.
     pub(crate) limit: Duration,
 }
@@ -110,6 +114,7 @@ impl Steps {
     /// Runs a program to its end, or until it has to be stopped. Nothing of it is left when this returns.
     pub(crate) async fn run(&self, step: Step) -> Result<StepEnd, SupervisorError> {
         let limit = BootTime::now().plus(step.limit);
+        let out = step.out;
         let task = Task {
             program: step.program,
             arguments: step.arguments,
@@ -123,7 +128,7 @@ impl Steps {
         let pump = match (supervised.stdout.take(), supervised.stderr.take()) {
             (Some(stdout), Some(stderr)) => {
                 let log = self.log.clone();
-                tokio::spawn(async move { log.pump(stdout, stderr).await })
+                tokio::spawn(async move { log.pump(out, stdout, stderr).await })
             }
             _ => return Err(SupervisorError::Lost("it has no streams".to_owned())),
         };

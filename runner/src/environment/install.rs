@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::EnvironmentError;
 use super::interpreter::Interpreter;
 use super::requirements::Dependencies;
+use minitower_client::wire::runs::Stream;
+
 use crate::data_dir::create_private;
 use crate::job::variables::Variables;
 use crate::steps::{Step, StepEnd, Steps};
@@ -167,6 +169,7 @@ impl Job<'_> {
             environment: variables.into_iter().collect(),
             directory: self.source.to_owned(),
             sandbox,
+            out: Stream::Stderr,
             limit: LIMIT,
         };
         match self.steps.run(step).await? {

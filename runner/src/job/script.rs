@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use minitower_client::ArtifactHeaders;
 use minitower_client::wire::runner::Lease;
+use minitower_client::wire::runs::Stream;
 
 use super::variables::{self, Variables};
 use super::{Runs, fetch};
@@ -92,6 +93,7 @@ pub(super) async fn run(
         environment: environment.into_iter().collect(),
         directory: workspace.source(),
         sandbox,
+        out: Stream::Stdout,
         limit: limit.map_or(DEFAULT_TIMEOUT, Duration::from_secs),
     };
     let end = steps.run(step).await?;

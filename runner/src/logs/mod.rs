@@ -88,9 +88,10 @@ impl RunLog {
         self.shared.arrived.notify_one();
     }
 
-    /// Reads both streams of a job to their ends.
+    /// Reads both streams of a program to their ends; lines of its standard output are logged as `out`.
     pub(crate) async fn pump(
         &self,
+        out: Stream,
         mut stdout: impl AsyncRead + Unpin,
         mut stderr: impl AsyncRead + Unpin,
     ) -> io::Result<()> {
@@ -101,7 +102,7 @@ impl RunLog {
             // One task for both, so that lines keep the order in which they came.
             let (stream, cutter, bytes, open) = tokio::select! {
                 read = stdout.read(&mut out_bytes), if out_open =>
-                    (Stream::Stdout, &mut out_lines, &out_bytes[..read?], &mut out_open),
+                    (out, &mut out_lines, &out_bytes[..read?], &mut out_open),
                 read = stderr.read(&mut err_bytes), if err_open =>
                     (Stream::Stderr, &mut err_lines, &err_bytes[..read?], &mut err_open),
             };

@@ -75,8 +75,17 @@ fn supervise() -> io::Result<()> {
     let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
     let cgroup = Cgroup::create(&task.cgroup);
     let kills_before = oom::kills();
-    let mut supervisor =
-        Supervisor { control, inbox, timer, children, cgroup, task, main: None, ending: None };
+    let mut supervisor = Supervisor {
+        control,
+        inbox,
+        timer,
+        children,
+        cgroup,
+        task,
+        main: None,
+        ending: None,
+        terminating: false,
+    };
     supervisor.set_deadline(deadline)?;
     match supervisor.launch() {
         Ok(main) => supervisor.main = Some(main),
@@ -103,6 +112,8 @@ struct Supervisor {
     task: Box<Task>,
     main: Option<Pid>,
     ending: Option<(Ending, BootTime)>,
+    /// The job was asked to end: all its processes get the grace period, not only the main one.
+    terminating: bool,
 }
 
 impl Supervisor {
@@ -131,8 +142,8 @@ impl Supervisor {
         i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)
     }
 
-    /// Returns when the job is over or has to be: its main process ended, the deadline passed (`true`), it is to be
-    /// killed, or the runner is gone.
+    /// Returns when the job is over or has to be: its main process ended (all of its processes, once it was asked to
+    /// end), the deadline passed (`true`), it is to be killed, or the runner is gone.
     fn watch(&mut self) -> io::Result<bool> {
         loop {
             let [control, children, timer] =
@@ -142,7 +153,7 @@ impl Supervisor {
             }
             if children {
                 self.reap();
-                if self.ending.is_some() {
+                if self.ending.is_some() && (!self.terminating || living_below(Pid::this()).is_empty()) {
                     return Ok(false);
                 }
             }
@@ -163,7 +174,10 @@ impl Supervisor {
             match command {
                 Command::Start { .. } => {}
                 Command::Extend { deadline } => self.set_deadline(deadline)?,
-                Command::Terminate => terminate(&self.living()),
+                Command::Terminate => {
+                    self.terminating = true;
+                    terminate(&self.living());
+                }
                 Command::Kill => return Ok(true),
             }
         }

@@ -120,6 +120,23 @@ async fn a_cancelled_job_gets_sigterm_and_its_grace_and_is_reported_cancelled() 
 }
 
 #[tokio::test]
+async fn the_children_of_a_cancelled_job_get_the_grace_even_when_its_main_process_ends_at_once() {
+    let server = ControlPlane::start().await;
+    server.change(|state| state.ttl = Duration::from_secs(2));
+    let data = tempfile::tempdir().unwrap();
+    server.submit(Job::script(
+        "main.sh",
+        "sh -c 'trap \"sleep 0.3; echo child cleaned up; exit 0\" TERM; echo pid=$$; while true; do sleep 0.05; done' & wait",
+    ));
+    let _runner = Runner::with(&server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "20s")]);
+    let pid = server.number("pid").await;
+    server.change(|state| state.cancel_requested = true);
+    assert_eq!(server.result().await.status, ResultStatus::Cancelled);
+    assert!(server.change(|state| state.log()).contains("child cleaned up"));
+    ends(pid, Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
 async fn a_cancelled_job_that_ignores_sigterm_is_killed_after_the_grace() {
     let server = ControlPlane::start().await;
     server.change(|state| state.ttl = Duration::from_secs(2));
