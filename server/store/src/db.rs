@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::ops::Deref;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -146,8 +147,15 @@ impl Lock {
         if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(io)?;
         }
-        let file =
-            File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
+        // Hashes of tokens and every team's inputs are in it: nobody else's business. SQLite gives its own files the same mode.
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(io)?;
         Flock::lock(file, FlockArg::LockExclusiveNonblock).map(Self).map_err(|(_, errno)| match errno {
             nix::errno::Errno::EWOULDBLOCK => OpenError::InUse(PathBuf::from(path)),
             other => io(other.into()),
