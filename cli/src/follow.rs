@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use minitower_client::wire::runs::{LogLine, Run, Stream};
+use minitower_client::wire::runs::{LogLine, Run, RunStatus, Stream};
 use minitower_client::{Error, LogFilter, TeamClient};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::watch::{Pace, no_such_run, patiently};
+use crate::watch::{Pace, no_runner, no_such_run, patiently};
 
 /// Prints the log as it grows until the run has ended and everything of it was printed. A run that is tried again is
 /// followed to its newest attempt.
@@ -38,7 +38,7 @@ pub async fn to_the_end(
         if run.status.is_terminal() {
             return Ok(run);
         }
-        follower.tell_queued(&run);
+        follower.tell_queued(&run).await;
         before = Some(run);
         pace.wait(happened || changed).await;
     }
@@ -90,9 +90,13 @@ impl Follower<'_> {
     }
 
     /// Silence is worrying: a run that waits says so once.
-    fn tell_queued(&mut self, run: &Run) {
-        if run.status == minitower_client::wire::runs::RunStatus::Queued && !self.told_queued {
-            self.context.out.note(format_args!("run {} is queued and waits for a runner", run.run_id));
+    async fn tell_queued(&mut self, run: &Run) {
+        if run.status == RunStatus::Queued && !self.told_queued {
+            let reason = no_runner(self.team, run.environment.as_deref()).await;
+            let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            self.context
+                .out
+                .note(format_args!("run {} is queued and waits for a runner{reason}", run.run_id));
             self.told_queued = true;
         }
     }

@@ -40,7 +40,7 @@ pub fn read(given: &str) -> Result<Value, Failure> {
         given.to_owned()
     };
     let value: Value = serde_json::from_str(&text).map_err(|error| {
-        Failure::new(format!("--input is no valid JSON: {error}"))
+        Failure::new(format!("--input is not valid JSON: {error}"))
             .help("write an object such as '{\"name\":\"world\"}', @FILE, or - for standard input")
     })?;
     if value.is_object() || value.is_null() {
@@ -102,8 +102,10 @@ fn convert(key: &str, value: &str, types: &[&str]) -> Result<Value, Failure> {
     match converted {
         Some(converted) => Ok(converted),
         None if types.contains(&"string") => Ok(value.into()),
-        None => Err(Failure::new(format!("-p {key}={value}: `{value}` is no {}", types.join(" or ")))
-            .help(format!("write {}", example(key, types[0])))),
+        None => {
+            Err(Failure::new(format!("-p {key}={value}: `{value}` is not of type {}", types.join(" or ")))
+                .help(format!("write {}", example(key, types[0]))))
+        }
     }
 }
 
@@ -218,7 +220,7 @@ mod tests {
         assert_eq!(read(&format!("@{}", file.path().display())).unwrap(), json!({"a": 1}));
         assert_eq!(read("null").unwrap(), Value::Null);
         assert!(read("[1]").unwrap_err().to_string().contains("object"));
-        assert!(read("{").unwrap_err().to_string().contains("valid JSON"));
+        assert!(read("{").unwrap_err().to_string().contains("not valid JSON"));
         assert!(read("@no/such/file").unwrap_err().to_string().contains("no/such/file"));
     }
 }

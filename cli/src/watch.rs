@@ -4,8 +4,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
+use minitower_client::wire::admin::RunnerStatus;
 use minitower_client::wire::runs::{Run, RunStatus};
 use minitower_client::{Error, TeamClient};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -44,7 +46,7 @@ where
         .when(Error::is_retryable)
         .notify(|error, _| {
             if !told {
-                context.out.note(format_args!("{error}; trying again"));
+                context.out.note(format_args!("{error}\ntrying again for half a minute"));
                 told = true;
             }
         })
@@ -84,16 +86,35 @@ pub async fn until_terminal(
     }
 }
 
+/// Why a queued run of the environment may wait for long: no runner of it is there to take work. `None` too where that
+/// cannot be told, for example because the server does not show runners.
+pub(crate) async fn no_runner(team: &TeamClient, environment: Option<&str>) -> Option<String> {
+    let environment = environment.unwrap_or("default");
+    let runners = team.runners().await.ok()?.runners;
+    let mut online = runners
+        .iter()
+        .filter(|runner| runner.environment == environment && runner.status == RunnerStatus::Online)
+        .peekable();
+    if online.peek().is_none() {
+        return Some(format!("no runner of environment {environment} is online"));
+    }
+    online
+        .all(|runner| runner.draining)
+        .then(|| format!("every runner of environment {environment} is drained"))
+}
+
 /// Runs `work` until Ctrl-C, which leaves the run alone and says so.
 pub async fn unless_interrupted(
     context: &Context,
     run_id: i64,
     work: impl Future<Output = Result<Exit, Failure>>,
 ) -> Result<Exit, Failure> {
+    // Caught before the work begins, whose first lines may well be out before a later branch is looked at.
+    let mut interrupt = signal(SignalKind::interrupt())
+        .map_err(|error| Failure::new(format!("cannot listen for Ctrl-C: {error}")))?;
     tokio::select! {
         exit = work => exit,
-        result = tokio::signal::ctrl_c() => {
-            result.map_err(|error| Failure::new(format!("cannot listen for Ctrl-C: {error}")))?;
+        _ = interrupt.recv() => {
             context.out.note(format_args!(
                 "\nrun {run_id} goes on; `minitower runs watch {run_id}` comes back to it, \
                  `minitower runs cancel {run_id}` ends it"

@@ -52,8 +52,8 @@ const DRAINED: &str = r#"{"name":"r-1","busy":true,"run_id":7,"draining":true}"#
     "runs list",
     "GET /runs",
     &format!(r#"{{"runs":[{}]}}"#, a_run("running", r#","environment":"default","runner":"r-1""#)),
-    "RUN  APP    NO  STATUS   VERSION  ENVIRONMENT  QUEUED                TOOK  RUNNER\n\
-     7    hello  2   running  3        default      2026-01-02 03:04:05Z  -     r-1\n"
+    "RUN  APP    NO  STATUS   VER  ENV      QUEUED                TOOK  RUNNER\n\
+     7    hello  2   running  3    default  2026-01-02 03:04:05Z  -     r-1\n"
 )]
 #[case(
     "runs get 7",

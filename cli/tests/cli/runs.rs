@@ -70,10 +70,10 @@ fn the_input_comes_from_a_file_or_standard_input() {
 }
 
 #[rstest]
-#[case(&["-p", "count=three"], "`three` is no integer")]
+#[case(&["-p", "count=three"], "`three` is not of type integer")]
 #[case(&["-p", "count"], "key=value")]
 #[case(&["--input", "[1]"], "must be a JSON object")]
-#[case(&["--input", "{"], "no valid JSON")]
+#[case(&["--input", "{"], "not valid JSON")]
 #[case(&["--input", "@nope.json"], "nope.json")]
 fn an_input_that_does_not_fit_is_told_before_anything_is_created(
     #[case] more: &[&str],
@@ -116,11 +116,39 @@ fn waiting_and_watching_end_as_the_run_does(#[case] status: &str, #[case] code: 
     assert_eq!(ran.code, code, "{ran:?}");
     assert!(ran.stderr.contains("run 7 running on r-1"), "{}", ran.stderr);
     assert!(ran.stdout.contains(&format!("status   {status}\n")), "{}", ran.stdout);
+    assert!(ran.stderr.contains("minitower runs logs 7"), "{}", ran.stderr);
     for line in [&["runs", "watch", "7"][..], &["runs", "watch", "--app", "hello"]] {
         let ran = fake.run(line).plain();
         assert_eq!(ran.code, code, "{ran:?}");
         assert!(ran.stdout.starts_with(&format!("run 7 (hello #2) {status}")), "{}", ran.stdout);
     }
+}
+
+#[rstest]
+#[case("[]", Some("no runner of environment default is online"))]
+#[case(r#"[{"runner_id":1,"name":"r-1","environment":"other","status":"online","scope":"team","busy":false,"draining":false}]"#,
+    Some("no runner of environment default is online"))]
+#[case(r#"[{"runner_id":1,"name":"r-1","environment":"default","status":"online","scope":"team","busy":true,"draining":true}]"#,
+    Some("every runner of environment default is drained"))]
+#[case(r#"[{"runner_id":1,"name":"r-1","environment":"default","status":"online","scope":"team","busy":true,"draining":false}]"#,
+    None)]
+fn a_run_that_nobody_will_take_says_so(#[case] runners: &str, #[case] reason: Option<&str>) {
+    let fake = Fake::start().on("POST /apps/hello/runs", 201, a_run("queued", "")).on(
+        "GET /admin/runners",
+        200,
+        format!(r#"{{"runners":{runners}}}"#),
+    );
+    let ran = fake.run(&["runs", "create", "hello"]).good();
+    match reason {
+        Some(reason) => assert!(ran.stderr.contains(reason), "{}", ran.stderr),
+        None => assert!(!ran.stderr.contains("warning"), "{}", ran.stderr),
+    }
+}
+
+#[test]
+fn a_run_named_by_its_app_is_told_how_runs_are_named() {
+    let ran = Fake::start().run(&["runs", "logs", "hello"]).plain();
+    assert!(ran.stderr.contains("minitower runs list"), "{}", ran.stderr);
 }
 
 #[test]
@@ -167,7 +195,8 @@ fn ctrl_c_leaves_the_run_going_and_says_so() {
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
     let mut said = String::new();
     child.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "{status}: {said}");
     assert!(said.contains("run 7 goes on") && said.contains("runs cancel 7"), "{said}");
     assert!(fake.asked("POST /runs/7/cancel").is_empty());
 }

@@ -12,7 +12,7 @@ use crate::watch::no_such_run;
 #[derive(Debug, Args)]
 pub struct Attempts {
     /// The run's id
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = super::run_id)]
     run_id: i64,
 }
 

@@ -11,7 +11,7 @@ use crate::watch::no_such_run;
 #[derive(Debug, Args)]
 pub struct Cancel {
     /// The run's id
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = super::run_id)]
     run_id: i64,
 }
 

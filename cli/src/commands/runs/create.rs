@@ -3,12 +3,12 @@
 use clap::Args;
 use minitower_client::TeamClient;
 use minitower_client::wire::apps::Version;
-use minitower_client::wire::runs::CreateRun;
+use minitower_client::wire::runs::{CreateRun, Run, RunStatus};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::input::{self, Param};
-use crate::watch::{describe, unless_interrupted, until_terminal};
+use crate::watch::{describe, no_runner, unless_interrupted, until_terminal};
 
 /// Flags of `runs create`.
 #[derive(Debug, Args)]
@@ -68,11 +68,13 @@ impl Create {
         if !self.wait {
             super::show(&context.out, &run)?;
             if !context.out.is_json() {
+                tell_waiting(context, &team, &run).await;
                 context.out.note(format_args!("See its log: minitower runs logs {run_id} --follow"));
             }
             return Ok(Exit::Success);
         }
         context.out.note(format_args!("run {run_id} ({app} #{}) {}", run.run_no, run.status.as_str()));
+        tell_waiting(context, &team, &run).await;
         let waited = async {
             let ended = until_terminal(context, &team, run_id, |seen| {
                 if seen.status != run.status && !seen.status.is_terminal() {
@@ -82,9 +84,21 @@ impl Create {
             })
             .await?;
             super::show(&context.out, &ended)?;
+            if !context.out.is_json() {
+                context.out.note(format_args!("See its log: minitower runs logs {run_id}"));
+            }
             Ok(Exit::of_run(ended.status))
         };
         unless_interrupted(context, run_id, waited).await
+    }
+}
+
+/// A run that nothing is there to take would wait in silence.
+async fn tell_waiting(context: &Context, team: &TeamClient, run: &Run) {
+    if run.status == RunStatus::Queued
+        && let Some(reason) = no_runner(team, run.environment.as_deref()).await
+    {
+        context.out.warn(format_args!("run {} waits for a runner: {reason}", run.run_id));
     }
 }
 

@@ -14,7 +14,7 @@ pub struct List {
     /// Only runs of this app
     #[arg(long)]
     app: Option<String>,
-    /// Only runs in this state
+    /// Only runs in this state: queued, leased, running, cancelling, completed, failed, cancelled or dead
     #[arg(long)]
     status: Option<String>,
     /// Only runs in this environment
@@ -24,7 +24,7 @@ pub struct List {
     #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: u32,
     /// Only runs older than this one
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", value_parser = super::run_id)]
     before: Option<i64>,
 }
 
@@ -43,7 +43,7 @@ impl List {
             context.out.json(&runs)?;
             return Ok(Exit::Success);
         }
-        let header = ["RUN", "APP", "NO", "STATUS", "VERSION", "ENVIRONMENT", "QUEUED", "TOOK", "RUNNER"];
+        let header = ["RUN", "APP", "NO", "STATUS", "VER", "ENV", "QUEUED", "TOOK", "RUNNER"];
         let empty = "There are no such runs; `minitower runs create` makes one.";
         context.out.table(&header, &runs.runs.iter().map(row).collect::<Vec<_>>(), empty)?;
         Ok(Exit::Success)

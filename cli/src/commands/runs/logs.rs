@@ -13,7 +13,7 @@ use crate::watch::{describe, no_such_run, unless_interrupted};
 #[derive(Debug, Args)]
 pub struct Logs {
     /// The run's id
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = super::run_id)]
     run_id: i64,
     /// Go on until the run has ended
     #[arg(long, short)]

@@ -49,6 +49,11 @@ impl Runs {
     }
 }
 
+/// A run's id, as a flag or an argument; people try the app's name first.
+fn run_id(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "a run is named by its number; `minitower runs list` shows it".to_owned())
+}
+
 fn show(out: &Output, run: &Run) -> Result<Exit, Failure> {
     if out.is_json() {
         out.json(run)?;

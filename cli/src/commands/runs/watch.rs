@@ -13,7 +13,7 @@ use crate::watch::{describe, unless_interrupted, until_terminal};
 #[command(after_help = "Exit code: 0 completed, 1 failed or dead, 2 cancelled. Ctrl-C leaves the run going.")]
 pub struct Watch {
     /// The run's id; default: the app's newest run
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = super::run_id)]
     run_id: Option<i64>,
     /// The app whose newest run is meant
     #[arg(long, conflicts_with = "run_id")]

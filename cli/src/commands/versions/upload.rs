@@ -71,7 +71,7 @@ fn schema(given: &str) -> Result<serde_json::Value, Failure> {
         None => given.to_owned(),
     };
     serde_json::from_str(&text)
-        .map_err(|error| Failure::new(format!("--params-schema is no valid JSON: {error}")))
+        .map_err(|error| Failure::new(format!("--params-schema is not valid JSON: {error}")))
 }
 
 /// Uploads with a progress bar on a terminal.
