@@ -17,7 +17,11 @@ struct Dev {
 
 impl Dev {
     fn start(home: &std::path::Path) -> Self {
-        let mut child = program(home, &["dev", "--listen", "127.0.0.1:0", "--json"])
+        Self::start_in(home, ".minitower")
+    }
+
+    fn start_in(home: &std::path::Path, folder: &str) -> Self {
+        let mut child = program(home, &["dev", "--listen", "127.0.0.1:0", "--data-dir", folder, "--json"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -67,6 +71,26 @@ fn dev_leaves_the_profile_a_person_chose_in_its_place() {
     assert_eq!(cli(&["config", "get", "--json"]).json()["profile"], "work");
     assert_eq!(cli(&["me", "--profile", "dev", "--json"]).json()["team_slug"], "dev");
     assert_eq!(dev.end(Signal::SIGTERM).0, Some(0));
+}
+
+#[test]
+fn two_at_once_do_not_take_each_others_profile() {
+    let home = tempfile::tempdir().unwrap();
+    let cli = |line: &[&str]| run(&mut program(home.path(), line), "").good();
+    let first = Dev::start(home.path());
+    let second = Dev::start_in(home.path(), "second");
+    let profile = second.welcome["profile"].as_str().unwrap();
+    assert!(profile.starts_with("dev-"), "{profile}");
+    assert_eq!(second.welcome["profile_active"], false);
+    for (profile, dev) in [("dev", &first), (profile, &second)] {
+        let shown = cli(&["config", "get", "--profile", profile, "--json"]).json();
+        assert_eq!(shown["config"]["server"], dev.welcome["server"]);
+        cli(&["me", "--profile", profile]);
+    }
+    assert_eq!(second.end(Signal::SIGTERM).0, Some(0));
+    assert_eq!(first.end(Signal::SIGTERM).0, Some(0));
+    // The name is free again.
+    assert_eq!(Dev::start(home.path()).welcome["profile"], "dev");
 }
 
 #[test]

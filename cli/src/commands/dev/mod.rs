@@ -6,6 +6,7 @@
 mod control_plane;
 mod folder;
 mod log;
+mod python;
 mod team;
 mod welcome;
 
@@ -65,12 +66,17 @@ impl Dev {
         let mut config = minitower_runner::Config::new(&url, RUNNER, folder.runner());
         config.registration_token = Some(team.registration_token.clone());
         config.environment.clone_from(&self.environment);
-        config.python_bin = self.python;
+        config.python_bin.clone_from(&self.python);
         config.shutdown_grace = RUN_GRACE;
         // Jobs have no business with the database, nor with the person's tokens.
         config.hidden = vec![folder.control_plane(), context.profiles_path()?];
         let runner = tokio::spawn(minitower_runner::run(config, shutdown.clone()));
         welcome::print(context, &url, &folder, &self.environment, &team)?;
+        if let Some(reason) = python::lacking(&self.python).await {
+            context.out.warn(format_args!(
+                "{reason}: Python jobs will fail, shell jobs run; install it, or name another with --python"
+            ));
+        }
         serve(context, server, runner, shutdown, &mut signals).await
     }
 }

@@ -1,5 +1,7 @@
 //! The team of `minitower dev`, and the profile that speaks for it.
 
+use std::time::Duration;
+
 use minitower_client::wire::auth::BootstrapTeam;
 use minitower_client::{Client, ClientConfig};
 
@@ -7,13 +9,17 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::profiles::{Profile, Profiles};
 
-/// Slug of the team and name of the profile.
+/// Slug of the team, and name of the profile where no other `minitower dev` has it.
 pub(super) const NAME: &str = "dev";
+/// How long the server of an older profile may take to say that it is there.
+const ALIVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What was made.
 pub(super) struct Team {
     /// For the runner.
     pub(super) registration_token: String,
+    /// The profile's name.
+    pub(super) profile: String,
     /// Whether commands use the profile without being told.
     pub(super) active: bool,
     /// The profile they use otherwise.
@@ -30,18 +36,41 @@ pub(super) async fn make(context: &Context, url: &str, bootstrap_token: &str) ->
         .ok_or_else(|| Failure::new("the control plane gave no registration token for the runner"))?;
     let path = context.profiles_path()?;
     let mut profiles = context.profiles()?;
-    keep(&mut profiles, url, made.token);
+    let profile = name(&profiles, url).await;
+    keep(&mut profiles, &profile, url, made.token);
     profiles.save(&path)?;
     let active_profile = profiles.active().map(|(name, _)| name.to_owned()).unwrap_or_default();
-    Ok(Team { registration_token, active: active_profile == NAME, active_profile })
+    Ok(Team { registration_token, active: active_profile == profile, profile, active_profile })
+}
+
+/// The profile's name: another `minitower dev` that is running keeps the one it has.
+async fn name(profiles: &Profiles, url: &str) -> String {
+    match profiles.profiles.get(NAME) {
+        Some(other) if other.server != url && is_alive(other).await => {
+            let port = url.rsplit(':').next().unwrap_or_default();
+            format!("{NAME}-{port}")
+        }
+        _ => NAME.to_owned(),
+    }
+}
+
+/// Whether the profile's server is there and takes its token.
+async fn is_alive(profile: &Profile) -> bool {
+    let mut config = ClientConfig::new(&profile.server);
+    config.connect_timeout = ALIVE_WITHIN;
+    config.request_timeout = ALIVE_WITHIN;
+    match Client::new(&config) {
+        Ok(client) => client.team(&profile.token).me().await.is_ok(),
+        Err(_) => false,
+    }
 }
 
 /// Takes the place of no profile a person has chosen.
-fn keep(profiles: &mut Profiles, server: &str, token: String) {
+fn keep(profiles: &mut Profiles, name: &str, server: &str, token: String) {
     if profiles.active().is_none() {
-        NAME.clone_into(&mut profiles.current_profile);
+        name.clone_into(&mut profiles.current_profile);
     }
-    let profile = profiles.profiles.entry(NAME.to_owned()).or_default();
+    let profile = profiles.profiles.entry(name.to_owned()).or_default();
     let app = std::mem::take(&mut profile.app);
     *profile = Profile { server: server.to_owned(), token, team: NAME.to_owned(), app, ..Profile::default() };
 }
@@ -53,14 +82,14 @@ mod tests {
     #[test]
     fn the_profile_becomes_active_only_where_none_was_chosen() {
         let mut profiles = Profiles::default();
-        keep(&mut profiles, "http://h:1", "t1".to_owned());
+        keep(&mut profiles, NAME, "http://h:1", "t1".to_owned());
         assert_eq!(profiles.active().unwrap().0, NAME);
-        keep(&mut profiles, "http://h:2", "t2".to_owned());
+        keep(&mut profiles, NAME, "http://h:2", "t2".to_owned());
         assert_eq!(profiles.active().unwrap().1.token, "t2");
 
         profiles.profiles.insert("work".to_owned(), Profile::default());
         "work".clone_into(&mut profiles.current_profile);
-        keep(&mut profiles, "http://h:3", "t3".to_owned());
+        keep(&mut profiles, NAME, "http://h:3", "t3".to_owned());
         assert_eq!(profiles.active().unwrap().0, "work");
         assert_eq!(profiles.profiles[NAME].server, "http://h:3");
     }

@@ -21,7 +21,7 @@ pub(super) fn print(
         out.json_line(&json!({
             "server": url,
             "team": NAME,
-            "profile": NAME,
+            "profile": team.profile,
             "profile_active": team.active,
             "runner": RUNNER,
             "environment": environment,
@@ -31,7 +31,7 @@ pub(super) fn print(
     }
     let style = out.style();
     let (bold, dim) = (|text: &str| style.bold(text), |text: &str| style.dim(text));
-    let profile = if team.active { "" } else { " --profile dev" };
+    let profile = if team.active { String::new() } else { format!(" --profile {}", team.profile) };
     let runs = if environment == "default" { String::new() } else { format!(" --environment {environment}") };
     out.line(format_args!("{} at {}", bold("MiniTower is running"), bold(url)))?;
     out.line(dim(&format!(
@@ -40,20 +40,22 @@ pub(super) fn print(
     )))?;
     out.line("")?;
     out.line("In another terminal, in a folder with a Python or shell script:")?;
-    for (command, what) in [
+    let commands = [
         (format!("minitower{profile} init"), "write a Towerfile"),
         (format!("minitower{profile} deploy"), "upload the folder"),
         (format!("minitower{profile} runs create APP{runs} --wait"), "run it"),
         (format!("minitower{profile} runs list"), "see what ran"),
-    ] {
-        out.line(format_args!("  {}  {}", bold(&format!("{command:<46}")), dim(what)))?;
+    ];
+    let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
+    for (command, what) in &commands {
+        out.line(format_args!("  {}  {}", bold(&format!("{command:<width$}")), dim(what)))?;
     }
     out.line("")?;
     out.line("Ctrl-C stops it; what was deployed stays.")?;
     if !team.active {
         out.note(format_args!(
-            "Profile {} stays the active one; `minitower config use dev` changes that.",
-            team.active_profile
+            "Profile {} stays the active one; `minitower config use {}` changes that.",
+            team.active_profile, team.profile
         ));
     }
     if context.env.server_url.is_some() || context.env.api_token.is_some() {

@@ -1,0 +1,38 @@
+//! Whether there is a Python for jobs: better told at the start than by the first run.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+/// Longest wait for the answer; a Python that is slower is taken to be good.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is missing, if anything is.
+pub(super) async fn lacking(program: &str) -> Option<String> {
+    let mut asked = Command::new(program);
+    asked
+        .args(["-c", "import venv, ensurepip"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    match tokio::time::timeout(PATIENCE, asked.kill_on_drop(true).status()).await {
+        Ok(Err(error)) => Some(format!("cannot start {program} ({error})")),
+        Ok(Ok(status)) if !status.success() => {
+            Some(format!("{program} lacks the module venv or ensurepip (Debian: python3-venv)"))
+        }
+        Ok(Ok(_)) | Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_python_that_is_missing_or_of_no_use_is_told() {
+        assert!(lacking("no-such-python").await.unwrap().contains("no-such-python"));
+        assert!(lacking("false").await.unwrap().contains("venv"));
+        assert_eq!(lacking("true").await, None);
+    }
+}
