@@ -92,6 +92,7 @@ impl Profiles {
     pub fn save(&self, path: &Path) -> Result<(), Failure> {
         self.write(path).map_err(|error| {
             Failure::new(format!("cannot write the profiles to {}: {error}", path.display()))
+                .help("set MINITOWER_CLI_CONFIG to a file that can be written")
         })
     }
 

@@ -10,6 +10,7 @@ use crate::failure::{Exit, Failure};
 
 /// Flags of `completion`.
 #[derive(Debug, Args)]
+#[command(after_help = "For bash, in ~/.bashrc: source <(minitower completion bash)")]
 pub struct Completion {
     /// The shell
     shell: Shell,

@@ -47,6 +47,9 @@ impl Init {
             .map_err(|error| Failure::new(error).help("give other values with --name and --script"))?;
         let path = self.dir.join(TOWERFILE);
         write(&path, &text, self.force)?;
+        if !self.dir.join(&script).is_file() {
+            context.out.warn(format_args!("{script} does not exist yet; write it before you deploy"));
+        }
         if context.out.is_json() {
             context.out.json(&json!({"towerfile": path, "name": name, "script": script}))?;
             return Ok(Exit::Success);
@@ -119,9 +122,10 @@ fn towerfile(name: &str, script: &str) -> String {
 
 [app]
 name = {name:?}
-# What a run starts: a .py or .sh file. Python packages listed in requirements.txt are installed first.
+# What a run starts: a .py or .sh file.
+# Python packages listed in requirements.txt are installed first.
 script = {script:?}
-# Which files are uploaded. A .towerignore leaves some out, as a .gitignore does.
+# Which files are uploaded. A .towerignore leaves some out, like a .gitignore.
 source = ["./**"]
 # Folders put in front of PYTHONPATH.
 # import_paths = ["lib"]

@@ -37,6 +37,8 @@ fn init_writes_a_towerfile_and_never_overwrites_one_unasked() {
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("exists already") && ran.stderr.contains("--force"), "{}", ran.stderr);
     assert_eq!(std::fs::read_to_string(dir.join("Towerfile")).unwrap(), "mine");
+    let ran = cli(&["init", "--force", "--script", "nope.py"]).good();
+    assert!(ran.stderr.contains("nope.py does not exist yet"), "{}", ran.stderr);
     let ran = cli(&["init", "--force", "--name", "other", "--json"]).good();
     assert_eq!((&ran.json()["name"], &ran.json()["script"]), (&"other".into(), &"main.py".into()));
     assert!(std::fs::read_to_string(dir.join("Towerfile")).unwrap().contains("name = \"other\""));
