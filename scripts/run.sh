@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 listen=${LISTEN:-127.0.0.1:8080}
 state=$PWD/.minitower
 server_log=$state/dev.log
-url=http://$listen
+welcome=$state/dev.json
 minitower=${CARGO_TARGET_DIR:-target}/debug/minitower
 
 fail() {
@@ -30,7 +30,7 @@ cargo build --locked -p minitower-cli
 mkdir -p "$state"
 # In a process group of its own: Ctrl-C reaches this script, which then ends the server in an orderly way.
 set -m
-"$minitower" dev --listen "$listen" --data-dir "$state" >"$server_log" 2>&1 &
+"$minitower" dev --json --listen "$listen" --data-dir "$state" >"$welcome" 2>"$server_log" &
 server=$!
 set +m
 
@@ -43,12 +43,13 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-ask() {
-    "$minitower" --profile dev --server "$url" "$@"
+# said KEY prints a text of the line `minitower dev` writes once it serves.
+said() {
+    sed -nE 's/.*"'"$1"'": ?"([^"]*)".*/\1/p' "$welcome"
 }
 
 deadline=$((SECONDS + 30))
-until ask me >/dev/null 2>&1; do
+until [[ -n "$(said profile)" ]]; do
     if ! kill -0 "$server" 2>/dev/null; then
         cat "$server_log" >&2
         fail "minitower dev has ended; what it said is above"
@@ -56,6 +57,13 @@ until ask me >/dev/null 2>&1; do
     ((SECONDS < deadline)) || fail "minitower dev is not ready after 30 s" "its log: $server_log"
     sleep 0.1
 done
+url=$(said server)
+profile=$(said profile)
+
+ask() {
+    "$minitower" --profile "$profile" "$@"
+}
+
 echo "run: MiniTower serves at $url (log: ${server_log#"$PWD"/})"
 
 ask deploy --dir examples/hello
@@ -64,11 +72,11 @@ run=$(sed -E 's/.*"run_id": ?([0-9]+).*/\1/' <<<"$(tr -d '\n' <<<"$created")")
 echo "run: run $run of hello; its log:"
 ask runs logs "$run" --follow
 code=0
-ask runs watch "$run" || code=$?
+ask runs watch "$run" >/dev/null || code=$?
 
 if [[ -n "${ONCE:-}" ]]; then
     exit "$code"
 fi
-trap 'exit 0' INT TERM
-echo "run: still serving at $url; try '$minitower --profile dev runs list'. Ctrl-C ends it."
+trap 'echo; echo "run: stopping; what was deployed stays (\`make clean-state\` forgets it)"; exit 0' INT TERM
+echo "run: still serving at $url; try '$minitower --profile $profile runs list'. Ctrl-C ends it."
 wait "$server"
