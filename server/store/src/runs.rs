@@ -172,15 +172,13 @@ pub fn list(db: &Db, team: TeamId, filter: &Filter) -> Result<Vec<Run>, StoreErr
     if let Some(environment) = &filter.environment {
         and("r.environment_name = ?", environment.clone().into());
     }
-    if let Some(before) = filter.before {
-        and("r.id < ?", before.0.into());
-    }
     // Within an app numbers and ids grow together, and the numbers have the index.
-    sql.push_str(if filter.app.is_some() && filter.status.is_none() {
-        " ORDER BY r.run_no DESC"
-    } else {
-        " ORDER BY r.id DESC"
-    });
+    let by_number = filter.app.is_some() && filter.status.is_none();
+    if let Some(before) = filter.before {
+        // The plus keeps SQLite from walking the team's ids instead, and sorting all of the app's runs.
+        and(if by_number { "+r.id < ?" } else { "r.id < ?" }, before.0.into());
+    }
+    sql.push_str(if by_number { " ORDER BY r.run_no DESC" } else { " ORDER BY r.id DESC" });
     sql.push_str(" LIMIT ? OFFSET ?");
     values.extend([Value::from(filter.limit), Value::from(filter.offset)]);
     db.all(&sql, params_from_iter(values), read)
