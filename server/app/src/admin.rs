@@ -156,7 +156,7 @@ impl App {
             .await
     }
 
-    /// Forgets a runner and its fences; not while it holds a run.
+    /// Forgets a runner and its fences, a team only its own ones; not while it holds a run.
     pub async fn forget_runner(&self, by: &AdminPrincipal, name: String) -> Result<(), Error> {
         let by = by.clone();
         self.store()
@@ -167,7 +167,12 @@ impl App {
                         "the runner {name:?} holds a run: drain it and wait, or cancel the run"
                     )));
                 }
-                Ok(runners::delete(tx, &[runner.id])?)
+                // A team that could take the operator's fence away would have a drained runner back by registering it again.
+                let holder = match by {
+                    AdminPrincipal::Operator => None,
+                    AdminPrincipal::Team(_) => Some(by.holder()),
+                };
+                Ok(runners::delete(tx, &[runner.id], holder)?)
             })
             .await
     }

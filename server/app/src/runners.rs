@@ -125,7 +125,7 @@ impl App {
                 // One may have been leased to since: its attempt needs it.
                 let still_silent = runners::silent_since(tx, before, PRUNE_BATCH)?;
                 let gone: Vec<RunnerId> = gone.into_iter().filter(|id| still_silent.contains(id)).collect();
-                Ok::<_, Error>(runners::delete(tx, &gone)?)
+                Ok::<_, Error>(runners::delete(tx, &gone, None)?)
             })
             .await?;
         Ok(forgotten)

@@ -372,6 +372,29 @@ async fn a_poll_of_the_token_before_a_registration_gets_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_team_that_forgets_its_runner_does_not_lift_the_operators_fence() {
+    let plane = Plane::start().await;
+    let (_, token) = plane.app.create_registration_token(&plane.team).await.unwrap();
+    let registration = plane.app.authenticate_registration(Some(&token)).await.unwrap();
+    let register = || async {
+        let new = Register { name: "own".to_owned(), ..Register::default() };
+        let registered = plane.app.register_runner(registration, new).await.unwrap();
+        plane.app.authenticate_runner(Some(&registered.token)).await.unwrap()
+    };
+    register().await;
+    let team = AdminPrincipal::Team(plane.team.clone());
+    for holder in [&AdminPrincipal::Operator, &team] {
+        plane.app.drain(holder, "own".to_owned(), None).await.unwrap();
+    }
+    plane.app.forget_runner(&team, "own".to_owned()).await.unwrap();
+    let again = register().await;
+    plane.run(CreateRun::default()).await;
+    assert!(plane.poll(&again, named("i")).await.unwrap().is_none(), "the operator's fence still holds");
+    plane.app.undrain(&AdminPrincipal::Operator, "own".to_owned(), None).await.unwrap();
+    assert!(plane.poll(&again, named("i")).await.unwrap().is_some(), "the team's own went with the runner");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn scrapes_at_the_same_time_each_see_every_gauge() {
     let plane = Plane::start().await;
     plane.run(CreateRun::default()).await;

@@ -42,7 +42,7 @@ pub fn any(db: &Db, runner_name: &str) -> Result<bool, StoreError> {
     Ok(found.is_some())
 }
 
-const fn holder_id(holder: FenceHolder) -> i64 {
+pub(crate) const fn holder_id(holder: FenceHolder) -> i64 {
     match holder {
         FenceHolder::Operator => 0,
         FenceHolder::Team(team) => team.0,

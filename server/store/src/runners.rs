@@ -2,12 +2,12 @@
 
 use minitower_domain::clock::Timestamp;
 use minitower_domain::ids::{RunId, RunnerId, TeamId};
-use minitower_domain::runner::{Runner, RunnerPrincipal, RunnerScope};
+use minitower_domain::runner::{FenceHolder, Runner, RunnerPrincipal, RunnerScope};
 use rusqlite::{Row, params};
 
 use crate::db::{At, at, maybe_at};
 use crate::effects::Effect;
-use crate::{Db, StoreError, Tx};
+use crate::{Db, StoreError, Tx, fences};
 
 /// What a registration says.
 #[derive(Debug, Clone)]
@@ -117,12 +117,13 @@ pub fn silent_since(db: &Db, before: Timestamp, limit: i64) -> Result<Vec<Runner
     )
 }
 
-/// Forgets runners and the fences on their names; past attempts keep the name.
-pub fn delete(tx: &Tx<'_>, ids: &[RunnerId]) -> Result<(), StoreError> {
+/// Forgets runners and the fences on their names, those of `holder` or all; past attempts keep the name.
+pub fn delete(tx: &Tx<'_>, ids: &[RunnerId], holder: Option<FenceHolder>) -> Result<(), StoreError> {
     for id in ids {
         tx.execute(
-            "DELETE FROM runner_fences WHERE runner_name = (SELECT name FROM runners WHERE id = ?1)",
-            [id.0],
+            "DELETE FROM runner_fences
+             WHERE runner_name = (SELECT name FROM runners WHERE id = ?1) AND (?2 IS NULL OR holder_team_id = ?2)",
+            params![id.0, holder.map(fences::holder_id)],
         )?;
         tx.execute("DELETE FROM runners WHERE id = ?1", [id.0])?;
     }
