@@ -12,7 +12,7 @@ pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// The time between two moments: `0.4s`, `12s`, `3m05s`, `2h07m`.
+/// The time between two moments: `0.4s`, `12s`, `3m05s`, `2h07m`, `3d02h`.
 pub fn duration(from: Timestamp, to: Timestamp) -> String {
     let milliseconds = to.as_millisecond().saturating_sub(from.as_millisecond()).max(0);
     let seconds = milliseconds / 1000;
@@ -20,7 +20,8 @@ pub fn duration(from: Timestamp, to: Timestamp) -> String {
         0..10 => format!("{}.{}s", seconds, milliseconds % 1000 / 100),
         10..60 => format!("{seconds}s"),
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+        3600..172_800 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds % 86_400 / 3600),
     }
 }
 
@@ -47,6 +48,7 @@ mod tests {
     #[case(12_900, "12s")]
     #[case(185_000, "3m05s")]
     #[case(7_625_000, "2h07m")]
+    #[case(266_400_000, "3d02h")]
     fn durations_are_short(#[case] milliseconds: i64, #[case] expected: &str) {
         let from = Timestamp::UNIX_EPOCH;
         let to = Timestamp::from_millisecond(milliseconds).unwrap();

@@ -52,6 +52,11 @@ impl Output {
         self.stderr_style
     }
 
+    /// Whether a person looks at standard output.
+    pub const fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
     /// A progress bar over `total` bytes on standard error; invisible when that is no terminal.
     pub fn progress(&self, what: &str, total: u64) -> Progress {
         Progress::new(what, total, self.stderr_terminal && !self.json)
