@@ -17,7 +17,8 @@ pub(crate) struct Gauges(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     places: BTreeMap<CountKey, Place>,
-    environments: BTreeMap<EnvironmentId, (TeamId, String)>,
+    /// Team and name of each.
+    environments: BTreeMap<EnvironmentId, (String, String)>,
 }
 
 #[derive(Debug)]
@@ -43,12 +44,12 @@ impl Gauges {
             *place.n.entry(count.status).or_default() += count.n;
         }
         for known in environments {
-            state.environments.insert(known.id, (known.team_id, known.name));
+            state.environments.insert(known.id, (known.team, known.name));
         }
     }
 
-    pub(crate) fn environment_made(&self, team: TeamId, id: EnvironmentId, name: &str) {
-        self.lock().environments.insert(id, (team, name.to_owned()));
+    pub(crate) fn environment_made(&self, id: EnvironmentId, team: &str, name: &str) {
+        self.lock().environments.insert(id, (team.to_owned(), name.to_owned()));
     }
 
     pub(crate) fn moved(&self, moved: &RunMoved) {
@@ -105,11 +106,8 @@ impl App {
                 counted.insert(key.environment_id);
             }
             // An environment in which nothing ever ran says so: 0, not nothing.
-            let teams: BTreeMap<TeamId, &str> =
-                state.places.iter().map(|(key, place)| (key.team_id, place.names.team.as_str())).collect();
             for (id, (team, name)) in &state.environments {
                 if !counted.contains(id) {
-                    let team = teams.get(team).copied().unwrap_or_default();
                     metrics.runs_pending.with_label_values(&[team, "", name]).set(0);
                 }
                 busy.entry(name.clone()).or_default();

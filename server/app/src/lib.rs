@@ -96,8 +96,8 @@ impl Live {
                     self.metrics.moved(moved);
                     self.dispatch.moved(moved);
                 }
-                Effect::EnvironmentMade { team_id, id, name } => {
-                    self.gauges.environment_made(*team_id, *id, name);
+                Effect::EnvironmentMade { team, id, name } => {
+                    self.gauges.environment_made(*id, team, name);
                 }
                 Effect::RunnerRegistered { id, environment, at } => {
                     self.presence.registered(*id, environment, *at);

@@ -17,7 +17,7 @@ const MAX_LABEL_BYTES: usize = 253;
 /// Most labels.
 const MAX_LABELS: usize = 64;
 /// Runners forgotten in one transaction.
-const PRUNE_BATCH: i64 = 100;
+const PRUNE_BATCH: i64 = 10;
 
 /// What a runner says of itself.
 #[derive(Debug, Clone, Default)]

@@ -25,8 +25,8 @@ pub struct Count {
 /// An environment, counted even where it has no runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownEnvironment {
-    /// Its team.
-    pub team_id: TeamId,
+    /// Its team's slug.
+    pub team: String,
     /// Its id.
     pub id: EnvironmentId,
     /// Its name.

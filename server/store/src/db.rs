@@ -1,6 +1,6 @@
 //! Connections and how they are set up.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::ops::Deref;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use minitower_domain::clock::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OpenFlags, Params, Row};
+use rusqlite::{CachedStatement, Connection, OpenFlags, Params, Row};
 
 use crate::effects::Effect;
 use crate::{OpenError, StoreError};
@@ -24,6 +24,8 @@ const CACHED_STATEMENTS: usize = 128;
 #[derive(Debug)]
 pub struct Db {
     pub(crate) conn: Connection,
+    /// Whether a statement met a full disk since the writer last asked.
+    full: Cell<bool>,
 }
 
 impl Db {
@@ -52,7 +54,9 @@ impl Db {
             conn.execute_batch(pragmas)?;
             Ok(conn)
         };
-        open().map(|conn| Self { conn }).map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
+        open()
+            .map(|conn| Self { conn, full: Cell::new(false) })
+            .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
     }
 
     /// The first row, if any.
@@ -62,9 +66,9 @@ impl Db {
         params: P,
         read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut statement = self.prepare(sql)?;
         let mut rows = statement.query(params)?;
-        rows.next()?.map(read).transpose()
+        rows.next().map_err(|e| self.failed(e))?.map(read).transpose()
     }
 
     /// All rows; every caller bounds their number.
@@ -74,13 +78,35 @@ impl Db {
         params: P,
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut statement = self.prepare(sql)?;
         let mut rows = statement.query(params)?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
             all.push(read(row)?);
         }
         Ok(all)
+    }
+
+    /// Compiles a statement, to be run inside the transaction. SQLite rolls a transaction back by itself when the disk is full; what is
+    /// run after that would be committed on its own.
+    fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>, StoreError> {
+        if self.conn.is_autocommit() {
+            return Err(StoreError::Unavailable("the transaction was rolled back".to_owned()));
+        }
+        Ok(self.conn.prepare_cached(sql)?)
+    }
+
+    /// What a statement's failure means; that the disk is full is noted besides.
+    fn failed(&self, error: rusqlite::Error) -> StoreError {
+        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
+            self.full.set(true);
+        }
+        error.into()
+    }
+
+    /// Whether a statement met a full disk since this was last asked.
+    pub(crate) fn take_full(&self) -> bool {
+        self.full.take()
     }
 
     /// Answers whether the database answers at all.
@@ -103,12 +129,12 @@ impl<'a> Tx<'a> {
 
     /// Runs a statement and answers how many rows it changed.
     pub(crate) fn execute<P: Params>(&self, sql: &str, params: P) -> Result<usize, StoreError> {
-        Ok(self.conn.prepare_cached(sql)?.execute(params)?)
+        self.prepare(sql)?.execute(params).map_err(|e| self.failed(e))
     }
 
     /// Runs an INSERT and answers the new row's id.
     pub(crate) fn insert<P: Params>(&self, sql: &str, params: P) -> Result<i64, StoreError> {
-        Ok(self.conn.prepare_cached(sql)?.insert(params)?)
+        self.prepare(sql)?.insert(params).map_err(|e| self.failed(e))
     }
 
     /// Says what the commit will have changed; told to the hooks after it, and to nobody if it does not happen.

@@ -74,8 +74,8 @@ pub enum Effect {
     RunMoved(Box<RunMoved>),
     /// An environment came to be.
     EnvironmentMade {
-        /// Its team.
-        team_id: TeamId,
+        /// Its team's slug.
+        team: String,
         /// Its id.
         id: EnvironmentId,
         /// Its name.

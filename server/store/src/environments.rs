@@ -29,7 +29,10 @@ pub fn ensure(
         "INSERT INTO environments (team_id, name, created_at) VALUES (?1, ?2, ?3)",
         params![team.0, name, At(now)],
     )?);
-    tx.emit(Effect::EnvironmentMade { team_id: team, id, name: name.to_owned() });
+    let team = tx
+        .one("SELECT slug FROM teams WHERE id = ?1", [team.0], |row| Ok(row.get("slug")?))?
+        .ok_or_else(|| StoreError::Inconsistent(format!("no team {team}")))?;
+    tx.emit(Effect::EnvironmentMade { team, id, name: name.to_owned() });
     Ok((id, true))
 }
 
@@ -53,9 +56,9 @@ pub fn list(db: &Db, team: TeamId, limit: i64) -> Result<Vec<Environment>, Store
 
 /// All environments of all teams, for the gauges.
 pub fn all_known(db: &Db) -> Result<Vec<KnownEnvironment>, StoreError> {
-    db.all("SELECT id, team_id, name FROM environments", (), |row| {
+    db.all("SELECT e.id, t.slug, e.name FROM environments e JOIN teams t ON t.id = e.team_id", (), |row| {
         Ok(KnownEnvironment {
-            team_id: TeamId(row.get("team_id")?),
+            team: row.get("slug")?,
             id: EnvironmentId(row.get("id")?),
             name: row.get("name")?,
         })

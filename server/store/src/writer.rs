@@ -52,6 +52,17 @@ struct Ran {
     answer: Answer,
 }
 
+/// What became of a batch.
+#[derive(Debug, PartialEq, Eq)]
+enum Committed {
+    /// It is durable.
+    Yes,
+    /// Nothing of it was kept.
+    No(String),
+    /// Only a restart can tell.
+    Unknown,
+}
+
 enum Message {
     Run(Job),
     Close(oneshot::Sender<Result<(), StoreError>>),
@@ -163,8 +174,8 @@ impl Loop<'_> {
                     None
                 };
             }
-            if !jobs.is_empty() {
-                self.batch(jobs);
+            if !jobs.is_empty() && self.batch(jobs) == Committed::Unknown {
+                return;
             }
             if let Some(reply) = closing {
                 self.waiting.close();
@@ -177,14 +188,14 @@ impl Loop<'_> {
         }
     }
 
-    fn batch(&self, jobs: Vec<Job>) {
+    fn batch(&self, jobs: Vec<Job>) -> Committed {
         if let Err(error) = self.exec("BEGIN IMMEDIATE") {
             let reason = error.to_string();
             for job in jobs {
                 let refused = StoreError::Unavailable(reason.clone());
                 (job(Err(refused)).answer)(Ok(()));
             }
-            return;
+            return Committed::No(reason);
         }
         let size = jobs.len();
         let mut answers = Vec::with_capacity(size);
@@ -208,19 +219,26 @@ impl Loop<'_> {
             }
         }
         let committed = match broken {
-            Some(reason) => Err(self.roll_back(reason)),
+            Some(reason) => self.roll_back(reason),
             None => self.commit(&effects),
         };
-        if committed.is_ok() {
-            (self.hooks.committed)(&effects);
-            (self.hooks.batch)(size);
+        match &committed {
+            Committed::Yes => {
+                (self.hooks.committed)(&effects);
+                (self.hooks.batch)(size);
+                for answer in answers {
+                    answer(Ok(()));
+                }
+            }
+            Committed::No(reason) => {
+                for answer in answers {
+                    answer(Err(StoreError::Unavailable(reason.clone())));
+                }
+            }
+            // Any answer could be wrong: the callers wait until the process is gone, and then know that they do not know.
+            Committed::Unknown => std::mem::forget(answers),
         }
-        for answer in answers {
-            answer(match &committed {
-                Ok(()) => Ok(()),
-                Err(error) => Err(StoreError::Unavailable(error.to_string())),
-            });
-        }
+        committed
     }
 
     /// Runs one command in its savepoint. An error means that the whole transaction is lost.
@@ -232,8 +250,9 @@ impl Loop<'_> {
         let tx = Tx::new(&self.db);
         let ran = job(Ok(&tx));
         let mut effects = tx.into_effects();
-        // SQLite rolls the whole transaction back by itself when the disk is full or broken (https://sqlite.org/lang_transaction.html).
-        if self.db.conn.is_autocommit() {
+        // SQLite may roll the whole transaction back by itself when the disk is full or broken (https://sqlite.org/lang_transaction.html);
+        // on a full disk none of the batch is kept even where it does not.
+        if self.db.take_full() || self.db.conn.is_autocommit() {
             let lost = StoreError::Unavailable("the disk is full or failing".to_owned());
             return Err((ran.answer, lost));
         }
@@ -249,13 +268,13 @@ impl Loop<'_> {
         }
     }
 
-    fn commit(&self, effects: &[Effect]) -> Result<(), StoreError> {
+    fn commit(&self, effects: &[Effect]) -> Committed {
         let tx = Tx::new(&self.db);
         if let Err(error) = counts::flush(&tx, effects.iter()) {
-            return Err(self.roll_back(error.to_string()));
+            return self.roll_back(error.to_string());
         }
         match self.db.conn.prepare_cached("COMMIT").and_then(|mut s| s.execute(())) {
-            Ok(_) => Ok(()),
+            Ok(_) => Committed::Yes,
             Err(error) => {
                 use rusqlite::ErrorCode as Code;
                 let known = matches!(
@@ -267,24 +286,26 @@ impl Loop<'_> {
                             | Code::ConstraintViolation
                     )
                 );
-                if !known {
-                    (self.hooks.fatal)(&format!(
-                        "a commit failed with an unknown outcome: {error}; restart to find out"
-                    ));
+                if known {
+                    return self.roll_back(StoreError::from(error).to_string());
                 }
-                Err(self.roll_back(StoreError::from(error).to_string()))
+                (self.hooks.fatal)(&format!(
+                    "a commit failed with an unknown outcome: {error}; restart to find out"
+                ));
+                Committed::Unknown
             }
         }
     }
 
-    fn roll_back(&self, reason: String) -> StoreError {
+    fn roll_back(&self, reason: String) -> Committed {
         if !self.db.conn.is_autocommit()
             && let Err(error) = self.exec("ROLLBACK")
         {
             (self.hooks.fatal)(&format!("a transaction can be neither committed nor rolled back: {error}"));
+            return Committed::Unknown;
         }
         tracing::error!(reason, "a batch of commands was rolled back");
-        StoreError::Unavailable(reason)
+        Committed::No(reason)
     }
 
     fn exec(&self, sql: &str) -> Result<(), StoreError> {

@@ -162,7 +162,12 @@ async fn a_full_database_refuses_writes_and_reads_go_on() {
     // SQLITE_FULL as a full disk gives it: no page may be added.
     store.write(|tx| tx.limit_pages_for_tests(1)).await.unwrap();
     let big = "x".repeat(1 << 20);
-    let full = store.write(move |tx| teams::insert(tx, "bbb", &big, None, Timestamp(0)).map(|_| ())).await;
+    let full = store.write(move |tx| {
+        // Even a command that swallows the failure keeps nothing.
+        let _ = teams::insert(tx, "bbb", &big, None, Timestamp(0));
+        teams::insert(tx, "ddd", "ddd", None, Timestamp(0)).map(|_| ())
+    });
+    let full = full.await;
     assert!(matches!(full, Err(StoreError::Unavailable(_))), "{full:?}");
     assert_eq!(teams_of(&store).await, ["aaa"]);
     store.write(|tx| tx.limit_pages_for_tests(1_000_000)).await.unwrap();

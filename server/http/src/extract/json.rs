@@ -14,6 +14,13 @@ use crate::{ApiError, HttpState};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Json<T>(pub(crate) T);
 
+/// A JSON body of a call that needs no team's credential: strangers get little memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SmallJson<T>(pub(crate) T);
+
+/// Most bytes of a [`SmallJson`]; names, passwords and labels are far smaller.
+const SMALL_BODY: u64 = 64 * 1024;
+
 /// A JSON body that may be left out; then its default.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OptionalJson<T>(pub(crate) T);
@@ -22,13 +29,25 @@ impl<T: DeserializeOwned> FromRequest<HttpState> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        let bytes = body::read(&parts.headers, body, state.limits().request_body).await?;
-        if bytes.trim_ascii().is_empty() {
-            return Err(ApiError::invalid_request("the request body is empty; it must be a JSON object"));
-        }
-        decode(&bytes).map(Self)
+        required(request, state.limits().request_body).await.map(Self)
     }
+}
+
+impl<T: DeserializeOwned> FromRequest<HttpState> for SmallJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, ApiError> {
+        required(request, state.limits().request_body.min(SMALL_BODY)).await.map(Self)
+    }
+}
+
+async fn required<T: DeserializeOwned>(request: Request, limit: u64) -> Result<T, ApiError> {
+    let (parts, body) = request.into_parts();
+    let bytes = body::read(&parts.headers, body, limit).await?;
+    if bytes.trim_ascii().is_empty() {
+        return Err(ApiError::invalid_request("the request body is empty; it must be a JSON object"));
+    }
+    decode(&bytes)
 }
 
 impl<T: DeserializeOwned + Default> FromRequest<HttpState> for OptionalJson<T> {
@@ -37,7 +56,8 @@ impl<T: DeserializeOwned + Default> FromRequest<HttpState> for OptionalJson<T> {
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let bytes = body::read(&parts.headers, body, state.limits().request_body).await?;
-        if bytes.trim_ascii().is_empty() {
+        // Some clients send `null` where they have nothing to say.
+        if matches!(bytes.trim_ascii(), b"" | b"null") {
             return Ok(Self(T::default()));
         }
         decode(&bytes).map(Self)

@@ -8,7 +8,7 @@ mod peer;
 mod query;
 
 pub(crate) use body::{CHUNK_DEADLINE, content_length, next_chunk, too_slow};
-pub(crate) use json::{Json, OptionalJson};
+pub(crate) use json::{Json, OptionalJson, SmallJson};
 pub(crate) use path::Path;
 pub(crate) use peer::{Peer, PeerAddr};
 pub(crate) use query::Query;

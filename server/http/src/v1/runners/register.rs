@@ -7,14 +7,14 @@ use minitower_app::runners;
 use minitower_wire::runner::{Register, Registered};
 
 use crate::auth::Caller;
-use crate::extract::Json;
+use crate::extract::{Json, SmallJson};
 use crate::{ApiError, HttpState};
 
 /// Makes a runner, or gives a new token to the one of that name.
 pub(crate) async fn register(
     State(state): State<HttpState>,
     Caller(caller): Caller<RegistrationPrincipal>,
-    Json(body): Json<Register>,
+    SmallJson(body): SmallJson<Register>,
 ) -> Result<(StatusCode, Json<Registered>), ApiError> {
     let Register { name, environment, pool, labels } = body;
     let new = runners::Register { name, environment, pool, labels };

@@ -4,13 +4,13 @@ use axum::extract::State;
 use http::StatusCode;
 use minitower_wire::auth::{BootstrapTeam, TeamCreated};
 
-use crate::extract::Json;
+use crate::extract::{Json, SmallJson};
 use crate::{ApiError, HttpState, render};
 
 /// Makes the platform's first team, or gives a new token of it.
 pub(crate) async fn bootstrap(
     State(state): State<HttpState>,
-    Json(body): Json<BootstrapTeam>,
+    SmallJson(body): SmallJson<BootstrapTeam>,
 ) -> Result<(StatusCode, Json<TeamCreated>), ApiError> {
     let BootstrapTeam { slug, name, password } = body;
     let made = state.app().bootstrap(&slug, &name, password).await?;

@@ -4,14 +4,14 @@ use axum::extract::State;
 use http::StatusCode;
 use minitower_wire::auth::{LoggedIn, Login};
 
-use crate::extract::{Json, Peer};
+use crate::extract::{Json, Peer, SmallJson};
 use crate::{ApiError, HttpState, render};
 
 /// Gives a new token for a team's password.
 pub(crate) async fn login(
     State(state): State<HttpState>,
     Peer(address): Peer,
-    Json(body): Json<Login>,
+    SmallJson(body): SmallJson<Login>,
 ) -> Result<(StatusCode, Json<LoggedIn>), ApiError> {
     let Login { slug, password } = body;
     let (team, token) = state.app().login(&slug, password, address).await?;

@@ -4,13 +4,13 @@ use axum::extract::State;
 use http::StatusCode;
 use minitower_wire::auth::{Signup, TeamCreated};
 
-use crate::extract::Json;
+use crate::extract::{Json, SmallJson};
 use crate::{ApiError, HttpState, render};
 
 /// Makes a team.
 pub(crate) async fn signup(
     State(state): State<HttpState>,
-    Json(body): Json<Signup>,
+    SmallJson(body): SmallJson<Signup>,
 ) -> Result<(StatusCode, Json<TeamCreated>), ApiError> {
     let Signup { slug, name, password } = body;
     let made = state.app().signup(&slug, &name, password).await?;
