@@ -72,7 +72,7 @@ async fn storm(step: &str) {
     let text = r#"
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-for n in range(12):
+for n in range(4):
     if os.fork() == 0:
         os.setsid()
         while True:
