@@ -58,7 +58,7 @@ pub struct Args {
 /// What the program does instead of serving.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Make a backup the database, where there is none, and exit.
+    /// Turn a backup into the database, where there is none yet, and exit.
     ///
     /// Leases of the backup are void, and ids move on by a million: runners have gone on since it was made. A run that ended after the
     /// backup may run again. Start the server afterwards as usual.
