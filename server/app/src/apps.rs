@@ -6,11 +6,14 @@ use minitower_domain::names::Slug;
 use minitower_domain::team::TeamPrincipal;
 use minitower_store::{Db, apps, versions};
 
+use crate::page::Page;
 use crate::teams::taken;
-use crate::{App, Error, LIST_LIMIT};
+use crate::{App, Error};
 
 /// Longest description, in bytes.
 const MAX_DESCRIPTION: usize = 4096;
+/// Most bytes of Towerfiles and schemas on a page of versions, however few versions they are: each may have half a MiB.
+const MAX_VERSIONS_BYTES: usize = 8 * 1024 * 1024;
 
 impl App {
     /// Makes an app.
@@ -35,10 +38,10 @@ impl App {
             .await
     }
 
-    /// A team's apps by slug.
-    pub async fn apps(&self, by: &TeamPrincipal) -> Result<Vec<DomainApp>, Error> {
+    /// A team's apps by slug; the cursor is a slug.
+    pub async fn apps(&self, by: &TeamPrincipal, page: Page<String>) -> Result<Vec<DomainApp>, Error> {
         let team = by.team_id;
-        self.store().read(move |db| Ok(apps::list(db, team, LIST_LIMIT)?)).await
+        self.store().read(move |db| Ok(apps::list(db, team, page.cursor.as_deref(), page.limit)?)).await
     }
 
     /// The team's app of that slug.
@@ -47,13 +50,18 @@ impl App {
         self.store().read(move |db| find(db, team, &slug)).await
     }
 
-    /// An app's versions, newest first.
-    pub async fn versions(&self, by: &TeamPrincipal, slug: String) -> Result<Vec<Version>, Error> {
+    /// An app's versions, newest first; the cursor is a version's number.
+    pub async fn versions(
+        &self,
+        by: &TeamPrincipal,
+        slug: String,
+        page: Page<i64>,
+    ) -> Result<Vec<Version>, Error> {
         let team = by.team_id;
         self.store()
             .read(move |db| {
                 let app = find(db, team, &slug)?;
-                Ok(versions::list(db, app.id, LIST_LIMIT)?)
+                Ok(versions::list(db, app.id, page.cursor, page.limit, MAX_VERSIONS_BYTES)?)
             })
             .await
     }

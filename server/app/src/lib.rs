@@ -13,7 +13,7 @@
 //! | [`background`] | the reaper and the other tasks that run by themselves |
 //!
 //! Behind them: [`dispatch`] wakes waiting polls, [`gauges`] and [`metrics`] follow what was committed, [`presence`] knows who was heard of,
-//! [`objects`] keeps the archives.
+//! [`objects`] keeps the archives. [`page`] says which part of a list is asked for.
 
 pub mod admin;
 pub mod apps;
@@ -26,6 +26,7 @@ pub mod gauges;
 pub mod lease;
 pub mod metrics;
 pub mod objects;
+pub mod page;
 mod passwords;
 pub mod presence;
 pub mod runners;
@@ -54,9 +55,6 @@ use crate::gauges::Gauges;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::presence::Presence;
-
-/// Most rows of a list that has no paging of its own in the contract.
-pub(crate) const LIST_LIMIT: i64 = 1000;
 
 /// The control plane, without its HTTP. A cheap clone.
 #[derive(Debug, Clone)]

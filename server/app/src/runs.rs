@@ -11,7 +11,8 @@ use minitower_store::{Db, StoreError, attempts, environments, logs, runs, versio
 use serde_json::{Map, Value};
 
 use crate::attempts::{held, save_held};
-use crate::{App, Error, LIST_LIMIT, apps};
+use crate::page::Page;
+use crate::{App, Error, apps};
 
 /// Most log lines in one answer; ask again with `after_seq` for more.
 pub const MAX_LOG_LINES: i64 = 10_000;
@@ -185,13 +186,18 @@ impl App {
         self.store().read(move |db| find(db, team, id)).await
     }
 
-    /// A run's attempts, oldest first.
-    pub async fn run_attempts(&self, by: &TeamPrincipal, id: RunId) -> Result<Vec<Attempt>, Error> {
+    /// A run's attempts, oldest first; the cursor is an attempt's number.
+    pub async fn run_attempts(
+        &self,
+        by: &TeamPrincipal,
+        id: RunId,
+        page: Page<i64>,
+    ) -> Result<Vec<Attempt>, Error> {
         let team = by.team_id;
         self.store()
             .read(move |db| {
                 find(db, team, id)?;
-                Ok(attempts::list(db, id, LIST_LIMIT)?)
+                Ok(attempts::list(db, id, page.cursor, page.limit)?)
             })
             .await
     }

@@ -7,8 +7,9 @@ use minitower_domain::names::{self, Slug};
 use minitower_domain::team::{Environment, RegistrationToken, Role, Team, TeamPrincipal};
 use minitower_store::{StoreError, environments, registration_tokens, teams, tokens};
 
+use crate::page::Page;
 use crate::secrets::{self, Kind};
-use crate::{App, Error, LIST_LIMIT, passwords};
+use crate::{App, Error, passwords};
 
 /// Longest name of a team or token, in characters.
 const MAX_NAME: usize = 200;
@@ -174,10 +175,14 @@ impl App {
         Ok(NewToken { id, token, name, role })
     }
 
-    /// A team's registration tokens, newest first.
-    pub async fn registration_tokens(&self, by: &TeamPrincipal) -> Result<Vec<RegistrationToken>, Error> {
+    /// A team's registration tokens, newest first; the cursor is a token's id.
+    pub async fn registration_tokens(
+        &self,
+        by: &TeamPrincipal,
+        page: Page<RegistrationTokenId>,
+    ) -> Result<Vec<RegistrationToken>, Error> {
         let team = by.team_id;
-        self.store().read(move |db| Ok(registration_tokens::list(db, team, LIST_LIMIT)?)).await
+        self.store().read(move |db| Ok(registration_tokens::list(db, team, page.cursor, page.limit)?)).await
     }
 
     /// Makes a registration token for the team's own runners.
@@ -212,10 +217,16 @@ impl App {
             .await
     }
 
-    /// A team's environments by name.
-    pub async fn environments(&self, by: &TeamPrincipal) -> Result<Vec<Environment>, Error> {
+    /// A team's environments by name; the cursor is a name.
+    pub async fn environments(
+        &self,
+        by: &TeamPrincipal,
+        page: Page<String>,
+    ) -> Result<Vec<Environment>, Error> {
         let team = by.team_id;
-        self.store().read(move |db| Ok(environments::list(db, team, LIST_LIMIT)?)).await
+        self.store()
+            .read(move |db| Ok(environments::list(db, team, page.cursor.as_deref(), page.limit)?))
+            .await
     }
 
     /// Makes an environment; true when there was none of that name.

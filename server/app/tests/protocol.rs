@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use minitower_app::Error;
 use minitower_app::auth::AdminPrincipal;
+use minitower_app::page::Page;
 use minitower_app::runners::Register;
 use minitower_app::runs::CreateRun;
 use minitower_domain::attempt::{AttemptStatus, ResultReason, ResultStatus};
@@ -159,7 +160,7 @@ async fn expiry_requeues_then_the_run_is_dead_at_the_limit_and_a_late_result_is_
     }
     assert!(plane.poll(&runner, named("i")).await.unwrap().is_none());
     assert_eq!(plane.status(&run).await.state.status, RunStatus::Dead);
-    let attempts = plane.app.run_attempts(&plane.team, run.id).await.unwrap();
+    let attempts = plane.app.run_attempts(&plane.team, run.id, Page::default()).await.unwrap();
     assert!(attempts.iter().all(|a| a.state.status == AttemptStatus::Expired));
 }
 

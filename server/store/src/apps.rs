@@ -42,11 +42,12 @@ pub fn by_slug(db: &Db, team: TeamId, slug: &str) -> Result<Option<App>, StoreEr
     )
 }
 
-/// A team's apps by slug.
-pub fn list(db: &Db, team: TeamId, limit: i64) -> Result<Vec<App>, StoreError> {
+/// A team's apps by slug, from behind `after` if given: at most `limit`.
+pub fn list(db: &Db, team: TeamId, after: Option<&str>, limit: i64) -> Result<Vec<App>, StoreError> {
     db.all(
-        &format!("SELECT {COLUMNS} FROM apps WHERE team_id = ?1 ORDER BY slug LIMIT ?2"),
-        params![team.0, limit],
+        &format!("SELECT {COLUMNS} FROM apps WHERE team_id = ?1 AND slug > ?2 ORDER BY slug LIMIT ?3"),
+        // No slug is empty.
+        params![team.0, after.unwrap_or_default(), limit],
         read,
     )
 }

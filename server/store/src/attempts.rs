@@ -177,11 +177,14 @@ pub fn active(db: &Db, after: RunId, limit: i64) -> Result<Vec<Attempt>, StoreEr
     )
 }
 
-/// A run's attempts, oldest first.
-pub fn list(db: &Db, run: RunId, limit: i64) -> Result<Vec<Attempt>, StoreError> {
+/// A run's attempts, oldest first, from behind the number `after` if given: at most `limit`.
+pub fn list(db: &Db, run: RunId, after: Option<i64>, limit: i64) -> Result<Vec<Attempt>, StoreError> {
     db.all(
-        &format!("SELECT {COLUMNS} FROM run_attempts WHERE run_id = ?1 ORDER BY attempt_no LIMIT ?2"),
-        params![run.0, limit],
+        &format!(
+            "SELECT {COLUMNS} FROM run_attempts WHERE run_id = ?1 AND attempt_no > ?2 ORDER BY attempt_no LIMIT ?3"
+        ),
+        // Numbers begin at 1.
+        params![run.0, after.unwrap_or(0), limit],
         read,
     )
 }

@@ -45,11 +45,12 @@ pub fn find(db: &Db, team: TeamId, name: &str) -> Result<Option<Environment>, St
     )
 }
 
-/// A team's environments by name.
-pub fn list(db: &Db, team: TeamId, limit: i64) -> Result<Vec<Environment>, StoreError> {
+/// A team's environments by name, from behind `after` if given: at most `limit`.
+pub fn list(db: &Db, team: TeamId, after: Option<&str>, limit: i64) -> Result<Vec<Environment>, StoreError> {
     db.all(
-        "SELECT name, created_at FROM environments WHERE team_id = ?1 ORDER BY name LIMIT ?2",
-        params![team.0, limit],
+        "SELECT name, created_at FROM environments WHERE team_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3",
+        // No name is empty.
+        params![team.0, after.unwrap_or_default(), limit],
         |row| Ok(Environment { name: row.get("name")?, created_at: at(row, "created_at")? }),
     )
 }

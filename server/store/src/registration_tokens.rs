@@ -39,11 +39,17 @@ pub fn touch(tx: &Tx<'_>, id: RegistrationTokenId, now: Timestamp) -> Result<(),
     Ok(())
 }
 
-/// A team's newest tokens.
-pub fn list(db: &Db, team: TeamId, limit: i64) -> Result<Vec<RegistrationToken>, StoreError> {
+/// A team's tokens, newest first, from behind `before` if given: at most `limit`.
+pub fn list(
+    db: &Db,
+    team: TeamId,
+    before: Option<RegistrationTokenId>,
+    limit: i64,
+) -> Result<Vec<RegistrationToken>, StoreError> {
     db.all(
-        "SELECT id, created_at, last_used_at FROM registration_tokens WHERE team_id = ?1 ORDER BY id DESC LIMIT ?2",
-        params![team.0, limit],
+        "SELECT id, created_at, last_used_at FROM registration_tokens WHERE team_id = ?1 AND id < ?2
+         ORDER BY id DESC LIMIT ?3",
+        params![team.0, before.map_or(i64::MAX, |id| id.0), limit],
         |row| {
             Ok(RegistrationToken {
                 id: RegistrationTokenId(row.get("id")?),

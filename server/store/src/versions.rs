@@ -93,13 +93,32 @@ pub fn by_id(db: &Db, id: VersionId) -> Result<Option<Version>, StoreError> {
     db.one(&format!("SELECT {COLUMNS} FROM app_versions WHERE id = ?1"), [id.0], read)
 }
 
-/// An app's versions, newest first.
-pub fn list(db: &Db, app: AppId, limit: i64) -> Result<Vec<Version>, StoreError> {
-    db.all(
-        &format!("SELECT {COLUMNS} FROM app_versions WHERE app_id = ?1 ORDER BY version_no DESC LIMIT ?2"),
-        params![app.0, limit],
-        read,
-    )
+/// An app's versions, newest first, from behind the number `before` if given: at most `limit`, and no more once their Towerfiles and
+/// schemas make `max_bytes` of text.
+pub fn list(
+    db: &Db,
+    app: AppId,
+    before: Option<i64>,
+    limit: i64,
+    max_bytes: usize,
+) -> Result<Vec<Version>, StoreError> {
+    let mut statement = db.conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM app_versions WHERE app_id = ?1 AND version_no < ?2 ORDER BY version_no DESC LIMIT ?3"
+    ))?;
+    let mut rows = statement.query(params![app.0, before.unwrap_or(i64::MAX), limit])?;
+    let (mut versions, mut bytes) = (Vec::new(), 0);
+    while bytes < max_bytes
+        && let Some(row) = rows.next()?
+    {
+        let version = read(row)?;
+        bytes += [&version.towerfile_toml, &version.params_schema]
+            .into_iter()
+            .flatten()
+            .map(String::len)
+            .sum::<usize>();
+        versions.push(version);
+    }
+    Ok(versions)
 }
 
 /// Whether any version has this archive.

@@ -8,6 +8,7 @@ mod conventions;
 mod credentials;
 mod environments;
 mod health;
+mod pages;
 mod registration_tokens;
 mod run_lists;
 mod runner;

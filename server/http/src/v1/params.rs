@@ -4,9 +4,9 @@ use crate::domain::attempt::Attempt;
 use crate::domain::ids::RunId;
 use serde::Deserialize;
 
-/// Items on a page unless the caller asks for fewer.
+/// Runs on a page unless the caller asks for fewer.
 pub(crate) const PAGE: i64 = 50;
-/// Most items on a page.
+/// Most runs on a page.
 pub(crate) const PAGE_MAX: i64 = 100;
 
 /// `{app}`.
@@ -51,6 +51,20 @@ pub(crate) struct IdPath {
 #[derive(Debug, Deserialize)]
 pub(crate) struct NamePath {
     pub(crate) name: String,
+}
+
+/// The query of a list that goes up: from behind `after`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct After<C> {
+    pub(crate) after: Option<C>,
+    pub(crate) limit: Option<i64>,
+}
+
+/// The query of a list that goes down: from behind `before`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Before<C> {
+    pub(crate) before: Option<C>,
+    pub(crate) limit: Option<i64>,
 }
 
 /// A page's length: what is no number or out of range asks for the default, as clients have always relied on.

@@ -2,17 +2,20 @@
 
 use crate::domain::team::TeamPrincipal;
 use axum::extract::State;
+use minitower_app::page::Page;
 use minitower_wire::apps::Apps;
 
 use crate::auth::Caller;
-use crate::extract::Json;
+use crate::extract::{Json, Query};
+use crate::v1::params::After;
 use crate::{ApiError, HttpState, render};
 
-/// Lists the team's apps.
+/// Lists the team's apps by slug, from behind the slug `after`.
 pub(crate) async fn list(
     State(state): State<HttpState>,
     Caller(caller): Caller<TeamPrincipal>,
+    Query(After { after, limit }): Query<After<String>>,
 ) -> Result<Json<Apps>, ApiError> {
-    let apps = state.app().apps(&caller).await?;
+    let apps = state.app().apps(&caller, Page::new(after, limit)?).await?;
     Ok(Json(Apps { apps: apps.into_iter().map(render::app).collect() }))
 }

@@ -2,19 +2,21 @@
 
 use crate::domain::team::TeamPrincipal;
 use axum::extract::State;
+use minitower_app::page::Page;
 use minitower_wire::runs::Attempts;
 
 use crate::auth::Caller;
-use crate::extract::{Json, Path};
-use crate::v1::params::RunPath;
+use crate::extract::{Json, Path, Query};
+use crate::v1::params::{After, RunPath};
 use crate::{ApiError, HttpState, render};
 
-/// Lists a run's attempts, oldest first.
+/// Lists a run's attempts, oldest first, from behind the number `after`.
 pub(crate) async fn attempts(
     State(state): State<HttpState>,
     Caller(caller): Caller<TeamPrincipal>,
     Path(path): Path<RunPath>,
+    Query(After { after, limit }): Query<After<i64>>,
 ) -> Result<Json<Attempts>, ApiError> {
-    let attempts = state.app().run_attempts(&caller, path.id()).await?;
+    let attempts = state.app().run_attempts(&caller, path.id(), Page::new(after, limit)?).await?;
     Ok(Json(Attempts { attempts: attempts.into_iter().map(render::attempt).collect() }))
 }

@@ -2,20 +2,22 @@
 
 use crate::domain::team::TeamPrincipal;
 use axum::extract::State;
+use minitower_app::page::Page;
 use minitower_wire::apps::Versions;
 
 use crate::auth::Caller;
-use crate::extract::{Json, Path};
-use crate::v1::params::AppPath;
+use crate::extract::{Json, Path, Query};
+use crate::v1::params::{AppPath, Before};
 use crate::{ApiError, HttpState, render};
 
-/// Lists an app's versions, newest first.
+/// Lists an app's versions, newest first, from behind the number `before`.
 pub(crate) async fn list(
     State(state): State<HttpState>,
     Caller(caller): Caller<TeamPrincipal>,
     Path(path): Path<AppPath>,
+    Query(Before { before, limit }): Query<Before<i64>>,
 ) -> Result<Json<Versions>, ApiError> {
-    let versions = state.app().versions(&caller, path.app).await?;
+    let versions = state.app().versions(&caller, path.app, Page::new(before, limit)?).await?;
     let versions = versions.into_iter().map(render::version).collect::<Result<_, _>>()?;
     Ok(Json(Versions { versions }))
 }

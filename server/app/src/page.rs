@@ -1,0 +1,51 @@
+//! Which part of a list is asked for.
+
+use crate::Error;
+
+/// Most items on a page.
+const MAX_LIMIT: i64 = 1000;
+
+/// A page of a list. Whoever wants all asks again from behind the last item of a page, until one is empty: a page may be shorter than
+/// its limit although more items follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<C> {
+    /// What identifies the item behind which the page begins; none: the list's beginning.
+    pub(crate) cursor: Option<C>,
+    /// At most so many items.
+    pub(crate) limit: i64,
+}
+
+impl<C> Page<C> {
+    /// A page from behind a cursor. The limit must be between 1 and 1000, which it is when none is given.
+    pub fn new(cursor: Option<C>, limit: Option<i64>) -> Result<Self, Error> {
+        match limit.unwrap_or(MAX_LIMIT) {
+            limit @ 1..=MAX_LIMIT => Ok(Self { cursor, limit }),
+            limit => Err(Error::invalid(format!("limit must be between 1 and {MAX_LIMIT}, not {limit}"))),
+        }
+    }
+}
+
+impl<C> Default for Page<C> {
+    fn default() -> Self {
+        Self { cursor: None, limit: MAX_LIMIT }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_out_of_range_is_refused_by_name() {
+        for limit in [0, -1, 1001, i64::MIN, i64::MAX] {
+            let Err(Error::InvalidRequest(message)) = Page::<i64>::new(None, Some(limit)) else {
+                panic!("{limit} is taken");
+            };
+            assert!(message.contains("limit") && message.contains(&limit.to_string()), "{message}");
+        }
+        for limit in [1, 1000] {
+            assert_eq!(Page::new(Some(7), Some(limit)).unwrap(), Page { cursor: Some(7), limit });
+        }
+        assert_eq!(Page::<i64>::new(None, None).unwrap(), Page::default());
+    }
+}

@@ -1,0 +1,135 @@
+//! Lists by pages: every item comes once, in order, and another's never.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+use std::path::Path;
+
+use minitower_domain::clock::Timestamp;
+use minitower_domain::ids::{AppId, TeamId};
+use minitower_store::versions::NewVersion;
+use minitower_store::{
+    Db, Hooks, Store, StoreError, Tx, apps, environments, registration_tokens, teams, versions,
+};
+
+const NOW: Timestamp = Timestamp(0);
+
+fn open(folder: &Path) -> Store {
+    let hooks = Hooks {
+        committed: Box::new(|_| {}),
+        batch: Box::new(|_| {}),
+        fatal: Box::new(|why| panic!("{why}")),
+    };
+    Store::open(&folder.join("m.db"), hooks).unwrap()
+}
+
+/// Two teams, both with what `make` makes; the first one's id.
+async fn twice(store: &Store, make: fn(&Tx<'_>, TeamId) -> Result<(), StoreError>) -> TeamId {
+    let made = store.write(move |tx| {
+        let [first, second] = ["first", "second"].map(|slug| teams::insert(tx, slug, slug, None, NOW));
+        let (first, second) = (first?, second?);
+        make(tx, first.id)?;
+        make(tx, second.id)?;
+        Ok::<_, StoreError>(first.id)
+    });
+    made.await.unwrap()
+}
+
+/// The keys on each page, up to the empty one.
+async fn pages<T, C>(
+    store: &Store,
+    list: impl Fn(&Db, Option<&C>) -> Result<Vec<T>, StoreError> + Clone + Send + 'static,
+    key: impl Fn(T) -> C,
+) -> Vec<Vec<C>>
+where
+    T: Send + 'static,
+    C: Clone + Send + 'static,
+{
+    let mut pages: Vec<Vec<C>> = Vec::new();
+    loop {
+        let cursor = pages.last().and_then(|page| page.last()).cloned();
+        let list = list.clone();
+        let page = store.read(move |db| list(db, cursor.as_ref())).await.unwrap();
+        if page.is_empty() {
+            return pages;
+        }
+        pages.push(page.into_iter().map(&key).collect());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apps_and_environments_come_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let team = twice(&store, |tx, team| {
+        for name in ["beta", "a-b", "gamma", "a1b", "delta"] {
+            apps::insert(tx, team, name, None, NOW)?;
+            environments::ensure(tx, team, name, NOW)?;
+        }
+        Ok(())
+    })
+    .await;
+    let expected = [vec!["a-b", "a1b"], vec!["beta", "delta"], vec!["gamma"]];
+    let list = move |db: &Db, after: Option<&String>| apps::list(db, team, after.map(String::as_str), 2);
+    assert_eq!(pages(&store, list, |app| app.slug).await, expected);
+    let list =
+        move |db: &Db, after: Option<&String>| environments::list(db, team, after.map(String::as_str), 2);
+    assert_eq!(pages(&store, list, |environment| environment.name).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn registration_tokens_come_newest_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let team = twice(&store, |tx, team| {
+        for n in 0..3 {
+            let mut hash = [n; 32];
+            hash[0] = u8::try_from(team.0).unwrap();
+            registration_tokens::insert(tx, team, hash, false, NOW)?;
+        }
+        Ok(())
+    })
+    .await;
+    let list = move |db: &Db, before: Option<&_>| registration_tokens::list(db, team, before.copied(), 2);
+    let found = pages(&store, list, |token| token.id).await;
+    assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+    assert!(found.concat().is_sorted_by(|newer, older| newer > older));
+}
+
+/// A version whose Towerfile and schema have that many bytes together.
+fn version_of(bytes: usize) -> NewVersion {
+    NewVersion {
+        entrypoint: "main.py".to_owned(),
+        timeout_seconds: None,
+        params_schema: Some("s".repeat(bytes / 2)),
+        artifact_sha256: "0".repeat(64),
+        artifact_bytes: 1,
+        towerfile_toml: Some("t".repeat(bytes - bytes / 2)),
+        import_paths: None,
+        max_retries: 0,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_versions_ends_early_once_its_texts_are_long_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let team = twice(&store, |tx, team| {
+        let app = apps::insert(tx, team, "jobs", None, NOW)?.id;
+        // From the newest: a long one, and four that make a hundred bytes in threes.
+        for bytes in [40, 40, 40, 40, 1000] {
+            versions::insert(tx, app, version_of(bytes), NOW)?;
+        }
+        Ok(())
+    })
+    .await;
+    let app: AppId =
+        store.read(move |db| apps::by_slug(db, team, "jobs")).await.unwrap().expect("it was made").id;
+    let numbers = |limit, max_bytes| {
+        let list =
+            move |db: &Db, before: Option<&i64>| versions::list(db, app, before.copied(), limit, max_bytes);
+        pages(&store, list, |version| version.number)
+    };
+    assert_eq!(numbers(2, usize::MAX).await, [vec![5, 4], vec![3, 2], vec![1]]);
+    assert_eq!(numbers(1000, 100).await, [vec![5], vec![4, 3, 2], vec![1]]);
+    assert_eq!(numbers(1000, 80).await, [vec![5], vec![4, 3], vec![2, 1]], "exactly enough is enough");
+}
