@@ -11,9 +11,6 @@ use crate::extract::{Json, Path, Query};
 use crate::v1::params::RunPath;
 use crate::{ApiError, HttpState, render};
 
-/// Lines in one answer unless the caller asks otherwise: with the longest lines this is 8 MiB.
-const LINES: i64 = 1000;
-
 /// The query.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Params {
@@ -28,7 +25,7 @@ pub(crate) async fn logs(
     Path(path): Path<RunPath>,
     Query(params): Query<Params>,
 ) -> Result<Json<Logs>, ApiError> {
-    let limit = params.limit.filter(|limit| (1..=MAX_LOG_LINES).contains(limit)).unwrap_or(LINES);
+    let limit = params.limit.filter(|limit| (1..=MAX_LOG_LINES).contains(limit)).unwrap_or(MAX_LOG_LINES);
     let lines = state.app().run_logs(&caller, path.id(), params.after_seq.unwrap_or(0), limit).await?;
     Ok(Json(Logs { logs: lines.into_iter().map(render::log_line).collect() }))
 }
