@@ -136,6 +136,24 @@ fn an_empty_list_says_what_to_do_beside_the_answer(
 }
 
 #[test]
+fn a_list_is_printed_with_all_its_pages() {
+    let page = |slugs: &[&str]| {
+        let apps: Vec<_> = slugs.iter().map(|slug| APP.replace(r#""hello""#, &format!("{slug:?}"))).collect();
+        format!(r#"{{"apps":[{}]}}"#, apps.join(","))
+    };
+    let fake = || {
+        [page(&["one", "two"]), page(&["zoo"]), page(&[])]
+            .into_iter()
+            .fold(Fake::start(), |fake, page| fake.on("GET /apps", 200, page))
+    };
+    let ran = fake().run(&["apps", "list"]).good();
+    let names: Vec<_> = ran.stdout.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["one", "two", "zoo"]);
+    let ran = fake().run(&["apps", "list", "--json"]).good();
+    assert_eq!(ran.json(), serde_json::from_str::<Value>(&page(&["one", "two", "zoo"])).unwrap());
+}
+
+#[test]
 fn flags_of_lists_travel_as_queries_and_bodies() {
     let fake = Fake::start()
         .on("GET /runs", 200, r#"{"runs":[]}"#)

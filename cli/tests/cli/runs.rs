@@ -49,6 +49,12 @@ fn a_run_is_created_with_everything_asked_for() {
         json!({"input": {"name": "new", "k": 1, "count": 3}, "version_no": 3, "priority": -5, "max_retries": 2,
             "environment": "gpu"})
     );
+    let asked = fake.asked("GET /apps/hello/versions");
+    assert_eq!(
+        (asked.len(), asked[0].query.as_deref()),
+        (1, Some("limit=1&before=4")),
+        "one version is read"
+    );
 }
 
 #[test]

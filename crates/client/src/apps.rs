@@ -3,6 +3,7 @@
 use minitower_wire::apps::{App, Apps, CreateApp};
 use reqwest::Method;
 
+use crate::pages::Cursor;
 use crate::{Error, TeamClient};
 
 impl TeamClient {
@@ -11,9 +12,10 @@ impl TeamClient {
         self.call(Method::POST, &["apps"]).json(app).decode().await
     }
 
-    /// The team's apps.
+    /// The team's apps, all pages.
     pub async fn apps(&self) -> Result<Apps, Error> {
-        self.call(Method::GET, &["apps"]).decode().await
+        self.list(&["apps"], Cursor::After, |answer: &mut Apps| &mut answer.apps, |app| app.slug.clone())
+            .await
     }
 
     /// One app.

@@ -3,12 +3,19 @@
 use minitower_wire::environments::{CreateEnvironment, Environment, Environments};
 use reqwest::Method;
 
+use crate::pages::Cursor;
 use crate::{Error, TeamClient};
 
 impl TeamClient {
-    /// The team's environments.
+    /// The team's environments, all pages.
     pub async fn environments(&self) -> Result<Environments, Error> {
-        self.call(Method::GET, &["environments"]).decode().await
+        self.list(
+            &["environments"],
+            Cursor::After,
+            |answer: &mut Environments| &mut answer.environments,
+            |environment| environment.name.clone(),
+        )
+        .await
     }
 
     /// Makes an environment.

@@ -13,6 +13,7 @@ mod config;
 mod environments;
 mod error;
 mod health;
+mod pages;
 mod runner;
 mod runners;
 mod runs;

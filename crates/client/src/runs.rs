@@ -4,6 +4,7 @@ use minitower_wire::runs::{Attempts, CreateRun, Logs, Run, Runs, RunsSummary};
 use reqwest::Method;
 use serde::Serialize;
 
+use crate::pages::Cursor;
 use crate::{Error, TeamClient};
 
 /// Which runs to list; all fields optional.
@@ -69,9 +70,16 @@ impl TeamClient {
         self.call(Method::GET, &["runs", &run_id.to_string()]).decode().await
     }
 
-    /// Its attempts, oldest first.
+    /// Its attempts, oldest first, all pages.
     pub async fn attempts(&self, run_id: i64) -> Result<Attempts, Error> {
-        self.call(Method::GET, &["runs", &run_id.to_string(), "attempts"]).decode().await
+        let path = ["runs", &run_id.to_string(), "attempts"];
+        self.list(
+            &path,
+            Cursor::After,
+            |answer: &mut Attempts| &mut answer.attempts,
+            |attempt| attempt.attempt_no,
+        )
+        .await
     }
 
     /// Asks for a cancel; repeating it changes nothing.

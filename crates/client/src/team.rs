@@ -5,6 +5,7 @@ use std::fmt;
 use minitower_wire::auth::{CreateToken, Me, RegistrationTokenCreated, RegistrationTokens, TokenCreated};
 use reqwest::Method;
 
+use crate::pages::Cursor;
 use crate::transport::{Request, Transport};
 use crate::{Client, ClientConfig, Error};
 
@@ -41,9 +42,15 @@ impl TeamClient {
         self.call(Method::POST, &["tokens"]).json(token).decode().await
     }
 
-    /// The team's registration tokens, without their secrets.
+    /// The team's registration tokens, newest first and all pages, without their secrets.
     pub async fn registration_tokens(&self) -> Result<RegistrationTokens, Error> {
-        self.call(Method::GET, &["registration-tokens"]).decode().await
+        self.list(
+            &["registration-tokens"],
+            Cursor::Before,
+            |answer: &mut RegistrationTokens| &mut answer.registration_tokens,
+            |token| token.id,
+        )
+        .await
     }
 
     /// Makes a registration token for the team's own runners.

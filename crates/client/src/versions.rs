@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
 
+use crate::pages::Cursor;
 use crate::{Error, TeamClient, TransportReason};
 
 /// Bytes read from the archive at a time.
@@ -40,9 +41,24 @@ impl Upload {
 }
 
 impl TeamClient {
-    /// The app's versions, newest first.
+    /// The app's versions, newest first, all pages.
     pub async fn versions(&self, app: &str) -> Result<Versions, Error> {
-        self.call(Method::GET, &["apps", app, "versions"]).decode().await
+        self.list(
+            &["apps", app, "versions"],
+            Cursor::Before,
+            |answer: &mut Versions| &mut answer.versions,
+            |version| version.version_no,
+        )
+        .await
+    }
+
+    /// The app's version of that number, or its newest one. Asks the list, which older servers have too; they answer it whole.
+    pub async fn find_version(&self, app: &str, version_no: Option<i64>) -> Result<Option<Version>, Error> {
+        let mut query = vec![("limit", 1)];
+        query.extend(version_no.map(|number| ("before", number.saturating_add(1))));
+        let page: Versions =
+            self.call(Method::GET, &["apps", app, "versions"]).query(&query).decode().await?;
+        Ok(page.versions.into_iter().find(|version| version_no.is_none_or(|no| version.version_no == no)))
     }
 
     /// One version.

@@ -16,7 +16,7 @@ pub struct Page<C> {
 }
 
 impl<C> Page<C> {
-    /// A page from behind a cursor. The limit must be between 1 and 1000, which it is when none is given.
+    /// A page from behind a cursor. The limit must be between 1 and 1000; none is 1000.
     pub fn new(cursor: Option<C>, limit: Option<i64>) -> Result<Self, Error> {
         match limit.unwrap_or(MAX_LIMIT) {
             limit @ 1..=MAX_LIMIT => Ok(Self { cursor, limit }),

@@ -114,6 +114,5 @@ fn no_such_app(error: minitower_client::Error, app: &str) -> Failure {
 
 /// The version the run is about to use, for the types of its parameters.
 async fn version(team: &TeamClient, app: &str, wanted: Option<i64>) -> Result<Option<Version>, Failure> {
-    let versions = team.versions(app).await.map_err(|error| no_such_app(error, app))?;
-    Ok(versions.versions.into_iter().find(|version| wanted.is_none_or(|wanted| version.version_no == wanted)))
+    team.find_version(app, wanted).await.map_err(|error| no_such_app(error, app))
 }
