@@ -76,7 +76,7 @@ impl TeamClient {
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<Version, Error> {
         let (sent, mut heard) = watch::channel(0);
-        let form = form(upload, sent, progress)?;
+        let (form, length) = form(upload, sent, progress)?;
         let pause = self.transport.request_timeout();
         let call = self
             .call(Method::POST, &["apps", app, "versions"])
@@ -88,10 +88,10 @@ impl TeamClient {
         let mut sending = true;
         loop {
             tokio::select! {
-                answer = &mut call => return answer.map_err(|error| cut(error, sending)),
+                answer = &mut call => return answer.map_err(|error| cut(error, *heard.borrow() < length)),
                 step = tokio::time::timeout(pause, heard.changed()), if sending => match step {
                     Ok(Ok(())) => {}
-                    // Everything was read: what is left is the answer.
+                    // The archive was read, or the connection broke and let go of it: what is left is the answer.
                     Ok(Err(_)) => sending = false,
                     Err(_) => return Err(self.transport.silent(pause)),
                 },
@@ -103,20 +103,21 @@ impl TeamClient {
 
 /// A server that refuses an archive for its size may close before it was read, and the answer is lost in the
 /// broken pipe.
-fn cut(error: Error, sending: bool) -> Error {
+fn cut(error: Error, unread: bool) -> Error {
     match error {
-        Error::Transport { origin, reason: TransportReason::Other(_) } if sending => {
+        Error::Transport { origin, reason: TransportReason::Other(_) } if unread => {
             Error::Transport { origin, reason: TransportReason::UploadCut }
         }
         error => error,
     }
 }
 
+/// The form, and the bytes of the archive in it.
 fn form(
     mut upload: Upload,
     sent: watch::Sender<u64>,
     progress: impl Fn(u64) + Send + Sync + 'static,
-) -> Result<Form, Error> {
+) -> Result<(Form, u64), Error> {
     let length = upload.archive.rewind().and_then(|()| upload.archive.metadata());
     let length = length.map_err(|source| Error::File { name: upload.name.clone(), source })?.len();
     let file = tokio::fs::File::from_std(upload.archive);
@@ -141,5 +142,5 @@ fn form(
     if let Some(schema) = &upload.params_schema {
         form = form.text("params_schema_json", schema.to_string());
     }
-    Ok(form.part("artifact", part))
+    Ok((form.part("artifact", part), length))
 }
