@@ -3,12 +3,14 @@
 use minitower_wire::admin::{Drain, Drained, Ended, Runners};
 use reqwest::Method;
 
+use crate::pages::Cursor;
 use crate::{Error, TeamClient};
 
 impl TeamClient {
-    /// The runners the token may see.
+    /// The runners the token may see, by name.
     pub async fn runners(&self) -> Result<Runners, Error> {
-        self.call(Method::GET, &["admin", "runners"]).decode().await
+        let path = ["admin", "runners"];
+        self.list(&path, Cursor::After, |r: &mut Runners| &mut r.runners, |r| r.name.clone()).await
     }
 
     /// Fences a runner: nothing is leased to it while any owner holds the fence. `owner` defaults to the caller.

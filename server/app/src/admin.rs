@@ -12,7 +12,7 @@ use crate::attempts::{held, load_run, save_held};
 use crate::auth::AdminPrincipal;
 use crate::{App, Error};
 
-/// Most runners in one answer without paging; a platform has fewer.
+/// Most runners in one answer: the operator asks every second, and most platforms fit into one.
 const MAX_RUNNERS: i64 = 10_000;
 /// Longest owner of a fence.
 const MAX_OWNER_BYTES: usize = 253;
@@ -70,7 +70,14 @@ impl App {
             pool: list.pool,
             environment: list.environment,
             after: list.after,
-            limit: list.limit.unwrap_or(MAX_RUNNERS).clamp(1, MAX_RUNNERS),
+            limit: match list.limit.unwrap_or(MAX_RUNNERS) {
+                limit @ 1..=MAX_RUNNERS => limit,
+                limit => {
+                    return Err(Error::invalid(format!(
+                        "limit must be between 1 and {MAX_RUNNERS}, not {limit}"
+                    )));
+                }
+            },
         };
         let found = self.store().read(move |db| Ok::<_, Error>(runners::list(db, &filter)?)).await?;
         let (now, ttl) = (self.inner().clock.now(), self.inner().settings.lease_ttl);

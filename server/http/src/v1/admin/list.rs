@@ -15,6 +15,8 @@ use crate::{ApiError, HttpState, render};
 pub(crate) struct Params {
     pool: Option<String>,
     environment: Option<String>,
+    after: Option<String>,
+    limit: Option<i64>,
 }
 
 /// Lists the runners the caller may see, by name.
@@ -23,8 +25,8 @@ pub(crate) async fn list(
     Caller(caller): Caller<AdminPrincipal>,
     Query(params): Query<Params>,
 ) -> Result<Json<Runners>, ApiError> {
-    let Params { pool, environment } = params;
-    let list = ListRunners { pool, environment, ..ListRunners::default() };
+    let Params { pool, environment, after, limit } = params;
+    let list = ListRunners { pool, environment, after, limit };
     let runners = state.app().list_runners(&caller, list).await?;
     Ok(Json(Runners { runners: runners.into_iter().map(render::runner).collect() }))
 }
