@@ -14,8 +14,6 @@
 //!
 //! What a run *is* — queues, retries, states — is the control plane's; nothing of it is decided here.
 
-#![forbid(unsafe_code)]
-
 mod agent;
 mod backoff;
 mod calls;

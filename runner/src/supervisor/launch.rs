@@ -12,7 +12,7 @@ use std::process::Command;
 use caps::{CapSet, Capability};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{getppid, setsid};
 use serde::{Deserialize, Serialize};
@@ -84,8 +84,10 @@ fn launch(mut arguments: impl Iterator<Item = OsString>) -> Result<Infallible, L
         return Err(LaunchError::Orphaned);
     }
     setsid()?;
-    // The supervisor blocks signals that a job must get.
+    // The supervisor blocks signals that a job must get, and whoever started the runner may ignore some (a shell does,
+    // for what runs in the background).
     SigSet::empty().thread_set_mask()?;
+    stop_ignoring_signals();
     umask(Mode::from_bits_truncate(0o022));
     // A job's memory is not the runner's to keep.
     let _hard_limit_is_lower = setrlimit(Resource::RLIMIT_CORE, 0, 0);
@@ -100,6 +102,15 @@ fn launch(mut arguments: impl Iterator<Item = OsString>) -> Result<Infallible, L
 
     let source = Command::new(&program).args(arguments).exec();
     Err(LaunchError::Execute { program: program.to_string_lossy().into_owned(), source })
+}
+
+/// Gives every signal its default action: one that is ignored would stay so in the job (`execve(2)`).
+#[expect(unsafe_code, reason = "changing a signal's action is unsafe in general; see below for this one")]
+fn stop_ignoring_signals() {
+    for signal in Signal::iterator() {
+        // SAFETY: the default action installs no handler, so no code of ours can run in a signal's context.
+        let _kill_and_stop_have_no_other = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
+    }
 }
 
 /// Bounds what the program may do once it is executed; whoever is not root has none of these to begin with.
