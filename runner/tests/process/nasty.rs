@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use minitower_client::wire::runner::{ResultStatus, RunResult};
+use minitower_client::wire::runs::Stream;
 
 use crate::support::{ControlPlane, Job, Runner, ends};
 
@@ -119,7 +120,7 @@ os.write(2, os.urandom(300000) + b'\n\xff\xfe\x00end\n')
     .await;
     assert_eq!(ran.result.status, ResultStatus::Completed);
     ran.server.change(|state| {
-        let line = &state.lines.iter().find(|line| line.line.starts_with('é')).unwrap().line;
+        let line = &state.lines.iter().find(|line| line.stream == Stream::Stdout).unwrap().line;
         assert_eq!(*line, "é".repeat(4096));
         assert!(state.lines.iter().any(|line| line.line == "\u{fffd}\u{fffd}\0end"));
     });
