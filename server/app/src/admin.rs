@@ -5,8 +5,8 @@
 use minitower_domain::ids::RunId;
 use minitower_domain::lease::{self, Command};
 use minitower_domain::names;
-use minitower_domain::runner::{Runner, RunnerScope};
-use minitower_store::{Db, attempts, fences, runners};
+use minitower_domain::runner::{FenceHolder, Runner, RunnerScope};
+use minitower_store::{Db, StoreError, Tx, attempts, fences, runners};
 
 use crate::attempts::{held, load_run, save_held};
 use crate::auth::AdminPrincipal;
@@ -101,16 +101,11 @@ impl App {
         name: String,
         owner: Option<String>,
     ) -> Result<Drained, Error> {
-        let (by, owner) = (by.clone(), checked_owner(by, owner)?);
-        names::check_runner(&name)?;
         let clock = self.inner().clock.clone();
-        self.store()
-            .write(move |tx| {
-                own_runner(tx, &by, &name)?;
-                fences::raise(tx, &name, by.holder(), &owner, clock.now())?;
-                drained(tx, name)
-            })
-            .await
+        self.change_fence(by, name, owner, move |tx, name, holder, owner| {
+            fences::raise(tx, name, holder, owner, clock.now())
+        })
+        .await
     }
 
     /// Takes the caller's fence down; one that is not held changes nothing.
@@ -120,12 +115,25 @@ impl App {
         name: String,
         owner: Option<String>,
     ) -> Result<Drained, Error> {
+        self.change_fence(by, name, owner, fences::lift).await
+    }
+
+    async fn change_fence<F>(
+        &self,
+        by: &AdminPrincipal,
+        name: String,
+        owner: Option<String>,
+        change: F,
+    ) -> Result<Drained, Error>
+    where
+        F: FnOnce(&Tx<'_>, &str, FenceHolder, &str) -> Result<(), StoreError> + Send + 'static,
+    {
         let (by, owner) = (by.clone(), checked_owner(by, owner)?);
         names::check_runner(&name)?;
         self.store()
             .write(move |tx| {
                 own_runner(tx, &by, &name)?;
-                fences::lift(tx, &name, by.holder(), &owner)?;
+                change(tx, &name, by.holder(), &owner)?;
                 drained(tx, name)
             })
             .await

@@ -10,8 +10,10 @@ use minitower_app::runs::CreateRun;
 use minitower_app::secrets::Secret;
 use minitower_app::versions::UploadFields;
 use minitower_app::{App, Error, Settings};
+use minitower_domain::attempt::{ResultReason, ResultStatus};
 use minitower_domain::claim::Poll;
 use minitower_domain::clock::{Clock, Timestamp};
+use minitower_domain::lease::Outcome;
 use minitower_domain::run::Run;
 use minitower_domain::runner::RunnerPrincipal;
 use minitower_domain::team::TeamPrincipal;
@@ -131,4 +133,14 @@ impl Plane {
 /// A poll of that process.
 pub(crate) fn named(instance: &str) -> Poll {
     Poll { instance_id: Some(instance.to_owned()), ..Poll::default() }
+}
+
+/// A result of that status.
+pub(crate) fn outcome(status: ResultStatus) -> Outcome {
+    Outcome { status, exit_code: Some(0), error_message: None, reason: Some(ResultReason::Exit) }
+}
+
+/// A run that may start again so often.
+pub(crate) fn retries(n: i64) -> CreateRun {
+    CreateRun { max_retries: Some(n), ..CreateRun::default() }
 }

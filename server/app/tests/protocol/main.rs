@@ -1,0 +1,8 @@
+//! The control plane without HTTP on a real database: what the domain decides is what the tables hold, whoever races.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod keeping;
+mod leases;
+mod runners;
+mod support;

@@ -1,0 +1,125 @@
+//! Runners: fences, sign-off, registration, and processes that have ended.
+
+use std::time::Duration;
+
+use minitower_app::Error;
+use minitower_app::auth::AdminPrincipal;
+use minitower_app::runners::Register;
+use minitower_app::runs::CreateRun;
+use minitower_domain::claim::Poll;
+use minitower_domain::run::RunStatus;
+
+use crate::support::{Plane, named, retries};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_never_lets_a_lease_through_with_two_owners() {
+    let plane = Plane::start().await;
+    let runner = plane.runner("r").await;
+    let operator = AdminPrincipal::Operator;
+    let (a, b) = (Some("pool-a".to_owned()), Some("person".to_owned()));
+    for owner in [&a, &b] {
+        let drained = plane.app.drain(&operator, "r".to_owned(), owner.clone()).await.unwrap();
+        assert!(drained.draining && drained.run_id.is_none());
+    }
+    plane.run(CreateRun::default()).await;
+    let (app, waiting) = (plane.app.clone(), runner.clone());
+    let poll = tokio::spawn(async move {
+        let offer = app.lease(&waiting, Poll::default(), Duration::from_secs(30)).await.unwrap();
+        offer.and_then(minitower_app::lease::Offer::deliver)
+    });
+    let one_left = plane.app.undrain(&operator, "r".to_owned(), a.clone()).await.unwrap();
+    assert!(one_left.draining);
+    // A team cannot lift the operator's fence, not even by its owner's name: the runner is not its own.
+    let team = AdminPrincipal::Team(plane.team.clone());
+    assert!(matches!(plane.app.undrain(&team, "r".to_owned(), b.clone()).await, Err(Error::NotFound(_))));
+    assert!(plane.poll(&plane.runner("other").await, named("o")).await.unwrap().is_some());
+    plane.run(CreateRun::default()).await;
+    assert!(!poll.is_finished());
+    let free = plane.app.undrain(&operator, "r".to_owned(), b).await.unwrap();
+    assert!(!free.draining);
+    let granted = tokio::time::timeout(Duration::from_secs(10), poll).await.unwrap().unwrap();
+    assert!(granted.is_some(), "the waiting poll goes on once the last fence is lifted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_that_signed_off_gets_nothing_and_gives_back_what_it_has_not_started() {
+    let plane = Plane::start().await;
+    let run = plane.run(retries(0)).await;
+    let runner = plane.runner("r").await;
+    let leased = plane.lease(&runner).await;
+    plane.app.sign_off(&runner).await.unwrap();
+    let after = plane.status(&run).await;
+    assert_eq!((after.state.status, after.state.queued_at), (RunStatus::Queued, run.state.queued_at));
+    let stale = plane.app.start_run(&runner, run.id, &leased.lease_token).await;
+    assert!(matches!(stale, Err(Error::Gone(_))));
+    // It polls again: it is served again; and what it has started it keeps.
+    let again = plane.lease(&runner).await;
+    plane.app.start_run(&runner, run.id, &again.lease_token).await.unwrap();
+    plane.app.sign_off(&runner).await.unwrap();
+    assert_eq!(plane.status(&run).await.state.status, RunStatus::Running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ended_of_another_instance_changes_nothing() {
+    let plane = Plane::start().await;
+    let run = plane.run(retries(0)).await;
+    let runner = plane.runner("r").await;
+    plane.poll(&runner, named("pod-1")).await.unwrap().unwrap();
+    let ended = |instance: &str| {
+        let (app, instance) = (plane.app.clone(), instance.to_owned());
+        async move {
+            let reason = Some("OOMKilled".to_owned());
+            app.process_ended(&AdminPrincipal::Operator, "r".to_owned(), Some(instance), reason).await
+        }
+    };
+    assert!(matches!(ended("pod-2").await, Err(Error::Conflict(_))));
+    assert_eq!(plane.status(&run).await.state.status, RunStatus::Leased);
+    ended("pod-1").await.unwrap();
+    let after = plane.status(&run).await;
+    assert_eq!(after.state.status, RunStatus::Dead);
+    assert_eq!(after.state.error_message.as_deref(), Some("OOMKilled"));
+    assert!(matches!(ended("pod-1").await, Err(Error::Conflict(_))), "nothing is active any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_of_the_token_before_a_registration_gets_nothing() {
+    let plane = Plane::start().await;
+    let runner = plane.runner("r").await;
+    let poll = plane.app.lease(&runner, Poll::default(), Duration::from_secs(30));
+    tokio::pin!(poll);
+    tokio::select! {
+        biased;
+        _ = &mut poll => panic!("there is no work yet"),
+        () = std::future::ready(()) => {}
+    }
+    // The same name registers again, elsewhere: the former token is dead, and so is what waits under it.
+    let new = Register { name: "r".to_owned(), environment: Some("gpu".to_owned()), ..Register::default() };
+    plane.app.register_runner(plane.registration, new).await.unwrap();
+    let run = plane.run(CreateRun::default()).await;
+    let answered = tokio::time::timeout(Duration::from_secs(5), poll).await.unwrap().unwrap();
+    assert!(answered.is_none(), "a run was leased to a token that is dead");
+    assert_eq!(plane.status(&run).await.state.status, RunStatus::Queued);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_that_forgets_its_runner_does_not_lift_the_operators_fence() {
+    let plane = Plane::start().await;
+    let (_, token) = plane.app.create_registration_token(&plane.team).await.unwrap();
+    let registration = plane.app.authenticate_registration(Some(&token)).await.unwrap();
+    let register = || async {
+        let new = Register { name: "own".to_owned(), ..Register::default() };
+        let registered = plane.app.register_runner(registration, new).await.unwrap();
+        plane.app.authenticate_runner(Some(&registered.token)).await.unwrap()
+    };
+    register().await;
+    let team = AdminPrincipal::Team(plane.team.clone());
+    for holder in [&AdminPrincipal::Operator, &team] {
+        plane.app.drain(holder, "own".to_owned(), None).await.unwrap();
+    }
+    plane.app.forget_runner(&team, "own".to_owned()).await.unwrap();
+    let again = register().await;
+    plane.run(CreateRun::default()).await;
+    assert!(plane.poll(&again, named("i")).await.unwrap().is_none(), "the operator's fence still holds");
+    plane.app.undrain(&AdminPrincipal::Operator, "own".to_owned(), None).await.unwrap();
+    assert!(plane.poll(&again, named("i")).await.unwrap().is_some(), "the team's own went with the runner");
+}
