@@ -150,3 +150,36 @@ fn refused(error: &ArchiveError) -> Error {
         Error::ArtifactInvalid(format!("the archive is refused: {error}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use minitower_domain::names::{RESERVED_SLUGS, Slug};
+    use minitower_towerfile::slug;
+
+    #[test]
+    fn a_towerfile_may_name_exactly_the_apps_that_can_be_made() {
+        // The rule stands in two crates that must not know each other; both are known here.
+        assert_eq!(RESERVED_SLUGS, slug::RESERVED);
+        let long = "a".repeat(33);
+        let texts = [
+            "",
+            "a",
+            "ab",
+            "abc",
+            "a-1",
+            "a--",
+            "1ab",
+            "-ab",
+            "Abc",
+            "a_c",
+            "a.c",
+            "äbc",
+            "abc\n",
+            &long[1..],
+            &long,
+        ];
+        for text in texts.into_iter().chain(slug::RESERVED) {
+            assert_eq!(Slug::parse(text).is_ok(), slug::violation(text).is_none(), "{text:?}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! What a commit changed, for those who must know of it: gauges, metrics, waiting polls.
 
 use minitower_domain::clock::Timestamp;
-use minitower_domain::ids::{AppId, EnvironmentId, RunId, RunnerId, TeamId};
+use minitower_domain::ids::{AppId, EnvironmentId, RunnerId, TeamId};
 use minitower_domain::run::{Run, RunState};
 
 /// Where a run is counted.
@@ -29,8 +29,6 @@ pub struct CountNames {
 /// A run that was made or moved.
 #[derive(Debug, Clone)]
 pub struct RunMoved {
-    /// The run.
-    pub run_id: RunId,
     /// Where it is counted.
     pub key: CountKey,
     /// The names of that place.
@@ -52,7 +50,6 @@ impl RunMoved {
         attempt_started_at: Option<Timestamp>,
     ) -> Box<Self> {
         Box::new(Self {
-            run_id: run.id,
             key: CountKey { team_id: run.team_id, app_id: run.app_id, environment_id: run.environment_id },
             names: CountNames {
                 team: run.team_slug.clone(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use minitower_domain::clock::Timestamp;
-use minitower_domain::ids::{AppId, EnvironmentId, RunId};
+use minitower_domain::ids::{AppId, EnvironmentId};
 use minitower_domain::run::RunState;
 use minitower_store::effects::{CountKey, CountNames};
 
@@ -27,7 +27,6 @@ fn state(status: RunStatus) -> RunState {
 
 fn moved(team: TeamId, before: Option<RunStatus>, after: RunStatus) -> RunMoved {
     RunMoved {
-        run_id: RunId(1),
         key: CountKey { team_id: team, app_id: AppId(1), environment_id: EnvironmentId(1) },
         names: CountNames { team: "t".to_owned(), app: "a".to_owned(), environment: "default".to_owned() },
         created_at: Timestamp(0),
