@@ -1,7 +1,7 @@
 # What there is to type. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check build run test check fmt smoke clean-state
+.PHONY: help setup setup-check build run test planted check fmt smoke clean-state
 
 # Where `make run` listens, and whether it ends after the first run.
 LISTEN ?= 127.0.0.1:8080
@@ -24,6 +24,9 @@ run: setup ## Start everything on this machine, run a first job, keep serving (O
 
 test: setup ## Build, then run every test there is
 	@scripts/test.sh
+
+planted: setup ## Prove the checks: every planted bug has to be caught by one
+	@scripts/planted.sh
 
 check: ## Formatting, lints, licences and advisories, shell scripts
 	@scripts/check.sh

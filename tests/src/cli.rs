@@ -58,6 +58,10 @@ impl Cli {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", COMMAND_LIMIT]).arg(programs::path(programs::CLI)).args(args);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        // The one variable that may reach the programs: what proves these tests.
+        command.envs(
+            std::env::var_os(minitower_planted::VARIABLE).map(|bug| (minitower_planted::VARIABLE, bug)),
+        );
         command.env("HOME", &self.home).envs(self.env.iter().map(|(key, value)| (key, value)));
         command.current_dir(folder);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

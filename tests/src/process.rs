@@ -46,6 +46,10 @@ impl Program {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(path).args(args);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        // The one variable that may reach the programs: what proves these tests.
+        command.envs(
+            std::env::var_os(minitower_planted::VARIABLE).map(|bug| (minitower_planted::VARIABLE, bug)),
+        );
         command.env("HOME", folder).env("TMPDIR", folder);
         command.envs(env.iter().map(|(key, value)| (key, value)));
         command.current_dir(folder).process_group(0);

@@ -18,6 +18,8 @@
 
 use std::time::Duration;
 
+use minitower_planted::{Bug, planted};
+
 use crate::attempt::{AttemptState, AttemptStatus, EndedBy, ResultReason, ResultStatus};
 use crate::clock::Timestamp;
 use crate::retry::AfterLoss;
@@ -107,7 +109,9 @@ pub fn decide(held: &Held, command: &Command, now: Timestamp) -> Result<Held, Re
             Ok(start(held, now))
         }
         Command::Heartbeat { ttl } => {
-            live(held, now)?;
+            if !planted(Bug::HeartbeatAfterExpiry) || !held.attempt.status.is_active() {
+                live(held, now)?;
+            }
             Ok(extend(held, *ttl, now))
         }
         Command::Logs | Command::Artifact => {
