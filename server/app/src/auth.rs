@@ -6,7 +6,26 @@ use minitower_domain::runner::{FenceHolder, RunnerPrincipal, RunnerScope};
 use minitower_domain::team::{Role, TeamPrincipal};
 use minitower_store::{registration_tokens, runners, tokens};
 
+use crate::remembered::Remembered;
+use crate::secrets::TokenHash;
 use crate::{App, Error, secrets};
+
+/// Tokens in use whose principals are kept in memory: tens of thousands of runners, in some megabytes.
+const KEPT: usize = 32 * 1024;
+
+/// Whom the tokens in use speak for. Every request asks, and most tokens are asked for again at once.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    pub(crate) runners: Remembered<TokenHash, RunnerPrincipal>,
+    /// Nothing takes a team token back yet; what does so has to have these forgotten.
+    pub(crate) teams: Remembered<TokenHash, TeamPrincipal>,
+}
+
+impl Default for Credentials {
+    fn default() -> Self {
+        Self { runners: Remembered::new(KEPT), teams: Remembered::new(KEPT) }
+    }
+}
 
 /// Who makes an admin call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +76,15 @@ impl App {
     /// A team token of any role.
     pub async fn authenticate_team(&self, token: Option<&str>) -> Result<TeamPrincipal, Error> {
         let hash = secrets::hash(token.ok_or_else(unauthorized)?);
-        self.store().read(move |db| tokens::principal(db, hash)?.ok_or_else(unauthorized)).await
+        let known = &self.inner().live.credentials.teams;
+        let ticket = match known.get(&hash) {
+            Ok(principal) => return Ok(principal),
+            Err(ticket) => ticket,
+        };
+        let principal: TeamPrincipal =
+            self.store().read(move |db| tokens::principal(db, hash)?.ok_or_else(unauthorized)).await?;
+        known.put(ticket, hash, principal.clone());
+        Ok(principal)
     }
 
     /// A team token of role admin.
@@ -101,10 +128,21 @@ impl App {
 
     /// A runner token. Whoever shows one was heard of.
     pub async fn authenticate_runner(&self, token: Option<&str>) -> Result<RunnerPrincipal, Error> {
-        let hash = secrets::hash(token.ok_or_else(unauthorized)?);
+        let principal = self.runner_of(secrets::hash(token.ok_or_else(unauthorized)?)).await?;
+        self.inner().live.presence.seen(principal.runner_id, self.inner().clock.now());
+        Ok(principal)
+    }
+
+    /// The runner whose token has that hash now.
+    pub(crate) async fn runner_of(&self, hash: TokenHash) -> Result<RunnerPrincipal, Error> {
+        let known = &self.inner().live.credentials.runners;
+        let ticket = match known.get(&hash) {
+            Ok(principal) => return Ok(principal),
+            Err(ticket) => ticket,
+        };
         let principal: RunnerPrincipal =
             self.store().read(move |db| runners::principal(db, hash)?.ok_or_else(unauthorized)).await?;
-        self.inner().live.presence.seen(principal.runner_id, self.inner().clock.now());
+        known.put(ticket, hash, principal.clone());
         Ok(principal)
     }
 }

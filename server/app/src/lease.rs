@@ -86,6 +86,9 @@ impl App {
         let deadline = tokio::time::Instant::now() + wait.min(MAX_WAIT);
         let _open = self.inner().live.presence.poll(by.runner_id, &by.environment, &self.inner().clock);
         let ticket = self.inner().live.dispatch.enter(by);
+        // Once more, now that a re-registration would end this poll's right to claim: the token that was good a moment ago may have
+        // been replaced before the poll entered.
+        self.runner_of(by.token_hash).await?;
         loop {
             let next = match self.claim(by, &poll, ticket.pass()).await? {
                 Claimed::Granted(grant) => {

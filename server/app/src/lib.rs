@@ -29,6 +29,7 @@ pub mod objects;
 pub mod page;
 mod passwords;
 pub mod presence;
+mod remembered;
 pub mod runners;
 pub mod runs;
 mod schema;
@@ -55,6 +56,7 @@ use crate::gauges::Gauges;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::presence::Presence;
+use crate::remembered::Remembered;
 
 /// The control plane, without its HTTP. A cheap clone.
 #[derive(Debug, Clone)]
@@ -77,6 +79,9 @@ pub(crate) struct Inner {
 /// What lives in memory and follows the commits.
 #[derive(Debug)]
 pub(crate) struct Live {
+    pub(crate) credentials: auth::Credentials,
+    /// Apps that take runs, with the version asked for.
+    pub(crate) runnable: Remembered<runs::Wanted, Arc<runs::Runnable>>,
     pub(crate) dispatch: Dispatch,
     pub(crate) gauges: Gauges,
     pub(crate) metrics: Metrics,
@@ -97,13 +102,17 @@ impl Live {
                 Effect::EnvironmentMade { team, id, name } => {
                     self.gauges.environment_made(*id, team, name);
                 }
+                Effect::AppChanged => self.runnable.forget(),
                 Effect::RunnerRegistered { id, environment, at } => {
+                    // First the token, then the polls under it: see `App::lease`.
+                    self.credentials.runners.forget();
                     self.presence.registered(*id, environment, *at);
                     // The former token is dead, and so are the polls that wait under it.
                     self.dispatch.sign_off(*id);
                     self.metrics.runners_registered.with_label_values(&[environment]).inc();
                 }
                 Effect::RunnersForgotten(ids) => {
+                    self.credentials.runners.forget();
                     self.presence.forget(ids);
                     self.dispatch.forget(ids);
                 }
@@ -126,6 +135,8 @@ impl App {
     ) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
         let live = Arc::new(Live {
+            credentials: auth::Credentials::default(),
+            runnable: Remembered::new(runs::RUNNABLE_KEPT),
             dispatch: Dispatch::default(),
             gauges: Gauges::default(),
             metrics,

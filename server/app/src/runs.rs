@@ -1,5 +1,8 @@
 //! Runs as their team sees them: create, list, cancel, logs.
 
+use std::sync::Arc;
+
+use minitower_domain::app::Version;
 use minitower_domain::attempt::Attempt;
 use minitower_domain::ids::{RunId, TeamId};
 use minitower_domain::lease::{self, Command};
@@ -21,6 +24,10 @@ const MAX_LOG_BYTES: usize = 4 * 1024 * 1024;
 /// Most bytes of an input. A job gets it as one environment variable, and Linux takes at most 128 KiB of one (`MAX_ARG_STRLEN`, `execve(2)`),
 /// its name included: a larger one could be queued but never started.
 pub const MAX_INPUT_BYTES: usize = 120 * 1024;
+/// Apps with a version that are kept in memory: a few hundred active ones.
+pub(crate) const RUNNABLE_KEPT: usize = 512;
+/// Most bytes of schema and Towerfile of one that is kept.
+const RUNNABLE_KEPT_BYTES: usize = 16 * 1024;
 /// Most retries of a run.
 const MAX_RETRIES: i64 = 1_000_000;
 
@@ -69,6 +76,45 @@ pub struct Summary {
     pub terminal: i64,
 }
 
+/// Which version of which app a new run asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Wanted {
+    team: TeamId,
+    app: String,
+    /// None: the newest.
+    version: Option<i64>,
+}
+
+/// An app that takes runs, and the version asked for.
+#[derive(Debug)]
+pub(crate) struct Runnable {
+    app: minitower_domain::app::App,
+    version: Version,
+}
+
+impl Runnable {
+    fn read(db: &Db, wanted: &Wanted) -> Result<Self, Error> {
+        let slug = &wanted.app;
+        let app = apps::find(db, wanted.team, slug)?;
+        if app.disabled {
+            return Err(Error::Conflict(format!("the app {slug:?} is disabled: enable it first")));
+        }
+        let version = match wanted.version {
+            Some(number) => versions::by_number(db, app.id, number)?
+                .ok_or_else(|| Error::not_found(format!("the app {slug:?} has no version {number}")))?,
+            None => versions::newest(db, app.id)?.ok_or_else(|| {
+                Error::NoVersion(format!("the app {slug:?} has no version yet: upload one first"))
+            })?,
+        };
+        Ok(Self { app, version })
+    }
+
+    fn is_small(&self) -> bool {
+        let texts = [&self.version.params_schema, &self.version.towerfile_toml];
+        texts.into_iter().flatten().map(String::len).sum::<usize>() <= RUNNABLE_KEPT_BYTES
+    }
+}
+
 impl App {
     /// Queues a run.
     pub async fn create_run(
@@ -85,28 +131,9 @@ impl App {
         let environment = new.environment.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
         names::check_environment(&environment)?;
 
-        let (team, wanted) = (by.team_id, new.version_no);
-        let (app, version) = self
-            .store()
-            .read(move |db| {
-                let app = apps::find(db, team, &app_slug)?;
-                if app.disabled {
-                    return Err(Error::Conflict(format!(
-                        "the app {app_slug:?} is disabled: enable it first"
-                    )));
-                }
-                let version = match wanted {
-                    Some(number) => versions::by_number(db, app.id, number)?.ok_or_else(|| {
-                        Error::not_found(format!("the app {app_slug:?} has no version {number}"))
-                    })?,
-                    None => versions::newest(db, app.id)?.ok_or_else(|| {
-                        Error::NoVersion(format!("the app {app_slug:?} has no version yet: upload one first"))
-                    })?,
-                };
-                Ok((app, version))
-            })
-            .await?;
-        let input = self.inner().schemas.apply(&version, input)?;
+        let team = by.team_id;
+        let runnable = self.runnable(Wanted { team, app: app_slug, version: new.version_no }).await?;
+        let input = self.inner().schemas.apply(&runnable.version, input)?;
         let input = input.map(|map| Value::Object(map).to_string());
         if let Some(bytes) = input.as_ref().map(String::len).filter(|n| *n > MAX_INPUT_BYTES) {
             return Err(Error::invalid(format!(
@@ -115,18 +142,19 @@ impl App {
             )));
         }
 
-        let (app_id, team_slug) = (app.id, by.team_slug.clone());
+        let team_slug = by.team_slug.clone();
         let clock = self.inner().clock.clone();
         self.store()
             .write(move |tx| {
                 // Read inside, so that the queue's times and ids grow together.
                 let now = clock.now();
+                let Runnable { app, version } = runnable.as_ref();
                 let (environment_id, _) = environments::ensure(tx, team, &environment, now)?;
                 Ok(runs::insert(
                     tx,
                     runs::NewRun {
                         team: (team, team_slug),
-                        app: (app_id, app.slug),
+                        app: (app.id, app.slug.clone()),
                         version: (version.id, version.number),
                         environment: (environment_id, environment),
                         input,
@@ -137,6 +165,21 @@ impl App {
                 )?)
             })
             .await
+    }
+
+    /// The app and the version that a new run is made of.
+    async fn runnable(&self, wanted: Wanted) -> Result<Arc<Runnable>, Error> {
+        let known = &self.inner().live.runnable;
+        let ticket = match known.get(&wanted) {
+            Ok(runnable) => return Ok(runnable),
+            Err(ticket) => ticket,
+        };
+        let key = wanted.clone();
+        let runnable = Arc::new(self.store().read(move |db| Runnable::read(db, &wanted)).await?);
+        if runnable.is_small() {
+            known.put(ticket, key, Arc::clone(&runnable));
+        }
+        Ok(runnable)
     }
 
     /// Runs of the team, newest first.

@@ -27,6 +27,8 @@ impl RunnerScope {
 /// Who a runner token speaks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunnerPrincipal {
+    /// Hash of the token that was shown.
+    pub token_hash: [u8; 32],
     /// The runner.
     pub runner_id: RunnerId,
     /// Its name.

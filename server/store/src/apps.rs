@@ -6,6 +6,7 @@ use minitower_domain::ids::{AppId, TeamId};
 use rusqlite::{Row, params};
 
 use crate::db::{At, at};
+use crate::effects::Effect;
 use crate::{Db, StoreError, Tx};
 
 const COLUMNS: &str = "id, team_id, slug, description, disabled, created_at, updated_at";
@@ -69,6 +70,7 @@ pub(crate) fn next_version_no(tx: &Tx<'_>, app: AppId, now: Timestamp) -> Result
         params![app.0, At(now)],
         |row| Ok(row.get(0)?),
     )?
+    .inspect(|_: &i64| tx.emit(Effect::AppChanged))
     .ok_or_else(|| StoreError::Inconsistent(format!("no app {app}")))
 }
 

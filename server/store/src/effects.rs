@@ -78,6 +78,8 @@ pub enum Effect {
         /// Its name.
         name: String,
     },
+    /// An app or the newest of its versions is not what it was.
+    AppChanged,
     /// A runner registered, new or again.
     RunnerRegistered {
         /// Its id.

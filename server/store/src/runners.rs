@@ -70,6 +70,7 @@ pub fn principal(db: &Db, hash: [u8; 32]) -> Result<Option<RunnerPrincipal>, Sto
         [hash.as_slice()],
         |row| {
             Ok(RunnerPrincipal {
+                token_hash: hash,
                 runner_id: RunnerId(row.get("id")?),
                 name: row.get("name")?,
                 scope: scope_of(row.get("team_id")?),

@@ -14,6 +14,7 @@ const OTHER: TeamId = TeamId(2);
 
 fn runner(id: i64, scope: RunnerScope) -> RunnerPrincipal {
     RunnerPrincipal {
+        token_hash: [0; 32],
         runner_id: RunnerId(id),
         name: format!("r{id}"),
         scope,
