@@ -1,0 +1,157 @@
+//! `tower-load`: one load at a time against a server of its own or one that runs already.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use minitower_benches::load::{Costs, Shape, Window, creates, lifecycles};
+use minitower_benches::server::{BOOTSTRAP_TOKEN, REGISTRATION_TOKEN};
+use minitower_benches::stats::{Samples, per_second};
+use minitower_benches::{BenchError, Place, Server, process};
+
+/// Load for a control plane, and what it makes of it.
+///
+/// Without --url it starts the minitowerd beside itself, on a free loopback port and a folder on disk that goes
+/// afterwards.
+#[derive(Debug, Parser)]
+struct Args {
+    #[command(subcommand)]
+    load: Load,
+    /// A server that runs already, as IP:PORT; it needs --bootstrap-token and --registration-token
+    #[arg(long, global = true, value_name = "IP:PORT")]
+    url: Option<SocketAddr>,
+    /// The process of that server, for what it costs
+    #[arg(long, global = true)]
+    pid: Option<u32>,
+    /// The token that opens /bootstrap/team
+    #[arg(long, global = true, default_value = BOOTSTRAP_TOKEN)]
+    bootstrap_token: String,
+    /// The token that registers runners
+    #[arg(long, global = true, default_value = REGISTRATION_TOKEN)]
+    registration_token: String,
+    /// The minitowerd to start
+    #[arg(long, global = true, value_name = "FILE")]
+    server: Option<PathBuf>,
+    /// A variable for the server that is started, as KEY=VALUE
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    env: Vec<String>,
+    /// Where the server's folder is made
+    #[arg(long, global = true, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// Seconds that are measured
+    #[arg(long, global = true, default_value_t = 10.0)]
+    seconds: f64,
+    /// Seconds before
+    #[arg(long, global = true, default_value_t = 2.0)]
+    warm_up: f64,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Load {
+    /// Whole lives of runs: create, lease by a long poll, start, ten log lines, result
+    Lifecycles {
+        /// Runners
+        #[arg(long, default_value_t = 32)]
+        runners: usize,
+        /// Clients that create runs
+        #[arg(long, default_value_t = 16)]
+        creators: usize,
+        /// Most runs that wait to be leased
+        #[arg(long, default_value_t = 64)]
+        backlog: u64,
+    },
+    /// Creates alone
+    Creates {
+        /// Clients
+        #[arg(long, default_value_t = 32)]
+        clients: usize,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tower-load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), BenchError> {
+    let server = if args.url.is_none() { Some(start(args)?) } else { None };
+    let address = match (&server, args.url) {
+        (Some(server), _) => server.address(),
+        (None, Some(address)) => address,
+        (None, None) => return Err(BenchError::Usage("no server".to_owned())),
+    };
+    let pid = server.as_ref().map(Server::pid).or(args.pid);
+    let mut place =
+        Place::prepare(address, &args.bootstrap_token, &args.registration_token, "print('hello')\n")?;
+    let window = Window {
+        warm_up: Duration::from_secs_f64(args.warm_up),
+        length: Duration::from_secs_f64(args.seconds),
+    };
+    if let Some(pid) = pid {
+        println!("server: process {pid} on {address}");
+    }
+    match args.load {
+        Load::Lifecycles { runners, creators, backlog } => {
+            let shape = Shape { runners, creators, backlog, deep: false };
+            let found = lifecycles(&mut place, pid, shape, window)?;
+            println!("lifecycles: {:.0}/s", per_second(found.measured, found.costs.length));
+            let by_second = found.by_second.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
+            println!("by second: {by_second}");
+            for (name, samples) in found.calls.named() {
+                tell(name, samples);
+            }
+            tell_costs(&found.costs, found.measured, pid)?;
+        }
+        Load::Creates { clients } => {
+            let found = creates(&mut place, pid, clients, window)?;
+            println!("creates: {:.0}/s", per_second(found.measured, found.costs.length));
+            tell("create", &found.create);
+            tell_costs(&found.costs, found.measured, pid)?;
+        }
+    }
+    Ok(())
+}
+
+fn start(args: &Args) -> Result<Server, BenchError> {
+    let own = std::env::current_exe().map_err(BenchError::io("where is this program"))?;
+    let beside = own.parent().unwrap_or(&own).to_owned();
+    let program = args.server.clone().unwrap_or_else(|| beside.join("minitowerd"));
+    let folder = args.folder.clone().unwrap_or_else(|| beside.with_file_name("bench"));
+    let env = args.env.iter().map(|one| {
+        let (key, value) = one
+            .split_once('=')
+            .ok_or_else(|| BenchError::Usage(format!("--env {one}: it must be KEY=VALUE")))?;
+        Ok((key.to_owned(), value.to_owned()))
+    });
+    Server::start(&program, &folder, &env.collect::<Result<Vec<_>, BenchError>>()?)
+}
+
+fn tell(name: &str, samples: &Samples) {
+    let figures = samples.figures();
+    println!(
+        "{name:>7}: p50 {:7.3} ms  p99 {:7.3} ms  max {:8.3} ms  ({})",
+        figures.p50, figures.p99, figures.max, figures.count
+    );
+}
+
+fn tell_costs(costs: &Costs, count: u64, pid: Option<u32>) -> Result<(), BenchError> {
+    if let (Some(each), Some(written), Some(pid)) = (costs.server_each(count), costs.written, pid) {
+        let memory = process::memory(pid)?;
+        let cores = costs.server_cpu.unwrap_or_default().as_secs_f64() / costs.length.as_secs_f64();
+        println!(
+            "server: {each:.1} us of processor time each ({cores:.2} cores), {} bytes written each, {:.1} MiB resident",
+            written / count.max(1),
+            f64::from(u32::try_from(memory.resident).unwrap_or(u32::MAX)) / 1024.0
+        );
+    }
+    let cores = costs.own_cpu.as_secs_f64() / costs.length.as_secs_f64();
+    println!("load: {:.1} us of processor time a request ({cores:.2} cores)", costs.own_each_request());
+    Ok(())
+}

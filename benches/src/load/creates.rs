@@ -1,0 +1,74 @@
+//! Creates alone: each client sends its next one as soon as the former is answered (a closed loop).
+
+use std::time::{Duration, Instant};
+
+use super::measure::{Costs, Meter, Phase, Window};
+use crate::http::{Engine, request, scan};
+use crate::place::{APP, Summary};
+use crate::stats::Samples;
+use crate::{BenchError, Place};
+
+/// How long the last answers may take.
+const LIMIT: Duration = Duration::from_secs(60);
+/// The body of each create.
+pub(super) const BODY: &[u8] = br#"{"input":{"name":"world","count":3}}"#;
+
+/// What came out of it.
+#[derive(Debug)]
+pub struct Creates {
+    /// Runs made within the window.
+    pub measured: u64,
+    /// All runs made.
+    pub total: u64,
+    /// From each request to its answer, within the window.
+    pub create: Samples,
+    /// What the window cost.
+    pub costs: Costs,
+}
+
+/// Lets that many clients create runs.
+pub fn creates(
+    place: &mut Place,
+    server: Option<u32>,
+    clients: usize,
+    window: Window,
+) -> Result<Creates, BenchError> {
+    let before = place.summary()?.total;
+    let mut engine = Engine::new(place.address)?;
+    let request = request::json("POST", &format!("/api/v1/apps/{APP}/runs"), &place.token, BODY);
+    let mut meter = Meter::start(window, server);
+    let (mut measured, mut total, mut create) = (0, 0, Samples::default());
+    for _ in 0..clients {
+        let key = engine.connect()?;
+        engine.send(key, &request)?;
+    }
+    let mut open = clients;
+    let mut ready = Vec::new();
+    let deadline = Instant::now() + window.warm_up + window.length + LIMIT;
+    while open > 0 {
+        if Instant::now() > deadline {
+            return Err(BenchError::Late { what: "the last create".to_owned(), seconds: LIMIT.as_secs() });
+        }
+        let phase = meter.phase(engine.requests())?;
+        engine.wait(meter.next_change(), &mut ready)?;
+        for key in ready.iter().copied() {
+            let Some(answer) = engine.answer(key)? else { continue };
+            answer.expect("a create", 201)?;
+            if scan::digits(answer.body, "run_id").is_none() {
+                return Err(answer.unexpected("a create"));
+            }
+            total += 1;
+            if phase == Phase::Measured {
+                measured += 1;
+                create.push(answer.took);
+            }
+            if phase == Phase::Over {
+                open -= 1;
+            } else {
+                engine.send(key, &request)?;
+            }
+        }
+    }
+    Summary::check("runs made", total, place.summary()?.total - before)?;
+    Ok(Creates { measured, total, create, costs: meter.costs() })
+}

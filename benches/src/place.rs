@@ -1,0 +1,155 @@
+//! What a load needs on the server before it begins: a team, an app with one version, runners.
+
+use std::net::SocketAddr;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tar::Header;
+
+use crate::BenchError;
+use crate::http::{Client, request};
+
+/// The app that all loads run.
+pub const APP: &str = "bench-app";
+const BOUNDARY: &str = "minitower-bench-boundary-51f0";
+
+/// A server with a team and an app.
+#[derive(Debug)]
+pub struct Place {
+    /// Where the server listens.
+    pub address: SocketAddr,
+    /// The team's token.
+    pub token: String,
+    registration: String,
+    client: Client,
+}
+
+impl Place {
+    /// Bootstraps the team of the benchmark, and makes its app with one version of the given Python code.
+    pub fn prepare(
+        address: SocketAddr,
+        bootstrap: &str,
+        registration: &str,
+        code: &str,
+    ) -> Result<Self, BenchError> {
+        let mut client = Client::new(address)?;
+        let team = br#"{"slug":"bench-team","name":"Bench"}"#;
+        let team = client.call("POST", "/api/v1/bootstrap/team", bootstrap, team, &[200, 201])?;
+        let token = team.text("token")?;
+        let mut place = Self { address, token, registration: registration.to_owned(), client };
+        let body = format!(r#"{{"slug":"{APP}"}}"#);
+        // 409: a former load has made it.
+        place.post("/api/v1/apps", body.as_bytes(), &[201, 409])?;
+        place.upload(&archive("main.py", code.as_bytes(), Compression::fast())?, "main.py")?;
+        Ok(place)
+    }
+
+    /// The client.
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    /// A `POST` by the team.
+    pub fn post(
+        &mut self,
+        path: &str,
+        body: &[u8],
+        expected: &[u16],
+    ) -> Result<crate::http::Reply, BenchError> {
+        self.client.call("POST", path, &self.token, body, expected)
+    }
+
+    /// A `GET` by the team.
+    pub fn get(&mut self, path: &str) -> Result<crate::http::Reply, BenchError> {
+        self.client.call("GET", path, &self.token, b"", &[200])
+    }
+
+    /// Uploads an archive as the app's newest version.
+    pub fn upload(&mut self, archive: &[u8], entrypoint: &str) -> Result<(), BenchError> {
+        let (open, close) = multipart(entrypoint);
+        let body = [open.as_slice(), archive, close.as_slice()].concat();
+        let request = request::with_type("POST", &versions_path(), &self.token, &content_type(), &body);
+        let reply = self.client.send(&request)?;
+        if reply.status == 201 {
+            return Ok(());
+        }
+        let body = String::from_utf8_lossy(&reply.body).into_owned();
+        Err(BenchError::Answer { call: "the upload".to_owned(), status: reply.status, body })
+    }
+
+    /// Registers so many runners and yields their tokens.
+    pub fn runners(&mut self, count: usize) -> Result<Vec<String>, BenchError> {
+        (0..count)
+            .map(|number| {
+                let body = format!(r#"{{"name":"bench-runner-{number}"}}"#);
+                let path = "/api/v1/runners/register";
+                let registration = &self.registration;
+                let reply = self.client.call("POST", path, registration, body.as_bytes(), &[200, 201])?;
+                reply.text("token")
+            })
+            .collect()
+    }
+
+    /// How many runs there are, and how many of them have ended, as the server counts.
+    pub fn summary(&mut self) -> Result<Summary, BenchError> {
+        let reply = self.get("/api/v1/runs/summary")?;
+        Ok(Summary {
+            total: reply.number("total_runs")?,
+            queued: reply.number("queued_runs")?,
+            ended: reply.number("terminal_runs")?,
+        })
+    }
+}
+
+/// Counts of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// All runs.
+    pub total: u64,
+    /// Those that wait.
+    pub queued: u64,
+    /// Those that have ended.
+    pub ended: u64,
+}
+
+impl Summary {
+    /// Fails unless the server has counted what was counted here.
+    pub fn check(what: &'static str, here: u64, there: u64) -> Result<(), BenchError> {
+        if here == there { Ok(()) } else { Err(BenchError::Miscounted { what, here, there }) }
+    }
+}
+
+/// Where versions are uploaded.
+pub fn versions_path() -> String {
+    format!("/api/v1/apps/{APP}/versions")
+}
+
+/// The content type of an upload.
+pub fn content_type() -> String {
+    format!("multipart/form-data; boundary={BOUNDARY}")
+}
+
+/// What stands before and behind the archive in an upload.
+pub fn multipart(entrypoint: &str) -> (Vec<u8>, Vec<u8>) {
+    let open = format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"artifact\"; filename=\"job.tar.gz\"\r\n\
+         Content-Type: application/gzip\r\n\r\n"
+    );
+    let close = format!(
+        "\r\n--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"entrypoint\"\r\n\r\n{entrypoint}\r\n\
+         --{BOUNDARY}--\r\n"
+    );
+    (open.into_bytes(), close.into_bytes())
+}
+
+/// The gzipped archive of one file.
+pub fn archive(name: &str, content: &[u8], compression: Compression) -> Result<Vec<u8>, BenchError> {
+    let failed = "cannot make an archive";
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), compression));
+    let mut header = Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(content.len() as u64);
+    tar.append_data(&mut header, name, content).map_err(BenchError::io(failed))?;
+    let gzip = tar.into_inner().map_err(BenchError::io(failed))?;
+    gzip.finish().map_err(BenchError::io(failed))
+}
