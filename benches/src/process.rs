@@ -1,4 +1,4 @@
-//! What a process costs, by `/proc` (proc_pid_stat(5), proc_pid_status(5), proc_pid_io(5)).
+//! What a process costs, by the files `stat`, `status` and `io` of `/proc/PID` (proc(5)).
 
 use std::fs;
 use std::time::Duration;

@@ -86,10 +86,13 @@ impl Meter {
                 server_cpu: after
                     .server_cpu
                     .zip(self.before.server_cpu)
-                    .map(|(after, before)| after - before),
-                own_cpu: after.own_cpu - self.before.own_cpu,
+                    .map(|(after, before)| after.saturating_sub(before)),
+                own_cpu: after.own_cpu.saturating_sub(self.before.own_cpu),
                 requests: after.requests - self.before.requests,
-                written: after.written.zip(self.before.written).map(|(after, before)| after - before),
+                written: after
+                    .written
+                    .zip(self.before.written)
+                    .map(|(after, before)| after.saturating_sub(before)),
             };
             self.phase = Phase::Over;
         }
