@@ -223,10 +223,9 @@ impl Claim<'_> {
         let leased = claim::lease(&run.state, self.poll, self.ttl, self.now).ok_or_else(|| {
             StoreError::Inconsistent(format!("run {} is in the queue but not queued", run.id))
         })?;
-        let mut run = runs::save(tx, &run, leased.run, None)?;
+        let (run, number) = runs::lease(tx, run, leased.run, &self.by.name)?;
         let runner = (self.by.runner_id, self.by.name.as_str());
-        let attempt = attempts::insert(tx, &run, runner, self.hash, leased.attempt, self.now)?;
-        run.runner = Some(self.by.name.clone());
+        let attempt = attempts::insert(tx, (run.id, number), runner, self.hash, leased.attempt, self.now)?;
         self.grant(tx, run, attempt)
     }
 

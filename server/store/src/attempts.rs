@@ -5,32 +5,44 @@ use std::time::Duration;
 use minitower_domain::attempt::{Attempt, AttemptState, AttemptStatus, EndedBy, ResultReason};
 use minitower_domain::clock::Timestamp;
 use minitower_domain::ids::{AttemptId, RunId, RunnerId};
-use minitower_domain::run::Run;
 use rusqlite::{Row, params};
 
-use crate::db::{At, at, maybe_at};
-use crate::{Db, StoreError, Tx, runs};
+use crate::db::{At, Columns, at};
+use crate::{Db, StoreError, Tx};
 
-const COLUMNS: &str = "id, run_id, attempt_no, runner_id, runner_name, status, lease_expires_at, lease_ttl_ms, instance_id, \
-     request_id, leased_at, started_at, finished_at, ended_by, exit_code, error_message, reason, row_version";
-const ACTIVE: &str = "status IN ('leased', 'running', 'cancelling')";
+/// A statement that [`read`] can read, with what follows its FROM: put together when the program is compiled.
+macro_rules! select {
+    ($($rest:expr),+) => {
+        concat!(
+            "SELECT id, run_id, attempt_no, runner_id, runner_name, leased_at, status, lease_expires_at, lease_ttl_ms, instance_id, \
+             request_id, started_at, finished_at, ended_by, exit_code, error_message, reason, row_version FROM run_attempts ",
+            $($rest),+
+        )
+    };
+}
 
-/// A fresh attempt of a runner at a run that was just leased to it.
+/// What the partial indexes of active attempts ask for.
+macro_rules! active {
+    () => {
+        "status IN ('leased', 'running', 'cancelling')"
+    };
+}
+
+/// A fresh attempt of a runner at a run that was just leased to it, under the number taken by [`crate::runs::lease`].
 pub fn insert(
     tx: &Tx<'_>,
-    run: &Run,
+    (run, number): (RunId, i64),
     runner: (RunnerId, &str),
     lease_token_hash: [u8; 32],
     state: AttemptState,
     now: Timestamp,
 ) -> Result<Attempt, StoreError> {
-    let number = runs::begin_attempt(tx, run.id, runner.1)?;
     let id = tx.insert(
         "INSERT INTO run_attempts (run_id, attempt_no, runner_id, runner_name, status, lease_token_hash, lease_expires_at,
                                    lease_ttl_ms, instance_id, request_id, leased_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         params![
-            run.id.0,
+            run.0,
             number,
             runner.0.0,
             runner.1,
@@ -45,7 +57,7 @@ pub fn insert(
     )?;
     Ok(Attempt {
         id: AttemptId(id),
-        run_id: run.id,
+        run_id: run,
         number,
         runner_id: Some(runner.0),
         runner_name: runner.1.to_owned(),
@@ -111,9 +123,7 @@ pub fn by_lease(
     hash: [u8; 32],
 ) -> Result<Option<Attempt>, StoreError> {
     db.one(
-        &format!(
-            "SELECT {COLUMNS} FROM run_attempts WHERE lease_token_hash = ?1 AND run_id = ?2 AND runner_id = ?3"
-        ),
+        select!("WHERE lease_token_hash = ?1 AND run_id = ?2 AND runner_id = ?3"),
         params![hash.as_slice(), run.0, runner.0],
         read,
     )
@@ -122,9 +132,7 @@ pub fn by_lease(
 /// The active attempt of a runner.
 pub fn active_of_runner(db: &Db, runner: RunnerId) -> Result<Option<Attempt>, StoreError> {
     db.one(
-        &format!(
-            "SELECT {COLUMNS} FROM run_attempts INDEXED BY one_active_attempt_per_runner WHERE runner_id = ?1 AND {ACTIVE}"
-        ),
+        select!("INDEXED BY one_active_attempt_per_runner WHERE runner_id = ?1 AND ", active!()),
         [runner.0],
         read,
     )
@@ -132,21 +140,17 @@ pub fn active_of_runner(db: &Db, runner: RunnerId) -> Result<Option<Attempt>, St
 
 /// The active attempt at a run.
 pub fn active_of_run(db: &Db, run: RunId) -> Result<Option<Attempt>, StoreError> {
-    db.one(
-        &format!(
-            "SELECT {COLUMNS} FROM run_attempts INDEXED BY one_active_attempt_per_run WHERE run_id = ?1 AND {ACTIVE}"
-        ),
-        [run.0],
-        read,
-    )
+    db.one(select!("INDEXED BY one_active_attempt_per_run WHERE run_id = ?1 AND ", active!()), [run.0], read)
 }
 
 /// Active attempts whose lease had run out at `now`, the longest dead first.
 pub fn expired(db: &Db, now: Timestamp, limit: i64) -> Result<Vec<Attempt>, StoreError> {
     db.all(
-        &format!(
-            "SELECT {COLUMNS} FROM run_attempts INDEXED BY run_attempts_by_expiry
-             WHERE lease_expires_at <= ?1 AND {ACTIVE} ORDER BY lease_expires_at LIMIT ?2"
+        select!(
+            "INDEXED BY run_attempts_by_expiry
+             WHERE lease_expires_at <= ?1 AND ",
+            active!(),
+            " ORDER BY lease_expires_at LIMIT ?2"
         ),
         params![At(now), limit],
         read,
@@ -156,9 +160,11 @@ pub fn expired(db: &Db, now: Timestamp, limit: i64) -> Result<Vec<Attempt>, Stor
 /// When the next lease runs out, unless extended.
 pub fn next_expiry(db: &Db) -> Result<Option<Timestamp>, StoreError> {
     db.one(
-        &format!(
+        concat!(
             "SELECT lease_expires_at FROM run_attempts INDEXED BY run_attempts_by_expiry
-             WHERE {ACTIVE} ORDER BY lease_expires_at LIMIT 1"
+             WHERE ",
+            active!(),
+            " ORDER BY lease_expires_at LIMIT 1"
         ),
         (),
         |row| at(row, "lease_expires_at"),
@@ -168,9 +174,11 @@ pub fn next_expiry(db: &Db) -> Result<Option<Timestamp>, StoreError> {
 /// Active attempts in the order of their runs, after the run `after`: by an index of the active ones, however many have ended.
 pub fn active(db: &Db, after: RunId, limit: i64) -> Result<Vec<Attempt>, StoreError> {
     db.all(
-        &format!(
-            "SELECT {COLUMNS} FROM run_attempts INDEXED BY one_active_attempt_per_run
-             WHERE run_id > ?1 AND {ACTIVE} ORDER BY run_id LIMIT ?2"
+        select!(
+            "INDEXED BY one_active_attempt_per_run
+             WHERE run_id > ?1 AND ",
+            active!(),
+            " ORDER BY run_id LIMIT ?2"
         ),
         params![after.0, limit],
         read,
@@ -180,9 +188,7 @@ pub fn active(db: &Db, after: RunId, limit: i64) -> Result<Vec<Attempt>, StoreEr
 /// A run's attempts, oldest first, from behind the number `after` if given: at most `limit`.
 pub fn list(db: &Db, run: RunId, after: Option<i64>, limit: i64) -> Result<Vec<Attempt>, StoreError> {
     db.all(
-        &format!(
-            "SELECT {COLUMNS} FROM run_attempts WHERE run_id = ?1 AND attempt_no > ?2 ORDER BY attempt_no LIMIT ?3"
-        ),
+        select!("WHERE run_id = ?1 AND attempt_no > ?2 ORDER BY attempt_no LIMIT ?3"),
         // Numbers begin at 1.
         params![run.0, after.unwrap_or(0), limit],
         read,
@@ -200,40 +206,41 @@ fn millis(d: Duration) -> i64 {
     i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Reads a row of [`select`]; the columns in its order.
 fn read(row: &Row<'_>) -> Result<Attempt, StoreError> {
-    let id: i64 = row.get("id")?;
+    let mut columns = Columns::of(row);
+    let id: i64 = columns.get()?;
     let nonsense =
         |column: &str, value: &str| StoreError::Inconsistent(format!("attempt {id} with {column} {value:?}"));
-    let status: String = row.get("status")?;
-    let ended_by: Option<String> = row.get("ended_by")?;
-    let reason: Option<String> = row.get("reason")?;
-    let ttl: i64 = row.get("lease_ttl_ms")?;
+    let ttl = |millis: i64| {
+        let millis = u64::try_from(millis).map_err(|_| nonsense("lease_ttl_ms", &millis.to_string()));
+        millis.map(Duration::from_millis)
+    };
+    let ended_by = |text: &str| EndedBy::parse(text).ok_or_else(|| nonsense("ended_by", text));
+    let reason = |text: &str| ResultReason::parse(text).ok_or_else(|| nonsense("reason", text));
     Ok(Attempt {
         id: AttemptId(id),
-        run_id: RunId(row.get("run_id")?),
-        number: row.get("attempt_no")?,
-        runner_id: row.get::<_, Option<i64>>("runner_id")?.map(RunnerId),
-        runner_name: row.get("runner_name")?,
-        leased_at: at(row, "leased_at")?,
+        run_id: RunId(columns.get()?),
+        number: columns.get()?,
+        runner_id: columns.get::<Option<i64>>()?.map(RunnerId),
+        runner_name: columns.get()?,
+        leased_at: columns.at()?,
         state: AttemptState {
-            status: AttemptStatus::parse(&status).ok_or_else(|| nonsense("status", &status))?,
-            lease_expires_at: at(row, "lease_expires_at")?,
-            lease_ttl: Duration::from_millis(
-                u64::try_from(ttl).map_err(|_| nonsense("lease_ttl_ms", &ttl.to_string()))?,
-            ),
-            instance_id: row.get("instance_id")?,
-            request_id: row.get("request_id")?,
-            started_at: maybe_at(row, "started_at")?,
-            finished_at: maybe_at(row, "finished_at")?,
-            ended_by: ended_by
-                .map(|text| EndedBy::parse(&text).ok_or_else(|| nonsense("ended_by", &text)))
-                .transpose()?,
-            exit_code: row.get("exit_code")?,
-            error_message: row.get("error_message")?,
-            reason: reason
-                .map(|text| ResultReason::parse(&text).ok_or_else(|| nonsense("reason", &text)))
-                .transpose()?,
+            status: {
+                let status = columns.text()?;
+                AttemptStatus::parse(status).ok_or_else(|| nonsense("status", status))?
+            },
+            lease_expires_at: columns.at()?,
+            lease_ttl: ttl(columns.get()?)?,
+            instance_id: columns.get()?,
+            request_id: columns.get()?,
+            started_at: columns.maybe_at()?,
+            finished_at: columns.maybe_at()?,
+            ended_by: columns.maybe_text()?.map(ended_by).transpose()?,
+            exit_code: columns.get()?,
+            error_message: columns.get()?,
+            reason: columns.maybe_text()?.map(reason).transpose()?,
         },
-        row_version: row.get("row_version")?,
+        row_version: columns.get()?,
     })
 }

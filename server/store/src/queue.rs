@@ -8,22 +8,21 @@ use crate::{Db, StoreError, runs};
 
 /// The first ready run that a runner of this scope and environment may take: one row of one partial index, however deep the queue.
 pub fn first(db: &Db, scope: RunnerScope, environment: &str) -> Result<Option<Run>, StoreError> {
-    const READY: &str =
-        "status = 'queued' AND blocked_by IS NULL ORDER BY priority DESC, queued_at, id LIMIT 1";
     match scope {
         RunnerScope::Platform => db.one(
-            &format!(
-                "{} WHERE r.id = (SELECT id FROM runs INDEXED BY runs_queue_of_name WHERE environment_name = ?1 AND {READY})",
-                runs::SELECT
+            runs::select!(
+                "WHERE r.id = (SELECT id FROM runs INDEXED BY runs_queue_of_name
+                     WHERE environment_name = ?1 AND status = 'queued' AND blocked_by IS NULL
+                     ORDER BY priority DESC, queued_at, id LIMIT 1)"
             ),
             [environment],
             runs::read,
         ),
         RunnerScope::Team(team) => db.one(
-            &format!(
-                "{} WHERE r.id = (SELECT id FROM runs INDEXED BY runs_queue_of_team
-                                  WHERE team_id = ?1 AND environment_name = ?2 AND {READY})",
-                runs::SELECT
+            runs::select!(
+                "WHERE r.id = (SELECT id FROM runs INDEXED BY runs_queue_of_team
+                     WHERE team_id = ?1 AND environment_name = ?2 AND status = 'queued' AND blocked_by IS NULL
+                     ORDER BY priority DESC, queued_at, id LIMIT 1)"
             ),
             params![team.0, environment],
             runs::read,

@@ -7,16 +7,24 @@ use minitower_domain::run::{Run, RunState, RunStatus};
 use rusqlite::types::Value;
 use rusqlite::{Row, params, params_from_iter};
 
-use crate::db::{At, at, maybe_at};
+use crate::db::{At, Columns};
 use crate::effects::{Effect, RunMoved};
 use crate::{Db, StoreError, Tx, apps};
 
-pub(crate) const SELECT: &str = "SELECT r.id, r.team_id, t.slug AS team_slug, r.app_id, a.slug AS app_slug, r.run_no, \
-     r.app_version_id, v.version_no, r.environment_id, r.environment_name, r.input, r.priority, r.created_at, r.runner_name, \
-     r.status, r.max_retries, r.retry_count, r.cancel_requested, r.queued_at, r.started_at, r.finished_at, r.exit_code, \
-     r.error_message, r.row_version \
-     FROM runs r JOIN teams t ON t.id = r.team_id JOIN apps a ON a.id = r.app_id \
-     JOIN app_versions v ON v.id = r.app_version_id ";
+/// A statement that [`read`] can read, with what follows its FROM: put together when the program is compiled.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.id, r.team_id, t.slug, r.app_id, a.slug, r.run_no, r.app_version_id, v.version_no, r.environment_id, \
+             r.environment_name, r.input, r.priority, r.created_at, r.runner_name, r.status, r.max_retries, r.retry_count, \
+             r.cancel_requested, r.queued_at, r.started_at, r.finished_at, r.exit_code, r.error_message, r.row_version \
+             FROM runs r JOIN teams t ON t.id = r.team_id JOIN apps a ON a.id = r.app_id \
+             JOIN app_versions v ON v.id = r.app_version_id ",
+            $rest
+        )
+    };
+}
+pub(crate) use select;
 
 /// What makes a run.
 #[derive(Debug, Clone)]
@@ -117,24 +125,36 @@ pub fn save(
     Ok(saved)
 }
 
-/// Notes who runs it now, and takes the number of the run's next attempt.
-pub(crate) fn begin_attempt(tx: &Tx<'_>, id: RunId, runner_name: &str) -> Result<i64, StoreError> {
-    tx.one(
-        "UPDATE runs SET attempt_count = attempt_count + 1, runner_name = ?2 WHERE id = ?1 RETURNING attempt_count",
-        params![id.0, runner_name],
-        |row| Ok(row.get(0)?),
-    )?
-    .ok_or_else(|| StoreError::Inconsistent(format!("no run {id}")))
+/// Saves that a runner takes the run, if nobody changed the row since it was read, and takes the number of the attempt.
+pub fn lease(tx: &Tx<'_>, run: Run, leased: RunState, runner_name: &str) -> Result<(Run, i64), StoreError> {
+    let number = tx
+        .one(
+            "UPDATE runs SET status = ?3, runner_name = ?4, attempt_count = attempt_count + 1, row_version = row_version + 1
+             WHERE id = ?1 AND row_version = ?2 RETURNING attempt_count",
+            params![run.id.0, run.row_version, leased.status.as_str(), runner_name],
+            |row| Ok(row.get(0)?),
+        )?
+        .ok_or(StoreError::Stale { what: "run", id: run.id.0 })?;
+    debug_assert_eq!(
+        RunState { status: run.state.status, ..leased.clone() },
+        run.state,
+        "a lease changes the status only"
+    );
+    let before = run.state;
+    let saved =
+        Run { state: leased, runner: Some(runner_name.to_owned()), row_version: run.row_version + 1, ..run };
+    tx.emit(Effect::RunMoved(RunMoved::new(&saved, Some(before), None)));
+    Ok((saved, number))
 }
 
 /// The run of that id.
 pub fn by_id(db: &Db, id: RunId) -> Result<Option<Run>, StoreError> {
-    db.one(&format!("{SELECT} WHERE r.id = ?1"), [id.0], read)
+    db.one(select!("WHERE r.id = ?1"), [id.0], read)
 }
 
 /// The team's run of that id.
 pub fn by_id_of_team(db: &Db, team: TeamId, id: RunId) -> Result<Option<Run>, StoreError> {
-    db.one(&format!("{SELECT} WHERE r.id = ?1 AND r.team_id = ?2"), params![id.0, team.0], read)
+    db.one(select!("WHERE r.id = ?1 AND r.team_id = ?2"), params![id.0, team.0], read)
 }
 
 /// Which runs to list.
@@ -156,7 +176,7 @@ pub struct Filter {
 
 /// A team's runs, newest first.
 pub fn list(db: &Db, team: TeamId, filter: &Filter) -> Result<Vec<Run>, StoreError> {
-    let mut sql = format!("{SELECT} WHERE r.team_id = ?");
+    let mut sql = select!("WHERE r.team_id = ?").to_owned();
     let mut values = vec![Value::from(team.0)];
     let mut and = |condition: &str, value: Value| {
         sql.push_str(" AND ");
@@ -184,35 +204,39 @@ pub fn list(db: &Db, team: TeamId, filter: &Filter) -> Result<Vec<Run>, StoreErr
     db.all(&sql, params_from_iter(values), read)
 }
 
+/// Reads a row of [`select`]; the columns in its order.
 pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
-    let id: i64 = row.get("id")?;
-    let status: String = row.get("status")?;
+    let mut columns = Columns::of(row);
+    let id: i64 = columns.get()?;
     Ok(Run {
         id: RunId(id),
-        team_id: TeamId(row.get("team_id")?),
-        team_slug: row.get("team_slug")?,
-        app_id: AppId(row.get("app_id")?),
-        app_slug: row.get("app_slug")?,
-        number: row.get("run_no")?,
-        version_id: VersionId(row.get("app_version_id")?),
-        version_number: row.get("version_no")?,
-        environment_id: EnvironmentId(row.get("environment_id")?),
-        environment: row.get("environment_name")?,
-        input: row.get("input")?,
-        priority: row.get("priority")?,
-        created_at: at(row, "created_at")?,
-        runner: row.get("runner_name")?,
+        team_id: TeamId(columns.get()?),
+        team_slug: columns.get()?,
+        app_id: AppId(columns.get()?),
+        app_slug: columns.get()?,
+        number: columns.get()?,
+        version_id: VersionId(columns.get()?),
+        version_number: columns.get()?,
+        environment_id: EnvironmentId(columns.get()?),
+        environment: columns.get()?,
+        input: columns.get()?,
+        priority: columns.get()?,
+        created_at: columns.at()?,
+        runner: columns.get()?,
         state: RunState {
-            status: RunStatus::parse(&status)
-                .ok_or_else(|| StoreError::Inconsistent(format!("run {id} with status {status:?}")))?,
-            retries: RetryBudget { max: row.get("max_retries")?, used: row.get("retry_count")? },
-            cancel_requested: row.get("cancel_requested")?,
-            queued_at: at(row, "queued_at")?,
-            started_at: maybe_at(row, "started_at")?,
-            finished_at: maybe_at(row, "finished_at")?,
-            exit_code: row.get("exit_code")?,
-            error_message: row.get("error_message")?,
+            status: status(id, columns.text()?)?,
+            retries: RetryBudget { max: columns.get()?, used: columns.get()? },
+            cancel_requested: columns.get()?,
+            queued_at: columns.at()?,
+            started_at: columns.maybe_at()?,
+            finished_at: columns.maybe_at()?,
+            exit_code: columns.get()?,
+            error_message: columns.get()?,
         },
-        row_version: row.get("row_version")?,
+        row_version: columns.get()?,
     })
+}
+
+fn status(id: i64, text: &str) -> Result<RunStatus, StoreError> {
+    RunStatus::parse(text).ok_or_else(|| StoreError::Inconsistent(format!("run {id} with status {text:?}")))
 }

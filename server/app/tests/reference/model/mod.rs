@@ -1,0 +1,150 @@
+//! The reference: what a control plane has to do, in plain maps, written once more from the protocol's tables and sharing no rule with the program.
+//!
+//! Here is the state; [`steps`] says which moves an operation makes, [`protocol`] what becomes of runs and attempts, [`lists`] what is told of
+//! them. Nothing in here may call the program's own deciding functions.
+
+mod lists;
+mod protocol;
+pub(crate) mod steps;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::vocabulary::{
+    AttemptRow, BEGIN_MS, How, Number, PLATFORM, RunRow, Shown, Status, TEAM_REGISTRATION, Team,
+};
+
+/// The state of a control plane.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Model {
+    /// Milliseconds.
+    pub(crate) now: i64,
+    /// The versions' retries by team and slug, the first version first.
+    pub(crate) apps: BTreeMap<(Team, String), Vec<i64>>,
+    pub(crate) environments: BTreeSet<(Team, String)>,
+    /// The teams' registration tokens: whose, and whether bootstrap made it.
+    pub(crate) registration_tokens: BTreeMap<Number, (Team, bool)>,
+    pub(crate) runners: BTreeMap<String, Runner>,
+    last_runner: i64,
+    /// Runner's name, holder (0: the operator, else the team's id), owner.
+    pub(crate) fences: BTreeSet<(String, i64, String)>,
+    /// The run of id n is the one before place n.
+    pub(crate) runs: Vec<RunRow>,
+    /// The same for attempts; with the operation that answered the valid lease token.
+    pub(crate) attempts: Vec<(AttemptRow, Number)>,
+    logs: BTreeMap<(i64, i64), String>,
+    /// Each runner's newest poll, or whatever ended its right to claim.
+    newest: BTreeMap<i64, Number>,
+}
+
+/// A registered runner.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Runner {
+    pub(crate) id: i64,
+    /// None: the platform's.
+    pub(crate) team: Option<Team>,
+    pub(crate) environment: String,
+    /// The operation that answered its token.
+    pub(crate) token: Number,
+    pub(crate) instance: Option<String>,
+}
+
+/// A runner as its token was understood when a call began.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Principal {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+    pub(crate) team: Option<Team>,
+    pub(crate) environment: String,
+}
+
+impl Model {
+    /// Two teams with their registration tokens, and nothing else.
+    pub(crate) fn new() -> Self {
+        Self {
+            now: BEGIN_MS,
+            apps: BTreeMap::new(),
+            environments: BTreeSet::new(),
+            registration_tokens: TEAM_REGISTRATION.into_iter().zip([(0, true), (1, true)]).collect(),
+            runners: BTreeMap::new(),
+            last_runner: 0,
+            fences: BTreeSet::new(),
+            runs: Vec::new(),
+            attempts: Vec::new(),
+            logs: BTreeMap::new(),
+            newest: BTreeMap::new(),
+        }
+    }
+
+    /// Whom a registration token registers runners for.
+    fn registers_for(&self, token: Shown) -> Option<Option<Team>> {
+        match token {
+            Shown { how: How::Whole, of: PLATFORM } => Some(None),
+            Shown { how: How::Whole, of } => self.registration_tokens.get(&of).map(|(team, _)| Some(*team)),
+            _ => None,
+        }
+    }
+
+    /// Whom a runner token speaks for.
+    fn authenticate(&self, token: Shown) -> Option<Principal> {
+        let valid = |runner: &&Runner| token == Shown::whole(runner.token);
+        let (name, runner) = self.runners.iter().find(|(_, runner)| valid(runner))?;
+        Some(Principal {
+            id: runner.id,
+            name: name.clone(),
+            team: runner.team,
+            environment: runner.environment.clone(),
+        })
+    }
+
+    pub(crate) fn run(&self, id: i64) -> &RunRow {
+        &self.runs[place(id)]
+    }
+
+    fn run_mut(&mut self, id: i64) -> &mut RunRow {
+        &mut self.runs[place(id)]
+    }
+
+    fn run_of_team(&self, team: Team, id: i64) -> Option<&RunRow> {
+        self.runs.iter().find(|run| run.id == id && run.team == team)
+    }
+
+    fn attempt_mut(&mut self, id: i64) -> &mut AttemptRow {
+        &mut self.attempts[place(id)].0
+    }
+
+    /// The attempt that a runner holds, with the operation that answered its lease token.
+    pub(crate) fn active_of_runner(&self, runner: i64) -> Option<&(AttemptRow, Number)> {
+        self.attempts.iter().find(|(a, _)| a.runner == Some(runner) && a.status.is_active())
+    }
+
+    pub(crate) fn active_of_run(&self, run: i64) -> Option<&(AttemptRow, Number)> {
+        self.attempts.iter().find(|(a, _)| a.run == run && a.status.is_active())
+    }
+
+    pub(crate) fn is_fenced(&self, name: &str) -> bool {
+        self.fences.iter().any(|(fenced, ..)| fenced == name)
+    }
+
+    /// Ready runs of an environment in the order of the queue.
+    fn queue(&self, environment: &str) -> Vec<&RunRow> {
+        let ready = |run: &&RunRow| run.status == Status::Queued && run.environment == environment;
+        let mut queue: Vec<&RunRow> = self.runs.iter().filter(ready).collect();
+        queue.sort_by_key(|run| (std::cmp::Reverse(run.priority), run.queued_at, run.id));
+        queue
+    }
+
+    /// The first ready run that a runner may take.
+    pub(crate) fn first_for(&self, runner: &Principal) -> Option<i64> {
+        let own = |run: &&&RunRow| runner.team.is_none_or(|team| team == run.team);
+        self.queue(&runner.environment).iter().find(own).map(|run| run.id)
+    }
+
+    /// Forgets which polls came last, but for those that are still open: nothing else can tell the difference.
+    pub(crate) fn forget_answered_polls(&mut self, open: impl Fn(Number) -> bool) {
+        self.newest.retain(|_, number| open(*number));
+    }
+}
+
+fn place(id: i64) -> usize {
+    usize::try_from(id - 1).unwrap()
+}
