@@ -1,14 +1,17 @@
 # What there is to type. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check build run test planted check fmt smoke clean-state
+.PHONY: help setup setup-check build run test planted bench bench-compare check fmt smoke clean-state
 
 # Where `make run` listens, and whether it ends after the first run.
 LISTEN ?= 127.0.0.1:8080
 ONCE ?=
+# Whether `make bench` is quick, and what `make bench-compare` compares with.
+QUICK ?=
+BASE ?=
 
 help: ## List what there is to type
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing on this machine (Debian; says what it cannot do)
 	@scripts/setup.sh
@@ -27,6 +30,12 @@ test: setup ## Build, then run every test there is
 
 planted: setup ## Prove the checks: every planted bug has to be caught by one
 	@scripts/planted.sh
+
+bench: ## Measure the release build and write benches/report.md (QUICK=1: shorter, nothing kept)
+	@QUICK="$(QUICK)" scripts/bench.sh
+
+bench-compare: ## Compare the server's speed with that of another commit (BASE=<commit>)
+	@scripts/bench-compare.sh "$(BASE)"
 
 check: ## Formatting, lints, licences and advisories, shell scripts
 	@scripts/check.sh

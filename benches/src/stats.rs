@@ -74,9 +74,70 @@ fn ratio_base(count: u64) -> f64 {
     count.max(1) as f64
 }
 
+/// A figure, and between what it lies with 95 % confidence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Interval {
+    /// The figure.
+    pub middle: f64,
+    /// Its lower bound.
+    pub low: f64,
+    /// Its upper bound.
+    pub high: f64,
+}
+
+/// 97.5 % quantiles of Student's t distribution for 1 to 30 degrees of freedom
+/// (NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.6.7.2).
+const STUDENT: [f64; 30] = [
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+];
+
+/// The ratio of the second to the first over pairs of positive figures, by Student's t on the logarithms of the ratios.
+/// Of fewer than two pairs nothing can be said: the interval is everything.
+pub fn ratio_interval(pairs: &[(f64, f64)]) -> Interval {
+    let logs: Vec<f64> = pairs.iter().map(|(base, new)| (new / base).ln()).collect();
+    let count = ratio_base(logs.len() as u64);
+    let mean = logs.iter().sum::<f64>() / count;
+    let Some(freedom) = logs.len().checked_sub(1).filter(|freedom| *freedom > 0) else {
+        return Interval { middle: mean.exp(), low: 0.0, high: f64::INFINITY };
+    };
+    let squares = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>();
+    let error = (squares / ratio_base(freedom as u64) / count).sqrt();
+    let reach = STUDENT[freedom.min(STUDENT.len()) - 1] * error;
+    Interval { middle: mean.exp(), low: (mean - reach).exp(), high: (mean + reach).exp() }
+}
+
+/// The middle one, or the mean of the two middle ones; 0 of none.
+pub fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    match (sorted.len(), sorted.len() / 2) {
+        (0, _) => 0.0,
+        (len, middle) if len % 2 == 1 => sorted[middle],
+        (_, middle) => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ratio_lies_within_its_interval() {
+        // Logarithms 0.1 and 0.3: mean 0.2, standard error 0.1, one degree of freedom.
+        let ratio = ratio_interval(&[(1.0, 0.1_f64.exp()), (2.0, 2.0 * 0.3_f64.exp())]);
+        assert!((ratio.middle.ln() - 0.2).abs() < 1e-9, "{ratio:?}");
+        assert!((ratio.low.ln() - (0.2 - 1.2706)).abs() < 1e-9, "{ratio:?}");
+        assert!((ratio.high.ln() - (0.2 + 1.2706)).abs() < 1e-9, "{ratio:?}");
+        assert!(ratio_interval(&[(1.0, 2.0)]).high.is_infinite());
+    }
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
+        assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
+        assert!(median(&[]).abs() < 1e-9);
+    }
 
     #[test]
     fn percentiles_are_samples_by_nearest_rank() {

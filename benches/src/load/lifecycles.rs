@@ -34,6 +34,13 @@ pub struct Shape {
     pub deep: bool,
 }
 
+impl Default for Shape {
+    /// 32 runners, an empty queue otherwise.
+    fn default() -> Self {
+        Self { runners: 32, creators: 16, backlog: 64, deep: false }
+    }
+}
+
 /// What came out of it.
 #[derive(Debug)]
 pub struct Lifecycles {

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Builds the server of another commit and that of the working tree, loads them in turn, and prints the ratio of their throughput and of
+# their processor time, with its 95 % interval. Usage: bench-compare.sh COMMIT [options of tower-compare]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+base=${1:-}
+[[ -n "$base" ]] || { echo "bench-compare: which commit? make bench-compare BASE=<commit>" >&2; exit 2; }
+shift
+commit=$(git rev-parse --verify --quiet "$base^{commit}") || { echo "bench-compare: $base is no commit" >&2; exit 2; }
+
+target=${CARGO_TARGET_DIR:-target}
+[[ "$target" = /* ]] || target="$PWD/$target"
+folder="$target/compare"
+tree="$folder/tree-$$"
+server="$folder/minitowerd-$commit"
+mkdir -p "$folder"
+
+if [[ ! -x "$server" ]]; then
+    echo "bench-compare: building $base"
+    # shellcheck disable=SC2317,SC2329 # Called by the trap.
+    forget() { git worktree remove --force "$tree" 2>/dev/null || true; }
+    trap forget EXIT
+    git worktree add --quiet --detach "$tree" "$commit"
+    (cd "$tree" && cargo build --release --locked -p minitowerd --target-dir "$folder/build")
+    mv "$folder/build/release/minitowerd" "$server"
+fi
+echo "bench-compare: building the working tree"
+cargo build --release --locked -p minitowerd -p minitower-benches
+
+echo "bench-compare: base is $(git log -1 --format='%h %s' "$commit")"
+"$target/release/tower-compare" --base "$server" --new "$target/release/minitowerd" --folder "$folder/servers" "$@"
