@@ -90,6 +90,15 @@ impl Place {
             .collect()
     }
 
+    /// The value of a metric without labels.
+    pub fn metric(&mut self, name: &str) -> Result<u64, BenchError> {
+        let text = String::from_utf8_lossy(&self.get("/metrics")?.body).into_owned();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value
+            .and_then(|value| value.trim().parse().ok())
+            .ok_or_else(|| BenchError::Http(format!("/metrics has no {name}")))
+    }
+
     /// How many runs there are, and how many of them have ended, as the server counts.
     pub fn summary(&mut self) -> Result<Summary, BenchError> {
         let reply = self.get("/api/v1/runs/summary")?;

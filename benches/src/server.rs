@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -176,8 +177,10 @@ fn ended(program: &Path, status: String, folder: &Path) -> BenchError {
 fn free_address() -> Result<SocketAddr, BenchError> {
     const FIRST: u32 = 15_000;
     const COUNT: u32 = 15_000;
-    for offset in 0..COUNT {
-        let port = FIRST + (std::process::id() * 97 + offset) % COUNT;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id() % COUNT * 97;
+    for _ in 0..COUNT {
+        let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
         let port = u16::try_from(port).unwrap_or_default();
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok((Ipv4Addr::LOCALHOST, port).into());

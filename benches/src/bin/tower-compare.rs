@@ -114,7 +114,7 @@ fn run(args: &Args) -> Result<(), BenchError> {
 }
 
 fn lifecycles_once(place: &mut Place, pid: u32, window: Window) -> Result<Outcome, BenchError> {
-    let found = lifecycles(place, Some(pid), Shape::default(), window)?;
+    let found = lifecycles(place, Some(pid), Shape::of(32), window)?;
     Ok(Outcome::new(found.measured, &found.costs))
 }
 

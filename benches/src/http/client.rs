@@ -7,9 +7,6 @@ use super::request;
 use super::{Engine, Key, scan};
 use crate::BenchError;
 
-/// How long a call may take.
-const LIMIT: Duration = Duration::from_secs(90);
-
 /// An answer that is kept.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -60,14 +57,8 @@ impl Client {
         self.engine.wait(Instant::now(), &mut self.ready)?;
         self.engine.answer(self.key)?;
         self.engine.send(self.key, request)?;
-        let deadline = Instant::now() + LIMIT;
-        while Instant::now() < deadline {
-            self.engine.wait(deadline, &mut self.ready)?;
-            if let Some(answer) = self.engine.answer(self.key)? {
-                return Ok(Reply { status: answer.status, body: answer.body.to_vec(), took: answer.took });
-            }
-        }
-        Err(BenchError::Late { what: "an answer".to_owned(), seconds: LIMIT.as_secs() })
+        let answer = self.engine.await_answer(self.key)?;
+        Ok(Reply { status: answer.status, body: answer.body.to_vec(), took: answer.took })
     }
 
     /// A call whose answer has to have one of these statuses.

@@ -1,13 +1,15 @@
 //! All connections of a load on one thread, by `epoll`.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 
 use super::connection::{Answer, Connection, Look};
 use crate::BenchError;
 
+/// How long an answer may take that is waited for alone: the longest poll is 60 s.
+const LIMIT: Duration = Duration::from_secs(90);
 /// Most events taken at once.
 const EVENTS: usize = 1024;
 
@@ -87,11 +89,28 @@ impl Engine {
                 self.connections[key] = None;
                 Ok(None)
             }
-            Look::Answer { status, from, to } => match self.connections[key].as_mut() {
-                Some(connection) => connection.answer(status, from, to).map(Some),
-                None => Ok(None),
-            },
+            Look::Answer { status, from, to } => self.given(key, status, from, to).map(Some),
         }
+    }
+
+    /// Waits for the answer of this connection alone.
+    pub fn await_answer(&mut self, key: Key) -> Result<Answer<'_>, BenchError> {
+        let deadline = Instant::now() + LIMIT;
+        let mut ready = Vec::new();
+        loop {
+            if Instant::now() > deadline {
+                return Err(BenchError::Late { what: "an answer".to_owned(), seconds: LIMIT.as_secs() });
+            }
+            self.wait(deadline, &mut ready)?;
+            let Some(connection) = self.connections[key].as_mut() else { return Err(BenchError::Cut) };
+            if let Look::Answer { status, from, to } = connection.look()? {
+                break self.given(key, status, from, to);
+            }
+        }
+    }
+
+    fn given(&mut self, key: Key, status: u16, from: usize, to: usize) -> Result<Answer<'_>, BenchError> {
+        self.connections[key].as_mut().ok_or(BenchError::Cut)?.answer(status, from, to)
     }
 
     /// How many requests were sent.

@@ -10,6 +10,8 @@ use crate::{BenchError, Place};
 
 /// How long the last answers may take.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How long making a given number of runs may take.
+const MAKING: Duration = Duration::from_secs(1800);
 /// The body of each create.
 pub(super) const BODY: &[u8] = br#"{"input":{"name":"world","count":3}}"#;
 
@@ -26,31 +28,48 @@ pub struct Creates {
     pub costs: Costs,
 }
 
-/// Lets that many clients create runs.
+/// Lets that many clients create runs for a time.
 pub fn creates(
     place: &mut Place,
     server: Option<u32>,
     clients: usize,
     window: Window,
 ) -> Result<Creates, BenchError> {
+    let limit = window.warm_up + window.length + LIMIT;
+    run(place, Meter::start(window, server), clients, u64::MAX, limit)
+}
+
+/// Lets that many clients create so many runs, as fast as they can.
+pub fn make(place: &mut Place, clients: usize, count: u64) -> Result<(), BenchError> {
+    let window = Window { warm_up: MAKING, length: Duration::ZERO };
+    let clients = clients.min(usize::try_from(count).unwrap_or(usize::MAX));
+    run(place, Meter::start(window, None), clients, count, MAKING).map(drop)
+}
+
+fn run(
+    place: &mut Place,
+    mut meter: Meter,
+    clients: usize,
+    most: u64,
+    limit: Duration,
+) -> Result<Creates, BenchError> {
     let before = place.summary()?.total;
     let mut engine = Engine::new(place.address)?;
     let request = request::json("POST", &format!("/api/v1/apps/{APP}/runs"), &place.token, BODY);
-    let mut meter = Meter::start(window, server);
     let (mut measured, mut total, mut create) = (0, 0, Samples::default());
     for _ in 0..clients {
         let key = engine.connect()?;
         engine.send(key, &request)?;
     }
-    let mut open = clients;
+    let (mut sent, mut open) = (clients as u64, clients);
     let mut ready = Vec::new();
-    let deadline = Instant::now() + window.warm_up + window.length + LIMIT;
+    let deadline = Instant::now() + limit;
     while open > 0 {
         if Instant::now() > deadline {
-            return Err(BenchError::Late { what: "the last create".to_owned(), seconds: LIMIT.as_secs() });
+            return Err(BenchError::Late { what: "the last create".to_owned(), seconds: limit.as_secs() });
         }
         let phase = meter.phase(engine.requests())?;
-        engine.wait(meter.next_change(), &mut ready)?;
+        engine.wait(meter.next_change().min(deadline), &mut ready)?;
         for key in ready.iter().copied() {
             let Some(answer) = engine.answer(key)? else { continue };
             answer.expect("a create", 201)?;
@@ -62,10 +81,11 @@ pub fn creates(
                 measured += 1;
                 create.push(answer.took);
             }
-            if phase == Phase::Over {
+            if phase == Phase::Over || sent == most {
                 open -= 1;
             } else {
                 engine.send(key, &request)?;
+                sent += 1;
             }
         }
     }

@@ -3,23 +3,18 @@
 //! Each runner makes its next call as soon as the former is answered (a closed loop). A few more clients create runs as long as fewer than
 //! a bounded number of them wait to be leased, so that the queue is never empty and never grows: the creates are as many as the results.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use super::creates::BODY;
 use super::measure::{Costs, Meter, Phase, Window};
-use crate::http::request::{AttemptCall, Poll};
-use crate::http::{Answer, Engine, Key, request, scan};
+use super::runner::{Runner, Step};
+use crate::http::{Engine, Key, request};
 use crate::place::{APP, Summary};
 use crate::stats::Samples;
 use crate::{BenchError, Place};
 
 /// How long the last runs may take to end.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How long a poll waits: as long as the product's runner lets it.
-const WAIT_SECONDS: u32 = 30;
-const LOG_LINES: u32 = 10;
-const RESULT: &[u8] = br#"{"status":"completed","exit_code":0,"reason":"exit"}"#;
 
 /// How the load is put together.
 #[derive(Debug, Clone, Copy)]
@@ -34,10 +29,10 @@ pub struct Shape {
     pub deep: bool,
 }
 
-impl Default for Shape {
-    /// 32 runners, an empty queue otherwise.
-    fn default() -> Self {
-        Self { runners: 32, creators: 16, backlog: 64, deep: false }
+impl Shape {
+    /// For so many runners: half as many clients that create, and twice as many runs that wait.
+    pub fn of(runners: usize) -> Self {
+        Self { runners, creators: runners.div_ceil(2), backlog: 2 * runners as u64, deep: false }
     }
 }
 
@@ -87,75 +82,6 @@ impl Calls {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Idle,
-    Lease,
-    Start,
-    Logs,
-    Result,
-}
-
-struct Runner {
-    step: Step,
-    poll: Poll,
-    start: AttemptCall,
-    logs: AttemptCall,
-    result: AttemptCall,
-    run: Vec<u8>,
-    lease_token: Vec<u8>,
-    /// When the poll that brought the run was sent.
-    began: Instant,
-}
-
-impl Runner {
-    fn new(number: usize, token: &str, logs: &str) -> Self {
-        Self {
-            step: Step::Idle,
-            poll: Poll::new(number, token, WAIT_SECONDS),
-            start: AttemptCall::new("start", token, b""),
-            logs: AttemptCall::new("logs", token, logs.as_bytes()),
-            result: AttemptCall::new("result", token, RESULT),
-            run: Vec::new(),
-            lease_token: Vec::new(),
-            began: Instant::now(),
-        }
-    }
-
-    /// Takes the answer to its last call.
-    fn take(&mut self, answer: &Answer<'_>) -> Result<(), BenchError> {
-        if self.step != Step::Lease {
-            return answer.expect("a call under a lease", 200);
-        }
-        answer.expect("a poll", 200)?;
-        let run = scan::digits(answer.body, "run_id");
-        let (Some(run), Some(token)) = (run, scan::text(answer.body, "lease_token")) else {
-            return Err(answer.unexpected("a poll"));
-        };
-        self.run.clear();
-        self.run.extend_from_slice(run);
-        self.lease_token.clear();
-        self.lease_token.extend_from_slice(token);
-        self.began = answer.sent;
-        Ok(())
-    }
-}
-
-/// Ten lines as a job prints them.
-fn log_batch() -> String {
-    let mut logs = String::from(r#"{"logs":["#);
-    for seq in 1..=LOG_LINES {
-        let comma = if seq == 1 { "" } else { "," };
-        // Writing into memory does not fail.
-        let _ = write!(
-            logs,
-            r#"{comma}{{"seq":{seq},"stream":"stdout","line":"step {seq} of {LOG_LINES}: fetched 1250 rows in 0.3 s, 12 retries","logged_at":"2026-01-02T03:04:05.{seq:03}Z"}}"#
-        );
-    }
-    logs.push_str("]}");
-    logs
-}
-
 struct Load<'a> {
     engine: Engine,
     shape: Shape,
@@ -169,7 +95,6 @@ struct Load<'a> {
     ended: u64,
     /// No new runs, and no new polls of a deep queue.
     closing: bool,
-    out: Vec<u8>,
     phase: Phase,
     measured_from: Instant,
     found: Lifecycles,
@@ -189,22 +114,11 @@ impl Load<'_> {
     /// Sends a runner's next call.
     fn advance(&mut self, key: Key) -> Result<(), BenchError> {
         let runner = &mut self.runners[key];
-        let (step, call) = match runner.step {
-            Step::Idle | Step::Result => {
-                if self.closing && self.shape.deep {
-                    runner.step = Step::Idle;
-                    return Ok(());
-                }
-                runner.step = Step::Lease;
-                return self.engine.send(key, runner.poll.write_next());
-            }
-            Step::Lease => (Step::Start, &runner.start),
-            Step::Start => (Step::Logs, &runner.logs),
-            Step::Logs => (Step::Result, &runner.result),
-        };
-        runner.step = step;
-        call.write(&runner.run, &runner.lease_token, &mut self.out);
-        self.engine.send(key, &self.out)
+        if self.closing && self.shape.deep && runner.step == Step::Result {
+            runner.step = Step::Idle;
+            return Ok(());
+        }
+        runner.advance(&mut self.engine, key)
     }
 
     fn answered(&mut self, key: Key) -> Result<(), BenchError> {
@@ -222,7 +136,7 @@ impl Load<'_> {
         let runner = &mut self.runners[key];
         if runner.step == Step::Lease && answer.status == 204 {
             // Nothing came within the wait.
-            return self.engine.send(key, runner.poll.write_next());
+            return runner.poll(&mut self.engine, key);
         }
         runner.take(&answer)?;
         if measured {
@@ -277,11 +191,10 @@ pub fn lifecycles(
     let tokens = place.runners(shape.runners)?;
     let create = request::json("POST", &format!("/api/v1/apps/{APP}/runs"), &place.token, BODY);
     let mut engine = Engine::new(place.address)?;
-    let logs = log_batch();
     let mut runners = Vec::new();
     for (number, token) in tokens.iter().enumerate() {
         engine.connect()?;
-        runners.push(Runner::new(number, token, &logs));
+        runners.push(Runner::new(number, token));
     }
     let resting = (0..shape.creators).map(|_| engine.connect()).collect::<Result<Vec<Key>, _>>()?;
     let found = Lifecycles {
@@ -302,7 +215,6 @@ pub fn lifecycles(
         leased: 0,
         ended: 0,
         closing: false,
-        out: Vec::new(),
         phase: Phase::WarmUp,
         measured_from: Instant::now(),
         found,

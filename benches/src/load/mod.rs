@@ -1,9 +1,20 @@
 //! The loads, one file each.
 
 mod creates;
+mod dispatch;
+mod leases;
 mod lifecycles;
 mod measure;
+mod reads;
+mod runner;
+pub mod transfer;
+pub mod user_code;
+mod waiting;
 
-pub use creates::{Creates, creates};
+pub use creates::{Creates, creates, make};
+pub use dispatch::{Dispatch, dispatch};
+pub use leases::leases;
 pub use lifecycles::{Calls, Lifecycles, Shape, lifecycles};
 pub use measure::{Costs, Window};
+pub use reads::reads;
+pub use waiting::{Waiting, waiting};

@@ -1,0 +1,107 @@
+//! Every load counts what the server counts, so that the benchmark does not rot between two reports.
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use minitower_benches::load::transfer::{download, large_archive, upload};
+use minitower_benches::load::{Shape, Window, creates, dispatch, leases, lifecycles, make, reads, waiting};
+use minitower_benches::server::{BOOTSTRAP_TOKEN, REGISTRATION_TOKEN};
+use minitower_benches::{BenchError, Place, Server};
+
+const SHORT: Window = Window { warm_up: Duration::from_millis(100), length: Duration::from_millis(400) };
+
+/// A built program: in `MINITOWER_BIN_DIR`, else beside the running test.
+fn program(name: &str) -> PathBuf {
+    let beside = || {
+        let test = std::env::current_exe().unwrap();
+        test.ancestors().nth(2).unwrap().to_owned()
+    };
+    let path = std::env::var_os("MINITOWER_BIN_DIR").map_or_else(beside, PathBuf::from).join(name);
+    assert!(path.exists(), "{} is missing: make build", path.display());
+    path
+}
+
+fn place() -> (Server, Place) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let server = Server::start(&program("minitowerd"), folder, &[]).unwrap();
+    let place = Place::prepare(server.address(), BOOTSTRAP_TOKEN, REGISTRATION_TOKEN, "pass\n").unwrap();
+    (server, place)
+}
+
+#[test]
+fn lifecycles_are_runs_that_the_server_has_completed() {
+    let (server, mut place) = place();
+    let found = lifecycles(&mut place, Some(server.pid()), Shape::of(4), SHORT).unwrap();
+    assert!(found.measured > 0 && found.measured <= found.total, "{found:?}");
+    assert_eq!(found.by_second.iter().sum::<u64>(), found.measured);
+    assert_eq!(found.calls.life.len() as u64, found.measured);
+    assert!(found.costs.requests >= 4 * found.measured, "{found:?}");
+    let summary = place.summary().unwrap();
+    assert_eq!((summary.total, summary.queued, summary.ended), (found.total, 0, found.total));
+    let completed = place.get("/api/v1/runs?status=completed&limit=1").unwrap();
+    assert_eq!(completed.number("run_no").unwrap(), found.total, "the newest run is completed too");
+    let logs = place.get("/api/v1/runs/1/logs").unwrap();
+    assert_eq!(String::from_utf8_lossy(&logs.body).matches(r#""seq":"#).count(), 10);
+}
+
+#[test]
+fn a_deep_queue_stays_as_deep_and_its_runs_are_counted() {
+    let (_server, mut place) = place();
+    make(&mut place, 8, 200).unwrap();
+    let shape = Shape { deep: true, ..Shape::of(4) };
+    let found = lifecycles(&mut place, None, shape, SHORT).unwrap();
+    let summary = place.summary().unwrap();
+    assert_eq!(summary.ended, found.total);
+    assert_eq!(summary.queued + summary.ended, summary.total, "no run is left half done");
+    assert!((200..=200 + shape.backlog + 4).contains(&summary.queued), "{summary:?}");
+}
+
+#[test]
+fn creates_are_runs_that_the_server_has_queued() {
+    let (_server, mut place) = place();
+    let found = creates(&mut place, None, 4, SHORT).unwrap();
+    assert!(found.measured > 0 && found.create.len() as u64 == found.measured, "{found:?}");
+    make(&mut place, 3, 10).unwrap();
+    let summary = place.summary().unwrap();
+    assert_eq!((summary.total, summary.queued), (found.total + 10, found.total + 10));
+}
+
+#[test]
+fn a_run_reaches_a_waiting_runner_and_a_polling_one() {
+    let (_server, mut place) = place();
+    let found = dispatch(&mut place, 3, 20).unwrap();
+    assert_eq!((found.from_request.len(), found.from_answer.len(), found.create.len()), (20, 20, 20));
+    assert!(found.from_request.figures().max < 5000.0, "nobody waited for a poll to end");
+    assert_eq!(leases(&mut place, 15).unwrap().len(), 15);
+    let summary = place.summary().unwrap();
+    // Twenty runs warm the dispatch up.
+    assert_eq!((summary.total, summary.ended), (55, 55));
+    assert_eq!(reads(&mut place, "/metrics", 5).unwrap().len(), 5);
+}
+
+#[test]
+fn idle_runners_are_seen_waiting() {
+    let (server, mut place) = place();
+    let found = waiting(&mut place, server.pid(), 20, SHORT).unwrap();
+    assert_eq!(found.polls, 0, "a poll waits longer than this window");
+    assert!(found.resident > 0);
+}
+
+#[test]
+fn an_archive_goes_up_and_down_whole() {
+    let (server, mut place) = place();
+    let archive = large_archive(300_000).unwrap();
+    assert!(archive.len() > 300_000, "it cannot be compressed");
+    upload(&place, server.pid(), &archive).unwrap();
+    download(&mut place, server.pid(), archive.len() as u64).unwrap();
+    let wrong = download(&mut place, server.pid(), archive.len() as u64 - 1);
+    assert!(matches!(wrong, Err(BenchError::Answer { status: 409, .. } | BenchError::Http(_))), "{wrong:?}");
+}
+
+#[test]
+fn a_restarted_server_has_kept_its_runs() {
+    let (mut server, mut place) = place();
+    make(&mut place, 1, 3).unwrap();
+    assert!(server.restart().unwrap() > Duration::ZERO);
+    assert_eq!(place.summary().unwrap().total, 3);
+}
