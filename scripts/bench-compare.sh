@@ -12,21 +12,27 @@ commit=$(git rev-parse --verify --quiet "$base^{commit}") || { echo "bench-compa
 target=${CARGO_TARGET_DIR:-target}
 [[ "$target" = /* ]] || target="$PWD/$target"
 folder="$target/compare"
-tree="$folder/tree-$$"
 server="$folder/minitowerd-$commit"
 mkdir -p "$folder"
 
+# Not below this folder: cargo would take this tree's .cargo/config.toml for the other commit's too.
+tree=$(mktemp -d)
+tidy() {
+    git worktree remove --force "$tree/base" 2>/dev/null || true
+    rm -rf "$tree"
+}
+trap tidy EXIT
+
 if [[ ! -x "$server" ]]; then
     echo "bench-compare: building $base"
-    # shellcheck disable=SC2317,SC2329 # Called by the trap.
-    forget() { git worktree remove --force "$tree" 2>/dev/null || true; }
-    trap forget EXIT
-    git worktree add --quiet --detach "$tree" "$commit"
-    (cd "$tree" && cargo build --release --locked -p minitowerd --target-dir "$folder/build")
+    git worktree add --quiet --detach "$tree/base" "$commit"
+    (cd "$tree/base" && cargo build --release --locked -p minitowerd --target-dir "$folder/build")
     mv "$folder/build/release/minitowerd" "$server"
 fi
 echo "bench-compare: building the working tree"
-cargo build --release --locked -p minitowerd -p minitower-benches
+# One at a time: together they would share features that the server does not have by itself.
+cargo build --release --locked -p minitowerd
+cargo build --release --locked -p minitower-benches
 
 echo "bench-compare: base is $(git log -1 --format='%h %s' "$commit")"
 "$target/release/tower-compare" --base "$server" --new "$target/release/minitowerd" --folder "$folder/servers" "$@"

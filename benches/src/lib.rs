@@ -9,6 +9,7 @@ pub mod http;
 pub mod load;
 pub mod place;
 pub mod process;
+pub mod report;
 pub mod server;
 pub mod stats;
 

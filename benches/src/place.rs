@@ -90,12 +90,15 @@ impl Place {
             .collect()
     }
 
-    /// The value of a metric without labels.
+    /// A whole-numbered metric: its value, or the sum over all of its labels.
     pub fn metric(&mut self, name: &str) -> Result<u64, BenchError> {
         let text = String::from_utf8_lossy(&self.get("/metrics")?.body).into_owned();
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value
-            .and_then(|value| value.trim().parse().ok())
+        let values = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']))?;
+            rest.rsplit_once(' ')?.1.parse::<u64>().ok()
+        });
+        values
+            .reduce(|sum, value| sum + value)
             .ok_or_else(|| BenchError::Http(format!("/metrics has no {name}")))
     }
 

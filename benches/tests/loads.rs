@@ -1,5 +1,6 @@
 //! Every load counts what the server counts, so that the benchmark does not rot between two reports.
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

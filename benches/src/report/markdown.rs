@@ -1,0 +1,81 @@
+//! The report as text.
+
+use std::fmt::Write as _;
+
+use super::numbers::{figure, whole};
+use super::plots::{DEPTH_PLOT, LOAD_PLOT};
+use super::rows::Row;
+use super::{Findings, Plan};
+use crate::stats::median;
+
+/// The whole report.
+pub(super) fn report(plan: &Plan, findings: &Findings) -> String {
+    let mut text = String::new();
+    write(plan, findings, &mut text).unwrap_or_else(|_| unreachable!("writing into memory does not fail"));
+    text
+}
+
+fn write(plan: &Plan, findings: &Findings, text: &mut String) -> std::fmt::Result {
+    let Findings { machine, noise, rows, loaded, deep, minutes } = findings;
+    writeln!(text, "# Speed and memory\n")?;
+    writeln!(
+        text,
+        "Written by `make bench`: the release build as shipped (`synchronous=FULL`), the load generator beside the server on the same \
+         cores, the database on a real disk. Each figure is the median of {} runs, with the smallest and the largest. What each load does \
+         is told in [README.md](README.md).\n",
+        plan.repeats
+    )?;
+    writeln!(text, "Machine: {}. The whole benchmark took {minutes:.0} minutes.\n", machine.describe())?;
+    writeln!(text, "## Targets\n")?;
+    writeln!(text, "| what | target | measured | holds | how |\n|---|---|---|---|---|")?;
+    for row in rows.iter().filter(|row| row.holds().is_some()) {
+        let holds = if row.holds() == Some(true) { "yes" } else { "**no**" };
+        let Row { what, how, .. } = row;
+        writeln!(text, "| {what} | {} | {} | {holds} | {how} |", row.target(), row.measured())?;
+    }
+    writeln!(text, "\n## Beside them\n\n| what | measured | how |\n|---|---|---|")?;
+    for row in rows.iter().filter(|row| row.holds().is_none()) {
+        writeln!(text, "| {} | {} | {} |", row.what, row.measured(), row.how)?;
+    }
+    writeln!(text, "\n## How noisy the machine was\n\n| | before | after |\n|---|---|---|")?;
+    let [before, after] = noise;
+    let disk = |noise: &super::Noise| {
+        format!("{} / {}", figure(noise.durable_write.p50), figure(noise.durable_write.p99))
+    };
+    writeln!(
+        text,
+        "| 4 KiB appended and `fdatasync`ed, p50 / p99, ms | {} | {} |\n| a fixed piece of arithmetic, ms | {} | {} |",
+        disk(before),
+        disk(after),
+        figure(before.arithmetic),
+        figure(after.arithmetic)
+    )?;
+    writeln!(text, "\n## Over load\n\n![Lifecycles over runners]({LOAD_PLOT})\n")?;
+    writeln!(text, "| runners | lifecycles/s | four calls of a run, p50, ms | p99, ms |\n|---|---|---|---|")?;
+    for point in loaded {
+        writeln!(
+            text,
+            "| {} | {} | {} | {} |",
+            point.runners,
+            figure(median(&point.throughput)),
+            figure(median(&point.life_p50)),
+            figure(median(&point.life_p99))
+        )?;
+    }
+    writeln!(text, "\n## Over the depth of the queue\n\n![Lifecycles over queued runs]({DEPTH_PLOT})\n")?;
+    writeln!(
+        text,
+        "| queued runs | lifecycles/s | four calls of a run, p99, ms | lease, p99, ms |\n|---|---|---|---|"
+    )?;
+    for point in deep {
+        writeln!(
+            text,
+            "| {} | {} | {} | {} |",
+            whole(point.depth),
+            figure(median(&point.throughput)),
+            figure(median(&point.life_p99)),
+            figure(median(&point.lease_p99))
+        )?;
+    }
+    Ok(())
+}
