@@ -9,6 +9,7 @@ use super::outcome::Verdict;
 use super::{AT_ONCE_DELIVERY, STOPPING_DELIVERY, after};
 use crate::backoff::Backoff;
 use crate::calls::AttemptCalls;
+use crate::lease::heartbeat_interval;
 use crate::steps::Stopping;
 
 /// How long one call may take.
@@ -17,10 +18,12 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Brings the verdict to the control plane. Goes on past the lease's end, until the control plane answers that it
-/// has the verdict or does not want it; a stopping runner gives up after a while.
-pub(super) async fn conclude(calls: &AttemptCalls, verdict: Verdict, stopping: &Stopping) {
+/// has the verdict or does not want it; a stopping runner gives up after a while. `length` is the lease's: a server that was
+/// away grants one more of it from its start, within which it is to hear.
+pub(super) async fn conclude(calls: &AttemptCalls, verdict: Verdict, length: Duration, stopping: &Stopping) {
+    let longest_pause = heartbeat_interval(length).min(LONGEST_PAUSE);
     tokio::select! {
-        () = tell(calls, verdict) => {}
+        () = tell(calls, verdict, longest_pause) => {}
         () = after(&stopping.grace_over, STOPPING_DELIVERY) => unheard(),
         () = after(&stopping.at_once, AT_ONCE_DELIVERY) => unheard(),
     }
@@ -30,8 +33,8 @@ fn unheard() {
     tracing::warn!("the control plane could not be told how the run ended; its lease will run out");
 }
 
-async fn tell(calls: &AttemptCalls, mut verdict: Verdict) {
-    let mut backoff = Backoff::new(Duration::from_millis(200), LONGEST_PAUSE);
+async fn tell(calls: &AttemptCalls, mut verdict: Verdict, longest_pause: Duration) {
+    let mut backoff = Backoff::new(Duration::from_millis(200), longest_pause);
     loop {
         let answer = match &verdict {
             Verdict::Silence => return,

@@ -68,14 +68,14 @@ pub(crate) async fn carry_out(runs: &Runs, leased: Leased, sent: BootTime) {
     let verdict = match start(&calls, confirm_by, &runs.stopping).await {
         Started::Running { cancelled } => {
             let keeper = Arc::new(Keeper::start(calls.clone(), length, confirm_by, cancelled));
-            let verdict = attended(runs, &lease, &calls, &keeper).await;
-            conclude(&calls, verdict, &runs.stopping).await;
+            let verdict = attended(runs, &lease, &calls, &keeper, length).await;
+            conclude(&calls, verdict, length, &runs.stopping).await;
             return;
         }
         Started::Gone => Verdict::Silence,
         Started::Unheard => Verdict::Release,
     };
-    conclude(&calls, verdict, &runs.stopping).await;
+    conclude(&calls, verdict, length, &runs.stopping).await;
 }
 
 enum Started {
@@ -104,14 +104,20 @@ async fn start(calls: &AttemptCalls, confirm_by: BootTime, stopping: &Stopping) 
 }
 
 /// Runs the job and delivers its log while the lease is kept.
-async fn attended(runs: &Runs, lease: &Arc<Lease>, calls: &AttemptCalls, keeper: &Arc<Keeper>) -> Verdict {
+async fn attended(
+    runs: &Runs,
+    lease: &Arc<Lease>,
+    calls: &AttemptCalls,
+    keeper: &Arc<Keeper>,
+    length: Duration,
+) -> Verdict {
     let log = RunLog::new(&runs.data_dir.spool().join(lease.attempt_id.to_string()));
     let finishing = CancellationToken::new();
     let delivery = {
         let (log, calls, keeper) = (log.clone(), calls.clone(), Arc::clone(keeper));
         let finishing = finishing.clone();
         tokio::spawn(async move {
-            if deliver(log, calls, finishing).await == Delivered::Gone {
+            if deliver(log, calls, length, finishing).await == Delivered::Gone {
                 keeper.advance(Standing::Gone);
             }
         })
@@ -138,7 +144,13 @@ async fn attended(runs: &Runs, lease: &Arc<Lease>, calls: &AttemptCalls, keeper:
         }
     };
     finishing.cancel();
-    finish_delivery(delivery, &steps, keeper).await;
+    let given_up = async {
+        let standing = keeper.reaches(Standing::Lapsed).await;
+        if standing == Standing::Lapsed && matches!(verdict, Verdict::Result(_)) {
+            extend_all_the_same(calls, length).await;
+        }
+    };
+    finish_delivery(delivery, &steps.stopping, given_up).await;
     if keeper.is_gone() { Verdict::Silence } else { verdict }
 }
 
@@ -151,8 +163,11 @@ async fn remove(workspace: Arc<Workspace>) {
 }
 
 /// Waits for the rest of the log, as long as somebody takes it.
-async fn finish_delivery(mut delivery: tokio::task::JoinHandle<()>, steps: &Steps, keeper: &Keeper) {
-    let stopping = &steps.stopping;
+async fn finish_delivery(
+    mut delivery: tokio::task::JoinHandle<()>,
+    stopping: &Stopping,
+    given_up: impl Future<Output = ()>,
+) {
     tokio::select! {
         delivered = &mut delivery => {
             if let Err(fault) = delivered {
@@ -160,12 +175,26 @@ async fn finish_delivery(mut delivery: tokio::task::JoinHandle<()>, steps: &Step
             }
             return;
         }
-        _ = keeper.reaches(Standing::Lapsed) => {}
+        () = given_up => {}
         () = after(&stopping.grace_over, STOPPING_DELIVERY) => {}
         () = after(&stopping.at_once, AT_ONCE_DELIVERY) => {}
     }
     delivery.abort();
     tracing::warn!("the rest of the run's log could not be delivered");
+}
+
+/// Sends heartbeats although the lease looks over, until dropped. The job has ended, so that nothing can run twice; and a
+/// server that was away has granted every lease anew when it started, for which the log would be cut short otherwise. It judges.
+async fn extend_all_the_same(calls: &AttemptCalls, length: Duration) {
+    let interval = lease::heartbeat_interval(length);
+    let timeout = interval.clamp(Duration::from_millis(500), START_TIMEOUT);
+    loop {
+        if let Err(error) = calls.call(timeout, |attempt| async move { attempt.heartbeat().await }).await {
+            // That the attempt is over is heard by the log's delivery, too.
+            tracing::debug!(%error, "the lease of the ended job could not be extended");
+        }
+        tokio::time::sleep(interval).await;
+    }
 }
 
 /// Returns `duration` after the token was cancelled.

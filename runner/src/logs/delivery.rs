@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::RunLog;
 use crate::backoff::Backoff;
 use crate::calls::AttemptCalls;
+use crate::lease::heartbeat_interval;
 
 /// Batches that are not full go out at most this often.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -27,8 +28,15 @@ pub(crate) enum Delivered {
     Gone,
 }
 
-/// Delivers the log's lines in order; when `finishing` is cancelled, until none is left.
-pub(crate) async fn deliver(log: RunLog, calls: AttemptCalls, finishing: CancellationToken) -> Delivered {
+/// Delivers the log's lines in order; when `finishing` is cancelled, until none is left. `length` is the lease's: a server that
+/// was away grants one more of it from its start, within which it is to be found again.
+pub(crate) async fn deliver(
+    log: RunLog,
+    calls: AttemptCalls,
+    length: Duration,
+    finishing: CancellationToken,
+) -> Delivered {
+    let longest_pause = heartbeat_interval(length).min(LONGEST_PAUSE);
     let mut last_sent = Instant::now().checked_sub(INTERVAL).unwrap_or_else(Instant::now);
     loop {
         let arrived = log.shared.arrived.notified();
@@ -56,7 +64,7 @@ pub(crate) async fn deliver(log: RunLog, calls: AttemptCalls, finishing: Cancell
         }
         let batch = LogBatch { logs: lines };
         last_sent = Instant::now();
-        if !send(&log, &calls, &batch).await {
+        if !send(&log, &calls, &batch, longest_pause).await {
             return Delivered::Gone;
         }
         log.forget(batch.logs.len()).await;
@@ -64,8 +72,8 @@ pub(crate) async fn deliver(log: RunLog, calls: AttemptCalls, finishing: Cancell
 }
 
 /// Sends one batch until the server took or refused it; `false` when the attempt is over.
-async fn send(log: &RunLog, calls: &AttemptCalls, batch: &LogBatch) -> bool {
-    let mut backoff = Backoff::new(Duration::from_millis(100), LONGEST_PAUSE);
+async fn send(log: &RunLog, calls: &AttemptCalls, batch: &LogBatch, longest_pause: Duration) -> bool {
+    let mut backoff = Backoff::new(Duration::from_millis(100), longest_pause);
     loop {
         let outcome = calls.call(CALL_TIMEOUT, |attempt| async move { attempt.logs(batch).await }).await;
         log.shared.reachable.store(outcome.is_ok(), Ordering::Relaxed);
