@@ -167,7 +167,7 @@ fn get(row: &Row<'_>, index: usize) -> String {
 }
 
 fn team(row: &Row<'_>, index: usize) -> Team {
-    row.get::<_, usize>(index).unwrap() - 1
+    usize::try_from(row.get::<_, i64>(index).unwrap() - 1).unwrap()
 }
 
 fn run(row: &Row<'_>) -> RunRow {
@@ -176,7 +176,7 @@ fn run(row: &Row<'_>) -> RunRow {
     assert_eq!(text("blocked_by"), None, "nothing holds a run back");
     RunRow {
         id: row.get("id").unwrap(),
-        team: row.get::<_, usize>("team_id").unwrap() - 1,
+        team: usize::try_from(number("team_id").unwrap() - 1).unwrap(),
         app: row.get("slug").unwrap(),
         number: row.get("run_no").unwrap(),
         version: row.get("version_no").unwrap(),

@@ -130,7 +130,10 @@ impl Status {
     }
 
     pub(crate) fn of_word(word: &str) -> Self {
-        Self::ALL.into_iter().find(|status| status.word() == word).unwrap_or_else(|| panic!("status {word:?}"))
+        Self::ALL
+            .into_iter()
+            .find(|status| status.word() == word)
+            .unwrap_or_else(|| panic!("status {word:?}"))
     }
 
     /// Whether a runner holds the run.
@@ -147,9 +150,16 @@ impl Status {
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Op {
-    CreateApp { team: Team, slug: String },
+    CreateApp {
+        team: Team,
+        slug: String,
+    },
     /// An archive whose Towerfile asks for so many retries.
-    Upload { team: Team, app: String, max_retries: i64 },
+    Upload {
+        team: Team,
+        app: String,
+        max_retries: i64,
+    },
     CreateRun {
         team: Team,
         app: String,
@@ -159,22 +169,60 @@ pub(crate) enum Op {
         environment: String,
         input: Option<u8>,
     },
-    Cancel { team: Team, run: i64 },
+    Cancel {
+        team: Team,
+        run: i64,
+    },
 
-    NewRegistrationToken { team: Team },
-    DeleteRegistrationToken { team: Team, token: Number },
+    NewRegistrationToken {
+        team: Team,
+    },
+    DeleteRegistrationToken {
+        team: Team,
+        token: Number,
+    },
     /// Once more for the first team: its former registration token of this kind is void.
     Bootstrap,
 
-    Register { token: Shown, name: String, environment: String },
-    Poll { runner: Shown, poll: Poll, patience: Patience },
-    Call { runner: Shown, run: i64, lease: Shown, call: Call },
-    SignOff { runner: Shown },
+    Register {
+        token: Shown,
+        name: String,
+        environment: String,
+    },
+    Poll {
+        runner: Shown,
+        poll: Poll,
+        patience: Patience,
+    },
+    Call {
+        runner: Shown,
+        run: i64,
+        lease: Shown,
+        call: Call,
+    },
+    SignOff {
+        runner: Shown,
+    },
 
-    Drain { by: Admin, name: String, owner: String },
-    Undrain { by: Admin, name: String, owner: String },
-    Ended { by: Admin, name: String, instance: String },
-    Forget { by: Admin, name: String },
+    Drain {
+        by: Admin,
+        name: String,
+        owner: String,
+    },
+    Undrain {
+        by: Admin,
+        name: String,
+        owner: String,
+    },
+    Ended {
+        by: Admin,
+        name: String,
+        instance: String,
+    },
+    Forget {
+        by: Admin,
+        name: String,
+    },
 
     ListRuns {
         team: Team,
@@ -185,11 +233,25 @@ pub(crate) enum Op {
         limit: i64,
         offset: i64,
     },
-    ShowRun { team: Team, run: i64 },
-    Attempts { team: Team, run: i64 },
-    Logs { team: Team, run: i64, after: i64 },
-    ListRunners { by: Admin },
-    Summary { team: Team },
+    ShowRun {
+        team: Team,
+        run: i64,
+    },
+    Attempts {
+        team: Team,
+        run: i64,
+    },
+    Logs {
+        team: Team,
+        run: i64,
+        after: i64,
+    },
+    ListRunners {
+        by: Admin,
+    },
+    Summary {
+        team: Team,
+    },
     /// What `/metrics` says of runs and runners.
     Gauges,
 
@@ -198,7 +260,9 @@ pub(crate) enum Op {
     /// The reaper looks once.
     Reap,
     /// The server ends and starts again; a cut leaves of it what its files held at that moment.
-    Restart { cut: bool },
+    Restart {
+        cut: bool,
+    },
 }
 
 /// Why something was refused.
@@ -209,7 +273,7 @@ pub(crate) enum No {
     Conflict,
     Gone,
     SlugTaken,
-    NoVersion,
+    Unversioned,
 }
 
 /// What is answered.
@@ -217,15 +281,35 @@ pub(crate) enum No {
 pub(crate) enum Answer {
     Done,
     Refused(No),
+    /// Something that the reference does not know.
+    Unexpected(String),
     /// A poll's answer without work.
     Nothing,
-    Granted { run: i64, attempt: i64, number: i64, version: i64, retry_count: i64, queued_at: i64, expires: i64 },
+    Granted {
+        run: i64,
+        attempt: i64,
+        number: i64,
+        version: i64,
+        retry_count: i64,
+        queued_at: i64,
+        expires: i64,
+    },
     Run(RunRow),
     /// Where a run stands for the runner that holds it, and when its lease runs out.
-    Held { status: Status, cancel_requested: bool, expires: i64 },
+    Held {
+        status: Status,
+        cancel_requested: bool,
+        expires: i64,
+    },
     Version(i64),
-    Registered { id: i64, created: bool },
-    Drained { run: Option<i64>, draining: bool },
+    Registered {
+        id: i64,
+        created: bool,
+    },
+    Drained {
+        run: Option<i64>,
+        draining: bool,
+    },
     Runs(Vec<RunRow>),
     Attempts(Vec<AttemptRow>),
     Lines(Vec<(i64, String)>),

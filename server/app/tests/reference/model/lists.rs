@@ -10,9 +10,9 @@ impl Model {
     pub(super) fn list(&self, op: &Op) -> Answer {
         match op {
             Op::ListRuns { .. } => Answer::Runs(self.list_runs(op)),
-            Op::ShowRun { team, run } => {
-                self.run_of_team(*team, *run).map_or(Answer::Refused(No::NotFound), |run| Answer::Run(run.clone()))
-            }
+            Op::ShowRun { team, run } => self
+                .run_of_team(*team, *run)
+                .map_or(Answer::Refused(No::NotFound), |run| Answer::Run(run.clone())),
             Op::Attempts { team, run } => match self.run_of_team(*team, *run) {
                 None => Answer::Refused(No::NotFound),
                 Some(run) => Answer::Attempts(self.attempts_of(run.id).cloned().collect()),
@@ -48,7 +48,9 @@ impl Model {
     }
 
     fn list_runs(&self, op: &Op) -> Vec<RunRow> {
-        let Op::ListRuns { team, app, status, environment, before, limit, offset } = op else { return Vec::new() };
+        let Op::ListRuns { team, app, status, environment, before, limit, offset } = op else {
+            return Vec::new();
+        };
         let fits = |run: &&RunRow| {
             run.team == *team
                 && app.as_ref().is_none_or(|app| *app == run.app)

@@ -34,14 +34,18 @@ pub(crate) struct Model {
     logs: BTreeMap<(i64, i64), String>,
     /// Each runner's newest poll, or whatever ended its right to claim.
     newest: BTreeMap<i64, Number>,
+    /// The server is about to end.
+    pub(crate) stopping: bool,
 }
+
+/// Whose runs a runner serves; none: every team's.
+pub(crate) type Scope = Option<Team>;
 
 /// A registered runner.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Runner {
     pub(crate) id: i64,
-    /// None: the platform's.
-    pub(crate) team: Option<Team>,
+    pub(crate) team: Scope,
     pub(crate) environment: String,
     /// The operation that answered its token.
     pub(crate) token: Number,
@@ -53,7 +57,7 @@ pub(crate) struct Runner {
 pub(crate) struct Principal {
     pub(crate) id: i64,
     pub(crate) name: String,
-    pub(crate) team: Option<Team>,
+    pub(crate) team: Scope,
     pub(crate) environment: String,
 }
 
@@ -72,11 +76,12 @@ impl Model {
             attempts: Vec::new(),
             logs: BTreeMap::new(),
             newest: BTreeMap::new(),
+            stopping: false,
         }
     }
 
     /// Whom a registration token registers runners for.
-    fn registers_for(&self, token: Shown) -> Option<Option<Team>> {
+    fn registers_for(&self, token: Shown) -> Option<Scope> {
         match token {
             Shown { how: How::Whole, of: PLATFORM } => Some(None),
             Shown { how: How::Whole, of } => self.registration_tokens.get(&of).map(|(team, _)| Some(*team)),

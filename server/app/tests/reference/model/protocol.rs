@@ -1,11 +1,13 @@
 //! The two state machines and the lease protocol: what becomes of a run and its attempt.
 
 use super::{Model, Principal};
-use crate::vocabulary::{Answer, AttemptRow, Call, EndedBy, Ending, How, No, Number, Poll, Shown, Status, TTL_MS};
+use crate::vocabulary::{
+    Answer, AttemptRow, Call, EndedBy, Ending, How, No, Number, Poll, Shown, Status, TTL_MS,
+};
 
 /// What a claim came to.
 pub(super) enum Claimed {
-    Granted(Answer),
+    Granted(Box<Answer>),
     Busy,
     /// Nothing is ready, or a fence is up.
     Nothing,
@@ -30,7 +32,7 @@ impl Model {
                 let expires = held.expires.max(self.now + TTL_MS);
                 self.attempt_mut(held.id).expires = expires;
                 self.attempts[super::place(held.id)].1 = number;
-                return Claimed::Granted(self.granted(held.id));
+                return Claimed::Granted(Box::new(self.granted(held.id)));
             } else if supersedes {
                 self.lose(held.id, EndedBy::ProcessEnd, SUPERSEDED);
             } else {
@@ -67,7 +69,7 @@ impl Model {
         let run = self.run_mut(run);
         run.status = Status::Leased;
         run.runner = Some(by.name.clone());
-        Claimed::Granted(self.granted(id))
+        Claimed::Granted(Box::new(self.granted(id)))
     }
 
     fn granted(&self, attempt: i64) -> Answer {
@@ -136,11 +138,7 @@ impl Model {
     fn held(&self, attempt: i64) -> Answer {
         let (attempt, _) = &self.attempts[super::place(attempt)];
         let run = self.run(attempt.run);
-        Answer::Held {
-            status: run.status,
-            cancel_requested: run.cancel_requested,
-            expires: attempt.expires,
-        }
+        Answer::Held { status: run.status, cancel_requested: run.cancel_requested, expires: attempt.expires }
     }
 
     fn result(&mut self, attempt: &AttemptRow, ending: &Ending) -> Answer {
@@ -159,7 +157,8 @@ impl Model {
 
     /// An attempt is given back: the run keeps its place and its retries.
     pub(super) fn release(&mut self, attempt: i64) {
-        let (now, cancelling) = (self.now, self.attempts[super::place(attempt)].0.status == Status::Cancelling);
+        let (now, cancelling) =
+            (self.now, self.attempts[super::place(attempt)].0.status == Status::Cancelling);
         let held = self.attempt_mut(attempt);
         held.status = if cancelling { Status::Cancelled } else { Status::Released };
         (held.finished_at, held.ended_by) = (Some(now), Some(EndedBy::Release));
@@ -174,7 +173,8 @@ impl Model {
 
     /// An attempt's runner is lost: a cancel wins, then the retries decide.
     pub(super) fn lose(&mut self, attempt: i64, by: EndedBy, why: &str) {
-        let (now, cancelling) = (self.now, self.attempts[super::place(attempt)].0.status == Status::Cancelling);
+        let (now, cancelling) =
+            (self.now, self.attempts[super::place(attempt)].0.status == Status::Cancelling);
         let held = self.attempt_mut(attempt);
         held.status = if cancelling { Status::Cancelled } else { Status::Expired };
         (held.finished_at, held.ended_by, held.message) = (Some(now), Some(by), Some(why.to_owned()));
@@ -234,6 +234,7 @@ impl Model {
             attempt.expires = end;
         }
         self.newest.clear();
+        self.stopping = false;
     }
 }
 

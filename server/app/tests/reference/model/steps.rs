@@ -1,8 +1,8 @@
 //! Which moves an operation makes. Most make one; those that read before they write, and polls, make several, and others may come between them.
 
 use super::protocol::Claimed;
-use super::{Model, Principal, Runner};
-use crate::vocabulary::{Admin, Answer, EndedBy, No, Number, Op, Patience, RunRow, Status, Team};
+use super::{Model, Principal, Runner, Scope};
+use crate::vocabulary::{Admin, Answer, EndedBy, No, Number, Op, Patience, RunRow, Status};
 
 /// How far an operation has come.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -12,7 +12,7 @@ pub(crate) enum Stage {
     /// The runner's token was understood.
     Known(Principal),
     /// The registration token was understood.
-    May(Option<Team>),
+    May(Scope),
     /// The version of a new run is known: its number and its retries.
     Resolved(i64, i64),
     /// A poll is its runner's newest, and has not looked for work yet.
@@ -91,7 +91,7 @@ impl Model {
                         Some(retries) => {
                             Next::Stage(Stage::Resolved(i64::try_from(versions.len()).unwrap(), *retries))
                         }
-                        None => refused(No::NoVersion),
+                        None => refused(No::Unversioned),
                     },
                     Some((versions, Some(number))) => match versions.get(super::place(*number)) {
                         Some(retries) => Next::Stage(Stage::Resolved(*number, *retries)),
@@ -123,15 +123,18 @@ impl Model {
         let mut after = self.clone();
         let claimed = after.claim(by, poll, number);
         match (claimed, patience) {
-            (Claimed::Granted(Answer::Granted { attempt, .. }), Patience::Vanishes) => {
-                after.release(attempt);
-                vec![(after, DONE)]
-            }
-            (Claimed::Granted(answer), _) => vec![(after, Next::Answer(answer))],
+            (Claimed::Granted(answer), patience) => match (*answer, patience) {
+                (Answer::Granted { attempt, .. }, Patience::Vanishes) => {
+                    after.release(attempt);
+                    vec![(after, DONE)]
+                }
+                (answer, _) => vec![(after, Next::Answer(answer))],
+            },
             (Claimed::Busy, _) => vec![(after, refused(No::Conflict))],
             (Claimed::Nothing, _) if entered => vec![(after, Next::Stage(Stage::Waiting(by.clone())))],
             // Whoever does not wait may still look more than once.
             (Claimed::Nothing, Patience::None | Patience::Vanishes) => vec![(after, nothing)],
+            (Claimed::Nothing, Patience::Long) if self.stopping => vec![(after, nothing)],
             (Claimed::Nothing, Patience::Long) => Vec::new(),
         }
     }
@@ -207,7 +210,7 @@ impl Model {
         }
     }
 
-    fn register(&mut self, number: Number, scope: Option<Team>, name: &str, environment: &str) -> Answer {
+    fn register(&mut self, number: Number, scope: Scope, name: &str, environment: &str) -> Answer {
         let known = self.runners.get(name);
         if known.is_some_and(|runner| runner.team != scope) {
             return Answer::Refused(No::Conflict);

@@ -1,0 +1,137 @@
+//! Whether some order of operations that were under way at the same time explains how each was answered.
+//!
+//! Linearizability, checked by search (Wing and Gong, "Testing and Verifying Concurrent Objects", 1993; with memory of what was met, Lowe, "Testing for
+//! Linearizability", 2017), but over the moves of operations, since some make several.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::model::Model;
+use crate::model::steps::{Next, Stage};
+use crate::vocabulary::{Answer, Number, Op};
+
+/// An operation that was asked, and its answer once it is there.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) op: Op,
+    pub(crate) answer: Option<Answer>,
+}
+
+/// A state that the control plane may be in, and how far each unanswered operation may have come in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct World {
+    pub(crate) model: Model,
+    pub(crate) open: BTreeMap<Number, Stage>,
+}
+
+impl World {
+    /// Whether nothing can happen any more until something is asked: all that is open waits, and none of it can be answered.
+    pub(crate) fn is_quiet(&self, asked: &BTreeMap<Number, Asked>) -> bool {
+        self.open.iter().all(|(number, stage)| {
+            matches!(stage, Stage::Waiting(_))
+                && self.model.moves(*number, &asked[number].op, stage).is_empty()
+        })
+    }
+}
+
+/// Every world that some order of moves leads to in which all answers that are there were given as they are; none: no order explains them.
+pub(crate) fn explain(from: &HashSet<World>, asked: &BTreeMap<Number, Asked>) -> HashSet<World> {
+    let mut met: HashSet<World> = from.clone();
+    let mut pending: Vec<World> = from.iter().cloned().collect();
+    let mut found = HashSet::new();
+    while let Some(world) = pending.pop() {
+        if world.open.keys().all(|number| asked[number].answer.is_none()) {
+            found.insert(settled(&world));
+        }
+        for (number, stage) in &world.open {
+            let Asked { op, answer } = &asked[number];
+            for (model, next) in world.model.moves(*number, op, stage) {
+                let mut open = world.open.clone();
+                match next {
+                    Next::Stage(stage) => open.insert(*number, stage),
+                    Next::Answer(given) if Some(&given) == answer.as_ref() => open.remove(number),
+                    Next::Answer(_) => continue,
+                };
+                let after = World { model, open };
+                if met.insert(after.clone()) {
+                    pending.push(after);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The same world without what makes no difference any more, so that worlds that differ in nothing else are one.
+fn settled(world: &World) -> World {
+    let mut world = world.clone();
+    world.model.forget_answered_polls(|number| world.open.contains_key(&number));
+    world
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::beginning;
+    use crate::vocabulary::{No, Patience, Poll, Shown};
+
+    /// Whether an order explains these answers to operations that were asked at the same time, with one run in the queue.
+    fn explained(answers: Vec<(Op, Option<Answer>)>) -> bool {
+        let (mut model, _, number) = beginning();
+        model.carry_out(number, &create());
+        let numbers = number + 1..;
+        let asked: BTreeMap<Number, Asked> =
+            numbers.zip(answers).map(|(number, (op, answer))| (number, Asked { op, answer })).collect();
+        let open = asked.keys().map(|number| (*number, Stage::Asked)).collect();
+        !explain(&HashSet::from([World { model, open }]), &asked).is_empty()
+    }
+
+    fn create() -> Op {
+        Op::CreateRun {
+            team: 0,
+            app: "jobs".to_owned(),
+            version: None,
+            priority: None,
+            max_retries: None,
+            environment: "default".to_owned(),
+            input: None,
+        }
+    }
+
+    fn poll(runner: Number) -> Op {
+        Op::Poll { runner: Shown::whole(runner), poll: Poll::default(), patience: Patience::None }
+    }
+
+    fn granted(attempt: i64) -> Answer {
+        let (run, number, version) = (1, 1, 1);
+        let (queued_at, expires) = (1_000_000, 1_060_000);
+        Answer::Granted { run, attempt, number, version, retry_count: 0, queued_at, expires }
+    }
+
+    #[test]
+    fn one_run_goes_to_either_of_two_polls_but_not_to_both_and_not_to_neither() {
+        let answers = |first, second| explained(vec![(poll(14), Some(first)), (poll(15), Some(second))]);
+        assert!(answers(granted(1), Answer::Nothing));
+        assert!(answers(Answer::Nothing, granted(1)));
+        assert!(!answers(granted(1), granted(1)));
+        assert!(!answers(granted(1), granted(2)));
+        assert!(!answers(Answer::Nothing, Answer::Nothing));
+    }
+
+    #[test]
+    fn a_cancel_at_the_same_time_comes_before_the_poll_or_after_it() {
+        let cancel = || Op::Cancel { team: 0, run: 1 };
+        let refused = || Answer::Refused(No::Conflict);
+        let ended = |run: bool| {
+            let (mut model, _, number) = beginning();
+            model.carry_out(number, &create());
+            if run {
+                model.carry_out(number + 1, &poll(14));
+            }
+            model.carry_out(number + 2, &cancel())
+        };
+        assert!(explained(vec![(poll(14), Some(Answer::Nothing)), (cancel(), Some(ended(false)))]));
+        assert!(explained(vec![(poll(14), Some(granted(1))), (cancel(), Some(ended(true)))]));
+        assert!(!explained(vec![(poll(14), Some(granted(1))), (cancel(), Some(ended(false)))]));
+        assert!(!explained(vec![(poll(14), Some(granted(1))), (cancel(), Some(refused()))]));
+    }
+}

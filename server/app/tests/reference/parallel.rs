@@ -1,0 +1,272 @@
+//! Operations at the same time, and polls that wait: some order of them explains every answer, SQLite holds what that order leaves, and no poll
+//! waits while there is a run that it may take.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use minitower_tests::invariants::Witness;
+use proptest::prelude::*;
+use tokio::sync::{Barrier, mpsc};
+use tokio::time::{Instant, timeout};
+
+use crate::config::{Tally, config};
+use crate::model::steps::Stage;
+use crate::orders::{Asked, World, explain};
+use crate::resolve::{Past, resolve};
+use crate::steps::{self, Step};
+use crate::system::{self, System, runtime};
+use crate::vocabulary::{Answer, Number, Op, Patience};
+
+static TALLY: Tally = Tally::new("at the same time");
+/// Sequences of the short version.
+const CASES: u32 = 40;
+/// How long a wake-up and its answer may take.
+const WAKE_UP: Duration = Duration::from_secs(2);
+/// Most that is asked at the same time.
+const CLIENTS: usize = 5;
+
+/// What has to be met, or nothing is proved.
+const MET: &[(&str, &str)] = &[
+    ("CreateRun", "Run"),
+    ("Poll", "Granted"),
+    ("Poll", "Nothing"),
+    ("Poll", "Conflict"),
+    ("Start", "Held"),
+    ("Heartbeat", "Held"),
+    ("Logs", "Done"),
+    ("Result", "Done"),
+    ("Result", "Conflict"),
+    ("Release", "Done"),
+    ("Cancel", "Run"),
+    ("SignOff", "Done"),
+    ("Drain", "Drained"),
+    ("Undrain", "Drained"),
+    ("Register", "Registered"),
+    ("Reap", "Done"),
+];
+
+/// What is asked at the same time, and what happens before it, while nothing else does.
+#[derive(Debug, Clone)]
+struct Batch {
+    before: Option<Step>,
+    steps: Vec<Step>,
+}
+
+fn batch() -> impl Strategy<Value = Batch> {
+    let patience = || prop_oneof![3 => Just(Patience::Long), 2 => Just(Patience::None)];
+    let any_step = prop_oneof![
+        22 => steps::create_run(),
+        30 => steps::poll(patience()),
+        30 => steps::call(),
+        5 => Just(Step::Op(Op::Reap)),
+        6 => steps::cancel(),
+        9 => steps::fence(),
+        3 => steps::ended(),
+        4 => steps::sign_off(),
+        4 => steps::register(),
+        1 => steps::forget(),
+        1 => steps::registration_tokens(),
+        1 => steps::upload(),
+        6 => steps::look(),
+    ];
+    let before = prop_oneof![
+        30 => Just(None),
+        6 => steps::advance().prop_map(Some),
+        1 => any::<bool>().prop_map(|cut| Some(Step::Op(Op::Restart { cut }))),
+    ];
+    let steps = prop::collection::vec(any_step, 1..=CLIENTS);
+    // In every other batch all that concerns a held run concerns the same one.
+    let focus = prop::option::of(any::<u8>());
+    (before, steps, focus).prop_map(|(before, steps, focus)| {
+        let steps = match focus {
+            Some(focus) => steps.into_iter().map(|step| step.focused(focus)).collect(),
+            None => steps,
+        };
+        Batch { before, steps }
+    })
+}
+
+/// A control plane with all that is asked of it, and all that it may be like.
+struct Running {
+    system: System,
+    witness: Witness,
+    worlds: HashSet<World>,
+    /// Everything that was asked and not answered before the present batch.
+    asked: BTreeMap<Number, Asked>,
+    past: Past,
+    number: Number,
+    sender: mpsc::UnboundedSender<(Number, Answer)>,
+    answers: mpsc::UnboundedReceiver<(Number, Answer)>,
+}
+
+impl Running {
+    async fn start() -> Self {
+        let (model, past, number) = system::beginning();
+        let (sender, answers) = mpsc::unbounded_channel();
+        Self {
+            system: System::start().await,
+            witness: Witness::default(),
+            worlds: HashSet::from([World { model, open: BTreeMap::new() }]),
+            asked: BTreeMap::new(),
+            past,
+            number,
+            sender,
+            answers,
+        }
+    }
+
+    fn take_number(&mut self) -> Number {
+        self.number += 1;
+        self.number
+    }
+
+    /// Asks all of it at the same time, and waits until nothing can happen any more.
+    async fn ask(&mut self, ops: Vec<Op>) {
+        let together = Arc::new(Barrier::new(ops.len()));
+        for op in ops {
+            let number = self.take_number();
+            self.asked.insert(number, Asked { op: op.clone(), answer: None });
+            self.worlds = self
+                .worlds
+                .drain()
+                .map(|mut world| {
+                    world.open.insert(number, Stage::Asked);
+                    world
+                })
+                .collect();
+            let (client, sender) = (self.system.client.clone(), self.sender.clone());
+            let together = Arc::clone(&together);
+            tokio::spawn(async move {
+                together.wait().await;
+                // Some come a little later than the others.
+                for _ in 0..number % 4 {
+                    tokio::task::yield_now().await;
+                }
+                let answer = client.ask(number, &op).await;
+                drop(client);
+                let _ = sender.send((number, answer));
+            });
+        }
+        self.settle().await;
+        self.witness.look(self.system.database());
+    }
+
+    /// Waits until all answers are there that have to come, and keeps the worlds that explain them and what SQLite holds.
+    async fn settle(&mut self) {
+        let mut deadline = Instant::now() + WAKE_UP;
+        let mut explained = explain(&self.worlds, &self.asked);
+        loop {
+            // Read before the answers: what they tell of is in it or follows.
+            let tables = self.system.tables();
+            let fits = |world: &&World| tables.difference(&world.model.tables()).is_none();
+            let fitting: HashSet<World> = explained.iter().filter(fits).cloned().collect();
+            if fitting.iter().any(|world| world.is_quiet(&self.asked)) {
+                self.worlds = fitting;
+                self.asked.retain(|_, asked| asked.answer.is_none());
+                return;
+            }
+            let late = Instant::now() >= deadline;
+            if late {
+                // On a machine that stands still nothing is late: whatever was to be written before this is written when this is.
+                self.system.write_nothing().await;
+            }
+            let mut came = Vec::new();
+            let first = timeout(Duration::from_millis(2), self.answers.recv()).await;
+            came.extend(first.ok().flatten());
+            while let Ok(next) = self.answers.try_recv() {
+                came.push(next);
+            }
+            if came.is_empty() {
+                assert!(!late, "{}", self.failure(&explained));
+                continue;
+            }
+            for (number, answer) in came {
+                let asked = self.asked.get_mut(&number).unwrap();
+                TALLY.operation(&asked.op, &answer);
+                self.past.note(number, &asked.op, &answer);
+                asked.answer = Some(answer);
+            }
+            explained = explain(&self.worlds, &self.asked);
+            deadline = Instant::now() + WAKE_UP;
+        }
+    }
+
+    /// Why nothing fits.
+    fn failure(&self, explained: &HashSet<World>) -> String {
+        let tables = self.system.tables();
+        let mut text = format!("asked at the same time: {:#?}\n", self.asked);
+        match explained.iter().next() {
+            None => text.push_str("no order explains these answers"),
+            Some(world) => match tables.difference(&world.model.tables()) {
+                Some(difference) => text.push_str(&difference),
+                None => text.push_str("an operation has to be answered and is not: a wake-up was lost"),
+            },
+        }
+        text
+    }
+
+    /// The server ends: every poll that waits is answered.
+    async fn begin_stop(&mut self) {
+        self.system.begin_stop();
+        self.worlds = self
+            .worlds
+            .drain()
+            .map(|mut world| {
+                world.model.stopping = true;
+                world
+            })
+            .collect();
+        self.settle().await;
+        assert!(self.asked.is_empty(), "still open at the end: {:?}", self.asked);
+    }
+
+    async fn restart(mut self, cut: bool) -> Self {
+        self.begin_stop().await;
+        self.system = self.system.restart(cut).await;
+        let number = self.take_number();
+        self.worlds = self
+            .worlds
+            .drain()
+            .map(|mut world| {
+                world.model.carry_out(number, &Op::Restart { cut });
+                world
+            })
+            .collect();
+        self
+    }
+}
+
+async fn sequence(batches: Vec<Batch>) {
+    TALLY.sequence();
+    let mut running = Running::start().await;
+    for batch in batches {
+        match batch.before {
+            Some(Step::Op(Op::Restart { cut })) => running = running.restart(cut).await,
+            Some(Step::Op(alone)) => running.ask(vec![alone]).await,
+            _ => {}
+        }
+        let world = running.worlds.iter().next().unwrap();
+        let ops = batch.steps.iter().map(|step| resolve(step, &world.model, &running.past)).collect();
+        running.ask(ops).await;
+    }
+    for last in [Op::Gauges, Op::Summary { team: 0 }, Op::Summary { team: 1 }] {
+        running.ask(vec![last]).await;
+    }
+    running.begin_stop().await;
+    running.system.stop().await;
+}
+
+proptest! {
+    #![proptest_config(config(CASES))]
+
+    fn sequences(batches in prop::collection::vec(batch(), 1..30)) {
+        runtime().block_on(sequence(batches));
+    }
+}
+
+#[test]
+fn some_order_explains_what_was_asked_at_the_same_time_and_no_poll_waits_in_vain() {
+    sequences();
+    TALLY.tell(MET);
+}
