@@ -11,7 +11,7 @@ ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 FROM ${RUST_IMAGE} AS skeleton
 WORKDIR /src
 COPY . .
-RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -name '*.rs' -delete \
+RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -name '*.rs' ! -path './.cargo/*' -delete \
     && find . -name '*.rs' -exec sh -c 'for file; do echo "fn main() { }" >"$file"; done' sh {} +
 
 FROM ${RUST_IMAGE} AS build

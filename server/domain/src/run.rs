@@ -151,6 +151,8 @@ pub struct Run {
     pub created_at: Timestamp,
     /// Name of the runner of the newest attempt.
     pub runner: Option<String>,
+    /// How many attempts were begun.
+    pub attempts: i64,
     /// Where it stands.
     pub state: RunState,
     /// Counts the changes of the row, so that a stale decision is never saved.

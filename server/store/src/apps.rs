@@ -55,12 +55,12 @@ pub fn list(db: &Db, team: TeamId, after: Option<&str>, limit: i64) -> Result<Ve
 
 /// Takes the app's next run number.
 pub(crate) fn next_run_no(tx: &Tx<'_>, app: AppId) -> Result<i64, StoreError> {
-    tx.one(
-        "UPDATE apps SET last_run_no = last_run_no + 1 WHERE id = ?1 RETURNING last_run_no",
-        [app.0],
-        |row| Ok(row.get(0)?),
-    )?
-    .ok_or_else(|| StoreError::Inconsistent(format!("no app {app}")))
+    // Two statements: RETURNING keeps its rows in a table of its own, made and dropped each time.
+    let last: i64 = tx
+        .one("SELECT last_run_no FROM apps WHERE id = ?1", [app.0], |row| Ok(row.get(0)?))?
+        .ok_or_else(|| StoreError::Inconsistent(format!("no app {app}")))?;
+    tx.execute("UPDATE apps SET last_run_no = ?2 WHERE id = ?1", [app.0, last + 1])?;
+    Ok(last + 1)
 }
 
 /// Takes the app's next version number, and notes that the app changed.

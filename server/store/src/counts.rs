@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use minitower_domain::ids::{AppId, EnvironmentId, TeamId};
 use minitower_domain::run::RunStatus;
+use minitower_planted::{Bug, planted};
 use rusqlite::params;
 
 use crate::effects::{CountKey, CountNames, Effect};
@@ -66,6 +67,12 @@ pub(crate) fn flush<'a>(tx: &Tx<'_>, effects: impl Iterator<Item = &'a Effect>) 
     let mut deltas: BTreeMap<(CountKey, RunStatus), i64> = BTreeMap::new();
     for effect in effects {
         let Effect::RunMoved(moved) = effect else { continue };
+        if planted(Bug::CountsMissCancelledRuns)
+            && moved.after.status == RunStatus::Cancelled
+            && moved.before.as_ref().is_some_and(|before| before.status == RunStatus::Queued)
+        {
+            continue;
+        }
         if let Some(before) = &moved.before {
             *deltas.entry((moved.key, before.status)).or_default() -= 1;
         }

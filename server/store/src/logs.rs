@@ -2,6 +2,7 @@
 
 use minitower_domain::clock::Timestamp;
 use minitower_domain::ids::AttemptId;
+use minitower_planted::{Bug, planted};
 use rusqlite::params;
 
 use crate::db::{At, at};
@@ -23,7 +24,7 @@ pub struct LogLine {
 /// Stores lines; those whose number is there already are ignored.
 pub fn append(tx: &Tx<'_>, attempt: AttemptId, lines: &[LogLine]) -> Result<(), StoreError> {
     for line in lines {
-        tx.execute(
+        let stored = tx.execute(
             "INSERT INTO run_logs (run_attempt_id, seq, stream, line, logged_at) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO NOTHING",
             params![
@@ -34,6 +35,9 @@ pub fn append(tx: &Tx<'_>, attempt: AttemptId, lines: &[LogLine]) -> Result<(), 
                 At(line.logged_at)
             ],
         )?;
+        if stored == 0 && planted(Bug::LogBatchDroppedOnRetry) {
+            break;
+        }
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use minitower_domain::clock::Timestamp;
 use minitower_domain::ids::{RegistrationTokenId, TeamId};
 use minitower_domain::team::RegistrationToken;
+use minitower_planted::{Bug, planted};
 use rusqlite::params;
 
 use crate::db::{At, at, maybe_at};
@@ -16,7 +17,7 @@ pub fn insert(
     bootstrap: bool,
     now: Timestamp,
 ) -> Result<RegistrationTokenId, StoreError> {
-    if bootstrap {
+    if bootstrap && !planted(Bug::RevokedRegistrationTokenRegisters) {
         tx.execute("DELETE FROM registration_tokens WHERE team_id = ?1 AND bootstrap = 1", [team.0])?;
     }
     tx.insert(

@@ -16,7 +16,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT r.id, r.team_id, t.slug, r.app_id, a.slug, r.run_no, r.app_version_id, v.version_no, r.environment_id, \
-             r.environment_name, r.input, r.priority, r.created_at, r.runner_name, r.status, r.max_retries, r.retry_count, \
+             r.environment_name, r.input, r.priority, r.created_at, r.runner_name, r.attempt_count, r.status, r.max_retries, r.retry_count, \
              r.cancel_requested, r.queued_at, r.started_at, r.finished_at, r.exit_code, r.error_message, r.row_version \
              FROM runs r JOIN teams t ON t.id = r.team_id JOIN apps a ON a.id = r.app_id \
              JOIN app_versions v ON v.id = r.app_version_id ",
@@ -82,6 +82,7 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreErro
         priority: new.priority,
         created_at: now,
         runner: None,
+        attempts: 0,
         state,
         row_version: 0,
     };
@@ -127,22 +128,28 @@ pub fn save(
 
 /// Saves that a runner takes the run, if nobody changed the row since it was read, and takes the number of the attempt.
 pub fn lease(tx: &Tx<'_>, run: Run, leased: RunState, runner_name: &str) -> Result<(Run, i64), StoreError> {
-    let number = tx
-        .one(
-            "UPDATE runs SET status = ?3, runner_name = ?4, attempt_count = attempt_count + 1, row_version = row_version + 1
-             WHERE id = ?1 AND row_version = ?2 RETURNING attempt_count",
-            params![run.id.0, run.row_version, leased.status.as_str(), runner_name],
-            |row| Ok(row.get(0)?),
-        )?
-        .ok_or(StoreError::Stale { what: "run", id: run.id.0 })?;
+    let number = run.attempts + 1;
+    let changed = tx.execute(
+        "UPDATE runs SET status = ?3, runner_name = ?4, attempt_count = ?5, row_version = row_version + 1
+         WHERE id = ?1 AND row_version = ?2",
+        params![run.id.0, run.row_version, leased.status.as_str(), runner_name, number],
+    )?;
+    if changed == 0 {
+        return Err(StoreError::Stale { what: "run", id: run.id.0 });
+    }
     debug_assert_eq!(
         RunState { status: run.state.status, ..leased.clone() },
         run.state,
         "a lease changes the status only"
     );
     let before = run.state;
-    let saved =
-        Run { state: leased, runner: Some(runner_name.to_owned()), row_version: run.row_version + 1, ..run };
+    let saved = Run {
+        state: leased,
+        runner: Some(runner_name.to_owned()),
+        attempts: number,
+        row_version: run.row_version + 1,
+        ..run
+    };
     tx.emit(Effect::RunMoved(RunMoved::new(&saved, Some(before), None)));
     Ok((saved, number))
 }
@@ -223,6 +230,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
         priority: columns.get()?,
         created_at: columns.at()?,
         runner: columns.get()?,
+        attempts: columns.get()?,
         state: RunState {
             status: status(id, columns.text()?)?,
             retries: RetryBudget { max: columns.get()?, used: columns.get()? },
