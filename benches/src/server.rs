@@ -42,11 +42,14 @@ impl Server {
         fs::create_dir_all(parent).map_err(BenchError::io("cannot make the folder of the measurement"))?;
         let folder = tempfile::Builder::new()
             .prefix("server-")
-            .tempdir_in(parent)
+            .tempdir_in(fs::canonicalize(parent).map_err(BenchError::io("cannot find a folder"))?)
             .map_err(BenchError::io("cannot make a folder"))?;
         let address = free_address()?;
-        let (child, ready_after) = launch(program, folder.path(), address, env)?;
-        Ok(Self { program: program.to_owned(), env: env.to_vec(), folder, address, child, ready_after })
+        // It is started in its folder, which a relative path does not survive.
+        let what = format!("cannot find {}", program.display());
+        let program = fs::canonicalize(program).map_err(BenchError::io(what))?;
+        let (child, ready_after) = launch(&program, folder.path(), address, env)?;
+        Ok(Self { program, env: env.to_vec(), folder, address, child, ready_after })
     }
 
     /// Stops it with SIGTERM, and starts it on the same folder and port. Yields how long it took to be ready.

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use minitower_benches::load::{Costs, Shape, Window, creates, lifecycles};
+use minitower_benches::load::{
+    Costs, Shape, Window, creates, dispatch, leases, lifecycles, make, reads, waiting,
+};
 use minitower_benches::server::{BOOTSTRAP_TOKEN, REGISTRATION_TOKEN};
 use minitower_benches::stats::{Samples, per_second};
 use minitower_benches::{BenchError, Place, Server, process};
@@ -37,6 +39,9 @@ struct Args {
     /// A variable for the server that is started, as KEY=VALUE
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     env: Vec<String>,
+    /// Runs that are queued before the load begins
+    #[arg(long, global = true, default_value_t = 0)]
+    depth: u64,
     /// Where the server's folder is made
     #[arg(long, global = true, value_name = "FOLDER")]
     folder: Option<PathBuf>,
@@ -68,6 +73,36 @@ enum Load {
         #[arg(long, default_value_t = 32)]
         clients: usize,
     },
+    /// From a create to its lease, with idle runners that wait in long polls; one run at a time
+    Dispatch {
+        /// Runners
+        #[arg(long, default_value_t = 10)]
+        runners: usize,
+        /// Runs
+        #[arg(long, default_value_t = 500)]
+        count: usize,
+    },
+    /// Leases one by one
+    Leases {
+        /// Runs
+        #[arg(long, default_value_t = 500)]
+        count: usize,
+    },
+    /// Idle runners that wait in long polls
+    Waiting {
+        /// Runners
+        #[arg(long, default_value_t = 1000)]
+        runners: usize,
+    },
+    /// One read call, one at a time
+    Reads {
+        /// The path, with its query
+        #[arg(long, default_value = "/api/v1/runs")]
+        path: String,
+        /// Calls
+        #[arg(long, default_value_t = 200)]
+        count: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -97,9 +132,13 @@ fn run(args: &Args) -> Result<(), BenchError> {
     if let Some(pid) = pid {
         println!("server: process {pid} on {address}");
     }
-    match args.load {
-        Load::Lifecycles { runners, creators, backlog } => {
-            let shape = Shape { runners, creators, backlog, deep: false };
+    if args.depth > 0 {
+        make(&mut place, 128, args.depth)?;
+        println!("queued: {}", place.summary()?.queued);
+    }
+    match &args.load {
+        &Load::Lifecycles { runners, creators, backlog } => {
+            let shape = Shape { runners, creators, backlog, deep: args.depth > 0 };
             let found = lifecycles(&mut place, pid, shape, window)?;
             println!("lifecycles: {:.0}/s", per_second(found.measured, found.costs.length));
             let by_second = found.by_second.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
@@ -109,12 +148,32 @@ fn run(args: &Args) -> Result<(), BenchError> {
             }
             tell_costs(&found.costs, found.measured, pid)?;
         }
-        Load::Creates { clients } => {
+        &Load::Creates { clients } => {
             let found = creates(&mut place, pid, clients, window)?;
             println!("creates: {:.0}/s", per_second(found.measured, found.costs.length));
             tell("create", &found.create);
             tell_costs(&found.costs, found.measured, pid)?;
         }
+        &Load::Dispatch { runners, count } => {
+            let found = dispatch(&mut place, runners, count)?;
+            tell("create", &found.create);
+            println!("until the lease has reached a runner, from the create's sending and from its answer:");
+            tell("sent", &found.from_request);
+            tell("answer", &found.from_answer);
+        }
+        &Load::Leases { count } => tell("lease", &leases(&mut place, count)?),
+        &Load::Waiting { runners } => {
+            let pid = pid.ok_or_else(|| BenchError::Usage("--pid: whose processor time?".to_owned()))?;
+            let found = waiting(&mut place, pid, runners, window)?;
+            println!(
+                "server: {:.2} % of a core, {} commits, {:.1} polls/s",
+                found.cpu_percent,
+                found.commits,
+                found.polls_per_second()
+            );
+            tell_costs(&found.costs, found.polls, Some(pid))?;
+        }
+        Load::Reads { path, count } => tell("read", &reads(&mut place, path, *count)?),
     }
     Ok(())
 }
