@@ -79,3 +79,51 @@ fn write(plan: &Plan, findings: &Findings, text: &mut String) -> std::fmt::Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::depth::Deep;
+    use super::super::machine::{Machine, Noise};
+    use super::super::rows::Bound;
+    use super::super::throughput::Loaded;
+    use super::*;
+    use crate::stats::Figures;
+
+    #[test]
+    fn a_missed_target_is_told_as_missed() {
+        let row = |what: &str, bound| Row::new(what, bound, "ms", vec![7.0, 5.0, 6.0], "so");
+        let noise = Noise { durable_write: Figures::default(), arithmetic: 1.0 };
+        let findings = Findings {
+            machine: Machine::look(std::path::Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap(),
+            noise: [noise; 2],
+            rows: vec![
+                row("kept", Bound::AtMost(6.0)),
+                row("missed", Bound::AtMost(5.9)),
+                row("beside", Bound::None),
+            ],
+            loaded: vec![Loaded {
+                runners: 32,
+                throughput: vec![1.0],
+                life_p50: vec![2.0],
+                life_p99: vec![3.0],
+            }],
+            deep: vec![Deep {
+                depth: 1000,
+                throughput: vec![4.0],
+                life_p99: vec![5.0],
+                lease_p99: vec![6.0],
+            }],
+            minutes: 12.0,
+        };
+        let report = report(&Plan::full(), &findings);
+        for line in [
+            "| kept | ≤ 6 ms | 6.00 ms (5.00 – 7.00) | yes | so |",
+            "| missed | ≤ 5.9 ms | 6.00 ms (5.00 – 7.00) | **no** | so |",
+            "| beside | 6.00 ms (5.00 – 7.00) | so |",
+            "| 32 | 1.00 | 2.00 | 3.00 |",
+            "| 1,000 | 4.00 | 5.00 | 6.00 |",
+        ] {
+            assert!(report.lines().any(|found| found == line), "no {line:?} in {report}");
+        }
+    }
+}

@@ -32,6 +32,11 @@ pub(super) fn figure(number: f64) -> String {
     }
 }
 
+/// As it is written down: a round number stays round.
+pub(super) fn bare(number: f64) -> String {
+    if number >= 1000.0 { figure(number) } else { number.to_string() }
+}
+
 /// A count as a float.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
 pub(super) fn float(count: u64) -> f64 {

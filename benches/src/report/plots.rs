@@ -8,7 +8,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::depth::Deep;
-use super::numbers::whole;
+use super::numbers::{bare, whole};
 use super::throughput::Loaded;
 use crate::BenchError;
 use crate::stats::median;
@@ -145,6 +145,7 @@ where
         .x_labels(panel.places.len() + 1)
         .x_label_formatter(&place)
         .y_labels(6)
+        .y_label_formatter(&|value| bare(*value))
         .x_desc(panel.below)
         .axis_style(INK)
         .bold_line_style(INK.mix(0.35))
@@ -167,4 +168,52 @@ where
             .draw()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Plan;
+    use super::*;
+
+    #[test]
+    fn plots_name_their_places_and_lines() {
+        let plan = Plan::full();
+        let loaded: Vec<Loaded> = plan
+            .runners
+            .iter()
+            .map(|runners| Loaded {
+                runners: *runners,
+                throughput: vec![3000.0],
+                life_p50: vec![3.0],
+                life_p99: vec![9.0],
+            })
+            .collect();
+        let deep: Vec<Deep> = plan
+            .depths
+            .iter()
+            .map(|depth| Deep {
+                depth: *depth,
+                throughput: vec![3000.0],
+                life_p99: vec![22.0],
+                lease_p99: vec![7.0],
+            })
+            .collect();
+        let folder = tempfile::tempdir().unwrap();
+        draw(&loaded, &deep, folder.path()).unwrap();
+        let read = |name| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        let (load, depth) = (read(LOAD_PLOT), read(DEPTH_PLOT));
+        let named = |plot: &str, name: &str| plot.contains(&format!("\n{name}\n"));
+        for runners in &plan.runners {
+            assert!(named(&load, &runners.to_string()), "{runners} is missing: {load}");
+        }
+        for at in &plan.depths {
+            assert!(named(&depth, &whole(*at)), "{at} is missing: {depth}");
+        }
+        for name in ["lifecycles a second", "runners", "p50", "p99", "3,000"] {
+            assert!(named(&load, name), "{name} is missing: {load}");
+        }
+        for name in ["queued runs", "lease", "four calls of a run"] {
+            assert!(named(&depth, name), "{name} is missing: {depth}");
+        }
+    }
 }

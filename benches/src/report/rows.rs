@@ -1,6 +1,6 @@
 //! One line of the report.
 
-use super::numbers::figure;
+use super::numbers::{bare, figure};
 use crate::stats::median;
 
 /// What a figure is held against.
@@ -63,11 +63,6 @@ impl Row {
             format!("{middle} {} ({} – {})", self.unit, figure(least), figure(most))
         }
     }
-}
-
-/// A target as it is written down.
-fn bare(bound: f64) -> String {
-    if bound >= 1000.0 { figure(bound) } else { bound.to_string() }
 }
 
 #[cfg(test)]
