@@ -2,7 +2,6 @@
 //! its own.
 
 mod endpoints;
-mod matrix;
 mod plumbing;
 
 use std::path::Path;

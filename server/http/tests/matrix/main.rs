@@ -1,0 +1,12 @@
+//! Every route with every credential, generated from the router's own table: a new route is tested by being there, and a test fails until
+//! `calls` says how it is called.
+//!
+//! `bed` holds two teams and their things, `callers` everyone who may come along, `calls` a good call of each route. `doors` asks who is let
+//! in, `tenants` what those who are let in can reach of others.
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
+
+mod bed;
+mod callers;
+mod calls;
+mod doors;
+mod tenants;
