@@ -102,6 +102,19 @@ impl Steps {
         }
     }
 
+    /// Waits until the last lines of a program that ended like this are of no use. Of one that ended by itself they belong to
+    /// its result, which is told even when the lease looks over: the server judges.
+    async fn nobody_takes_lines(&self, end: &Result<StepEnd, SupervisorError>) {
+        let least = match end {
+            Ok(StepEnd::Ended(_)) => Standing::Gone,
+            _ => Standing::Lapsed,
+        };
+        tokio::select! {
+            () = self.stopping.at_once.cancelled() => {}
+            _ = self.keeper.reaches(least) => {}
+        }
+    }
+
     /// Waits for `work`, or until the run has to stop; then `work` is dropped.
     pub(crate) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
         tokio::select! {
@@ -136,8 +149,7 @@ impl Steps {
         let drain = pump.abort_handle();
         let drained = tokio::select! {
             drained = tokio::time::timeout(DRAIN_WITHIN, pump) => drained,
-            // Nobody takes the lines any more.
-            _ = self.stopped_harshly() => { drain.abort(); return end }
+            () = self.nobody_takes_lines(&end) => { drain.abort(); return end }
         };
         match drained {
             Ok(Ok(Ok(()))) => {}
@@ -162,6 +174,7 @@ impl Steps {
             stop = self.stopped() => StepEnd::Stopped(stop),
             () = sleep_until(limit) => StepEnd::TimedOut,
         };
+        let stopped_at = BootTime::now();
         let gentle = match stopped {
             StepEnd::Stopped(stop) => stop.is_gentle(),
             _ => true,
@@ -176,7 +189,11 @@ impl Steps {
             }
         }
         orders.kill();
-        end.await.map(|_| stopped)
+        end.await.map(|ended| match stopped {
+            // A runner that was itself stopped finds the lease over before it reads that the program had ended in time.
+            StepEnd::Stopped(Stop::Lapsed) if ended.at < stopped_at => by_itself(ended),
+            _ => stopped,
+        })
     }
 }
 
