@@ -1,7 +1,12 @@
 # What there is to type. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check build run test planted bench bench-compare check fmt smoke clean-state
+.PHONY: help setup setup-check build run test crash planted bench bench-compare check fmt smoke clean-state
+
+# How long `make crash` goes on: faults, or seconds; and the seed of an earlier one.
+CYCLES ?= 100
+SECONDS_MAX ?= 1200
+SEED ?=
 
 # Where `make run` listens, and whether it ends after the first run.
 LISTEN ?= 127.0.0.1:8080
@@ -27,6 +32,9 @@ run: setup ## Start everything on this machine, run a first job, keep serving (O
 
 test: setup ## Build, then run every test there is
 	@scripts/test.sh
+
+crash: setup ## Kill everything at random moments under load, and check (CYCLES=100 SECONDS_MAX=1200 SEED=)
+	@CYCLES="$(CYCLES)" SECONDS_MAX="$(SECONDS_MAX)" SEED="$(SEED)" scripts/crash.sh
 
 planted: setup ## Prove the checks: every planted bug has to be caught by one
 	@scripts/planted.sh

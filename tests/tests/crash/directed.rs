@@ -1,0 +1,220 @@
+//! Single faults at chosen moments, judged as a storm is.
+
+use std::thread;
+use std::time::Duration;
+
+use minitower_tests::{Signal, wait};
+use rand::RngExt;
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, Serves, State};
+use crate::checker::Breach;
+use crate::history::{History, Life};
+use crate::ledger::{Client, Terms};
+use crate::plan::{APPS, Plan};
+use crate::processes;
+
+const LEASE_TTL: Duration = Duration::from_secs(2);
+/// Long enough that a job of less than a second ends before its lease does, whenever the last heartbeat was.
+const LONGER_TTL: Duration = Duration::from_secs(5);
+/// What is given to the runs' end beside the time they need; see `storm`.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn settle(bed: Bed) -> History {
+    let (history, breaches) = bed.settle(PATIENCE);
+    let told: Vec<String> = breaches.iter().map(Breach::to_string).collect();
+    assert!(told.is_empty(), "{told:#?}");
+    history
+}
+
+/// Asks for a run of the Python job and waits until it runs.
+fn running(client: &Client, plan: Plan, max_retries: i64) -> i64 {
+    let run = client.create(APPS[0], "default", plan, Terms { priority: 0, max_retries }).unwrap();
+    client.team.wait_status(run, "running");
+    run
+}
+
+/// The place of the runner that has the run.
+fn runner_of(bed: &Bed, run: i64) -> usize {
+    let run = bed.clients[0].team.read(run);
+    bed.runners.iter().position(|unit| run["runner"] == *unit.name).expect("a runner has it")
+}
+
+/// Waits until a process of a job is known by its witness.
+fn wait_life(bed: &Bed, what: &str, wanted: impl Fn(&Life) -> bool) {
+    wait::until(what, wait::SOON, || bed.witnesses.lives().iter().any(&wanted).then_some(()));
+}
+
+fn statuses(history: &History) -> Vec<(&str, Vec<&str>)> {
+    history
+        .runs
+        .iter()
+        .map(|run| (run.status.as_str(), run.attempts.iter().map(|it| it.status.as_str()).collect()))
+        .collect()
+}
+
+#[test]
+fn what_was_acknowledged_survives_kills_in_the_middle_of_it() {
+    let mut bed = Bed::start(LEASE_TTL, &[]);
+    for _ in 0..6 {
+        let clients = bed.clients.clone();
+        let askers: Vec<_> = clients
+            .into_iter()
+            .map(|client| {
+                thread::spawn(move || {
+                    while let Some(run) =
+                        client.create(APPS[0], "nowhere", Plan::lasting(0), Terms::default())
+                    {
+                        if run % 3 == 0 && !client.cancel(run) {
+                            break;
+                        }
+                    }
+                })
+            })
+            .collect();
+        wait::pass(Duration::from_millis(rand::rng().random_range(60..200)));
+        bed.server.kill();
+        for asker in askers {
+            asker.join().unwrap();
+        }
+        bed.start_server();
+    }
+    let history = settle(bed);
+    assert!(history.asked.iter().filter(|asked| asked.run.is_some()).count() > 20, "too little to tell");
+}
+
+#[test]
+fn a_daemon_ends_with_its_job_before_the_result_is_told() {
+    let bed = Bed::start(LEASE_TTL, &[Serves::Platform]);
+    let plan = Plan { children: 2, linger: 4000, ..Plan::lasting(400) };
+    let run = running(&bed.clients[0], plan, 0);
+    bed.clients[0].team.wait_end(run);
+    // Time in which a daemon that was missed tells of itself.
+    wait::pass(Duration::from_millis(500));
+    let history = settle(bed);
+    assert_eq!(statuses(&history), [("completed", vec!["completed"])]);
+    assert_eq!(history.lives.len(), 3, "the job and its daemons have told of themselves");
+}
+
+#[test]
+fn a_server_killed_under_a_writing_job_costs_no_line() {
+    let mut bed = Bed::start(LEASE_TTL, &[Serves::Platform]);
+    let run = running(&bed.clients[0], Plan { lines: 300, ..Plan::lasting(2000) }, 0);
+    bed.clients[0].team.wait_line(run, &format!("line {run} {} 20", attempt_of(&bed, run)));
+    bed.server.kill();
+    wait::pass(Duration::from_millis(400));
+    bed.start_server();
+    let history = settle(bed);
+    assert_eq!(statuses(&history), [("completed", vec!["completed"])]);
+}
+
+#[test]
+fn a_job_that_ends_in_an_outage_longer_than_its_lease_loses_neither_result_nor_log() {
+    let mut bed = Bed::start(LONGER_TTL, &[Serves::Platform]);
+    let run = running(&bed.clients[0], Plan { lines: 300, ..Plan::lasting(800) }, 0);
+    wait_life(&bed, "the job has begun", |life| life.run == run);
+    bed.server.kill();
+    wait_life(&bed, "the job has ended", |life| life.run == run && life.ended.is_some());
+    wait::pass(LONGER_TTL + Duration::from_millis(500));
+    bed.start_server();
+    let history = settle(bed);
+    assert_eq!(statuses(&history), [("completed", vec!["completed"])]);
+}
+
+#[test]
+fn a_job_that_ends_while_its_runner_is_stopped_loses_neither_result_nor_log() {
+    let mut bed = Bed::start(LONGER_TTL, &[Serves::Platform]);
+    let run = running(&bed.clients[0], Plan { lines: 300, ..Plan::lasting(800) }, 0);
+    wait_life(&bed, "the job has begun", |life| life.run == run);
+    bed.runners[0].signal(Signal::SIGSTOP, State::Stopped);
+    bed.server.kill();
+    wait_life(&bed, "the job has ended", |life| life.run == run && life.ended.is_some());
+    // The runner finds its lease over; the server grants it anew.
+    wait::pass(LONGER_TTL);
+    bed.start_server();
+    let history = settle(bed);
+    assert_eq!(statuses(&history), [("completed", vec!["completed"])]);
+}
+
+/// The id of a run's newest attempt.
+fn attempt_of(bed: &Bed, run: i64) -> Value {
+    bed.clients[0].team.attempts(run).last().expect("it was leased")["attempt_id"].clone()
+}
+
+#[test]
+fn the_job_of_a_stopped_runner_has_ended_before_another_runner_begins() {
+    let mut bed = Bed::start(LEASE_TTL, &[Serves::Platform, Serves::Platform]);
+    let run = running(&bed.clients[0], Plan { children: 1, linger: 8000, ..Plan::lasting(8000) }, 1);
+    let holder = runner_of(&bed, run);
+    bed.runners[holder].signal(Signal::SIGSTOP, State::Stopped);
+    bed.clients[0].team.wait_for(run, "runs elsewhere", wait::SOON, |it| {
+        it["retry_count"] == 1 && it["status"] == "running"
+    });
+    assert_ne!(runner_of(&bed, run), holder);
+    let second = attempt_of(&bed, run);
+    wait_life(&bed, "the second attempt's job lives", |life| json!(life.attempt) == second);
+    wait::pass(Duration::from_millis(300));
+    assert!(bed.clients[0].cancel(run));
+    let history = settle(bed);
+    assert_eq!(statuses(&history), [("cancelled", vec!["expired", "cancelled"])]);
+}
+
+#[test]
+fn a_restarted_runner_ends_what_is_left_of_its_former_job_before_it_begins_another() {
+    let mut bed = Bed::start(LEASE_TTL, &[Serves::Platform]);
+    let run = running(&bed.clients[0], Plan { children: 1, linger: 8000, ..Plan::lasting(8000) }, 1);
+    wait_life(&bed, "the daemon lives", |life| !life.is_main);
+    let unit = &mut bed.runners[0];
+    processes::kill_with_supervisors(unit.program());
+    unit.state = State::Down;
+    unit.start();
+    bed.clients[0]
+        .team
+        .wait_for(run, "runs again", wait::SOON, |it| it["retry_count"] == 1 && it["status"] == "running");
+    let second = attempt_of(&bed, run);
+    wait_life(&bed, "the second attempt's job lives", |life| json!(life.attempt) == second);
+    wait::pass(Duration::from_millis(300));
+    assert!(bed.clients[0].cancel(run));
+    let history = settle(bed);
+    assert_eq!(statuses(&history), [("cancelled", vec!["expired", "cancelled"])]);
+}
+
+#[test]
+fn a_restarted_runner_ends_the_attempt_of_its_former_process_without_waiting_for_the_lease() {
+    let mut bed = Bed::start(Duration::from_secs(30), &[Serves::Platform]);
+    let run = running(&bed.clients[0], Plan::lasting(1000), 1);
+    bed.runners[0].kill();
+    bed.runners[0].start();
+    let again = Duration::from_secs(10);
+    bed.clients[0].team.wait_for(run, "was given up", again, |it| it["retry_count"] == 1);
+    let history = settle(bed);
+    assert_eq!(statuses(&history), [("completed", vec!["expired", "completed"])]);
+}
+
+#[test]
+fn a_result_waits_for_a_server_that_is_away() {
+    let mut bed = Bed::start(LONGER_TTL, &[Serves::Platform]);
+    let run = running(&bed.clients[0], Plan { lines: 5, ..Plan::lasting(500) }, 0);
+    wait_life(&bed, "the job has begun", |life| life.run == run);
+    bed.server.kill();
+    wait_life(&bed, "the job has ended", |life| life.run == run && life.ended.is_some());
+    wait::pass(Duration::from_millis(300));
+    bed.start_server();
+    let history = settle(bed);
+    assert_eq!(statuses(&history), [("completed", vec!["completed"])]);
+}
+
+#[test]
+fn a_lease_from_before_the_servers_restart_runs_out_when_its_runner_stays_away() {
+    let mut bed = Bed::start(LEASE_TTL, &[Serves::Platform, Serves::Platform]);
+    let run = running(&bed.clients[0], Plan::lasting(500), 1);
+    let holder = runner_of(&bed, run);
+    bed.server.kill();
+    processes::kill_tree(bed.runners[holder].program());
+    bed.runners[holder].state = State::Down;
+    bed.start_server();
+    let limit = LEASE_TTL + Duration::from_secs(8);
+    bed.clients[0].team.wait_for(run, "ends on the other runner", limit, |it| it["status"] == "completed");
+    let history = settle(bed);
+    assert_eq!(statuses(&history), [("completed", vec!["expired", "completed"])]);
+}
