@@ -36,6 +36,81 @@ macro_rules! bugs {
 bugs! {
     /// A heartbeat after the lease has run out prolongs it all the same.
     HeartbeatAfterExpiry = "heartbeat-after-expiry",
+    /// A loss is not counted: the run starts again and again.
+    RetryLosesCount = "retry-loses-count",
+    /// A run that is given back goes to the end of the queue.
+    ReleaseTakesNewPlace = "release-takes-new-place",
+    /// A result counts although its lease has run out and the run was queued again.
+    ResultOfStaleAttempt = "result-of-stale-attempt",
+    /// A run that is being cancelled is queued again when its runner is lost.
+    CancelLostOnExpiry = "cancel-lost-on-expiry",
+    /// A report of any process's end ends the attempt that the runner holds now.
+    EndOfAnyProcess = "end-of-any-process",
+    /// A successor process ends whatever its runner holds, not only what the process it names held.
+    SupersedesWhateverIsActive = "supersedes-whatever-is-active",
+    /// A repeated poll finds its lease again although the run is under way, and voids its token.
+    LeaseRepeatedWhileRunning = "lease-repeated-while-running",
+    /// A poll that names a former process gets work through a fence.
+    FenceMissesSuccessor = "fence-misses-successor",
+    /// A restart leaves every lease as it was.
+    RestartProlongsNothing = "restart-prolongs-nothing",
+    /// Tokens are the same when they begin in the same way.
+    TokenByPrefix = "token-by-prefix",
+    /// Of runs of the same priority and age the newest comes first.
+    QueueOrderAtEqualTimes = "queue-order-at-equal-times",
+    /// A team's runner gets the runs of every team.
+    ClaimIgnoresTeam = "claim-ignores-team",
+    /// A run that becomes ready between a poll's look and its wait wakes nobody.
+    LostWakeUp = "lost-wake-up",
+    /// A poll that a fence keeps from taking the run it was woken for wakes nobody else.
+    WakeUpEndsAtAFence = "wake-up-ends-at-a-fence",
+    /// A fence holds only for polls that come after it.
+    FenceMissesWaitingPoll = "fence-misses-waiting-poll",
+    /// Of a batch of log lines that begins with known ones the others are lost.
+    LogBatchDroppedOnRetry = "log-batch-dropped-on-retry",
+    /// The counts go on counting a cancelled run as queued.
+    CountsMissCancelledRuns = "counts-miss-cancelled-runs",
+    /// A poll goes on waiting under a token that was replaced, and is served.
+    ReplacedTokenWaits = "replaced-token-waits",
+    /// A runner token that was replaced is remembered as a valid one.
+    ReplacedTokenRemembered = "replaced-token-remembered",
+    /// A registration token that bootstrap replaced still registers runners.
+    RevokedRegistrationTokenRegisters = "revoked-registration-token-registers",
+    /// What a new version says is noticed only after a restart.
+    NewVersionUnnoticed = "new-version-unnoticed",
+    /// A restart prolongs only the leases of runs that have not started.
+    RestartProlongsNoRunningLease = "restart-prolongs-no-running-lease",
+    /// A run is found by its id alone, whichever team it belongs to.
+    RunOfAnyTeam = "run-of-any-team",
+    /// A team's admin deletes every team's registration tokens.
+    RegistrationTokenOfAnyTeam = "registration-token-of-any-team",
+    /// What is remembered of one team's app is used for another team's of the same name.
+    RememberedForAnyTeam = "remembered-for-any-team",
+    /// A batch is answered and then committed.
+    AnswerBeforeCommit = "answer-before-commit",
+    /// The reaper waits to be told of leases; of those from before its start nobody tells.
+    ReaperSleepsOn = "reaper-sleeps-on",
+    /// At a job's end its own process group is killed, and nothing else that it has started.
+    GrandchildMissed = "grandchild-missed",
+    /// A job's supervisor relies on the runner to stop it in time.
+    DeadlineIgnored = "deadline-ignored",
+    /// A restarted runner leaves alone what runs of its former jobs.
+    LeftoversIgnored = "leftovers-ignored",
+    /// A restarted runner does not name the process that it follows.
+    SupersedesForgotten = "supersedes-forgotten",
+    /// A batch of log lines that could not be sent is forgotten.
+    UnsentLogForgotten = "unsent-log-forgotten",
+    /// A result that could not be sent is not sent again.
+    ResultGivenUp = "result-given-up",
+}
+
+/// What a process that is started with an empty environment is to get so that it has the same bug: nothing, in an ordinary build.
+#[must_use]
+pub fn inherited() -> Option<(&'static str, std::ffi::OsString)> {
+    if !cfg!(feature = "enabled") {
+        return None;
+    }
+    std::env::var_os(VARIABLE).map(|bug| (VARIABLE, bug))
 }
 
 /// Whether this program is to have the bug: never, in an ordinary build.

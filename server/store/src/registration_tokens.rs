@@ -63,7 +63,10 @@ pub fn list(
 
 /// Deletes one; false when the team has none of that id. Runners that registered with it keep their own tokens.
 pub fn delete(tx: &Tx<'_>, team: TeamId, id: RegistrationTokenId) -> Result<bool, StoreError> {
-    let n =
-        tx.execute("DELETE FROM registration_tokens WHERE id = ?1 AND team_id = ?2", params![id.0, team.0])?;
+    let n = if planted(Bug::RegistrationTokenOfAnyTeam) {
+        tx.execute("DELETE FROM registration_tokens WHERE id = ?1", [id.0])?
+    } else {
+        tx.execute("DELETE FROM registration_tokens WHERE id = ?1 AND team_id = ?2", params![id.0, team.0])?
+    };
     Ok(n > 0)
 }

@@ -4,6 +4,7 @@ use minitower_domain::clock::Timestamp;
 use minitower_domain::ids::{AppId, EnvironmentId, RunId, TeamId, VersionId};
 use minitower_domain::retry::RetryBudget;
 use minitower_domain::run::{Run, RunState, RunStatus};
+use minitower_planted::{Bug, planted};
 use rusqlite::types::Value;
 use rusqlite::{Row, params, params_from_iter};
 
@@ -161,6 +162,9 @@ pub fn by_id(db: &Db, id: RunId) -> Result<Option<Run>, StoreError> {
 
 /// The team's run of that id.
 pub fn by_id_of_team(db: &Db, team: TeamId, id: RunId) -> Result<Option<Run>, StoreError> {
+    if planted(Bug::RunOfAnyTeam) {
+        return by_id(db, id);
+    }
     db.one(select!("WHERE r.id = ?1 AND r.team_id = ?2"), params![id.0, team.0], read)
 }
 

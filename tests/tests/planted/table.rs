@@ -15,8 +15,79 @@ const fn check(target: &'static str, test: &'static str) -> Check {
     Check { target, test }
 }
 
+/// Random operations one after another.
+const IN_SEQUENCE: Check =
+    check("reference", "sequence::what_the_database_holds_after_each_operation_is_what_the_reference_has");
+/// Random operations at the same time.
+const AT_THE_SAME_TIME: Check = check(
+    "reference",
+    "parallel::some_order_explains_what_was_asked_at_the_same_time_and_no_poll_waits_in_vain",
+);
+
+/// Every route with every caller.
+const EVERY_CALLER: Check = check(
+    "matrix",
+    "tenants::what_is_not_ones_own_is_not_there_and_a_refused_call_changes_and_tells_nothing",
+);
+
 /// Every bug with the check that has to fail when it is there.
-pub(crate) const CAUGHT: &[(Bug, Check)] = &[(
-    Bug::HeartbeatAfterExpiry,
-    check("protocol", "expiry::an_expired_lease_is_refused_on_all_calls_and_changes_nothing"),
-)];
+pub(crate) const CAUGHT: &[(Bug, Check)] = &[
+    (
+        Bug::HeartbeatAfterExpiry,
+        check("protocol", "expiry::an_expired_lease_is_refused_on_all_calls_and_changes_nothing"),
+    ),
+    (Bug::TokenByPrefix, IN_SEQUENCE),
+    (Bug::QueueOrderAtEqualTimes, IN_SEQUENCE),
+    (Bug::ClaimIgnoresTeam, IN_SEQUENCE),
+    (Bug::LogBatchDroppedOnRetry, IN_SEQUENCE),
+    (Bug::CountsMissCancelledRuns, IN_SEQUENCE),
+    (Bug::ReplacedTokenRemembered, IN_SEQUENCE),
+    (Bug::RevokedRegistrationTokenRegisters, IN_SEQUENCE),
+    (Bug::NewVersionUnnoticed, IN_SEQUENCE),
+    (Bug::RestartProlongsNoRunningLease, IN_SEQUENCE),
+    (Bug::LostWakeUp, AT_THE_SAME_TIME),
+    (Bug::WakeUpEndsAtAFence, AT_THE_SAME_TIME),
+    (Bug::FenceMissesWaitingPoll, AT_THE_SAME_TIME),
+    (Bug::ReplacedTokenWaits, AT_THE_SAME_TIME),
+    (
+        Bug::AnswerBeforeCommit,
+        check("crash", "directed::what_was_acknowledged_survives_kills_in_the_middle_of_it"),
+    ),
+    (
+        Bug::ReaperSleepsOn,
+        check(
+            "crash",
+            "directed::a_lease_from_before_the_servers_restart_runs_out_when_its_runner_stays_away",
+        ),
+    ),
+    (
+        Bug::GrandchildMissed,
+        check("crash", "directed::a_daemon_ends_with_its_job_before_the_result_is_told"),
+    ),
+    (
+        Bug::DeadlineIgnored,
+        check("crash", "directed::the_job_of_a_stopped_runner_has_ended_before_another_runner_begins"),
+    ),
+    (
+        Bug::LeftoversIgnored,
+        check(
+            "crash",
+            "directed::a_restarted_runner_ends_what_is_left_of_its_former_job_before_it_begins_another",
+        ),
+    ),
+    (
+        Bug::SupersedesForgotten,
+        check(
+            "crash",
+            "directed::a_restarted_runner_ends_the_attempt_of_its_former_process_without_waiting_for_the_lease",
+        ),
+    ),
+    (
+        Bug::UnsentLogForgotten,
+        check("crash", "directed::a_server_killed_under_a_writing_job_costs_no_line"),
+    ),
+    (Bug::ResultGivenUp, check("crash", "directed::a_result_waits_for_a_server_that_is_away")),
+    (Bug::RunOfAnyTeam, EVERY_CALLER),
+    (Bug::RegistrationTokenOfAnyTeam, EVERY_CALLER),
+    (Bug::RememberedForAnyTeam, EVERY_CALLER),
+];
