@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Runs the fuzz targets of fuzz/, each for so many seconds: fuzz.sh [SECONDS [TARGET…]]. Needs a nightly toolchain for libFuzzer's
+# instrumentation; builds cargo-fuzz when it is missing. What is found stays in fuzz/artifacts: mend it, and keep the input in fuzz/regressions.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+seconds=${1:-60}
+shift || true
+targets=("$@")
+((${#targets[@]} > 0)) || targets=(archive towerfile bodies)
+
+if ! cargo +nightly --version >/dev/null 2>&1; then
+    echo "fuzz: needs a nightly toolchain: run 'rustup toolchain install nightly'" >&2
+    exit 1
+fi
+if ! cargo fuzz --version >/dev/null 2>&1; then
+    echo "fuzz: building cargo-fuzz (takes some minutes)"
+    cargo install --locked --quiet cargo-fuzz
+fi
+
+# Files of the targets go into memory where the machine has such a folder: millions of them are made and removed.
+memory=/dev/shm
+[[ -d $memory && -w $memory ]] || memory=${TMPDIR:-/tmp}
+TMPDIR=$(mktemp -d -p "$memory" minitower-fuzz-XXXXXX)
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+
+echo "fuzz: building ${targets[*]}"
+cargo +nightly fuzz build
+failed=()
+for target in "${targets[@]}"; do
+    echo "fuzz: $target for $seconds s"
+    mkdir -p "fuzz/corpus/$target"
+    places=("fuzz/corpus/$target" "fuzz/seeds/$target")
+    [[ -d "fuzz/regressions/$target" ]] && places+=("fuzz/regressions/$target")
+    cargo +nightly fuzz run "$target" "${places[@]}" -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+        -dict="fuzz/dictionaries/$target.dict" -print_final_stats=1 -verbosity=1 || failed+=("$target")
+    rm -rf "${TMPDIR:?}"/*
+done
+if ((${#failed[@]} > 0)); then
+    echo "fuzz: found something in: ${failed[*]}; the inputs are in fuzz/artifacts" >&2
+    exit 1
+fi
+echo "fuzz: nothing found"
