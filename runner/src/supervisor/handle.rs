@@ -93,6 +93,7 @@ impl Supervised {
             .arg0("minitower-runner")
             .arg(SUPERVISE)
             .env_clear()
+            .envs(minitower_planted::inherited())
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -7,10 +7,11 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
+use minitower_planted::{Bug, planted};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -185,6 +186,9 @@ impl Supervisor {
     }
 
     fn set_deadline(&self, deadline: BootTime) -> io::Result<()> {
+        if planted(Bug::DeadlineIgnored) {
+            return Ok(());
+        }
         // Zero would switch the timer off.
         let since_boot = deadline.since_boot().clamp(Duration::from_nanos(1), Duration::from_secs(1 << 40));
         let at = Expiration::OneShot(TimeSpec::from_duration(since_boot));
@@ -219,6 +223,10 @@ impl Supervisor {
 
     /// Kills until nothing is left; returns how many could not be killed.
     fn kill_everything(&mut self) -> usize {
+        if planted(Bug::GrandchildMissed) {
+            let _gone = self.main.map(|main| killpg(main, Signal::SIGKILL));
+            return 0;
+        }
         let until = Instant::now() + KILL_WITHIN;
         loop {
             if let Some(cgroup) = &self.cgroup {

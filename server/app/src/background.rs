@@ -6,6 +6,7 @@ use std::time::Duration;
 use minitower_domain::clock::{Clock, Timestamp};
 use minitower_domain::ids::RunId;
 use minitower_domain::lease::{self, Command};
+use minitower_planted::{Bug, planted};
 use minitower_store::attempts;
 use tokio::sync::Notify;
 
@@ -71,6 +72,9 @@ impl App {
 
     async fn reap_forever(&self) {
         let (clock, alarm) = (&self.inner().clock, &self.inner().live.alarm);
+        if planted(Bug::ReaperSleepsOn) {
+            alarm.wait(clock.now().plus(Duration::from_secs(3600)), clock).await;
+        }
         loop {
             // Before the look: a lease granted after it is noted, one granted before it is seen.
             alarm.clear();
@@ -155,6 +159,9 @@ impl App {
                     let now = clock.now();
                     let batch = attempts::active(tx, after, BATCH)?;
                     for attempt in &batch {
+                        if planted(Bug::RestartProlongsNoRunningLease) && attempt.state.started_at.is_some() {
+                            continue;
+                        }
                         let state = lease::after_restart(&attempt.state, ttl, now);
                         attempts::save(tx, attempt, state)?;
                     }

@@ -60,10 +60,7 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
             "directed::a_lease_from_before_the_servers_restart_runs_out_when_its_runner_stays_away",
         ),
     ),
-    (
-        Bug::GrandchildMissed,
-        check("crash", "directed::a_daemon_ends_with_its_job_before_the_result_is_told"),
-    ),
+    (Bug::GrandchildMissed, check("crash", "directed::a_daemon_ends_with_its_job_before_the_result_is_told")),
     (
         Bug::DeadlineIgnored,
         check("crash", "directed::the_job_of_a_stopped_runner_has_ended_before_another_runner_begins"),
@@ -82,10 +79,7 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
             "directed::a_restarted_runner_ends_the_attempt_of_its_former_process_without_waiting_for_the_lease",
         ),
     ),
-    (
-        Bug::UnsentLogForgotten,
-        check("crash", "directed::a_server_killed_under_a_writing_job_costs_no_line"),
-    ),
+    (Bug::UnsentLogForgotten, check("crash", "directed::a_server_killed_under_a_writing_job_costs_no_line")),
     (Bug::ResultGivenUp, check("crash", "directed::a_result_waits_for_a_server_that_is_away")),
     (Bug::RunOfAnyTeam, EVERY_CALLER),
     (Bug::RegistrationTokenOfAnyTeam, EVERY_CALLER),
