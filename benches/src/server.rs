@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -101,11 +102,23 @@ impl Server {
         bytes("minitower.db") + bytes("minitower.db-wal")
     }
 
+    /// What its database's files look like; another look is equal unless something was written between.
+    pub fn database_state(&self) -> DatabaseState {
+        DatabaseState(["minitower.db", "minitower.db-wal"].map(|name| {
+            let file = fs::metadata(self.folder.path().join(name)).ok()?;
+            Some((file.len(), file.mtime(), file.mtime_nsec()))
+        }))
+    }
+
     /// Its memory.
     pub fn memory(&self) -> Result<process::Memory, BenchError> {
         process::memory(self.pid())
     }
 }
+
+/// Length and time of change of the database's files, as far as there are any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseState([Option<(u64, i64, i64)>; 2]);
 
 impl Drop for Server {
     fn drop(&mut self) {

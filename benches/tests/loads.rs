@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use minitower_benches::load::transfer::{download, large_archive, upload};
+use minitower_benches::load::user_code::{CODE, user_code};
 use minitower_benches::load::{Shape, Window, creates, dispatch, leases, lifecycles, make, reads, waiting};
 use minitower_benches::server::{BOOTSTRAP_TOKEN, REGISTRATION_TOKEN};
 use minitower_benches::{BenchError, Place, Server};
@@ -23,9 +25,13 @@ fn program(name: &str) -> PathBuf {
 }
 
 fn place() -> (Server, Place) {
+    place_of("pass\n")
+}
+
+fn place_of(code: &str) -> (Server, Place) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let server = Server::start(&program("minitowerd"), folder, &[]).unwrap();
-    let place = Place::prepare(server.address(), BOOTSTRAP_TOKEN, REGISTRATION_TOKEN, "pass\n").unwrap();
+    let place = Place::prepare(server.address(), BOOTSTRAP_TOKEN, REGISTRATION_TOKEN, code).unwrap();
     (server, place)
 }
 
@@ -83,7 +89,7 @@ fn a_run_reaches_a_waiting_runner_and_a_polling_one() {
 #[test]
 fn idle_runners_are_seen_waiting() {
     let (server, mut place) = place();
-    let found = waiting(&mut place, server.pid(), 20, SHORT).unwrap();
+    let found = waiting(&mut place, &server, 20, SHORT).unwrap();
     assert_eq!(found.polls, 0, "a poll waits longer than this window");
     assert!(found.resident > 0);
 }
@@ -97,6 +103,21 @@ fn an_archive_goes_up_and_down_whole() {
     download(&mut place, server.pid(), archive.len() as u64).unwrap();
     let wrong = download(&mut place, server.pid(), archive.len() as u64 - 1);
     assert!(matches!(wrong, Err(BenchError::Answer { status: 409, .. } | BenchError::Http(_))), "{wrong:?}");
+}
+
+#[test]
+fn user_code_says_when_its_first_line_ran() {
+    if Command::new("python3").args(["-c", "import venv"]).output().is_err() {
+        println!("SKIPPED user_code: python3 is not installed");
+        return;
+    }
+    let (server, mut place) = place_of(CODE);
+    let found = user_code(&mut place, &server, &program("minitower-runner"), 2).unwrap();
+    assert_eq!((found.first_line.len(), found.python.len()), (2, 2));
+    assert!(found.first_line.figures().p50 > 0.0, "a line runs after the create was sent");
+    let summary = place.summary().unwrap();
+    // Three runs make the environment.
+    assert_eq!((summary.total, summary.ended), (5, 5));
 }
 
 #[test]

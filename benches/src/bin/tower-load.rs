@@ -163,15 +163,19 @@ fn run(args: &Args) -> Result<(), BenchError> {
         }
         &Load::Leases { count } => tell("lease", &leases(&mut place, count)?),
         &Load::Waiting { runners } => {
-            let pid = pid.ok_or_else(|| BenchError::Usage("--pid: whose processor time?".to_owned()))?;
-            let found = waiting(&mut place, pid, runners, window)?;
+            let Some(server) = &server else {
+                return Err(BenchError::Usage(
+                    "waiting looks at the database: it needs its own server".to_owned(),
+                ));
+            };
+            let found = waiting(&mut place, server, runners, window)?;
             println!(
-                "server: {:.2} % of a core, {} commits, {:.1} polls/s",
+                "server: {:.2} % of a core, {} bursts of writes, {:.1} polls/s",
                 found.cpu_percent,
-                found.commits,
+                found.bursts,
                 found.polls_per_second()
             );
-            tell_costs(&found.costs, found.polls, Some(pid))?;
+            tell_costs(&found.costs, found.polls, pid)?;
         }
         Load::Reads { path, count } => tell("read", &reads(&mut place, path, *count)?),
     }

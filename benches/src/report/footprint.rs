@@ -16,14 +16,14 @@ const UPKEEP_SECONDS: u64 = 10;
 
 /// Idle runners in long polls.
 pub(super) fn waiting(bench: &Bench) -> Result<Vec<Row>, BenchError> {
-    let (mut cpu, mut memory, mut commits, mut written) = (vec![], vec![], vec![], vec![]);
+    let (mut cpu, mut memory, mut bursts, mut written) = (vec![], vec![], vec![], vec![]);
     for run in 0..bench.plan.repeats {
         bench.say_run("idle runners", run);
         let (server, mut place) = bench.fresh()?;
-        let found = let_wait(&mut place, server.pid(), bench.plan.waiting_runners, bench.plan.waiting)?;
+        let found = let_wait(&mut place, &server, bench.plan.waiting_runners, bench.plan.waiting)?;
         cpu.push(found.cpu_percent);
         memory.push(mib(found.resident));
-        commits.push(float(found.commits));
+        bursts.push(float(found.bursts));
         written.push(float(found.costs.written.unwrap_or_default()) / 1000.0);
     }
     let runners = whole(bench.plan.waiting_runners as u64);
@@ -40,11 +40,13 @@ pub(super) fn waiting(bench: &Bench) -> Result<Vec<Row>, BenchError> {
         ),
         Row::new(format!("{runners} idle runners: resident"), Bound::AtMost(50.0), "MiB", memory, how),
         Row::new(
-            format!("{runners} idle runners: commits in {seconds} s"),
+            format!("{runners} idle runners: writes in {seconds} s"),
             Bound::AtMost(batches),
             "",
-            commits,
-            format!("the server's own count; at most one batch of last-seen times each {UPKEEP_SECONDS} s"),
+            bursts,
+            format!(
+                "times at which the database's files began to change; at most one batch of last-seen times each {UPKEEP_SECONDS} s"
+            ),
         ),
         Row::new(
             format!("{runners} idle runners: written in {seconds} s"),

@@ -17,13 +17,16 @@ pub(super) fn report(plan: &Plan, findings: &Findings) -> String {
 
 fn write(plan: &Plan, findings: &Findings, text: &mut String) -> std::fmt::Result {
     let Findings { machine, noise, rows, loaded, deep, minutes } = findings;
+    let spread = match plan.repeats {
+        1 => "Each figure was measured once.".to_owned(),
+        runs => format!("Each figure is the median of {runs} runs, with the smallest and the largest."),
+    };
     writeln!(text, "# Speed and memory\n")?;
     writeln!(
         text,
         "Written by `make bench`: the release build as shipped (`synchronous=FULL`), the load generator beside the server on the same \
-         cores, the database on a real disk. Each figure is the median of {} runs, with the smallest and the largest. What each load does \
-         is told in [README.md](README.md).\n",
-        plan.repeats
+         cores, the database on a real disk. {spread} What each load does is told in \
+         [README.md](README.md).\n"
     )?;
     writeln!(text, "Machine: {}. The whole benchmark took {minutes:.0} minutes.\n", machine.describe())?;
     writeln!(text, "## Targets\n")?;

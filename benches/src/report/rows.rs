@@ -46,22 +46,22 @@ impl Row {
     /// The bound in words.
     pub(super) fn target(&self) -> String {
         match self.bound {
-            Bound::AtLeast(bound) => format!("≥ {} {}", bare(bound), self.unit),
-            Bound::AtMost(bound) => format!("≤ {} {}", bare(bound), self.unit),
+            Bound::AtLeast(bound) => format!("≥ {} {}", bare(bound), self.unit).trim_end().to_owned(),
+            Bound::AtMost(bound) => format!("≤ {} {}", bare(bound), self.unit).trim_end().to_owned(),
             Bound::None => String::new(),
         }
     }
 
     /// The median with the smallest and the largest value.
     pub(super) fn measured(&self) -> String {
-        let middle = figure(median(&self.values));
+        let middle = format!("{} {}", figure(median(&self.values)), self.unit);
+        let middle = middle.trim_end();
+        if self.values.len() < 2 {
+            return middle.to_owned();
+        }
         let least = self.values.iter().copied().fold(f64::INFINITY, f64::min);
         let most = self.values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if self.values.len() < 2 {
-            format!("{middle} {}", self.unit)
-        } else {
-            format!("{middle} {} ({} – {})", self.unit, figure(least), figure(most))
-        }
+        format!("{middle} ({} – {})", figure(least), figure(most))
     }
 }
 
