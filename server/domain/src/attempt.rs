@@ -81,7 +81,7 @@ impl AttemptStatus {
 }
 
 /// How a runner says that a job ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ResultStatus {
     /// Well.
     Completed,
@@ -136,7 +136,7 @@ impl ResultReason {
 
 /// What put an end to an attempt. A result accepted under a lease is answered by the result rule for ever, any other end makes
 /// the lease stale; the status alone does not tell, since a cancelling attempt ends `cancelled` either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum EndedBy {
     /// The runner's result.
     Result,

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use minitower_planted::{Bug, planted};
+
 use crate::attempt::{AttemptState, AttemptStatus};
 use crate::clock::Timestamp;
 use crate::lease::{self, Command, Held};
@@ -47,7 +49,12 @@ pub fn decide(held: Option<&Held>, poll: &Poll, fenced: bool, ttl: Duration, now
         (true, None) => Decision::Fenced,
         (false, None) => Decision::Claim,
     };
-    let Some(held) = held else { return claim(None) };
+    let Some(held) = held else {
+        if planted(Bug::FenceMissesSuccessor) && poll.supersedes.is_some() {
+            return Decision::Claim;
+        }
+        return claim(None);
+    };
 
     // Past its end, not reaped yet: nothing is left to protect.
     if let Ok(ended) = lease::decide(held, &Command::Expire, now) {
@@ -56,13 +63,17 @@ pub fn decide(held: Option<&Held>, poll: &Poll, fenced: bool, ttl: Duration, now
     let asked_again = poll.request_id.is_some()
         && poll.request_id == held.attempt.request_id
         && poll.instance_id == held.attempt.instance_id
-        && held.attempt.status == AttemptStatus::Leased;
+        && (held.attempt.status == AttemptStatus::Leased || planted(Bug::LeaseRepeatedWhileRunning));
     if asked_again {
         // The runner counts the lease from the poll it sends now, so it is granted from now.
         return Decision::Again(lease::extended(&held.attempt, ttl, now));
     }
     if let Some(former) = &poll.supersedes {
-        let end = Command::End { instance_id: former.clone(), reason: SUPERSEDED_MESSAGE.to_owned() };
+        let mut instance_id = former.clone();
+        if planted(Bug::SupersedesWhateverIsActive) {
+            instance_id.clone_from(held.attempt.instance_id.as_ref().unwrap_or(former));
+        }
+        let end = Command::End { instance_id, reason: SUPERSEDED_MESSAGE.to_owned() };
         // A process cannot supersede itself: that would be a second poll beside a living job.
         if poll.instance_id.as_ref() != Some(former)
             && let Ok(ended) = lease::decide(held, &end, now)

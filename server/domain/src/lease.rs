@@ -132,7 +132,8 @@ pub fn decide(held: &Held, command: &Command, now: Timestamp) -> Result<Held, Re
             }
         }
         Command::End { instance_id, reason } => {
-            let same = held.attempt.instance_id.as_ref() == Some(instance_id);
+            let same =
+                held.attempt.instance_id.as_ref() == Some(instance_id) || planted(Bug::EndOfAnyProcess);
             if held.attempt.status.is_active() && same {
                 Ok(lose(held, EndedBy::ProcessEnd, reason, now))
             } else {
@@ -160,6 +161,9 @@ pub fn cancel_unheld(run: &RunState, now: Timestamp) -> RunState {
 /// the longest length in use can only come from a clock that was wrong, so it is cut to that.
 #[must_use]
 pub fn after_restart(attempt: &AttemptState, ttl: Duration, now: Timestamp) -> AttemptState {
+    if planted(Bug::RestartProlongsNothing) {
+        return attempt.clone();
+    }
     let longest = ttl.max(attempt.lease_ttl);
     let expires = attempt.lease_expires_at.max(now.plus(ttl)).min(now.plus(longest));
     AttemptState { lease_expires_at: expires, ..attempt.clone() }
@@ -208,7 +212,9 @@ fn result(held: &Held, outcome: &Outcome, now: Timestamp) -> Result<Held, Refusa
         let same = held.attempt.status == outcome.status.attempt();
         return if same { Ok(held.clone()) } else { Err(Refusal::OtherResult) };
     }
-    live(held, now)?;
+    if !planted(Bug::ResultOfStaleAttempt) || held.attempt.status != AttemptStatus::Expired {
+        live(held, now)?;
+    }
     if held.attempt.status == AttemptStatus::Cancelling && outcome.status != ResultStatus::Cancelled {
         return Err(Refusal::Cancelling);
     }
@@ -241,9 +247,13 @@ fn release(held: &Held, now: Timestamp) -> Held {
     if held.attempt.status == AttemptStatus::Cancelling {
         return cancelled(held, EndedBy::Release, None, now);
     }
+    // `queued_at` and the retries stay: the run keeps its place and its budget.
+    let mut run = RunState { status: RunStatus::Queued, ..held.run.clone() };
+    if planted(Bug::ReleaseTakesNewPlace) {
+        run.queued_at = now;
+    }
     Held {
-        // `queued_at` and the retries stay: the run keeps its place and its budget.
-        run: RunState { status: RunStatus::Queued, ..held.run.clone() },
+        run,
         attempt: AttemptState {
             status: AttemptStatus::Released,
             finished_at: Some(now),
@@ -265,11 +275,12 @@ fn cancel(held: &Held) -> Held {
 
 /// The runner is lost: cancel intent wins, then the retry budget decides.
 fn lose(held: &Held, by: EndedBy, message: &str, now: Timestamp) -> Held {
-    if held.attempt.status == AttemptStatus::Cancelling {
+    if held.attempt.status == AttemptStatus::Cancelling && !planted(Bug::CancelLostOnExpiry) {
         return cancelled(held, by, Some(message), now);
     }
     let run = match held.run.retries.after_loss() {
         AfterLoss::Again(retries) => {
+            let retries = if planted(Bug::RetryLosesCount) { held.run.retries } else { retries };
             RunState { status: RunStatus::Queued, retries, queued_at: now, ..held.run.clone() }
         }
         AfterLoss::Dead => RunState {

@@ -15,6 +15,8 @@ const fn check(target: &'static str, test: &'static str) -> Check {
     Check { target, test }
 }
 
+/// Every interleaving of one run on one runner.
+const ONE_RUN: Check = check("model", "systems::one_run_on_one_runner_keeps_every_promise");
 /// Random operations one after another.
 const IN_SEQUENCE: Check =
     check("reference", "sequence::what_the_database_holds_after_each_operation_is_what_the_reference_has");
@@ -32,9 +34,18 @@ const EVERY_CALLER: Check = check(
 
 /// Every bug with the check that has to fail when it is there.
 pub(crate) const CAUGHT: &[(Bug, Check)] = &[
+    (Bug::HeartbeatAfterExpiry, ONE_RUN),
+    (Bug::RetryLosesCount, ONE_RUN),
+    (Bug::ReleaseTakesNewPlace, ONE_RUN),
+    (Bug::ResultOfStaleAttempt, ONE_RUN),
+    (Bug::CancelLostOnExpiry, ONE_RUN),
+    (Bug::EndOfAnyProcess, ONE_RUN),
+    (Bug::SupersedesWhateverIsActive, ONE_RUN),
+    (Bug::LeaseRepeatedWhileRunning, ONE_RUN),
+    (Bug::FenceMissesSuccessor, ONE_RUN),
     (
-        Bug::HeartbeatAfterExpiry,
-        check("protocol", "expiry::an_expired_lease_is_refused_on_all_calls_and_changes_nothing"),
+        Bug::RestartProlongsNothing,
+        check("model", "systems::an_outage_shorter_than_a_lease_less_heartbeat_and_margin_costs_no_run"),
     ),
     (Bug::TokenByPrefix, IN_SEQUENCE),
     (Bug::QueueOrderAtEqualTimes, IN_SEQUENCE),

@@ -1,0 +1,20 @@
+//! Model checking of the lease protocol: every interleaving of a small system, over the rules that the server itself uses.
+//!
+//! `state` is what a system consists of, `server` carries out what `minitower_domain` decides, `runner` is the other side, `steps` are those
+//! that may be taken, `checker` takes them, `promises` says what must hold, `canon` keeps the space small, `config` bounds it, `systems` are those that are checked. `outage` is a world of its own, `heal`
+//! looks for runs that are stuck. No rule of the protocol may live here.
+#![allow(clippy::expect_used, reason = "a model whose numbers do not fit fails by panicking")]
+
+mod canon;
+mod checker;
+mod config;
+mod heal;
+mod names;
+mod outage;
+mod promises;
+mod report;
+mod runner;
+mod server;
+mod state;
+mod steps;
+mod systems;
