@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 
 use crate::BenchError;
 
@@ -73,6 +73,16 @@ pub fn own_cpu() -> Result<Duration, BenchError> {
         Duration::from_micros(u64::try_from(micros).unwrap_or_default())
     };
     Ok(spent(usage.user_time()) + spent(usage.system_time()))
+}
+
+/// Lets this process open as many files as it may: each connection is one, and a thousand runners pass the usual limit.
+pub fn raise_file_limit() -> Result<(), BenchError> {
+    let raise = || {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    };
+    raise()
+        .map_err(|error| BenchError::Io { what: "the limit of open files".to_owned(), source: error.into() })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Every load counts what the server counts, so that the benchmark does not rot between two reports.
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -108,7 +109,8 @@ fn an_archive_goes_up_and_down_whole() {
 #[test]
 fn user_code_says_when_its_first_line_ran() {
     if Command::new("python3").args(["-c", "import venv"]).output().is_err() {
-        println!("SKIPPED user_code: python3 is not installed");
+        // Not println!: that is shown for failed tests only.
+        let _ = writeln!(std::io::stderr(), "SKIPPED user_code: python3 is not installed");
         return;
     }
     let (server, mut place) = place_of(CODE);

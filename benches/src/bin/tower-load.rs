@@ -21,7 +21,7 @@ use minitower_benches::{BenchError, Place, Server, process};
 struct Args {
     #[command(subcommand)]
     load: Load,
-    /// A server that runs already, as IP:PORT; it needs --bootstrap-token and --registration-token
+    /// A server that runs already and has no team yet, as IP:PORT; it needs --bootstrap-token and --registration-token
     #[arg(long, global = true, value_name = "IP:PORT")]
     url: Option<SocketAddr>,
     /// The process of that server, for what it costs
@@ -116,6 +116,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), BenchError> {
+    process::raise_file_limit()?;
     let server = if args.url.is_none() { Some(start(args)?) } else { None };
     let address = match (&server, args.url) {
         (Some(server), _) => server.address(),

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use minitower_benches::BenchError;
 use minitower_benches::report::{Bench, Plan};
+use minitower_benches::{BenchError, process};
 
 /// Measure everything and write the report.
 #[derive(Debug, Parser)]
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), BenchError> {
+    process::raise_file_limit()?;
     let plan = if args.quick { Plan::quick() } else { Plan::full() };
     Bench::new(plan, args.programs, args.folder).run(&args.out)
 }
