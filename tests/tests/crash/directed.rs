@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::bed::{Bed, Serves, State};
 use crate::checker::Breach;
 use crate::history::{History, Life};
-use crate::ledger::{Client, Terms};
+use crate::ledger::Terms;
 use crate::plan::{APPS, Plan};
 use crate::processes;
 
@@ -27,10 +27,14 @@ fn settle(bed: Bed) -> History {
     history
 }
 
-/// Asks for a run of the Python job and waits until it runs.
-fn running(client: &Client, plan: Plan, max_retries: i64) -> i64 {
-    let run = client.create(APPS[0], "default", plan, Terms { priority: 0, max_retries }).unwrap();
-    client.team.wait_status(run, "running");
+/// Asks for a run of the Python job and waits until the job and all it starts have told of themselves.
+fn running(bed: &Bed, plan: Plan, max_retries: i64) -> i64 {
+    let terms = Terms { priority: 0, max_retries };
+    let run = bed.clients[0].create(APPS[0], "default", plan, terms).unwrap();
+    wait::until("the job lives", wait::SOON, || {
+        let lives = bed.witnesses.lives().iter().filter(|life| life.run == run).count();
+        (lives == 1 + usize::from(plan.children)).then_some(())
+    });
     run
 }
 
@@ -87,7 +91,7 @@ fn what_was_acknowledged_survives_kills_in_the_middle_of_it() {
 fn a_daemon_ends_with_its_job_before_the_result_is_told() {
     let bed = Bed::start(LEASE_TTL, &[Serves::Platform]);
     let plan = Plan { children: 2, linger: 4000, ..Plan::lasting(400) };
-    let run = running(&bed.clients[0], plan, 0);
+    let run = running(&bed, plan, 0);
     bed.clients[0].team.wait_end(run);
     // Time in which a daemon that was missed tells of itself.
     wait::pass(Duration::from_millis(500));
@@ -99,7 +103,7 @@ fn a_daemon_ends_with_its_job_before_the_result_is_told() {
 #[test]
 fn a_server_killed_under_a_writing_job_costs_no_line() {
     let mut bed = Bed::start(LEASE_TTL, &[Serves::Platform]);
-    let run = running(&bed.clients[0], Plan { lines: 300, ..Plan::lasting(2000) }, 0);
+    let run = running(&bed, Plan { lines: 300, ..Plan::lasting(2000) }, 0);
     bed.clients[0].team.wait_line(run, &format!("line {run} {} 20", attempt_of(&bed, run)));
     bed.server.kill();
     wait::pass(Duration::from_millis(400));
@@ -111,8 +115,7 @@ fn a_server_killed_under_a_writing_job_costs_no_line() {
 #[test]
 fn a_job_that_ends_in_an_outage_longer_than_its_lease_loses_neither_result_nor_log() {
     let mut bed = Bed::start(LONGER_TTL, &[Serves::Platform]);
-    let run = running(&bed.clients[0], Plan { lines: 300, ..Plan::lasting(800) }, 0);
-    wait_life(&bed, "the job has begun", |life| life.run == run);
+    let run = running(&bed, Plan { lines: 300, ..Plan::lasting(800) }, 0);
     bed.server.kill();
     wait_life(&bed, "the job has ended", |life| life.run == run && life.ended.is_some());
     wait::pass(LONGER_TTL + Duration::from_millis(500));
@@ -124,8 +127,7 @@ fn a_job_that_ends_in_an_outage_longer_than_its_lease_loses_neither_result_nor_l
 #[test]
 fn a_job_that_ends_while_its_runner_is_stopped_loses_neither_result_nor_log() {
     let mut bed = Bed::start(LONGER_TTL, &[Serves::Platform]);
-    let run = running(&bed.clients[0], Plan { lines: 300, ..Plan::lasting(800) }, 0);
-    wait_life(&bed, "the job has begun", |life| life.run == run);
+    let run = running(&bed, Plan { lines: 300, ..Plan::lasting(800) }, 0);
     bed.runners[0].signal(Signal::SIGSTOP, State::Stopped);
     bed.server.kill();
     wait_life(&bed, "the job has ended", |life| life.run == run && life.ended.is_some());
@@ -144,7 +146,7 @@ fn attempt_of(bed: &Bed, run: i64) -> Value {
 #[test]
 fn the_job_of_a_stopped_runner_has_ended_before_another_runner_begins() {
     let mut bed = Bed::start(LEASE_TTL, &[Serves::Platform, Serves::Platform]);
-    let run = running(&bed.clients[0], Plan { children: 1, linger: 8000, ..Plan::lasting(8000) }, 1);
+    let run = running(&bed, Plan { children: 1, linger: 8000, ..Plan::lasting(8000) }, 1);
     let holder = runner_of(&bed, run);
     bed.runners[holder].signal(Signal::SIGSTOP, State::Stopped);
     bed.clients[0].team.wait_for(run, "runs elsewhere", wait::SOON, |it| {
@@ -162,8 +164,7 @@ fn the_job_of_a_stopped_runner_has_ended_before_another_runner_begins() {
 #[test]
 fn a_restarted_runner_ends_what_is_left_of_its_former_job_before_it_begins_another() {
     let mut bed = Bed::start(LEASE_TTL, &[Serves::Platform]);
-    let run = running(&bed.clients[0], Plan { children: 1, linger: 8000, ..Plan::lasting(8000) }, 1);
-    wait_life(&bed, "the daemon lives", |life| !life.is_main);
+    let run = running(&bed, Plan { children: 1, linger: 8000, ..Plan::lasting(8000) }, 1);
     let unit = &mut bed.runners[0];
     processes::kill_with_supervisors(unit.program());
     unit.state = State::Down;
@@ -182,7 +183,7 @@ fn a_restarted_runner_ends_what_is_left_of_its_former_job_before_it_begins_anoth
 #[test]
 fn a_restarted_runner_ends_the_attempt_of_its_former_process_without_waiting_for_the_lease() {
     let mut bed = Bed::start(Duration::from_secs(30), &[Serves::Platform]);
-    let run = running(&bed.clients[0], Plan::lasting(1000), 1);
+    let run = running(&bed, Plan::lasting(1000), 1);
     bed.runners[0].kill();
     bed.runners[0].start();
     let again = Duration::from_secs(10);
@@ -194,8 +195,7 @@ fn a_restarted_runner_ends_the_attempt_of_its_former_process_without_waiting_for
 #[test]
 fn a_result_waits_for_a_server_that_is_away() {
     let mut bed = Bed::start(LONGER_TTL, &[Serves::Platform]);
-    let run = running(&bed.clients[0], Plan { lines: 5, ..Plan::lasting(500) }, 0);
-    wait_life(&bed, "the job has begun", |life| life.run == run);
+    let run = running(&bed, Plan::lasting(500), 0);
     bed.server.kill();
     wait_life(&bed, "the job has ended", |life| life.run == run && life.ended.is_some());
     wait::pass(Duration::from_millis(300));
@@ -207,7 +207,7 @@ fn a_result_waits_for_a_server_that_is_away() {
 #[test]
 fn a_lease_from_before_the_servers_restart_runs_out_when_its_runner_stays_away() {
     let mut bed = Bed::start(LEASE_TTL, &[Serves::Platform, Serves::Platform]);
-    let run = running(&bed.clients[0], Plan::lasting(500), 1);
+    let run = running(&bed, Plan::lasting(500), 1);
     let holder = runner_of(&bed, run);
     bed.server.kill();
     processes::kill_tree(bed.runners[holder].program());

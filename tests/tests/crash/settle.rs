@@ -18,6 +18,8 @@ use crate::ledger::Client;
 
 /// The longest a job lasts, with its preparation, the grace of its end and a busy machine.
 const LONGEST_JOB: Duration = Duration::from_millis(4500);
+/// How long a runner may take to remove what a run that has ended left on its disk.
+const CLEANED_WITHIN: Duration = Duration::from_secs(8);
 /// How long a runner may take to end when it is told to: its grace, and a last call.
 const RUNNER_ENDS: Duration = Duration::from_secs(30);
 
@@ -51,7 +53,7 @@ impl Bed {
         self.heal();
         self.end_what_waits_for_nobody();
         self.wait_for_ends(patience);
-        let clean = wait::find(wait::SOON, || self.left_on_disk().is_empty().then_some(()));
+        let clean = wait::find(CLEANED_WITHIN, || self.left_on_disk().is_empty().then_some(()));
         if clean.is_none() {
             self.ledger.complain(format!("left on disk: {:?}", self.left_on_disk()));
         }

@@ -33,7 +33,9 @@ fn creates(history: &History, runs: &BTreeMap<i64, &Run>, breaches: &mut Breache
         };
         let kept = (&run.input, run.priority, run.max_retries);
         if kept != (&asked.input, asked.priority, asked.max_retries) {
-            breaches.add(Rule::RunKept, format!("run {id} is {kept:?}, asked for was {asked:?}"));
+            let (is, was) = (&run.input["nonce"], &asked.input["nonce"]);
+            let text = format!("run {id} is not the one that was acknowledged: number {is} instead of {was}");
+            breaches.add(Rule::RunKept, text);
         }
     }
     let mut seen = BTreeMap::new();
