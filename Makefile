@@ -1,7 +1,7 @@
 # What there is to type. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check build run test crash planted bench bench-compare check fmt smoke clean-state
+.PHONY: help setup setup-check build run test crash model planted bench bench-compare check fmt smoke clean-state
 
 # How long `make crash` goes on: faults, or seconds; and the seed of an earlier one.
 CYCLES ?= 100
@@ -35,6 +35,9 @@ test: setup ## Build, then run every test there is
 
 crash: setup ## Kill everything at random moments under load, and check (CYCLES=100 SECONDS_MAX=1200 SEED=)
 	@CYCLES="$(CYCLES)" SECONDS_MAX="$(SECONDS_MAX)" SEED="$(SEED)" scripts/crash.sh
+
+model: setup ## Walk through every interleaving of small systems under the lease protocol (minutes)
+	@scripts/model.sh
 
 planted: setup ## Prove the checks: every planted bug has to be caught by one
 	@scripts/planted.sh

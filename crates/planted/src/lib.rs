@@ -52,6 +52,8 @@ bugs! {
     LeaseRepeatedWhileRunning = "lease-repeated-while-running",
     /// A poll that names a former process gets work through a fence.
     FenceMissesSuccessor = "fence-misses-successor",
+    /// A lease that was never started does not run out.
+    UnstartedLeaseNeverExpires = "unstarted-lease-never-expires",
     /// A restart leaves every lease as it was.
     RestartProlongsNothing = "restart-prolongs-nothing",
     /// Tokens are the same when they begin in the same way.
@@ -62,6 +64,8 @@ bugs! {
     ClaimIgnoresTeam = "claim-ignores-team",
     /// A run that becomes ready between a poll's look and its wait wakes nobody.
     LostWakeUp = "lost-wake-up",
+    /// Whoever was woken for one team's run and takes another's leaves the first to nobody.
+    WakeUpSpentOnAnotherTeam = "wake-up-spent-on-another-team",
     /// A poll that a fence keeps from taking the run it was woken for wakes nobody else.
     WakeUpEndsAtAFence = "wake-up-ends-at-a-fence",
     /// A fence holds only for polls that come after it.

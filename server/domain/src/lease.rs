@@ -125,7 +125,9 @@ pub fn decide(held: &Held, command: &Command, now: Timestamp) -> Result<Held, Re
         }
         Command::Cancel => Ok(cancel(held)),
         Command::Expire => {
-            if held.attempt.status.is_active() && now >= held.attempt.lease_expires_at {
+            let missed =
+                planted(Bug::UnstartedLeaseNeverExpires) && held.attempt.status == AttemptStatus::Leased;
+            if held.attempt.status.is_active() && now >= held.attempt.lease_expires_at && !missed {
                 Ok(lose(held, EndedBy::Expiry, EXPIRED_MESSAGE, now))
             } else {
                 Err(Refusal::NotDue)

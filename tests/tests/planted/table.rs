@@ -43,6 +43,7 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
     (Bug::SupersedesWhateverIsActive, ONE_RUN),
     (Bug::LeaseRepeatedWhileRunning, ONE_RUN),
     (Bug::FenceMissesSuccessor, ONE_RUN),
+    (Bug::UnstartedLeaseNeverExpires, ONE_RUN),
     (
         Bug::RestartProlongsNothing,
         check("model", "systems::an_outage_shorter_than_a_lease_less_heartbeat_and_margin_costs_no_run"),
@@ -57,6 +58,7 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
     (Bug::NewVersionUnnoticed, IN_SEQUENCE),
     (Bug::RestartProlongsNoRunningLease, IN_SEQUENCE),
     (Bug::LostWakeUp, AT_THE_SAME_TIME),
+    (Bug::WakeUpSpentOnAnotherTeam, AT_THE_SAME_TIME),
     (Bug::WakeUpEndsAtAFence, AT_THE_SAME_TIME),
     (Bug::FenceMissesWaitingPoll, AT_THE_SAME_TIME),
     (Bug::ReplacedTokenWaits, AT_THE_SAME_TIME),

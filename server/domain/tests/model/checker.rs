@@ -133,7 +133,7 @@ impl Model for Protocol {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        promises::properties(self.config.faults)
+        promises::properties(&self.config)
     }
 }
 

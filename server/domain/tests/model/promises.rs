@@ -6,7 +6,7 @@ use minitower_domain::run::RunStatus;
 use stateright::Property;
 
 use crate::checker::Protocol;
-use crate::config::Faults;
+use crate::config::{Config, Faults};
 use crate::heal;
 use crate::state::{Phase, State, Verdict};
 
@@ -156,7 +156,7 @@ fn agree(held: &Held) -> bool {
 }
 
 /// What must hold in every state, and what must be reached.
-pub(crate) fn properties(faults: Faults) -> Vec<Property<Protocol>> {
+pub(crate) fn properties(config: &Config) -> Vec<Property<Protocol>> {
     let mut properties = vec![
         Property::always("a run executes at most once at a time", |_, s: &State| executes_once(s)),
         Property::always("a job executes only under its own valid lease", |_, s: &State| {
@@ -189,15 +189,12 @@ pub(crate) fn properties(faults: Faults) -> Vec<Property<Protocol>> {
         Property::always("a fence lets no lease through", |_, s: &State| kept(s, &[Promise::Fence])),
         Property::always("the queue's order is kept", |_, s: &State| kept(s, &[Promise::Order])),
     ];
-    match faults {
+    match config.faults {
         Faults::Any => properties.extend([
             Property::always("a healed system finishes every run", heal::finishes),
             Property::sometimes("completed", |_, s: &State| has(s, RunStatus::Completed)),
             Property::sometimes("dead", |_, s: &State| has(s, RunStatus::Dead)),
             Property::sometimes("cancelled", |_, s: &State| has(s, RunStatus::Cancelled)),
-            Property::sometimes("requeued", |_, s: &State| {
-                s.runs.iter().any(|r| r.status == Some(RunStatus::Queued) && r.used > 0)
-            }),
             Property::sometimes("a dead process's attempt ended by its successor", |_, s: &State| {
                 s.attempts.iter().any(|a| a.ended_by == Some(EndedBy::ProcessEnd))
             }),
@@ -209,6 +206,11 @@ pub(crate) fn properties(faults: Faults) -> Vec<Property<Protocol>> {
                 s.outage > 0 && s.attempts.iter().any(|a| a.status.is_active() && a.expires <= 2)
             }),
         ]),
+    }
+    if config.faults == Faults::Any && config.max_retries > 0 {
+        properties.push(Property::sometimes("requeued", |_, s: &State| {
+            s.runs.iter().any(|r| r.status == Some(RunStatus::Queued) && r.used > 0)
+        }));
     }
     properties
 }
@@ -231,12 +233,11 @@ fn has(state: &State, status: RunStatus) -> bool {
 }
 
 fn executes_once(state: &State) -> bool {
-    let mut executing = [false; 8];
-    state
-        .runners
-        .iter()
-        .filter_map(|r| r.job.as_ref())
-        .all(|job| !std::mem::replace(&mut executing[usize::from(job.run)], true))
+    let mut executing = vec![false; state.runs.len()];
+    state.runners.iter().filter_map(|r| r.job.as_ref()).all(|job| {
+        // A job whose lease token is void is met by the next promise.
+        executing.get_mut(usize::from(job.run)).is_none_or(|run| !std::mem::replace(run, true))
+    })
 }
 
 fn executes_under_lease(state: &State) -> bool {

@@ -12,7 +12,8 @@ use crate::config::Config;
 /// # Panics
 /// When a promise is broken, when something that has to be possible is not, or when a state was left out.
 pub(crate) fn exhaust(config: Config) -> Vec<&'static str> {
-    let (name, start) = (config.name, Instant::now());
+    let name = config.name;
+    let start = begin();
     // No time limit, no target: it ends when the space is exhausted, or at a broken promise.
     let checker = Protocol::new(config)
         .checker()
@@ -26,20 +27,29 @@ pub(crate) fn exhaust(config: Config) -> Vec<&'static str> {
     checker.model().met.missing().into_iter().map(crate::config::Event::text).collect()
 }
 
-/// Explores states for so long and asserts that no promise was broken in any.
+/// Explores states, those nearest to the start first, until so many were generated or so much time has passed, and asserts that no promise was
+/// broken in any.
 ///
 /// # Panics
 /// When one was.
-pub(crate) fn explore_for(limit: Duration, config: Config) {
-    let (name, start) = (config.name, Instant::now());
+pub(crate) fn explore_within(most: usize, limit: Duration, config: Config) {
+    let name = config.name;
+    let start = begin();
     let checker = Protocol::new(config)
         .checker()
         .threads(threads())
         .finish_when(HasDiscoveries::AnyFailures)
+        .target_state_count(most)
         .timeout(limit)
         .spawn_bfs()
         .join();
-    let stopped = if start.elapsed() < limit { "exhausted" } else { "stopped by the time limit" };
+    let stopped = if checker.state_count() >= most {
+        "stopped by the bound on states"
+    } else if start.elapsed() >= limit {
+        "stopped by the bound on time"
+    } else {
+        "exhausted"
+    };
     report(name, &checker, start, stopped);
     for property in checker.model().properties() {
         if property.expectation.discovery_is_failure()
@@ -52,7 +62,8 @@ pub(crate) fn explore_for(limit: Duration, config: Config) {
 
 /// Whether a state is found in which that promise is broken.
 pub(crate) fn finds(promise: &'static str, config: Config) -> bool {
-    let (name, start) = (config.name, Instant::now());
+    let name = config.name;
+    let start = begin();
     let checker = Protocol::new(config)
         .checker()
         .threads(threads())
@@ -62,6 +73,11 @@ pub(crate) fn finds(promise: &'static str, config: Config) -> bool {
     let found = checker.discovery(promise).is_some();
     report(name, &checker, start, if found { "stopped by what was to be found" } else { "exhausted" });
     found
+}
+
+fn begin() -> Instant {
+    forget_peak_memory();
+    Instant::now()
 }
 
 fn threads() -> usize {
@@ -94,9 +110,14 @@ fn bounds(model: &Protocol) -> String {
     )
 }
 
-/// The most memory this process has had (`VmHWM`, `proc_pid_status(5)`).
+/// The most memory this process has had since [`forget_peak_memory`] (`VmHWM`, `proc_pid_status(5)`).
 fn peak_memory_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
+/// Begins to count anew (`proc_pid_clear_refs(5)`); where that is not allowed, the report shows the most of all systems so far.
+fn forget_peak_memory() {
+    let _not_allowed = std::fs::write("/proc/self/clear_refs", "5");
 }

@@ -194,8 +194,9 @@ impl Step<'_> {
         if self.state.attempts[at].started {
             return;
         }
-        if self.carry_out(at, &Command::Release, Cause::Release).is_err() {
-            self.carry_out(at, &Command::Expire, Cause::Expiry).expect("what is not live has run out");
+        let given_back = self.carry_out(at, &Command::Release, Cause::Release);
+        if given_back.or_else(|_| self.carry_out(at, &Command::Expire, Cause::Expiry)).is_err() {
+            return;
         }
         self.met.event(Event::SignedOff);
     }
