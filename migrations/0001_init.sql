@@ -1,4 +1,5 @@
--- The whole state of a control plane. Times are milliseconds since the Unix epoch, by the server's clock.
+-- The whole state of a control plane. A CHECK of more than two values is a chain of ORs: SQLite builds a list anew for each IN, each time a row is
+-- written. Times are milliseconds since the Unix epoch, by the server's clock.
 -- Every invariant that SQLite can hold by itself is held here; see docs/architecture.md.
 
 CREATE TABLE teams (
@@ -106,10 +107,11 @@ CREATE TABLE runs (
     environment_name TEXT    NOT NULL,
     app_version_id   INTEGER NOT NULL,
     run_no           INTEGER NOT NULL CHECK (run_no >= 1),
-    status           TEXT    NOT NULL CHECK (status IN
-        ('queued', 'leased', 'running', 'cancelling', 'completed', 'failed', 'cancelled', 'dead')),
+    status           TEXT    NOT NULL CHECK (
+        status = 'queued' OR status = 'leased' OR status = 'running' OR status = 'cancelling'
+        OR status = 'completed' OR status = 'failed' OR status = 'cancelled' OR status = 'dead'),
     -- Why a queued run may not be leased yet; NULL: it is ready. Rows that are not ready leave the queue's indexes.
-    blocked_by       TEXT    CHECK (blocked_by IN ('backoff', 'limit', 'disabled')),
+    blocked_by       TEXT    CHECK (blocked_by = 'backoff' OR blocked_by = 'limit' OR blocked_by = 'disabled'),
     input            TEXT    CHECK (input IS NULL OR json_valid(input)),
     priority         INTEGER NOT NULL DEFAULT 0,
     max_retries      INTEGER NOT NULL CHECK (max_retries >= 0),
@@ -128,7 +130,8 @@ CREATE TABLE runs (
     FOREIGN KEY (app_id, team_id) REFERENCES apps (id, team_id),
     FOREIGN KEY (environment_id, team_id, environment_name) REFERENCES environments (id, team_id, name),
     FOREIGN KEY (app_version_id, app_id) REFERENCES app_versions (id, app_id),
-    CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled', 'dead'))),
+    CHECK ((finished_at IS NOT NULL)
+        = (status = 'completed' OR status = 'failed' OR status = 'cancelled' OR status = 'dead')),
     CHECK (status <> 'cancelling' OR cancel_requested = 1)
 ) STRICT;
 -- The queue: platform runners serve an environment name across teams, team runners one team's.
@@ -147,8 +150,9 @@ CREATE TABLE run_attempts (
     -- NULL once the runner was forgotten; its name stays.
     runner_id        INTEGER REFERENCES runners (id) ON DELETE SET NULL,
     runner_name      TEXT    NOT NULL,
-    status           TEXT    NOT NULL CHECK (status IN
-        ('leased', 'running', 'cancelling', 'completed', 'failed', 'cancelled', 'expired', 'released')),
+    status           TEXT    NOT NULL CHECK (
+        status = 'leased' OR status = 'running' OR status = 'cancelling' OR status = 'completed'
+        OR status = 'failed' OR status = 'cancelled' OR status = 'expired' OR status = 'released'),
     lease_token_hash BLOB    NOT NULL UNIQUE CHECK (length(lease_token_hash) = 32),
     lease_expires_at INTEGER NOT NULL,
     lease_ttl_ms     INTEGER NOT NULL CHECK (lease_ttl_ms > 0),
@@ -157,13 +161,15 @@ CREATE TABLE run_attempts (
     leased_at        INTEGER NOT NULL,
     started_at       INTEGER,
     finished_at      INTEGER,
-    ended_by         TEXT    CHECK (ended_by IN ('result', 'expiry', 'release', 'process_end')),
+    ended_by         TEXT    CHECK (
+        ended_by = 'result' OR ended_by = 'expiry' OR ended_by = 'release' OR ended_by = 'process_end'),
     exit_code        INTEGER,
     error_message    TEXT,
-    reason           TEXT    CHECK (reason IN ('exit', 'signal', 'timeout', 'setup')),
+    reason           TEXT    CHECK (
+        reason = 'exit' OR reason = 'signal' OR reason = 'timeout' OR reason = 'setup'),
     row_version      INTEGER NOT NULL DEFAULT 0,
     UNIQUE (run_id, attempt_no),
-    CHECK ((finished_at IS NULL) = (status IN ('leased', 'running', 'cancelling'))),
+    CHECK ((finished_at IS NULL) = (status = 'leased' OR status = 'running' OR status = 'cancelling')),
     CHECK ((ended_by IS NULL) = (finished_at IS NULL)),
     CHECK (finished_at IS NOT NULL OR runner_id IS NOT NULL)
 ) STRICT;

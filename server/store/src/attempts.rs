@@ -24,7 +24,7 @@ macro_rules! select {
 /// What the partial indexes of active attempts ask for.
 macro_rules! active {
     () => {
-        "status IN ('leased', 'running', 'cancelling')"
+        "finished_at IS NULL"
     };
 }
 

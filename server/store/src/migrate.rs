@@ -10,7 +10,10 @@ use crate::{Db, OpenError};
 /// database written by one and checkpointed by another connection.
 pub const SQLITE_AT_LEAST: (&str, i32) = ("3.51.3", 3_051_003);
 
-const STEPS: &[(&str, &str)] = &[("0001_init", include_str!("../../../migrations/0001_init.sql"))];
+const STEPS: &[(&str, &str)] = &[
+    ("0001_init", include_str!("../../../migrations/0001_init.sql")),
+    ("0002_active_by_end", include_str!("../../../migrations/0002_active_by_end.sql")),
+];
 
 pub(crate) fn assert_sqlite_version() -> Result<(), OpenError> {
     if rusqlite::version_number() < SQLITE_AT_LEAST.1 {
@@ -92,6 +95,44 @@ mod tests {
     }
 
     #[test]
+    fn a_database_of_the_first_version_keeps_its_runs_and_gets_the_newer_indexes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        let mut db = Db::open_writer(&path).unwrap();
+        db.conn.execute_batch(STEPS[0].1).unwrap();
+        db.conn
+            .execute_batch(
+                "PRAGMA user_version = 1;
+                 INSERT INTO teams (id, slug, name, created_at) VALUES (1, 'acme', 'Acme', 0);
+                 INSERT INTO environments VALUES (1, 1, 'default', 0);
+                 INSERT INTO apps (id, team_id, slug, created_at, updated_at) VALUES (1, 1, 'hello', 0, 0);
+                 INSERT INTO app_versions (id, app_id, version_no, entrypoint, artifact_sha256, artifact_bytes, created_at)
+                   VALUES (1, 1, 1, 'main.py', printf('%064d', 0), 0, 0);
+                 INSERT INTO runners (id, name, environment, token_hash, registered_at, last_seen_at)
+                   VALUES (1, 'r1', 'default', zeroblob(32), 0, 0);
+                 INSERT INTO runs (id, team_id, app_id, environment_id, environment_name, app_version_id, run_no, status,
+                     max_retries, created_at, queued_at)
+                   VALUES (1, 1, 1, 1, 'default', 1, 1, 'running', 0, 0, 0);
+                 INSERT INTO run_attempts (id, run_id, attempt_no, runner_id, runner_name, status, lease_token_hash,
+                     lease_expires_at, lease_ttl_ms, leased_at)
+                   VALUES (1, 1, 1, 1, 'r1', 'running', zeroblob(32), 9, 9, 0);",
+            )
+            .unwrap();
+        run(&mut db, &path).unwrap();
+        assert!(backup_path(&path, STEPS[1].0).is_file(), "the database was copied before");
+        let held: i64 = db
+            .conn
+            .query_row(
+                "SELECT run_id FROM run_attempts INDEXED BY one_active_attempt_per_runner
+                 WHERE runner_id = 1 AND finished_at IS NULL",
+                (),
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(held, 1);
+    }
+
+    #[test]
     fn a_database_of_a_newer_version_is_refused_in_one_line_that_says_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.db");
@@ -111,7 +152,7 @@ mod tests {
         let mut db = Db::open_writer(&path).unwrap();
         run(&mut db, &path).unwrap();
         db.conn.execute("INSERT INTO teams (slug, name, created_at) VALUES ('acme', 'Acme', 1)", ()).unwrap();
-        let copy = backup_path(&path, "0002_next");
+        let copy = backup_path(&path, "0003_next");
         std::fs::write(&copy, "cut short").unwrap();
         backup(&db, &copy).unwrap();
         let copied = Db::open_reader(&copy).unwrap();

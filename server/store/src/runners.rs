@@ -111,7 +111,7 @@ pub fn all_seen(db: &Db) -> Result<Vec<(RunnerId, String, Timestamp)>, StoreErro
 pub fn silent_since(db: &Db, before: Timestamp, limit: i64) -> Result<Vec<RunnerId>, StoreError> {
     db.all(
         "SELECT id FROM runners r WHERE last_seen_at < ?1 AND NOT EXISTS (
-             SELECT 1 FROM run_attempts WHERE runner_id = r.id AND status IN ('leased', 'running', 'cancelling'))
+             SELECT 1 FROM run_attempts WHERE runner_id = r.id AND finished_at IS NULL)
          ORDER BY last_seen_at LIMIT ?2",
         params![At(before), limit],
         |row| Ok(RunnerId(row.get("id")?)),
@@ -137,7 +137,7 @@ const SELECT: &str = "SELECT r.id, r.name, r.team_id, r.environment, r.pool, r.i
      (SELECT finished_at FROM run_attempts WHERE runner_id = r.id ORDER BY id DESC LIMIT 1) AS last_finished_at, \
      EXISTS (SELECT 1 FROM runner_fences f WHERE f.runner_name = r.name) AS draining \
      FROM runners r LEFT JOIN run_attempts a INDEXED BY one_active_attempt_per_runner \
-     ON a.runner_id = r.id AND a.status IN ('leased', 'running', 'cancelling') ";
+     ON a.runner_id = r.id AND a.finished_at IS NULL ";
 
 /// Which runners to list.
 #[derive(Debug, Clone, Default)]
