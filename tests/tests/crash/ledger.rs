@@ -51,8 +51,15 @@ impl Ledger {
     /// Sends a request: the answer, when it is the expected one; nothing, when none came or the server was not able to.
     /// Any other answer cannot be.
     pub(crate) fn send(&self, request: &Request, expected: u16) -> Option<Value> {
-        // The server is gone, or was before it had answered to the end.
-        let answer = request.try_send().ok()?;
+        let answer = match request.try_send() {
+            Ok(answer) => answer,
+            Err(ureq::Error::Timeout(_)) => {
+                self.complain(format!("no answer in time: {request:?}"));
+                return None;
+            }
+            // The server is gone, or was before it had answered to the end.
+            Err(_) => return None,
+        };
         match answer.status {
             503 => None,
             status if status == expected => Some(answer.json()),

@@ -20,7 +20,11 @@ pub(crate) struct Witnesses(TempDir);
 impl Witnesses {
     /// An empty folder.
     pub(crate) fn new() -> Self {
-        Self(tempfile::Builder::new().prefix("minitower-crash-").tempdir_in(SHARED_MEMORY).unwrap())
+        let folder = tempfile::Builder::new().prefix("minitower-crash-").tempdir_in(SHARED_MEMORY);
+        Self(
+            folder
+                .unwrap_or_else(|error| panic!("{SHARED_MEMORY} is needed for the jobs' witnesses: {error}")),
+        )
     }
 
     /// Where it is.
