@@ -42,12 +42,22 @@ pub(crate) struct Post {
     pub(crate) access: Access,
 }
 
+/// Marks the answer to a call of the runner protocol: thousands a second, each told by what it did to its run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunnerProtocol;
+
 /// Lets a request through to its handler, or answers for it. Runs before the handler's extractors: a caller
 /// without a credential learns nothing about paths, headers or bodies.
 pub(crate) async fn guard(State(post): State<Post>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     match authenticate(&post, &parts.headers, &mut parts.extensions).await {
-        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Ok(()) => {
+            let mut response = next.run(Request::from_parts(parts, body)).await;
+            if matches!(post.access, Access::Runner | Access::Lease) {
+                response.extensions_mut().insert(RunnerProtocol);
+            }
+            response
+        }
         Err(refusal) => refusal.into_response(),
     }
 }

@@ -5,5 +5,5 @@ mod bearer;
 mod caller;
 
 pub use access::Access;
-pub(crate) use access::{Post, guard};
+pub(crate) use access::{Post, RunnerProtocol, guard};
 pub(crate) use caller::{Caller, LeaseHolder};

@@ -69,12 +69,15 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.trim_ascii_start().first() == Some(&b'[') {
         return Err(ApiError::invalid_request("the request body is a JSON array; it must be a JSON object"));
     }
-    serde_json::from_slice(bytes).map_err(|error| {
+    // Checked as a whole: a decoder looks at no text of a field that it passes over.
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| ApiError::invalid_request(format!("the request body is not valid JSON: {error}")))?;
+    serde_json::from_str(text).map_err(|error| {
         if !error.is_data() {
             return ApiError::invalid_request(format!("the request body is not valid JSON: {error}"));
         }
         // Decoded once more, slower, only to learn which field it was.
-        let mut again = serde_json::Deserializer::from_slice(bytes);
+        let mut again = serde_json::Deserializer::from_str(text);
         match serde_path_to_error::deserialize::<_, T>(&mut again) {
             Err(located) if located.path().iter().next().is_some() => ApiError::invalid_request(format!(
                 "`{}` in the request body is not what it must be: {}",

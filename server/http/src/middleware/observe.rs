@@ -11,6 +11,7 @@ use tracing::field::Empty;
 
 use super::request_id;
 use crate::HttpState;
+use crate::auth::RunnerProtocol;
 use crate::error::AnsweredCode;
 use crate::extract::content_length;
 use crate::metrics::Exchange;
@@ -18,7 +19,7 @@ use crate::metrics::Exchange;
 /// The `path` label of requests that met no route: a label per unknown path would let strangers fill the memory.
 const UNMATCHED: &str = "unmatched";
 
-/// Routes that machines call every few seconds; their lines say nothing unless something is wrong.
+/// Routes that machines call every few seconds; their lines, as those of the runner protocol, say nothing unless something is wrong.
 const PROBES: [&str; 3] = ["/health", "/ready", "/metrics"];
 
 /// Wraps a request. The outermost layer, so that its numbers and its line hold for whatever answered.
@@ -65,7 +66,9 @@ pub(crate) async fn observe(State(state): State<HttpState>, mut request: Request
         }
         if status.is_server_error() {
             line!(warn);
-        } else if PROBES.contains(&route) {
+        } else if PROBES.contains(&route)
+            || (status.is_success() && response.extensions().get::<RunnerProtocol>().is_some())
+        {
             line!(debug);
         } else {
             line!(info);

@@ -141,6 +141,17 @@ async fn an_undecodable_body_is_400_and_says_where(#[case] body: &'static str, #
 }
 
 #[tokio::test]
+async fn text_that_is_no_utf8_is_refused_in_fields_nobody_reads_too() {
+    let Bed { service, .. } = &bed().await;
+    for body in [&b"{\"name\":\"\xff\"}"[..], b"{\"unknown\":\"\xff\"}", b"{\"\xff\":1}", b"\xef\xbb\xbf{}"] {
+        let (status, code, message) =
+            error(send(service, request(Method::POST, "/things", body)).await).await;
+        assert_eq!((status, code.as_str()), (400, "invalid_request"));
+        assert!(message.contains("not valid JSON"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_is_read_as_json_whatever_its_content_type_and_unknown_fields_are_ignored() {
     let Bed { service, .. } = &bed().await;
     for content_type in [None, Some("application/x-www-form-urlencoded"), Some("text/plain")] {
