@@ -2,6 +2,8 @@
 //!
 //! The operator sees and changes all; a team's admin sees platform runners and the team's own, and changes the team's own.
 
+use std::sync::Arc;
+
 use minitower_domain::ids::RunId;
 use minitower_domain::lease::{self, Command};
 use minitower_domain::names;
@@ -173,7 +175,7 @@ impl App {
 
     /// Forgets a runner and its fences, a team only its own ones; not while it holds a run.
     pub async fn forget_runner(&self, by: &AdminPrincipal, name: String) -> Result<(), Error> {
-        let by = by.clone();
+        let (by, live) = (by.clone(), Arc::clone(&self.inner().live));
         self.store()
             .write(move |tx| {
                 let runner = own_runner(tx, &by, &name)?.ok_or_else(|| unknown(&name))?;
@@ -187,7 +189,10 @@ impl App {
                     AdminPrincipal::Operator => None,
                     AdminPrincipal::Team(_) => Some(by.holder()),
                 };
-                Ok(runners::delete(tx, &[runner.id], holder)?)
+                runners::delete(tx, &[runner.id], holder)?;
+                // Here too, and not only after the commit: a claim of the runner may follow in the same batch.
+                live.dispatch.forget(&[runner.id]);
+                Ok(())
             })
             .await
     }

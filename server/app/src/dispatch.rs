@@ -12,9 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use minitower_domain::ids::{RunnerId, TeamId};
 use minitower_domain::run::RunStatus;
 use minitower_domain::runner::{RunnerPrincipal, RunnerScope};
+use minitower_planted::{Bug, planted};
 use minitower_store::counts::Count;
 use minitower_store::effects::RunMoved;
 use tokio::sync::Notify;
+
+/// A number of undelivered runs that there never is: a poll that has it looks once more before it waits.
+const LOOK_AGAIN: u64 = u64::MAX;
 
 /// The waiting polls.
 #[derive(Debug, Default)]
@@ -62,6 +66,8 @@ enum Stage {
     Fenced,
     /// A newer poll of its runner, or a sign-off, took its place.
     Replaced,
+    /// It got a run.
+    Served,
 }
 
 /// What a poll does after a claim that found nothing.
@@ -118,7 +124,7 @@ impl Dispatch {
                         poll.wake.notify_one();
                     }
                     Stage::Trying { .. } => poll.unfenced = true,
-                    Stage::Waiting | Stage::Replaced => {}
+                    Stage::Waiting | Stage::Replaced | Stage::Served => {}
                 }
             }
         }
@@ -213,6 +219,33 @@ impl Queue {
         }
     }
 
+    /// A poll that was served may have taken another run than the one it was woken for, one of a team that others do not serve. What it was
+    /// woken for is still there then: those that look right now look once more before they wait, and where nobody looks one that waits is woken.
+    fn wake_for_the_rest(&mut self) {
+        let ready: Vec<TeamId> = self.ready.iter().filter(|(_, n)| **n > 0).map(|(t, _)| *t).collect();
+        if ready.is_empty() {
+            return;
+        }
+        let mut looking: Vec<RunnerScope> = Vec::new();
+        for poll in &mut self.polls {
+            if let Stage::Trying { undelivered } = &mut poll.stage
+                && ready.iter().any(|team| poll.scope.serves(*team))
+            {
+                *undelivered = LOOK_AGAIN;
+                looking.push(poll.scope);
+            }
+        }
+        let undelivered = self.undelivered;
+        for poll in self.polls.iter_mut().filter(|p| p.stage == Stage::Waiting) {
+            let left = |team: &&TeamId| !looking.iter().any(|scope| scope.serves(**team));
+            if ready.iter().filter(left).any(|team| poll.scope.serves(*team)) {
+                poll.stage = Stage::Trying { undelivered };
+                poll.wake.notify_one();
+                looking.push(poll.scope);
+            }
+        }
+    }
+
     fn replace(&mut self, runner: RunnerId) {
         let mut tried = false;
         for poll in self.polls.iter_mut().filter(|p| p.runner_id == runner) {
@@ -246,7 +279,7 @@ impl Ticket {
     pub(crate) fn found_nothing(&self) -> Next {
         self.update(|queue, at| match queue.polls[at].stage {
             Stage::Replaced => Next::GiveUp,
-            Stage::Trying { undelivered } if undelivered == queue.undelivered => {
+            Stage::Trying { undelivered } if undelivered == queue.undelivered || planted(Bug::LostWakeUp) => {
                 queue.polls[at].stage = Stage::Waiting;
                 Next::Wait
             }
@@ -269,7 +302,9 @@ impl Ticket {
                 return Next::Try;
             }
             queue.polls[at].stage = Stage::Fenced;
-            queue.pass_on();
+            if !planted(Bug::WakeUpEndsAtAFence) {
+                queue.pass_on();
+            }
             Next::Wait
         })
     }
@@ -284,11 +319,14 @@ impl Ticket {
         ) == Next::Try
     }
 
-    /// The claim got a run: the wake-up, if there was one, did its work.
+    /// The claim got a run; not necessarily the one that it was woken for.
     pub(crate) fn served(&self) {
         self.update(|queue, at| {
             if queue.polls[at].stage != Stage::Replaced {
-                queue.polls[at].stage = Stage::Waiting;
+                queue.polls[at].stage = Stage::Served;
+            }
+            if !planted(Bug::WakeUpSpentOnAnotherTeam) {
+                queue.wake_for_the_rest();
             }
             Next::GiveUp
         });

@@ -9,6 +9,7 @@ use minitower_domain::clock::Timestamp;
 use minitower_domain::lease::{self, Command};
 use minitower_domain::run::Run;
 use minitower_domain::runner::RunnerPrincipal;
+use minitower_planted::{Bug, planted};
 use minitower_store::{StoreError, Tx, attempts, fences, queue, runners, runs};
 use tokio::sync::oneshot;
 
@@ -89,8 +90,9 @@ impl App {
         // Once more, now that a re-registration would end this poll's right to claim: the token that was good a moment ago may have
         // been replaced before the poll entered.
         self.runner_of(by.token_hash).await?;
+        let mut waited = false;
         loop {
-            let next = match self.claim(by, &poll, ticket.pass()).await? {
+            let next = match self.claim(by, &poll, ticket.pass(), waited).await? {
                 Claimed::Granted(grant) => {
                     ticket.served();
                     self.note_expiry(grant.attempt.state.lease_expires_at);
@@ -119,13 +121,20 @@ impl App {
                     if !woken {
                         return Ok(None);
                     }
+                    waited = true;
                 }
             }
         }
     }
 
     /// Carries the claim out in a task of its own, so that it is given back when its poll has gone by the time it is answered.
-    async fn claim(&self, by: &RunnerPrincipal, poll: &Poll, pass: Pass) -> Result<Claimed, Error> {
+    async fn claim(
+        &self,
+        by: &RunnerPrincipal,
+        poll: &Poll,
+        pass: Pass,
+        waited: bool,
+    ) -> Result<Claimed, Error> {
         let (app, by, poll) = (self.clone(), by.clone(), poll.clone());
         let (reply, answer) = oneshot::channel();
         tokio::spawn(async move {
@@ -143,7 +152,7 @@ impl App {
                     if !pass.is_valid() {
                         return Ok(Claimed::Stale);
                     }
-                    Claim { by: &by, poll: &poll, token, hash, ttl, now: clock.now() }.carry_out(tx)
+                    Claim { by: &by, poll: &poll, waited, token, hash, ttl, now: clock.now() }.carry_out(tx)
                 })
                 .await;
             if let Err(Ok(Claimed::Granted(grant))) = reply.send(claimed) {
@@ -179,6 +188,8 @@ impl App {
 struct Claim<'a> {
     by: &'a RunnerPrincipal,
     poll: &'a Poll,
+    /// It waited and was woken.
+    waited: bool,
     token: String,
     hash: TokenHash,
     ttl: Duration,
@@ -191,7 +202,8 @@ impl Claim<'_> {
             Some(attempt) => Some((load_run(tx, attempt.run_id)?, attempt)),
             None => None,
         };
-        let fenced = fences::any(tx, &self.by.name)?;
+        let fenced =
+            fences::any(tx, &self.by.name)? && !(self.waited && planted(Bug::FenceMissesWaitingPoll));
         let held = active.as_ref().map(|(run, attempt)| held(run, attempt));
         match (claim::decide(held.as_ref(), self.poll, fenced, self.ttl, self.now), active) {
             (Decision::Busy, _) => Ok(Claimed::Busy),

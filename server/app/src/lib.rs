@@ -42,6 +42,7 @@ pub mod versions;
 use std::sync::Arc;
 
 use minitower_domain::clock::Clock;
+use minitower_planted::{Bug, planted};
 use minitower_store::effects::Effect;
 use minitower_store::{Hooks, Store, counts, environments, runners as stored_runners};
 use tokio_util::sync::CancellationToken;
@@ -102,13 +103,21 @@ impl Live {
                 Effect::EnvironmentMade { team, id, name } => {
                     self.gauges.environment_made(*id, team, name);
                 }
-                Effect::AppChanged => self.runnable.forget(),
+                Effect::AppChanged => {
+                    if !planted(Bug::NewVersionUnnoticed) {
+                        self.runnable.forget();
+                    }
+                }
                 Effect::RunnerRegistered { id, environment, at } => {
                     // First the token, then the polls under it: see `App::lease`.
-                    self.credentials.runners.forget();
+                    if !planted(Bug::ReplacedTokenRemembered) {
+                        self.credentials.runners.forget();
+                    }
                     self.presence.registered(*id, environment, *at);
                     // The former token is dead, and so are the polls that wait under it.
-                    self.dispatch.sign_off(*id);
+                    if !planted(Bug::ReplacedTokenWaits) {
+                        self.dispatch.sign_off(*id);
+                    }
                     self.metrics.runners_registered.with_label_values(&[environment]).inc();
                 }
                 Effect::RunnersForgotten(ids) => {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use minitower_domain::ids::RunnerId;
 use minitower_domain::names::{self, DEFAULT_ENVIRONMENT};
 use minitower_domain::runner::RunnerScope;
+use minitower_planted::{Bug, planted};
 use minitower_store::{environments, registration_tokens, runners};
 
 use crate::auth::RegistrationPrincipal;
@@ -96,7 +97,9 @@ impl App {
                     })
                 })?;
                 // Here too, and not only after the commit: a claim of the former token may follow in the same batch.
-                live.dispatch.sign_off(id);
+                if !planted(Bug::ReplacedTokenWaits) {
+                    live.dispatch.sign_off(id);
+                }
                 Ok::<_, Error>((id, fresh))
             })
             .await?;
@@ -119,13 +122,15 @@ impl App {
         if gone.is_empty() {
             return Ok(0);
         }
-        let forgotten = gone.len();
+        let (forgotten, live) = (gone.len(), std::sync::Arc::clone(&self.inner().live));
         self.store()
             .write(move |tx| {
                 // One may have been leased to since: its attempt needs it.
                 let still_silent = runners::silent_since(tx, before, PRUNE_BATCH)?;
                 let gone: Vec<RunnerId> = gone.into_iter().filter(|id| still_silent.contains(id)).collect();
-                Ok::<_, Error>(runners::delete(tx, &gone, None)?)
+                runners::delete(tx, &gone, None)?;
+                live.dispatch.forget(&gone);
+                Ok::<_, Error>(())
             })
             .await?;
         Ok(forgotten)

@@ -158,3 +158,34 @@ async fn a_fence_lifted_between_the_claim_and_the_pause_is_not_missed() {
     assert_eq!(ticket.fenced(), Next::Try);
     assert_eq!(ticket.fenced(), Next::Wait, "only once: this fence is another");
 }
+
+#[tokio::test]
+async fn a_poll_that_took_another_run_than_the_one_it_was_woken_for_leaves_no_other_waiting_in_vain() {
+    let dispatch = Dispatch::default();
+    let both = waiting(&dispatch, 1, RunnerScope::Platform);
+    let other = waiting(&dispatch, 2, RunnerScope::Team(OTHER));
+    dispatch.moved(&queued(OTHER));
+    dispatch.moved(&queued(TEAM));
+    assert!(is_woken(&both).await);
+    assert!(!is_woken(&other).await, "one run, one poll");
+    // The other team's run is further ahead in the queue.
+    dispatch.moved(&taken(TEAM));
+    both.served();
+    assert!(is_woken(&other).await);
+}
+
+#[tokio::test]
+async fn a_poll_that_looked_too_early_for_a_run_that_another_left_looks_once_more() {
+    let dispatch = Dispatch::default();
+    let both = waiting(&dispatch, 1, RunnerScope::Platform);
+    let other = dispatch.enter(&runner(2, RunnerScope::Team(OTHER)));
+    let own = waiting(&dispatch, 3, RunnerScope::Team(TEAM));
+    // Its claim found nothing; before it hears of that, two runs come, each with somebody to wake.
+    dispatch.moved(&queued(OTHER));
+    dispatch.moved(&queued(TEAM));
+    assert!(is_woken(&both).await && is_woken(&own).await);
+    dispatch.moved(&taken(TEAM));
+    both.served();
+    assert_eq!(own.found_nothing(), Next::Wait);
+    assert_eq!(other.found_nothing(), Next::Try);
+}
