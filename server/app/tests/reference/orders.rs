@@ -7,13 +7,20 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::model::Model;
 use crate::model::steps::{Next, Stage};
-use crate::vocabulary::{Answer, Number, Op};
+use crate::vocabulary::{Answer, Number, Op, Patience};
 
 /// An operation that was asked, and its answer once it is there.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) op: Op,
     pub(crate) answer: Option<Answer>,
+}
+
+impl Asked {
+    /// Whether it may wait for long before it is answered.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self.op, Op::Poll { patience: Patience::Long, .. })
+    }
 }
 
 /// A state that the control plane may be in, and how far each unanswered operation may have come in it.
@@ -42,14 +49,21 @@ pub(crate) fn explain(from: &HashSet<World>, asked: &BTreeMap<Number, Asked>) ->
         if world.open.keys().all(|number| asked[number].answer.is_none()) {
             found.insert(settled(&world));
         }
-        for (number, stage) in &world.open {
+        // What nothing else can tell from a later move needs no place in the order.
+        let at_once = world.open.iter().find(|(number, stage)| is_unnoticed(**number, stage, asked));
+        for (number, stage) in at_once.map_or_else(|| world.open.iter().collect(), |one| vec![one]) {
             let Asked { op, answer } = &asked[number];
-            for (model, next) in world.model.moves(*number, op, stage) {
+            let moves = match stage {
+                Stage::Unheard(given) => vec![(world.model.clone(), Next::Answer(given.clone()))],
+                stage => world.model.moves(*number, op, stage),
+            };
+            for (model, next) in moves {
                 let mut open = world.open.clone();
-                match next {
-                    Next::Stage(stage) => open.insert(*number, stage),
-                    Next::Answer(given) if Some(&given) == answer.as_ref() => open.remove(number),
-                    Next::Answer(_) => continue,
+                match (next, answer) {
+                    (Next::Stage(stage), _) => open.insert(*number, stage),
+                    (Next::Answer(given), None) => open.insert(*number, Stage::Unheard(given)),
+                    (Next::Answer(given), Some(answer)) if given == *answer => open.remove(number),
+                    (Next::Answer(_), Some(_)) => continue,
                 };
                 let after = World { model, open };
                 if met.insert(after.clone()) {
@@ -59,6 +73,27 @@ pub(crate) fn explain(from: &HashSet<World>, asked: &BTreeMap<Number, Asked>) ->
         }
     }
     found
+}
+
+/// Whether an operation's next move changes nothing for others and depends on nothing that others do.
+fn is_unnoticed(number: Number, stage: &Stage, asked: &BTreeMap<Number, Asked>) -> bool {
+    let others = || asked.iter().filter(|(other, _)| **other != number).map(|(_, asked)| &asked.op);
+    let runners_change = || others().any(|op| matches!(op, Op::Register { .. } | Op::Forget { .. }));
+    match (&asked[&number].op, stage) {
+        (Op::Poll { .. } | Op::Call { .. } | Op::SignOff { .. }, Stage::Asked) => !runners_change(),
+        // It takes the place of the same runner's poll only.
+        (Op::Poll { runner, .. }, Stage::Known(_)) => {
+            let same = |op: &Op| match op {
+                Op::Poll { runner: other, .. } | Op::SignOff { runner: other } => other == runner,
+                _ => false,
+            };
+            !runners_change() && !others().any(same)
+        }
+        (Op::CreateRun { .. }, Stage::Asked) => {
+            !others().any(|op| matches!(op, Op::Upload { .. } | Op::CreateApp { .. }))
+        }
+        _ => false,
+    }
 }
 
 /// The same world without what makes no difference any more, so that worlds that differ in nothing else are one.
@@ -72,7 +107,7 @@ fn settled(world: &World) -> World {
 mod tests {
     use super::*;
     use crate::system::beginning;
-    use crate::vocabulary::{No, Patience, Poll, Shown};
+    use crate::vocabulary::{No, Poll, Shown};
 
     /// Whether an order explains these answers to operations that were asked at the same time, with one run in the queue.
     fn explained(answers: Vec<(Op, Option<Answer>)>) -> bool {

@@ -11,6 +11,7 @@ use tokio::sync::{Barrier, mpsc};
 use tokio::time::{Instant, timeout};
 
 use crate::config::{Tally, config};
+use crate::database::Tables;
 use crate::model::steps::Stage;
 use crate::orders::{Asked, World, explain};
 use crate::resolve::{Past, resolve};
@@ -23,6 +24,10 @@ static TALLY: Tally = Tally::new("at the same time");
 const CASES: u32 = 40;
 /// How long a wake-up and its answer may take.
 const WAKE_UP: Duration = Duration::from_secs(2);
+/// How long the answer may take after whatever had to be written for it is written.
+const GRACE: Duration = Duration::from_secs(1);
+/// Pause between two looks at what SQLite holds while no answer comes.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// Most that is asked at the same time.
 const CLIENTS: usize = 5;
 
@@ -85,6 +90,15 @@ fn batch() -> impl Strategy<Value = Batch> {
         };
         Batch { before, steps }
     })
+}
+
+/// Each world with what SQLite has to hold in it.
+fn with_tables(worlds: HashSet<World>) -> Vec<(World, Tables)> {
+    let with = |world: World| {
+        let tables = world.model.tables();
+        (world, tables)
+    };
+    worlds.into_iter().map(with).collect()
 }
 
 /// A control plane with all that is asked of it, and all that it may be like.
@@ -154,31 +168,38 @@ impl Running {
 
     /// Waits until all answers are there that have to come, and keeps the worlds that explain them and what SQLite holds.
     async fn settle(&mut self) {
+        let mut explained = None;
         let mut deadline = Instant::now() + WAKE_UP;
-        let mut explained = explain(&self.worlds, &self.asked);
         loop {
-            // Read before the answers: what they tell of is in it or follows.
-            let tables = self.system.tables();
-            let fits = |world: &&World| tables.difference(&world.model.tables()).is_none();
-            let fitting: HashSet<World> = explained.iter().filter(fits).cloned().collect();
-            if fitting.iter().any(|world| world.is_quiet(&self.asked)) {
-                self.worlds = fitting;
-                self.asked.retain(|_, asked| asked.answer.is_none());
-                return;
+            // Whoever does not wait is answered whatever the others do: before that there is no need to search.
+            if explained.is_none() && self.asked.values().all(|asked| asked.answer.is_some() || asked.waits())
+            {
+                explained = Some(with_tables(explain(&self.worlds, &self.asked)));
+                deadline = Instant::now() + WAKE_UP;
+            }
+            if let Some(explained) = &explained {
+                let tables = self.system.tables();
+                let fitting = || explained.iter().filter(|(_, expected)| *expected == tables);
+                if fitting().any(|(world, _)| world.is_quiet(&self.asked)) {
+                    self.worlds = fitting().map(|(world, _)| world.clone()).collect();
+                    self.asked.retain(|_, asked| asked.answer.is_none());
+                    return;
+                }
             }
             let late = Instant::now() >= deadline;
-            if late {
-                // On a machine that stands still nothing is late: whatever was to be written before this is written when this is.
+            let first = if late {
+                // On a machine that stands still nothing is late: what was to be written before this is written when this is.
                 self.system.write_nothing().await;
-            }
-            let mut came = Vec::new();
-            let first = timeout(Duration::from_millis(2), self.answers.recv()).await;
-            came.extend(first.ok().flatten());
+                timeout(GRACE, self.answers.recv()).await
+            } else {
+                timeout(LOOK_EVERY, self.answers.recv()).await
+            };
+            let mut came: Vec<(Number, Answer)> = first.ok().flatten().into_iter().collect();
             while let Ok(next) = self.answers.try_recv() {
                 came.push(next);
             }
             if came.is_empty() {
-                assert!(!late, "{}", self.failure(&explained));
+                assert!(!late, "{}", self.failure(&explained.unwrap_or_default()));
                 continue;
             }
             for (number, answer) in came {
@@ -187,18 +208,18 @@ impl Running {
                 self.past.note(number, &asked.op, &answer);
                 asked.answer = Some(answer);
             }
-            explained = explain(&self.worlds, &self.asked);
+            explained = None;
             deadline = Instant::now() + WAKE_UP;
         }
     }
 
     /// Why nothing fits.
-    fn failure(&self, explained: &HashSet<World>) -> String {
+    fn failure(&self, explained: &[(World, Tables)]) -> String {
         let tables = self.system.tables();
         let mut text = format!("asked at the same time: {:#?}\n", self.asked);
-        match explained.iter().next() {
+        match explained.first() {
             None => text.push_str("no order explains these answers"),
-            Some(world) => match tables.difference(&world.model.tables()) {
+            Some((_, expected)) => match tables.difference(expected) {
                 Some(difference) => text.push_str(&difference),
                 None => text.push_str("an operation has to be answered and is not: a wake-up was lost"),
             },

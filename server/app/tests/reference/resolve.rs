@@ -107,7 +107,7 @@ pub(crate) fn resolve(step: &Step, model: &Model, past: &Past) -> Op {
             }
         }
         Step::Ended { by, holder, instance } => {
-            let held: Vec<_> = model.attempts.iter().filter(|(a, _)| a.status.is_active()).collect();
+            let held: Vec<_> = model.all_attempts().filter(|(a, _)| a.status.is_active()).collect();
             let held = held.get(usize::from(*holder) % held.len().max(1)).map(|(attempt, _)| attempt);
             let name = held.map_or_else(|| name(*holder).to_owned(), |attempt| attempt.runner_name.clone());
             let own = held.and_then(|attempt| attempt.instance.clone());
@@ -185,7 +185,7 @@ fn poll_of(model: &Model, runner: &str, pick: PollPick) -> Poll {
 /// Runner's name, run and lease token of such a lease; none: there is no such yet.
 fn lease_of(model: &Model, past: &Past, pick: LeasePick) -> Option<(String, i64, Shown)> {
     let active = |which: u8| {
-        let active: Vec<_> = model.attempts.iter().filter(|(a, _)| a.status.is_active()).collect();
+        let active: Vec<_> = model.all_attempts().filter(|(a, _)| a.status.is_active()).collect();
         let (attempt, token) = active.get(usize::from(which) % active.len().max(1))?;
         Some((attempt.runner_name.clone(), attempt.run, Shown::whole(*token)))
     };

@@ -1,6 +1,7 @@
 //! What is told of the state: lists, counts, and all of it as tables.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Model;
 use crate::database::Tables;
@@ -44,7 +45,7 @@ impl Model {
     }
 
     fn attempts_of(&self, run: i64) -> impl Iterator<Item = &AttemptRow> {
-        self.attempts.iter().map(|(attempt, _)| attempt).filter(move |attempt| attempt.run == run)
+        self.all_attempts().map(|(attempt, _)| attempt).filter(move |attempt| attempt.run == run)
     }
 
     fn list_runs(&self, op: &Op) -> Vec<RunRow> {
@@ -59,7 +60,7 @@ impl Model {
                 && before.is_none_or(|before| run.id < before)
         };
         let (skip, take) = (usize::try_from(*offset).unwrap(), usize::try_from(*limit).unwrap());
-        self.runs.iter().rev().filter(fits).skip(skip).take(take).cloned().collect()
+        self.runs.iter().rev().map(Arc::as_ref).filter(fits).skip(skip).take(take).cloned().collect()
     }
 
     fn list_runners(&self, by: Admin) -> Vec<(String, bool, Option<i64>)> {
@@ -95,12 +96,12 @@ impl Model {
     /// All of it as the tables that the database is to hold.
     pub(crate) fn tables(&self) -> Tables {
         let mut tables = Tables {
-            runs: self.runs.iter().map(|run| (run.id, run.clone())).collect(),
-            attempts: self.attempts.iter().map(|(attempt, _)| (attempt.id, attempt.clone())).collect(),
-            logs: self.logs.clone(),
-            fences: self.fences.clone(),
-            environments: self.environments.clone(),
-            apps: self.apps.clone(),
+            runs: self.runs.iter().map(|run| (run.id, run.as_ref().clone())).collect(),
+            attempts: self.all_attempts().map(|(attempt, _)| (attempt.id, attempt.clone())).collect(),
+            logs: self.logs.as_ref().clone(),
+            fences: self.fences.as_ref().clone(),
+            environments: self.environments.as_ref().clone(),
+            apps: self.apps.as_ref().clone(),
             ..Tables::default()
         };
         for run in &self.runs {
@@ -111,7 +112,7 @@ impl Model {
                 tables.queue.insert(run.environment.clone(), queue);
             }
         }
-        for (name, runner) in &self.runners {
+        for (name, runner) in self.runners.iter() {
             let team = runner.team.map(|team| i64::try_from(team).unwrap() + 1);
             let rest = (runner.id, team, runner.environment.clone(), runner.instance.clone());
             tables.runners.insert(name.clone(), rest);

@@ -8,30 +8,32 @@ mod protocol;
 pub(crate) mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use crate::vocabulary::{
     AttemptRow, BEGIN_MS, How, Number, PLATFORM, RunRow, Shown, Status, TEAM_REGISTRATION, Team,
 };
 
-/// The state of a control plane.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// The state of a control plane. Copies share what they have in common: the search for an order makes many.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Model {
     /// Milliseconds.
     pub(crate) now: i64,
     /// The versions' retries by team and slug, the first version first.
-    pub(crate) apps: BTreeMap<(Team, String), Vec<i64>>,
-    pub(crate) environments: BTreeSet<(Team, String)>,
+    pub(crate) apps: Arc<BTreeMap<(Team, String), Vec<i64>>>,
+    pub(crate) environments: Arc<BTreeSet<(Team, String)>>,
     /// The teams' registration tokens: whose, and whether bootstrap made it.
-    pub(crate) registration_tokens: BTreeMap<Number, (Team, bool)>,
-    pub(crate) runners: BTreeMap<String, Runner>,
+    pub(crate) registration_tokens: Arc<BTreeMap<Number, (Team, bool)>>,
+    pub(crate) runners: Arc<BTreeMap<String, Runner>>,
     last_runner: i64,
     /// Runner's name, holder (0: the operator, else the team's id), owner.
-    pub(crate) fences: BTreeSet<(String, i64, String)>,
+    pub(crate) fences: Arc<BTreeSet<(String, i64, String)>>,
     /// The run of id n is the one before place n.
-    pub(crate) runs: Vec<RunRow>,
+    pub(crate) runs: Vec<Arc<RunRow>>,
     /// The same for attempts; with the operation that answered the valid lease token.
-    pub(crate) attempts: Vec<(AttemptRow, Number)>,
-    logs: BTreeMap<(i64, i64), String>,
+    pub(crate) attempts: Vec<Arc<(AttemptRow, Number)>>,
+    logs: Arc<BTreeMap<(i64, i64), String>>,
     /// Each runner's newest poll, or whatever ended its right to claim.
     newest: BTreeMap<i64, Number>,
     /// The server is about to end.
@@ -40,6 +42,20 @@ pub(crate) struct Model {
 
 /// Whose runs a runner serves; none: every team's.
 pub(crate) type Scope = Option<Team>;
+
+/// Of what differs most: equality decides.
+impl Hash for Model {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.now.hash(state);
+        for run in &self.runs {
+            (run.status, run.retry_count, run.priority).hash(state);
+        }
+        for (attempt, token) in self.all_attempts() {
+            (attempt.run, attempt.status, attempt.expires, token).hash(state);
+        }
+        (&self.newest, self.logs.len(), self.fences.len(), self.runners.len()).hash(state);
+    }
+}
 
 /// A registered runner.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -66,15 +82,17 @@ impl Model {
     pub(crate) fn new() -> Self {
         Self {
             now: BEGIN_MS,
-            apps: BTreeMap::new(),
-            environments: BTreeSet::new(),
-            registration_tokens: TEAM_REGISTRATION.into_iter().zip([(0, true), (1, true)]).collect(),
-            runners: BTreeMap::new(),
+            apps: Arc::default(),
+            environments: Arc::default(),
+            registration_tokens: Arc::new(
+                TEAM_REGISTRATION.into_iter().zip([(0, true), (1, true)]).collect(),
+            ),
+            runners: Arc::default(),
             last_runner: 0,
-            fences: BTreeSet::new(),
+            fences: Arc::default(),
             runs: Vec::new(),
             attempts: Vec::new(),
-            logs: BTreeMap::new(),
+            logs: Arc::default(),
             newest: BTreeMap::new(),
             stopping: false,
         }
@@ -106,24 +124,29 @@ impl Model {
     }
 
     fn run_mut(&mut self, id: i64) -> &mut RunRow {
-        &mut self.runs[place(id)]
+        Arc::make_mut(&mut self.runs[place(id)])
     }
 
     fn run_of_team(&self, team: Team, id: i64) -> Option<&RunRow> {
-        self.runs.iter().find(|run| run.id == id && run.team == team)
+        self.runs.iter().map(Arc::as_ref).find(|run| run.id == id && run.team == team)
     }
 
     fn attempt_mut(&mut self, id: i64) -> &mut AttemptRow {
-        &mut self.attempts[place(id)].0
+        &mut Arc::make_mut(&mut self.attempts[place(id)]).0
     }
 
     /// The attempt that a runner holds, with the operation that answered its lease token.
     pub(crate) fn active_of_runner(&self, runner: i64) -> Option<&(AttemptRow, Number)> {
-        self.attempts.iter().find(|(a, _)| a.runner == Some(runner) && a.status.is_active())
+        self.all_attempts().find(|(a, _)| a.runner == Some(runner) && a.status.is_active())
     }
 
     pub(crate) fn active_of_run(&self, run: i64) -> Option<&(AttemptRow, Number)> {
-        self.attempts.iter().find(|(a, _)| a.run == run && a.status.is_active())
+        self.all_attempts().find(|(a, _)| a.run == run && a.status.is_active())
+    }
+
+    /// All attempts, each with the operation that answered its lease token.
+    pub(crate) fn all_attempts(&self) -> impl Iterator<Item = &(AttemptRow, Number)> {
+        self.attempts.iter().map(Arc::as_ref)
     }
 
     pub(crate) fn is_fenced(&self, name: &str) -> bool {
@@ -133,7 +156,7 @@ impl Model {
     /// Ready runs of an environment in the order of the queue.
     fn queue(&self, environment: &str) -> Vec<&RunRow> {
         let ready = |run: &&RunRow| run.status == Status::Queued && run.environment == environment;
-        let mut queue: Vec<&RunRow> = self.runs.iter().filter(ready).collect();
+        let mut queue: Vec<&RunRow> = self.runs.iter().map(Arc::as_ref).filter(ready).collect();
         queue.sort_by_key(|run| (std::cmp::Reverse(run.priority), run.queued_at, run.id));
         queue
     }

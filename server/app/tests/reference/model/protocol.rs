@@ -1,5 +1,7 @@
 //! The two state machines and the lease protocol: what becomes of a run and its attempt.
 
+use std::sync::Arc;
+
 use super::{Model, Principal};
 use crate::vocabulary::{
     Answer, AttemptRow, Call, EndedBy, Ending, How, No, Number, Poll, Shown, Status, TTL_MS,
@@ -31,7 +33,7 @@ impl Model {
             } else if same_poll {
                 let expires = held.expires.max(self.now + TTL_MS);
                 self.attempt_mut(held.id).expires = expires;
-                self.attempts[super::place(held.id)].1 = number;
+                Arc::make_mut(&mut self.attempts[super::place(held.id)]).1 = number;
                 return Claimed::Granted(Box::new(self.granted(held.id)));
             } else if supersedes {
                 self.lose(held.id, EndedBy::ProcessEnd, SUPERSEDED);
@@ -42,11 +44,13 @@ impl Model {
         if self.is_fenced(&by.name) {
             return Claimed::Nothing;
         }
-        if let (Some(instance), Some(runner)) = (&poll.instance, self.runners.get_mut(&by.name)) {
+        if let (Some(instance), Some(runner)) =
+            (&poll.instance, Arc::make_mut(&mut self.runners).get_mut(&by.name))
+        {
             runner.instance = Some(instance.clone());
         }
         let Some(run) = self.first_for(by) else { return Claimed::Nothing };
-        let attempts = self.attempts.iter().filter(|(a, _)| a.run == run).count();
+        let attempts = self.all_attempts().filter(|(a, _)| a.run == run).count();
         let attempt = AttemptRow {
             id: i64::try_from(self.attempts.len()).unwrap() + 1,
             run,
@@ -65,7 +69,7 @@ impl Model {
             message: None,
         };
         let id = attempt.id;
-        self.attempts.push((attempt, number));
+        self.attempts.push(Arc::new((attempt, number)));
         let run = self.run_mut(run);
         run.status = Status::Leased;
         run.runner = Some(by.name.clone());
@@ -73,7 +77,7 @@ impl Model {
     }
 
     fn granted(&self, attempt: i64) -> Answer {
-        let (attempt, _) = &self.attempts[super::place(attempt)];
+        let (attempt, _) = &*self.attempts[super::place(attempt)];
         let run = self.run(attempt.run);
         Answer::Granted {
             run: run.id,
@@ -91,7 +95,7 @@ impl Model {
         let under = |(a, token): &&(AttemptRow, Number)| {
             lease == Shown { of: *token, how: How::Whole } && a.run == run && a.runner == Some(by.id)
         };
-        let Some((attempt, _)) = self.attempts.iter().find(under).cloned() else {
+        let Some((attempt, _)) = self.all_attempts().find(under).cloned() else {
             return Answer::Refused(No::Gone);
         };
         if let Call::Result(ending) = call
@@ -122,7 +126,9 @@ impl Model {
             }
             Call::Logs(from, to, text) => {
                 for seq in *from..*to {
-                    self.logs.entry((attempt.id, seq)).or_insert_with(|| line(seq, *text));
+                    Arc::make_mut(&mut self.logs)
+                        .entry((attempt.id, seq))
+                        .or_insert_with(|| line(seq, *text));
                 }
                 Answer::Done
             }
@@ -136,7 +142,7 @@ impl Model {
     }
 
     fn held(&self, attempt: i64) -> Answer {
-        let (attempt, _) = &self.attempts[super::place(attempt)];
+        let (attempt, _) = &*self.attempts[super::place(attempt)];
         let run = self.run(attempt.run);
         Answer::Held { status: run.status, cancel_requested: run.cancel_requested, expires: attempt.expires }
     }
@@ -221,7 +227,7 @@ impl Model {
     /// Everything that has run out ends.
     pub(super) fn reap(&mut self) {
         let overdue = |a: &AttemptRow| a.status.is_active() && self.now >= a.expires;
-        let overdue: Vec<i64> = self.attempts.iter().filter(|(a, _)| overdue(a)).map(|(a, _)| a.id).collect();
+        let overdue: Vec<i64> = self.all_attempts().filter(|(a, _)| overdue(a)).map(|(a, _)| a.id).collect();
         for attempt in overdue {
             self.lose(attempt, EndedBy::Expiry, EXPIRED);
         }
@@ -230,8 +236,8 @@ impl Model {
     /// The server starts again: every lease lasts its full length from now, and no poll is open.
     pub(super) fn restart(&mut self) {
         let end = self.now + TTL_MS;
-        for (attempt, _) in self.attempts.iter_mut().filter(|(a, _)| a.status.is_active()) {
-            attempt.expires = end;
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.0.status.is_active()) {
+            Arc::make_mut(attempt).0.expires = end;
         }
         self.newest.clear();
         self.stopping = false;

@@ -1,5 +1,7 @@
 //! Which moves an operation makes. Most make one; those that read before they write, and polls, make several, and others may come between them.
 
+use std::sync::Arc;
+
 use super::protocol::Claimed;
 use super::{Model, Principal, Runner, Scope};
 use crate::vocabulary::{Admin, Answer, EndedBy, No, Number, Op, Patience, RunRow, Status};
@@ -21,6 +23,8 @@ pub(crate) enum Stage {
     Waiting(Principal),
     /// A runner that signed off gets nothing any more, and still has what it held.
     Left(Principal),
+    /// It was answered so, but the answer has not arrived yet.
+    Unheard(Answer),
 }
 
 /// What an operation's move leads to.
@@ -112,13 +116,16 @@ impl Model {
         let (Stage::Entered(by) | Stage::Waiting(by)) = stage else { unreachable!("{stage:?}") };
         let entered = matches!(stage, Stage::Entered(_));
         let nothing = Next::Answer(Answer::Nothing);
+        let mut ends = Vec::new();
         if self.newest.get(&by.id) != Some(&number) {
-            // A token that died between its two checks is refused, later the poll merely ends.
-            let mut moves = vec![(self.clone(), nothing)];
-            if entered && self.authenticate(*runner).is_none() {
-                moves.push((self.clone(), refused(No::Unauthorized)));
-            }
-            return moves;
+            ends.push((self.clone(), nothing.clone()));
+        }
+        // The token is looked at once more after the poll has entered; later its death merely ends the poll.
+        if entered && self.authenticate(*runner).is_none() {
+            ends.push((self.clone(), refused(No::Unauthorized)));
+        }
+        if !ends.is_empty() {
+            return ends;
         }
         let mut after = self.clone();
         let claimed = after.claim(by, poll, number);
@@ -147,16 +154,18 @@ impl Model {
                 if self.apps.contains_key(&key) {
                     return Answer::Refused(No::SlugTaken);
                 }
-                self.apps.insert(key, Vec::new());
+                Arc::make_mut(&mut self.apps).insert(key, Vec::new());
                 Answer::Done
             }
-            Op::Upload { team, app, max_retries } => match self.apps.get_mut(&(*team, app.clone())) {
-                None => Answer::Refused(No::NotFound),
-                Some(versions) => {
-                    versions.push(*max_retries);
-                    Answer::Version(i64::try_from(versions.len()).unwrap())
+            Op::Upload { team, app, max_retries } => {
+                match Arc::make_mut(&mut self.apps).get_mut(&(*team, app.clone())) {
+                    None => Answer::Refused(No::NotFound),
+                    Some(versions) => {
+                        versions.push(*max_retries);
+                        Answer::Version(i64::try_from(versions.len()).unwrap())
+                    }
                 }
-            },
+            }
             Op::Cancel { team, run } => {
                 if self.run_of_team(*team, *run).is_none() {
                     return Answer::Refused(No::NotFound);
@@ -165,7 +174,7 @@ impl Model {
                 Answer::Run(self.run(*run).clone())
             }
             Op::NewRegistrationToken { team } => {
-                self.registration_tokens.insert(number, (*team, false));
+                Arc::make_mut(&mut self.registration_tokens).insert(number, (*team, false));
                 Answer::Done
             }
             Op::DeleteRegistrationToken { team, token } => {
@@ -173,12 +182,12 @@ impl Model {
                 if !own {
                     return Answer::Refused(No::NotFound);
                 }
-                self.registration_tokens.remove(token);
+                Arc::make_mut(&mut self.registration_tokens).remove(token);
                 Answer::Done
             }
             Op::Bootstrap => {
-                self.registration_tokens.retain(|_, of| *of != (0, true));
-                self.registration_tokens.insert(number, (0, true));
+                Arc::make_mut(&mut self.registration_tokens).retain(|_, of| *of != (0, true));
+                Arc::make_mut(&mut self.registration_tokens).insert(number, (0, true));
                 Answer::Done
             }
             Op::Drain { by, name, owner } => self.fence(*by, name, owner, true),
@@ -220,10 +229,10 @@ impl Model {
         let instance = known.and_then(|runner| runner.instance.clone());
         self.last_runner = self.last_runner.max(id);
         if let Some(team) = scope {
-            self.environments.insert((team, environment.to_owned()));
+            Arc::make_mut(&mut self.environments).insert((team, environment.to_owned()));
         }
         let runner = Runner { id, team: scope, environment: environment.to_owned(), token: number, instance };
-        self.runners.insert(name.to_owned(), runner);
+        Arc::make_mut(&mut self.runners).insert(name.to_owned(), runner);
         // What waits under the former token gets nothing any more.
         self.newest.insert(id, number);
         Answer::Registered { id, created }
@@ -233,7 +242,7 @@ impl Model {
         let Op::CreateRun { team, app, priority, max_retries, environment, input, .. } = op else {
             unreachable!("{op:?} makes no run")
         };
-        self.environments.insert((*team, environment.clone()));
+        Arc::make_mut(&mut self.environments).insert((*team, environment.clone()));
         let of_app = self.runs.iter().filter(|run| run.team == *team && run.app == *app).count();
         let run = RunRow {
             id: i64::try_from(self.runs.len()).unwrap() + 1,
@@ -256,7 +265,7 @@ impl Model {
             started_at: None,
             finished_at: None,
         };
-        self.runs.push(run.clone());
+        self.runs.push(Arc::new(run.clone()));
         Answer::Run(run)
     }
 
@@ -274,9 +283,9 @@ impl Model {
         }
         let fence = (name.to_owned(), holder(by), owner.to_owned());
         if up {
-            self.fences.insert(fence);
+            Arc::make_mut(&mut self.fences).insert(fence);
         } else {
-            self.fences.remove(&fence);
+            Arc::make_mut(&mut self.fences).remove(&fence);
         }
         let held = self.runners.get(name).and_then(|runner| self.active_of_runner(runner.id));
         Answer::Drained { run: held.map(|(a, _)| a.run), draining: self.is_fenced(name) }
@@ -289,13 +298,13 @@ impl Model {
         if self.active_of_runner(id).is_some() {
             return Answer::Refused(No::Conflict);
         }
-        self.runners.remove(name);
+        Arc::make_mut(&mut self.runners).remove(name);
         // A team takes its own fences with it, not the operator's.
-        self.fences.retain(|(fenced, holder_id, _)| {
+        Arc::make_mut(&mut self.fences).retain(|(fenced, holder_id, _)| {
             fenced != name || (by != Admin::Operator && *holder_id != holder(by))
         });
-        for (attempt, _) in self.attempts.iter_mut().filter(|(a, _)| a.runner == Some(id)) {
-            attempt.runner = None;
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.0.runner == Some(id)) {
+            Arc::make_mut(attempt).0.runner = None;
         }
         self.newest.remove(&id);
         Answer::Done
