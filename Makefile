@@ -42,7 +42,7 @@ model: setup ## Walk through every interleaving of small systems under the lease
 planted: setup ## Prove the checks: every planted bug has to be caught by one
 	@scripts/planted.sh
 
-bench: ## Measure the release build and write benches/report.md (QUICK=1: shorter, nothing kept)
+bench: setup ## Measure the release build and write benches/report.md (QUICK=1: shorter, nothing kept)
 	@QUICK="$(QUICK)" scripts/bench.sh
 
 bench-compare: ## Compare the server's speed with that of another commit (BASE=<commit>)

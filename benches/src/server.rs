@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -140,7 +140,7 @@ fn launch(
         .open(folder.join("log"))
         .map_err(BenchError::io("cannot make a log"))?;
     let out = log.try_clone().map_err(BenchError::io("cannot share a log"))?;
-    let mut command = Command::new(program);
+    let mut command = process::bound_to_this(program);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("MINITOWER_LISTEN_ADDR", address.to_string());
     command.env("MINITOWER_DB_PATH", folder.join("minitower.db"));

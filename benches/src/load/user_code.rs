@@ -56,7 +56,7 @@ impl Agent {
         let log =
             File::create(server.folder().join("runner.log")).map_err(BenchError::io("cannot make a log"))?;
         let out = log.try_clone().map_err(BenchError::io("cannot share a log"))?;
-        let mut command = Command::new(program);
+        let mut command = process::bound_to_this(program);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", folder.path());
         command.env("MINITOWER_SERVER_URL", format!("http://{}", server.address()));
