@@ -25,15 +25,17 @@ TMPDIR=$(mktemp -d -p "$memory" minitower-fuzz-XXXXXX)
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 
-echo "fuzz: building ${targets[*]}"
-cargo +nightly fuzz build
 failed=()
 for target in "${targets[@]}"; do
+    features=()
+    [[ $target == bodies ]] && features=(--features bodies)
+    echo "fuzz: building $target"
+    cargo +nightly fuzz build "${features[@]}" "$target"
     echo "fuzz: $target for $seconds s"
     mkdir -p "fuzz/corpus/$target"
     places=("fuzz/corpus/$target" "fuzz/seeds/$target")
     [[ -d "fuzz/regressions/$target" ]] && places+=("fuzz/regressions/$target")
-    cargo +nightly fuzz run "$target" "${places[@]}" -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    cargo +nightly fuzz run "${features[@]}" "$target" "${places[@]}" -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
         -dict="fuzz/dictionaries/$target.dict" -print_final_stats=1 -verbosity=1 || failed+=("$target")
     rm -rf "${TMPDIR:?}"/*
 done

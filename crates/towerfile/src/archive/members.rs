@@ -223,7 +223,10 @@ fn member(header: &Header, extensions: Extensions, bytes: u64) -> Result<Member,
     let unsupported = |what| ArchiveError::Unsupported { name: name.clone(), what };
     let kind = match header.entry_type() {
         EntryType::Regular => {
-            let mode = header.mode().map_err(|error| ArchiveError::Corrupt(error.to_string()))?;
+            let mode = header
+                .mode()
+                // The cause would quote the name as it is, control characters included.
+                .map_err(|_| ArchiveError::Corrupt("an entry's mode is no number".to_owned()))?;
             MemberKind::File { bytes, executable: mode & 0o100 != 0 }
         }
         EntryType::Directory => MemberKind::Folder,
