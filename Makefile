@@ -1,12 +1,15 @@
 # What there is to type. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check build run test crash model planted bench bench-compare check fmt smoke clean-state
+.PHONY: help setup setup-check build run test crash model reference planted bench bench-compare check fmt smoke clean-state
 
 # How long `make crash` goes on: faults, or seconds; and the seed of an earlier one.
 CYCLES ?= 100
 SECONDS_MAX ?= 1200
 SEED ?=
+
+# How many random sequences of each kind `make reference` tries.
+CASES ?= 1000
 
 # Where `make run` listens, and whether it ends after the first run.
 LISTEN ?= 127.0.0.1:8080
@@ -38,6 +41,9 @@ crash: setup ## Kill everything at random moments under load, and check (CYCLES=
 
 model: setup ## Walk through every interleaving of small systems under the lease protocol (minutes)
 	@scripts/model.sh
+
+reference: setup ## Random operations on a real database against a reference (CASES=1000)
+	@CASES="$(CASES)" scripts/reference.sh
 
 planted: setup ## Prove the checks: every planted bug has to be caught by one
 	@scripts/planted.sh

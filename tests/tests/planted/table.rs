@@ -32,6 +32,10 @@ const EVERY_CALLER: Check = check(
     "tenants::what_is_not_ones_own_is_not_there_and_a_refused_call_changes_and_tells_nothing",
 );
 
+/// Runs and polls that wait for them.
+const WAKE_UPS: Check =
+    check("reference", "parallel::a_run_of_either_team_is_taken_at_once_while_a_poll_that_may_take_it_waits");
+
 /// Every bug with the check that has to fail when it is there.
 pub(crate) const CAUGHT: &[(Bug, Check)] = &[
     (Bug::HeartbeatAfterExpiry, ONE_RUN),
@@ -57,8 +61,8 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
     (Bug::RevokedRegistrationTokenRegisters, IN_SEQUENCE),
     (Bug::NewVersionUnnoticed, IN_SEQUENCE),
     (Bug::RestartProlongsNoRunningLease, IN_SEQUENCE),
-    (Bug::LostWakeUp, AT_THE_SAME_TIME),
-    (Bug::WakeUpSpentOnAnotherTeam, AT_THE_SAME_TIME),
+    (Bug::LostWakeUp, WAKE_UPS),
+    (Bug::WakeUpSpentOnAnotherTeam, WAKE_UPS),
     (Bug::WakeUpEndsAtAFence, AT_THE_SAME_TIME),
     (Bug::FenceMissesWaitingPoll, AT_THE_SAME_TIME),
     (Bug::ReplacedTokenWaits, AT_THE_SAME_TIME),

@@ -20,6 +20,7 @@ use crate::system::{self, System, runtime};
 use crate::vocabulary::{Answer, Number, Op, Patience};
 
 static TALLY: Tally = Tally::new("at the same time");
+static WAKE_UPS: Tally = Tally::new("wake-ups");
 /// Sequences of the short version.
 const CASES: u32 = 40;
 /// How long a wake-up and its answer may take.
@@ -92,6 +93,19 @@ fn batch() -> impl Strategy<Value = Batch> {
     })
 }
 
+/// Polls that wait, runs of both teams, and little else: what wakes whom.
+fn wake_ups() -> impl Strategy<Value = Batch> {
+    let step = prop_oneof![
+        10 => steps::create_ready_run(),
+        12 => steps::long_poll(),
+        8 => steps::end(),
+        5 => steps::fence(),
+        1 => steps::sign_off(),
+        1 => steps::cancel(),
+    ];
+    prop::collection::vec(step, 1..=CLIENTS).prop_map(|steps| Batch { before: None, steps })
+}
+
 /// Each world with what SQLite has to hold in it.
 fn with_tables(worlds: HashSet<World>) -> Vec<(World, Tables)> {
     let with = |world: World| {
@@ -110,12 +124,13 @@ struct Running {
     asked: BTreeMap<Number, Asked>,
     past: Past,
     number: Number,
+    tally: &'static Tally,
     sender: mpsc::UnboundedSender<(Number, Answer)>,
     answers: mpsc::UnboundedReceiver<(Number, Answer)>,
 }
 
 impl Running {
-    async fn start() -> Self {
+    async fn start(tally: &'static Tally) -> Self {
         let (model, past, number) = system::beginning();
         let (sender, answers) = mpsc::unbounded_channel();
         Self {
@@ -125,6 +140,7 @@ impl Running {
             asked: BTreeMap::new(),
             past,
             number,
+            tally,
             sender,
             answers,
         }
@@ -204,7 +220,7 @@ impl Running {
             }
             for (number, answer) in came {
                 let asked = self.asked.get_mut(&number).unwrap();
-                TALLY.operation(&asked.op, &answer);
+                self.tally.operation(&asked.op, &answer);
                 self.past.note(number, &asked.op, &answer);
                 asked.answer = Some(answer);
             }
@@ -258,9 +274,9 @@ impl Running {
     }
 }
 
-async fn sequence(batches: Vec<Batch>) {
-    TALLY.sequence();
-    let mut running = Running::start().await;
+async fn sequence(batches: Vec<Batch>, tally: &'static Tally) {
+    tally.sequence();
+    let mut running = Running::start(tally).await;
     for batch in batches {
         match batch.before {
             Some(Step::Op(Op::Restart { cut })) => running = running.restart(cut).await,
@@ -282,7 +298,11 @@ proptest! {
     #![proptest_config(config(CASES))]
 
     fn sequences(batches in prop::collection::vec(batch(), 1..30)) {
-        runtime().block_on(sequence(batches));
+        runtime().block_on(sequence(batches, &TALLY));
+    }
+
+    fn sequences_of_wake_ups(batches in prop::collection::vec(wake_ups(), 1..30)) {
+        runtime().block_on(sequence(batches, &WAKE_UPS));
     }
 }
 
@@ -290,4 +310,11 @@ proptest! {
 fn some_order_explains_what_was_asked_at_the_same_time_and_no_poll_waits_in_vain() {
     sequences();
     TALLY.tell(MET);
+}
+
+#[test]
+fn a_run_of_either_team_is_taken_at_once_while_a_poll_that_may_take_it_waits() {
+    sequences_of_wake_ups();
+    let met = [("CreateRun", "Run"), ("Poll", "Granted"), ("Poll", "Nothing"), ("Drain", "Drained")];
+    WAKE_UPS.tell(&met);
 }

@@ -138,6 +138,37 @@ pub(crate) fn create_run() -> impl Strategy<Value = Step> {
     )
 }
 
+/// A run that will be queued.
+pub(crate) fn create_ready_run() -> impl Strategy<Value = Step> {
+    (0..2_usize, prop::option::of(-1..=1_i64)).prop_map(|(team, priority)| {
+        Step::Op(Op::CreateRun {
+            team,
+            app: "jobs".to_owned(),
+            version: None,
+            priority,
+            max_retries: None,
+            environment: ENVIRONMENTS[0].to_owned(),
+            input: None,
+        })
+    })
+}
+
+/// A poll that waits for work, and says nothing of itself.
+pub(crate) fn long_poll() -> impl Strategy<Value = Step> {
+    let poll = PollPick::Fresh { request: None, instance: None, supersedes: None };
+    let patience = Patience::Long;
+    (0..4_u8).prop_map(move |runner| Step::Poll { runner, token: TokenPick::Newest, poll, patience })
+}
+
+/// A job that was leased ends well.
+pub(crate) fn end() -> impl Strategy<Value = Step> {
+    any::<u8>().prop_map(|which| Step::Call {
+        token: TokenPick::Newest,
+        lease: LeasePick::Active(which),
+        call: done(),
+    })
+}
+
 /// A poll of such patience.
 pub(crate) fn poll(patience: impl Strategy<Value = Patience>) -> impl Strategy<Value = Step> {
     let fresh = (of(0..3_u8), of(0..3_u8), prop_oneof![6 => Just(None), 1 => (0..3_u8).prop_map(Some)])
