@@ -1,6 +1,7 @@
 //! Input against the JSON Schema of its version (draft 2020-12 unless the schema says otherwise).
 
-use std::num::NonZeroUsize;
+mod work;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonschema::{PatternOptions, Validator};
@@ -9,26 +10,54 @@ use minitower_domain::app::Version;
 use minitower_domain::ids::VersionId;
 use serde_json::{Map, Value};
 
+use self::work::{PATTERN_BYTES, Parts};
 use crate::Error;
 
-/// Compiled schemas kept: a few hundred active apps.
-const KEPT: usize = 256;
+/// Most bytes that the compiled schemas may take together: hundreds of ordinary ones.
+const KEPT_BYTES: usize = 64 << 20;
+/// Compiled, a schema takes up to so many times the bytes of its text, its patterns not counted.
+const BYTES_PER_BYTE: usize = 64;
 
 /// Compiled schemas of versions, which never change.
 #[derive(Debug)]
-pub(crate) struct Cache(Mutex<LruCache<VersionId, Arc<Schema>>>);
+pub(crate) struct Cache(Mutex<Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    schemas: LruCache<VersionId, Arc<Schema>>,
+    bytes: usize,
+}
 
 impl Default for Cache {
     fn default() -> Self {
-        Self(Mutex::new(LruCache::new(NonZeroUsize::new(KEPT).unwrap_or(NonZeroUsize::MIN))))
+        Self(Mutex::new(Kept { schemas: LruCache::unbounded(), bytes: 0 }))
+    }
+}
+
+impl Kept {
+    /// Keeps a schema, and lets go of those used longest ago.
+    fn put(&mut self, id: VersionId, schema: Arc<Schema>) {
+        self.bytes += schema.bytes;
+        if let Some(former) = self.schemas.put(id, schema) {
+            self.bytes -= former.bytes;
+        }
+        while self.bytes > KEPT_BYTES
+            && let Some((_, last)) = self.schemas.pop_lru()
+        {
+            self.bytes -= last.bytes;
+        }
     }
 }
 
 #[derive(Debug)]
 struct Schema {
     validator: Validator,
+    /// Bounds the validator's work.
+    parts: Parts,
     /// Defaults of the top level's properties.
     defaults: Map<String, Value>,
+    /// What it takes in memory, at most.
+    bytes: usize,
 }
 
 impl Cache {
@@ -46,6 +75,9 @@ impl Cache {
             input.entry(key.clone()).or_insert_with(|| default.clone());
         }
         let value = Value::Object(input);
+        schema.parts.check(&value).map_err(|too_much| {
+            Error::invalid(format!("input is too much to check: the version's schema {too_much}"))
+        })?;
         if let Err(error) = schema.validator.validate(&value) {
             return Err(Error::invalid(explain(&error)));
         }
@@ -55,7 +87,7 @@ impl Cache {
     }
 
     fn get(&self, id: VersionId, json: &str) -> Result<Arc<Schema>, Error> {
-        if let Some(schema) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+        if let Some(schema) = self.0.lock().unwrap_or_else(PoisonError::into_inner).schemas.get(&id) {
             return Ok(Arc::clone(schema));
         }
         let schema = Arc::new(compile(json)?);
@@ -72,9 +104,11 @@ pub(crate) fn check(json: &str) -> Result<(), Error> {
 fn compile(json: &str) -> Result<Schema, Error> {
     let schema: Value = serde_json::from_str(json)
         .map_err(|e| Error::invalid(format!("params_schema_json is not JSON: {e}")))?;
+    let parts = Parts::of(&schema)
+        .map_err(|too_much| Error::invalid(format!("params_schema_json asks for too much: it {too_much}")))?;
     let validator = jsonschema::options()
         // Linear-time matching: a pattern of a schema cannot hang the server.
-        .with_pattern_options(PatternOptions::regex())
+        .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES))
         .build(&schema)
         .map_err(|e| {
             Error::invalid(format!("params_schema_json is no valid JSON Schema: {}", shorten(&e.to_string())))
@@ -86,7 +120,8 @@ fn compile(json: &str) -> Result<Schema, Error> {
         .flatten()
         .filter_map(|(key, property)| Some((key.clone(), property.get("default")?.clone())))
         .collect();
-    Ok(Schema { validator, defaults })
+    let bytes = json.len() * BYTES_PER_BYTE + parts.patterns() * PATTERN_BYTES;
+    Ok(Schema { validator, parts, defaults, bytes })
 }
 
 fn explain(error: &jsonschema::ValidationError<'_>) -> String {
@@ -162,9 +197,32 @@ mod tests {
     #[case::bad_type(r#"{"type":"strnig"}"#)]
     #[case::remote_ref(r#"{"$ref":"http://127.0.0.1:1/schema.json"}"#)]
     #[case::file_ref(r#"{"$ref":"file:///etc/passwd"}"#)]
+    #[case::itself(r##"{"allOf":[{"$ref":"#"}]}"##)]
+    #[case::large_pattern(r#"{"properties":{"a":{"pattern":"^(?:a{0,300}){0,300}$"}}}"#)]
     #[case::look_around(r#"{"properties":{"a":{"pattern":"(?=a)b"}}}"#)]
     fn a_schema_that_is_none_or_reaches_outside_is_refused(#[case] json: &str) {
         assert!(matches!(check(json), Err(Error::InvalidRequest(_))), "{json}");
+    }
+
+    /// As deep as may be, on a stack as small as those of the threads that check inputs.
+    #[test]
+    fn the_deepest_input_that_is_checked_fits_on_the_stack() {
+        let schema = json!({"properties": {"a": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}});
+        let input = (0..120).fold(json!({}), |inner, _| json!({"a": inner}));
+        let check = move || Cache::default().apply(&version(&schema), object(&input)).map(|_| ());
+        let checked = std::thread::Builder::new().stack_size(2 << 20).spawn(check).unwrap().join().unwrap();
+        checked.unwrap();
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_by_its_size() {
+        let cache = Cache::default();
+        let schema = json!({"type": "object", "description": "x".repeat(200 * 1024)});
+        for id in 0..20 {
+            cache.apply(&Version { id: VersionId(id), ..version(&schema) }, None).unwrap();
+        }
+        let kept = cache.0.lock().unwrap();
+        assert!((1..20).contains(&kept.schemas.len()) && kept.bytes <= KEPT_BYTES, "{}", kept.schemas.len());
     }
 
     #[test]
