@@ -21,6 +21,9 @@ pub(crate) struct SmallJson<T>(pub(crate) T);
 /// Most bytes of a [`SmallJson`]; names, passwords and labels are far smaller.
 const SMALL_BODY: u64 = 64 * 1024;
 
+/// Most values in a body. Two bytes of text, `0,`, take thirty once they are decoded, and seven, `{"":0},`, some hundreds.
+const VALUES: usize = 100_000;
+
 /// A JSON body that may be left out; then its default.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OptionalJson<T>(pub(crate) T);
@@ -72,6 +75,9 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     // Checked as a whole: a decoder looks at no text of a field that it passes over.
     let text = std::str::from_utf8(bytes)
         .map_err(|error| ApiError::invalid_request(format!("the request body is not valid JSON: {error}")))?;
+    if text.len() > 2 * VALUES && values(text) > VALUES {
+        return Err(ApiError::invalid_request(format!("the request body holds more than {VALUES} values")));
+    }
     serde_json::from_str(text).map_err(|error| {
         if !error.is_data() {
             return ApiError::invalid_request(format!("the request body is not valid JSON: {error}"));
@@ -87,6 +93,21 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
             _ => ApiError::invalid_request(format!("the request body is not what it must be: {error}")),
         }
     })
+}
+
+/// Counts the values in a text that may be JSON, those that are members' names not included.
+fn values(text: &str) -> usize {
+    let (mut values, mut quoted, mut escaped) = (1, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' | b'[' | b'{' if !quoted => values += 1,
+            _ => {}
+        }
+    }
+    values
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {

@@ -141,6 +141,20 @@ async fn an_undecodable_body_is_400_and_says_where(#[case] body: &'static str, #
 }
 
 #[tokio::test]
+async fn a_body_of_more_values_than_may_be_is_refused_and_text_is_not_taken_for_values() {
+    let limits = Limits { request_body: 1024 * 1024, artifact: 1024 };
+    let Bed { service, .. } = &bed_with(HttpConfig { limits, ..HttpConfig::default() }).await;
+    let commas = format!("{{\"name\":\"{}\"}}", ",[{\\\"".repeat(180_000));
+    assert_eq!(send(service, request(Method::POST, "/things", commas)).await.status(), StatusCode::OK);
+    let numbers = format!("{{\"parts\":[{}0]}}", "0,".repeat(150_000));
+    let objects = format!("{{\"unknown\":[{}0]}}", "{\"\":0},".repeat(60_000));
+    for body in [numbers, objects] {
+        let (status, _, message) = error(send(service, request(Method::POST, "/things", body)).await).await;
+        assert_eq!((status, message.contains("more than 100000 values")), (400, true), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn text_that_is_no_utf8_is_refused_in_fields_nobody_reads_too() {
     let Bed { service, .. } = &bed().await;
     for body in [&b"{\"name\":\"\xff\"}"[..], b"{\"unknown\":\"\xff\"}", b"{\"\xff\":1}", b"\xef\xbb\xbf{}"] {
