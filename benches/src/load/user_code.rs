@@ -1,10 +1,10 @@
 //! From a run's creation to the first line of its Python code, with the real runner.
 //!
 //! The code itself reads the clock that all processes of a machine share (`CLOCK_MONOTONIC`) and prints it. Beside each run,
-//! `python3 -c pass` is timed: what the interpreter alone costs on this machine at this moment.
+//! `python -c pass` is timed: what the interpreter alone costs on this machine at this moment.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ const WARM_UP: usize = 3;
 pub struct UserCode {
     /// From the create's sending to the first line.
     pub first_line: Samples,
-    /// `python3 -c pass`, from start to exit.
+    /// `python -c pass`, from start to exit.
     pub python: Samples,
     /// Resident memory of the runner at the end, in KiB.
     pub runner_resident: u64,
@@ -85,11 +85,12 @@ pub fn user_code(
     count: usize,
 ) -> Result<UserCode, BenchError> {
     let agent = Agent::start(runner, server)?;
+    let interpreter = interpreter()?;
     let mut found = UserCode::default();
     for number in 0..WARM_UP + count {
         let took = first_line(place).map_err(|error| with_log(&error, server))?;
         thread::sleep(PAUSE);
-        let python = python()?;
+        let python = python(&interpreter)?;
         if number >= WARM_UP {
             found.first_line.push(took);
             found.python.push(python);
@@ -135,16 +136,25 @@ fn now() -> Result<Duration, BenchError> {
         .map_err(|error| BenchError::Io { what: "clock_gettime".to_owned(), source: error.into() })
 }
 
-fn python() -> Result<Duration, BenchError> {
-    let began = Instant::now();
-    let status = Command::new("python3")
-        .args(["-c", "pass"])
+/// The interpreter itself: `python3` may be a script that looks for it first.
+fn interpreter() -> Result<PathBuf, BenchError> {
+    let output = Command::new("python3")
+        .args(["-c", "import sys; print(sys.executable)"])
         .stdin(Stdio::null())
-        .status()
+        .output()
         .map_err(BenchError::io("cannot start python3"))?;
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
+fn python(interpreter: &Path) -> Result<Duration, BenchError> {
+    let mut command = Command::new(interpreter);
+    command.args(["-c", "pass"]).stdin(Stdio::null());
+    let began = Instant::now();
+    let status =
+        command.status().map_err(BenchError::io(format!("cannot start {}", interpreter.display())))?;
     if status.success() {
         Ok(began.elapsed())
     } else {
-        Err(BenchError::Usage(format!("python3 -c pass: {status}")))
+        Err(BenchError::Usage(format!("python -c pass: {status}")))
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn first_line(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     Ok(vec![
         Row::new("created → first line of Python", Bound::AtMost(60.0), "ms", p50(&line), how),
         Row::new(
-            "`python3 -c pass`, start to exit",
+            "`python -c pass`, start to exit",
             Bound::None,
             "ms",
             p50(&python),
