@@ -12,17 +12,20 @@ use tokio::time::{Instant, timeout};
 
 use crate::config::{Tally, config};
 use crate::database::Tables;
+use crate::model::Model;
 use crate::model::steps::Stage;
 use crate::orders::{Asked, World, explain};
 use crate::resolve::{Past, resolve};
 use crate::steps::{self, Step};
 use crate::system::{self, System, runtime};
-use crate::vocabulary::{Answer, Number, Op, Patience};
+use crate::vocabulary::{Answer, Number, Op, Patience, Shown, Status};
 
 static TALLY: Tally = Tally::new("at the same time");
 static WAKE_UPS: Tally = Tally::new("wake-ups");
 /// Sequences of the short version.
 const CASES: u32 = 40;
+/// Rounds of what depends on chance.
+const ROUNDS: usize = 60;
 /// How long a wake-up and its answer may take.
 const WAKE_UP: Duration = Duration::from_secs(2);
 /// How long the answer may take after whatever had to be written for it is written.
@@ -96,10 +99,10 @@ fn batch() -> impl Strategy<Value = Batch> {
 /// Polls that wait, runs of both teams, and little else: what wakes whom.
 fn wake_ups() -> impl Strategy<Value = Batch> {
     let step = prop_oneof![
-        10 => steps::create_ready_run(),
-        12 => steps::long_poll(),
-        8 => steps::end(),
-        5 => steps::fence(),
+        7 => steps::create_ready_run(),
+        14 => steps::long_poll(),
+        10 => steps::end(),
+        4 => steps::fence(),
         1 => steps::sign_off(),
         1 => steps::cancel(),
     ];
@@ -243,6 +246,34 @@ impl Running {
         text
     }
 
+    /// The state, or one of those that it may be.
+    fn model(&self) -> &Model {
+        &self.worlds.iter().next().unwrap().model
+    }
+
+    /// Ends every run there is: those that are held well, those that wait by a cancel.
+    async fn clear(&mut self) {
+        let held: Vec<Op> = self
+            .model()
+            .all_attempts()
+            .filter(|(a, _)| a.status.is_active())
+            .map(|(a, token)| {
+                let runner = Shown::whole(self.model().runners[&a.runner_name].token);
+                Op::Call { runner, run: a.run, lease: Shown::whole(*token), call: steps::done() }
+            })
+            .collect();
+        let queued: Vec<Op> = self
+            .model()
+            .runs
+            .iter()
+            .filter(|run| run.status == Status::Queued)
+            .map(|run| Op::Cancel { team: run.team, run: run.id })
+            .collect();
+        for op in held.into_iter().chain(queued) {
+            self.ask(vec![op]).await;
+        }
+    }
+
     /// The server ends: every poll that waits is answered.
     async fn begin_stop(&mut self) {
         self.system.begin_stop();
@@ -283,8 +314,8 @@ async fn sequence(batches: Vec<Batch>, tally: &'static Tally) {
             Some(Step::Op(alone)) => running.ask(vec![alone]).await,
             _ => {}
         }
-        let world = running.worlds.iter().next().unwrap();
-        let ops = batch.steps.iter().map(|step| resolve(step, &world.model, &running.past)).collect();
+        let meant = |step| resolve(step, running.model(), &running.past);
+        let ops = batch.steps.iter().map(meant).collect();
         running.ask(ops).await;
     }
     for last in [Op::Gauges, Op::Summary { team: 0 }, Op::Summary { team: 1 }] {
@@ -317,4 +348,36 @@ fn a_run_of_either_team_is_taken_at_once_while_a_poll_that_may_take_it_waits() {
     sequences_of_wake_ups();
     let met = [("CreateRun", "Run"), ("Poll", "Granted"), ("Poll", "Nothing"), ("Drain", "Drained")];
     WAKE_UPS.tell(&met);
+}
+
+/// The first run wakes the platform's runner, which takes the second: that is further ahead in the queue.
+#[test]
+fn a_poll_woken_for_one_teams_run_that_takes_anothers_leaves_no_poll_waiting_in_vain() {
+    runtime().block_on(async {
+        let mut running = Running::start(&WAKE_UPS).await;
+        let poll = |runner| {
+            let (runner, poll) = (Shown::whole(runner), steps::plain_poll());
+            Op::Poll { runner, poll, patience: Patience::Long }
+        };
+        let create = |team, priority| Op::CreateRun {
+            team,
+            app: "jobs".to_owned(),
+            version: None,
+            priority: Some(priority),
+            max_retries: None,
+            environment: "default".to_owned(),
+            input: None,
+        };
+        // Which of them is written first, and whether the claim comes between them, is left to chance.
+        for _ in 0..ROUNDS {
+            let [platform, of_a_team] = ["r0", "r3"].map(|name| running.model().runners[name].token);
+            running.ask(vec![poll(platform)]).await;
+            running.ask(vec![poll(of_a_team)]).await;
+            running.ask(vec![create(1, 0), create(0, 1)]).await;
+            running.clear().await;
+            running.ask(vec![Op::SignOff { runner: Shown::whole(of_a_team) }]).await;
+        }
+        running.begin_stop().await;
+        running.system.stop().await;
+    });
 }
