@@ -134,7 +134,7 @@ impl App {
 
         let team = by.team_id;
         let runnable = self.runnable(Wanted { team, app: app_slug, version: new.version_no }).await?;
-        let input = self.inner().schemas.apply(&runnable.version, input)?;
+        let input = self.checked(Arc::clone(&runnable), input).await?;
         let input = input.map(|map| Value::Object(map).to_string());
         if let Some(bytes) = input.as_ref().map(String::len).filter(|n| *n > MAX_INPUT_BYTES) {
             return Err(Error::invalid(format!(
@@ -166,6 +166,23 @@ impl App {
                 )?)
             })
             .await
+    }
+
+    /// The input with its defaults, once it keeps the version's schema.
+    async fn checked(
+        &self,
+        runnable: Arc<Runnable>,
+        input: Option<Map<String, Value>>,
+    ) -> Result<Option<Map<String, Value>>, Error> {
+        if runnable.version.params_schema.is_none() {
+            return Ok(input);
+        }
+        // Some schemas take tenths of a second: not on a thread that serves others meanwhile.
+        let app = self.clone();
+        let checked = move || app.inner().schemas.apply(&runnable.version, input);
+        tokio::task::spawn_blocking(checked)
+            .await
+            .map_err(|_| Error::internal("input", "the check panicked"))?
     }
 
     /// The app and the version that a new run is made of.
