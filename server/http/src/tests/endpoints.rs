@@ -150,6 +150,18 @@ async fn a_body_that_is_no_form_or_is_cut_short_is_400() {
 }
 
 #[tokio::test]
+async fn a_parts_head_that_never_ends_is_refused_however_it_comes() {
+    let bed = Bed::start().await;
+    let head = [b"--XX\r\nx: ".to_vec(), vec![b'y'; 600 * 1024]].concat();
+    let pieces: Vec<_> = head.chunks(8 * 1024).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
+    for body in [Body::from_stream(stream::iter(pieces)), in_pieces(&head)] {
+        let (status, code, message) = error(send(&bed.service, bed.upload(body)).await).await;
+        assert_eq!((status, code.as_str()), (400, "invalid_request"), "{message}");
+        assert!(message.contains("16384 bytes"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn an_uploader_that_goes_away_leaves_nothing() {
     let bed = Bed::start().await;
     let mut start = form(&[("artifact", &[7; 4096])]);
