@@ -1,7 +1,7 @@
 # What there is to type. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check build run test crash model reference planted bench bench-compare check fmt smoke clean-state
+.PHONY: help setup setup-check build run test crash model reference planted bench bench-compare fuzz check fmt smoke clean-state
 
 # How long `make crash` goes on: faults, or seconds; and the seed of an earlier one.
 CYCLES ?= 100
@@ -14,6 +14,10 @@ CASES ?= 1000
 # Where `make run` listens, and whether it ends after the first run.
 LISTEN ?= 127.0.0.1:8080
 ONCE ?=
+
+# How long `make fuzz` runs each of its targets, in seconds.
+SECONDS ?= 60
+
 # Whether `make bench` is quick, and what `make bench-compare` compares with.
 QUICK ?=
 BASE ?=
@@ -53,6 +57,9 @@ bench: setup ## Measure the release build and write benches/report.md (QUICK=1: 
 
 bench-compare: ## Compare the server's speed with that of another commit (BASE=<commit>)
 	@scripts/bench-compare.sh "$(BASE)"
+
+fuzz: ## Feed random archives, Towerfiles and bodies to what reads them, SECONDS each (nightly toolchain)
+	@scripts/fuzz.sh "$(SECONDS)"
 
 check: ## Formatting, lints, licences and advisories, shell scripts
 	@scripts/check.sh

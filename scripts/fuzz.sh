@@ -35,7 +35,7 @@ for target in "${targets[@]}"; do
     mkdir -p "fuzz/corpus/$target"
     places=("fuzz/corpus/$target" "fuzz/seeds/$target")
     [[ -d "fuzz/regressions/$target" ]] && places+=("fuzz/regressions/$target")
-    cargo +nightly fuzz run "${features[@]}" "$target" "${places[@]}" -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    cargo +nightly fuzz run "${features[@]}" "$target" "${places[@]}" -- -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 \
         -dict="fuzz/dictionaries/$target.dict" -print_final_stats=1 -verbosity=1 || failed+=("$target")
     rm -rf "${TMPDIR:?}"/*
 done
