@@ -75,19 +75,22 @@ pub(crate) fn explain(from: &HashSet<World>, asked: &BTreeMap<Number, Asked>) ->
     found
 }
 
-/// Whether an operation's next move changes nothing for others and depends on nothing that others do.
+/// Whether an operation's next move changes nothing for others and depends on nothing that others do, so that it may as well be made now.
 fn is_unnoticed(number: Number, stage: &Stage, asked: &BTreeMap<Number, Asked>) -> bool {
     let others = || asked.iter().filter(|(other, _)| **other != number).map(|(_, asked)| &asked.op);
-    let runners_change = || others().any(|op| matches!(op, Op::Register { .. } | Op::Forget { .. }));
-    match (&asked[&number].op, stage) {
-        (Op::Poll { .. } | Op::Call { .. } | Op::SignOff { .. }, Stage::Asked) => !runners_change(),
-        // It takes the place of the same runner's poll only.
-        (Op::Poll { runner, .. }, Stage::Known(_)) => {
-            let same = |op: &Op| match op {
-                Op::Poll { runner: other, .. } | Op::SignOff { runner: other } => other == runner,
-                _ => false,
-            };
-            !runners_change() && !others().any(same)
+    let Asked { op, answer } = &asked[&number];
+    match (op, stage) {
+        // Its token is looked at again after it has entered.
+        (Op::Poll { .. }, Stage::Known(_)) => true,
+        // What is still open may begin after something that is not asked yet.
+        (_, Stage::Asked) if answer.is_none() => false,
+        (Op::Poll { runner, .. }, Stage::Asked) => !others().any(|op| match op {
+            // It takes the place of the same runner's poll, and only of that.
+            Op::Poll { runner: other, .. } | Op::SignOff { runner: other } => other == runner,
+            op => matches!(op, Op::Register { .. } | Op::Forget { .. }),
+        }),
+        (Op::Call { .. } | Op::SignOff { .. }, Stage::Asked) => {
+            !others().any(|op| matches!(op, Op::Register { .. } | Op::Forget { .. }))
         }
         (Op::CreateRun { .. }, Stage::Asked) => {
             !others().any(|op| matches!(op, Op::Upload { .. } | Op::CreateApp { .. }))
@@ -168,5 +171,25 @@ mod tests {
         assert!(explained(vec![(poll(14), Some(granted(1))), (cancel(), Some(ended(true)))]));
         assert!(!explained(vec![(poll(14), Some(granted(1))), (cancel(), Some(ended(false)))]));
         assert!(!explained(vec![(poll(14), Some(granted(1))), (cancel(), Some(refused()))]));
+    }
+
+    #[test]
+    fn a_poll_that_was_asked_first_may_still_take_the_place_of_one_that_was_asked_later() {
+        let long = || Op::Poll { runner: Shown::whole(14), poll: Poll::default(), patience: Patience::Long };
+        let (model, _, number) = beginning();
+        let mut asked = BTreeMap::from([(number, Asked { op: long(), answer: None })]);
+        let open = BTreeMap::from([(number, Stage::Asked)]);
+        let mut worlds = explain(&HashSet::from([World { model, open }]), &asked);
+        assert!(worlds.iter().any(|world| world.is_quiet(&asked)));
+        // The second is told that there is nothing, and the first goes on waiting.
+        asked.insert(number + 1, Asked { op: long(), answer: Some(Answer::Nothing) });
+        worlds = worlds
+            .into_iter()
+            .map(|mut world| {
+                world.open.insert(number + 1, Stage::Asked);
+                world
+            })
+            .collect();
+        assert!(explain(&worlds, &asked).iter().any(|world| world.is_quiet(&asked)));
     }
 }

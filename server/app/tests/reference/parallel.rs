@@ -23,7 +23,7 @@ use crate::vocabulary::{Answer, Number, Op, Patience, Shown, Status};
 static TALLY: Tally = Tally::new("at the same time");
 static WAKE_UPS: Tally = Tally::new("wake-ups");
 /// Sequences of the short version.
-const CASES: u32 = 40;
+const CASES: u32 = 30;
 /// Rounds of what depends on chance.
 const ROUNDS: usize = 60;
 /// How long a wake-up and its answer may take.
