@@ -3,7 +3,7 @@
 //! Linearizability, checked by search (Wing and Gong, "Testing and Verifying Concurrent Objects", 1993; with memory of what was met, Lowe, "Testing for
 //! Linearizability", 2017), but over the moves of operations, since some make several.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::model::Model;
 use crate::model::steps::{Next, Stage};
@@ -40,15 +40,35 @@ impl World {
     }
 }
 
+/// A world that explains all answers that are there.
+#[derive(Debug)]
+pub(crate) struct Explanation {
+    pub(crate) world: World,
+    /// The places of those that become this one when something that is still open moves.
+    pub(crate) before: Vec<usize>,
+}
+
 /// Every world that some order of moves leads to in which all answers that are there were given as they are; none: no order explains them.
-pub(crate) fn explain(from: &HashSet<World>, asked: &BTreeMap<Number, Asked>) -> HashSet<World> {
-    let mut met: HashSet<World> = from.clone();
-    let mut pending: Vec<World> = from.iter().cloned().collect();
-    let mut found = HashSet::new();
+/// Worlds with more than `most_attempts` attempts are left out: SQLite has no more.
+pub(crate) fn explain(
+    from: &[World],
+    asked: &BTreeMap<Number, Asked>,
+    most_attempts: usize,
+) -> Vec<Explanation> {
+    let mut met: HashSet<World> = from.iter().cloned().collect();
+    let mut pending: Vec<World> = from.to_vec();
+    let (mut found, mut places) = (Vec::new(), HashMap::new());
+    let mut place = |found: &mut Vec<Explanation>, world: &World| -> Option<usize> {
+        let explains = world.open.keys().all(|number| asked[number].answer.is_none());
+        explains.then(|| {
+            *places.entry(settled(world)).or_insert_with_key(|world| {
+                found.push(Explanation { world: world.clone(), before: Vec::new() });
+                found.len() - 1
+            })
+        })
+    };
     while let Some(world) = pending.pop() {
-        if world.open.keys().all(|number| asked[number].answer.is_none()) {
-            found.insert(settled(&world));
-        }
+        let before = place(&mut found, &world);
         // What nothing else can tell from a later move needs no place in the order.
         let at_once = world.open.iter().find(|(number, stage)| is_unnoticed(**number, stage, asked));
         for (number, stage) in at_once.map_or_else(|| world.open.iter().collect(), |one| vec![one]) {
@@ -58,6 +78,9 @@ pub(crate) fn explain(from: &HashSet<World>, asked: &BTreeMap<Number, Asked>) ->
                 stage => world.model.moves(*number, op, stage),
             };
             for (model, next) in moves {
+                if model.attempts.len() > most_attempts {
+                    continue;
+                }
                 let mut open = world.open.clone();
                 match (next, answer) {
                     (Next::Stage(stage), _) => open.insert(*number, stage),
@@ -66,6 +89,11 @@ pub(crate) fn explain(from: &HashSet<World>, asked: &BTreeMap<Number, Asked>) ->
                     (Next::Answer(_), Some(_)) => continue,
                 };
                 let after = World { model, open };
+                if let (Some(before), Some(after)) = (before, place(&mut found, &after))
+                    && before != after
+                {
+                    found[after].before.push(before);
+                }
                 if met.insert(after.clone()) {
                     pending.push(after);
                 }
@@ -120,7 +148,7 @@ mod tests {
         let asked: BTreeMap<Number, Asked> =
             numbers.zip(answers).map(|(number, (op, answer))| (number, Asked { op, answer })).collect();
         let open = asked.keys().map(|number| (*number, Stage::Asked)).collect();
-        !explain(&HashSet::from([World { model, open }]), &asked).is_empty()
+        !explain(&[World { model, open }], &asked, 2).is_empty()
     }
 
     fn create() -> Op {
@@ -179,17 +207,14 @@ mod tests {
         let (model, _, number) = beginning();
         let mut asked = BTreeMap::from([(number, Asked { op: long(), answer: None })]);
         let open = BTreeMap::from([(number, Stage::Asked)]);
-        let mut worlds = explain(&HashSet::from([World { model, open }]), &asked);
-        assert!(worlds.iter().any(|world| world.is_quiet(&asked)));
+        let mut worlds = explain(&[World { model, open }], &asked, 2);
+        assert!(worlds.iter().any(|explained| explained.world.is_quiet(&asked)));
         // The second is told that there is nothing, and the first goes on waiting.
         asked.insert(number + 1, Asked { op: long(), answer: Some(Answer::Nothing) });
-        worlds = worlds
-            .into_iter()
-            .map(|mut world| {
-                world.open.insert(number + 1, Stage::Asked);
-                world
-            })
-            .collect();
-        assert!(explain(&worlds, &asked).iter().any(|world| world.is_quiet(&asked)));
+        worlds.retain(|explained| explained.before.is_empty());
+        assert_eq!(worlds.len(), 1, "the others follow from the one in which it has not begun");
+        let mut worlds: Vec<World> = worlds.into_iter().map(|explained| explained.world).collect();
+        worlds[0].open.insert(number + 1, Stage::Asked);
+        assert!(explain(&worlds, &asked, 2).iter().any(|explained| explained.world.is_quiet(&asked)));
     }
 }

@@ -1,7 +1,7 @@
 //! Operations at the same time, and polls that wait: some order of them explains every answer, SQLite holds what that order leaves, and no poll
 //! waits while there is a run that it may take.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,20 +109,11 @@ fn wake_ups() -> impl Strategy<Value = Batch> {
     prop::collection::vec(step, 1..=CLIENTS).prop_map(|steps| Batch { before: None, steps })
 }
 
-/// Each world with what SQLite has to hold in it.
-fn with_tables(worlds: HashSet<World>) -> Vec<(World, Tables)> {
-    let with = |world: World| {
-        let tables = world.model.tables();
-        (world, tables)
-    };
-    worlds.into_iter().map(with).collect()
-}
-
 /// A control plane with all that is asked of it, and all that it may be like.
 struct Running {
     system: System,
     witness: Witness,
-    worlds: HashSet<World>,
+    worlds: Vec<World>,
     /// Everything that was asked and not answered before the present batch.
     asked: BTreeMap<Number, Asked>,
     past: Past,
@@ -139,7 +130,7 @@ impl Running {
         Self {
             system: System::start().await,
             witness: Witness::default(),
-            worlds: HashSet::from([World { model, open: BTreeMap::new() }]),
+            worlds: vec![World { model, open: BTreeMap::new() }],
             asked: BTreeMap::new(),
             past,
             number,
@@ -160,14 +151,9 @@ impl Running {
         for op in ops {
             let number = self.take_number();
             self.asked.insert(number, Asked { op: op.clone(), answer: None });
-            self.worlds = self
-                .worlds
-                .drain()
-                .map(|mut world| {
-                    world.open.insert(number, Stage::Asked);
-                    world
-                })
-                .collect();
+            for world in &mut self.worlds {
+                world.open.insert(number, Stage::Asked);
+            }
             let (client, sender) = (self.system.client.clone(), self.sender.clone());
             let together = Arc::clone(&together);
             tokio::spawn(async move {
@@ -187,20 +173,28 @@ impl Running {
 
     /// Waits until all answers are there that have to come, and keeps the worlds that explain them and what SQLite holds.
     async fn settle(&mut self) {
-        let mut explained = None;
+        let (mut explained, mut searched) = (None, None);
         let mut deadline = Instant::now() + WAKE_UP;
         loop {
+            let tables = self.system.tables();
+            let attempts = tables.attempts.len();
             // Whoever does not wait is answered whatever the others do: before that there is no need to search.
-            if explained.is_none() && self.asked.values().all(|asked| asked.answer.is_some() || asked.waits())
+            if searched != Some(attempts)
+                && self.asked.values().all(|asked| asked.answer.is_some() || asked.waits())
             {
-                explained = Some(with_tables(explain(&self.worlds, &self.asked)));
+                let found = explain(&self.worlds, &self.asked, attempts);
+                let expected: Vec<Tables> = found.iter().map(|one| one.world.model.tables()).collect();
+                explained = Some((found, expected));
+                searched = Some(attempts);
                 deadline = Instant::now() + WAKE_UP;
             }
-            if let Some(explained) = &explained {
-                let tables = self.system.tables();
-                let fitting = || explained.iter().filter(|(_, expected)| *expected == tables);
-                if fitting().any(|(world, _)| world.is_quiet(&self.asked)) {
-                    self.worlds = fitting().map(|(world, _)| world.clone()).collect();
+            if let Some((found, expected)) = &explained {
+                let fits: Vec<bool> = expected.iter().map(|expected| *expected == tables).collect();
+                let fitting = || found.iter().zip(&fits).filter(|(_, fits)| **fits).map(|(one, _)| one);
+                if fitting().any(|one| one.world.is_quiet(&self.asked)) {
+                    // Those that others become by themselves are found again from these.
+                    let first = fitting().filter(|one| !one.before.iter().any(|before| fits[*before]));
+                    self.worlds = first.map(|one| one.world.clone()).collect();
                     self.asked.retain(|_, asked| asked.answer.is_none());
                     return;
                 }
@@ -218,7 +212,7 @@ impl Running {
                 came.push(next);
             }
             if came.is_empty() {
-                assert!(!late, "{}", self.failure(&explained.unwrap_or_default()));
+                assert!(!late, "{}", self.failure(&explained.unwrap_or_default().1));
                 continue;
             }
             for (number, answer) in came {
@@ -227,18 +221,18 @@ impl Running {
                 self.past.note(number, &asked.op, &answer);
                 asked.answer = Some(answer);
             }
-            explained = None;
+            (explained, searched) = (None, None);
             deadline = Instant::now() + WAKE_UP;
         }
     }
 
     /// Why nothing fits.
-    fn failure(&self, explained: &[(World, Tables)]) -> String {
+    fn failure(&self, expected: &[Tables]) -> String {
         let tables = self.system.tables();
         let mut text = format!("asked at the same time: {:#?}\n", self.asked);
-        match explained.first() {
+        match expected.first() {
             None => text.push_str("no order explains these answers"),
-            Some((_, expected)) => match tables.difference(expected) {
+            Some(expected) => match tables.difference(expected) {
                 Some(difference) => text.push_str(&difference),
                 None => text.push_str("an operation has to be answered and is not: a wake-up was lost"),
             },
@@ -248,7 +242,7 @@ impl Running {
 
     /// The state, or one of those that it may be.
     fn model(&self) -> &Model {
-        &self.worlds.iter().next().unwrap().model
+        &self.worlds[0].model
     }
 
     /// Ends every run there is: those that are held well, those that wait by a cancel.
@@ -277,14 +271,9 @@ impl Running {
     /// The server ends: every poll that waits is answered.
     async fn begin_stop(&mut self) {
         self.system.begin_stop();
-        self.worlds = self
-            .worlds
-            .drain()
-            .map(|mut world| {
-                world.model.stopping = true;
-                world
-            })
-            .collect();
+        for world in &mut self.worlds {
+            world.model.stopping = true;
+        }
         self.settle().await;
         assert!(self.asked.is_empty(), "still open at the end: {:?}", self.asked);
     }
@@ -293,14 +282,9 @@ impl Running {
         self.begin_stop().await;
         self.system = self.system.restart(cut).await;
         let number = self.take_number();
-        self.worlds = self
-            .worlds
-            .drain()
-            .map(|mut world| {
-                world.model.carry_out(number, &Op::Restart { cut });
-                world
-            })
-            .collect();
+        for world in &mut self.worlds {
+            world.model.carry_out(number, &Op::Restart { cut });
+        }
         self
     }
 }
