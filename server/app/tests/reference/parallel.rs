@@ -106,7 +106,8 @@ fn wake_ups() -> impl Strategy<Value = Batch> {
         1 => steps::sign_off(),
         1 => steps::cancel(),
     ];
-    prop::collection::vec(step, 1..=CLIENTS).prop_map(|steps| Batch { before: None, steps })
+    // One less: polls have more moves than anything else, and orders are many.
+    prop::collection::vec(step, 1..CLIENTS).prop_map(|steps| Batch { before: None, steps })
 }
 
 /// A control plane with all that is asked of it, and all that it may be like.
