@@ -106,6 +106,10 @@ impl Dispatch {
             queue.deliver(|scope| scope.serves(moved.key.team_id));
         } else {
             *ready -= 1;
+            // Only teams with something ready are looked at for each wake-up.
+            if *ready == 0 {
+                queue.ready.remove(&moved.key.team_id);
+            }
         }
     }
 
