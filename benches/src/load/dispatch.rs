@@ -44,13 +44,7 @@ pub fn dispatch(place: &mut Place, runners: usize, count: usize) -> Result<Dispa
     let tokens = place.runners(runners)?;
     let create = request::json("POST", &format!("/api/v1/apps/{APP}/runs"), &place.token, BODY);
     let mut engine = Engine::new(place.address)?;
-    let mut players = Vec::new();
-    for (number, token) in tokens.iter().enumerate() {
-        let key = engine.connect()?;
-        let mut runner = Runner::new(number, token);
-        runner.poll(&mut engine, key)?;
-        players.push(runner);
-    }
+    let mut players = Runner::all_polling(&mut engine, &tokens)?;
     let creator = engine.connect()?;
     let mut found = Dispatch::default();
     for number in 0..WARM_UP + count {

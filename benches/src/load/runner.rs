@@ -38,6 +38,18 @@ pub(super) struct Runner {
 }
 
 impl Runner {
+    /// A runner for each token, each on a connection of its own, where its poll waits. The keys of the connections are the runners' places.
+    pub(super) fn all_polling(engine: &mut Engine, tokens: &[String]) -> Result<Vec<Self>, BenchError> {
+        let mut runners = Vec::new();
+        for (number, token) in tokens.iter().enumerate() {
+            let key = engine.connect()?;
+            let mut runner = Self::new(number, token);
+            runner.poll(engine, key)?;
+            runners.push(runner);
+        }
+        Ok(runners)
+    }
+
     pub(super) fn new(number: usize, token: &str) -> Self {
         Self {
             step: Step::Idle,

@@ -52,13 +52,7 @@ impl Crowd {
     fn gather(place: &mut Place, runners: usize) -> Result<Self, BenchError> {
         let tokens = place.runners(runners)?;
         let mut engine = Engine::new(place.address)?;
-        let mut players = Vec::new();
-        for (number, token) in tokens.iter().enumerate() {
-            let key = engine.connect()?;
-            let mut runner = Runner::new(number, token);
-            runner.poll(&mut engine, key)?;
-            players.push(runner);
-        }
+        let players = Runner::all_polling(&mut engine, &tokens)?;
         Ok(Self { engine, players, ready: Vec::new(), answered: 0 })
     }
 

@@ -76,15 +76,8 @@ impl App {
     /// A team token of any role.
     pub async fn authenticate_team(&self, token: Option<&str>) -> Result<TeamPrincipal, Error> {
         let hash = secrets::hash(token.ok_or_else(unauthorized)?);
-        let known = &self.inner().live.credentials.teams;
-        let ticket = match known.get(&hash) {
-            Ok(principal) => return Ok(principal),
-            Err(ticket) => ticket,
-        };
-        let principal: TeamPrincipal =
-            self.store().read(move |db| tokens::principal(db, hash)?.ok_or_else(unauthorized)).await?;
-        known.put(ticket, hash, principal.clone());
-        Ok(principal)
+        let read = self.store().read(move |db| tokens::principal(db, hash)?.ok_or_else(unauthorized));
+        self.inner().live.credentials.teams.or_read(hash, read).await
     }
 
     /// A team token of role admin.
@@ -135,14 +128,7 @@ impl App {
 
     /// The runner whose token has that hash now.
     pub(crate) async fn runner_of(&self, hash: TokenHash) -> Result<RunnerPrincipal, Error> {
-        let known = &self.inner().live.credentials.runners;
-        let ticket = match known.get(&hash) {
-            Ok(principal) => return Ok(principal),
-            Err(ticket) => ticket,
-        };
-        let principal: RunnerPrincipal =
-            self.store().read(move |db| runners::principal(db, hash)?.ok_or_else(unauthorized)).await?;
-        known.put(ticket, hash, principal.clone());
-        Ok(principal)
+        let read = self.store().read(move |db| runners::principal(db, hash)?.ok_or_else(unauthorized));
+        self.inner().live.credentials.runners.or_read(hash, read).await
     }
 }

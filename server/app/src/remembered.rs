@@ -32,6 +32,18 @@ impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
         Self(Mutex::new(State { entries: LruCache::unbounded(), most, epoch: 0 }))
     }
 
+    /// What is remembered, or else what the read finds, from then on remembered; an error is not. The read begins here, after its ticket was
+    /// taken, as a future does that nobody has polled.
+    pub(crate) async fn or_read<E>(&self, key: K, read: impl Future<Output = Result<V, E>>) -> Result<V, E> {
+        let ticket = match self.get(&key) {
+            Ok(value) => return Ok(value),
+            Err(ticket) => ticket,
+        };
+        let value = read.await?;
+        self.put(ticket, key, value.clone());
+        Ok(value)
+    }
+
     /// What is remembered, or the ticket for a read.
     pub(crate) fn get(&self, key: &K) -> Result<V, Ticket> {
         let mut state = self.lock();

@@ -143,6 +143,16 @@ fn attempt_of(bed: &Bed, run: i64) -> Value {
     bed.clients[0].team.attempts(run).last().expect("it was leased")["attempt_id"].clone()
 }
 
+/// Waits for the second attempt's job, cancels the run, and asserts what has become of both attempts.
+fn ends_cancelled_in_its_second_attempt(bed: Bed, run: i64) {
+    let second = attempt_of(&bed, run);
+    wait_life(&bed, "the second attempt's job lives", |life| json!(life.attempt) == second);
+    wait::pass(Duration::from_millis(300));
+    assert!(bed.clients[0].cancel(run));
+    let history = settle(bed);
+    assert_eq!(statuses(&history), [("cancelled", vec!["expired", "cancelled"])]);
+}
+
 #[test]
 fn the_job_of_a_stopped_runner_has_ended_before_another_runner_begins() {
     let mut bed = Bed::start(LEASE_TTL, &[Serves::Platform, Serves::Platform]);
@@ -153,12 +163,7 @@ fn the_job_of_a_stopped_runner_has_ended_before_another_runner_begins() {
         it["retry_count"] == 1 && it["status"] == "running"
     });
     assert_ne!(runner_of(&bed, run), holder);
-    let second = attempt_of(&bed, run);
-    wait_life(&bed, "the second attempt's job lives", |life| json!(life.attempt) == second);
-    wait::pass(Duration::from_millis(300));
-    assert!(bed.clients[0].cancel(run));
-    let history = settle(bed);
-    assert_eq!(statuses(&history), [("cancelled", vec!["expired", "cancelled"])]);
+    ends_cancelled_in_its_second_attempt(bed, run);
 }
 
 #[test]
@@ -172,12 +177,7 @@ fn a_restarted_runner_ends_what_is_left_of_its_former_job_before_it_begins_anoth
     bed.clients[0]
         .team
         .wait_for(run, "runs again", wait::SOON, |it| it["retry_count"] == 1 && it["status"] == "running");
-    let second = attempt_of(&bed, run);
-    wait_life(&bed, "the second attempt's job lives", |life| json!(life.attempt) == second);
-    wait::pass(Duration::from_millis(300));
-    assert!(bed.clients[0].cancel(run));
-    let history = settle(bed);
-    assert_eq!(statuses(&history), [("cancelled", vec!["expired", "cancelled"])]);
+    ends_cancelled_in_its_second_attempt(bed, run);
 }
 
 #[test]
