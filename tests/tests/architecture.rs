@@ -9,7 +9,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use minitower_tests::programs::source_root;
 
 /// The only edges there may be between our crates.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("minitower-wire", &[]),
     // Empty in an ordinary build.
     ("minitower-planted", &[]),
@@ -21,6 +21,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("minitower-http", &["minitower-app", "minitower-wire"]),
     ("minitowerd", &["minitower-app", "minitower-http", "minitower-store"]),
     ("minitower-runner", &["minitower-client", "minitower-planted", "minitower-towerfile"]),
+    ("minitower-operator", &["minitower-client"]),
     // It stands outside, as any client does.
     ("minitower-benches", &[]),
     ("minitower-cli", &["minitower-client", "minitower-towerfile", "minitowerd", "minitower-runner"]),

@@ -1,0 +1,3 @@
+//! The `minitower-operator` program.
+
+fn main() {}
