@@ -1,0 +1,51 @@
+# shellcheck shell=bash
+# Builds what no Debian package of the needed version has. A program lies in a folder whose name carries the hash of its recipe
+# (sources, go.mod, go.sum, flags): a changed recipe is built anew, an unchanged one never.
+
+KUBE_VERSION=$(sed -n 's/^\tk8s.io\/kubernetes v/v/p' "$HERE/go/k8s/go.mod")
+
+# Version strings come from the linker, as in a release: charts and clients ask the server for its version.
+program_flags() { # program_flags NAME
+    local flags="-s -w" minor=${KUBE_VERSION#v1.}
+    local package=k8s.io/component-base/version
+    if [[ $1 == k8s ]]; then
+        flags+=" -X $package.gitVersion=$KUBE_VERSION -X $package.gitMajor=1 -X $package.gitMinor=${minor%%.*}"
+    fi
+    echo "$flags"
+}
+
+program_folder() { # program_folder NAME
+    local sum
+    sum=$(cd "$HERE/go/$1" && { cat -- *.go go.mod; cat go.sum 2>/dev/null || true; program_flags "$1"; } | sha256sum | cut -c1-12)
+    echo "$BIN/$1-$sum"
+}
+
+# program NAME: the path of the built program.
+program() { echo "$(program_folder "$1")/$1"; }
+
+# build_program NAME: prints nothing when it is there already.
+build_program() {
+    local name=$1 folder lock began=$SECONDS
+    folder=$(program_folder "$name")
+    [[ -x $folder/$name ]] && return
+    command -v go >/dev/null || die "go is not installed: see https://go.dev/dl (1.24 or newer)"
+    mkdir -p "$BIN"
+    exec {lock}>"$BIN/$name.lock"
+    flock -n "$lock" || { echo "waiting for another session that builds $name"; flock "$lock"; }
+    if [[ ! -x $folder/$name ]]; then
+        echo "building $name (once; minutes on a small machine)"
+        mkdir -p "$folder.part"
+        (cd "$HERE/go/$name" && CGO_ENABLED=0 nice -n 5 go build -trimpath -ldflags "$(program_flags "$name")" -o "$folder.part/$name" .) ||
+            die "building $name failed: the lines above say why (a Go module proxy must be within reach)"
+        mv "$folder.part" "$folder"
+        echo "built $name in $((SECONDS - began)) s"
+    fi
+    exec {lock}>&-
+}
+
+# build_programs NAME...: and kubectl, which is the program k8s under another name.
+build_programs() {
+    local name
+    for name in "$@"; do build_program "$name"; done
+    ln -sfn k8s "$(program_folder k8s)/kubectl"
+}
