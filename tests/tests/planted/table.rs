@@ -20,11 +20,13 @@ const ONE_RUN: Check = check("model", "systems::one_run_on_one_runner_keeps_ever
 /// Random operations one after another.
 const IN_SEQUENCE: Check =
     check("reference", "sequence::what_the_database_holds_after_each_operation_is_what_the_reference_has");
-/// Random operations at the same time.
-const AT_THE_SAME_TIME: Check = check(
-    "reference",
-    "parallel::some_order_explains_what_was_asked_at_the_same_time_and_no_poll_waits_in_vain",
-);
+/// A poll that is fenced while it waits.
+const FENCED_POLLS: Check =
+    check("reference", "parallel::a_poll_fenced_while_it_waits_gets_no_run_and_the_next_one_does");
+
+/// A poll whose token dies while it waits.
+const REPLACED_TOKENS: Check =
+    check("reference", "parallel::a_poll_whose_token_is_replaced_while_it_waits_ends_and_gets_no_run");
 
 /// Every route with every caller.
 const EVERY_CALLER: Check = check(
@@ -32,9 +34,9 @@ const EVERY_CALLER: Check = check(
     "tenants::what_is_not_ones_own_is_not_there_and_a_refused_call_changes_and_tells_nothing",
 );
 
-/// Runs and polls that wait for them.
+/// A run that is written while a poll looks.
 const WAKE_UPS: Check =
-    check("reference", "parallel::a_run_of_either_team_is_taken_at_once_while_a_poll_that_may_take_it_waits");
+    check("reference", "parallel::a_run_that_becomes_ready_while_a_poll_looks_is_taken_by_it");
 
 /// A run of a team's own beside one that the platform's runner prefers.
 const SPENT_WAKE_UPS: Check = check(
@@ -69,9 +71,9 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
     (Bug::RestartProlongsNoRunningLease, IN_SEQUENCE),
     (Bug::LostWakeUp, WAKE_UPS),
     (Bug::WakeUpSpentOnAnotherTeam, SPENT_WAKE_UPS),
-    (Bug::WakeUpEndsAtAFence, AT_THE_SAME_TIME),
-    (Bug::FenceMissesWaitingPoll, AT_THE_SAME_TIME),
-    (Bug::ReplacedTokenWaits, AT_THE_SAME_TIME),
+    (Bug::WakeUpEndsAtAFence, FENCED_POLLS),
+    (Bug::FenceMissesWaitingPoll, FENCED_POLLS),
+    (Bug::ReplacedTokenWaits, REPLACED_TOKENS),
     (
         Bug::AnswerBeforeCommit,
         check("crash", "directed::what_was_acknowledged_survives_kills_in_the_middle_of_it"),

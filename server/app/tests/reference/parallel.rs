@@ -18,7 +18,7 @@ use crate::orders::{Asked, World, explain};
 use crate::resolve::{Past, resolve};
 use crate::steps::{self, Step};
 use crate::system::{self, System, runtime};
-use crate::vocabulary::{Answer, Number, Op, Patience, Shown, Status};
+use crate::vocabulary::{Admin, Answer, Number, Op, PLATFORM, Patience, Shown, Status, Team};
 
 static TALLY: Tally = Tally::new("at the same time");
 static WAKE_UPS: Tally = Tally::new("wake-ups");
@@ -246,6 +246,12 @@ impl Running {
         &self.worlds[0].model
     }
 
+    /// The names of the runners that hold a run.
+    fn holders(&self) -> Vec<&str> {
+        let active = self.model().all_attempts().filter(|(attempt, _)| attempt.status.is_active());
+        active.map(|(attempt, _)| attempt.runner_name.as_str()).collect()
+    }
+
     /// Ends every run there is: those that are held well, those that wait by a cancel.
     async fn clear(&mut self) {
         let held: Vec<Op> = self
@@ -335,33 +341,85 @@ fn a_run_of_either_team_is_taken_at_once_while_a_poll_that_may_take_it_waits() {
     WAKE_UPS.tell(&met);
 }
 
+fn wait_for_work(runner: Number) -> Op {
+    let (runner, poll) = (Shown::whole(runner), steps::plain_poll());
+    Op::Poll { runner, poll, patience: Patience::Long }
+}
+
+fn create(team: Team, priority: i64) -> Op {
+    Op::CreateRun {
+        team,
+        app: "jobs".to_owned(),
+        version: None,
+        priority: Some(priority),
+        max_retries: None,
+        environment: "default".to_owned(),
+        input: None,
+    }
+}
+
 /// The first run wakes the platform's runner, which takes the second: that is further ahead in the queue.
 #[test]
 fn a_poll_woken_for_one_teams_run_that_takes_anothers_leaves_no_poll_waiting_in_vain() {
     runtime().block_on(async {
         let mut running = Running::start(&WAKE_UPS).await;
-        let poll = |runner| {
-            let (runner, poll) = (Shown::whole(runner), steps::plain_poll());
-            Op::Poll { runner, poll, patience: Patience::Long }
-        };
-        let create = |team, priority| Op::CreateRun {
-            team,
-            app: "jobs".to_owned(),
-            version: None,
-            priority: Some(priority),
-            max_retries: None,
-            environment: "default".to_owned(),
-            input: None,
-        };
         // Which of them is written first, and whether the claim comes between them, is left to chance.
         for _ in 0..ROUNDS {
             let [platform, of_a_team] = ["r0", "r3"].map(|name| running.model().runners[name].token);
-            running.ask(vec![poll(platform)]).await;
-            running.ask(vec![poll(of_a_team)]).await;
+            running.ask(vec![wait_for_work(platform)]).await;
+            running.ask(vec![wait_for_work(of_a_team)]).await;
             running.ask(vec![create(1, 0), create(0, 1)]).await;
             running.clear().await;
             running.ask(vec![Op::SignOff { runner: Shown::whole(of_a_team) }]).await;
         }
+        running.begin_stop().await;
+        running.system.stop().await;
+    });
+}
+
+/// A run that is written between a poll's look at the queue and its wait finds nobody waiting.
+#[test]
+fn a_run_that_becomes_ready_while_a_poll_looks_is_taken_by_it() {
+    runtime().block_on(async {
+        let mut running = Running::start(&WAKE_UPS).await;
+        for _ in 0..ROUNDS {
+            let platform = running.model().runners["r0"].token;
+            running.ask(vec![wait_for_work(platform), create(0, 0)]).await;
+            running.clear().await;
+        }
+        running.begin_stop().await;
+        running.system.stop().await;
+    });
+}
+
+/// Nothing here is left to chance: the fence is there before the run that wakes the poll that waited first.
+#[test]
+fn a_poll_fenced_while_it_waits_gets_no_run_and_the_next_one_does() {
+    runtime().block_on(async {
+        let mut running = Running::start(&WAKE_UPS).await;
+        let [fenced, next] = ["r0", "r1"].map(|name| running.model().runners[name].token);
+        running.ask(vec![wait_for_work(fenced)]).await;
+        running.ask(vec![wait_for_work(next)]).await;
+        let (name, owner) = ("r0".to_owned(), "somebody".to_owned());
+        running.ask(vec![Op::Drain { by: Admin::Operator, name, owner }]).await;
+        running.ask(vec![create(0, 0)]).await;
+        assert_eq!(running.holders(), ["r1"], "the runners that hold a run");
+        running.begin_stop().await;
+        running.system.stop().await;
+    });
+}
+
+#[test]
+fn a_poll_whose_token_is_replaced_while_it_waits_ends_and_gets_no_run() {
+    runtime().block_on(async {
+        let mut running = Running::start(&WAKE_UPS).await;
+        let former = running.model().runners["r0"].token;
+        running.ask(vec![wait_for_work(former)]).await;
+        let (name, environment) = ("r0".to_owned(), "default".to_owned());
+        running.ask(vec![Op::Register { token: Shown::whole(PLATFORM), name, environment }]).await;
+        assert!(running.asked.is_empty(), "still waits: {:?}", running.asked);
+        running.ask(vec![create(0, 0)]).await;
+        assert_eq!(running.holders(), [""; 0], "the runners that hold a run");
         running.begin_stop().await;
         running.system.stop().await;
     });
