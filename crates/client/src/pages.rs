@@ -9,6 +9,8 @@ use crate::{Error, TeamClient};
 /// Most pages of one list. A page has up to 1000 items, so no list that is in use is that long; a server that never comes to an end is
 /// given up.
 const MAX_PAGES: usize = 1000;
+/// Longest list that is read, all its pages together: what a server may cost its caller in memory.
+const MAX_LIST_BYTES: usize = 256 * 1024 * 1024;
 
 /// Which way a list goes, and with it the name of its cursor.
 #[derive(Debug, Clone, Copy)]
@@ -20,10 +22,27 @@ pub(crate) enum Cursor {
 }
 
 impl TeamClient {
-    /// Reads a list to its end; each page has the configured deadline. `items` finds the list in an answer, `key` what orders it.
+    /// Reads a list to its end; see [`TeamClient::filtered_list`].
     pub(crate) async fn list<A, T, K>(
         &self,
         path: &[&str],
+        direction: Cursor,
+        items: fn(&mut A) -> &mut Vec<T>,
+        key: fn(&T) -> K,
+    ) -> Result<A, Error>
+    where
+        A: DeserializeOwned,
+        K: Ord + Serialize,
+    {
+        const ALL: &[(&str, &str)] = &[];
+        self.filtered_list(path, &ALL, direction, items, key).await
+    }
+
+    /// Reads a list to its end; each page has the configured deadline. `filter` goes into every page's query. `items` finds the list in an answer, `key` what orders it.
+    pub(crate) async fn filtered_list<A, T, K>(
+        &self,
+        path: &[&str],
+        filter: &impl Serialize,
         direction: Cursor,
         items: fn(&mut A) -> &mut Vec<T>,
         key: fn(&T) -> K,
@@ -36,10 +55,17 @@ impl TeamClient {
             Cursor::After => "after",
             Cursor::Before => "before",
         };
-        let mut all: A = self.call(Method::GET, path).decode().await?;
+        let first = self.call(Method::GET, path).query(filter).whole().await?;
+        let mut bytes = first.len();
+        let mut all: A = first.decode()?;
         for _ in 1..MAX_PAGES {
             let Some(cursor) = items(&mut all).last().map(key) else { return Ok(all) };
-            let mut page: A = self.call(Method::GET, path).query(&[(name, &cursor)]).decode().await?;
+            let page = self.call(Method::GET, path).query(filter).query(&[(name, &cursor)]).whole().await?;
+            bytes += page.len();
+            if bytes > MAX_LIST_BYTES {
+                return Err(self.transport.unexpected(format!("a list of more than {MAX_LIST_BYTES} bytes")));
+            }
+            let mut page: A = page.decode()?;
             let page = items(&mut page);
             let is_behind = |item: &T| match direction {
                 Cursor::After => key(item) > cursor,

@@ -2,15 +2,28 @@
 
 use minitower_wire::admin::{Drain, Drained, Ended, Runners};
 use reqwest::Method;
+use serde::Serialize;
 
 use crate::pages::Cursor;
 use crate::{Error, TeamClient};
 
+/// Which runners to list; all fields optional.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RunnerFilter {
+    /// Only runners of this pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// Only runners of this environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+}
+
 impl TeamClient {
     /// The runners the token may see, by name.
-    pub async fn runners(&self) -> Result<Runners, Error> {
+    pub async fn runners(&self, filter: &RunnerFilter) -> Result<Runners, Error> {
         let path = ["admin", "runners"];
-        self.list(&path, Cursor::After, |r: &mut Runners| &mut r.runners, |r| r.name.clone()).await
+        self.filtered_list(&path, filter, Cursor::After, |r: &mut Runners| &mut r.runners, |r| r.name.clone())
+            .await
     }
 
     /// Fences a runner: nothing is leased to it while any owner holds the fence. `owner` defaults to the caller.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use minitower_wire::headers;
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use reqwest::{Method, Url};
+use reqwest::header::{CONTENT_LENGTH, DATE, HeaderMap, RETRY_AFTER, TRANSFER_ENCODING};
+use reqwest::{Method, Url, Version};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -202,6 +202,12 @@ impl Answer {
         self.transport.unexpected(reason)
     }
 
+    /// Whether the end of the body can be told from a connection that broke: not when its end is the connection's.
+    pub(crate) fn shows_its_end(&self) -> bool {
+        self.response.version() >= Version::HTTP_2
+            || [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| self.headers().contains_key(name))
+    }
+
     fn date(&self) -> Option<Timestamp> {
         let text = self.headers().get(DATE)?.to_str().ok()?;
         jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
@@ -237,6 +243,11 @@ pub(crate) struct WholeAnswer {
 }
 
 impl WholeAnswer {
+    /// Bytes of its body.
+    pub(crate) fn len(&self) -> usize {
+        self.body.len()
+    }
+
     pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|error| self.transport.unexpected(error.to_string()))
     }

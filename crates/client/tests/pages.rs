@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
-use minitower_client::{Error, TeamClient};
+use minitower_client::{Error, RunnerFilter, TeamClient};
 use rstest::rstest;
 use support::{json, serve};
 
@@ -81,6 +81,30 @@ async fn every_list_has_its_cursor() {
     let (team, asked) = script(&[attempts, r#"{"attempts":[]}"#.to_owned()]).await;
     assert_eq!(team.attempts(4).await.unwrap().attempts.len(), 1);
     assert_eq!(*asked.lock().unwrap(), ["/runs/4/attempts", "/runs/4/attempts?after=1"]);
+}
+
+#[tokio::test]
+async fn a_filter_travels_with_every_page() {
+    let runner = r#"{"runners":[{"runner_id":1,"name":"r 1","environment":"gpu","status":"online","scope":"team","busy":false,"draining":false}]}"#;
+    let (team, asked) = script(&[runner.to_owned(), r#"{"runners":[]}"#.to_owned()]).await;
+    let filter = RunnerFilter { pool: Some("ns/p".to_owned()), ..RunnerFilter::default() };
+    assert_eq!(team.runners(&filter).await.unwrap().runners.len(), 1);
+    let path = "/admin/runners?pool=ns%2Fp";
+    assert_eq!(*asked.lock().unwrap(), [path.to_owned(), format!("{path}&after=r+1")]);
+}
+
+#[tokio::test]
+async fn a_list_that_would_fill_the_memory_is_given_up() {
+    async fn answer(State(count): State<Arc<AtomicUsize>>) -> Response {
+        let filler = "x".repeat(60 * 1024 * 1024);
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        json(200, &format!(r#"{{"filler":"{filler}",{}"#, &apps(&[&format!("a{number:09}")])[1..]))
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let router = Router::new().fallback(answer).with_state(Arc::clone(&asked));
+    let error = TeamClient::new(&serve(router).await, "t").unwrap().apps().await.unwrap_err();
+    assert!(error.to_string().contains("more than 268435456 bytes"), "{error}");
+    assert_eq!(asked.load(Ordering::Relaxed), 5);
 }
 
 /// In the order of a server that knows no cursors, or in any other.
