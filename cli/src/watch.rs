@@ -6,7 +6,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use minitower_client::wire::admin::RunnerStatus;
 use minitower_client::wire::runs::{Run, RunStatus};
-use minitower_client::{Error, TeamClient};
+use minitower_client::{Error, RunnerFilter, TeamClient};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::context::Context;
@@ -90,7 +90,8 @@ pub async fn until_terminal(
 /// cannot be told, for example because the server does not show runners.
 pub(crate) async fn no_runner(team: &TeamClient, environment: Option<&str>) -> Option<String> {
     let environment = environment.unwrap_or("default");
-    let runners = team.runners().await.ok()?.runners;
+    let filter = RunnerFilter { environment: Some(environment.to_owned()), ..RunnerFilter::default() };
+    let runners = team.runners(&filter).await.ok()?.runners;
     let mut online = runners
         .iter()
         .filter(|runner| runner.environment == environment && runner.status == RunnerStatus::Online)

@@ -7,6 +7,12 @@ pub fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// The moment that ages are counted to.
+#[expect(clippy::disallowed_methods, reason = "ages for people; nothing is decided by them")]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
 /// A moment in UTC, to the second.
 pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()

@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
-pub use self::format::{bytes, clean, duration, short_sha, time};
+pub use self::format::{bytes, clean, duration, now, short_sha, time};
 pub use self::progress::Progress;
 pub use self::style::{Style, Tone};
 pub use self::table::Cell;

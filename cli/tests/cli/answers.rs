@@ -6,10 +6,13 @@ use serde_json::Value;
 use crate::support::{APP, Fake, TOKEN, VERSION, a_run};
 
 const RUNNERS: &str = r#"{"runners":[
-    {"runner_id":1,"name":"r-1","environment":"default","status":"online","scope":"platform","busy":true,"run_id":7,
-     "draining":false,"last_seen_at":"2026-01-02T03:04:05Z"},
-    {"runner_id":2,"name":"r-2","environment":"gpu","status":"offline","scope":"team","pool":"big","busy":false,
-     "draining":true}]}"#;
+    {"runner_id":1,"name":"r-1","environment":"default","status":"online","scope":"platform","pool":"ns/big","busy":true,
+     "run_id":7,"attempt_started_at":"2026-01-02T03:03:05Z","draining":false,"last_seen_at":"2026-01-02T03:04:05Z"},
+    {"runner_id":2,"name":"r-2","environment":"gpu","status":"offline","scope":"team","busy":false,"draining":true},
+    {"runner_id":3,"name":"r-3","environment":"default","status":"online","scope":"platform","pool":"ns/a","busy":true,
+     "draining":false},
+    {"runner_id":4,"name":"r-4","environment":"default","status":"online","scope":"platform","pool":"ns/big","busy":false,
+     "idle_since":"2026-01-02T03:02:05Z","draining":true}]}"#;
 const ATTEMPTS: &str = r#"{"attempts":[
     {"attempt_id":1,"attempt_no":1,"status":"expired","runner":"r-1","leased_at":"2026-01-02T03:04:05Z",
      "error_message":"lease expired"},
@@ -90,9 +93,11 @@ const DRAINED: &str = r#"{"name":"r-1","busy":true,"run_id":7,"draining":true}"#
     "runners list",
     "GET /admin/runners",
     RUNNERS,
-    "NAME  ENVIRONMENT  SCOPE     POOL  STATUS   WORK            LAST SEEN\n\
-     r-1   default      platform  -     online   run 7           2026-01-02 03:04:05Z\n\
-     r-2   gpu          team      big   offline  idle, draining  -\n"
+    "NAME  POOL    ENVIRONMENT  STATUS             WORK                             RUN  LAST SEEN\n\
+     r-2   -       gpu          offline, draining  -                                -    -\n\
+     r-3   ns/a    default      online             busy                             -    -\n\
+     r-1   ns/big  default      online             busy since 2026-01-02 03:03:05Z  7    2026-01-02 03:04:05Z\n\
+     r-4   ns/big  default      draining           idle since 2026-01-02 03:02:05Z  -    -\n"
 )]
 #[case("runners drain r-1", "POST /admin/runners/r-1/drain", DRAINED, "runner    r-1\ndraining  yes\n")]
 #[case("runners undrain r-1", "DELETE /admin/runners/r-1/drain", DRAINED, "runner    r-1\n")]
@@ -123,6 +128,7 @@ fn an_answer_is_text_for_people_and_the_servers_json_for_programs(
 #[case("runs list", "GET /runs", r#"{"runs":[]}"#, "minitower runs create")]
 #[case("runs attempts 7", "GET /runs/7/attempts", r#"{"attempts":[]}"#, "waits for a runner")]
 #[case("runners list", "GET /admin/runners", r#"{"runners":[]}"#, "minitower-runner")]
+#[case("runners list --pool p", "GET /admin/runners", r#"{"runners":[]}"#, "no such runners")]
 fn an_empty_list_says_what_to_do_beside_the_answer(
     #[case] line: &str,
     #[case] call: &str,
@@ -178,6 +184,9 @@ fn flags_of_lists_travel_as_queries_and_bodies() {
         fake.asked("GET /runs")[0].query.as_deref(),
         Some("limit=5&before=9&status=dead&app=a&environment=e")
     );
+    let fake = fake.on("GET /admin/runners", 200, r#"{"runners":[]}"#);
+    fake.run(&["runners", "list", "--pool", "ns/p", "--environment", "gpu"]).good();
+    assert_eq!(fake.asked("GET /admin/runners")[0].query.as_deref(), Some("pool=ns%2Fp&environment=gpu"));
     fake.run(&["tokens", "create", "--role", "member"]).good();
     assert_eq!(fake.asked("POST /tokens")[0].json(), serde_json::json!({"role": "member"}));
     fake.run(&["runners", "drain", "r-1", "--owner", "ops"]).good();

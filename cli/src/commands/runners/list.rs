@@ -1,50 +1,99 @@
 //! `minitower runners list`
 
-use minitower_client::wire::admin::{Runner, RunnerScope, RunnerStatus};
+use clap::Args;
+use minitower_client::RunnerFilter;
+use minitower_client::wire::Timestamp;
+use minitower_client::wire::admin::{Runner, RunnerStatus};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::output::{Cell, Tone, time};
+use crate::output::{Cell, Tone, duration, now, time};
 
-pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
-    let runners = context.team()?.runners().await?;
-    if context.out.is_json() {
-        context.out.json(&runners)?;
-        return Ok(Exit::Success);
-    }
-    let rows: Vec<_> = runners.runners.iter().map(row).collect();
-    let header = ["NAME", "ENVIRONMENT", "SCOPE", "POOL", "STATUS", "WORK", "LAST SEEN"];
-    context.out.table(&header, &rows, "There are no runners; start one with `minitower-runner`.")?;
-    Ok(Exit::Success)
+/// Flags of `runners list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only runners of this pool; in a cluster NAMESPACE/NAME
+    #[arg(long, value_name = "NAME")]
+    pool: Option<String>,
+    /// Only runners of this environment
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
 }
 
-fn row(runner: &Runner) -> Vec<Cell> {
+impl List {
+    pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let filter = RunnerFilter { pool: self.pool, environment: self.environment };
+        let is_filtered = filter.pool.is_some() || filter.environment.is_some();
+        let mut runners = context.team()?.runners(&filter).await?;
+        if context.out.is_json() {
+            context.out.json(&runners)?;
+            return Ok(Exit::Success);
+        }
+        // Those of one pool together, those without a pool first; the names are in order already.
+        runners.runners.sort_by(|a, b| a.pool.cmp(&b.pool));
+        let now = context.out.is_terminal().then(now);
+        let rows: Vec<_> = runners.runners.iter().map(|runner| row(runner, now)).collect();
+        let header = ["NAME", "POOL", "ENVIRONMENT", "STATUS", "WORK", "RUN", "LAST SEEN"];
+        let empty = if is_filtered {
+            "There are no such runners; without flags all are listed."
+        } else {
+            "There are no runners; start one with `minitower-runner`."
+        };
+        context.out.table(&header, &rows, empty)?;
+        Ok(Exit::Success)
+    }
+}
+
+/// With `now`, for the narrow table of a terminal, times are ages.
+fn row(runner: &Runner, now: Option<Timestamp>) -> Vec<Cell> {
+    let last_seen = runner
+        .last_seen_at
+        .map(|at| now.map_or_else(|| time(at), |now| format!("{} ago", duration(at, now))));
     vec![
         Cell::new(&runner.name),
-        Cell::new(&runner.environment),
-        Cell::new(match runner.scope {
-            RunnerScope::Platform => "platform",
-            RunnerScope::Team => "team",
-        }),
         Cell::optional(runner.pool.as_ref()),
-        match runner.status {
-            RunnerStatus::Online => Cell::toned("online", Tone::Good),
-            RunnerStatus::Offline => Cell::toned("offline", Tone::Bad),
+        Cell::new(&runner.environment),
+        match (runner.status, runner.draining) {
+            (RunnerStatus::Online, false) => Cell::toned("online", Tone::Good),
+            (RunnerStatus::Online, true) => Cell::toned("draining", Tone::Waiting),
+            (RunnerStatus::Offline, false) => Cell::toned("offline", Tone::Bad),
+            (RunnerStatus::Offline, true) => Cell::toned("offline, draining", Tone::Bad),
         },
-        work(runner),
-        Cell::optional(runner.last_seen_at.map(time)),
+        work(runner, now),
+        Cell::optional(runner.run_id),
+        Cell::optional(last_seen),
     ]
 }
 
-fn work(runner: &Runner) -> Cell {
-    let busy = match (runner.busy, runner.run_id) {
-        (true, Some(run_id)) => format!("run {run_id}"),
-        (true, None) => "busy".to_owned(),
-        (false, _) => "idle".to_owned(),
+/// Busy or idle, and since when. Of a platform's runner a team is not told since when it is busy.
+fn work(runner: &Runner, now: Option<Timestamp>) -> Cell {
+    let (word, since, tone) = match (runner.busy, runner.status) {
+        (true, _) => ("busy", runner.attempt_started_at, Tone::Busy),
+        (false, RunnerStatus::Online) => ("idle", runner.idle_since, Tone::Dim),
+        // Nobody waits there for work.
+        (false, RunnerStatus::Offline) => return Cell::optional(None::<&str>),
     };
-    match (runner.draining, runner.busy) {
-        (true, _) => Cell::toned(format_args!("{busy}, draining"), Tone::Waiting),
-        (false, true) => Cell::toned(busy, Tone::Busy),
-        (false, false) => Cell::toned(busy, Tone::Dim),
+    match (since, now) {
+        (Some(since), Some(now)) => Cell::toned(format_args!("{word} {}", duration(since, now)), tone),
+        (Some(since), None) => Cell::toned(format_args!("{word} since {}", time(since)), tone),
+        (None, _) => Cell::toned(word, tone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_sees_ages_and_a_program_sees_times() {
+        let runner: Runner = serde_json::from_str(
+            r#"{"runner_id":1,"name":"r","environment":"default","status":"online","scope":"team","busy":false,
+            "draining":false,"idle_since":"2026-01-02T03:04:00Z","last_seen_at":"2026-01-02T03:07:00Z"}"#,
+        )
+        .unwrap();
+        let shown = |now: Option<&str>| format!("{:?}", row(&runner, now.map(|now| now.parse().unwrap())));
+        let to_a_person = shown(Some("2026-01-02T03:07:05Z"));
+        assert!(to_a_person.contains("idle 3m05s") && to_a_person.contains("5.0s ago"), "{to_a_person}");
+        assert!(shown(None).contains("idle since 2026-01-02 03:04:00Z"));
     }
 }

@@ -14,8 +14,8 @@ use crate::output::{Cell, Output};
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Runners {
-    /// List runners
-    List,
+    /// List runners, those of one pool together
+    List(list::List),
     /// Keep new work from a runner; its current run goes on
     Drain(drain::Drain),
     /// Let work reach a drained runner again
@@ -26,7 +26,7 @@ impl Runners {
     /// Carries the subcommand out.
     pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
-            Self::List => list::run(context).await,
+            Self::List(command) => command.run(context).await,
             Self::Drain(command) => command.run(context).await,
             Self::Undrain(command) => command.run(context).await,
         }

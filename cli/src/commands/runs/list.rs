@@ -7,7 +7,7 @@ use minitower_client::wire::runs::Run;
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::output::{Cell, duration, time};
+use crate::output::{Cell, duration, now, time};
 
 /// Flags of `runs list`.
 #[derive(Debug, Args)]
@@ -50,11 +50,6 @@ impl List {
         context.out.table(&header, &runs.runs.iter().map(|run| row(run, now)).collect::<Vec<_>>(), empty)?;
         Ok(Exit::Success)
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "ages for people; nothing is decided by them")]
-fn now() -> Timestamp {
-    Timestamp::now()
 }
 
 /// With `now`, for the narrow table of a terminal, `QUEUED` is an age.
