@@ -1,0 +1,120 @@
+//! One good answer of a control plane.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use minitower_client::wire::admin::{Runner, RunnerStatus};
+
+/// Runs queued and ready, by team and environment, over all apps.
+pub type Pending = HashMap<(String, String), u64>;
+
+/// What a control plane said in one scrape.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// When it was asked: nothing in it is older.
+    pub taken_at: Instant,
+    /// Runs queued and ready.
+    pub pending: Pending,
+    /// All runners that the token may see, by name.
+    pub runners: Vec<RunnerView>,
+}
+
+impl Snapshot {
+    /// Runs queued and ready in an environment, of one team or of all. An environment nobody has used yet has none.
+    pub fn pending_in(&self, environment: &str, team: Option<&str>) -> u64 {
+        let counted = self.pending.iter().filter(|((of_team, of_environment), _)| {
+            of_environment == environment && team.is_none_or(|team| team == of_team)
+        });
+        counted.fold(0, |sum: u64, (_, runs)| sum.saturating_add(*runs))
+    }
+
+    /// The runners that registered with this pool, written `namespace/name`.
+    pub fn runners_of<'s>(&'s self, pool: &'s str) -> impl Iterator<Item = &'s RunnerView> {
+        self.runners.iter().filter(move |runner| runner.pool.as_deref() == Some(pool))
+    }
+}
+
+/// A runner, as its control plane sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunnerView {
+    /// Its name; in a cluster the pod's.
+    pub name: String,
+    /// The pool it registered with.
+    pub pool: Option<String>,
+    /// Which environment's runs it serves.
+    pub environment: String,
+    /// Whether it was heard of lately.
+    pub online: bool,
+    /// Whether it holds a run.
+    pub busy: bool,
+    /// Since when it holds none, by the server's clock.
+    pub idle_since: Option<Timestamp>,
+    /// The run it holds.
+    pub run_id: Option<i64>,
+    /// Since when it holds that, by the server's clock.
+    pub attempt_started_at: Option<Timestamp>,
+    /// Whether a fence keeps work from it.
+    pub draining: bool,
+    /// The process that last polled under this name.
+    pub instance_id: Option<String>,
+}
+
+impl From<Runner> for RunnerView {
+    fn from(runner: Runner) -> Self {
+        Self {
+            name: runner.name,
+            pool: runner.pool,
+            environment: runner.environment,
+            online: runner.status == RunnerStatus::Online,
+            busy: runner.busy,
+            idle_since: runner.idle_since,
+            run_id: runner.run_id,
+            attempt_started_at: runner.attempt_started_at,
+            draining: runner.draining,
+            instance_id: runner.instance_id,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot() -> Snapshot {
+        let pending = [("acme", "default", 3), ("zeta", "default", 4), ("acme", "gpu", 5)];
+        Snapshot {
+            taken_at: Instant::now(),
+            pending: pending.map(|(team, name, runs)| ((team.to_owned(), name.to_owned()), runs)).into(),
+            runners: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn demand_is_that_of_the_environment_and_of_the_team_if_one_is_named() {
+        let snapshot = snapshot();
+        assert_eq!(snapshot.pending_in("default", None), 7);
+        assert_eq!(snapshot.pending_in("default", Some("zeta")), 4);
+        assert_eq!(snapshot.pending_in("gpu", Some("zeta")), 0);
+        assert_eq!(snapshot.pending_in("never-used", None), 0);
+    }
+
+    #[test]
+    fn a_pool_is_told_by_its_namespace_too() {
+        let runner = |name: &str, pool: Option<&str>| RunnerView {
+            name: name.to_owned(),
+            pool: pool.map(str::to_owned),
+            environment: "default".to_owned(),
+            online: true,
+            busy: false,
+            idle_since: None,
+            run_id: None,
+            attempt_started_at: None,
+            draining: false,
+            instance_id: None,
+        };
+        let mut snapshot = snapshot();
+        snapshot.runners = vec![runner("a", Some("x/p")), runner("b", Some("y/p")), runner("c", None)];
+        assert_eq!(snapshot.runners_of("x/p").map(|r| r.name.as_str()).collect::<Vec<_>>(), ["a"]);
+    }
+}
