@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Makes the Secret `minitower` with three random tokens, in the namespace minitower-system; one that is there is kept.
+# Arguments go to kubectl: secret.sh --context kind-minitower
+set -euo pipefail
+
+namespace=minitower-system
+token() { head -c 32 /dev/urandom | base64 | tr -d '=+/\n'; }
+
+if kubectl "$@" -n "$namespace" get secret minitower >/dev/null 2>&1; then
+    echo "secret.sh: the Secret minitower is there already; kept"
+    exit
+fi
+# By standard input: arguments can be read by everyone on the machine.
+kubectl "$@" create -f - <<END
+apiVersion: v1
+kind: Secret
+metadata:
+  name: minitower
+  namespace: $namespace
+  labels: {app.kubernetes.io/part-of: minitower}
+stringData:
+  bootstrap-token: $(token)
+  registration-token: $(token)
+  operator-token: $(token)
+END

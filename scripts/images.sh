@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# images.sh [--no-build] [NAME...]: makes the images minitowerd, minitower-operator and minitower-runner (or the named ones) without
+# a registry, from the Dockerfile that releases use and the programs built here, and loads them into the local cluster when it
+# runs. Image NAME becomes docker.io/minitower/NAME:dev. PROFILE=release takes the release build; the default is dev.
+# What has not changed is neither made nor loaded again.
+set -eEuo pipefail
+# shellcheck source=tests/cluster/lib/common.sh disable=SC1091
+source "$(dirname "${BASH_SOURCE[0]}")/../tests/cluster/lib/common.sh"
+cd "$HERE/../.."
+
+programs=(minitowerd minitower-operator minitower-runner)
+case ${PROFILE:=dev} in
+    dev) folder=${CARGO_TARGET_DIR:-target}/debug ;;
+    release) folder=${CARGO_TARGET_DIR:-target}/release ;;
+    *) die "PROFILE=$PROFILE: it must be dev or release" ;;
+esac
+build=yes
+if [[ ${1:-} == --no-build ]]; then
+    build=no
+    shift
+fi
+names=("$@")
+((${#names[@]})) || names=("${programs[@]}")
+for name in "${names[@]}"; do
+    [[ " ${programs[*]} " == *" $name "* ]] || die "$name is no image; there are: ${programs[*]}"
+done
+need_root
+
+compile() {
+    local packages=()
+    for name in "${names[@]}"; do packages+=(-p "$name"); done
+    cargo build --quiet --locked --bins --profile "$PROFILE" "${packages[@]}"
+}
+
+# No namespaces or cgroups of its own, so that it also works inside a container; and no overlay on top of an overlay.
+export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=overlay CONTAINERS_REGISTRIES_CONF=$STATE/buildah/registries.conf
+image_tool() { buildah --root "$STATE/buildah/root" --runroot "$STATE/buildah/run" "$@"; }
+
+prepare_buildah() {
+    packages buildah=buildah strip=binutils
+    mkdir -p "$STATE/buildah"
+    [[ $(stat -fc %T "$STATE/buildah") != overlayfs ]] || export STORAGE_DRIVER=vfs
+    # Names are looked up nowhere: the base images are there already.
+    printf 'unqualified-search-registries = ["docker.io"]\nshort-name-mode = "permissive"\n' >"$CONTAINERS_REGISTRIES_CONF"
+    local archive mark
+    for archive in "$IMAGES"/{debian,python}.tar; do
+        mark=$STATE/buildah/${archive##*/}.loaded
+        [[ ! $mark -nt $archive ]] || continue
+        image_tool pull --quiet "docker-archive:$archive" >/dev/null
+        touch "$mark"
+    done
+}
+
+# make_image NAME: from the stripped program in a folder of its own, which is the whole build context.
+make_image() {
+    local name=$1 context=$scratch/$1 archive=$IMAGES/$1.tar reference=docker.io/minitower/$1:dev recipe option options=()
+    [[ -x $folder/$name ]] || die "$folder/$name is not there: build it first, or leave --no-build out"
+    mkdir "$context"
+    strip -o "$context/$name" "$folder/$name"
+    recipe=$(cat Dockerfile "$context/$name" "${BASH_SOURCE[0]}" <(stat -c %Y-%s "$IMAGES"/{debian,python}.tar) | sha256sum)
+    if [[ -f $archive && $(cat "$IMAGES/$name.recipe" 2>/dev/null) == "$recipe" ]]; then
+        echo "$reference: unchanged"
+        return
+    fi
+    for option in PROGRAMS=built SERVER_IMAGE=docker.io/library/debian:bookworm-slim PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm \
+        "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)" "REVISION=$(git describe --always --dirty --abbrev=40 2>/dev/null || true)" \
+        ${PIP_INDEX_URL:+"PIP_INDEX_URL=$PIP_INDEX_URL"}; do
+        options+=(--build-arg "$option")
+    done
+    image_tool bud --file Dockerfile --target "$name" "${options[@]}" --pull-never --layers --quiet --tag "$reference" "$context" >/dev/null
+    rm -f "$archive.part"
+    image_tool push --quiet "$reference" "docker-archive:$archive.part:$reference"
+    mv "$archive.part" "$archive"
+    echo "$recipe" >"$IMAGES/$name.recipe"
+}
+
+# The cluster keeps a link of what it has loaded.
+load_images() {
+    local name archives=()
+    for name in "${names[@]}"; do
+        [[ $RUN/loaded/$name.tar -ef $IMAGES/$name.tar ]] || archives+=("$IMAGES/$name.tar")
+    done
+    ((${#archives[@]} == 0)) || "$HERE/cluster" load "${archives[@]}"
+}
+
+if [[ $build == yes ]]; then step "programs ($PROFILE)" compile; fi
+"$HERE/base-images"
+lock "$IMAGES"
+step "buildah" prepare_buildah
+scratch=$(mktemp -d)
+trap 'rm -r "$scratch"' EXIT
+for name in "${names[@]}"; do step "image $name" make_image "$name"; done
+if running kube-apiserver; then load_images; else echo "the cluster is down: nothing loaded"; fi
