@@ -1,7 +1,7 @@
 # What there is to type. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check build run test crash model reference planted bench bench-compare fuzz check fmt smoke clean-state
+.PHONY: help setup setup-check build run test crash model reference planted bench bench-compare fuzz check crds fmt smoke clean-state
 
 # How long `make crash` goes on: faults, or seconds; and the seed of an earlier one.
 CYCLES ?= 100
@@ -63,6 +63,9 @@ fuzz: ## Feed random archives, Towerfiles and bodies to what reads them, SECONDS
 
 check: ## Formatting, lints, licences and advisories, shell scripts
 	@scripts/check.sh
+
+crds: ## Write crds/ anew from the operator's types
+	@scripts/crds.sh
 
 fmt: ## Format the sources
 	cargo fmt --all

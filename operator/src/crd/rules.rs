@@ -1,0 +1,227 @@
+//! The rules that bounds and patterns cannot say, in CEL, with what a person reads who breaks one.
+//!
+//! The API server weighs each rule before it takes the definition: what a rule walks over needs a bound on its size. See
+//! <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules>.
+
+use serde_json::{Value, json};
+
+/// A rule of the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The expression that holds for an object that makes sense.
+    pub holds: &'static str,
+    /// What a person reads for one that does not. The API server puts the path of the field before it.
+    pub message: &'static str,
+    /// The field that is to blame, seen from where the rule stands.
+    pub field: Option<&'static str>,
+    /// The kind of fault: `FieldValueInvalid`, `FieldValueForbidden` or `FieldValueRequired`.
+    pub reason: &'static str,
+}
+
+impl Rule {
+    const fn new(holds: &'static str, message: &'static str) -> Self {
+        Self { holds, message, field: None, reason: "FieldValueInvalid" }
+    }
+
+    const fn at(mut self, field: &'static str) -> Self {
+        self.field = Some(field);
+        self
+    }
+
+    const fn forbidden(mut self) -> Self {
+        self.reason = "FieldValueForbidden";
+        self
+    }
+
+    const fn required(mut self) -> Self {
+        self.reason = "FieldValueRequired";
+        self
+    }
+}
+
+/// Rules as a schema's `x-kubernetes-validations`.
+pub(super) fn schema(rules: &[Rule]) -> Value {
+    let one = |rule: &Rule| {
+        let mut value = json!({ "rule": rule.holds, "message": rule.message, "reason": rule.reason });
+        if let Some(field) = rule.field {
+            value["fieldPath"] = field.into();
+        }
+        value
+    };
+    rules.iter().map(one).collect()
+}
+
+/// Every rule there is.
+pub fn all() -> Vec<Rule> {
+    let groups: [&[Rule]; 14] = [
+        &ROOT,
+        &SPEC,
+        &SERVER,
+        &URL,
+        &ENV,
+        &RESOURCES,
+        &QUANTITY,
+        &CACHE,
+        &SIZE,
+        &MOUNT,
+        &TEMPLATE,
+        &LABELS,
+        &ANNOTATIONS,
+        &VOLUME,
+    ];
+    groups.concat()
+}
+
+/// On the object: the pool's name, of which [`super::MAX_NAME_LENGTH`] characters may be.
+pub(super) const ROOT: [Rule; 2] = [
+    Rule::new(
+        "size(self.metadata.name) <= 50",
+        "metadata.name must have at most 50 characters: the names of the pool's pods and the values of their labels are made from it",
+    ),
+    Rule::new(
+        "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        "metadata.name must be a DNS label: a-z, 0-9 and '-', the first and the last a letter or digit",
+    ),
+];
+
+/// On `spec`.
+pub(super) const SPEC: [Rule; 4] = [
+    Rule::new(
+        "!has(self.server.url) || has(self.operatorTokenSecretRef)",
+        "spec.operatorTokenSecretRef is required with spec.server.url: the operator's own token is never sent to a host that a pool names",
+    )
+    .at(".operatorTokenSecretRef")
+    .required(),
+    Rule::new(
+        "self.minRunners <= self.maxRunners",
+        "spec.minRunners must not be greater than spec.maxRunners",
+    )
+    .at(".minRunners"),
+    Rule::new("self.minIdle <= self.maxRunners", "spec.minIdle must not be greater than spec.maxRunners")
+        .at(".minIdle"),
+    Rule::new(
+        "!has(self.runner.volumeMounts) || self.runner.volumeMounts.all(m, has(self.template) && \
+         has(self.template.volumes) && self.template.volumes.exists(v, v.name == m.name))",
+        "each of spec.runner.volumeMounts must name one of spec.template.volumes",
+    )
+    .at(".runner.volumeMounts"),
+];
+
+/// On `spec.server`.
+pub(super) const SERVER: [Rule; 1] = [Rule::new(
+    "has(self.url) != has(self.serviceRef)",
+    "spec.server takes exactly one of url and serviceRef",
+)];
+
+/// On `spec.server.url`.
+pub(super) const URL: [Rule; 1] = [Rule::new(
+    r"self.matches('^https?://[^/?#@\\s]+(/[^?#\\s]*)?$') && isURL(self)",
+    "must be http:// or https:// and a host, without credentials, query and fragment",
+)];
+
+/// On each of `spec.runner.env`.
+pub(super) const ENV: [Rule; 1] = [Rule::new(
+    "!self.name.startsWith('MINITOWER_') || self.name in ['MINITOWER_RUN_ENV_PASS', 'MINITOWER_LOG', \
+     'MINITOWER_LOG_FORMAT', 'MINITOWER_KILL_GRACE_PERIOD', 'MINITOWER_POLL_INTERVAL', 'MINITOWER_CA_FILE']",
+    "names that begin with MINITOWER_ are the operator's; only MINITOWER_RUN_ENV_PASS, MINITOWER_LOG, MINITOWER_LOG_FORMAT, \
+     MINITOWER_KILL_GRACE_PERIOD, MINITOWER_POLL_INTERVAL and MINITOWER_CA_FILE may be set",
+)
+.at(".name")
+.forbidden()];
+
+/// On `spec.runner.resources`. What is no quantity is refused by [`QUANTITY`]; what can be requested besides must equal its limit, which
+/// the API server sees to.
+pub(super) const RESOURCES: [Rule; 1] = [Rule::new(
+    "!has(self.requests) || !has(self.limits) || ['cpu', 'memory', 'ephemeral-storage'].all(k, \
+     !(k in self.requests) || !(k in self.limits) || \
+     !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k])) || \
+     !quantity(string(self.requests[k])).isGreaterThan(quantity(string(self.limits[k]))))",
+    "each of spec.runner.resources.requests must not be greater than its limit",
+)
+.at(".requests")];
+
+/// On each of `spec.runner.resources.requests` and `limits`.
+pub(super) const QUANTITY: [Rule; 1] = [Rule::new(
+    "type(self) == int ? self >= 0 : isQuantity(self) && !self.startsWith('-')",
+    "must be a quantity, such as 500m of cpu or 512Mi of memory, and not negative",
+)];
+
+/// On `spec.runner.cache`.
+pub(super) const CACHE: [Rule; 1] = [Rule::new(
+    "has(self.emptyDir) != has(self.ephemeral)",
+    "spec.runner.cache takes exactly one of emptyDir and ephemeral",
+)];
+
+/// On the sizes in `spec.runner.cache`.
+pub(super) const SIZE: [Rule; 1] = [Rule::new(
+    "isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",
+    "must be a quantity greater than 0, such as 20Gi",
+)];
+
+/// On each of `spec.runner.volumeMounts`.
+pub(super) const MOUNT: [Rule; 2] = [
+    Rule::new(
+        r"self.mountPath.matches('^(/[^/:]+)+/?$') && !self.mountPath.matches('/[.][.]?(/|$)')",
+        "must be a path such as /etc/settings: from the root, not the root itself, without ':', '//', '.' and '..'",
+    )
+    .at(".mountPath"),
+    Rule::new(
+        "!(self.mountPath + '/').startsWith('/var/lib/minitower/') && \
+         !(self.mountPath + '/').startsWith('/etc/minitower/registration/') && self.mountPath != '/tmp' && self.mountPath != '/tmp/'",
+        "/var/lib/minitower, /etc/minitower/registration and what is below them, and /tmp, are the runner's own",
+    )
+    .at(".mountPath")
+    .forbidden(),
+];
+
+/// On `spec.template`.
+pub(super) const TEMPLATE: [Rule; 2] = [
+    Rule::new(
+        "!has(self.hostPID) || !self.hostPID",
+        "spec.template.hostPID must not be true: jobs would see the processes of the node",
+    )
+    .at(".hostPID")
+    .forbidden(),
+    Rule::new(
+        "!has(self.shareProcessNamespace) || !self.shareProcessNamespace",
+        "spec.template.shareProcessNamespace must not be true: jobs would see the processes of the pod's other containers",
+    )
+    .at(".shareProcessNamespace")
+    .forbidden(),
+];
+
+/// Of labels, annotations and the like: a key's form.
+pub(super) const KEYS: Rule = Rule::new(
+    "self.all(k, size(k) <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
+    "each key must be a name of at most 63 letters, digits, '-', '_' and '.', or a DNS name, '/' and such a name",
+);
+
+/// On `spec.template.labels`.
+pub(super) const LABELS: [Rule; 2] = [
+    Rule::new(
+        "self.all(k, !k.startsWith('minitower.dev/') && !(k in ['app.kubernetes.io/name', 'app.kubernetes.io/managed-by']))",
+        "minitower.dev/..., app.kubernetes.io/name and app.kubernetes.io/managed-by are the operator's",
+    )
+    .forbidden(),
+    KEYS,
+];
+
+/// On `spec.template.annotations`. A cost of deletion set here would mark every pod as one that may go.
+pub(super) const ANNOTATIONS: [Rule; 2] = [
+    Rule::new(
+        "self.all(k, !k.startsWith('minitower.dev/') && !(k in ['app.kubernetes.io/name', 'app.kubernetes.io/managed-by', \
+         'controller.kubernetes.io/pod-deletion-cost']))",
+        "minitower.dev/..., app.kubernetes.io/name, app.kubernetes.io/managed-by and controller.kubernetes.io/pod-deletion-cost are the \
+         operator's",
+    )
+    .forbidden(),
+    KEYS,
+];
+
+/// On each of `spec.template.volumes`.
+pub(super) const VOLUME: [Rule; 1] = [Rule::new(
+    "!(self.name in ['data', 'tmp', 'registration-token'])",
+    "the names data, tmp and registration-token are taken by the pod's own volumes",
+)
+.at(".name")
+.forbidden()];

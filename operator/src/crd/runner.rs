@@ -1,0 +1,165 @@
+//! The runner's container.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, SecurityContext, VolumeMount};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{lists, rules};
+
+/// The runner's container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Runner {
+    /// The image, with a tag or a digest. Absent: the operator's default, of its own version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^\S+$"))]
+    pub image: Option<String>,
+
+    /// When the image is pulled. Absent: Always with the tag latest or none, else IfNotPresent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<ImagePullPolicy>,
+
+    /// The Python that runs .py jobs, a name on the PATH or a path. Absent: the image's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub python_bin: Option<String>,
+
+    /// Variables of the runner. Jobs see those that MINITOWER_RUN_ENV_PASS lets through. Names that begin with MINITOWER_ are the
+    /// operator's but for MINITOWER_RUN_ENV_PASS, MINITOWER_LOG, MINITOWER_LOG_FORMAT, MINITOWER_KILL_GRACE_PERIOD,
+    /// MINITOWER_POLL_INTERVAL and MINITOWER_CA_FILE.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        transform = lists::env,
+        length(max = 100),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub env: Vec<EnvVar>,
+
+    /// ConfigMaps and Secrets of the pool's namespace whose keys become variables. What the operator and env set comes first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
+    pub env_from: Vec<EnvFromSource>,
+
+    /// What a runner, with the run it holds, asks for and may use.
+    #[serde(skip_serializing_if = "Resources::is_empty")]
+    pub resources: Resources,
+
+    /// Where runs and prepared Python environments live: exactly one of emptyDir and ephemeral.
+    pub cache: Cache,
+
+    /// The ServiceAccount of the pods. Its token is not mounted. Absent: the namespace's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub service_account_name: Option<String>,
+
+    /// Laid over the container's security context. Absent fields stay as Pod Security restricted wants them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_context: Option<SecurityContext>,
+
+    /// Where volumes of template.volumes appear in the container. Not below /var/lib/minitower, /etc/minitower/registration, nor at /tmp.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        transform = lists::volume_mounts,
+        length(max = 32),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"])
+    )]
+    pub volume_mounts: Vec<VolumeMount>,
+}
+
+/// When the image is pulled. Absent: Always with the tag latest or none, else IfNotPresent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ImagePullPolicy {
+    /// At every start of a pod.
+    Always,
+    /// When the node has it not.
+    IfNotPresent,
+    /// Not at all: the node has it.
+    Never,
+}
+
+impl ImagePullPolicy {
+    /// As a container's `imagePullPolicy` wants it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// What a container asks for and may use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::schema(&rules::RESOURCES)))]
+pub struct Resources {
+    /// What the node sets aside for it, such as cpu: 500m and memory: 512Mi.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = lists::quantities, extend("maxProperties" = 8))]
+    pub requests: BTreeMap<String, Quantity>,
+
+    /// What it may use at most.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = lists::quantities, extend("maxProperties" = 8))]
+    pub limits: BTreeMap<String, Quantity>,
+}
+
+impl Resources {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.limits.is_empty()
+    }
+}
+
+/// Where runs and prepared environments live: exactly one of `empty_dir` and `ephemeral`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::schema(&rules::CACHE)))]
+pub struct Cache {
+    /// A folder of the node, gone with the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty_dir: Option<EmptyDirCache>,
+
+    /// A volume of its own for each pod, gone with the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ephemeral: Option<EphemeralCache>,
+}
+
+/// A folder of the node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct EmptyDirCache {
+    /// How much it may hold; the kubelet evicts a pod that holds more. The prepared environments alone may take 10Gi.
+    #[schemars(extend("x-kubernetes-validations" = rules::schema(&rules::SIZE)))]
+    pub size_limit: Quantity,
+}
+
+/// A volume of its own for each pod.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EphemeralCache {
+    /// The StorageClass. Absent: the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub storage_class_name: Option<String>,
+
+    /// How large each volume is.
+    #[schemars(extend("x-kubernetes-validations" = rules::schema(&rules::SIZE)))]
+    pub size: Quantity,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { empty_dir: Some(EmptyDirCache::default()), ephemeral: None }
+    }
+}
+
+impl Default for EmptyDirCache {
+    /// Twice what the runner keeps of prepared environments: as much again for workspaces and logs.
+    fn default() -> Self {
+        Self { size_limit: Quantity("20Gi".to_owned()) }
+    }
+}

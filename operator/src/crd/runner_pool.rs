@@ -1,0 +1,173 @@
+//! The pool itself.
+#![allow(clippy::duplicated_attributes, reason = "two columns may have the same type")]
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::rules;
+use super::{MAX_RUNNERS, MAX_SECONDS};
+use super::{OperatorTokenRef, RegistrationTokenRef, Runner, RunnerPoolStatus, Scaling, ServerRef, Template};
+
+/// The size and the make of a pool of runner pods for one environment of one control plane.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "minitower.dev",
+    version = "v1alpha1",
+    kind = "RunnerPool",
+    plural = "runnerpools",
+    singular = "runnerpool",
+    shortname = "rp",
+    category = "minitower",
+    namespaced,
+    doc = "A pool of runner pods for one environment of one MiniTower control plane. The operator makes their number follow the queue, and never ends a pod that holds a run.",
+    status = "RunnerPoolStatus",
+    derive = "PartialEq",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(
+        name = "Environment",
+        type_ = "string",
+        description = "whose queued runs it serves",
+        json_path = ".spec.environment"
+    ),
+    printcolumn(
+        name = "Min",
+        type_ = "integer",
+        description = "the fewest runners",
+        json_path = ".spec.minRunners"
+    ),
+    printcolumn(
+        name = "Max",
+        type_ = "integer",
+        description = "the most runners",
+        json_path = ".spec.maxRunners"
+    ),
+    printcolumn(
+        name = "Desired",
+        type_ = "integer",
+        description = "how many runners there should be",
+        json_path = ".status.desiredRunners"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "integer",
+        description = "runners that are online",
+        json_path = ".status.readyRunners"
+    ),
+    printcolumn(
+        name = "Busy",
+        type_ = "integer",
+        description = "runners that hold a run",
+        json_path = ".status.busyRunners"
+    ),
+    printcolumn(
+        name = "Pending",
+        type_ = "integer",
+        description = "runs that wait for a runner",
+        json_path = ".status.pendingRuns"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Pool Ready",
+        type_ = "string",
+        description = "the condition Ready",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Last Decision",
+        type_ = "string",
+        description = "why the pool has the size it has",
+        json_path = ".status.lastDecision.reason",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::schema(&rules::SPEC)))]
+pub struct RunnerPoolSpec {
+    /// The environment whose queued runs the pool serves.
+    #[serde(default = "default_environment")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9][a-z0-9._-]{0,62}$"))]
+    pub environment: String,
+
+    /// The control plane: exactly one of url and serviceRef.
+    pub server: ServerRef,
+
+    /// The Secret in the pool's namespace whose token lets a runner register. It is mounted into runner pods and nowhere else.
+    pub registration_token_secret_ref: RegistrationTokenRef,
+
+    /// The Secret in the pool's namespace with the token by which the operator reads demand and drains runners. Absent: the operator's own
+    /// token, which serves only its own control plane; required with any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_token_secret_ref: Option<OperatorTokenRef>,
+
+    /// Counts only the queued runs of this team (its slug): for a pool that registers with a team's token. Absent: every team's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 32), regex(pattern = "^[a-z][a-z0-9-]{2,31}$"))]
+    pub team: Option<String>,
+
+    /// The fewest runners, whether there is work or not.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = MAX_RUNNERS))]
+    pub min_runners: u32,
+
+    /// The most runners, counted over all revisions of the template.
+    #[serde(default = "default_max_runners")]
+    #[schemars(range(min = 0, max = MAX_RUNNERS))]
+    pub max_runners: u32,
+
+    /// How many runners are kept free and warm on top of demand.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = MAX_RUNNERS))]
+    pub min_idle: u32,
+
+    /// Set: the pool has exactly this size, and minRunners, maxRunners and minIdle are set aside. Absent: the pool follows the queue.
+    /// kubectl scale, a HorizontalPodAutoscaler and KEDA write it; take it away and the pool follows the queue again. (A
+    /// HorizontalPodAutoscaler stays off while it is absent: set it once first.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = MAX_RUNNERS))]
+    pub replicas: Option<u32>,
+
+    /// How the size follows the queue.
+    #[serde(default)]
+    pub scaling: Scaling,
+
+    /// Neither grows nor shrinks the pool. Pods that died are still replaced.
+    #[serde(default)]
+    pub paused: bool,
+
+    /// How long, in seconds, a pod that must go may take to finish its run; it becomes the pod's terminationGracePeriodSeconds. At least
+    /// 30: a run that cannot finish has to be stopped and given back within it.
+    #[serde(default = "default_patience")]
+    #[schemars(range(min = 30, max = MAX_SECONDS))]
+    pub shutdown_grace_seconds: u32,
+
+    /// How long, in seconds, a busy pod is shielded from voluntary eviction, such as the drain of its node. 0: not at all.
+    #[serde(default = "default_patience")]
+    #[schemars(range(min = 0, max = MAX_SECONDS))]
+    pub drain_deadline_seconds: u32,
+
+    /// The runner's container.
+    #[serde(default)]
+    pub runner: Runner,
+
+    /// What is laid over the pod around the runner's container.
+    #[serde(default, skip_serializing_if = "Template::is_empty")]
+    pub template: Template,
+}
+
+fn default_environment() -> String {
+    "default".to_owned()
+}
+
+fn default_max_runners() -> u32 {
+    10
+}
+
+fn default_patience() -> u32 {
+    3600
+}

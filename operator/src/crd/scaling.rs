@@ -1,0 +1,70 @@
+//! How the size follows the queue.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{MAX_RUNNERS, MAX_SECONDS};
+
+/// How the size follows the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Scaling {
+    /// How many queued runs one runner is expected to take: the pool grows by a runner for each such number of them.
+    #[schemars(range(min = 1, max = 1000))]
+    pub runs_per_runner: u32,
+
+    /// How the pool grows.
+    pub scale_up: ScaleUp,
+
+    /// How the pool shrinks. Only idle runners go.
+    pub scale_down: ScaleDown,
+
+    /// How often demand is read, in seconds. At most 30: a reading counts for 60, so that one that fails leaves another that holds.
+    #[schemars(range(min = 1, max = 30))]
+    pub poll_seconds: u32,
+}
+
+/// How the pool grows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ScaleUp {
+    /// Grows only to the lowest size that was wanted within so many seconds. 0: at once.
+    #[schemars(range(min = 0, max = MAX_SECONDS))]
+    pub stabilization_seconds: u32,
+
+    /// The most runners that one decision may add. Absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_RUNNERS))]
+    pub max_step: Option<u32>,
+}
+
+/// How the pool shrinks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ScaleDown {
+    /// Shrinks only to the highest size that was wanted within so many seconds. 0: at once.
+    #[schemars(range(min = 0, max = MAX_SECONDS))]
+    pub stabilization_seconds: u32,
+
+    /// The most runners that one decision may take away. Absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_RUNNERS))]
+    pub max_step: Option<u32>,
+}
+
+impl Default for Scaling {
+    fn default() -> Self {
+        Self {
+            runs_per_runner: 1,
+            scale_up: ScaleUp::default(),
+            scale_down: ScaleDown::default(),
+            poll_seconds: 1,
+        }
+    }
+}
+
+impl Default for ScaleDown {
+    fn default() -> Self {
+        Self { stabilization_seconds: 60, max_step: None }
+    }
+}

@@ -1,0 +1,75 @@
+//! Where the control plane is, and the tokens for it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::rules;
+
+/// The control plane: exactly one of `url` and `service_ref`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::schema(&rules::SERVER)))]
+pub struct ServerRef {
+    /// The control plane's address, http:// or https://, as runner pods and the operator reach it. Takes operatorTokenSecretRef along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048), extend("x-kubernetes-validations" = rules::schema(&rules::URL)))]
+    pub url: Option<String>,
+
+    /// The control plane's Service in the pool's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_ref: Option<ServiceRef>,
+}
+
+/// A Service in the pool's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceRef {
+    /// The Service's name.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+
+    /// The number of its port that serves HTTP.
+    #[serde(default = "default_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+}
+
+/// A key of a Secret in the pool's namespace: the token with which runners register.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistrationTokenRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+
+    /// The key of the token in the Secret.
+    #[serde(default = "default_registration_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+/// A key of a Secret in the pool's namespace: the operator's token for the pool's control plane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OperatorTokenRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+
+    /// The key of the token in the Secret.
+    #[serde(default = "default_operator_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+fn default_port() -> u16 {
+    8080
+}
+
+fn default_registration_key() -> String {
+    "registration-token".to_owned()
+}
+
+fn default_operator_key() -> String {
+    "operator-token".to_owned()
+}

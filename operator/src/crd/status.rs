@@ -1,0 +1,95 @@
+//! What the operator answers.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator has seen and done.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RunnerPoolStatus {
+    /// The generation of the spec that this answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// How many pods there are, over all revisions of the template.
+    pub replicas: u32,
+
+    /// How many runners are online.
+    pub ready_runners: u32,
+
+    /// How many runners hold a run. Absent until the control plane has said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub busy_runners: Option<u32>,
+
+    /// How many online runners hold none. Absent until the control plane has said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_runners: Option<u32>,
+
+    /// How many runs wait for a runner. Absent until the control plane has said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_runs: Option<u64>,
+
+    /// How many runners there should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired_runners: Option<u32>,
+
+    /// How well the queue is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub demand: Option<Demand>,
+
+    /// The last change of size, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_decision: Option<LastDecision>,
+
+    /// When the size was last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_scale_time: Option<Time>,
+
+    /// The label selector of the pods, as kubectl scale and a HorizontalPodAutoscaler want it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+
+    /// Ready, Progressing, DemandAvailable, ScalingLimited, Paused, Degraded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// How well the queue is known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Demand {
+    /// Known; Stale: the last good reading is younger than 60 s, the pool may grow and not shrink; Unknown: nothing changes but the bounds.
+    pub state: DemandState,
+
+    /// When the last good reading was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Time>,
+}
+
+/// How well the queue is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DemandState {
+    /// The control plane answered.
+    Known,
+    /// It does not answer, but did within the last 60 s.
+    Stale,
+    /// It does not answer, or never did.
+    #[default]
+    Unknown,
+}
+
+/// A change of size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastDecision {
+    /// When.
+    pub at: Time,
+    /// How many runners there should have been before.
+    pub from: u32,
+    /// How many there should be since.
+    pub to: u32,
+    /// Why, in a sentence.
+    pub reason: String,
+}
