@@ -28,9 +28,11 @@ const WAIT_SECONDS: u64 = 30;
 const EARLY: Duration = Duration::from_secs(1);
 /// Rounds of killing what a former process left.
 const KILL_ROUNDS: usize = 10_000;
-/// Attempts at signing off, and how long one may take: the process is about to end anyhow.
+/// Attempts at signing off, and how long one may take.
 const SIGN_OFF_ATTEMPTS: u32 = 3;
 const SIGN_OFF_WITHIN: Duration = Duration::from_secs(3);
+/// How long signing off may still hold up a runner that has nothing else to do: a server that does not answer finds out by itself.
+const SIGN_OFF_AT_THE_END: Duration = Duration::from_secs(2);
 
 /// Runs the agent until it is told to stop.
 ///
@@ -51,6 +53,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
     }
     let instance = Instance::begin(&data_dir)
         .map_err(|source| RunnerError::DataDir { path: config.data_dir.clone(), source })?;
+    if let Some(last_words) = &config.termination_log {
+        last_words.tell_instance(instance.id());
+    }
     let session = Arc::new(Session::open(&config, Arc::clone(&data_dir))?);
     tracing::info!(
         name = config.runner_name,
@@ -82,11 +87,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
     let ended = poll_and_run(&runs, instance, &shutdown).await;
     grace.abort();
     match &ended {
-        Ok(()) => {
-            if let Err(fault) = signing_off.await {
-                tracing::error!(%fault, "signing off died");
-            }
-        }
+        Ok(()) => match tokio::time::timeout(SIGN_OFF_AT_THE_END, signing_off).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => tracing::error!(%fault, "signing off died"),
+            Err(_) => tracing::warn!("not signed off: the control plane does not answer"),
+        },
         Err(_) => signing_off.abort(),
     }
     tracing::info!("runner stopped");

@@ -9,6 +9,7 @@ use clap::Parser;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use crate::duration;
+use crate::termination_log::TerminationLog;
 
 /// What of its own environment a runner passes on unless told otherwise.
 const DEFAULT_ENV_PASS: &str = "PIP_*,UV_*,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,SSL_CERT_FILE,REQUESTS_CA_BUNDLE";
@@ -45,6 +46,9 @@ pub struct Arguments {
     /// Which environment's runs to take. [default: default]
     #[arg(long, env = "MINITOWER_RUNNER_ENVIRONMENT", value_name = "NAME")]
     pub runner_environment: Option<String>,
+    /// The pool this runner belongs to, for those who look at runners; in a cluster NAMESPACE/NAME.
+    #[arg(long, env = "MINITOWER_RUNNER_POOL", value_name = "NAME")]
+    pub runner_pool: Option<String>,
     /// The Python that runs `.py` jobs. [default: python3]
     #[arg(long, env = "MINITOWER_PYTHON_BIN", value_name = "PROGRAM")]
     pub python_bin: Option<String>,
@@ -67,6 +71,9 @@ pub struct Arguments {
     /// PEM file with certificates trusted besides the system's.
     #[arg(long, env = "MINITOWER_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<String>,
+    /// File for last words: the id of this process, and the error that ends it. [default: /dev/termination-log, if it is there]
+    #[arg(long, env = "MINITOWER_TERMINATION_LOG", value_name = "FILE")]
+    pub termination_log: Option<String>,
     /// Form of the runner's own log: json or text. [default: json]
     #[arg(long, env = "MINITOWER_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
@@ -88,6 +95,8 @@ pub struct Config {
     pub runner_token: Option<String>,
     /// Which environment's runs to take.
     pub environment: String,
+    /// The pool it belongs to.
+    pub pool: Option<String>,
     /// The Python that runs `.py` jobs.
     pub python_bin: String,
     /// Pause after a failed or too early answered poll.
@@ -104,6 +113,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Files and folders that jobs may not read, besides `data_dir`.
     pub hidden: Vec<PathBuf>,
+    /// Where last words go.
+    pub termination_log: Option<TerminationLog>,
 }
 
 /// A missing or bad value; its text is one line that names it.
@@ -140,6 +151,7 @@ impl Config {
             registration_token: None,
             runner_token: None,
             environment: "default".to_owned(),
+            pool: None,
             python_bin: "python3".to_owned(),
             poll_interval: Duration::from_secs(3),
             kill_grace: Duration::from_secs(10),
@@ -148,6 +160,7 @@ impl Config {
             env_pass: globs(DEFAULT_ENV_PASS).unwrap_or_default(),
             ca_file: None,
             hidden: Vec::new(),
+            termination_log: None,
         }
     }
 
@@ -173,6 +186,8 @@ impl Config {
         if let Some(environment) = filled(given.runner_environment) {
             config.environment = environment;
         }
+        config.pool = filled(given.runner_pool);
+        config.termination_log = Some(TerminationLog::new(given.termination_log.as_deref()));
         if let Some(python) = filled(given.python_bin) {
             config.python_bin = python;
         }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `lock` | held as long as the process lives |
 //! | `token` | the runner token and nothing else |
-//! | `environment` | the environment the token was registered for |
+//! | `environment`, `pool` | what the token was registered for |
 //! | `instance` | ids of this process and of former ones whose attempt may still be open |
 //! | `work/` | workspaces |
 //! | `spool/` | undelivered log lines |

@@ -29,9 +29,20 @@ pub enum RunnerError {
     )]
     NoRegistrationToken,
     /// The control plane refuses to register this runner.
-    #[error("the control plane does not register this runner: {0}")]
+    #[error("the control plane does not register this runner: {0}{way}", way = way_to_register(.0))]
     Refused(#[source] minitower_client::Error),
     /// A part of the agent died.
     #[error("the runner's own fault, please report it: {0}")]
     Internal(String),
+}
+
+/// What to do about a refused registration; the rest is in the server's own words.
+fn way_to_register(refusal: &minitower_client::Error) -> &'static str {
+    match refusal.status() {
+        Some(401 | 403) => {
+            "; MINITOWER_RUNNER_REGISTRATION_TOKEN (or the file that MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE names) must hold \
+             the platform's registration token or a team's"
+        }
+        _ => "",
+    }
 }

@@ -1,9 +1,6 @@
 //! Which process this is, and which former processes of this folder may have left an attempt open.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::io;
 
 use crate::data_dir::DataDir;
 
@@ -11,8 +8,6 @@ use crate::data_dir::DataDir;
 const FILE: &str = "instance";
 /// Former processes that are remembered; more can only come from crashes in a row before the first poll.
 const MOST_FORMER: usize = 8;
-/// Where Kubernetes takes a container's last words from; the operator reads there whose end it has to report.
-const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// This process and its unfinished predecessors.
 #[derive(Debug)]
@@ -28,9 +23,6 @@ impl Instance {
         let former = former.lines().map(str::to_owned).take(MOST_FORMER).collect();
         let instance = Self { id: uuid::Uuid::new_v4().to_string(), former };
         instance.keep(data_dir)?;
-        if let Err(error) = tell_kubernetes(Path::new(TERMINATION_LOG), &instance.id) {
-            tracing::debug!(%error, "no instance id in {TERMINATION_LOG}");
-        }
         Ok(instance)
     }
 
@@ -66,19 +58,6 @@ impl Instance {
     }
 }
 
-/// Writes the id where Kubernetes looks, if that is there.
-fn tell_kubernetes(path: &Path, id: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .truncate(true)
-        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    file.write_all(id.as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,15 +80,5 @@ mod tests {
         let fourth = Instance::begin(&data_dir).unwrap();
         assert_eq!(fourth.supersedes(), Some(third.id()));
         assert_eq!(fourth.former.len(), 1);
-    }
-
-    #[test]
-    fn the_termination_log_gets_the_id_if_it_is_a_file() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "older and longer text").unwrap();
-        tell_kubernetes(file.path(), "id").unwrap();
-        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "id");
-        assert!(tell_kubernetes(Path::new("/dev/null"), "id").is_err());
-        assert!(tell_kubernetes(Path::new("/does/not/exist"), "id").is_err());
     }
 }

@@ -11,6 +11,7 @@
 //! | `environment` | Python environments |
 //! | `logs` | from the job's streams to the control plane |
 //! | `data_dir`, `workspace`, `instance` | what lies on disk |
+//! | `termination_log` | last words, for Kubernetes |
 //!
 //! What a run *is* — queues, retries, states — is the control plane's; nothing of it is decided here.
 
@@ -32,6 +33,7 @@ mod session;
 mod shutdown;
 mod steps;
 mod supervisor;
+mod termination_log;
 mod workspace;
 
 pub use crate::agent::run;
@@ -39,3 +41,4 @@ pub use crate::config::{Arguments, Config, ConfigError};
 pub use crate::error::RunnerError;
 pub use crate::shutdown::Shutdown;
 pub use crate::supervisor::supervise_if_asked;
+pub use crate::termination_log::TerminationLog;

@@ -5,32 +5,37 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Parser;
-use minitower_runner::{Arguments, Config, Shutdown};
+use minitower_runner::{Arguments, Config, Shutdown, TerminationLog};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     // Before anything else: there must be no thread yet.
     minitower_runner::supervise_if_asked();
-    match start(Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let last_words = TerminationLog::new(arguments.termination_log.as_deref());
+    match start(arguments, &last_words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("minitower-runner: {error:#}");
+            // Without the chain of causes: each error's own line holds what is worth knowing of them.
+            eprintln!("minitower-runner: {error}");
+            last_words.tell_error(&error.to_string());
             ExitCode::FAILURE
         }
     }
 }
 
-fn start(arguments: Arguments) -> anyhow::Result<()> {
-    set_up_log(&arguments)?;
+fn start(arguments: Arguments, last_words: &TerminationLog) -> anyhow::Result<()> {
+    let log = set_up_log(&arguments);
+    last_words.begin();
+    log?;
     let config = Config::from_arguments(arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // Heartbeats must go on whatever one of them does.
         .worker_threads(2)
         .enable_all()
         .build()
-        .context("cannot start the runtime")?;
+        .map_err(|error| anyhow::anyhow!("cannot start the runtime: {error}"))?;
     let ended = runtime.block_on(async { minitower_runner::run(config, Shutdown::on_signals()?).await });
     // A blocking read that is still going on is of no interest any more.
     runtime.shutdown_background();

@@ -16,6 +16,8 @@ use crate::error::RunnerError;
 const TOKEN_FILE: &str = "token";
 /// File in the data directory that names the environment the kept token was registered for.
 const ENVIRONMENT_FILE: &str = "environment";
+/// File in the data directory that names the pool the kept token was registered with.
+const POOL_FILE: &str = "pool";
 /// Pauses between attempts at registering.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -41,9 +43,9 @@ impl Session {
             data_dir.read(name).map_err(|source| RunnerError::DataDir { path, source })
         };
         let mut token = read(TOKEN_FILE)?.or_else(|| config.runner_token.clone());
-        let former = read(ENVIRONMENT_FILE)?;
-        if former.is_some_and(|former| former != config.environment) && config.registration_token.is_some() {
-            // The kept token serves another environment.
+        let serves_another = read(ENVIRONMENT_FILE)?.is_some_and(|former| former != config.environment);
+        if (serves_another || read(POOL_FILE)? != config.pool) && config.registration_token.is_some() {
+            // The kept token serves another environment, or is listed under another pool.
             token = None;
         }
         Ok(Self {
@@ -51,6 +53,7 @@ impl Session {
             register: Register {
                 name: config.runner_name.clone(),
                 environment: Some(config.environment.clone()),
+                pool: config.pool.clone(),
                 ..Register::default()
             },
             registration_token: config.registration_token.clone(),
@@ -113,7 +116,11 @@ impl Session {
         let kept = self
             .data_dir
             .write(TOKEN_FILE, token)
-            .and_then(|()| self.data_dir.write(ENVIRONMENT_FILE, environment));
+            .and_then(|()| self.data_dir.write(ENVIRONMENT_FILE, environment))
+            .and_then(|()| match &self.register.pool {
+                Some(pool) => self.data_dir.write(POOL_FILE, pool),
+                None => self.data_dir.remove(POOL_FILE),
+            });
         if let Err(error) = kept {
             tracing::warn!(%error, "cannot keep the token; the next start registers again");
         }

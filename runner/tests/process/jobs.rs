@@ -49,7 +49,7 @@ json.dump({"rows": 3}, open(os.environ["MINITOWER_OUTPUT_FILE"], "w"))
         let stderr = state.lines.iter().find(|line| line.line == "to stderr").unwrap();
         assert_eq!(stderr.stream, Stream::Stderr);
         assert_eq!(state.starts, 1);
-        assert_eq!(state.registrations, 1);
+        assert_eq!(state.registrations.len(), 1);
     });
     let work = runner.data().join("work");
     until(Duration::from_secs(5), "the workspace is removed", || entries(&work).is_empty()).await;

@@ -9,5 +9,6 @@ mod environments;
 mod jobs;
 mod leases;
 mod nasty;
+mod registration;
 mod shutdown;
 mod support;

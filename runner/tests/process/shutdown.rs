@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use minitower_client::wire::runner::ResultStatus;
 use nix::sys::signal::Signal;
 
-use crate::support::{ControlPlane, Job, Runner, ends};
+use crate::support::{ControlPlane, Job, Runner, ends, until};
 
 #[tokio::test]
 async fn an_idle_runner_signs_off_and_ends() {
@@ -16,6 +16,56 @@ async fn an_idle_runner_signs_off_and_ends() {
     runner.signal(Signal::SIGTERM);
     assert!(runner.ends(Duration::from_secs(5)).await.success());
     assert_eq!(server.change(|state| state.sign_offs), 1);
+}
+
+/// Measured at a few milliseconds; the bound leaves room for a busy machine.
+#[tokio::test]
+async fn an_idle_runner_ends_before_anyone_waits() {
+    let server = ControlPlane::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut runner = Runner::start(&server, data.path());
+    server.wait_for("a poll", |state| !state.polls.is_empty()).await;
+    let asked = Instant::now();
+    runner.signal(Signal::SIGTERM);
+    runner.ends(Duration::from_secs(5)).await;
+    assert!(asked.elapsed() < Duration::from_millis(200), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn a_runner_ends_in_time_when_nobody_answers_its_sign_off() {
+    let server = ControlPlane::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let mut runner = Runner::start(&server, data.path());
+    server.wait_for("a poll", |state| !state.polls.is_empty()).await;
+    server.change(|state| state.silent = true);
+    let asked = Instant::now();
+    runner.signal(Signal::SIGTERM);
+    assert!(runner.ends(Duration::from_secs(5)).await.success());
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    assert!(runner.log().contains("not signed off"), "{}", runner.log());
+}
+
+#[tokio::test]
+async fn a_runner_that_nobody_lets_register_ends_in_time() {
+    let server = ControlPlane::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let refused = [("MINITOWER_SERVER_URL", "http://127.0.0.1:1")];
+    let mut runner = Runner::with(&server, data.path(), &refused);
+    let limit = Duration::from_secs(5);
+    until(limit, "a refused connection", || runner.log().contains("cannot register yet")).await;
+    let asked = Instant::now();
+    runner.signal(Signal::SIGTERM);
+    assert!(runner.ends(limit).await.success());
+    assert!(asked.elapsed() < Duration::from_millis(200), "{:?}", asked.elapsed());
+
+    let deaf = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", deaf.local_addr().unwrap());
+    let mut runner = Runner::with(&server, data.path(), &[("MINITOWER_SERVER_URL", &url)]);
+    let _connection = tokio::time::timeout(limit, deaf.accept()).await.unwrap().unwrap();
+    let asked = Instant::now();
+    runner.signal(Signal::SIGTERM);
+    assert!(runner.ends(limit).await.success());
+    assert!(asked.elapsed() < Duration::from_millis(200), "{:?}", asked.elapsed());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use minitower_client::wire::runner::{LeaseRequest, RunResult};
+use minitower_client::wire::runner::{LeaseRequest, Register, RunResult};
 use minitower_client::wire::runs::LogLine;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -60,8 +60,12 @@ pub(crate) struct State {
     pub(crate) conflict: bool,
     /// Behaves like a server before long polls, `lease_ttl_ms`, sign-off and release.
     pub(crate) old: bool,
+    /// Sign-offs are never answered.
+    pub(crate) silent: bool,
+    /// Registrations are answered 409: another team holds the name.
+    pub(crate) name_taken: bool,
     pub(crate) token: String,
-    pub(crate) registrations: usize,
+    pub(crate) registrations: Vec<Register>,
     pub(crate) polls: Vec<LeaseRequest>,
     pub(crate) starts: usize,
     pub(crate) heartbeats: Vec<Instant>,
@@ -115,8 +119,10 @@ impl ControlPlane {
             cancel_requested: false,
             conflict: false,
             old: false,
+            silent: false,
+            name_taken: false,
             token: "mtr_first".to_owned(),
-            registrations: 0,
+            registrations: Vec::new(),
             polls: Vec::new(),
             starts: 0,
             heartbeats: Vec::new(),

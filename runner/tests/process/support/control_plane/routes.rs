@@ -8,7 +8,7 @@ use axum::extract::{Path, State as Extract};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use minitower_client::wire::runner::{LeaseRequest, LogBatch, RunResult};
+use minitower_client::wire::runner::{LeaseRequest, LogBatch, Register, RunResult};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -64,19 +64,26 @@ async fn register(Extract(shared): Extract<Shared>, headers: HeaderMap, body: By
     if headers[header::AUTHORIZATION] != "Bearer registration" {
         return refusal(StatusCode::UNAUTHORIZED);
     }
-    let body: Value = serde_json::from_slice(&body).unwrap();
+    let register: Register = serde_json::from_slice(&body).unwrap();
     shared.change(|state| {
         if state.down {
             return refusal(StatusCode::SERVICE_UNAVAILABLE);
         }
-        state.registrations += 1;
-        state.token = format!("mtr_{}", state.registrations);
-        let answer = json!({"runner_id": 1, "name": body["name"], "token": state.token});
+        if state.name_taken {
+            return refusal(StatusCode::CONFLICT);
+        }
+        let name = register.name.clone();
+        state.registrations.push(register);
+        state.token = format!("mtr_{}", state.registrations.len());
+        let answer = json!({"runner_id": 1, "name": name, "token": state.token});
         (StatusCode::CREATED, as_json(&answer)).into_response()
     })
 }
 
 async fn sign_off(Extract(shared): Extract<Shared>, headers: HeaderMap) -> Response {
+    if shared.state.lock().unwrap().silent {
+        std::future::pending::<()>().await;
+    }
     if let Some(refused) = refused(&shared, &headers) {
         return refused;
     }
