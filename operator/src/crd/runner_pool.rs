@@ -126,8 +126,8 @@ pub struct RunnerPoolSpec {
     pub min_idle: u32,
 
     /// Set: the pool has exactly this size, and minRunners, maxRunners and minIdle are set aside. Absent: the pool follows the queue.
-    /// kubectl scale, a HorizontalPodAutoscaler and KEDA write it; take it away and the pool follows the queue again. (A
-    /// HorizontalPodAutoscaler stays off while it is absent: set it once first.)
+    /// kubectl scale, a HorizontalPodAutoscaler and KEDA write it; take it away and the pool follows the queue again. (An autoscaler
+    /// reads it before it writes, and gets an error while it is absent: set it once first.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = MAX_RUNNERS))]
     pub replicas: Option<u32>,

@@ -32,7 +32,10 @@ pub struct Template {
 
     /// Labels of the nodes that may take the pods.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(transform = lists::labels, extend("maxProperties" = 32))]
+    #[schemars(
+        transform = lists::labels,
+        extend("maxProperties" = 32, "x-kubernetes-validations" = rules::schema(&[rules::KEYS]))
+    )]
     pub node_selector: BTreeMap<String, String>,
 
     /// Taints of nodes that the pods bear.
