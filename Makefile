@@ -1,7 +1,10 @@
 # What there is to type. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check build run test crash model reference planted bench bench-compare fuzz check crds fmt smoke clean-state
+.PHONY: help setup setup-check build run test crash model reference planted bench bench-compare fuzz check crds fmt smoke cluster-up cluster-down cluster-load clean-state
+
+# Which build `make cluster-load` takes: dev or release.
+PROFILE ?= dev
 
 # How long `make crash` goes on: faults, or seconds; and the seed of an earlier one.
 CYCLES ?= 100
@@ -72,6 +75,15 @@ fmt: ## Format the sources
 
 smoke: build ## The end-to-end test with curl alone
 	@scripts/smoke.sh
+
+cluster-up: ## Start a Kubernetes on this machine (root, Debian; the first time takes minutes)
+	@tests/cluster/cluster up
+
+cluster-down: ## Stop it and remove what it left, but for its caches
+	@tests/cluster/cluster down
+
+cluster-load: ## Build the programs and their images, load them into it (PROFILE=release, or dev)
+	@PROFILE="$(PROFILE)" scripts/images.sh
 
 clean-state: ## Forget what `make run` has kept
 	rm -rf .minitower

@@ -88,6 +88,6 @@ if [[ $build == yes ]]; then step "programs ($PROFILE)" compile; fi
 lock "$IMAGES"
 step "buildah" prepare_buildah
 scratch=$(mktemp -d)
-trap 'rm -r "$scratch"' EXIT
+trap 'rm -r "$scratch"; unmount_below "$STATE/buildah"' EXIT # buildah leaves mounts of images that stages copied from
 for name in "${names[@]}"; do step "image $name" make_image "$name"; done
 if running kube-apiserver; then load_images; else echo "the cluster is down: nothing loaded"; fi

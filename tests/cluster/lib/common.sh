@@ -8,7 +8,8 @@ IMAGES=$STATE/images # image archives, kept too
 RUN=$STATE/run       # one cluster's life; `cluster down` deletes it
 PKI=$RUN/pki
 KUBECONFIG=$RUN/kubeconfig
-export KUBECONFIG
+KUBECACHEDIR=$RUN/kube-cache # kubectl's, else in the home directory, where the next cluster of the same address would find it
+export KUBECONFIG KUBECACHEDIR
 
 # The node address is an alias on the loopback device, because kubelet refuses 127.0.0.0/8 and not every kernel has dummy devices.
 # Node n has 10.200.n.1 and the pods 10.244.n.0/24.
@@ -45,6 +46,14 @@ wait_for() {
         ((SECONDS < deadline)) || return 1
         sleep 0.1
     done
+}
+
+# unmount_below FOLDER: the newest mounts first, for they may lie on top of older ones.
+unmount_below() {
+    local _ mount
+    while read -r _ mount _; do
+        [[ $mount != "$1"/* ]] || umount -l "$mount" || true
+    done < <(tac /proc/mounts)
 }
 
 need_root() {

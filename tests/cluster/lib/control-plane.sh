@@ -89,6 +89,6 @@ api_down() {
     [[ -d $RUN ]] || return 0
     [[ -f $RUN/ports ]] || die "$RUN holds no API server: nothing removed"
     for name in kube-controller-manager kube-apiserver etcd; do stop "$name" KILL; done
-    rm -rf "${RUN:?}"/{etcd,log,pids,pki,kubeconfig,ports,lock}
+    rm -rf "${RUN:?}"/{etcd,kube-cache,log,pids,pki,kubeconfig,ports,lock}
     rmdir --ignore-fail-on-non-empty "$RUN"
 }

@@ -152,19 +152,35 @@ containerd_ready() { ctr -a "$(node_dir "$1")/containerd.sock" version; }
 
 import_image() { ctr -a "$(node_dir "$1")/containerd.sock" -n k8s.io images import "$2" >/dev/null; }
 
-# Before the first node: what kubelet and kube-proxy set for the whole machine is put back by `cluster down`.
-remember_sysctls() {
-    local list=$RUN/sysctl.conf
-    [[ -f $list ]] && return
+# What kubelet, kube-proxy, containerd and `ip netns` change outside our folder, wherever they are told to keep their things.
+SYSCTLS=(net.ipv4.ip_forward net.ipv4.conf.all.route_localnet net.bridge.bridge-nf-call-iptables
+    net.netfilter.nf_conntrack_max net.netfilter.nf_conntrack_tcp_timeout_established net.netfilter.nf_conntrack_tcp_timeout_close_wait
+    vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys.root_maxkeys kernel.keys.root_maxbytes)
+TRACES=(/run/netns /etc/cni/net.d/cni.lock /etc/cni/net.d /etc/cni /var/lib/cni/results /var/lib/cni
+    /var/lib/kubelet/device-plugins/kubelet.sock /var/lib/kubelet/device-plugins /var/lib/kubelet /var/log/containers)
+
+# Before the first node: how the machine was.
+remember_machine() {
+    local path
+    [[ ! -f $RUN/sysctl.conf ]] || return 0
     modprobe -q br_netfilter 2>/dev/null || true # compiled in on some kernels, and no module to be had in a container
-    sysctl -e net.ipv4.ip_forward net.ipv4.conf.all.route_localnet net.bridge.bridge-nf-call-iptables \
-        net.netfilter.nf_conntrack_max net.netfilter.nf_conntrack_tcp_timeout_established net.netfilter.nf_conntrack_tcp_timeout_close_wait \
-        vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys.root_maxkeys kernel.keys.root_maxbytes \
-        >"$list.part" 2>/dev/null
-    mv "$list.part" "$list"
+    for path in "${TRACES[@]}"; do
+        [[ -e $path ]] || echo "$path"
+    done >"$RUN/traces"
+    sysctl -e "${SYSCTLS[@]}" >"$RUN/sysctl.conf.part" 2>/dev/null
+    mv "$RUN/sysctl.conf.part" "$RUN/sysctl.conf"
 }
 
-put_sysctls_back() { [[ ! -f $RUN/sysctl.conf ]] || sysctl -qe -p "$RUN/sysctl.conf" >/dev/null; }
+# After the last node: what was not there before goes, unless somebody else uses it by now.
+restore_machine() {
+    local path
+    [[ -f $RUN/sysctl.conf ]] || return 0
+    sysctl -qe -p "$RUN/sysctl.conf" >/dev/null
+    while read -r path; do
+        if [[ $path == /run/netns && -d $path && -z $(ls -A "$path") ]]; then umount -l "$path" 2>/dev/null || true; fi
+        if [[ -d $path ]]; then rmdir --ignore-fail-on-non-empty "$path"; else rm -f "$path"; fi
+    done <"$RUN/traces"
+}
 
 start_node() {
     local n=$1 dir name ip image
@@ -220,11 +236,6 @@ crash_node() {
     stop "containerd-$1" KILL
     kill_pods "$(node_cgroup "$1")"
     kill_shims "$1"
-}
-
-unmount_below() { # unmount_below FOLDER
-    local _ mount
-    while read -r _ mount _; do umount -l "$mount" || true; done < <(tac /proc/mounts | grep -F " $1/")
 }
 
 remove_node() {
