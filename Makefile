@@ -1,10 +1,12 @@
 # What there is to type. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check build run test crash model reference planted bench bench-compare fuzz check crds fmt smoke cluster-up cluster-down cluster-load clean-state
+.PHONY: help setup setup-check build run test crash model reference planted bench bench-compare fuzz check crds fmt smoke cluster-up cluster-down cluster-load e2e clean-state
 
-# Which build `make cluster-load` takes: dev or release.
-PROFILE ?= dev
+# Which build `make cluster-load` (default dev) and `make e2e` (default release) take; whether `make e2e` does as much as fits into
+# twenty minutes.
+PROFILE ?=
+E2E_SHORT ?=
 
 # How long `make crash` goes on: faults, or seconds; and the seed of an earlier one.
 CYCLES ?= 100
@@ -26,7 +28,7 @@ QUICK ?=
 BASE ?=
 
 help: ## List what there is to type
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing on this machine (Debian; says what it cannot do)
 	@scripts/setup.sh
@@ -84,6 +86,9 @@ cluster-down: ## Stop it and remove what it left, but for its caches
 
 cluster-load: ## Build the programs and their images, load them into it (PROFILE=release, or dev)
 	@PROFILE="$(PROFILE)" scripts/images.sh
+
+e2e: setup ## Install the product on a real Kubernetes and run real jobs there (E2E_SHORT=1: shorter; PROFILE=dev)
+	@PROFILE="$(PROFILE)" E2E_SHORT="$(E2E_SHORT)" scripts/e2e.sh
 
 clean-state: ## Forget what `make run` has kept
 	rm -rf .minitower

@@ -18,6 +18,11 @@ pub struct Http {
 impl Http {
     /// A client of `http://127.0.0.1:port`.
     pub fn new(port: u16) -> Self {
+        Self::at(&format!("http://127.0.0.1:{port}"))
+    }
+
+    /// A client of a server anywhere, `http://host:port`.
+    pub fn at(base: &str) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
@@ -25,10 +30,10 @@ impl Http {
             .max_idle_connections(0)
             .timeout_global(Some(REQUEST_LIMIT))
             .build();
-        Self { base: format!("http://127.0.0.1:{port}"), agent: config.into() }
+        Self { base: base.to_owned(), agent: config.into() }
     }
 
-    /// The server's address, `http://127.0.0.1:port`.
+    /// The server's address, `http://host:port`.
     pub fn base(&self) -> &str {
         &self.base
     }

@@ -1,0 +1,169 @@
+#!/usr/bin/env bash
+# Installs MiniTower on a real Kubernetes, runs the scenarios of tests/tests/e2e there, and removes everything again.
+#   The cluster is what scripts/cluster-target.sh says: KUBECONFIG, else kind, else the one of tests/cluster. One that is down is
+#   started, and only what was started here is taken down afterwards.
+#   PROFILE=release|dev     which build goes into the images (default release)
+#   E2E_SHORT=1             as much as fits into twenty minutes on two cores
+#   E2E_ONLY=WORD           only the tests whose name has it
+#   E2E_THREADS=N           how many scenarios run beside each other (default 6)
+#   E2E_KEEP=1              leave the product, and what failed, on the cluster
+# Results, and what helps after a failure, are in target/e2e.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export PROFILE=${PROFILE:-release} E2E_SHORT=${E2E_SHORT:-} E2E_KEEP=${E2E_KEEP:-}
+system=minitower-system
+images=(minitowerd minitower-operator minitower-runner)
+results=${CARGO_TARGET_DIR:-target}/e2e
+began=$SECONDS
+started='' installed='' failed=0 lines=()
+
+say() { echo "e2e: $*"; }
+die() {
+    echo "e2e: $*" >&2
+    exit 1
+}
+
+# step TEXT COMMAND...: runs it and notes how long it took; its failure is the script's.
+step() {
+    local text=$1 from=$SECONDS
+    shift
+    say "$text"
+    "$@"
+    lines+=("$(printf '%-44s %5d s' "$text" $((SECONDS - from)))")
+}
+
+kube() { "$KUBECTL" "$@"; }
+
+# use_cluster: the target's kubeconfig and kubectl, started where it was down.
+use_cluster() {
+    case $target in
+        kubeconfig*)
+            KUBECTL=${KUBECTL:-kubectl}
+            ;;
+        kind*)
+            KUBECTL=${KUBECTL:-kubectl}
+            if ! kind get clusters 2>/dev/null | grep -qx "${target#kind }"; then
+                kind create cluster --config kind-config.yaml --wait 120s
+                started=yes
+            fi
+            KUBECONFIG=$(mktemp)
+            kind get kubeconfig --name "${target#kind }" >"$KUBECONFIG"
+            ;;
+        local)
+            if ! tests/cluster/cluster status >/dev/null 2>&1; then
+                started=yes
+            fi
+            tests/cluster/cluster up
+            KUBECONFIG=$(tests/cluster/cluster kubeconfig)
+            KUBECTL=$(kubectl_of_local)
+            ;;
+    esac
+    export KUBECONFIG KUBECTL
+    command -v "$KUBECTL" >/dev/null || die "kubectl is not installed; or say where it is by KUBECTL"
+    kube get nodes
+}
+
+# shellcheck disable=SC2016 # The inner shell expands it, so that the cluster's variables stay there.
+kubectl_of_local() {
+    bash -c 'source tests/cluster/lib/common.sh; source tests/cluster/lib/build.sh; echo "$(program_folder k8s)/kubectl"'
+}
+
+make_images() {
+    local image
+    if [[ $target == kind* ]]; then
+        for image in "${images[@]}"; do
+            docker build --quiet --target "$image" --tag "docker.io/minitower/$image:dev" .
+            kind load docker-image --name "${target#kind }" "docker.io/minitower/$image:dev"
+        done
+    elif [[ $target == local || $KUBECONFIG == "$(tests/cluster/cluster kubeconfig)" ]]; then
+        scripts/images.sh
+    else
+        say "images are not made: the cluster of KUBECONFIG has to have docker.io/minitower/{$(IFS=,; echo "${images[*]}")}:dev"
+    fi
+}
+
+install() {
+    if kube get namespace "$system" >/dev/null 2>&1; then
+        [[ -n $E2E_KEEP ]] || die "there is a namespace $system already: MiniTower is installed here. 'kubectl delete -k deploy/kubernetes' removes it with its data; E2E_KEEP=1 takes it as it is"
+    fi
+    installed=yes
+    kube apply --server-side -k crds >/dev/null
+    kube wait crd/runnerpools.minitower.dev --for=condition=Established --timeout=30s
+    kube apply -f deploy/kubernetes/base/namespace.yaml
+    PATH=$(dirname "$(command -v "$KUBECTL")"):$PATH deploy/kubernetes/secret.sh
+    kube apply -k deploy/kubernetes
+    if [[ -n $E2E_KEEP ]]; then
+        # The tag is the same after a new build.
+        kube rollout restart -n "$system" deployment/minitower deployment/minitower-operator
+    fi
+    kube rollout status -n "$system" deployment/minitower --timeout=120s
+    kube rollout status -n "$system" deployment/minitower-operator --timeout=120s
+}
+
+# scenarios FILTER THREADS: runs them; a failure is remembered, so that the others run too.
+scenarios() {
+    local filter=$1 threads=$2 log=$results/${1%%::*}.log status=0
+    E2E=1 RUST_BACKTRACE=0 cargo test --locked -p minitower-tests --test e2e -- \
+        "$filter" --test-threads="$threads" --show-output 2>&1 | tee "$log" || status=$?
+    if ((status != 0)); then failed=1; fi
+}
+
+only() { # only FILTER: the tests of E2E_ONLY that are in it, else all of it
+    if [[ -z ${E2E_ONLY:-} ]]; then
+        echo "$1"
+    elif [[ $E2E_ONLY == "$1"* ]]; then
+        echo "$E2E_ONLY"
+    fi
+}
+
+keep_logs() {
+    kube get all,rp,events -A -o wide >"$results/cluster.txt" 2>&1 || true
+    kube describe pods -n "$system" >"$results/$system.txt" 2>&1 || true
+    kube logs -n "$system" -l app.kubernetes.io/name=minitower-operator --prefix --tail=-1 >"$results/operator.log" 2>&1 || true
+    kube logs -n "$system" deployment/minitower --tail=-1 >"$results/control-plane.log" 2>&1 || true
+    say "what the cluster and the programs said is in $results"
+}
+
+# Pools first: they need nobody to go, but their runners say goodbye to a control plane that is still there.
+remove() {
+    kube delete namespace -l minitower.dev/e2e=true --timeout=180s
+    kube delete -k deploy/kubernetes --timeout=180s --ignore-not-found
+}
+
+finish() {
+    local status=$?
+    trap - EXIT
+    set +e
+    if ((status != 0 || failed)) && [[ -n $installed ]]; then keep_logs; fi
+    if [[ -z $E2E_KEEP ]]; then
+        if [[ -n $installed ]]; then step "remove" remove >/dev/null || failed=1; fi
+        if [[ -n $started && $target == local ]]; then tests/cluster/cluster down; fi
+        if [[ -n $started && $target == kind* ]]; then kind delete cluster --name "${target#kind }"; fi
+    fi
+    if [[ $target == kind* ]]; then rm -f "$KUBECONFIG"; fi
+    echo
+    printf '%s\n' "${lines[@]}"
+    printf '%-44s %5d s\n' "in all" $((SECONDS - began))
+    ((status == 0)) || exit "$status"
+    if ((failed)); then die "failed: see above and $results"; fi
+    exit 0
+}
+
+target=$(scripts/cluster-target.sh)
+say "cluster: $target"
+if [[ $target == skip:* ]]; then
+    # Each test says that it did not run, and why.
+    exec cargo test --locked -p minitower-tests --test e2e
+fi
+mkdir -p "$results"
+trap finish EXIT
+trap 'exit 130' INT TERM
+step "cluster" use_cluster
+step "programs and images ($PROFILE)" make_images
+step "test program" cargo test --locked --quiet -p minitower-tests --test e2e --no-run
+step "install" install
+for part in speed:1 together:"${E2E_THREADS:-6}" alone:1; do
+    filter=$(only "${part%:*}::")
+    if [[ -n $filter ]]; then step "$filter" scenarios "$filter" "${part#*:}"; fi
+done

@@ -1,0 +1,45 @@
+//! The admission policy is not installed.
+
+use crate::harness::{SYSTEM, Scene, bed, kubectl};
+use crate::together::no_kills::shrink_under_load;
+
+const POLICY: &str = "validatingadmissionpolicybinding/minitower-runner-pods";
+const OPERATOR: &str = "deployment/minitower-operator";
+
+/// Puts the policy back.
+struct Policy {
+    binding: serde_json::Value,
+}
+
+impl Policy {
+    /// Takes the policy away, and tells the operator.
+    fn remove() -> Self {
+        let mut binding = kubectl::json(&["get", POLICY]);
+        crate::harness::forget_instance(&mut binding);
+        let policy = Self { binding };
+        kubectl::run(&["delete", POLICY]);
+        tell_operator("false");
+        policy
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        kubectl::apply(std::slice::from_ref(&self.binding));
+        tell_operator("true");
+    }
+}
+
+fn tell_operator(value: &str) {
+    kubectl::run(&["set", "env", OPERATOR, "-n", SYSTEM, &format!("MINITOWER_ADMISSION_POLICY={value}")]);
+    kubectl::run(&["rollout", "status", OPERATOR, "-n", SYSTEM, "--timeout=100s"]);
+}
+
+#[test]
+fn scale_downs_under_random_load_end_no_run_without_the_admission_policy_too() {
+    let Some(bed) = bed() else { return };
+    let policy = Policy::remove();
+    let scene = Scene::new(bed, "no-policy");
+    shrink_under_load(&scene, |_, _| ());
+    drop(policy);
+}
