@@ -1,3 +1,65 @@
 //! The `minitower-operator` program.
 
-fn main() {}
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use minitower_operator::settings::{Arguments, Settings};
+use minitower_operator::{crd, lifecycle};
+use tracing_subscriber::EnvFilter;
+
+#[derive(Parser)]
+#[command(name = "minitower-operator", version, about, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print the CustomResourceDefinition of RunnerPools as YAML.
+    Crd,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Some(Command::Crd) => print_definition(),
+        None => operate(cli.arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("minitower-operator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_definition() -> anyhow::Result<()> {
+    std::io::stdout().write_all(crd::yaml().as_bytes())?;
+    Ok(())
+}
+
+fn operate(arguments: Arguments) -> anyhow::Result<()> {
+    let filter = arguments.log.clone().filter(|log| !log.is_empty()).unwrap_or_else(|| "info".to_owned());
+    let filter = EnvFilter::try_new(&filter).map_err(|error| {
+        anyhow::anyhow!("MINITOWER_LOG: it must be a level or directives such as info,kube=debug ({error})")
+    })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match arguments.log_format.as_deref() {
+        None | Some("" | "json") => log.json().flatten_event(true).with_span_list(false).init(),
+        Some("text") => log.init(),
+        Some(other) => anyhow::bail!("MINITOWER_LOG_FORMAT: {other:?} is neither json nor text"),
+    }
+    // Read here and nowhere else: a flag would show it to every user of the machine.
+    let token = std::env::var("MINITOWER_OPERATOR_TOKEN").ok();
+    let settings = Settings::from_arguments(arguments, token)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(lifecycle::operate(settings))
+}

@@ -76,7 +76,7 @@ impl ErrorKind {
 
 impl ControlPlaneError {
     /// An error of the server at that URL, with what was said in one's own words.
-    pub(super) fn new(server: &str, kind: ErrorKind, said: impl fmt::Display) -> Self {
+    pub(crate) fn new(server: &str, kind: ErrorKind, said: impl fmt::Display) -> Self {
         Self { server: one_line(server), kind, said: one_line(&said.to_string()) }
     }
 

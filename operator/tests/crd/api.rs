@@ -164,8 +164,7 @@ fn own(folder: &Path) -> Result<PathBuf, String> {
 
 /// Starts a process that takes down what is below `folder`, and the folder, as soon as this one ends or drops what is returned.
 fn guard(folder: &Path) -> ChildStdin {
-    let script =
-        r#"while read -r _; do :; done; [ ! -d "$1/api" ] || "$0" api-down "$1/api" >/dev/null; rm -rf "$1""#;
+    let script = r#"while read -r _; do :; done; [ ! -f "$1/api/ports" ] || "$0" api-down "$1/api" >/dev/null; rm -rf "$1""#;
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(cluster()).arg(folder).process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::null());

@@ -207,14 +207,17 @@ fn no_field_takes_null_and_no_format_is_unknown_to_the_api_server() {
     });
 }
 
+/// Whether a path is below one where the schema is Kubernetes' own.
+fn foreign(path: &str) -> bool {
+    let roots =
+        ["env.[]", "envFrom.[]", "securityContext", "volumeMounts.[]", "tolerations.[]", "topologySpread.[]"];
+    roots.iter().any(|name| path.contains(&format!(".{name}.")))
+}
+
 #[test]
 fn everything_of_our_own_is_bounded_and_described() {
-    // Below these, the schema is Kubernetes' own.
-    let foreign =
-        ["env.[]", "envFrom.[]", "securityContext", "volumeMounts.[]", "tolerations.[]", "topologySpread.[]"];
     walk_all(&mut |path, schema| {
-        let own = !foreign.iter().any(|name| path.contains(&format!(".{name}.")));
-        if !path.starts_with(".spec") || !own {
+        if !path.starts_with(".spec") || foreign(path) {
             return;
         }
         assert!(schema["type"] != "array" || schema["maxItems"].is_u64(), "{path} has no maxItems");
@@ -224,6 +227,22 @@ fn everything_of_our_own_is_bounded_and_described() {
         assert!(!text || schema["maxLength"].is_u64(), "{path} has no maxLength");
         let part = path.ends_with("[]") || path.ends_with("{}");
         assert!(part || schema["description"].is_string(), "{path} has no description");
+    });
+}
+
+#[test]
+fn every_field_of_the_spec_is_in_the_reference() {
+    let reference = fs::read_to_string(source_root().join("docs/runnerpool.md")).unwrap();
+    walk_all(&mut |path, _| {
+        let Some(field) = path.strip_prefix(".spec.") else { return };
+        if !foreign(path) && !field.ends_with("[]") && !field.ends_with("{}") {
+            let name = field.replace(".[]", "[]");
+            let told = reference.contains(&format!("| `{name}` |"));
+            assert!(
+                told || ["scaling", "runner", "template"].contains(&field),
+                "{name} is not in docs/runnerpool.md"
+            );
+        }
     });
 }
 

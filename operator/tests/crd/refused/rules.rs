@@ -5,30 +5,10 @@ use serde_json::json;
 use super::{Refused, refused, spec};
 
 pub(super) fn all() -> Vec<Refused> {
-    let env = "names that begin with MINITOWER_ are the operator's; only MINITOWER_RUN_ENV_PASS, MINITOWER_LOG, MINITOWER_LOG_FORMAT, \
-               MINITOWER_KILL_GRACE_PERIOD, MINITOWER_POLL_INTERVAL and MINITOWER_CA_FILE may be set";
-    let url = "must be http:// or https:// and a host, without credentials, query and fragment";
-    let at = |url: &str| json!({ "server": { "serviceRef": null, "url": url }, "operatorTokenSecretRef": { "name": "t" } });
-    let path = "must be a path such as /etc/settings: from the root, not the root itself, without ':', '//', '.' and '..'";
-    let own = "/var/lib/minitower, /etc/minitower/registration and what is below them, and /tmp, are the runner's own";
-    let mount = |path: &str| {
-        json!({
-            "runner": { "volumeMounts": [{ "name": "a", "mountPath": path }] },
-            "template": { "volumes": [{ "name": "a", "emptyDir": {} }] },
-        })
-    };
-    let mounted = "spec.runner.volumeMounts[0].mountPath";
-    let quantity = "must be a quantity, such as 500m of cpu or 512Mi of memory, and not negative";
-    let size = "must be a quantity greater than 0, such as 20Gi";
-    let cache = "spec.runner.cache takes exactly one of emptyDir and ephemeral";
-    let server = "spec.server takes exactly one of url and serviceRef";
-    let labels =
-        "minitower.dev/..., app.kubernetes.io/name and app.kubernetes.io/managed-by are the operator's";
-    let annotations = "minitower.dev/..., app.kubernetes.io/name, app.kubernetes.io/managed-by and \
-                       controller.kubernetes.io/pod-deletion-cost are the operator's";
-    let key = "each key must be a name of at most 63 letters, digits, '-', '_' and '.', or a DNS name, '/' and such a name";
-    let volume = "the names data, tmp and registration-token are taken by the pod's own volumes";
-    let volumes = "each of spec.runner.volumeMounts must name one of spec.template.volumes";
+    [pool(), server(), runner(), mounts(), template()].into_iter().flatten().collect()
+}
+
+fn pool() -> Vec<Refused> {
     vec![
         refused(
             json!({ "metadata": { "name": "a".repeat(51) } }),
@@ -40,6 +20,24 @@ pub(super) fn all() -> Vec<Refused> {
             "<nil>",
             "metadata.name must be a DNS label: a-z, 0-9 and '-', the first and the last a letter or digit",
         ),
+        spec(
+            &json!({ "minRunners": 11 }),
+            "spec.minRunners",
+            "spec.minRunners must not be greater than spec.maxRunners",
+        ),
+        spec(
+            &json!({ "minIdle": 3, "maxRunners": 2 }),
+            "spec.minIdle",
+            "spec.minIdle must not be greater than spec.maxRunners",
+        ),
+    ]
+}
+
+fn server() -> Vec<Refused> {
+    let server = "spec.server takes exactly one of url and serviceRef";
+    let url = "must be http:// or https:// and a host, without credentials, query and fragment";
+    let at = |url: &str| json!({ "server": { "serviceRef": null, "url": url }, "operatorTokenSecretRef": { "name": "t" } });
+    vec![
         spec(
             &json!({ "server": { "url": "http://a" }, "operatorTokenSecretRef": { "name": "t" } }),
             "spec.server",
@@ -58,16 +56,16 @@ pub(super) fn all() -> Vec<Refused> {
         spec(&at("http://a?b=c"), "spec.server.url", url),
         spec(&at("http://a#b"), "spec.server.url", url),
         spec(&at("http://a b"), "spec.server.url", url),
-        spec(
-            &json!({ "minRunners": 11 }),
-            "spec.minRunners",
-            "spec.minRunners must not be greater than spec.maxRunners",
-        ),
-        spec(
-            &json!({ "minIdle": 3, "maxRunners": 2 }),
-            "spec.minIdle",
-            "spec.minIdle must not be greater than spec.maxRunners",
-        ),
+    ]
+}
+
+fn runner() -> Vec<Refused> {
+    let env = "names that begin with MINITOWER_ are the operator's; only MINITOWER_RUN_ENV_PASS, MINITOWER_LOG, MINITOWER_LOG_FORMAT, \
+               MINITOWER_KILL_GRACE_PERIOD, MINITOWER_POLL_INTERVAL and MINITOWER_CA_FILE may be set";
+    let quantity = "must be a quantity, such as 500m of cpu or 512Mi of memory, and not negative";
+    let size = "must be a quantity greater than 0, such as 20Gi";
+    let cache = "spec.runner.cache takes exactly one of emptyDir and ephemeral";
+    vec![
         spec(
             &json!({ "runner": { "env": [{ "name": "MINITOWER_SERVER_URL", "value": "http://evil" }] } }),
             "spec.runner.env[0].name",
@@ -120,6 +118,21 @@ pub(super) fn all() -> Vec<Refused> {
             "spec.runner.cache.ephemeral.size",
             size,
         ),
+    ]
+}
+
+fn mounts() -> Vec<Refused> {
+    let path = "must be a path such as /etc/settings: from the root, not the root itself, without ':', '//', '.' and '..'";
+    let own = "/var/lib/minitower, /etc/minitower/registration and what is below them, and /tmp, are the runner's own";
+    let mount = |path: &str| {
+        json!({
+            "runner": { "volumeMounts": [{ "name": "a", "mountPath": path }] },
+            "template": { "volumes": [{ "name": "a", "emptyDir": {} }] },
+        })
+    };
+    let mounted = "spec.runner.volumeMounts[0].mountPath";
+    let volumes = "each of spec.runner.volumeMounts must name one of spec.template.volumes";
+    vec![
         spec(&mount("settings"), mounted, path),
         spec(&mount("/"), mounted, path),
         spec(&mount("/a:b"), mounted, path),
@@ -144,6 +157,17 @@ pub(super) fn all() -> Vec<Refused> {
             "spec.runner.volumeMounts",
             volumes,
         ),
+    ]
+}
+
+fn template() -> Vec<Refused> {
+    let labels =
+        "minitower.dev/..., app.kubernetes.io/name and app.kubernetes.io/managed-by are the operator's";
+    let annotations = "minitower.dev/..., app.kubernetes.io/name, app.kubernetes.io/managed-by and \
+                       controller.kubernetes.io/pod-deletion-cost are the operator's";
+    let key = "each key must be a name of at most 63 letters, digits, '-', '_' and '.', or a DNS name, '/' and such a name";
+    let volume = "the names data, tmp and registration-token are taken by the pod's own volumes";
+    vec![
         spec(
             &json!({ "template": { "hostPID": true } }),
             "spec.template.hostPID",

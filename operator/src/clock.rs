@@ -1,0 +1,14 @@
+//! Time that goes on while the machine sleeps, and that nobody sets.
+
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+/// Time since the machine started, on `CLOCK_BOOTTIME`: a leader whose machine was suspended must not take the pause for no time.
+pub fn boottime() -> Duration {
+    match clock_gettime(ClockId::CLOCK_BOOTTIME) {
+        Ok(now) => Duration::from(now),
+        // Linux has had it since 2.6.39: it cannot fail.
+        Err(error) => unreachable!("CLOCK_BOOTTIME cannot be read: {error}"),
+    }
+}

@@ -1,0 +1,235 @@
+//! Leader election over a `coordination.k8s.io` Lease, as Kubernetes' own components do it (client-go's `leaderelection`), with two promises more:
+//! a leader stops by its own clock before its Lease can be another's, and every leadership has a number, its epoch.
+//!
+//! A replica is leader while it could renew the Lease: the end of its time is counted from the moment the renewal was *sent*. Others take
+//! the Lease when they have seen it unchanged for its whole length on their own clock: clocks are never compared.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use rand::RngExt as _;
+use tokio::time::timeout;
+
+use crate::clock::boottime;
+
+/// The Lease's name.
+pub const LEASE: &str = "minitower-operator";
+/// How long a Lease lasts when it is not renewed; client-go's default.
+const LENGTH: Duration = Duration::from_secs(15);
+/// How long before that its leader stops by itself; client-go gives up after 10 of 15 seconds.
+const MARGIN: Duration = Duration::from_secs(5);
+/// Pause between two looks at the Lease, as leader or not; client-go's default.
+const RETRY: Duration = Duration::from_secs(2);
+/// Longest a call may take.
+const CALL: Duration = Duration::from_secs(3);
+
+/// The leadership of this process; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Leadership {
+    epoch: u64,
+    /// End of this leadership by `boottime`, in milliseconds, unless it is renewed.
+    until: Arc<AtomicU64>,
+}
+
+/// This process is not leader, or not for long enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the leader any more")]
+pub struct NotLeader;
+
+/// Why the Lease could not be had.
+#[derive(Debug, thiserror::Error)]
+enum LeaseError {
+    #[error("the API server did not answer within {CALL:?}")]
+    Timeout,
+    #[error(transparent)]
+    Kube(#[from] kube::Error),
+}
+
+impl Leadership {
+    /// The number of this leadership: larger than that of every one before.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Refuses when the leadership may end before a call that begins now has ended.
+    pub fn check(&self, call: Duration) -> Result<(), NotLeader> {
+        let until = Duration::from_millis(self.until.load(Ordering::Acquire));
+        if boottime() + call < until { Ok(()) } else { Err(NotLeader) }
+    }
+
+    fn extend(&self, sent: Duration) {
+        self.until.store(end_of(sent), Ordering::Release);
+    }
+
+    /// A leadership that lasts so long: for tests of what a leader does.
+    #[doc(hidden)]
+    pub fn lasting(epoch: u64, length: Duration) -> Self {
+        let until = u64::try_from((boottime() + length).as_millis()).unwrap_or(u64::MAX);
+        Self { epoch, until: Arc::new(AtomicU64::new(until)) }
+    }
+}
+
+fn end_of(sent: Duration) -> u64 {
+    u64::try_from((sent + LENGTH).saturating_sub(MARGIN).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A candidate for the leadership.
+pub struct Candidate {
+    api: Api<Lease>,
+    identity: String,
+    /// The Lease as it was last seen to change, and when, by the clock of this process.
+    seen: Option<(String, Duration)>,
+}
+
+impl Candidate {
+    /// `identity` must differ between any two processes: the pod's name does.
+    pub fn new(client: Client, namespace: &str, identity: String) -> Self {
+        Self { api: Api::namespaced(client, namespace), identity, seen: None }
+    }
+
+    /// Waits until this process is leader.
+    pub async fn elected(&mut self) -> Leadership {
+        loop {
+            match self.try_to_lead().await {
+                Ok(Some(leadership)) => return leadership,
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, lease = LEASE, "the leader's Lease cannot be had"),
+            }
+            tokio::time::sleep(jittered(RETRY)).await;
+        }
+    }
+
+    /// Renews the Lease until the leadership has ended. Whatever this process does as leader has to end with it.
+    pub async fn lead(&self, leadership: &Leadership) -> NotLeader {
+        loop {
+            tokio::time::sleep(jittered(RETRY)).await;
+            match self.renew(leadership).await {
+                Ok(true) => {}
+                Ok(false) => return NotLeader,
+                Err(error) => {
+                    tracing::warn!(%error, lease = LEASE, "the leader's Lease could not be renewed")
+                }
+            }
+            if leadership.check(Duration::ZERO).is_err() {
+                return NotLeader;
+            }
+        }
+    }
+
+    /// Gives the Lease up, so that another need not wait for its end.
+    pub async fn resign(&self, leadership: &Leadership) {
+        leadership.until.store(0, Ordering::Release);
+        let resigned = async {
+            let Some(mut lease) = self.get().await? else { return Ok(()) };
+            let spec = lease.spec.get_or_insert_default();
+            if spec.holder_identity.as_deref() == Some(self.identity.as_str()) {
+                // As client-go releases it: no holder, and the shortest length.
+                spec.holder_identity = Some(String::new());
+                spec.lease_duration_seconds = Some(1);
+                call(self.api.replace(LEASE, &PostParams::default(), &lease)).await?;
+            }
+            Ok::<_, LeaseError>(())
+        };
+        if let Err(error) = resigned.await {
+            tracing::warn!(%error, lease = LEASE, "the leader's Lease could not be given up");
+        }
+    }
+
+    async fn get(&self) -> Result<Option<Lease>, LeaseError> {
+        call(self.api.get_opt(LEASE)).await
+    }
+
+    async fn try_to_lead(&mut self) -> Result<Option<Leadership>, LeaseError> {
+        let sent = boottime();
+        let Some(mut lease) = self.get().await? else {
+            let lease = Lease {
+                metadata: ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() },
+                spec: Some(self.spec(1, Timestamp::now())),
+            };
+            return match call(self.api.create(&PostParams::default(), &lease)).await {
+                Ok(_) => Ok(Some(led(1, sent))),
+                Err(error) if is_conflict(&error) => Ok(None),
+                Err(error) => Err(error),
+            };
+        };
+        let version = lease.metadata.resource_version.clone().unwrap_or_default();
+        let spec = lease.spec.take().unwrap_or_default();
+        let holder = spec.holder_identity.as_deref().unwrap_or_default();
+        if !holder.is_empty() && holder != self.identity {
+            let now = boottime();
+            let length = spec.lease_duration_seconds.and_then(|n| u64::try_from(n).ok()).unwrap_or(15);
+            let since = match &self.seen {
+                Some((seen, since)) if *seen == version => *since,
+                _ => {
+                    self.seen = Some((version, now));
+                    now
+                }
+            };
+            if now < since + Duration::from_secs(length) {
+                return Ok(None);
+            }
+        }
+        let epoch = u64::try_from(spec.lease_transitions.unwrap_or(0)).unwrap_or(0) + 1;
+        // The version read goes along: of two that try, one succeeds.
+        lease.spec = Some(self.spec(epoch, Timestamp::now()));
+        let sent = boottime();
+        match call(self.api.replace(LEASE, &PostParams::default(), &lease)).await {
+            Ok(_) => Ok(Some(led(epoch, sent))),
+            Err(error) if is_conflict(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether this process still holds the Lease.
+    async fn renew(&self, leadership: &Leadership) -> Result<bool, LeaseError> {
+        let Some(mut lease) = self.get().await? else { return Ok(false) };
+        let spec = lease.spec.get_or_insert_default();
+        let epoch = u64::try_from(spec.lease_transitions.unwrap_or(0)).unwrap_or(0);
+        if spec.holder_identity.as_deref() != Some(self.identity.as_str()) || epoch != leadership.epoch {
+            return Ok(false);
+        }
+        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        let sent = boottime();
+        match call(self.api.replace(LEASE, &PostParams::default(), &lease)).await {
+            Ok(_) => leadership.extend(sent),
+            // Somebody wrote in between; the next look tells who.
+            Err(error) if is_conflict(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    fn spec(&self, epoch: u64, now: Timestamp) -> LeaseSpec {
+        LeaseSpec {
+            acquire_time: Some(MicroTime(now)),
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: i32::try_from(LENGTH.as_secs()).ok(),
+            lease_transitions: i32::try_from(epoch).ok(),
+            renew_time: Some(MicroTime(now)),
+            ..LeaseSpec::default()
+        }
+    }
+}
+
+fn led(epoch: u64, sent: Duration) -> Leadership {
+    Leadership { epoch, until: Arc::new(AtomicU64::new(end_of(sent))) }
+}
+
+fn is_conflict(error: &LeaseError) -> bool {
+    matches!(error, LeaseError::Kube(kube::Error::Api(status)) if status.code == 409)
+}
+
+async fn call<T>(of: impl Future<Output = Result<T, kube::Error>>) -> Result<T, LeaseError> {
+    timeout(CALL, of).await.map_err(|_| LeaseError::Timeout)?.map_err(LeaseError::from)
+}
+
+/// Up to a fifth longer, so that replicas do not ask in step.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(1.0..1.2))
+}

@@ -1,0 +1,114 @@
+//! From start to stop: probes at once, the controller while this replica leads.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::future::select_all;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, Client};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::crd;
+use crate::demand::Hub;
+use crate::http;
+use crate::leader::Candidate;
+use crate::metrics::Metrics;
+use crate::pool_controller::run;
+use crate::settings::Settings;
+
+/// How often a replica that waits for its turn says that it is alive.
+const ALIVE: Duration = Duration::from_secs(5);
+/// How long the first answer of the API server may take.
+const FIRST_CALL: Duration = Duration::from_secs(30);
+
+/// Runs the operator until it is told to stop (`Ok`), or something that has to go on has ended.
+pub async fn operate(settings: Settings) -> anyhow::Result<()> {
+    let config =
+        kube::Config::infer().await.context("no cluster: neither a pod's ServiceAccount nor a kubeconfig")?;
+    let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let client = Client::try_from(config).context("the cluster's configuration cannot be used")?;
+    let metrics = Metrics::new()?;
+    metrics.alive();
+    let listener = TcpListener::bind(&settings.listen_addr)
+        .await
+        .with_context(|| format!("MINITOWER_LISTEN_ADDR: cannot listen on {}", settings.listen_addr))?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let probes = http::serve(listener, metrics.clone());
+    let mut candidate = Candidate::new(client.clone(), &namespace, settings.identity.clone());
+    let operated = async {
+        tokio::time::timeout(FIRST_CALL, check_definition(&client))
+            .await
+            .context("the API server did not answer")??;
+        tracing::info!(identity = settings.identity, namespace, "waits to lead");
+        let leadership = tokio::select! {
+            leadership = candidate.elected() => leadership,
+            () = stay_alive(&metrics) => unreachable!("it never ends"),
+        };
+        tracing::info!(epoch = leadership.epoch(), "leads");
+        metrics.leads(true);
+        let hub = Hub::new();
+        let namespaces: Vec<Option<&str>> = if settings.watch_namespaces.is_empty() {
+            vec![None]
+        } else {
+            settings.watch_namespaces.iter().map(|name| Some(name.as_str())).collect()
+        };
+        let controllers = namespaces.into_iter().map(|namespace| {
+            Box::pin(run::run(
+                client.clone(),
+                namespace,
+                settings.clone(),
+                leadership.clone(),
+                metrics.clone(),
+                hub.clone(),
+            ))
+        });
+        let outcome = tokio::select! {
+            _ = select_all(controllers) => Err(anyhow::anyhow!("the controller has ended")),
+            not_leader = candidate.lead(&leadership) => Err(not_leader.into()),
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+        };
+        // What the controller had begun is dropped by now: the next leader may begin.
+        candidate.resign(&leadership).await;
+        outcome
+    };
+    tokio::select! {
+        outcome = operated => outcome,
+        outcome = probes => outcome.context("probes and metrics are not answered any more"),
+    }
+}
+
+async fn stay_alive(metrics: &Metrics) {
+    loop {
+        metrics.alive();
+        tokio::time::sleep(ALIVE).await;
+    }
+}
+
+/// The RunnerPools of the cluster have to be ones that this operator understands.
+async fn check_definition(client: &Client) -> anyhow::Result<()> {
+    let ours = crd::crd();
+    let name = ours.metadata.name.clone().unwrap_or_default();
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    match api.get_opt(&name).await {
+        Ok(Some(found)) => {
+            let served =
+                found.spec.versions.iter().any(|version| version.served && version.name == "v1alpha1");
+            anyhow::ensure!(
+                served,
+                "CustomResourceDefinition {name} does not serve v1alpha1, which this operator speaks: install the one of its release (minitower-operator crd)"
+            );
+            Ok(())
+        }
+        Ok(None) => {
+            anyhow::bail!(
+                "CustomResourceDefinition {name} is missing: kubectl apply the output of minitower-operator crd"
+            )
+        }
+        // Not allowed to look: then the watch will tell.
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(()),
+        Err(error) => Err(error).context("the API server cannot be asked"),
+    }
+}

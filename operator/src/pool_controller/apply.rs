@@ -1,0 +1,455 @@
+//! Carries a plan out: fence, mark, shrink. It knows no rule but one: a pod is marked only while its runner is fenced and answered that it is idle.
+//!
+//! Every write carries the version that the decision was made on, and begins only while this process is certain to be leader at its end. A
+//! failure or crash between any two steps leaves what the next plan finds and mends.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec};
+use k8s_openapi::api::core::v1::Pod as KubePod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::json;
+
+use super::build::{self, Rendered};
+use super::observe::{DELETION_COST, Expected, LEADER_EPOCH, Observation, is_marked, is_owned};
+use super::plan::{Action, Candidate, Elapsed, Fence, Memory, Plan};
+use super::pool::Pool;
+use crate::demand::{ControlPlane, ControlPlaneError};
+use crate::leader::{Leadership, NotLeader};
+
+/// The name under which the operator writes.
+pub const FIELD_MANAGER: &str = "minitower-operator";
+/// The mark: the ReplicaSet controller takes the pods with the lowest cost first.
+const MARK: &str = "-100";
+/// Longest a call to the API server may take.
+const CALL: Duration = Duration::from_secs(10);
+/// Fences asked for at the same time.
+const FENCES: usize = 16;
+/// Without the admission policy: time for the ReplicaSet controller to see the marks before it sees the size. Its informers lag some
+/// hundred milliseconds behind on a busy cluster.
+const UNGUARDED_PAUSE: Duration = Duration::from_secs(2);
+
+/// Why an action could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Another replica leads now.
+    #[error(transparent)]
+    NotLeader(#[from] NotLeader),
+    /// The object has changed since the decision: it is made again.
+    #[error("{what} has changed meanwhile")]
+    Conflict {
+        /// The object.
+        what: String,
+    },
+    /// A Deployment of that name exists and is not this pool's.
+    #[error(
+        "Deployment {name} exists and does not belong to this pool: remove it, or give the pool another name"
+    )]
+    NameTaken {
+        /// The Deployment.
+        name: String,
+    },
+    /// The API server refused the Deployment.
+    #[error("{what}: {message}")]
+    Refused {
+        /// What was written.
+        what: String,
+        /// The API server's words.
+        message: String,
+    },
+    /// The API server did not answer in time.
+    #[error("{what}: no answer of the API server within {CALL:?}")]
+    Timeout {
+        /// What was called.
+        what: String,
+    },
+    /// The API server failed.
+    #[error("{what}: {source}")]
+    Kube {
+        /// What was called.
+        what: String,
+        /// How.
+        source: Box<kube::Error>,
+    },
+    /// The control plane did not fence.
+    #[error(transparent)]
+    ControlPlane(#[from] ControlPlaneError),
+}
+
+impl ApplyError {
+    /// Whether it passes by itself at the next look.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict { .. })
+    }
+}
+
+/// The hands of one reconcile.
+pub struct Hands<'a> {
+    /// The API server.
+    pub client: &'a Client,
+    /// The pool's control plane, when it could be asked.
+    pub control_plane: Option<&'a ControlPlane>,
+    /// The right to write.
+    pub leadership: &'a Leadership,
+    /// Whether unmarked pods are safe from the ReplicaSet controller.
+    pub admission_policy: bool,
+    /// Whose pods.
+    pub pool: &'a Pool,
+    /// What a new Deployment is made from.
+    pub rendered: &'a Rendered,
+    /// What the plan was made on.
+    pub observation: &'a Observation,
+}
+
+/// What of a plan was done.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Calls to the API server that change something.
+    pub writes: u32,
+    /// Pods added.
+    pub grown: u32,
+    /// Pods taken away.
+    pub shrunk: u32,
+}
+
+impl Hands<'_> {
+    /// Carries all actions out. The first error is returned when all have been tried; one that concerns the leadership at once.
+    pub async fn carry_out(
+        &self,
+        plan: &Plan,
+        memory: &mut Memory,
+        expected: &mut Expected,
+        now: Elapsed,
+    ) -> (Done, Result<(), ApplyError>) {
+        let mut done = Done::default();
+        let mut outcome = Ok(());
+        for action in &plan.actions {
+            let result = self.act(action, memory, expected, &mut done, now).await;
+            match result {
+                Err(error @ ApplyError::NotLeader(_)) => return (done, Err(error)),
+                Err(error) if outcome.is_ok() => outcome = Err(error),
+                _ => {}
+            }
+        }
+        (done, outcome)
+    }
+
+    async fn act(
+        &self,
+        action: &Action,
+        memory: &mut Memory,
+        expected: &mut Expected,
+        done: &mut Done,
+        now: Elapsed,
+    ) -> Result<(), ApplyError> {
+        match action {
+            Action::Create { replicas } => {
+                self.create(*replicas, expected, done, now).await?;
+                done.grown += replicas;
+            }
+            Action::Grow { revision, from, to } => {
+                self.scale(revision, *to, expected, done, now).await?;
+                done.grown += to - from;
+            }
+            Action::Forgo { revision, from, to } => {
+                self.scale(revision, *to, expected, done, now).await?;
+                done.shrunk += from - to;
+            }
+            Action::Retire { revision, from, candidates } => {
+                let (marked, outcome) = self.fence_and_mark(candidates, memory, expected, done, now).await;
+                if marked > 0 {
+                    if !self.admission_policy {
+                        tokio::time::sleep(UNGUARDED_PAUSE).await;
+                    }
+                    self.scale(revision, from.saturating_sub(marked), expected, done, now).await?;
+                    done.shrunk += marked;
+                }
+                outcome?;
+            }
+            Action::Yield { candidates, .. } => {
+                self.fence_and_mark(candidates, memory, expected, done, now).await.1?;
+            }
+            Action::Spare { pod, .. } => self.spare(pod, memory, expected, done, now).await?,
+            Action::Remove { revision } => self.remove(revision, done).await?,
+            Action::Unfence { pod } => {
+                if let Some(control_plane) = self.control_plane {
+                    control_plane.undrain(pod, &self.pool.fence_owner()).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Fences the candidates and marks those that answered idle. Returns how many are marked now.
+    async fn fence_and_mark(
+        &self,
+        candidates: &[Candidate],
+        memory: &mut Memory,
+        expected: &mut Expected,
+        done: &mut Done,
+        now: Elapsed,
+    ) -> (u32, Result<(), ApplyError>) {
+        // Who cannot be asked keeps its pods.
+        let Some(control_plane) = self.control_plane else { return (0, Ok(())) };
+        if let Err(error) = self.leadership.check(CALL) {
+            return (0, Err(error.into()));
+        }
+        let asked = candidates.iter().cloned().map(|candidate| {
+            let (control_plane, owner) = (control_plane.clone(), self.pool.fence_owner());
+            async move {
+                let answer = control_plane.drain(&candidate.pod, &owner).await;
+                (candidate, answer)
+            }
+        });
+        let answers: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffered(FENCES).collect().await;
+        let mut marked = 0;
+        let mut outcome = Ok(());
+        for (candidate, answer) in answers {
+            let result = match answer {
+                Ok(drained) => {
+                    memory.fenced.insert(candidate.pod.clone(), Fence::Held);
+                    if !drained.busy {
+                        self.mark(&candidate.pod, expected, done, now).await.map(|()| marked += 1)
+                    } else if candidate.keep_fence {
+                        Ok(())
+                    } else {
+                        self.spare(&candidate.pod, memory, expected, done, now).await
+                    }
+                }
+                // The fence may be there, or not: it is lifted like one that is.
+                Err(error) => {
+                    memory.fenced.insert(candidate.pod.clone(), Fence::Held);
+                    Err(error.into())
+                }
+            };
+            match result {
+                Err(error @ ApplyError::NotLeader(_)) => return (0, Err(error)),
+                Err(error) if outcome.is_ok() => outcome = Err(error),
+                _ => {}
+            }
+        }
+        (marked, outcome)
+    }
+
+    async fn mark(
+        &self,
+        pod: &str,
+        expected: &mut Expected,
+        done: &mut Done,
+        now: Elapsed,
+    ) -> Result<(), ApplyError> {
+        let Some(seen) = self.observation.pods.get(pod) else { return Err(changed(pod)) };
+        if is_marked(seen) {
+            return Ok(());
+        }
+        let patch = json!({ "metadata": {
+            "resourceVersion": seen.metadata.resource_version,
+            "annotations": { DELETION_COST: MARK, LEADER_EPOCH: self.leadership.epoch().to_string() },
+        }});
+        self.patch_pod(pod, &patch, expected, done, now).await
+    }
+
+    /// Unmarks, then unfences. The epoch goes with the first: a pod that a later leader has written to is no longer ours to unfence.
+    async fn spare(
+        &self,
+        pod: &str,
+        memory: &mut Memory,
+        expected: &mut Expected,
+        done: &mut Done,
+        now: Elapsed,
+    ) -> Result<(), ApplyError> {
+        let Some(control_plane) = self.control_plane else { return Ok(()) };
+        if let Some(seen) = self.observation.pods.get(pod) {
+            let epoch = seen.annotations().get(LEADER_EPOCH).and_then(|epoch| epoch.parse::<u64>().ok());
+            if epoch.is_some_and(|epoch| epoch > self.leadership.epoch()) {
+                return Err(NotLeader.into());
+            }
+            if is_marked(seen) || epoch != Some(self.leadership.epoch()) {
+                let patch = json!({ "metadata": {
+                    "resourceVersion": seen.metadata.resource_version,
+                    "annotations": { DELETION_COST: null, LEADER_EPOCH: self.leadership.epoch().to_string() },
+                }});
+                match self.patch_pod(pod, &patch, expected, done, now).await {
+                    Ok(()) => {}
+                    // Gone, with nothing left to unmark.
+                    Err(ApplyError::Kube { source, .. }) if is_status(&source, 404) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        self.leadership.check(CALL)?;
+        control_plane.undrain(pod, &self.pool.fence_owner()).await?;
+        memory.fenced.insert(pod.to_owned(), Fence::Lifted(now));
+        Ok(())
+    }
+
+    async fn patch_pod(
+        &self,
+        pod: &str,
+        patch: &serde_json::Value,
+        expected: &mut Expected,
+        done: &mut Done,
+        now: Elapsed,
+    ) -> Result<(), ApplyError> {
+        let api: Api<KubePod> = Api::namespaced(self.client.clone(), &self.pool.namespace);
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        done.writes += 1;
+        let written = self.call(format!("pod {pod}"), api.patch(pod, &params, &Patch::Merge(patch))).await?;
+        expected.pod(pod, written.metadata.resource_version.as_ref(), now);
+        Ok(())
+    }
+
+    async fn create(
+        &self,
+        replicas: u32,
+        expected: &mut Expected,
+        done: &mut Done,
+        now: Elapsed,
+    ) -> Result<(), ApplyError> {
+        let deployment = build::deployment(self.pool, self.rendered, Some(replicas));
+        let name = deployment.name_any();
+        done.writes += 1;
+        let created = self
+            .call(format!("Deployment {name}"), self.deployments().create(&written_by(), &deployment))
+            .await;
+        let created = match created {
+            Ok(created) => created,
+            Err(ApplyError::Conflict { .. }) => return self.adopt(&name, expected, done, now).await,
+            Err(error) => return Err(error),
+        };
+        expected.deployment(
+            &name,
+            &self.rendered.revision,
+            replicas,
+            created.metadata.resource_version.as_ref(),
+            now,
+        );
+        Ok(())
+    }
+
+    /// A Deployment of that name exists, and the watch does not show it as this pool's: somebody took its labels, or it is another's.
+    async fn adopt(
+        &self,
+        name: &str,
+        expected: &mut Expected,
+        done: &mut Done,
+        now: Elapsed,
+    ) -> Result<(), ApplyError> {
+        let found = self.call(format!("Deployment {name}"), self.deployments().get(name)).await?;
+        let ours =
+            found.owner_references().iter().any(|o| o.uid == self.pool.uid && o.controller == Some(true));
+        if !ours {
+            return Err(ApplyError::NameTaken { name: name.to_owned() });
+        }
+        if is_owned(self.pool, &found) {
+            // The watch is late.
+            return Err(changed(name));
+        }
+        self.restore(&found, expected, done, now).await
+    }
+
+    /// Gives a Deployment back the template it was made with. Replaced as a whole: server-side apply would leave what others have added.
+    pub async fn restore(
+        &self,
+        found: &Deployment,
+        expected: &mut Expected,
+        done: &mut Done,
+        now: Elapsed,
+    ) -> Result<(), ApplyError> {
+        let name = found.name_any();
+        let mut restored = build::deployment(self.pool, self.rendered, None);
+        let size = found.spec.as_ref().and_then(|spec| spec.replicas);
+        restored.metadata.resource_version.clone_from(&found.metadata.resource_version);
+        restored.metadata.annotations.clone_from(&found.metadata.annotations);
+        if let Some(spec) = &mut restored.spec {
+            spec.replicas = size;
+        }
+        done.writes += 1;
+        let what = format!("Deployment {name}");
+        let written = self.call(what, self.deployments().replace(&name, &written_by(), &restored)).await?;
+        let replicas = size.and_then(|size| u32::try_from(size).ok()).unwrap_or(0);
+        let version = written.metadata.resource_version.as_ref();
+        expected.deployment(&name, &self.rendered.revision, replicas, version, now);
+        Ok(())
+    }
+
+    async fn scale(
+        &self,
+        revision: &str,
+        to: u32,
+        expected: &mut Expected,
+        done: &mut Done,
+        now: Elapsed,
+    ) -> Result<(), ApplyError> {
+        let (name, resource_version) = self.observation.versioned(self.pool, revision);
+        let scale = Scale {
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                namespace: Some(self.pool.namespace.clone()),
+                resource_version,
+                ..ObjectMeta::default()
+            },
+            spec: Some(ScaleSpec { replicas: i32::try_from(to).ok() }),
+            ..Scale::default()
+        };
+        done.writes += 1;
+        let api = self.deployments();
+        let params = written_by();
+        let written =
+            self.call(format!("Deployment {name}"), api.replace_scale(&name, &params, &scale)).await?;
+        expected.deployment(&name, revision, to, written.metadata.resource_version.as_ref(), now);
+        Ok(())
+    }
+
+    async fn remove(&self, revision: &str, done: &mut Done) -> Result<(), ApplyError> {
+        let (name, resource_version) = self.observation.versioned(self.pool, revision);
+        let params = DeleteParams {
+            preconditions: Some(Preconditions { resource_version, uid: None }),
+            ..DeleteParams::background()
+        };
+        done.writes += 1;
+        match self.call(format!("Deployment {name}"), self.deployments().delete(&name, &params)).await {
+            Ok(_) => Ok(()),
+            Err(ApplyError::Kube { source, .. }) if is_status(&source, 404) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn deployments(&self) -> Api<Deployment> {
+        Api::namespaced(self.client.clone(), &self.pool.namespace)
+    }
+
+    /// One call, with a deadline, while this process is leader.
+    async fn call<T>(
+        &self,
+        what: String,
+        call: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, ApplyError> {
+        self.leadership.check(CALL)?;
+        match tokio::time::timeout(CALL, call).await {
+            Err(_) => Err(ApplyError::Timeout { what }),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => Err(ApplyError::Conflict { what }),
+            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400 | 403 | 422) => {
+                Err(ApplyError::Refused { what, message: status.message.clone() })
+            }
+            Ok(Err(source)) => Err(ApplyError::Kube { what, source: Box::new(source) }),
+        }
+    }
+}
+
+fn written_by() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+fn changed(what: &str) -> ApplyError {
+    ApplyError::Conflict { what: what.to_owned() }
+}
+
+fn is_status(error: &kube::Error, code: u16) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == code)
+}

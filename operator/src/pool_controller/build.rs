@@ -1,0 +1,346 @@
+//! What is made for a pool: the pod template, its revision, the Deployment around it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use jiff::SignedDuration;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
+use k8s_openapi::api::core::v1::{
+    Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, EphemeralVolumeSource,
+    KeyToPath, ObjectFieldSelector, PersistentVolumeClaimSpec, PersistentVolumeClaimTemplate,
+    PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecretVolumeSource,
+    SecurityContext, TopologySpreadConstraint, Volume, VolumeMount, VolumeResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::pool::{POOL_LABEL, Pool, REVISION_LABEL};
+use crate::crd;
+
+/// The container that the runner runs in.
+pub const CONTAINER: &str = "runner";
+/// User and group of the runner's image.
+const USER: i64 = 10_001;
+const DATA_DIR: &str = "/var/lib/minitower";
+const TOKEN_DIR: &str = "/etc/minitower/registration";
+const TOKEN_FILE: &str = "token";
+const TERMINATION_LOG: &str = "/dev/termination-log";
+/// The runner's own time between SIGTERM and SIGKILL of a job, unless `MINITOWER_KILL_GRACE_PERIOD` says otherwise.
+const KILL_GRACE: SignedDuration = SignedDuration::from_secs(10);
+/// What a stopping runner needs besides its job: to give the run back and sign off.
+const SIGN_OFF: SignedDuration = SignedDuration::from_secs(10);
+/// Characters of a revision: 40 bits of a hash.
+const REVISION_LENGTH: usize = 10;
+
+/// What in a pool's spec the cluster's own types do not take.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A part that is written as in a pod and is none.
+    #[error("spec.{field}: {source}; see kubectl explain {explained}")]
+    Part {
+        /// Where it is.
+        field: String,
+        /// Where its form is told.
+        explained: &'static str,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A template that cannot be written down.
+    #[error("the pod template cannot be written: {0}")]
+    Template(#[from] serde_json::Error),
+}
+
+/// A pod template with the revision that is its name.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// Hash of everything in it.
+    pub revision: String,
+    /// The template, labelled with the revision.
+    pub template: PodTemplateSpec,
+}
+
+/// The labels of all that belongs to a pool.
+pub fn labels(pool: &str) -> BTreeMap<String, String> {
+    let pairs = [
+        ("app.kubernetes.io/name", "minitower-runner"),
+        ("app.kubernetes.io/managed-by", "minitower-operator"),
+        (POOL_LABEL, pool),
+    ];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// The name of a revision's Deployment.
+pub fn deployment_name(pool: &Pool, revision: &str) -> String {
+    format!("{}-{revision}", pool.name)
+}
+
+/// Renders the pod template. `image` is used where the pool names none.
+pub fn render(pool: &Pool, image: &str) -> Result<Rendered, BuildError> {
+    let mut template = template(pool, image)?;
+    let digest = Sha256::digest(serde_json::to_vec(&template)?);
+    let mut revision = String::new();
+    for byte in &digest[..REVISION_LENGTH / 2] {
+        // Writing to a string cannot fail.
+        let _ = write!(revision, "{byte:02x}");
+    }
+    let metadata = template.metadata.get_or_insert_default();
+    metadata.labels.get_or_insert_default().insert(REVISION_LABEL.to_owned(), revision.clone());
+    Ok(Rendered { revision, template })
+}
+
+/// The Deployment of a revision. `replicas` only when it is made: from then on its size goes through `/scale`.
+pub fn deployment(pool: &Pool, rendered: &Rendered, replicas: Option<u32>) -> Deployment {
+    let revision = (REVISION_LABEL.to_owned(), rendered.revision.clone());
+    let mut all = labels(&pool.name);
+    all.insert(revision.0.clone(), revision.1.clone());
+    let selector = [(POOL_LABEL.to_owned(), pool.name.clone()), revision];
+    Deployment {
+        metadata: ObjectMeta {
+            name: Some(deployment_name(pool, &rendered.revision)),
+            namespace: Some(pool.namespace.clone()),
+            labels: Some(all),
+            owner_references: Some(vec![pool.owner.clone()]),
+            ..ObjectMeta::default()
+        },
+        spec: Some(DeploymentSpec {
+            replicas: replicas.map(|n| i32::try_from(n).unwrap_or(i32::MAX)),
+            // One revision has one ReplicaSet: there is nothing to go back to.
+            revision_history_limit: Some(0),
+            selector: LabelSelector { match_labels: Some(selector.into()), ..LabelSelector::default() },
+            template: rendered.template.clone(),
+            ..DeploymentSpec::default()
+        }),
+        ..Deployment::default()
+    }
+}
+
+fn template(pool: &Pool, image: &str) -> Result<PodTemplateSpec, BuildError> {
+    let overlay = &pool.spec.template;
+    let mut labels_of_pod = overlay.labels.clone();
+    labels_of_pod.extend(labels(&pool.name));
+    let affinity = match &overlay.affinity {
+        Some(affinity) => {
+            let value = Value::Object(affinity.clone());
+            Some(part::<Affinity>(value, "template.affinity".to_owned(), "pod.spec.affinity")?)
+        }
+        None => None,
+    };
+    let mut volumes = own_volumes(pool);
+    for volume in &overlay.volumes {
+        let field = format!("template.volumes[{}]", volume.name);
+        let value = serde_json::to_value(volume)?;
+        volumes.push(part::<Volume>(value, field, "pod.spec.volumes")?);
+    }
+    let runner = &pool.spec.runner;
+    let spec = PodSpec {
+        affinity,
+        automount_service_account_token: Some(false),
+        containers: vec![container(pool, image)?],
+        enable_service_links: Some(false),
+        node_selector: filled_map(&overlay.node_selector),
+        priority_class_name: overlay.priority_class.clone(),
+        restart_policy: Some("Always".to_owned()),
+        runtime_class_name: overlay.runtime_class.clone(),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            run_as_group: Some(USER),
+            fs_group: Some(USER),
+            // A cache of many files would otherwise be walked through at each start.
+            fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                ..SeccompProfile::default()
+            }),
+            ..PodSecurityContext::default()
+        }),
+        service_account_name: runner.service_account_name.clone(),
+        termination_grace_period_seconds: Some(pool.spec.shutdown_grace_seconds.into()),
+        tolerations: filled(&overlay.tolerations),
+        topology_spread_constraints: filled(&spread(pool)),
+        volumes: Some(volumes),
+        ..PodSpec::default()
+    };
+    let metadata = ObjectMeta {
+        labels: Some(labels_of_pod),
+        annotations: filled_map(&overlay.annotations),
+        ..ObjectMeta::default()
+    };
+    Ok(PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) })
+}
+
+fn container(pool: &Pool, image: &str) -> Result<Container, BuildError> {
+    let runner = &pool.spec.runner;
+    let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    };
+    let mut mounts = vec![
+        mount("data", DATA_DIR, false),
+        mount("tmp", "/tmp", false),
+        mount("registration-token", TOKEN_DIR, true),
+    ];
+    mounts.extend(runner.volume_mounts.iter().cloned());
+    Ok(Container {
+        name: CONTAINER.to_owned(),
+        image: Some(runner.image.clone().unwrap_or_else(|| image.to_owned())),
+        image_pull_policy: runner.image_pull_policy.map(|policy| policy.as_str().to_owned()),
+        env: Some(environment(pool)),
+        env_from: filled(&runner.env_from),
+        resources: (!runner.resources.is_empty()).then(|| ResourceRequirements {
+            requests: filled_map(&runner.resources.requests),
+            limits: filled_map(&runner.resources.limits),
+            ..ResourceRequirements::default()
+        }),
+        security_context: Some(security_context(runner.security_context.as_ref())?),
+        // What ended a runner is told by its last words: the operator reads from them which process it was.
+        termination_message_path: Some(TERMINATION_LOG.to_owned()),
+        termination_message_policy: Some("File".to_owned()),
+        // No probe: one that a busy machine makes fail would kill a run.
+        volume_mounts: Some(mounts),
+        ..Container::default()
+    })
+}
+
+fn environment(pool: &Pool) -> Vec<EnvVar> {
+    let text =
+        |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), ..EnvVar::default() };
+    let pod_name = EnvVar {
+        name: "MINITOWER_RUNNER_NAME".to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: "metadata.name".to_owned(),
+                ..ObjectFieldSelector::default()
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    };
+    let mut all = vec![
+        text("MINITOWER_SERVER_URL", pool.server_url.clone()),
+        pod_name,
+        text("MINITOWER_RUNNER_ENVIRONMENT", pool.spec.environment.clone()),
+        text("MINITOWER_RUNNER_POOL", pool.qualified_name()),
+        text("MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE", format!("{TOKEN_DIR}/{TOKEN_FILE}")),
+        text("MINITOWER_DATA_DIR", DATA_DIR.to_owned()),
+        text("MINITOWER_SHUTDOWN_GRACE", format!("{}s", shutdown_grace(pool).as_secs())),
+        text("MINITOWER_TERMINATION_LOG", TERMINATION_LOG.to_owned()),
+    ];
+    if let Some(python) = &pool.spec.runner.python_bin {
+        all.push(text("MINITOWER_PYTHON_BIN", python.clone()));
+    }
+    all.extend(pool.spec.runner.env.iter().cloned());
+    all
+}
+
+/// How long a stopping runner may let its run go on: what remains of the pod's grace when the job has to be stopped and the run given back.
+fn shutdown_grace(pool: &Pool) -> SignedDuration {
+    let given = pool.spec.runner.env.iter().find(|variable| variable.name == "MINITOWER_KILL_GRACE_PERIOD");
+    // The forms of Go and of jiff agree in what people write: 1m30s, 250ms.
+    let kill_grace = given.and_then(|variable| variable.value.as_ref()?.parse().ok()).unwrap_or(KILL_GRACE);
+    let whole = SignedDuration::from_secs(pool.spec.shutdown_grace_seconds.into());
+    (whole - kill_grace - SIGN_OFF).max(SignedDuration::from_secs(0))
+}
+
+fn own_volumes(pool: &Pool) -> Vec<Volume> {
+    let mut data = Volume { name: "data".to_owned(), ..Volume::default() };
+    match (&pool.spec.runner.cache.empty_dir, &pool.spec.runner.cache.ephemeral) {
+        (_, Some(ephemeral)) => data.ephemeral = Some(claim(ephemeral)),
+        (empty_dir, None) => {
+            data.empty_dir = Some(EmptyDirVolumeSource {
+                size_limit: empty_dir.as_ref().map(|empty_dir| empty_dir.size_limit.clone()),
+                ..EmptyDirVolumeSource::default()
+            });
+        }
+    }
+    let tmp = Volume {
+        name: "tmp".to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource::default()),
+        ..Volume::default()
+    };
+    let secret = &pool.spec.registration_token_secret_ref;
+    let token = Volume {
+        name: "registration-token".to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.name.clone()),
+            items: Some(vec![KeyToPath {
+                key: secret.key.clone(),
+                path: TOKEN_FILE.to_owned(),
+                ..KeyToPath::default()
+            }]),
+            // The runner's group may read it, and nobody else.
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    };
+    vec![data, tmp, token]
+}
+
+fn claim(ephemeral: &crd::EphemeralCache) -> EphemeralVolumeSource {
+    let requests: BTreeMap<String, Quantity> = [("storage".to_owned(), ephemeral.size.clone())].into();
+    EphemeralVolumeSource {
+        volume_claim_template: Some(PersistentVolumeClaimTemplate {
+            metadata: None,
+            spec: PersistentVolumeClaimSpec {
+                access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+                resources: Some(VolumeResourceRequirements {
+                    requests: Some(requests),
+                    ..VolumeResourceRequirements::default()
+                }),
+                storage_class_name: ephemeral.storage_class_name.clone(),
+                ..PersistentVolumeClaimSpec::default()
+            },
+        }),
+    }
+}
+
+/// A constraint without a selector counts the pool's pods.
+fn spread(pool: &Pool) -> Vec<TopologySpreadConstraint> {
+    let own = [(POOL_LABEL.to_owned(), pool.name.clone())];
+    let mut constraints = pool.spec.template.topology_spread.clone();
+    for constraint in &mut constraints {
+        constraint.label_selector.get_or_insert_with(|| LabelSelector {
+            match_labels: Some(own.clone().into()),
+            ..LabelSelector::default()
+        });
+    }
+    constraints
+}
+
+/// As Pod Security `restricted` wants it, with what the pool says laid over.
+fn security_context(overlay: Option<&SecurityContext>) -> Result<SecurityContext, BuildError> {
+    let base = SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() }),
+        read_only_root_filesystem: Some(true),
+        run_as_non_root: Some(true),
+        ..SecurityContext::default()
+    };
+    let Some(overlay) = overlay else { return Ok(base) };
+    let mut merged = serde_json::to_value(base)?;
+    if let (Value::Object(merged), Value::Object(overlay)) = (&mut merged, serde_json::to_value(overlay)?) {
+        merged.extend(overlay);
+    }
+    part(merged, "runner.securityContext".to_owned(), "pod.spec.containers.securityContext")
+}
+
+fn part<T: serde::de::DeserializeOwned>(
+    value: Value,
+    field: String,
+    explained: &'static str,
+) -> Result<T, BuildError> {
+    serde_json::from_value(value).map_err(|source| BuildError::Part { field, explained, source })
+}
+
+fn filled<T: Clone>(list: &[T]) -> Option<Vec<T>> {
+    (!list.is_empty()).then(|| list.to_vec())
+}
+
+fn filled_map<V: Clone>(map: &BTreeMap<String, V>) -> Option<BTreeMap<String, V>> {
+    (!map.is_empty()).then(|| map.clone())
+}

@@ -1,0 +1,56 @@
+//! Events: every scaling decision and every problem, once.
+
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource as _};
+
+use super::plan::Decision;
+use super::problems::Problem;
+use crate::crd::RunnerPool;
+
+/// Tells of one replica of the operator.
+#[derive(Clone)]
+pub struct Teller {
+    client: Client,
+    reporter: Reporter,
+}
+
+impl Teller {
+    /// `identity` is the pod's name.
+    pub fn new(client: Client, identity: &str) -> Self {
+        let reporter =
+            Reporter { controller: "minitower-operator".to_owned(), instance: Some(identity.to_owned()) };
+        Self { client, reporter }
+    }
+
+    /// The pool gets another size.
+    pub async fn decision(&self, pool: &RunnerPool, decision: &Decision) {
+        let reason = if decision.to > decision.from { "ScaledUp" } else { "ScaledDown" };
+        let note = format!("from {} to {} runners: {}", decision.from, decision.to, decision.reason);
+        self.tell(pool, EventType::Normal, reason, "Scale", note).await;
+    }
+
+    /// Something a person has to look at.
+    pub async fn problem(&self, pool: &RunnerPool, problem: &Problem) {
+        self.tell(pool, EventType::Warning, problem.reason, "Reconcile", problem.message.clone()).await;
+    }
+
+    /// Anything else that the operator did and a person may wonder about.
+    pub async fn note(&self, pool: &RunnerPool, reason: &str, note: String) {
+        self.tell(pool, EventType::Normal, reason, "Reconcile", note).await;
+    }
+
+    async fn tell(&self, pool: &RunnerPool, type_: EventType, reason: &str, action: &str, note: String) {
+        let event = Event {
+            type_,
+            reason: reason.to_owned(),
+            note: Some(note.chars().take(1000).collect()),
+            action: action.to_owned(),
+            secondary: None,
+        };
+        // A recorder of its own: one that is kept would count a decision with another text as the first one once more.
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        if let Err(error) = recorder.publish(&event, &pool.object_ref(&())).await {
+            tracing::warn!(%error, reason, "an Event could not be written");
+        }
+    }
+}

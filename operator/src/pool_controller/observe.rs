@@ -1,0 +1,341 @@
+//! What there is: Deployments and pods as the watches have them, runners as the control plane has them, brought together for the planner.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod as KubePod};
+use kube::ResourceExt as _;
+
+use super::build::{CONTAINER, deployment_name};
+use super::plan::{self, Elapsed, Observed, Revision, Runner};
+use super::pool::{POOL_LABEL, Pool, REVISION_LABEL};
+use crate::demand::{Demand, RunnerView, Snapshot};
+
+/// The annotation by which the ReplicaSet controller ranks the pods it takes first.
+pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+/// The number of the leadership that last lifted a pod's fence.
+pub const LEADER_EPOCH: &str = "minitower.dev/leader-epoch";
+/// How long a write is waited for in the watches; later the versions that writes carry are protection enough.
+const SETTLE: Duration = Duration::from_secs(30);
+
+/// What was written last and has to be seen before anything is decided on it: resource versions, by object name.
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
+    /// Deployments: version, revision, size, and when they were written.
+    deployments: HashMap<String, (u64, String, u32, Elapsed)>,
+    /// Pods: version, and when they were written.
+    pods: HashMap<String, (u64, Elapsed)>,
+}
+
+/// A version as a number. They grow with every write to an object; Kubernetes has promised so since 1.35 and kept it before.
+fn version(of: Option<&String>) -> u64 {
+    of.and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
+impl Expected {
+    /// A Deployment was written.
+    pub fn deployment(
+        &mut self,
+        name: &str,
+        revision: &str,
+        replicas: u32,
+        written: Option<&String>,
+        now: Elapsed,
+    ) {
+        self.deployments.insert(name.to_owned(), (version(written), revision.to_owned(), replicas, now));
+    }
+
+    /// A pod was written.
+    pub fn pod(&mut self, name: &str, written: Option<&String>, now: Elapsed) {
+        self.pods.insert(name.to_owned(), (version(written), now));
+    }
+
+    /// Drops what has been seen, and what is not worth waiting for any longer.
+    fn seen(&mut self, deployments: &[Arc<Deployment>], pods: &[Arc<KubePod>], now: Elapsed) {
+        let versions: HashMap<String, u64> = deployments
+            .iter()
+            .map(|d| (d.name_any(), version(d.metadata.resource_version.as_ref())))
+            .collect();
+        self.deployments.retain(|name, (wanted, _, _, at)| {
+            now < *at + SETTLE && versions.get(name).is_none_or(|seen| *seen < *wanted)
+        });
+        let versions: HashMap<String, u64> =
+            pods.iter().map(|p| (p.name_any(), version(p.metadata.resource_version.as_ref()))).collect();
+        // A pod that is gone will not be seen again.
+        self.pods.retain(|name, (wanted, at)| {
+            now < *at + SETTLE && versions.get(name).is_some_and(|seen| *seen < *wanted)
+        });
+    }
+}
+
+/// Everything that one reconcile looks at.
+#[derive(Debug)]
+pub struct Observation {
+    /// What the planner sees.
+    pub observed: Observed,
+    /// The pool's Deployments, by revision.
+    pub deployments: BTreeMap<String, Arc<Deployment>>,
+    /// The pods that are not leaving, by name.
+    pub pods: BTreeMap<String, Arc<KubePod>>,
+    /// What the pool's runners do.
+    pub counts: Counts,
+    /// Processes that have ended for certain while they held a run.
+    pub endings: Vec<Ending>,
+}
+
+/// What the pods of a pool do; those that are leaving are not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Pods there are.
+    pub pods: u32,
+    /// Runners that are online.
+    pub ready: u32,
+    /// Runners that hold a run.
+    pub busy: u32,
+    /// Runners that are online and hold none.
+    pub idle: u32,
+    /// Pods of former revisions.
+    pub former: u32,
+}
+
+/// The end of a runner's process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// The runner's name.
+    pub runner: String,
+    /// Which of its processes.
+    pub instance_id: String,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Brings it together.
+pub fn observe(
+    pool: &Pool,
+    revision: &str,
+    deployments: &[Arc<Deployment>],
+    pods: &[Arc<KubePod>],
+    demand: Demand<'_>,
+    expected: &mut Expected,
+    now: Elapsed,
+) -> Observation {
+    let deployments: Vec<_> = deployments.iter().filter(|d| is_owned(pool, d)).map(Arc::clone).collect();
+    expected.seen(&deployments, pods, now);
+    let snapshot = demand.snapshot();
+    let runners: HashMap<&str, &RunnerView> = snapshot
+        .into_iter()
+        .flat_map(|snapshot| &snapshot.runners)
+        .map(|runner| (runner.name.as_str(), runner))
+        .collect();
+    let (leaving, staying): (Vec<_>, Vec<_>) = pods.iter().cloned().partition(|pod| is_leaving(pod));
+    let mut by_revision: BTreeMap<String, Vec<plan::Pod>> = BTreeMap::new();
+    for pod in &staying {
+        if let Some(of) = pod.labels().get(REVISION_LABEL) {
+            by_revision.entry(of.clone()).or_default().push(planned(pod, &runners));
+        }
+    }
+    let mut revisions: Vec<Revision> = deployments
+        .iter()
+        .filter(|d| d.metadata.deletion_timestamp.is_none())
+        .filter_map(|deployment| {
+            let hash = deployment.labels().get(REVISION_LABEL)?.clone();
+            let pods = by_revision.remove(&hash).unwrap_or_default();
+            let settling = expected.deployments.contains_key(&deployment.name_any())
+                || pods.iter().any(|pod| expected.pods.contains_key(&pod.name));
+            Some(Revision {
+                replicas: replicas(deployment),
+                settling,
+                stuck: is_stuck(deployment),
+                pods,
+                hash,
+            })
+        })
+        .collect();
+    // Made a moment ago, and not seen yet.
+    for (_, hash, replicas, _) in expected.deployments.values() {
+        if !revisions.iter().any(|revision| revision.hash == *hash) {
+            revisions.push(Revision {
+                hash: hash.clone(),
+                replicas: *replicas,
+                settling: true,
+                stuck: false,
+                pods: Vec::new(),
+            });
+        }
+    }
+    // The store has no order, and the same state has to give the same plan.
+    revisions.sort_by(|a, b| a.hash.cmp(&b.hash));
+    for revision in &mut revisions {
+        revision.pods.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    let observed = Observed {
+        demand: planner_demand(pool, demand),
+        revision: revision.to_owned(),
+        revisions,
+        leaving: leaving.iter().map(|pod| pod.name_any()).collect::<BTreeSet<_>>(),
+    };
+    let counts = counts(&observed);
+    Observation {
+        observed,
+        deployments: deployments
+            .iter()
+            .filter_map(|d| Some((d.labels().get(REVISION_LABEL)?.clone(), Arc::clone(d))))
+            .collect(),
+        pods: staying.iter().map(|pod| (pod.name_any(), Arc::clone(pod))).collect(),
+        counts,
+        endings: snapshot.map_or_else(Vec::new, |_| endings(pods, &runners)),
+    }
+}
+
+/// What the planner makes of the control plane's word for this pool.
+fn planner_demand(pool: &Pool, demand: Demand<'_>) -> plan::Demand {
+    let pending =
+        |snapshot: &Snapshot| snapshot.pending_in(&pool.spec.environment, pool.spec.team.as_deref());
+    match demand {
+        Demand::Known(snapshot) => plan::Demand::Known { pending: pending(snapshot) },
+        Demand::Stale { snapshot, .. } => plan::Demand::Stale { pending: pending(snapshot) },
+        Demand::Unknown { .. } => plan::Demand::Unknown,
+    }
+}
+
+/// Whether that Deployment is this pool's, and not that of a former one of its name.
+pub fn is_owned(pool: &Pool, deployment: &Deployment) -> bool {
+    deployment.namespace().as_deref() == Some(&pool.namespace)
+        && deployment.labels().get(POOL_LABEL) == Some(&pool.name)
+        && deployment.owner_references().iter().any(|o| o.uid == pool.uid && o.controller == Some(true))
+}
+
+/// Whether a pod will not take a run any more, whatever is done: it is being deleted, or has ended.
+fn is_leaving(pod: &KubePod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Failed" | "Succeeded"))
+}
+
+/// Whether a pod carries the mark.
+pub fn is_marked(pod: &KubePod) -> bool {
+    pod.annotations()
+        .get(DELETION_COST)
+        .and_then(|cost| cost.parse::<i64>().ok())
+        .is_some_and(|cost| cost < 0)
+}
+
+fn replicas(deployment: &Deployment) -> u32 {
+    let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0);
+    u32::try_from(replicas).unwrap_or(0)
+}
+
+/// Whether pods cannot be made. That one could not be deleted is what the admission policy is for, and no trouble.
+fn is_stuck(deployment: &Deployment) -> bool {
+    failed_create(deployment).is_some()
+}
+
+/// The API server's own words when pods cannot be made.
+pub fn failed_create(deployment: &Deployment) -> Option<&str> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let failure = conditions.iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
+    (failure.reason.as_deref() == Some("FailedCreate"))
+        .then(|| failure.message.as_deref().unwrap_or_default())
+}
+
+/// The runner's container, as the kubelet sees it.
+pub fn container(pod: &KubePod) -> Option<&ContainerStatus> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    statuses.iter().find(|status| status.name == CONTAINER)
+}
+
+fn planned(pod: &KubePod, runners: &HashMap<&str, &RunnerView>) -> plan::Pod {
+    let name = pod.name_any();
+    let runner = runners.get(name.as_str());
+    plan::Pod {
+        marked: is_marked(pod),
+        ready: container(pod).is_some_and(|container| container.ready),
+        runner: match runner {
+            Some(runner) if runner.busy => Runner::Busy { since: runner.attempt_started_at },
+            Some(runner) if runner.online => Runner::Idle { since: runner.idle_since },
+            _ => Runner::Absent,
+        },
+        draining: runner.is_some_and(|runner| runner.draining),
+        name,
+    }
+}
+
+fn counts(observed: &Observed) -> Counts {
+    let mut counts = Counts::default();
+    for revision in &observed.revisions {
+        for pod in &revision.pods {
+            counts.pods += 1;
+            match pod.runner {
+                Runner::Busy { .. } => {
+                    counts.ready += 1;
+                    counts.busy += 1;
+                }
+                Runner::Idle { .. } => {
+                    counts.ready += 1;
+                    counts.idle += 1;
+                }
+                Runner::Absent => {}
+            }
+            if revision.hash != observed.revision {
+                counts.former += 1;
+            }
+        }
+    }
+    counts
+}
+
+/// Processes that the kubelet saw end, and that hold a run as the control plane sees it. A node that is merely out of reach proves nothing: its pods
+/// have no ended containers.
+fn endings(pods: &[Arc<KubePod>], runners: &HashMap<&str, &RunnerView>) -> Vec<Ending> {
+    let mut endings = Vec::new();
+    for pod in pods {
+        let Some(container) = container(pod) else { continue };
+        let Some(runner) = runners.get(pod.name_any().as_str()).filter(|runner| runner.busy) else {
+            continue;
+        };
+        let states = [container.state.as_ref(), container.last_state.as_ref()];
+        for ended in states.into_iter().flatten().filter_map(|state| state.terminated.as_ref()) {
+            let mut lines = ended.message.as_deref().unwrap_or_default().lines();
+            // The runner wrote first which process it is. Without that the lease decides.
+            let Some(instance_id) = lines.next().map(str::trim).filter(|line| !line.is_empty()) else {
+                continue;
+            };
+            if runner.instance_id.as_deref() != Some(instance_id) {
+                continue;
+            }
+            let why = ended.reason.as_deref().unwrap_or("ended");
+            let mut reason = format!("runner pod {}: {why}, exit code {}", pod.name_any(), ended.exit_code);
+            if let Some(words) = lines.next().map(str::trim).filter(|line| !line.is_empty()) {
+                reason.push_str(": ");
+                reason.extend(words.chars().take(300));
+            }
+            endings.push(Ending { runner: runner.name.clone(), instance_id: instance_id.to_owned(), reason });
+        }
+    }
+    endings
+}
+
+impl Observation {
+    /// The Deployment of the current revision, when it is seen.
+    pub fn current(&self) -> Option<&Arc<Deployment>> {
+        self.deployments.get(&self.observed.revision)
+    }
+
+    /// The Deployment of a revision, and the version a decision about it was made on.
+    pub fn versioned(&self, pool: &Pool, revision: &str) -> (String, Option<String>) {
+        let version = self.deployments.get(revision).and_then(|d| d.metadata.resource_version.clone());
+        (deployment_name(pool, revision), version)
+    }
+}
+
+/// Who else has written into a Deployment's template: `kubectl edit`, `kubectl set image`, `kubectl rollout restart` and the like.
+pub fn meddler(deployment: &Deployment) -> Option<String> {
+    let managed = deployment.metadata.managed_fields.as_ref()?;
+    let other = managed.iter().find(|entry| {
+        let theirs = entry.manager.as_deref() != Some(super::apply::FIELD_MANAGER);
+        let template = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:spec")?.get("f:template"));
+        theirs && entry.subresource.as_deref().unwrap_or_default().is_empty() && template.is_some()
+    })?;
+    Some(other.manager.clone().unwrap_or_else(|| "somebody".to_owned()))
+}

@@ -1,0 +1,215 @@
+//! Which revision grows, and which pods may go.
+//!
+//! The current revision takes over from the former ones pod by pod: it grows as far as the maximum of the pool has room, and of the former
+//! ones only as many go as it has runners that serve. A template whose pods never serve therefore never empties a pool, and no run is ever
+//! interrupted: what holds a run at most loses its place for the next one.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use super::{
+    Action, Candidate, Elapsed, Fence, LIFT_AGAIN, Memory, Observed, Pod, Policy, Revision, Runner, count,
+};
+
+/// The actions that bring the Deployments to `target`.
+pub(super) fn actions(
+    observed: &Observed,
+    policy: &Policy,
+    target: u32,
+    memory: &Memory,
+    now: Elapsed,
+) -> Vec<Action> {
+    let (current, former): (Vec<&Revision>, Vec<&Revision>) =
+        observed.revisions.iter().partition(|revision| revision.hash == observed.revision);
+    let current = current.first().copied();
+    // The sum over all revisions is what the bounds are about: while one is not seen as it is, there is no sum.
+    if observed.revisions.iter().any(|revision| revision.settling) {
+        return Vec::new();
+    }
+    let mut actions = Vec::new();
+    let mut going = BTreeSet::new();
+    if !policy.paused {
+        let sizes = Sizes::of(observed, policy, current, &former, target);
+        actions.extend(growth(current, &sizes));
+        let mut retired = Vec::new();
+        if let Some(current) = current {
+            retired.extend(retire(&[current], sizes.leave_current, memory, &mut going));
+        }
+        retired.extend(retire(&former, sizes.leave_former, memory, &mut going));
+        actions.extend(retired);
+        for revision in &observed.revisions {
+            actions.extend(yielded(revision, &actions, &mut going));
+        }
+        let empty = |revision: &&&Revision| revision.replicas == 0 && revision.pods.is_empty();
+        actions
+            .extend(former.iter().filter(empty).map(|empty| Action::Remove { revision: empty.hash.clone() }));
+    }
+    actions.extend(spared(observed, memory, &going, now));
+    actions
+}
+
+/// How much each side grows or shrinks.
+struct Sizes {
+    /// The size the current revision is to have when it grows.
+    grow_current: u32,
+    /// How many pods the current revision is to lose.
+    leave_current: u32,
+    /// How many pods the former revisions are to lose.
+    leave_former: u32,
+}
+
+impl Sizes {
+    fn of(
+        observed: &Observed,
+        policy: &Policy,
+        current: Option<&Revision>,
+        former: &[&Revision],
+        target: u32,
+    ) -> Self {
+        let size = current.map_or(0, |revision| revision.replicas);
+        let former_size: u32 = former.iter().map(|revision| revision.replicas).sum();
+        let former_pods = || former.iter().flat_map(|revision| &revision.pods);
+        // A former pod that is fenced needs nobody in its place before its run has ended: the target counts it as busy until then.
+        let ending = count(former_pods().filter(|pod| pod.draining && pod.runner.is_busy()));
+        let wanted = target.saturating_sub(ending.min(former_size));
+        // A size that somebody fixed is the bound; the demand's is not.
+        let most = policy.replicas.unwrap_or(policy.max.max(target));
+        let room = most.saturating_sub(former_size);
+        let grow_current = wanted.min(room).max(size);
+        let serving = current.map_or(0, |revision| count(revision.pods.iter().filter(|pod| pod.serves())));
+        let mut leave_former = former_size.saturating_sub(target.saturating_sub(serving));
+        // No room for the first or next pod of the current revision: one of the former makes it, unless one that made it is still awaited.
+        let blocked = size < wanted && room <= size && former_size > 0;
+        if blocked && leave_former == 0 && serving >= size {
+            leave_former = 1;
+        }
+        debug_assert!(observed.size() == size + former_size);
+        Self { grow_current, leave_current: size.saturating_sub(target), leave_former }
+    }
+}
+
+fn growth(current: Option<&Revision>, sizes: &Sizes) -> Option<Action> {
+    match current {
+        None => Some(Action::Create { replicas: sizes.grow_current }),
+        Some(current) if sizes.grow_current > current.replicas => Some(Action::Grow {
+            revision: current.hash.clone(),
+            from: current.replicas,
+            to: sizes.grow_current,
+        }),
+        Some(_) => None,
+    }
+}
+
+/// Chooses `n` pods of these revisions to go, and notes their names in `going`.
+fn retire(revisions: &[&Revision], n: u32, memory: &Memory, going: &mut BTreeSet<String>) -> Vec<Action> {
+    let mut left = n;
+    let mut actions = Vec::new();
+    // What cannot be made goes first: it costs nothing.
+    let mut forgone = vec![0; revisions.len()];
+    for (revision, forgone) in revisions.iter().zip(&mut forgone) {
+        let missing = revision.replicas.saturating_sub(count(revision.pods.iter()));
+        *forgone = if revision.stuck { missing.min(left) } else { 0 };
+        left -= *forgone;
+    }
+    // Pods on their way out, after a shrink that was made before, are no longer in `replicas`.
+    let staying = |revision: &&Revision| count(revision.pods.iter()) <= revision.replicas;
+    let mut pods: Vec<(usize, &Pod)> = revisions
+        .iter()
+        .enumerate()
+        .filter(|(_, revision)| staying(revision))
+        .flat_map(|(at, revision)| revision.pods.iter().map(move |pod| (at, pod)))
+        .collect();
+    pods.sort_by_key(|(_, pod)| rank(pod));
+    pods.truncate(left as usize);
+    going.extend(pods.iter().map(|(_, pod)| pod.name.clone()));
+    for (at, revision) in revisions.iter().enumerate() {
+        if forgone[at] > 0 {
+            let to = revision.replicas - forgone[at];
+            actions.push(Action::Forgo { revision: revision.hash.clone(), from: revision.replicas, to });
+            // Its pods go with the next plan, which sees the new size.
+            continue;
+        }
+        let held = |pod: &Pod| {
+            pod.runner.is_busy() && pod.draining && memory.fenced.get(&pod.name) == Some(&Fence::Held)
+        };
+        let candidates: Vec<Candidate> = pods
+            .iter()
+            .filter(|(of, pod)| *of == at && !held(pod))
+            .map(|(_, pod)| Candidate { pod: pod.name.clone(), keep_fence: pod.runner.is_busy() })
+            .collect();
+        if !candidates.is_empty() {
+            actions.push(Action::Retire {
+                revision: revision.hash.clone(),
+                from: revision.replicas,
+                candidates,
+            });
+        }
+    }
+    actions
+}
+
+/// A Deployment that has more pods than it asks for, and not by our doing: somebody made it smaller, or rolled it. Its surplus is told which
+/// pods it may take.
+fn yielded(revision: &Revision, planned: &[Action], going: &mut BTreeSet<String>) -> Option<Action> {
+    let grows = planned
+        .iter()
+        .any(|action| matches!(action, Action::Grow { revision: grown, .. } if *grown == revision.hash));
+    let unmarked: Vec<&Pod> = revision.pods.iter().filter(|pod| !pod.marked).collect();
+    let surplus = count(revision.pods.iter()).saturating_sub(revision.replicas);
+    let marked = count(revision.pods.iter()) - count(unmarked.iter());
+    let missing = surplus.saturating_sub(marked);
+    if grows || missing == 0 {
+        return None;
+    }
+    let mut idle: Vec<&Pod> = unmarked.into_iter().filter(|pod| !pod.runner.is_busy()).collect();
+    idle.sort_by_key(|pod| rank(pod));
+    idle.truncate(missing as usize);
+    going.extend(idle.iter().map(|pod| pod.name.clone()));
+    let candidates: Vec<Candidate> =
+        idle.iter().map(|pod| Candidate { pod: pod.name.clone(), keep_fence: false }).collect();
+    (!candidates.is_empty()).then(|| Action::Yield { revision: revision.hash.clone(), candidates })
+}
+
+/// Who goes first: what is marked already, what does not serve yet, what has been idle longest. Busy pods come last: they lose only their
+/// place for the next run, those first that are fenced already, then those whose run has lasted longest.
+fn rank(pod: &Pod) -> impl Ord + use<> {
+    let (class, since) = match pod.runner {
+        _ if pod.marked => (0, None),
+        Runner::Absent => (1, None),
+        Runner::Idle { .. } if !pod.ready => (2, None),
+        Runner::Idle { since } => (3, since),
+        Runner::Busy { since } if pod.draining => (4, since),
+        Runner::Busy { since } => (5, since),
+    };
+    // Without a time: not known for long.
+    (class, Reverse(since.is_some()), since, pod.name.clone())
+}
+
+/// Pods that carry a mark or a fence of ours and are to stay.
+fn spared(observed: &Observed, memory: &Memory, going: &BTreeSet<String>, now: Elapsed) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for revision in &observed.revisions {
+        let leaving = count(revision.pods.iter()).saturating_sub(revision.replicas);
+        let mut marked_leaving = leaving;
+        for pod in &revision.pods {
+            if going.contains(&pod.name) {
+                continue;
+            }
+            if pod.marked && marked_leaving > 0 {
+                // The ReplicaSet controller is about to take it.
+                marked_leaving -= 1;
+                continue;
+            }
+            let fenced = match memory.fenced.get(&pod.name) {
+                Some(Fence::Held) => true,
+                Some(Fence::Lifted(at)) => pod.draining && now >= *at + LIFT_AGAIN,
+                // A fence of a former leader, or of somebody else: what is not ours is not lifted by lifting.
+                None => pod.draining,
+            };
+            if pod.marked || fenced {
+                actions.push(Action::Spare { pod: pod.name.clone(), marked: pod.marked });
+            }
+        }
+    }
+    actions
+}

@@ -1,0 +1,167 @@
+//! A `RunnerPool` that makes sense: checked once, and what the rest of the controller sees.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource as _, ResourceExt as _};
+
+use super::plan::{Damping, Policy};
+use crate::crd::{RunnerPool, RunnerPoolSpec};
+
+/// The label that tells which pool a Deployment or pod belongs to.
+pub const POOL_LABEL: &str = "minitower.dev/pool";
+/// The label that tells which revision of the pool's template it is of.
+pub const REVISION_LABEL: &str = "minitower.dev/revision";
+
+/// A pool of runners.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Which object of that name.
+    pub uid: String,
+    /// Which version of its spec.
+    pub generation: Option<i64>,
+    /// As the owner of Deployments.
+    pub owner: OwnerReference,
+    /// How it is sized.
+    pub policy: Policy,
+    /// URL of its control plane, as its pods and the operator reach it.
+    pub server_url: String,
+    /// The token to ask that control plane with.
+    pub token: TokenSource,
+    /// The rest, as it was written.
+    pub spec: RunnerPoolSpec,
+}
+
+/// Where the operator's token for a pool's control plane comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// The operator's own.
+    Own,
+    /// A Secret in the pool's namespace.
+    Secret {
+        /// Its name.
+        name: String,
+        /// The key in it.
+        key: String,
+    },
+}
+
+/// The operator's own control plane, as a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnService {
+    /// The Service's name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// Why a pool that the API server has accepted cannot be served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    /// The object is not as the API server makes them.
+    #[error("the object has no {0}")]
+    Incomplete(&'static str),
+    /// Neither or both ways to the control plane.
+    #[error("spec.server: set exactly one of url and serviceRef")]
+    Server,
+    /// The operator's own token goes to nobody else.
+    #[error(
+        "spec.operatorTokenSecretRef is missing: Service {namespace}/{service} is not the operator's own control plane, and its token goes \
+         to no other; make a Secret in namespace {namespace} with an operator token of that control plane and name it there"
+    )]
+    ForeignService {
+        /// The Service.
+        service: String,
+        /// Its namespace.
+        namespace: String,
+    },
+    /// As before, of a URL.
+    #[error("spec.operatorTokenSecretRef is missing: it is required with spec.server.url")]
+    ForeignUrl,
+}
+
+impl PoolError {
+    /// The condition's reason.
+    pub fn as_reason(&self) -> &'static str {
+        match self {
+            Self::Incomplete(_) | Self::Server => "InvalidSpec",
+            Self::ForeignService { .. } | Self::ForeignUrl => "OperatorTokenMissing",
+        }
+    }
+}
+
+impl Pool {
+    /// Checks what the schema cannot.
+    pub fn new(object: &RunnerPool, own: Option<&OwnService>) -> Result<Self, PoolError> {
+        let namespace = object.namespace().ok_or(PoolError::Incomplete("namespace"))?;
+        let owner = object.controller_owner_ref(&()).ok_or(PoolError::Incomplete("uid"))?;
+        let spec = object.spec.clone();
+        let server = &spec.server;
+        let server_url = match (&server.url, &server.service_ref) {
+            (Some(url), None) => url.trim_end_matches('/').to_owned(),
+            (None, Some(service)) => format!("http://{}.{namespace}.svc:{}", service.name, service.port),
+            _ => return Err(PoolError::Server),
+        };
+        let token = match (&spec.operator_token_secret_ref, &server.service_ref) {
+            (Some(secret), _) => TokenSource::Secret { name: secret.name.clone(), key: secret.key.clone() },
+            (None, None) => return Err(PoolError::ForeignUrl),
+            (None, Some(service)) => {
+                let is_own = own.is_some_and(|own| {
+                    own.name == service.name && own.namespace == namespace && own.port == service.port
+                });
+                if !is_own {
+                    return Err(PoolError::ForeignService { service: service.name.clone(), namespace });
+                }
+                TokenSource::Own
+            }
+        };
+        Ok(Self {
+            name: object.name_any(),
+            uid: owner.uid.clone(),
+            generation: object.meta().generation,
+            owner,
+            policy: policy(&spec),
+            server_url,
+            token,
+            namespace,
+            spec,
+        })
+    }
+
+    /// The pool's name on its control plane, which may serve several namespaces.
+    pub fn qualified_name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// Who holds the pool's fences.
+    pub fn fence_owner(&self) -> String {
+        format!("pool:{}/{}", self.namespace, self.name)
+    }
+
+    /// Selects the pool's pods, of all revisions.
+    pub fn selector(&self) -> String {
+        format!("{POOL_LABEL}={}", self.name)
+    }
+}
+
+fn policy(spec: &RunnerPoolSpec) -> Policy {
+    let seconds = |n: u32| Duration::from_secs(n.into());
+    let (up, down) = (&spec.scaling.scale_up, &spec.scaling.scale_down);
+    Policy {
+        min: spec.min_runners,
+        max: spec.max_runners,
+        min_idle: spec.min_idle,
+        replicas: spec.replicas,
+        runs_per_runner: spec.scaling.runs_per_runner,
+        up: Damping { stabilization: seconds(up.stabilization_seconds), max_step: up.max_step },
+        down: Damping { stabilization: seconds(down.stabilization_seconds), max_step: down.max_step },
+        poll: seconds(spec.scaling.poll_seconds),
+        paused: spec.paused,
+    }
+}

@@ -1,0 +1,152 @@
+//! Watches, stores and the controller over them.
+
+use std::future::ready;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod as KubePod;
+use kube::runtime::controller::Action as Requeue;
+use kube::runtime::reflector::{ObjectRef, store::Writer};
+use kube::runtime::{Controller, PredicateConfig, WatchStreamExt as _, predicates, reflector, watcher};
+use kube::{Api, Client, Resource, ResourceExt as _};
+use rand::RngExt as _;
+
+use super::events::Teller;
+use super::pool::POOL_LABEL;
+use super::reconcile::{Context, ReconcileError, reconcile};
+use super::sweep;
+use crate::crd::RunnerPool;
+use crate::demand::Hub;
+use crate::leader::Leadership;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+
+/// First pause after a failed reconcile of a pool; doubled with each one after it.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+/// Longest pause.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Pause after a write that met a newer version: the watch brings it at any moment.
+const CONFLICT: Duration = Duration::from_millis(200);
+/// How often the controller says that it is alive while there is no pool.
+const ALIVE: Duration = Duration::from_secs(5);
+
+/// Serves the pools of one namespace, or of all, until it is dropped.
+pub async fn run(
+    client: Client,
+    namespace: Option<&str>,
+    settings: Settings,
+    leadership: Leadership,
+    metrics: Metrics,
+    hub: Hub,
+) {
+    let (deployments, deployments_writer) = reflector::store();
+    let (pods, pods_writer) = reflector::store();
+    let (pools, pools_writer) = reflector::store();
+    let labelled = watcher::Config::default().labels(POOL_LABEL);
+    let teller = Teller::new(client.clone(), &settings.identity);
+    let context = Arc::new(Context {
+        settings,
+        hub,
+        leadership,
+        metrics,
+        teller,
+        deployments: deployments.clone(),
+        pods: pods.clone(),
+        states: std::sync::Mutex::default(),
+        planes: std::sync::Mutex::default(),
+        client: client.clone(),
+    });
+    let pool_stream =
+        stream(api::<RunnerPool>(&client, namespace), watcher::Config::default(), pools_writer, |_| {})
+            // Its own status is no news to the controller.
+            .predicate_filter(predicates::generation, PredicateConfig::default());
+    let deployment_stream =
+        stream(api::<Deployment>(&client, namespace), labelled.clone(), deployments_writer, |_| {});
+    let pod_stream = stream(api::<KubePod>(&client, namespace), labelled, pods_writer, |pod| {
+        // Nobody reads it, and it is half of a pod.
+        pod.metadata.managed_fields = None;
+    });
+    let controller = Controller::for_stream(pool_stream, pools.clone())
+        .owns_stream(deployment_stream)
+        .watches_stream(pod_stream, |pod| pool_of(&pod))
+        .run(reconcile, again_after, Arc::clone(&context))
+        .for_each(|_| ready(()));
+    let housekeeping = async {
+        loop {
+            tokio::time::sleep(ALIVE).await;
+            if pools.is_empty() {
+                context.metrics.alive();
+            }
+            let known: Vec<ObjectRef<RunnerPool>> =
+                pools.state().iter().map(|p| ObjectRef::from_obj(&**p)).collect();
+            let gone: Vec<_> = {
+                let states = context.states.lock().unwrap_or_else(PoisonError::into_inner);
+                states.keys().filter(|key| !known.contains(key)).cloned().collect()
+            };
+            for key in gone {
+                context.forget(&key);
+                context.metrics.forget(key.namespace.as_deref().unwrap_or_default(), &key.name);
+            }
+        }
+    };
+    tokio::select! {
+        () = controller => {}
+        () = housekeeping => {}
+        () = sweep::sweep(Arc::clone(&context)) => {}
+    }
+}
+
+/// Keeps a store, and passes on what changes in it. A watch that ends or fails is begun again, with a growing, jittered pause.
+fn stream<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    writer: Writer<K>,
+    trim: impl FnMut(&mut K) + Send + 'static,
+) -> impl futures_util::Stream<Item = Result<K, watcher::Error>> + Send + 'static
+where
+    K: Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    watcher(api, config).default_backoff().modify(trim).reflect(writer).touched_objects()
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+fn pool_of(pod: &KubePod) -> Option<ObjectRef<RunnerPool>> {
+    let pool = pod.labels().get(POOL_LABEL)?;
+    Some(ObjectRef::new(pool).within(&pod.namespace()?))
+}
+
+/// When a pool that could not be served is looked at again.
+fn again_after(pool: Arc<RunnerPool>, error: &ReconcileError, context: Arc<Context>) -> Requeue {
+    let key = ObjectRef::from_obj(&*pool);
+    if let ReconcileError::Apply(error) = error
+        && error.is_conflict()
+    {
+        return Requeue::requeue(jittered(CONFLICT));
+    }
+    let failures = context.state(&key).try_lock().map_or(1, |state| state.failures);
+    tracing::warn!(pool = %key, %error, failures, "a pool could not be served");
+    let pause = BACKOFF_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(BACKOFF_MAX);
+    Requeue::requeue(jittered(pause))
+}
+
+/// Up to a half longer.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(1.0..1.5))
+}

@@ -1,0 +1,229 @@
+//! What a person is told: the pool's status, made anew by each reconcile and written only when it says something else.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::observe::Counts;
+use super::plan::{Limit, Plan};
+use super::pool::Pool;
+use super::problems::Problem;
+use crate::crd::{self, DemandState, LastDecision, RunnerPoolStatus};
+use crate::demand::{Demand, Snapshot};
+
+/// What one reconcile found out.
+#[derive(Debug)]
+pub struct Findings<'a> {
+    /// What the pods do.
+    pub counts: Counts,
+    /// What is to be.
+    pub plan: &'a Plan,
+    /// What was asked of the control plane.
+    pub demand: Demand<'a>,
+    /// Time of the last good answer.
+    pub as_of: Option<Timestamp>,
+    /// What a person has to look at.
+    pub problem: Option<Problem>,
+    /// The size was changed just now.
+    pub scaled: bool,
+}
+
+/// A condition before it has its times.
+struct Said {
+    type_: &'static str,
+    status: bool,
+    reason: &'static str,
+    message: String,
+}
+
+/// The status after a reconcile. `former` is what the object says now.
+pub fn status(
+    pool: &Pool,
+    findings: &Findings<'_>,
+    former: Option<&RunnerPoolStatus>,
+    now: Timestamp,
+) -> RunnerPoolStatus {
+    let Findings { counts, plan, demand, as_of, problem, scaled } = findings;
+    let snapshot = demand.snapshot();
+    let pending = |s: &Snapshot| s.pending_in(&pool.spec.environment, pool.spec.team.as_deref());
+    let decision = plan.decision.as_ref().map(|decision| LastDecision {
+        at: Time(now),
+        from: decision.from,
+        to: decision.to,
+        reason: decision.reason.to_string(),
+    });
+    let said = [
+        ready(*counts, plan, problem.as_ref()),
+        progressing(*counts, plan),
+        demand_available(*demand),
+        limited(pool, plan),
+        paused(pool),
+        degraded(problem.as_ref()),
+    ];
+    RunnerPoolStatus {
+        observed_generation: pool.generation,
+        replicas: counts.pods,
+        ready_runners: counts.ready,
+        busy_runners: snapshot.map(|_| counts.busy),
+        idle_runners: snapshot.map(|_| counts.idle),
+        pending_runs: snapshot.map(pending),
+        desired_runners: Some(plan.target),
+        demand: Some(crd::Demand { state: state(*demand), as_of: as_of.map(Time) }),
+        last_decision: decision.or_else(|| former.and_then(|former| former.last_decision.clone())),
+        last_scale_time: if *scaled {
+            Some(Time(now))
+        } else {
+            former.and_then(|former| former.last_scale_time.clone())
+        },
+        selector: Some(pool.selector()),
+        conditions: conditions(said, pool.generation, former, now),
+    }
+}
+
+/// The status of a pool that cannot be served as it is written. Its pods stay as they are.
+pub fn refused(
+    generation: Option<i64>,
+    problem: &Problem,
+    former: Option<&RunnerPoolStatus>,
+    now: Timestamp,
+) -> RunnerPoolStatus {
+    let said =
+        |type_, status| Said { type_, status, reason: problem.reason, message: problem.message.clone() };
+    let said = [said("Ready", false), said("Degraded", true)];
+    let mut status = former.cloned().unwrap_or_default();
+    let told = conditions(said, generation, former, now);
+    status.conditions.retain(|old| told.iter().all(|new| new.type_ != old.type_));
+    status.conditions.extend(told);
+    status.conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
+    status.observed_generation = generation;
+    status
+}
+
+/// Whether two say the same. The time of the last good answer is no news by itself.
+pub fn says_the_same(a: &RunnerPoolStatus, b: &RunnerPoolStatus) -> bool {
+    let timeless = |status: &RunnerPoolStatus| {
+        let mut status = status.clone();
+        if let Some(demand) = status.demand.as_mut().filter(|demand| demand.state == DemandState::Known) {
+            demand.as_of = None;
+        }
+        status
+    };
+    timeless(a) == timeless(b)
+}
+
+fn state(demand: Demand<'_>) -> DemandState {
+    match demand {
+        Demand::Known(_) => DemandState::Known,
+        Demand::Stale { .. } => DemandState::Stale,
+        Demand::Unknown { .. } => DemandState::Unknown,
+    }
+}
+
+fn ready(counts: Counts, plan: &Plan, problem: Option<&Problem>) -> Said {
+    let status = counts.ready >= plan.target;
+    let (reason, message) = match problem {
+        _ if status => ("AllOnline", format!("{} of {} runners are online", counts.ready, plan.target)),
+        Some(problem) => (problem.reason, problem.message.clone()),
+        None => ("Starting", format!("{} of {} runners are online", counts.ready, plan.target)),
+    };
+    Said { type_: "Ready", status, reason, message }
+}
+
+fn progressing(counts: Counts, plan: &Plan) -> Said {
+    let (status, reason, message) = if counts.former > 0 {
+        let message = format!(
+            "{} pods of a former template go as their runs end and runners of the new one serve",
+            counts.former
+        );
+        (true, "NewTemplate", message)
+    } else if counts.pods < plan.target {
+        (true, "Growing", format!("from {} to {} pods", counts.pods, plan.target))
+    } else if counts.pods > plan.target {
+        (true, "Shrinking", format!("from {} to {} pods, as runs end", counts.pods, plan.target))
+    } else {
+        (false, "Settled", format!("the pool has its {} pods", plan.target))
+    };
+    Said { type_: "Progressing", status, reason, message }
+}
+
+fn demand_available(demand: Demand<'_>) -> Said {
+    let said = |status, reason, message| Said { type_: "DemandAvailable", status, reason, message };
+    match demand {
+        Demand::Known(_) => said(true, "Known", "the control plane answers".to_owned()),
+        Demand::Stale { reason, .. } => said(
+            false,
+            reason.kind().as_reason(),
+            format!("{reason}; the pool may grow, and does not shrink"),
+        ),
+        Demand::Unknown { reason } => {
+            said(false, reason.kind().as_reason(), format!("{reason}; the pool keeps its size"))
+        }
+    }
+}
+
+fn limited(pool: &Pool, plan: &Plan) -> Said {
+    let (status, reason, message) = match plan.limit {
+        Some(Limit::Max { wanted }) => (
+            true,
+            "MaxRunners",
+            format!(
+                "{wanted} runners are wanted and spec.maxRunners is {}: raise it if runs wait too long",
+                pool.policy.max
+            ),
+        ),
+        Some(Limit::Min { wanted }) => (
+            true,
+            "MinRunners",
+            format!("{wanted} runners are wanted and spec.minRunners keeps {}", pool.policy.min),
+        ),
+        None => (false, "WithinBounds", "the size is what the demand asks for".to_owned()),
+    };
+    Said { type_: "ScalingLimited", status, reason, message }
+}
+
+fn paused(pool: &Pool) -> Said {
+    let (reason, message) = if pool.policy.paused {
+        ("SpecPaused", "spec.paused is true: the pool neither grows nor shrinks")
+    } else {
+        ("NotPaused", "the pool follows its spec")
+    };
+    Said { type_: "Paused", status: pool.policy.paused, reason, message: message.to_owned() }
+}
+
+fn degraded(problem: Option<&Problem>) -> Said {
+    match problem {
+        Some(problem) => {
+            Said { type_: "Degraded", status: true, reason: problem.reason, message: problem.message.clone() }
+        }
+        None => Said {
+            type_: "Degraded",
+            status: false,
+            reason: "AsExpected",
+            message: "nothing is wrong with the pods".to_owned(),
+        },
+    }
+}
+
+/// Gives conditions their times: a condition keeps that of its last change of status.
+fn conditions<const N: usize>(
+    said: [Said; N],
+    generation: Option<i64>,
+    former: Option<&RunnerPoolStatus>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    said.into_iter()
+        .map(|said| {
+            let status = if said.status { "True" } else { "False" };
+            let before = former
+                .and_then(|former| former.conditions.iter().find(|before| before.type_ == said.type_))
+                .filter(|before| before.status == status);
+            Condition {
+                type_: said.type_.to_owned(),
+                status: status.to_owned(),
+                reason: said.reason.to_owned(),
+                message: said.message,
+                observed_generation: generation,
+                last_transition_time: before.map_or(Time(now), |before| before.last_transition_time.clone()),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,237 @@
+//! Configuration: flags and environment variables, checked once at the start.
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::demand::ControlPlaneConfig;
+use crate::pool_controller::pool::OwnService;
+
+/// Makes the runner pods of each RunnerPool follow the queue, without ever killing a run.
+///
+/// Every flag can also be given as the environment variable named beside it; the flag wins.
+#[derive(Parser, Clone, Default)]
+#[command(name = "minitower-operator", version)]
+pub struct Arguments {
+    /// URL of the operator's own control plane, such as `http://minitower.minitower-system:8080`.
+    #[arg(long, env = "MINITOWER_SERVER_URL", value_name = "URL")]
+    pub server_url: Option<String>,
+    /// File that holds the operator token of that control plane. The token itself may be given as MINITOWER_OPERATOR_TOKEN.
+    #[arg(long, env = "MINITOWER_OPERATOR_TOKEN_FILE", value_name = "FILE")]
+    pub operator_token_file: Option<PathBuf>,
+    /// PEM file with certificates trusted besides the system's.
+    #[arg(long, env = "MINITOWER_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Namespaces whose pools are served, comma-separated. [default: all]
+    #[arg(long, env = "MINITOWER_WATCH_NAMESPACES", value_name = "NAMES")]
+    pub watch_namespaces: Option<String>,
+    /// Where probes and metrics are answered. [default: :8081]
+    #[arg(long, env = "MINITOWER_LISTEN_ADDR", value_name = "ADDRESS")]
+    pub listen_addr: Option<String>,
+    /// Namespace of the leader's Lease. [default: that of the kubeconfig or the pod]
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// What this replica is called as leader. [default: the host's name]
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pub identity: Option<String>,
+    /// Image of runners whose pool names none.
+    #[arg(long, env = "MINITOWER_RUNNER_IMAGE", value_name = "IMAGE")]
+    pub runner_image: Option<String>,
+    /// Whether the admission policy is installed that keeps the ReplicaSet controller from unmarked pods; without it the operator waits 2 s
+    /// between mark and shrink. [default: true]
+    #[arg(long, env = "MINITOWER_ADMISSION_POLICY", value_name = "BOOL")]
+    pub admission_policy: Option<String>,
+    /// Form of the log: json or text. [default: json]
+    #[arg(long, env = "MINITOWER_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// What is logged: a level, or a filter such as `info,kube=debug`. [default: info]
+    #[arg(long, env = "MINITOWER_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// The checked configuration of the controller.
+#[derive(Clone)]
+pub struct Settings {
+    /// The operator's own control plane, when it has one.
+    pub own: Option<ControlPlaneConfig>,
+    /// The Service of that control plane, when its URL names one.
+    pub own_service: Option<OwnService>,
+    /// Certificates trusted besides the system's, for all control planes.
+    pub ca_file: Option<PathBuf>,
+    /// Namespaces served; empty: all.
+    pub watch_namespaces: Vec<String>,
+    /// `host:port` of probes and metrics.
+    pub listen_addr: String,
+    /// Where the Lease is.
+    pub namespace: Option<String>,
+    /// The name of this replica.
+    pub identity: String,
+    /// Image of runners whose pool names none.
+    pub runner_image: String,
+    /// Whether unmarked pods are safe from the ReplicaSet controller.
+    pub admission_policy: bool,
+}
+
+impl fmt::Debug for Settings {
+    /// `own` leaves its token out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("own", &self.own)
+            .field("watch_namespaces", &self.watch_namespaces)
+            .field("listen_addr", &self.listen_addr)
+            .field("runner_image", &self.runner_image)
+            .field("admission_policy", &self.admission_policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A missing or bad value; its text is one line that names it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {reason}")]
+pub struct SettingsError {
+    variable: &'static str,
+    reason: String,
+}
+
+fn bad(variable: &'static str, reason: impl Into<String>) -> SettingsError {
+    SettingsError { variable, reason: reason.into() }
+}
+
+impl Settings {
+    /// Checks what was given. An empty value counts as not given. `token` is the value of `MINITOWER_OPERATOR_TOKEN`: flags are visible to
+    /// every user of a machine, so there is none for it.
+    pub fn from_arguments(given: Arguments, token: Option<String>) -> Result<Self, SettingsError> {
+        let token = match (filled(token), given.operator_token_file) {
+            (Some(token), _) => Some(token),
+            (None, Some(file)) => {
+                const VARIABLE: &str = "MINITOWER_OPERATOR_TOKEN_FILE";
+                let text = fs::read_to_string(&file)
+                    .map_err(|error| bad(VARIABLE, format!("{} cannot be read: {error}", file.display())))?;
+                let token = text.trim();
+                if token.is_empty() {
+                    return Err(bad(VARIABLE, format!("{} is empty", file.display())));
+                }
+                Some(token.to_owned())
+            }
+            (None, None) => None,
+        };
+        let url = filled(given.server_url);
+        let own_service = url.as_deref().and_then(service_of);
+        let own = match (url, token) {
+            (Some(url), Some(token)) => {
+                Some(ControlPlaneConfig { url, token, ca_file: given.ca_file.clone() })
+            }
+            (Some(_), None) => {
+                return Err(bad(
+                    "MINITOWER_OPERATOR_TOKEN_FILE",
+                    "it is missing: MINITOWER_SERVER_URL needs the operator token of that control plane",
+                ));
+            }
+            (None, _) => None,
+        };
+        let admission_policy = match filled(given.admission_policy).as_deref() {
+            None | Some("true") => true,
+            Some("false") => false,
+            Some(other) => {
+                return Err(bad(
+                    "MINITOWER_ADMISSION_POLICY",
+                    format!("{other:?} is neither true nor false"),
+                ));
+            }
+        };
+        let namespaces = given.watch_namespaces.unwrap_or_default();
+        let names = namespaces.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let runner_image = filled(given.runner_image)
+            .ok_or_else(|| bad("MINITOWER_RUNNER_IMAGE", "it is missing: set it, or give --runner-image"))?;
+        let identity = match filled(given.identity) {
+            Some(name) => name,
+            None => nix::unistd::gethostname()
+                .ok()
+                .and_then(|name| name.into_string().ok())
+                .ok_or_else(|| bad("POD_NAME", "it is missing, and this host has no name"))?,
+        };
+        let listen_addr = filled(given.listen_addr).unwrap_or_else(|| ":8081".to_owned());
+        Ok(Self {
+            own,
+            own_service,
+            ca_file: given.ca_file,
+            watch_namespaces: names.map(str::to_owned).collect(),
+            listen_addr: match listen_addr.strip_prefix(':') {
+                Some(port) => format!("[::]:{port}"),
+                None => listen_addr,
+            },
+            namespace: filled(given.namespace),
+            identity,
+            runner_image,
+            admission_policy,
+        })
+    }
+}
+
+fn filled(value: Option<String>) -> Option<String> {
+    value.filter(|value| !value.is_empty())
+}
+
+/// The Service that a URL of the cluster's own names means: `http://name.namespace[.svc[.zone]][:port]`.
+fn service_of(url: &str) -> Option<OwnService> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let (host, port) = match authority.split_once(':') {
+        Some((host, port)) => (host, port.parse().ok()?),
+        None => (authority, if scheme == "https" { 443 } else { 80 }),
+    };
+    let mut labels = host.split('.');
+    let (name, namespace) = (labels.next()?, labels.next()?);
+    match labels.next() {
+        None | Some("svc") => {
+            Some(OwnService { name: name.to_owned(), namespace: namespace.to_owned(), port })
+        }
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("http://minitower.minitower-system:8080", Some(("minitower", "minitower-system", 8080)))]
+    #[case("http://minitower.minitower-system.svc.cluster.local/", Some(("minitower", "minitower-system", 80)))]
+    #[case("https://a.b.svc", Some(("a", "b", 443)))]
+    #[case("https://tower.example.com", None)]
+    #[case("http://127.0.0.1:8080", None)]
+    #[case("http://minitower:8080", None)]
+    fn a_url_of_a_service_is_known(#[case] url: &str, #[case] expected: Option<(&str, &str, u16)>) {
+        let found = service_of(url);
+        let found = found.as_ref().map(|s| (s.name.as_str(), s.namespace.as_str(), s.port));
+        assert_eq!(found, expected);
+    }
+
+    fn given() -> Arguments {
+        Arguments { runner_image: Some("runner:1".to_owned()), ..Arguments::default() }
+    }
+
+    #[test]
+    fn a_server_without_a_token_is_refused_by_name() {
+        let given = Arguments { server_url: Some("http://a.b".to_owned()), ..given() };
+        let error = Settings::from_arguments(given, None).unwrap_err();
+        assert!(error.to_string().starts_with("MINITOWER_OPERATOR_TOKEN_FILE: it is missing"), "{error}");
+    }
+
+    #[test]
+    fn the_token_is_in_no_debug_output() {
+        let given = Arguments { server_url: Some("http://a.b".to_owned()), ..given() };
+        let settings = Settings::from_arguments(given, Some("mto_secret".to_owned())).unwrap();
+        assert!(!format!("{settings:?}").contains("mto_secret"));
+    }
+
+    #[test]
+    fn namespaces_are_split_and_trimmed() {
+        let given = Arguments { watch_namespaces: Some(" a, b,,".to_owned()), ..given() };
+        assert_eq!(Settings::from_arguments(given, None).unwrap().watch_namespaces, ["a", "b"]);
+    }
+}
