@@ -86,8 +86,6 @@ api_up() {
 
 api_down() {
     local name
-    [[ -d $RUN ]] || return 0
-    [[ -f $RUN/ports ]] || die "$RUN holds no API server: nothing removed"
     for name in kube-controller-manager kube-apiserver etcd; do stop "$name" KILL; done
     rm -rf "${RUN:?}"/{etcd,kube-cache,log,pids,pki,kubeconfig,ports,lock}
     rmdir --ignore-fail-on-non-empty "$RUN"
