@@ -1,5 +1,6 @@
 //! The loop: be registered, poll, carry a run out, poll again.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,7 +85,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
         stopping,
         cgroup_prefix,
     };
-    let ended = poll_and_run(&runs, instance, &shutdown).await;
+    // Both at once: neither does the first poll wait for the interpreter, nor the end for its answer.
+    let mut polling = pin!(poll_and_run(&runs, instance, &shutdown));
+    let ended = tokio::select! {
+        biased;
+        ended = &mut polling => ended,
+        () = runs.environments.get_ready() => polling.await,
+    };
     grace.abort();
     match &ended {
         Ok(()) => match tokio::time::timeout(SIGN_OFF_AT_THE_END, signing_off).await {

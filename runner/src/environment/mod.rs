@@ -100,6 +100,14 @@ impl Environments {
         }
     }
 
+    /// Asks the interpreter now what the first run would otherwise wait for.
+    pub(crate) async fn get_ready(&self) {
+        if let Err(error) = self.interpreter().await {
+            // Without Python there may still be shell jobs; a Python job says it in its own log.
+            tracing::warn!(%error, "no Python for jobs");
+        }
+    }
+
     /// Makes the environment of a run whose archive has been unpacked. `variables` are those of its programs,
     /// `sandbox` what they may read and write besides the environment being prepared.
     pub(crate) async fn prepare(
