@@ -173,12 +173,15 @@ impl App {
             .await
     }
 
-    /// Forgets a runner and its fences, a team only its own ones; not while it holds a run.
+    /// Forgets a runner and its fences, a team only its own ones; not while it holds a run. Of a name that never registered the operator forgets the
+    /// fences, so that nothing is left of a pod that went before its runner came.
     pub async fn forget_runner(&self, by: &AdminPrincipal, name: String) -> Result<(), Error> {
         let (by, live) = (by.clone(), Arc::clone(&self.inner().live));
         self.store()
             .write(move |tx| {
-                let runner = own_runner(tx, &by, &name)?.ok_or_else(|| unknown(&name))?;
+                let Some(runner) = own_runner(tx, &by, &name)? else {
+                    return if fences::lift_all(tx, &name)? > 0 { Ok(()) } else { Err(unknown(&name)) };
+                };
                 if runner.run_id.is_some() {
                     return Err(Error::Conflict(format!(
                         "the runner {name:?} holds a run: drain it and wait, or cancel the run"

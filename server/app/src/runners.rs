@@ -18,7 +18,9 @@ const MAX_LABEL_BYTES: usize = 253;
 /// Most labels.
 const MAX_LABELS: usize = 64;
 /// Runners forgotten in one transaction.
-const PRUNE_BATCH: i64 = 10;
+const PRUNE_BATCH: u32 = 10;
+/// Most of those transactions in a row. Pods come and go by thousands; the next round of upkeep goes on where this one ends.
+const PRUNE_BATCHES: usize = 100;
 
 /// What a runner says of itself.
 #[derive(Debug, Clone, Default)]
@@ -108,6 +110,18 @@ impl App {
 
     /// Forgets runners that were silent for too long and hold nothing.
     pub(crate) async fn prune_runners(&self) -> Result<usize, Error> {
+        let mut forgotten = 0;
+        for _ in 0..PRUNE_BATCHES {
+            let batch = self.prune_batch().await?;
+            forgotten += batch;
+            if batch < PRUNE_BATCH as usize {
+                break;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    async fn prune_batch(&self) -> Result<usize, Error> {
         let Some(after) = self.inner().settings.runner_prune_after else { return Ok(0) };
         let before = minitower_domain::clock::Timestamp(
             self.inner().clock.now().0.saturating_sub(i64::try_from(after.as_millis()).unwrap_or(i64::MAX)),

@@ -35,6 +35,11 @@ pub fn lift(tx: &Tx<'_>, runner_name: &str, holder: FenceHolder, owner: &str) ->
     Ok(())
 }
 
+/// Takes down every fence on a name that is not registered; how many there were.
+pub fn lift_all(tx: &Tx<'_>, runner_name: &str) -> Result<usize, StoreError> {
+    tx.execute("DELETE FROM runner_fences WHERE runner_name = ?1", [runner_name])
+}
+
 /// Whether anybody holds a fence on that name.
 pub fn any(db: &Db, runner_name: &str) -> Result<bool, StoreError> {
     let found =

@@ -108,7 +108,7 @@ pub fn all_seen(db: &Db) -> Result<Vec<(RunnerId, String, Timestamp)>, StoreErro
 }
 
 /// Runners that were not heard of since `before` and hold nothing.
-pub fn silent_since(db: &Db, before: Timestamp, limit: i64) -> Result<Vec<RunnerId>, StoreError> {
+pub fn silent_since(db: &Db, before: Timestamp, limit: u32) -> Result<Vec<RunnerId>, StoreError> {
     db.all(
         "SELECT id FROM runners r WHERE last_seen_at < ?1 AND NOT EXISTS (
              SELECT 1 FROM run_attempts WHERE runner_id = r.id AND finished_at IS NULL)

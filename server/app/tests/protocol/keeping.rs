@@ -45,7 +45,7 @@ async fn a_restored_backup_voids_its_leases_keeps_its_runs_and_gives_out_no_id_t
     let twice = minitower_store::restore(&to.join("m.db"), &from, TTL, plane.clock.now()).unwrap_err();
     assert!(twice.to_string().contains("move it away"), "{twice}");
 
-    let (app, _stopping) = crate::support::open(&to, &plane.clock).await;
+    let (app, _stopping) = crate::support::open(crate::support::settings(&to), &plane.clock).await;
     let late = app.heartbeat(&runner, run.id, &grant.lease_token).await;
     assert!(matches!(late, Err(Error::Gone(_))), "{late:?}");
     let restored = app.run(&plane.team, run.id).await.unwrap();
@@ -66,7 +66,7 @@ async fn ids_given_out_after_a_backup_that_had_none_yet_are_not_given_out_again(
     std::fs::create_dir(&to).unwrap();
     // The backup has no run and no runner; after it some were made, and people and runners know their ids.
     minitower_store::restore(&to.join("m.db"), &from, TTL, plane.clock.now()).unwrap();
-    let (app, _stopping) = crate::support::open(&to, &plane.clock).await;
+    let (app, _stopping) = crate::support::open(crate::support::settings(&to), &plane.clock).await;
     let run = app.create_run(&plane.team, "jobs".to_owned(), CreateRun::default()).await.unwrap();
     assert!(run.id.0 > 1_000_000, "{}", run.id);
     let new = Register { name: "r".to_owned(), ..Register::default() };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use minitower_app::Error;
+use minitower_app::admin::ListRunners;
 use minitower_app::auth::AdminPrincipal;
 use minitower_app::runners::Register;
 use minitower_app::runs::CreateRun;
@@ -122,4 +123,66 @@ async fn a_team_that_forgets_its_runner_does_not_lift_the_operators_fence() {
     assert!(plane.poll(&again, named("i")).await.unwrap().is_none(), "the operator's fence still holds");
     plane.app.undrain(&AdminPrincipal::Operator, "own".to_owned(), None).await.unwrap();
     assert!(plane.poll(&again, named("i")).await.unwrap().is_some(), "the team's own went with the runner");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runners_that_are_silent_are_forgotten_in_one_round_however_many() {
+    let after = Duration::from_secs(3600);
+    let plane = Plane::start_with(|settings| {
+        settings.runner_prune_after = Some(after);
+        settings.expiry_check_interval = Duration::from_secs(3600);
+    })
+    .await;
+    for number in 0..35 {
+        plane.runner(&format!("pod-{number}")).await;
+    }
+    plane.app.drain(&AdminPrincipal::Operator, "pod-7".to_owned(), None).await.unwrap();
+    plane.clock.advance(2 * after);
+    plane.runner("kept").await;
+    // Its first round is at once, and there is no other within this test.
+    let upkeep = tokio::spawn({
+        let app = plane.app.clone();
+        async move { app.run_background().await }
+    });
+    let left = tokio::time::timeout(Duration::from_secs(10), async {
+        loop {
+            let all =
+                plane.app.list_runners(&AdminPrincipal::Operator, ListRunners::default()).await.unwrap();
+            if all.len() == 1 {
+                return all;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(
+        left.await.unwrap()[0].runner.name,
+        "kept",
+        "it holds a run, or did until its lease ended just now"
+    );
+    upkeep.abort();
+    plane.runner("pod-7").await;
+    let again =
+        plane.app.undrain(&AdminPrincipal::Operator, "pod-7".to_owned(), Some("nobody".to_owned())).await;
+    assert!(!again.unwrap().draining, "its fence went with it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_name_that_was_fenced_and_never_came() {
+    let plane = Plane::start().await;
+    let operator = AdminPrincipal::Operator;
+    for owner in ["pool:ns/a", "person"] {
+        plane.app.drain(&operator, "pod".to_owned(), Some(owner.to_owned())).await.unwrap();
+    }
+    plane.app.forget_runner(&operator, "pod".to_owned()).await.unwrap();
+    assert!(matches!(plane.app.forget_runner(&operator, "pod".to_owned()).await, Err(Error::NotFound(_))));
+    let runner = plane.runner("pod").await;
+    plane.run(CreateRun::default()).await;
+    assert!(plane.poll(&runner, named("i")).await.unwrap().is_some(), "no fence is left");
+
+    // A team knows nothing of names that are not there, and lifts no fence on them.
+    plane.app.drain(&operator, "other".to_owned(), None).await.unwrap();
+    let team = AdminPrincipal::Team(plane.team.clone());
+    assert!(matches!(plane.app.forget_runner(&team, "other".to_owned()).await, Err(Error::NotFound(_))));
+    let still = plane.app.undrain(&operator, "other".to_owned(), Some("nobody".to_owned())).await.unwrap();
+    assert!(still.draining);
 }

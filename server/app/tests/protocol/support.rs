@@ -46,19 +46,24 @@ pub(crate) fn settings(folder: &Path) -> Settings {
     }
 }
 
-pub(crate) async fn open(folder: &Path, clock: &Clock) -> (App, CancellationToken) {
+pub(crate) async fn open(settings: Settings, clock: &Clock) -> (App, CancellationToken) {
     let stopping = CancellationToken::new();
-    let app = App::open(settings(folder), clock.clone(), stopping.clone(), |why| panic!("fatal: {why}"))
-        .await
-        .unwrap();
+    let app =
+        App::open(settings, clock.clone(), stopping.clone(), |why| panic!("fatal: {why}")).await.unwrap();
     (app, stopping)
 }
 
 impl Plane {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::manual(Timestamp(1_000_000));
-        let (app, stopping) = open(folder.path(), &clock).await;
+        let mut settings = settings(folder.path());
+        change(&mut settings);
+        let (app, stopping) = open(settings, &clock).await;
         let made = app.bootstrap("acme", "Acme", None).await.unwrap();
         let team = app.authenticate_team(Some(&made.token)).await.unwrap();
         let registration = app.authenticate_registration(Some("platform")).await.unwrap();
