@@ -22,8 +22,8 @@ use crate::clock::boottime;
 pub const LEASE: &str = "minitower-operator";
 /// How long a Lease lasts when it is not renewed; client-go's default.
 const LENGTH: Duration = Duration::from_secs(15);
-/// How long before that its leader stops by itself; client-go gives up after 10 of 15 seconds.
-const MARGIN: Duration = Duration::from_secs(5);
+/// How long before that its leader stops by itself: a renewal is sent every two seconds or so, and what a leader has begun must have ended.
+const MARGIN: Duration = Duration::from_secs(2);
 /// Pause between two looks at the Lease, as leader or not; client-go's default.
 const RETRY: Duration = Duration::from_secs(2);
 /// Longest a call may take.

@@ -8,6 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{Api, Client};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::crd;
 use crate::demand::Hub;
@@ -36,15 +37,29 @@ pub async fn operate(settings: Settings) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let probes = http::serve(listener, metrics.clone());
+    // Kept for whoever waits for it next.
+    let stopped = Notify::new();
+    let signals = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopped.notify_one();
+        std::future::pending::<()>().await;
+    };
     let mut candidate = Candidate::new(client.clone(), &namespace, settings.identity.clone());
     let operated = async {
-        tokio::time::timeout(FIRST_CALL, check_definition(&client))
-            .await
-            .context("the API server did not answer")??;
+        tokio::select! {
+            checked = tokio::time::timeout(FIRST_CALL, check_definition(&client)) => {
+                checked.context("the API server did not answer")??;
+            }
+            () = stopped.notified() => return Ok(()),
+        }
         tracing::info!(identity = settings.identity, namespace, "waits to lead");
         let leadership = tokio::select! {
             leadership = candidate.elected() => leadership,
             () = stay_alive(&metrics) => unreachable!("it never ends"),
+            () = stopped.notified() => return Ok(()),
         };
         tracing::info!(epoch = leadership.epoch(), "leads");
         metrics.leads(true);
@@ -67,8 +82,7 @@ pub async fn operate(settings: Settings) -> anyhow::Result<()> {
         let outcome = tokio::select! {
             _ = select_all(controllers) => Err(anyhow::anyhow!("the controller has ended")),
             not_leader = candidate.lead(&leadership) => Err(not_leader.into()),
-            _ = terminate.recv() => Ok(()),
-            _ = interrupt.recv() => Ok(()),
+            () = stopped.notified() => Ok(()),
         };
         // What the controller had begun is dropped by now: the next leader may begin.
         candidate.resign(&leadership).await;
@@ -77,6 +91,7 @@ pub async fn operate(settings: Settings) -> anyhow::Result<()> {
     tokio::select! {
         outcome = operated => outcome,
         outcome = probes => outcome.context("probes and metrics are not answered any more"),
+        () = signals => unreachable!("it never ends"),
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn quantities(schema: &mut Schema) {
         schema,
         "/additionalProperties",
         &json!({
-            "description": "A quantity: a number with a suffix such as m, k, M, G, Ki, Mi or Gi, or none.",
+            "description": "A quantity: a whole number, or a text such as 500m or 512Mi; a fraction goes in quotes.",
             "x-kubernetes-validations": rules::schema(&rules::QUANTITY),
         }),
     );

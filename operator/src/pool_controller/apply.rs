@@ -25,8 +25,8 @@ use crate::leader::{Leadership, NotLeader};
 pub const FIELD_MANAGER: &str = "minitower-operator";
 /// The mark: the ReplicaSet controller takes the pods with the lowest cost first.
 const MARK: &str = "-100";
-/// Longest a call to the API server may take.
-const CALL: Duration = Duration::from_secs(10);
+/// Longest a call may take; a leader must be sure of its Lease for that long.
+const CALL: Duration = Duration::from_secs(5);
 /// Fences asked for at the same time.
 const FENCES: usize = 16;
 /// Without the admission policy: time for the ReplicaSet controller to see the marks before it sees the size. Its informers lag some

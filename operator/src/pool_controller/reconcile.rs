@@ -34,7 +34,7 @@ const TOKEN_AGE: Duration = Duration::from_secs(60);
 /// How often the events of a pod that does not start are read.
 const EVENTS_EVERY: Duration = Duration::from_secs(15);
 /// Longest a call to the API server outside of a plan may take.
-const CALL: Duration = Duration::from_secs(10);
+const CALL: Duration = Duration::from_secs(5);
 /// How soon a pool that cannot be served as it is written is looked at again: what it misses may be made.
 const REFUSED_AGAIN: Duration = Duration::from_secs(15);
 
