@@ -57,7 +57,7 @@ make_image() {
     [[ -x $folder/$name ]] || die "$folder/$name is not there: build it first, or leave --no-build out"
     mkdir "$context"
     strip -o "$context/$name" "$folder/$name"
-    recipe=$(cat Dockerfile "$context/$name" "${BASH_SOURCE[0]}" <(stat -c %Y-%s "$IMAGES"/{debian,python}.tar) | sha256sum)
+    recipe=$(cat Dockerfile "$context/$name" "${BASH_SOURCE[0]}" <(stat -Lc %Y-%s "$IMAGES"/{debian,python}.tar) | sha256sum)
     if [[ -f $archive && $(cat "$IMAGES/$name.recipe" 2>/dev/null) == "$recipe" ]]; then
         echo "$reference: unchanged"
         return

@@ -28,7 +28,7 @@ build_program() {
     local name=$1 folder lock began=$SECONDS
     folder=$(program_folder "$name")
     [[ -x $folder/$name ]] && return
-    command -v go >/dev/null || die "go is not installed: see https://go.dev/dl (1.24 or newer)"
+    command -v go >/dev/null || die "go is not installed: see https://go.dev/dl (1.26 or newer)"
     mkdir -p "$BIN"
     exec {lock}>"$BIN/$name.lock"
     flock -n "$lock" || { echo "waiting for another session that builds $name"; flock "$lock"; }
