@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod calls;
+mod real;
 mod sharing;
 mod silence;
 mod support;

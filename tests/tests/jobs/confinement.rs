@@ -83,6 +83,37 @@ print("refused", refused)
 }
 
 #[test]
+fn a_job_cannot_change_the_runners_last_words() {
+    if !has_landlock() {
+        skip("this kernel has no Landlock");
+        return;
+    }
+    // World-writable, as Kubernetes makes it.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let path = file.path().to_str().unwrap();
+    let bed = JobBed::start_with(Server::builder(), &[("MINITOWER_TERMINATION_LOG", path)]);
+    let words = std::fs::read_to_string(path).unwrap();
+    assert_eq!(words.lines().count(), 1, "{words:?}");
+    let code = r#"
+import os
+refused = 0
+for mode in ("w", "a", "r+"):
+    try:
+        open(os.environ["log"], mode).write("another-instance")
+    except PermissionError:
+        refused += 1
+print("refused", refused)
+"#;
+    bed.team.python_app("liar", code);
+    let input = serde_json::json!({"input": {"log": path}});
+    let run = minitower_tests::shape::int(&bed.team.run("liar", input), "run_id");
+    bed.team.wait_end(run);
+    assert_eq!(bed.team.stream(run, "stdout"), ["refused 3"], "{}", bed.team.log_text(run));
+    assert_eq!(std::fs::read_to_string(path).unwrap(), words);
+}
+
+#[test]
 fn the_runners_token_is_kept_in_a_file_only_its_owner_reads() {
     use std::os::unix::fs::PermissionsExt as _;
     let bed = JobBed::start();

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use minitower_tests::server::OPERATOR_TOKEN;
-use minitower_tests::{Response, shape};
+use minitower_tests::server::{OPERATOR_TOKEN, REGISTRATION_TOKEN};
+use minitower_tests::{Response, Runner, shape};
 use serde_json::{Value, json};
 
 use crate::Bed;
@@ -150,5 +150,43 @@ fn a_team_fences_only_its_own_runners() {
             let path = format!("/admin/runners/{name}/drain");
             team.request(method, &path).send().expect_error(404, "not_found");
         }
+    }
+}
+
+#[test]
+fn a_fence_on_a_name_that_never_registered_goes_either_way() {
+    let bed = Bed::start();
+    let forget = |name: &str| {
+        let path = format!("/api/v1/admin/runners/{name}");
+        bed.server.http().request("DELETE", &path).bearer(OPERATOR_TOKEN).send()
+    };
+    bed.operator_drain("POST", "pod-1", json!({"owner": "pool:ns/p"})).expect(200);
+    let lifted = bed.operator_drain("DELETE", "pod-1", json!({"owner": "pool:ns/p"})).expect_json(200);
+    assert_eq!(lifted["draining"], false);
+    bed.operator_drain("POST", "pod-1", json!({"owner": "pool:ns/p"})).expect(200);
+    forget("pod-1").expect(204);
+    forget("pod-1").expect_error(404, "not_found");
+}
+
+#[test]
+fn runners_are_listed_by_pool_and_environment() {
+    let bed = Bed::start();
+    for (name, pool, environment) in
+        [("a-1", "ns/a", "default"), ("a-2", "ns/a", "gpu"), ("b-1", "ns/b", "gpu")]
+    {
+        let body = json!({"name": name, "pool": pool, "environment": environment});
+        Runner::register_with(&bed.server, REGISTRATION_TOKEN, body);
+    }
+    for (query, expected) in [
+        ("pool=ns%2Fa", vec!["a-1", "a-2"]),
+        ("pool=ns/a", vec!["a-1", "a-2"]),
+        ("environment=gpu", vec!["a-2", "b-1"]),
+        ("pool=ns%2Fa&environment=gpu", vec!["a-2"]),
+        ("pool=ns", vec![]),
+    ] {
+        let path = format!("/api/v1/admin/runners?{query}");
+        let list = bed.server.http().get(&path).bearer(OPERATOR_TOKEN).send().expect_json(200);
+        let names: Vec<_> = list["runners"].as_array().unwrap().iter().map(|r| r["name"].clone()).collect();
+        assert_eq!(names, expected, "{query}");
     }
 }

@@ -293,7 +293,13 @@ impl Model {
 
     fn forget(&mut self, by: Admin, name: &str) -> Answer {
         let Some(id) = self.own_runner(by, name).map(|runner| runner.id) else {
-            return Answer::Refused(No::NotFound);
+            let fences = self.fences.len();
+            if by == Admin::Operator {
+                // A name that never registered: its fences are all there is.
+                Arc::make_mut(&mut self.fences).retain(|(fenced, ..)| fenced != name);
+            }
+            let lifted = self.fences.len() < fences;
+            return if lifted { Answer::Done } else { Answer::Refused(No::NotFound) };
         };
         if self.active_of_runner(id).is_some() {
             return Answer::Refused(No::Conflict);
