@@ -1,6 +1,6 @@
 //! The installed product, shared by all scenarios.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use minitower_tests::shape::{int, text};
@@ -16,6 +16,10 @@ pub(crate) const SYSTEM: &str = "minitower-system";
 const SERVICE: &str = "minitower";
 const PORT: u16 = 8080;
 const SLUG: &str = "e2e";
+
+/// Held for reading by a scenario that one and the same leader has to see through, and for writing by whom takes the leader away: a leader
+/// knows nothing of pools that were deleted before it came.
+pub(crate) static LEADER: RwLock<()> = RwLock::new(());
 
 /// The installed product.
 #[derive(Debug)]

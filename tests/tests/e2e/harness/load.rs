@@ -22,7 +22,7 @@ pub(crate) struct Shape<'p> {
 /// The longest run of the load in seconds, and the shortest.
 const RUN_SECONDS: (f64, f64) = (0.1, 20.0);
 
-/// Keeps every pool under a load that comes in waves of 1 to 5 runs of 0.1 to 20 s, many short and few long, until there were as many
+/// Keeps every pool under a load that comes in waves of 1 to 4 runs of 0.1 to 20 s, many short and few long, until there were as many
 /// scale-downs as asked for or the time is over, and yields how many there were. `meanwhile` is called every so often.
 pub(crate) fn storm(scene: &Scene, shape: Shape<'_>, mut meanwhile: impl FnMut(usize)) -> usize {
     let over = AtomicBool::new(false);
@@ -56,13 +56,13 @@ impl Drop for Over<'_> {
 fn load(scene: &Scene, pool: &str, over: &AtomicBool) {
     let mut random = rand::rng();
     while !over.load(Ordering::Relaxed) {
-        for _ in 0..random.random_range(1..=5) {
+        for _ in 0..random.random_range(1..=4) {
             // Evenly over the orders of magnitude: as many between 0.1 and 1 as between 1 and 10.
             let (shortest, longest) = RUN_SECONDS;
             let seconds = shortest * (longest / shortest).powf(random.random::<f64>());
             scene.run(pool, seconds);
         }
-        let pause = Instant::now() + Duration::from_millis(random.random_range(500..6000));
+        let pause = Instant::now() + Duration::from_millis(random.random_range(1000..9000));
         while Instant::now() < pause && !over.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(50));
         }

@@ -11,7 +11,7 @@ pub(crate) mod verdict;
 mod view;
 mod witness;
 
-pub(crate) use bed::{Bed, SYSTEM, bed};
+pub(crate) use bed::{Bed, LEADER, SYSTEM, bed};
 pub(crate) use kubectl::forget_instance;
 pub(crate) use load::{Shape, storm};
 pub(crate) use scene::{Scene, secret};

@@ -183,6 +183,16 @@ impl Scene {
         });
     }
 
+    /// Asserts that a condition of a pool keeps its status for so long.
+    #[track_caller]
+    pub(crate) fn stays_condition(&self, pool: &str, kind: &str, status: &str, span: Duration) {
+        let changed = self.bed.view.find(span, |state| {
+            let pool = state.one(Kind::RunnerPool, &self.name, pool)?;
+            condition(&pool, kind).filter(|it| it["status"] != status).cloned()
+        });
+        assert!(changed.is_none(), "{kind} of pool {pool} was {status} for less than {span:?}: {changed:?}");
+    }
+
     /// The names of the pods of a pool that are not leaving.
     pub(crate) fn pods(&self, pool: &str) -> Vec<String> {
         self.bed.view.now(|state| staying(state, &self.name, pool))

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use minitower_tests::wait;
 use serde_json::json;
 
-use crate::harness::{Note, Scene, bed, kubectl};
+use crate::harness::{LEADER, Note, Scene, bed, kubectl};
 
 const START: Duration = Duration::from_secs(90);
 /// Until a pod with 120 s of grace has to be gone, its run of seconds being over.
@@ -47,6 +47,7 @@ fn assert_ended_or_released(scene: &Scene, short: &[i64], long: i64) {
 #[test]
 fn deleting_pools_with_runs_in_flight_lets_them_finish_or_releases_them() {
     let Some(bed) = bed() else { return };
+    let _leader = LEADER.read();
     let scene = Scene::new(bed, "pool-deleted");
     let (short, long) = busy_pools(&scene);
     let began = Instant::now();
@@ -59,6 +60,7 @@ fn deleting_pools_with_runs_in_flight_lets_them_finish_or_releases_them() {
 #[test]
 fn deleting_the_namespace_with_runs_in_flight_does_not_hang() {
     let Some(bed) = bed() else { return };
+    let _leader = LEADER.read();
     let scene = Scene::new(bed, "space-deleted");
     let (short, long) = busy_pools(&scene);
     let began = Instant::now();

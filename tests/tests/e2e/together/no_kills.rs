@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::{Bed, SYSTEM, Scene, Shape, bed, kubectl, short, storm, verdict};
+use crate::harness::{Bed, Kind, LEADER, SYSTEM, Scene, Shape, bed, kubectl, short, storm, verdict};
 
 const POOLS: [&str; 4] = ["a", "b", "c", "d"];
 /// How often the operator's leader is taken away during the storm.
@@ -57,6 +57,7 @@ pub(crate) fn shrink_under_load(scene: &Scene, mut meanwhile: impl FnMut(usize, 
 
 /// Deletes the leader's pod, with or without time to hand over, and waits for another leader.
 fn remove_leader(bed: &Bed, at_once: bool) -> String {
+    let _leaders = LEADER.write();
     let leader = bed.leader();
     let mut args = vec!["delete", "pod", &leader, "-n", SYSTEM, "--wait=false"];
     if at_once {
@@ -65,7 +66,7 @@ fn remove_leader(bed: &Bed, at_once: bool) -> String {
     kubectl::run(&args);
     println!("leader {leader} deleted{}", if at_once { " by force" } else { "" });
     bed.view.until("another leader", Duration::from_secs(60), |state| {
-        let lease = state.one(crate::harness::Kind::Lease, SYSTEM, "minitower-operator")?;
+        let lease = state.one(Kind::Lease, SYSTEM, "minitower-operator")?;
         let holder = lease["spec"]["holderIdentity"].as_str()?;
         (!holder.is_empty() && holder != leader).then_some(())
     });

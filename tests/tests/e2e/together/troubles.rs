@@ -18,6 +18,8 @@ fn an_image_that_cannot_be_pulled_is_told_in_the_kubelets_words() {
     scene.run("main", 0.5);
     scene.wait_condition("main", "Degraded", "True", &["registry.invalid/nobody/nothing:1", "pull"], SOON);
     scene.wait_condition("main", "Ready", "False", &[], SOON);
+    // The kubelet alternates between the error and its back-off.
+    scene.stays_condition("main", "Degraded", "True", Duration::from_secs(20));
     let events = kubectl::run(&[
         "get",
         "events",
