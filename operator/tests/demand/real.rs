@@ -36,7 +36,7 @@ async fn a_real_control_plane_is_understood() {
         plane.drain("p-1", OWNER).await.unwrap(),
         Drained { busy: false, run_id: None, draining: true }
     );
-    let (server, lease) = tokio::task::spawn_blocking(move || {
+    let (server, runner) = tokio::task::spawn_blocking(move || {
         let body = json!({"name": "p-1", "pool": "ns/p"});
         let runner = Runner::register_with(&server, REGISTRATION_TOKEN, body);
         runner.idle();
@@ -44,12 +44,14 @@ async fn a_real_control_plane_is_understood() {
     })
     .await
     .unwrap();
-    assert!(plane.scrape().await.unwrap().runners_of("ns/p").all(|runner| runner.draining && !runner.busy));
+    let fenced = plane.scrape().await.unwrap();
+    let states: Vec<_> = fenced.runners_of("ns/p").map(|runner| (runner.draining, runner.busy)).collect();
+    assert_eq!(states, [(true, false)]);
     assert!(!plane.undrain("p-1", OWNER).await.unwrap().draining);
-    let lease =
-        tokio::task::spawn_blocking(move || lease.leased(&lease.poll_with(0, json!({"instance_id": "i-1"}))))
-            .await
-            .unwrap();
+    let lease = tokio::task::spawn_blocking(move || {
+        runner.leased(&runner.poll_with(0, json!({"instance_id": "i-1"})))
+    });
+    let lease = lease.await.unwrap();
     assert_eq!(lease.run, run);
 
     let busy = plane.scrape().await.unwrap();
@@ -77,17 +79,19 @@ async fn a_control_plane_that_was_killed_is_stale_and_known_again_after_its_rest
     let hub = Hub::new();
     let state = async || hub.demand(&config, Duration::ZERO).await.demand(Instant::now()).as_str();
     assert_eq!(state().await, "Known");
-    let kill = move |mut server: Server| {
+    let kill = move || {
+        let mut server = server;
         server.kill();
         server
     };
-    let server = tokio::task::spawn_blocking(move || kill(server)).await.unwrap();
+    let server = tokio::task::spawn_blocking(kill).await.unwrap();
     assert_eq!(state().await, "Stale");
-    let again = move |mut server: Server| {
+    let start_again = move || {
+        let mut server = server;
         server.start_again();
         server
     };
-    let server = tokio::task::spawn_blocking(move || again(server)).await.unwrap();
+    let server = tokio::task::spawn_blocking(start_again).await.unwrap();
     assert_eq!(state().await, "Known");
     tokio::task::spawn_blocking(move || drop(server)).await.unwrap();
 }
