@@ -1,1 +1,0 @@
-//! Reconciles against an API server in memory.
