@@ -16,7 +16,7 @@ use kube::{Api, Client};
 use rand::RngExt as _;
 use tokio::time::timeout;
 
-use crate::clock::boottime;
+use crate::clock::{boottime, wall_clock};
 
 /// The Lease's name.
 pub const LEASE: &str = "minitower-operator";
@@ -113,7 +113,7 @@ impl Candidate {
                 Ok(true) => {}
                 Ok(false) => return NotLeader,
                 Err(error) => {
-                    tracing::warn!(%error, lease = LEASE, "the leader's Lease could not be renewed")
+                    tracing::warn!(%error, lease = LEASE, "the leader's Lease could not be renewed");
                 }
             }
             if leadership.check(Duration::ZERO).is_err() {
@@ -150,7 +150,7 @@ impl Candidate {
         let Some(mut lease) = self.get().await? else {
             let lease = Lease {
                 metadata: ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() },
-                spec: Some(self.spec(1, Timestamp::now())),
+                spec: Some(self.spec(1, wall_clock())),
             };
             return match call(self.api.create(&PostParams::default(), &lease)).await {
                 Ok(_) => Ok(Some(led(1, sent))),
@@ -177,7 +177,7 @@ impl Candidate {
         }
         let epoch = u64::try_from(spec.lease_transitions.unwrap_or(0)).unwrap_or(0) + 1;
         // The version read goes along: of two that try, one succeeds.
-        lease.spec = Some(self.spec(epoch, Timestamp::now()));
+        lease.spec = Some(self.spec(epoch, wall_clock()));
         let sent = boottime();
         match call(self.api.replace(LEASE, &PostParams::default(), &lease)).await {
             Ok(_) => Ok(Some(led(epoch, sent))),
@@ -194,7 +194,7 @@ impl Candidate {
         if spec.holder_identity.as_deref() != Some(self.identity.as_str()) || epoch != leadership.epoch {
             return Ok(false);
         }
-        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        spec.renew_time = Some(MicroTime(wall_clock()));
         let sent = boottime();
         match call(self.api.replace(LEASE, &PostParams::default(), &lease)).await {
             Ok(_) => leadership.extend(sent),

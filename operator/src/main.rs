@@ -19,7 +19,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the CustomResourceDefinition of RunnerPools as YAML.
+    /// Print the definition of the resource RunnerPool as YAML.
     Crd,
 }
 

@@ -9,6 +9,7 @@ use clap::Parser;
 use crate::demand::ControlPlaneConfig;
 use crate::pool_controller::pool::OwnService;
 
+#[allow(clippy::doc_markdown, reason = "these are the texts of --help")]
 /// Makes the runner pods of each RunnerPool follow the queue, without ever killing a run.
 ///
 /// Every flag can also be given as the environment variable named beside it; the flag wins.

@@ -47,7 +47,7 @@ pub fn find(
         }
     }
     let mut found: Vec<(u8, Problem)> =
-        observation.pods.values().filter_map(|pod| waiting(pod).or_else(|| unscheduled(pod, now))).collect();
+        observation.pods.values().filter_map(|pod| of_container(pool, pod, now)).collect();
     if let Some(snapshot) = snapshot {
         found.extend(unregistered(pool, observation, snapshot, now));
     }
@@ -76,8 +76,12 @@ fn refused(words: &str) -> Problem {
     Problem::new("PodsRefused", format!("pods cannot be made: {words}"))
 }
 
+fn of_container(pool: &Pool, pod: &KubePod, now: Timestamp) -> Option<(u8, Problem)> {
+    waiting(pool, pod).or_else(|| crashing(pool, pod, now)).or_else(|| unscheduled(pod, now))
+}
+
 /// What the kubelet says of a container that does not start.
-fn waiting(pod: &KubePod) -> Option<(u8, Problem)> {
+fn waiting(pool: &Pool, pod: &KubePod) -> Option<(u8, Problem)> {
     let name = pod.name_any();
     let status = container(pod)?;
     let waiting = status.state.as_ref()?.waiting.as_ref()?;
@@ -93,10 +97,34 @@ fn waiting(pod: &KubePod) -> Option<(u8, Problem)> {
         reason @ ("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError") => {
             Problem::new("ContainerRefused", format!("pod {name}: {reason}: {words}"))
         }
-        "CrashLoopBackOff" => Problem::new("CrashLoop", format!("pod {name}: {}", last_words(pod))),
+        "CrashLoopBackOff" => crash_loop(pool, pod),
         _ => return None,
     };
     Some((0, problem))
+}
+
+/// A container between two ends of a loop: it runs for a moment, or has just ended.
+fn crashing(pool: &Pool, pod: &KubePod, now: Timestamp) -> Option<(u8, Problem)> {
+    let status = container(pod)?;
+    let state = status.state.as_ref()?;
+    status.last_state.as_ref()?.terminated.as_ref()?;
+    let started = state.running.as_ref().and_then(|running| running.started_at.as_ref());
+    let for_a_moment = started.is_some_and(|since| now.duration_since(since.0) <= REGISTERS_WITHIN);
+    (status.restart_count >= 2 && (for_a_moment || state.terminated.is_some()))
+        .then(|| (0, crash_loop(pool, pod)))
+}
+
+fn crash_loop(pool: &Pool, pod: &KubePod) -> Problem {
+    let words = last_words(pod);
+    let mut message = format!("pod {}: {words}", pod.name_any());
+    if words.contains("401") {
+        let secret = &pool.spec.registration_token_secret_ref;
+        message = format!(
+            "{message}; correct the Secret that spec.registrationTokenSecretRef names ({}/{}, key {})",
+            pool.namespace, secret.name, secret.key
+        );
+    }
+    Problem::new("CrashLoop", message)
 }
 
 /// The kubelet alternates between the error and its back-off, which quotes the error: only the error is told.

@@ -22,7 +22,7 @@ use super::plan::{self, Elapsed};
 use super::pool::{POOL_LABEL, Pool, PoolError, TokenSource};
 use super::problems::{self, Problem};
 use super::status::{self, Findings};
-use crate::clock::boottime;
+use crate::clock::{boottime, wall_clock};
 use crate::crd::{RunnerPool, RunnerPoolStatus};
 use crate::demand::{ControlPlane, ControlPlaneConfig, ControlPlaneError, Demand, ErrorKind, Hub, Reading};
 use crate::leader::{Leadership, NotLeader};
@@ -164,7 +164,7 @@ pub async fn reconcile(object: Arc<RunnerPool>, context: Arc<Context>) -> Result
     let started = Instant::now();
     let state = context.state(&key);
     let mut state = state.lock().await;
-    let outcome = once(&object, &context, &mut state).await;
+    let outcome = Box::pin(once(&object, &context, &mut state)).await;
     context.metrics.reconciled(started.elapsed(), outcome.as_ref().err().map(ReconcileError::stage));
     match outcome {
         Ok(again) => {
@@ -197,6 +197,10 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
                 ca_file: context.settings.ca_file.clone(),
             };
             let reading = context.hub.demand(&config, pool.policy.poll).await;
+            if reading.latest.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unauthorized) {
+                // The Secret may have been mended since it was read.
+                state.token = None;
+            }
             let control_plane = context.hub.control_plane(&config).ok();
             context
                 .planes
@@ -209,7 +213,7 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
     };
     let demand = reading.demand(Instant::now());
     let now = boottime();
-    let wall = Timestamp::now();
+    let wall = wall_clock();
     let (deployments, pods) = owned(&pool, context);
     let observation =
         observe::observe(&pool, &rendered.revision, &deployments, &pods, demand, &mut state.expected, now);
@@ -374,7 +378,7 @@ async fn report_endings(observation: &Observation, control_plane: Option<&Contro
             }
             // Reported again with the next look; until then the lease decides.
             Err(error) => {
-                tracing::warn!(runner = ending.runner, %error, "the end of a runner was not reported")
+                tracing::warn!(runner = ending.runner, %error, "the end of a runner was not reported");
             }
         }
     }
@@ -447,7 +451,7 @@ async fn refuse(
     problem: &Problem,
 ) -> Result<(), ReconcileError> {
     tell_of(object, context, state, Some(problem)).await;
-    let said = status::refused(object.metadata.generation, problem, former(object, state), Timestamp::now());
+    let said = status::refused(object.metadata.generation, problem, former(object, state), wall_clock());
     write_status(object, context, state, said).await
 }
 

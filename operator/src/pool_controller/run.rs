@@ -133,6 +133,7 @@ fn pool_of(pod: &KubePod) -> Option<ObjectRef<RunnerPool>> {
 }
 
 /// When a pool that could not be served is looked at again.
+#[allow(clippy::needless_pass_by_value, reason = "the controller hands over both")]
 fn again_after(pool: Arc<RunnerPool>, error: &ReconcileError, context: Arc<Context>) -> Requeue {
     let key = ObjectRef::from_obj(&*pool);
     if let ReconcileError::Apply(error) = error

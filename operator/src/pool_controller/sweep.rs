@@ -14,6 +14,8 @@ use crate::demand::{ControlPlaneConfig, Forgotten, RunnerView};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(15);
+/// Longest a call may take; a leader must be sure of its Lease for that long.
+const CALL: Duration = Duration::from_secs(5);
 /// Most runners forgotten at a time, so that a sweep ends.
 const AT_ONCE: usize = 100;
 
@@ -50,6 +52,7 @@ async fn once(
     for (config, pools) in by_plane {
         let reading = context.hub.demand(&config, EVERY).await;
         let (Ok(snapshot), Ok(control_plane)) = (&reading.latest, context.hub.control_plane(&config)) else {
+            waiting.extend(gone.iter().cloned());
             continue;
         };
         let orphans = snapshot.runners.iter().filter_map(|runner| {
@@ -57,12 +60,12 @@ async fn once(
             (!runner.online || gone.contains(&pod)).then_some((runner, pod))
         });
         for (runner, pod) in orphans.take(AT_ONCE) {
-            if context.leadership.check(EVERY).is_err() {
+            if context.leadership.check(CALL).is_err() {
                 return waiting;
             }
             match control_plane.forget(&runner.name).await {
                 Ok(Forgotten::Gone) => {
-                    tracing::debug!(runner = runner.name, "forgot a runner whose pod is gone")
+                    tracing::debug!(runner = runner.name, "forgot a runner whose pod is gone");
                 }
                 Ok(Forgotten::Busy) => {
                     waiting.insert(pod);

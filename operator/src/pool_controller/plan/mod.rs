@@ -240,8 +240,8 @@ pub struct Candidate {
 /// How long a fence that is not this controller's is let be before it tries once more to lift its own.
 pub const LIFT_AGAIN: Duration = Duration::from_secs(60);
 
-/// Decides what is to be done for a pool. The same observation, policy, memory and time give the same plan; carried out once, the plan after it
-/// has nothing to do.
+/// Decides what is to be done for a pool. The same observation, policy, memory and time give the same plan; while nothing else moves, the plans
+/// after it soon have nothing to do.
 pub fn plan(observed: &Observed, policy: &Policy, memory: &Memory, now: Elapsed) -> Plan {
     let mut memory = memory.clone();
     let gone = forget_gone(observed, &mut memory);

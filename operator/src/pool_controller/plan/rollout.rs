@@ -79,7 +79,7 @@ impl Sizes {
         let serving = current.map_or(0, |revision| count(revision.pods.iter().filter(|pod| pod.serves())));
         let mut leave_former = former_size.saturating_sub(target.saturating_sub(serving));
         // No room for the first or next pod of the current revision: one of the former makes it, unless one that made it is still awaited.
-        let blocked = size < wanted && room <= size && former_size > 0;
+        let blocked = size < target && room <= size && former_size > 0;
         if blocked && leave_former == 0 && serving >= size {
             leave_former = 1;
         }
@@ -111,13 +111,10 @@ fn retire(revisions: &[&Revision], n: u32, memory: &Memory, going: &mut BTreeSet
         *forgone = if revision.stuck { missing.min(left) } else { 0 };
         left -= *forgone;
     }
-    // Pods on their way out, after a shrink that was made before, are no longer in `replicas`.
-    let staying = |revision: &&Revision| count(revision.pods.iter()) <= revision.replicas;
     let mut pods: Vec<(usize, &Pod)> = revisions
         .iter()
         .enumerate()
-        .filter(|(_, revision)| staying(revision))
-        .flat_map(|(at, revision)| revision.pods.iter().map(move |pod| (at, pod)))
+        .flat_map(|(at, revision)| staying(revision).into_iter().map(move |pod| (at, pod)))
         .collect();
     pods.sort_by_key(|(_, pod)| rank(pod));
     pods.truncate(left as usize);
@@ -146,6 +143,18 @@ fn retire(revisions: &[&Revision], n: u32, memory: &Memory, going: &mut BTreeSet
         }
     }
     actions
+}
+
+/// The pods of a revision without those that its ReplicaSet controller is about to take: marked ones that `replicas` no longer counts.
+fn staying(revision: &Revision) -> Vec<&Pod> {
+    let mut leaving = count(revision.pods.iter()).saturating_sub(revision.replicas);
+    let mut pods: Vec<&Pod> = revision.pods.iter().collect();
+    pods.retain(|pod| {
+        let goes = pod.marked && leaving > 0;
+        leaving -= u32::from(goes);
+        !goes
+    });
+    pods
 }
 
 /// A Deployment that has more pods than it asks for, and not by our doing: somebody made it smaller, or rolled it. Its surplus is told which
@@ -189,15 +198,8 @@ fn rank(pod: &Pod) -> impl Ord + use<> {
 fn spared(observed: &Observed, memory: &Memory, going: &BTreeSet<String>, now: Elapsed) -> Vec<Action> {
     let mut actions = Vec::new();
     for revision in &observed.revisions {
-        let leaving = count(revision.pods.iter()).saturating_sub(revision.replicas);
-        let mut marked_leaving = leaving;
-        for pod in &revision.pods {
+        for pod in staying(revision) {
             if going.contains(&pod.name) {
-                continue;
-            }
-            if pod.marked && marked_leaving > 0 {
-                // The ReplicaSet controller is about to take it.
-                marked_leaving -= 1;
                 continue;
             }
             let fenced = match memory.fenced.get(&pod.name) {

@@ -40,8 +40,8 @@ pub enum Reason {
         wanted: u32,
         /// The bound that held it, when one did.
         bound: Option<Bound>,
-        /// The size comes down to what was asked for within that window, not lower.
-        window: Option<Duration>,
+        /// The size comes down to the most that was wanted within that window, not lower.
+        window: Option<(Duration, u32)>,
         /// The numbers are not of now: the control plane does not answer.
         stale: bool,
     },
@@ -104,7 +104,7 @@ impl fmt::Display for Reason {
                     write!(f, ", held by {bound}")?;
                 }
                 if let Some(window) = window {
-                    write!(f, "; no more were wanted for {} s", window.as_secs())?;
+                    write!(f, "; at most {} in the last {} s", window.1, window.0.as_secs())?;
                 }
                 if stale {
                     f.write_str(" (last known; the control plane does not answer)")?;
@@ -179,7 +179,8 @@ fn by_demand(
     } else {
         from_bounded
     };
-    let window = (to < from && !policy.down.stabilization.is_zero()).then_some(policy.down.stabilization);
+    let damped = to < from && !policy.down.stabilization.is_zero();
+    let window = damped.then_some((policy.down.stabilization, highest));
     let limit = match bound {
         Some(Bound::Max(_)) => Some(Limit::Max { wanted }),
         Some(Bound::Min(_)) => Some(Limit::Min { wanted }),
