@@ -7,9 +7,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use futures_util::future;
 use kube::ResourceExt as _;
 
 use super::reconcile::Context;
+use crate::clock::boottime;
 use crate::demand::{ControlPlaneConfig, Forgotten, RunnerView};
 
 /// How often.
@@ -19,18 +21,24 @@ const CALL: Duration = Duration::from_secs(5);
 /// Most runners forgotten at a time, so that a sweep ends.
 const AT_ONCE: usize = 100;
 
+/// How long a pool's control plane is remembered after the pool was last served: its pods may take their whole grace to end.
+const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
+
+/// Pods, by namespace and name.
+type Pods = HashSet<(String, String)>;
+
 /// Sweeps until it is dropped.
 pub async fn sweep(context: Arc<Context>) {
-    let mut seen: HashSet<(String, String)> = HashSet::new();
+    let mut seen = Pods::new();
     loop {
         tokio::time::sleep(EVERY).await;
-        let pods: HashSet<(String, String)> = context
+        let pods: Pods = context
             .pods
             .state()
             .iter()
             .map(|pod| (pod.namespace().unwrap_or_default(), pod.name_any()))
             .collect();
-        let gone: HashSet<(String, String)> = seen.difference(&pods).cloned().collect();
+        let gone: Pods = seen.difference(&pods).cloned().collect();
         let mut waiting = once(&context, &pods, &gone).await;
         // What is still busy is asked about again.
         waiting.extend(pods);
@@ -39,42 +47,49 @@ pub async fn sweep(context: Arc<Context>) {
 }
 
 /// Returns the pods that are gone and whose runners could not be forgotten yet.
-async fn once(
-    context: &Context,
-    pods: &HashSet<(String, String)>,
-    gone: &HashSet<(String, String)>,
-) -> HashSet<(String, String)> {
-    let mut waiting = HashSet::new();
+async fn once(context: &Context, pods: &Pods, gone: &Pods) -> Pods {
     let mut by_plane: HashMap<ControlPlaneConfig, Vec<String>> = HashMap::new();
-    for (pool, config) in context.planes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        by_plane.entry(config.clone()).or_default().push(pool.clone());
+    {
+        let mut planes = context.planes.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = boottime();
+        planes.retain(|_, (_, used)| now < *used + REMEMBERED);
+        for (pool, (config, _)) in planes.iter() {
+            by_plane.entry(config.clone()).or_default().push(pool.clone());
+        }
     }
-    for (config, pools) in by_plane {
-        let reading = context.hub.demand(&config, EVERY).await;
-        let (Ok(snapshot), Ok(control_plane)) = (&reading.latest, context.hub.control_plane(&config)) else {
-            waiting.extend(gone.iter().cloned());
-            continue;
-        };
-        let orphans = snapshot.runners.iter().filter_map(|runner| {
-            let pod = orphan(runner, &pools, pods)?;
-            (!runner.online || gone.contains(&pod)).then_some((runner, pod))
-        });
-        for (runner, pod) in orphans.take(AT_ONCE) {
-            if context.leadership.check(CALL).is_err() {
-                return waiting;
+    // Side by side: a control plane that is silent holds up no other.
+    let sweeps = by_plane.iter().map(|(config, pools)| of_plane(context, config, pools, pods, gone));
+    future::join_all(sweeps).await.into_iter().flatten().collect()
+}
+
+async fn of_plane(
+    context: &Context,
+    config: &ControlPlaneConfig,
+    pools: &[String],
+    pods: &Pods,
+    gone: &Pods,
+) -> Pods {
+    let reading = context.hub.demand(config, EVERY).await;
+    let (Ok(snapshot), Ok(control_plane)) = (&reading.latest, context.hub.control_plane(config)) else {
+        return gone.clone();
+    };
+    let mut waiting = Pods::new();
+    let orphans = snapshot.runners.iter().filter_map(|runner| {
+        let pod = orphan(runner, pools, pods)?;
+        (!runner.online || gone.contains(&pod)).then_some((runner, pod))
+    });
+    for (runner, pod) in orphans.take(AT_ONCE) {
+        if context.leadership.check(CALL).is_err() {
+            return gone.clone();
+        }
+        match control_plane.forget(&runner.name).await {
+            Ok(Forgotten::Gone) => tracing::debug!(runner = runner.name, "forgot a runner whose pod is gone"),
+            Ok(Forgotten::Busy) => {
+                waiting.insert(pod);
             }
-            match control_plane.forget(&runner.name).await {
-                Ok(Forgotten::Gone) => {
-                    tracing::debug!(runner = runner.name, "forgot a runner whose pod is gone");
-                }
-                Ok(Forgotten::Busy) => {
-                    waiting.insert(pod);
-                }
-                Err(error) => {
-                    tracing::warn!(runner = runner.name, %error, "a runner whose pod is gone could not be forgotten");
-                    waiting.insert(pod);
-                    break;
-                }
+            Err(error) => {
+                tracing::warn!(runner = runner.name, %error, "a runner whose pod is gone could not be forgotten");
+                return gone.clone();
             }
         }
     }
@@ -82,11 +97,7 @@ async fn once(
 }
 
 /// Namespace and name of the pod that this runner had, when it is of one of these pools and its pod is no more.
-fn orphan(
-    runner: &RunnerView,
-    pools: &[String],
-    pods: &HashSet<(String, String)>,
-) -> Option<(String, String)> {
+fn orphan(runner: &RunnerView, pools: &[String], pods: &Pods) -> Option<(String, String)> {
     let pool = runner.pool.as_ref().filter(|pool| pools.contains(pool))?;
     let (namespace, name) = pool.split_once('/')?;
     if !runner.name.strip_prefix(name)?.starts_with('-') {

@@ -3,6 +3,8 @@
 //! Every write carries the version that the decision was made on, and begins only while this process is certain to be leader at its end. A
 //! failure or crash between any two steps leaves what the next plan finds and mends.
 
+mod error;
+
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -18,74 +20,22 @@ use super::build::{self, Rendered};
 use super::observe::{DELETION_COST, Expected, LEADER_EPOCH, Observation, is_marked, is_owned};
 use super::plan::{Action, Candidate, Elapsed, Fence, Memory, Plan};
 use super::pool::Pool;
-use crate::demand::{ControlPlane, ControlPlaneError};
+use crate::demand::ControlPlane;
 use crate::leader::{Leadership, NotLeader};
+
+pub use error::ApplyError;
 
 /// The name under which the operator writes.
 pub const FIELD_MANAGER: &str = "minitower-operator";
 /// The mark: the ReplicaSet controller takes the pods with the lowest cost first.
 const MARK: &str = "-100";
 /// Longest a call may take; a leader must be sure of its Lease for that long.
-const CALL: Duration = Duration::from_secs(5);
+pub(super) const CALL: Duration = Duration::from_secs(5);
 /// Fences asked for at the same time.
 const FENCES: usize = 16;
 /// Without the admission policy: time for the ReplicaSet controller to see the marks before it sees the size. Its informers lag some
 /// hundred milliseconds behind on a busy cluster.
 const UNGUARDED_PAUSE: Duration = Duration::from_secs(2);
-
-/// Why an action could not be carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// Another replica leads now.
-    #[error(transparent)]
-    NotLeader(#[from] NotLeader),
-    /// The object has changed since the decision: it is made again.
-    #[error("{what} has changed meanwhile")]
-    Conflict {
-        /// The object.
-        what: String,
-    },
-    /// A Deployment of that name exists and is not this pool's.
-    #[error(
-        "Deployment {name} exists and does not belong to this pool: remove it, or give the pool another name"
-    )]
-    NameTaken {
-        /// The Deployment.
-        name: String,
-    },
-    /// The API server refused the Deployment.
-    #[error("{what}: {message}")]
-    Refused {
-        /// What was written.
-        what: String,
-        /// The API server's words.
-        message: String,
-    },
-    /// The API server did not answer in time.
-    #[error("{what}: no answer of the API server within {CALL:?}")]
-    Timeout {
-        /// What was called.
-        what: String,
-    },
-    /// The API server failed.
-    #[error("{what}: {source}")]
-    Kube {
-        /// What was called.
-        what: String,
-        /// How.
-        source: Box<kube::Error>,
-    },
-    /// The control plane did not fence.
-    #[error(transparent)]
-    ControlPlane(#[from] ControlPlaneError),
-}
-
-impl ApplyError {
-    /// Whether it passes by itself at the next look.
-    pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Conflict { .. })
-    }
-}
 
 /// The hands of one reconcile.
 pub struct Hands<'a> {
@@ -177,6 +127,7 @@ impl Hands<'_> {
             Action::Remove { revision } => self.remove(revision, done).await?,
             Action::Unfence { pod } => {
                 if let Some(control_plane) = self.control_plane {
+                    self.leadership.check(CALL)?;
                     control_plane.undrain(pod, &self.pool.fence_owner()).await?;
                 }
             }
@@ -349,17 +300,18 @@ impl Hands<'_> {
             // The watch is late.
             return Err(changed(name));
         }
-        self.restore(&found, expected, done, now).await
+        self.restore(&found, expected, done, now).await.map(drop)
     }
 
-    /// Gives a Deployment back the template it was made with. Replaced as a whole: server-side apply would leave what others have added.
+    /// Gives a Deployment back the template it was made with, and says whether it had another. Replaced as a whole: server-side apply would
+    /// leave what others have added.
     pub async fn restore(
         &self,
         found: &Deployment,
         expected: &mut Expected,
         done: &mut Done,
         now: Elapsed,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<bool, ApplyError> {
         let name = found.name_any();
         let mut restored = build::deployment(self.pool, self.rendered, None);
         let size = found.spec.as_ref().and_then(|spec| spec.replicas);
@@ -374,7 +326,7 @@ impl Hands<'_> {
         let replicas = size.and_then(|size| u32::try_from(size).ok()).unwrap_or(0);
         let version = written.metadata.resource_version.as_ref();
         expected.deployment(&name, &self.rendered.revision, replicas, version, now);
-        Ok(())
+        Ok(written.metadata.generation != found.metadata.generation)
     }
 
     async fn scale(
