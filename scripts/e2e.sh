@@ -88,8 +88,6 @@ install() {
         [[ -n $E2E_KEEP ]] || die "there is a namespace $system already: MiniTower is installed here. 'kubectl delete -k deploy/kubernetes' removes it with its data; E2E_KEEP=1 takes it as it is"
     fi
     installed=yes
-    kube apply --server-side -k crds >/dev/null
-    kube wait crd/runnerpools.minitower.dev --for=condition=Established --timeout=30s
     kube apply -f deploy/kubernetes/base/namespace.yaml
     PATH=$(dirname "$(command -v "$KUBECTL")"):$PATH deploy/kubernetes/secret.sh
     kube apply -k deploy/kubernetes

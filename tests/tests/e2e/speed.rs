@@ -146,6 +146,10 @@ fn quiet_minute(scene: &Scene, results: &mut BTreeMap<String, Value>) {
         let (written, leases) = writes();
         (written, leases, renewals())
     };
+    // Else nothing would be counted by these names.
+    for what in ["runnerpools/status", "deployments", "deployments/scale", "pods", "events"] {
+        assert!(before.contains_key(what), "the API server has counted no write of {what}: {before:?}");
+    }
     scene.bed.view.find(Duration::from_secs(60), |_| None::<()>);
     let (after, leases_after) = writes();
     let renewed = renewals() - renewed_before;

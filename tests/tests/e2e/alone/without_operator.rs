@@ -5,6 +5,7 @@ use std::time::Duration;
 use minitower_tests::programs::source_root;
 use serde_json::{Value, json};
 
+use super::put_back;
 use crate::harness::{Note, SYSTEM, Scene, bed, forget_instance, kubectl};
 
 const OPERATOR: &str = "deployment/minitower-operator";
@@ -25,16 +26,14 @@ impl Uninstalled {
 
 impl Drop for Uninstalled {
     fn drop(&mut self) {
-        let crds = source_root().join("crds");
-        kubectl::run(&["apply", "--server-side", "-f", &crds.display().to_string()]);
-        kubectl::run(&[
-            "wait",
-            "crd/runnerpools.minitower.dev",
-            "--for=condition=Established",
-            "--timeout=30s",
-        ]);
-        kubectl::apply(std::slice::from_ref(&self.0));
-        kubectl::run(&["rollout", "status", OPERATOR, "-n", SYSTEM, "--timeout=100s"]);
+        let kinds = source_root().join("crds").display().to_string();
+        put_back(&["apply", "--server-side", "-k", &kinds], "");
+        put_back(
+            &["wait", "crd/runnerpools.minitower.dev", "--for=condition=Established", "--timeout=30s"],
+            "",
+        );
+        put_back(&["apply", "-f", "-"], &self.0.to_string());
+        put_back(&["rollout", "status", OPERATOR, "-n", SYSTEM, "--timeout=100s"], "");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The admission policy is not installed.
 
+use super::put_back;
 use crate::harness::{SYSTEM, Scene, bed, kubectl};
 use crate::together::no_kills::shrink_under_load;
 
@@ -25,14 +26,14 @@ impl Policy {
 
 impl Drop for Policy {
     fn drop(&mut self) {
-        kubectl::apply(std::slice::from_ref(&self.binding));
+        put_back(&["apply", "-f", "-"], &self.binding.to_string());
         tell_operator("true");
     }
 }
 
 fn tell_operator(value: &str) {
-    kubectl::run(&["set", "env", OPERATOR, "-n", SYSTEM, &format!("MINITOWER_ADMISSION_POLICY={value}")]);
-    kubectl::run(&["rollout", "status", OPERATOR, "-n", SYSTEM, "--timeout=100s"]);
+    put_back(&["set", "env", OPERATOR, "-n", SYSTEM, &format!("MINITOWER_ADMISSION_POLICY={value}")], "");
+    put_back(&["rollout", "status", OPERATOR, "-n", SYSTEM, "--timeout=100s"], "");
 }
 
 #[test]

@@ -46,8 +46,8 @@ pub(crate) fn shrink_under_load(scene: &Scene, mut meanwhile: impl FnMut(usize, 
     let total = verdict::scale_downs(scene);
     let (runs, chosen) = verdict::assert_undisturbed(scene);
     println!(
-        "{}: {count} scale-downs in {took} s under load ({total} in all, {} of {full} left out), {runs} runs, {chosen} times a pod was \
-         chosen, 0 busy, 0 runs interrupted",
+        "{}: {count} scale-downs in {took} s under load ({total} in all, {} of {full} left out), {runs} runs, {chosen} pods chosen \
+         to go, 0 of them busy, 0 runs interrupted",
         scene.name,
         full.saturating_sub(total)
     );

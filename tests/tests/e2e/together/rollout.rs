@@ -63,7 +63,7 @@ fn template_and_image_changes_under_load_interrupt_no_run_and_a_bad_image_never_
     scene.wait_all_ended(Duration::from_secs(120));
     let (runs, chosen) = verdict::assert_undisturbed(&scene);
     println!(
-        "{}: {runs} runs over 3 rollouts, {chosen} times a pod was chosen, 0 busy, 0 runs interrupted",
+        "{}: {runs} runs over 3 rollouts, {chosen} pods chosen to go, 0 of them busy, 0 runs interrupted",
         scene.name
     );
 }
