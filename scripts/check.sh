@@ -10,7 +10,7 @@ step() {
 
 step cargo fmt --all --check
 if command -v shellcheck >/dev/null 2>&1; then
-    step shellcheck scripts/*.sh .ci/run
+    step shellcheck -x scripts/*.sh .ci/run deploy/kubernetes/*.sh tests/cluster/cluster tests/cluster/base-images
 else
     echo "check: skipped: shellcheck is not installed (make setup-check)"
 fi
@@ -25,3 +25,6 @@ else
     echo "check: skipped: cargo-deny is not installed (make setup-check)"
 fi
 step cargo clippy --workspace --all-targets --locked -- -D warnings
+# No target of `cargo test`, hence none of `--all-targets`.
+step cargo clippy -p minitower-tests --test e2e --locked -- -D warnings
+step scripts/crds.sh --check

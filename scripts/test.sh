@@ -5,13 +5,14 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+cluster_log=$(mktemp)
+trap 'rm -f "$log" "$cluster_log"' EXIT
 passed=0
 failed=0
 skipped=0
 
-sum() { # sum WORD: adds up "N WORD" over the results of all test binaries
-    { grep -E '^test result: ' "$log" || true; } | sed -E "s/.* ([0-9]+) $1.*/\1/" | awk '{ n += $1 } END { print n + 0 }'
+sum() { # sum WORD [LOG]: adds up "N WORD" over the results of all test binaries
+    { grep -E '^test result: ' "${2:-$log}" || true; } | sed -E "s/.* ([0-9]+) $1.*/\1/" | awk '{ n += $1 } END { print n + 0 }'
 }
 
 echo "test: building the programs"
@@ -58,12 +59,27 @@ else
     failed=$((failed + 1))
 fi
 
+echo "test: on a real Kubernetes"
+# The programs that are built already, and as many scale-downs as a few minutes allow: `make e2e` does all of it.
+PROFILE=dev E2E_SHORT=1 scripts/e2e.sh 2>&1 | tee "$cluster_log"
+status=${PIPESTATUS[0]}
+noted=$(grep -cE '^SKIPPED ' "$cluster_log")
+passed=$((passed + $(sum passed "$cluster_log") - noted))
+told=$(sum failed "$cluster_log")
+failed=$((failed + told))
+skipped=$((skipped + $(sum ignored "$cluster_log") + noted))
+if ((status != 0 && told == 0)); then
+    failed=$((failed + 1))
+    cluster=failed
+fi
+
 if ((failed > 0)); then
     echo
     echo "Failed:"
     [[ -z "${planted:-}" ]] || echo "  a planted bug that no check has caught: make planted"
+    [[ -z "${cluster:-}" ]] || echo "  the cluster, or installing on it: make e2e"
     # shellcheck disable=SC2016 # The backticks are cargo's.
-    sed -nE -e 's/^test (.*) \.\.\. FAILED$/  \1/p' -e 's/^    `(-p .*)`$/  in \1/p' "$log"
+    cat "$log" "$cluster_log" | sed -nE -e 's/^test (.*) \.\.\. FAILED$/  \1/p' -e 's/^    `(-p .*)`$/  in \1/p'
 fi
 echo
 echo "$passed passed, $failed failed, $skipped skipped"
