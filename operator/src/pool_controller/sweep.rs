@@ -47,7 +47,7 @@ pub async fn sweep(context: Arc<Context>) {
 }
 
 /// Returns the pods that are gone and whose runners could not be forgotten yet.
-async fn once(context: &Context, pods: &Pods, gone: &Pods) -> Pods {
+pub(super) async fn once(context: &Context, pods: &Pods, gone: &Pods) -> Pods {
     let mut by_plane: HashMap<ControlPlaneConfig, Vec<String>> = HashMap::new();
     {
         let mut planes = context.planes.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,4 +7,6 @@ mod objects;
 mod observations;
 mod pools;
 mod problems;
+mod scenarios;
 mod statuses;
+mod world;
