@@ -21,7 +21,7 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("minitower-http", &["minitower-app", "minitower-wire"]),
     ("minitowerd", &["minitower-app", "minitower-http", "minitower-store"]),
     ("minitower-runner", &["minitower-client", "minitower-planted", "minitower-towerfile"]),
-    ("minitower-operator", &["minitower-client"]),
+    ("minitower-operator", &["minitower-client", "minitower-planted"]),
     // It stands outside, as any client does.
     ("minitower-benches", &[]),
     ("minitower-cli", &["minitower-client", "minitower-towerfile", "minitowerd", "minitower-runner"]),

@@ -106,6 +106,14 @@ bugs! {
     UnsentLogForgotten = "unsent-log-forgotten",
     /// A result that could not be sent is not sent again.
     ResultGivenUp = "result-given-up",
+    /// A pool is sized by the runs that wait alone, and shrinks to nothing while all its runners work.
+    BusyRunnersForgotten = "busy-runners-forgotten",
+    /// What the control plane said a while ago is taken for what it says now.
+    StaleDemandShrinks = "stale-demand-shrinks",
+    /// Pods of a former template go as soon as new ones are there, whether these serve or not.
+    NewTemplateEmptiesPool = "new-template-empties-pool",
+    /// Each revision of a pool may have as many pods as the pool.
+    MaximumOfEachRevision = "maximum-of-each-revision",
 }
 
 /// What a process that is started with an empty environment is to get so that it has the same bug: nothing, in an ordinary build.

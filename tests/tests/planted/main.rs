@@ -23,7 +23,12 @@ fn run(check: &Check, bug: Option<Bug>, target: &str) -> Output {
     command.current_dir(source_root()).args(["test", "--locked", "--target-dir", target]);
     // The same packages and features as the build before, so that cargo finds everything built.
     command.args(["--workspace", "--features", "minitower-planted/enabled"]);
-    command.args(["--test", check.target, "--", "--exact", check.test]);
+    if check.target.is_empty() {
+        command.arg("--lib");
+    } else {
+        command.args(["--test", check.target]);
+    }
+    command.args(["--", "--exact", check.test]);
     command.env("MINITOWER_BIN_DIR", PathBuf::from(target).join("debug"));
     command.env_remove(VARIABLE);
     if let Some(bug) = bug {

@@ -5,7 +5,7 @@ use minitower_planted::Bug;
 /// One test of one test program.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Check {
-    /// The test program: the name of a folder or file in a crate's `tests`.
+    /// The test program: the name of a folder or file in a crate's `tests`; empty: the tests beside the code.
     pub(crate) target: &'static str,
     /// The test's whole name in it.
     pub(crate) test: &'static str,
@@ -13,6 +13,12 @@ pub(crate) struct Check {
 
 const fn check(target: &'static str, test: &'static str) -> Check {
     Check { target, test }
+}
+
+macro_rules! planner {
+    ($test:literal) => {
+        check("", concat!("pool_controller::plan::tests::", $test))
+    };
 }
 
 /// Every interleaving of one run on one runner.
@@ -106,6 +112,10 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
     ),
     (Bug::UnsentLogForgotten, check("crash", "directed::a_server_killed_under_a_writing_job_costs_no_line")),
     (Bug::ResultGivenUp, check("crash", "directed::a_result_waits_for_a_server_that_is_away")),
+    (Bug::BusyRunnersForgotten, planner!("rollouts::a_pool_does_not_shrink_below_its_busy_runners")),
+    (Bug::StaleDemandShrinks, planner!("sizes::stale_demand_grows_the_pool_and_never_shrinks_it")),
+    (Bug::NewTemplateEmptiesPool, planner!("rollouts::a_template_whose_pods_never_serve_empties_nothing")),
+    (Bug::MaximumOfEachRevision, planner!("rollouts::all_revisions_together_stay_within_the_maximum")),
     (Bug::RunOfAnyTeam, EVERY_CALLER),
     (Bug::RegistrationTokenOfAnyTeam, EVERY_CALLER),
     (Bug::RememberedForAnyTeam, EVERY_CALLER),

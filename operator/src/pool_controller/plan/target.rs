@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use minitower_planted::{Bug, planted};
+
 use super::{Damping, Demand, Elapsed, Memory, Observed, Policy};
 
 /// The outcome for one tick.
@@ -157,7 +159,7 @@ fn by_demand(
             return (to, Reason::Bounds(bound.unwrap_or(Bound::Max(policy.max))), None);
         }
     };
-    let busy = observed.busy();
+    let busy = if planted(Bug::BusyRunnersForgotten) { 0 } else { observed.busy() };
     let waiting = pending.div_ceil(u64::from(policy.runs_per_runner.max(1)));
     let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
     let wanted = busy.saturating_add(waiting).saturating_add(policy.min_idle);
@@ -174,7 +176,7 @@ fn by_demand(
     let down = highest.min(from_bounded);
     let to = if wish_now > from_bounded {
         step(from_bounded, up, policy.up, memory.grown, policy.poll, now)
-    } else if wish_now < from_bounded && !stale {
+    } else if wish_now < from_bounded && (!stale || planted(Bug::StaleDemandShrinks)) {
         step(from_bounded, down, policy.down, memory.shrunk, policy.poll, now)
     } else {
         from_bounded
