@@ -1,6 +1,6 @@
 //! What a person is told: the pool's status, made anew by each reconcile and written only when it says something else.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::observe::Counts;
@@ -98,16 +98,22 @@ pub fn refused(
     status
 }
 
-/// Whether two say the same. The time of the last good answer is no news by itself.
+/// Whether two say the same. The time of the last good answer is no news by itself; the one before a silence is counted back from the clock at
+/// each look, and never comes out twice to the nanosecond.
 pub fn says_the_same(a: &RunnerPoolStatus, b: &RunnerPoolStatus) -> bool {
     let timeless = |status: &RunnerPoolStatus| {
         let mut status = status.clone();
-        if let Some(demand) = status.demand.as_mut().filter(|demand| demand.state == DemandState::Known) {
-            demand.as_of = None;
-        }
-        status
+        let demand = status.demand.as_mut();
+        let as_of =
+            demand.and_then(|demand| demand.as_of.take().filter(|_| demand.state != DemandState::Known));
+        (status, as_of)
     };
-    timeless(a) == timeless(b)
+    let ((a, a_as_of), (b, b_as_of)) = (timeless(a), timeless(b));
+    let same_time = match (a_as_of, b_as_of) {
+        (Some(a), Some(b)) => a.0.duration_since(b.0).abs() < SignedDuration::from_secs(1),
+        (a, b) => a == b,
+    };
+    same_time && a == b
 }
 
 fn state(demand: Demand<'_>) -> DemandState {

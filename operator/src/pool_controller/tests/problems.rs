@@ -83,7 +83,12 @@ fn crash_loop(last: &Value) -> Value {
 #[rstest]
 #[case::its_last_words(
     json!({ "exitCode": 1, "reason": "Error", "message": "i-1\nthe registration token is refused (401)\n" }),
-    "the runner ends again and again: the registration token is refused (401)"
+    "the runner ends again and again: the registration token is refused (401); correct the Secret that \
+     spec.registrationTokenSecretRef names (ns/tokens, key registration-token)"
+)]
+#[case::other_last_words(
+    json!({ "exitCode": 1, "reason": "Error", "message": "i-1\nthe data folder cannot be written\n" }),
+    "the runner ends again and again: the data folder cannot be written"
 )]
 #[case::no_words(
     json!({ "exitCode": 1, "reason": "Error", "message": "i-1\n" }),
@@ -97,6 +102,25 @@ fn a_runner_that_ends_again_and_again(#[case] last: Value, #[case] words: &str) 
     let problem = problem_of(&crash_loop(&last), &snapshot(0, vec![]), later()).unwrap();
     assert_eq!(problem.reason, "CrashLoop");
     assert_eq!(problem.message, format!("pod a: {words}"));
+}
+
+#[rstest]
+#[case::it_has_run_for_long("2026-01-02T03:00:05Z", 3, false)]
+#[case::it_has_just_begun("2026-01-02T03:09:50Z", 3, true)]
+#[case::once_is_no_loop("2026-01-02T03:09:50Z", 1, false)]
+fn a_runner_between_two_ends_is_told_like_one_that_waits(
+    #[case] since: &str,
+    #[case] restarts: u32,
+    #[case] expected: bool,
+) {
+    let last =
+        json!({ "exitCode": 1, "reason": "Error", "message": "i-1\nthe data folder cannot be written\n" });
+    let mut status = container(true, &json!({ "running": { "startedAt": since } }));
+    status["lastState"] = json!({ "terminated": last });
+    status["restartCount"] = json!(restarts);
+    let said = snapshot(0, vec![runner("a")]);
+    let problem = problem_of(&json!({ "status": { "containerStatuses": [status] } }), &said, later());
+    assert_eq!(problem, problem_of(&crash_loop(&last), &said, later()).filter(|_| expected));
 }
 
 #[rstest]
