@@ -1,0 +1,129 @@
+//! The Lease that says who leads.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::super::world::{Fault, World};
+use crate::leader::{Candidate, Leadership};
+
+/// A candidate looks at least that often.
+const LOOKS: Duration = Duration::from_secs(3);
+const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/minitower-operator";
+
+fn candidate(world: &World, name: &str) -> Candidate {
+    Candidate::new(world.client(), "ns", name.to_owned())
+}
+
+fn lease(world: &World) -> Value {
+    world.state().objects[PATH]["spec"].clone()
+}
+
+async fn world() -> World {
+    World::new(&json!({})).await
+}
+
+#[tokio::test]
+async fn of_two_candidates_one_leads() {
+    let world = world().await;
+    let (mut a, mut b) = (candidate(&world, "a"), candidate(&world, "b"));
+    let (a, b) = tokio::join!(timeout(LOOKS, a.elected()), timeout(LOOKS, b.elected()));
+    assert!(a.is_ok() != b.is_ok());
+}
+
+#[tokio::test]
+async fn of_two_that_take_the_same_free_lease_the_quicker_one_leads() {
+    let world = world().await;
+    let (mut a, mut b) = (candidate(&world, "a"), candidate(&world, "b"));
+    let leadership = a.elected().await;
+    a.resign(&leadership).await;
+    world.state().just_before("lease \"b\"", |state| {
+        state.change(PATH, &json!({ "spec": { "holderIdentity": "c", "leaseTransitions": 2 } }));
+    });
+    assert!(timeout(LOOKS, b.elected()).await.is_err());
+    assert_eq!(lease(&world)["holderIdentity"], "c");
+}
+
+#[tokio::test]
+async fn who_resigns_leads_no_more_and_lets_the_next_in_at_once() {
+    let world = world().await;
+    let (mut a, mut b) = (candidate(&world, "a"), candidate(&world, "b"));
+    let first = a.elected().await;
+    assert!(first.check(Duration::from_secs(5)).is_ok());
+    assert!(timeout(Duration::from_millis(500), b.elected()).await.is_err());
+    a.resign(&first).await;
+    assert!(first.check(Duration::ZERO).is_err());
+    let second = timeout(LOOKS, b.elected()).await.unwrap();
+    assert!(second.epoch() > first.epoch());
+}
+
+#[tokio::test]
+async fn who_resigns_takes_the_lease_from_nobody_else() {
+    let world = world().await;
+    let mut a = candidate(&world, "a");
+    let first = a.elected().await;
+    world.state().change(PATH, &json!({ "spec": { "holderIdentity": "b", "leaseTransitions": 2 } }));
+    a.resign(&first).await;
+    assert_eq!(lease(&world)["holderIdentity"], "b");
+}
+
+#[tokio::test]
+async fn a_lease_that_is_lost_ends_the_leadership() {
+    let world = world().await;
+    let mut a = candidate(&world, "a");
+    let first = a.elected().await;
+    world.state().change(PATH, &json!({ "spec": { "holderIdentity": "b", "leaseTransitions": 2 } }));
+    timeout(LOOKS, a.lead(&first)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_that_was_deleted_ends_the_leadership() {
+    let world = world().await;
+    let mut a = candidate(&world, "a");
+    let first = a.elected().await;
+    world.state().objects.remove(PATH);
+    timeout(LOOKS, a.lead(&first)).await.unwrap();
+}
+
+/// A pod's name comes back after the restart of its container: what the former process began is not the new one's.
+#[tokio::test]
+async fn a_process_of_the_same_name_leads_at_once_and_ends_the_former_one() {
+    let world = world().await;
+    let mut former = candidate(&world, "a");
+    let first = former.elected().await;
+    let second = timeout(Duration::from_secs(1), candidate(&world, "a").elected()).await.unwrap();
+    assert!(second.epoch() > first.epoch());
+    timeout(LOOKS, former.lead(&first)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_leader_that_cannot_renew_ends_by_its_own_clock() {
+    let world = world().await;
+    let mut a = candidate(&world, "a");
+    a.elected().await;
+    let leadership = Leadership::lasting(1, LOOKS);
+    let begin = Instant::now();
+    for _ in 0..9 {
+        world.state().fail("lease", Fault::Fail(500));
+    }
+    timeout(Duration::from_secs(8), a.lead(&leadership)).await.unwrap();
+    assert!(begin.elapsed() >= LOOKS);
+    assert_eq!(lease(&world)["holderIdentity"], "a", "and the Lease is still its own");
+}
+
+#[tokio::test]
+async fn a_renewal_carries_the_leadership_on() {
+    let world = world().await;
+    let mut a = candidate(&world, "a");
+    let leadership = a.elected().await;
+    let before = lease(&world)["renewTime"].clone();
+    assert!(timeout(LOOKS, a.lead(&leadership)).await.is_err(), "it goes on");
+    assert_ne!(lease(&world)["renewTime"], before);
+    // Ten seconds and more remain of a Lease that was renewed within the last three.
+    assert!(leadership.check(Duration::from_secs(10)).is_ok());
+    assert!(
+        leadership.check(Duration::from_secs(13)).is_err(),
+        "its end is two seconds before that of the Lease"
+    );
+}

@@ -1,0 +1,13 @@
+//! One pool under one operator, in a world that does what each test needs.
+
+mod crashes;
+mod endings;
+mod leaders;
+mod leases;
+mod refusals;
+mod rollouts;
+mod shrinking;
+mod silence;
+mod sizes;
+mod sweeps;
+mod tokens;

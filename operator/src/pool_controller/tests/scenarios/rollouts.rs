@@ -1,0 +1,59 @@
+//! A changed template takes over as runs end.
+
+use serde_json::json;
+
+use super::super::world::World;
+
+fn other_image() -> serde_json::Value {
+    json!({ "runner": { "image": "registry/other:2" } })
+}
+
+#[tokio::test]
+async fn the_former_template_goes_as_its_runs_end() {
+    let mut world = World::of(3).await;
+    world.state().lease("p-2");
+    let former = world.deployments()[0].clone();
+    world.respec(&other_image());
+    world.rest().await;
+    assert_eq!(world.deployments().len(), 2);
+    assert_eq!(world.condition("Progressing").1, "NewTemplate");
+    assert!(world.state().pods().contains(&"p-2".to_owned()), "its run goes on");
+    world.state().finish("p-2");
+    world.rest().await;
+    assert_eq!(world.deployments().len(), 1);
+    assert!(!world.deployments().contains(&former));
+    assert_eq!((world.size(), world.state().pods().len()), (3, 3));
+    assert!(world.state().fences.is_empty());
+}
+
+#[tokio::test]
+async fn a_bad_image_never_empties_a_pool() {
+    let mut world = World::of(3).await;
+    world.state().broken_image = true;
+    world.respec(&other_image());
+    world.rest().await;
+    let serving =
+        ["p-1", "p-2", "p-3"].iter().filter(|pod| world.state().pods().contains(&(**pod).to_owned())).count();
+    assert!(serving >= 2, "{:?}", world.state().pods());
+    world.state().broken_image = false;
+    let started = world.state().pods();
+    for pod in started {
+        world.state().register(&pod);
+    }
+    world.rest().await;
+    assert_eq!(world.deployments().len(), 1);
+    assert_eq!(world.state().pods().len(), 3);
+}
+
+#[tokio::test]
+async fn back_to_the_former_template_is_a_change_like_any_other() {
+    let mut world = World::of(2).await;
+    let former = world.deployments();
+    world.respec(&other_image());
+    world.look().await.unwrap();
+    world.state().settle();
+    world.respec(&json!({ "runner": { "image": null } }));
+    world.rest().await;
+    assert_eq!(world.deployments(), former);
+    assert_eq!(world.state().pods().len(), 2);
+}

@@ -1,0 +1,93 @@
+//! Runners whose pods are gone.
+
+use std::collections::HashSet;
+
+use rstest::rstest;
+use serde_json::json;
+
+use super::super::super::sweep;
+use super::super::world::{Fault, World};
+
+fn pod(name: &str) -> (String, String) {
+    ("ns".to_owned(), name.to_owned())
+}
+
+/// Two pods, and the runner `name` without a pod, that was changed so.
+async fn with_runner(name: &str, changes: &serde_json::Value) -> World {
+    let mut world = World::of(2).await;
+    {
+        let mut state = world.state();
+        state.register(name);
+        let runner = state.runners.get_mut(name).unwrap();
+        *runner = super::super::objects::merged(runner.clone(), changes);
+        state.fences.insert((name.to_owned(), "pool:ns/p".to_owned()));
+    }
+    world.look().await.unwrap();
+    world.calls();
+    world
+}
+
+async fn sweep(world: &World, gone: &[&str]) -> HashSet<(String, String)> {
+    let pods: HashSet<_> = world.state().pods().iter().map(|name| pod(name)).collect();
+    let gone = gone.iter().map(|name| pod(name)).collect();
+    sweep::once(&world.context, &pods, &gone).await
+}
+
+#[tokio::test]
+async fn one_that_is_silent_is_forgotten_with_its_fences() {
+    let world = with_runner("p-9", &json!({ "status": "offline" })).await;
+    assert!(sweep(&world, &[]).await.is_empty());
+    assert_eq!(world.calls(), ["forget p-9"]);
+    assert!(world.state().fences.is_empty());
+}
+
+#[tokio::test]
+async fn one_whose_pod_was_seen_to_go_is_forgotten_though_it_was_heard_of() {
+    let world = with_runner("p-9", &json!({})).await;
+    assert!(sweep(&world, &["p-9"]).await.is_empty());
+    assert_eq!(world.calls(), ["forget p-9"]);
+}
+
+#[rstest]
+#[case::heard_of_and_not_seen_to_go("p-9", json!({}))]
+#[case::of_another_pool("p-9", json!({ "status": "offline", "pool": "ns/q" }))]
+#[case::of_the_same_pool_in_another_namespace("p-9", json!({ "status": "offline", "pool": "other/p" }))]
+#[case::of_no_pool("p-9", json!({ "status": "offline", "pool": null }))]
+#[case::named_as_no_pod_of_it_is("x-9", json!({ "status": "offline" }))]
+#[case::of_a_pod_that_is_there("p-1", json!({ "status": "offline" }))]
+#[tokio::test]
+async fn no_other_is(#[case] name: &str, #[case] changes: serde_json::Value) {
+    let world = with_runner(name, &changes).await;
+    world.calls();
+    assert!(sweep(&world, &[]).await.is_empty());
+    assert_eq!(world.calls(), [] as [String; 0]);
+}
+
+#[tokio::test]
+async fn one_that_holds_a_run_stays_until_its_lease_has_decided() {
+    let world = with_runner("p-9", &json!({ "status": "offline", "busy": true, "run_id": 7 })).await;
+    assert_eq!(sweep(&world, &[]).await, HashSet::from([pod("p-9")]));
+    assert!(world.state().runners.contains_key("p-9"));
+    world.state().finish("p-9");
+    assert!(sweep(&world, &["p-9"]).await.is_empty());
+    assert!(!world.state().runners.contains_key("p-9"));
+}
+
+#[tokio::test]
+async fn one_that_could_not_be_forgotten_is_asked_about_again() {
+    let world = with_runner("p-9", &json!({})).await;
+    world.state().fail("forget", Fault::Fail(503));
+    assert_eq!(sweep(&world, &["p-9"]).await, HashSet::from([pod("p-9")]));
+    assert!(sweep(&world, &["p-9"]).await.is_empty());
+    assert!(!world.state().runners.contains_key("p-9"));
+}
+
+#[tokio::test]
+async fn nobody_is_forgotten_by_a_former_leader() {
+    let mut world = with_runner("p-9", &json!({ "status": "offline" })).await;
+    world.lead(1, std::time::Duration::from_secs(4));
+    world.look().await.unwrap();
+    world.calls();
+    sweep(&world, &[]).await;
+    assert_eq!(world.calls(), [] as [String; 0]);
+}

@@ -1,0 +1,483 @@
+//! A cluster in memory: an API server (`api`), a control plane on a loopback port (`plane`), and the ReplicaSet controller with its pods
+//! (`settle`). Both servers note every call in one list, in order, and after each of them check that whatever is marked is fenced.
+
+mod api;
+mod plane;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod as KubePod;
+use kube::Client;
+use kube::runtime::controller::Action as Requeue;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher::Event;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::super::events::Teller;
+use super::super::reconcile::{Context, ReconcileError, reconcile};
+use super::objects::{NAMESPACE, POOL, merged, pool_object};
+use crate::crd::RunnerPool;
+use crate::demand::Hub;
+use crate::leader::Leadership;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+
+/// The token that the control plane takes.
+pub(super) const TOKEN: &str = "mto_the-token-of-the-tests";
+/// Longer than anything a test waits for.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// What goes wrong at a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It has its effect and is never answered; who waits for [`Shared::crashed`] learns of it.
+    Crash,
+    /// It has no effect and fails with this status.
+    Fail(u16),
+    /// It has its effect and is never answered.
+    Silence,
+}
+
+/// What somebody else does meanwhile.
+pub(super) type Surprise = Box<dyn FnOnce(&mut State) + Send>;
+
+/// Everything there is.
+#[derive(Default)]
+pub(super) struct State {
+    /// Objects of the API server, by path.
+    pub(super) objects: BTreeMap<String, Value>,
+    version: u64,
+    made: u32,
+    /// Runners of the control plane, as `GET /admin/runners` shows them but for their fences.
+    pub(super) runners: BTreeMap<String, Value>,
+    /// Fences: runner and owner.
+    pub(super) fences: BTreeSet<(String, String)>,
+    /// Runs that wait.
+    pub(super) pending: u64,
+    /// Calls that change something, in order; and of all others those for tokens.
+    pub(super) calls: Vec<String>,
+    /// Events: reason and note.
+    pub(super) events: Vec<(String, String)>,
+    /// What goes wrong at the first call that begins so; used up.
+    pub(super) faults: VecDeque<(String, Fault)>,
+    /// What happens just before the first call that begins so; used up.
+    pub(super) before: VecDeque<(String, Surprise)>,
+    /// Crashes at the call of that number, counted from 0 over all that are noted.
+    pub(super) crash_at: Option<usize>,
+    /// What should never have been.
+    pub(super) broken: Vec<String>,
+    /// What the control plane answers instead of its answers.
+    pub(super) plane_fails: Option<u16>,
+    /// New pods never come to have a runner.
+    pub(super) broken_image: bool,
+}
+
+/// The state, and the sign of a crash.
+#[derive(Default)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    pub(super) crashed: Notify,
+}
+
+/// A world with one pool in it and one operator that serves it.
+pub(super) struct World {
+    shared: Arc<Shared>,
+    client: Client,
+    deployments: Writer<Deployment>,
+    pods: Writer<KubePod>,
+    /// What the operator shares between its looks.
+    pub(super) context: Arc<Context>,
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl State {
+    fn next_version(&mut self) -> String {
+        self.version += 1;
+        self.version.to_string()
+    }
+
+    /// Notes a call that is about to have its effect, and what goes wrong with it.
+    fn note(&mut self, call: &str) -> Option<Fault> {
+        if let Some(at) = self.before.iter().position(|(begin, _)| call.starts_with(begin.as_str()))
+            && let Some((_, surprise)) = self.before.remove(at)
+        {
+            surprise(self);
+        }
+        let crash = self.crash_at == Some(self.calls.len());
+        self.calls.push(call.to_owned());
+        if crash {
+            return Some(Fault::Crash);
+        }
+        let at = self.faults.iter().position(|(begin, _)| call.starts_with(begin.as_str()))?;
+        self.faults.remove(at).map(|(_, fault)| fault)
+    }
+
+    /// Paths of all objects of a kind, such as `pods`.
+    pub(super) fn paths(&self, kind: &str) -> Vec<String> {
+        let infix = format!("/namespaces/{NAMESPACE}/{kind}/");
+        self.objects.keys().filter(|path| path.contains(&infix)).cloned().collect()
+    }
+
+    /// Stores an object under a path, in a new version.
+    pub(super) fn put(&mut self, path: &str, mut object: Value) -> Value {
+        object["metadata"]["resourceVersion"] = json!(self.next_version());
+        if path.contains("/deployments/") {
+            let old = self.objects.get(path);
+            let generation = old.and_then(|old| old["metadata"]["generation"].as_u64()).unwrap_or(0);
+            let changed = old.is_none_or(|old| old["spec"] != object["spec"]);
+            object["metadata"]["generation"] = json!(generation + u64::from(changed));
+        }
+        self.objects.insert(path.to_owned(), object.clone());
+        object
+    }
+
+    /// Merges a patch into an object, as somebody else would.
+    pub(super) fn change(&mut self, path: &str, patch: &Value) {
+        let changed = merged(self.objects[path].clone(), patch);
+        self.put(path, changed);
+    }
+
+    /// Fails the next call that begins so.
+    pub(super) fn fail(&mut self, call: &str, fault: Fault) {
+        self.faults.push_back((call.to_owned(), fault));
+    }
+
+    /// Does something just before the next call that begins so.
+    pub(super) fn just_before(&mut self, call: &str, surprise: impl FnOnce(&mut Self) + Send + 'static) {
+        self.before.push_back((call.to_owned(), Box::new(surprise)));
+    }
+
+    /// After each call: the invariant.
+    fn check(&mut self) {
+        for path in self.paths("pods") {
+            let pod = &self.objects[&path];
+            let name = pod["metadata"]["name"].as_str().unwrap();
+            let owner = format!("pool:{NAMESPACE}/{POOL}");
+            if is_marked(pod) && !self.fences.contains(&(name.to_owned(), owner)) {
+                self.broken.push(format!("{name} is marked and not fenced after {:?}", self.calls));
+            }
+        }
+    }
+
+    /// What the ReplicaSet controller does under the admission policy, and the kubelets after it: marked pods go when there are too many, and
+    /// missing ones come, with a runner that is idle at once.
+    pub(super) fn settle(&mut self) {
+        for path in self.paths("deployments") {
+            let deployment = self.objects[&path].clone();
+            let revision =
+                deployment["metadata"]["labels"]["minitower.dev/revision"].as_str().unwrap().to_owned();
+            let replicas = usize::try_from(deployment["spec"]["replicas"].as_u64().unwrap()).unwrap();
+            let mut pods = self.pods_of(&revision);
+            let mut marked: Vec<String> =
+                pods.iter().filter(|path| is_marked(&self.objects[*path])).cloned().collect();
+            while pods.len() > replicas
+                && let Some(goes) = marked.pop()
+            {
+                pods.retain(|path| *path != goes);
+                self.delete_pod(&goes);
+            }
+            for _ in pods.len()..replicas {
+                self.made += 1;
+                let name = format!("{POOL}-{}", self.made);
+                self.add_pod(&name, &revision);
+                if !self.broken_image {
+                    self.register(&name);
+                }
+            }
+        }
+    }
+
+    fn pods_of(&self, revision: &str) -> Vec<String> {
+        let mut all = self.paths("pods");
+        all.retain(|path| self.objects[path]["metadata"]["labels"]["minitower.dev/revision"] == revision);
+        all
+    }
+
+    /// A pod that runs, without a runner.
+    pub(super) fn add_pod(&mut self, name: &str, revision: &str) {
+        let pod = super::objects::pod(name, revision, &json!({ "metadata": { "creationTimestamp": null } }));
+        self.put(&pod_path(name), serde_json::to_value(&*pod).unwrap());
+    }
+
+    /// Its runner is online and idle.
+    pub(super) fn register(&mut self, name: &str) {
+        let runner = json!({
+            "runner_id": 1, "name": name, "environment": "default", "status": "online", "scope": "platform",
+            "pool": format!("{NAMESPACE}/{POOL}"), "instance_id": format!("i-{name}"), "busy": false,
+        });
+        self.runners.insert(name.to_owned(), runner);
+    }
+
+    /// Removes a pod: its runner is not heard of any more. One that holds a run may not go.
+    pub(super) fn delete_pod(&mut self, path: &str) {
+        let name = path.rsplit('/').next().unwrap();
+        if let Some(runner) = self.runners.get_mut(name) {
+            if runner["busy"] == true {
+                self.broken.push(format!("{name} was busy when it was deleted"));
+            }
+            runner["status"] = json!("offline");
+        }
+        self.objects.remove(path);
+    }
+
+    /// The runner gets a run, whatever the control plane was last seen to say.
+    pub(super) fn lease(&mut self, name: &str) {
+        if self.fences.iter().any(|(runner, _)| runner == name) {
+            self.broken.push(format!("{name} is fenced and was to be given a run"));
+        }
+        let runner = self.runners.get_mut(name).unwrap();
+        runner["busy"] = json!(true);
+        runner["run_id"] = json!(7);
+    }
+
+    /// Its run ends.
+    pub(super) fn finish(&mut self, name: &str) {
+        let runner = self.runners.get_mut(name).unwrap();
+        runner["busy"] = json!(false);
+        runner.as_object_mut().unwrap().remove("run_id");
+    }
+
+    /// Names of the pods there are.
+    pub(super) fn pods(&self) -> Vec<String> {
+        self.paths("pods").iter().map(|path| path.rsplit('/').next().unwrap().to_owned()).collect()
+    }
+
+    /// An annotation of a pod.
+    pub(super) fn annotation(&self, pod: &str, key: &str) -> Option<String> {
+        Some(self.objects.get(&pod_path(pod))?["metadata"]["annotations"][key].as_str()?.to_owned())
+    }
+}
+
+/// Where a pod is.
+pub(super) fn pod_path(name: &str) -> String {
+    format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}")
+}
+
+/// Where the pool is.
+pub(super) fn pool_path() -> String {
+    format!("/apis/minitower.dev/v1alpha1/namespaces/{NAMESPACE}/runnerpools/{POOL}")
+}
+
+/// Where the pool's Secret is.
+pub(super) fn secret_path() -> String {
+    format!("/api/v1/namespaces/{NAMESPACE}/secrets/tokens")
+}
+
+/// A Secret that holds this operator token. The value is in base64.
+pub(super) fn secret(token: &str) -> Value {
+    let data = std::collections::BTreeMap::from([(
+        "operator-token".to_owned(),
+        k8s_openapi::ByteString(token.as_bytes().to_vec()),
+    )]);
+    json!({ "metadata": { "name": "tokens", "namespace": NAMESPACE }, "data": data })
+}
+
+fn is_marked(pod: &Value) -> bool {
+    let cost = pod["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"].as_str();
+    cost.is_some_and(|cost| cost.starts_with('-'))
+}
+
+impl World {
+    /// A pool whose spec has `spec` merged in, on a cluster with nothing else. It reads demand at each look, and shrinks at once.
+    pub(super) async fn new(spec: &Value) -> Self {
+        let shared = Arc::<Shared>::default();
+        let url = plane::serve(&shared).await;
+        let client = api::client(&shared);
+        let at_once = json!({ "scaling": { "pollSeconds": 0, "scaleDown": { "stabilizationSeconds": 0 } } });
+        let own = json!({ "spec": { "server": { "url": url } } });
+        let patch = merged(merged(own, &json!({ "spec": at_once })), &json!({ "spec": spec }));
+        {
+            let mut state = shared.lock();
+            state.put(&pool_path(), serde_json::to_value(pool_object(&patch)).unwrap());
+            state.put(&secret_path(), secret(TOKEN));
+        }
+        let (deployments, pods) = (Writer::default(), Writer::default());
+        let context = context(&client, &deployments, &pods, 1, LONG);
+        Self { shared, client, deployments, pods, context }
+    }
+
+    /// A pool of fixed size whose pods are there and idle, under an operator that has looked at it.
+    pub(super) async fn of(replicas: u32) -> Self {
+        let mut world = Self::new(&json!({ "replicas": replicas })).await;
+        world.rest().await;
+        world.state().calls.clear();
+        world
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.lock()
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The watches show what there is.
+    pub(super) fn sync(&mut self) {
+        let state = self.shared.lock();
+        let labelled = |object: &Value| object["metadata"]["labels"]["minitower.dev/pool"].is_string();
+        let all = |kind: &str| -> Vec<Value> {
+            state.paths(kind).iter().map(|path| state.objects[path].clone()).filter(labelled).collect()
+        };
+        fill(&mut self.deployments, all("deployments"));
+        fill(&mut self.pods, all("pods"));
+    }
+
+    /// One look of the operator, at what the watches show.
+    pub(super) async fn look_at_stores(&self) -> Result<Requeue, ReconcileError> {
+        let pool: RunnerPool = serde_json::from_value(self.state().objects[&pool_path()].clone()).unwrap();
+        reconcile(Arc::new(pool), Arc::clone(&self.context)).await
+    }
+
+    /// One look, with watches that have caught up.
+    pub(super) async fn look(&mut self) -> Result<Requeue, ReconcileError> {
+        self.sync();
+        self.look_at_stores().await
+    }
+
+    /// One look that may end in a crash, and whether it did.
+    pub(super) async fn look_that_may_crash(&mut self) -> bool {
+        self.sync();
+        let shared = Arc::clone(&self.shared);
+        tokio::select! {
+            biased;
+            () = shared.crashed.notified() => true,
+            _ = self.look_at_stores() => false,
+        }
+    }
+
+    /// Looks, and lets the cluster follow, until nothing is left to do. A look may meet a conflict.
+    pub(super) async fn rest(&mut self) {
+        for _ in 0..30 {
+            let before = self.state().calls.len();
+            let _ = self.look().await;
+            self.state().settle();
+            if self.state().calls.len() == before {
+                return;
+            }
+        }
+        panic!("it does not come to rest: {:#?}", self.state().calls);
+    }
+
+    /// As `rest`, where each look asks for the Secret again: some looks.
+    pub(super) async fn rest_of_reads(&mut self) {
+        for _ in 0..4 {
+            let _ = self.look().await;
+            self.state().settle();
+        }
+    }
+
+    /// Another process takes over, with an empty memory.
+    pub(super) fn restart(&mut self, epoch: u64) {
+        self.lead(epoch, LONG);
+    }
+
+    /// As `restart`, with a leadership that lasts so long.
+    pub(super) fn lead(&mut self, epoch: u64, length: Duration) {
+        self.context = context(&self.client, &self.deployments, &self.pods, epoch, length);
+    }
+
+    /// Changes the pool's spec.
+    pub(super) fn respec(&self, spec: &Value) {
+        self.state().change(&pool_path(), &json!({ "spec": spec }));
+    }
+
+    /// Calls since the last time.
+    pub(super) fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().calls)
+    }
+
+    /// Status, reason and message of a condition of the pool.
+    pub(super) fn condition(&self, type_: &str) -> (String, String, String) {
+        let state = self.state();
+        let conditions = state.objects[&pool_path()]["status"]["conditions"].as_array().unwrap().clone();
+        let found =
+            conditions.iter().find(|one| one["type"] == type_).unwrap_or_else(|| panic!("no {type_}"));
+        let text = |key: &str| found[key].as_str().unwrap().to_owned();
+        (text("status"), text("reason"), text("message"))
+    }
+
+    /// The names of the Deployments.
+    pub(super) fn deployments(&self) -> Vec<String> {
+        let state = self.state();
+        state.paths("deployments").iter().map(|path| path.rsplit('/').next().unwrap().to_owned()).collect()
+    }
+
+    /// The only Deployment's path.
+    pub(super) fn deployment_path(&self) -> String {
+        let [path] = &self.state().paths("deployments")[..] else { panic!("not one Deployment") };
+        path.clone()
+    }
+
+    /// The size of all Deployments.
+    pub(super) fn size(&self) -> u64 {
+        let state = self.state();
+        state
+            .paths("deployments")
+            .iter()
+            .map(|path| state.objects[path]["spec"]["replicas"].as_u64().unwrap())
+            .sum()
+    }
+}
+
+impl Drop for World {
+    /// Every test ends with this.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.shared.lock().broken, [] as [String; 0]);
+        }
+    }
+}
+
+/// What an operator begins with.
+fn context(
+    client: &Client,
+    deployments: &Writer<Deployment>,
+    pods: &Writer<KubePod>,
+    epoch: u64,
+    length: Duration,
+) -> Arc<Context> {
+    let settings = Settings {
+        own: None,
+        own_service: None,
+        ca_file: None,
+        watch_namespaces: Vec::new(),
+        listen_addr: String::new(),
+        namespace: None,
+        identity: format!("operator-{epoch}"),
+        runner_image: "registry/runner:1".to_owned(),
+        admission_policy: true,
+    };
+    Arc::new(Context {
+        client: client.clone(),
+        teller: Teller::new(client.clone(), &settings.identity),
+        settings,
+        hub: Hub::new(),
+        leadership: Leadership::lasting(epoch, length),
+        metrics: Metrics::new().unwrap(),
+        deployments: deployments.as_reader(),
+        pods: pods.as_reader(),
+        states: std::sync::Mutex::default(),
+        planes: std::sync::Mutex::default(),
+    })
+}
+
+fn fill<K>(writer: &mut Writer<K>, objects: Vec<Value>)
+where
+    K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + 'static,
+{
+    writer.apply_watcher_event(&Event::Init);
+    for object in objects {
+        writer.apply_watcher_event(&Event::InitApply(serde_json::from_value(object).unwrap()));
+    }
+    writer.apply_watcher_event(&Event::InitDone);
+}
