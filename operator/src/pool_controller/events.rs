@@ -1,11 +1,10 @@
 //! Events: every scaling decision and every problem, once.
 
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Client, Resource as _};
+use kube::{Client, Resource};
 
 use super::plan::Decision;
 use super::problems::Problem;
-use crate::crd::RunnerPool;
 
 /// Tells of one replica of the operator.
 #[derive(Clone)]
@@ -23,23 +22,30 @@ impl Teller {
     }
 
     /// The pool gets another size.
-    pub async fn decision(&self, pool: &RunnerPool, decision: &Decision) {
+    pub async fn decision(&self, pool: &impl Resource<DynamicType = ()>, decision: &Decision) {
         let reason = if decision.to > decision.from { "ScaledUp" } else { "ScaledDown" };
         let note = format!("from {} to {} runners: {}", decision.from, decision.to, decision.reason);
         self.tell(pool, EventType::Normal, reason, "Scale", note).await;
     }
 
     /// Something a person has to look at.
-    pub async fn problem(&self, pool: &RunnerPool, problem: &Problem) {
+    pub async fn problem(&self, pool: &impl Resource<DynamicType = ()>, problem: &Problem) {
         self.tell(pool, EventType::Warning, problem.reason, "Reconcile", problem.message.clone()).await;
     }
 
     /// Anything else that the operator did and a person may wonder about.
-    pub async fn note(&self, pool: &RunnerPool, reason: &str, note: String) {
+    pub async fn note(&self, pool: &impl Resource<DynamicType = ()>, reason: &str, note: String) {
         self.tell(pool, EventType::Normal, reason, "Reconcile", note).await;
     }
 
-    async fn tell(&self, pool: &RunnerPool, type_: EventType, reason: &str, action: &str, note: String) {
+    async fn tell(
+        &self,
+        pool: &impl Resource<DynamicType = ()>,
+        type_: EventType,
+        reason: &str,
+        action: &str,
+        note: String,
+    ) {
         let event = Event {
             type_,
             reason: reason.to_owned(),

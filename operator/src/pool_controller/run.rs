@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod as KubePod;
+use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action as Requeue;
 use kube::runtime::reflector::{ObjectRef, store::Writer};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt as _, predicates, reflector, watcher};
@@ -15,13 +16,16 @@ use rand::RngExt as _;
 
 use super::events::Teller;
 use super::pool::POOL_LABEL;
-use super::reconcile::{Context, ReconcileError, reconcile};
+use super::reconcile::{Context, ReconcileError, reconcile, unreadable};
 use super::sweep;
 use crate::crd::RunnerPool;
 use crate::demand::Hub;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+
+/// A pool, or what is stored as one and is none: it must not keep the others from being read.
+type Guarded = DeserializeGuard<RunnerPool>;
 
 /// First pause after a failed reconcile of a pool; doubled with each one after it.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
@@ -59,7 +63,7 @@ pub async fn run(
         client: client.clone(),
     });
     let pool_stream =
-        stream(api::<RunnerPool>(&client, namespace), watcher::Config::default(), pools_writer, |_| {})
+        stream(api::<Guarded>(&client, namespace), watcher::Config::default(), pools_writer, |_| {})
             // Its own status is no news to the controller.
             .predicate_filter(predicates::generation, PredicateConfig::default());
     let deployment_stream =
@@ -71,7 +75,7 @@ pub async fn run(
     let controller = Controller::for_stream(pool_stream, pools.clone())
         .owns_stream(deployment_stream)
         .watches_stream(pod_stream, |pod| pool_of(&pod))
-        .run(reconcile, again_after, Arc::clone(&context))
+        .run(look_at, again_after, Arc::clone(&context))
         .for_each(|_| ready(()));
     let housekeeping = async {
         loop {
@@ -79,8 +83,7 @@ pub async fn run(
             if pools.is_empty() {
                 context.metrics.alive();
             }
-            let known: Vec<ObjectRef<RunnerPool>> =
-                pools.state().iter().map(|p| ObjectRef::from_obj(&**p)).collect();
+            let known: Vec<ObjectRef<RunnerPool>> = pools.state().iter().map(|pool| key_of(pool)).collect();
             let gone: Vec<_> = {
                 let states = context.states.lock().unwrap_or_else(PoisonError::into_inner);
                 states.keys().filter(|key| !known.contains(key)).cloned().collect()
@@ -127,15 +130,26 @@ where
     }
 }
 
-fn pool_of(pod: &KubePod) -> Option<ObjectRef<RunnerPool>> {
+async fn look_at(object: Arc<Guarded>, context: Arc<Context>) -> Result<Requeue, ReconcileError> {
+    match &object.0 {
+        Ok(pool) => reconcile(Arc::new(pool.clone()), context).await,
+        Err(invalid) => unreadable(&*object, &invalid.error, &context).await,
+    }
+}
+
+fn key_of(object: &Guarded) -> ObjectRef<RunnerPool> {
+    ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default())
+}
+
+fn pool_of(pod: &KubePod) -> Option<ObjectRef<Guarded>> {
     let pool = pod.labels().get(POOL_LABEL)?;
     Some(ObjectRef::new(pool).within(&pod.namespace()?))
 }
 
 /// When a pool that could not be served is looked at again.
 #[allow(clippy::needless_pass_by_value, reason = "the controller hands over both")]
-fn again_after(pool: Arc<RunnerPool>, error: &ReconcileError, context: Arc<Context>) -> Requeue {
-    let key = ObjectRef::from_obj(&*pool);
+fn again_after(pool: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Requeue {
+    let key = key_of(&pool);
     if let ReconcileError::Apply(error) = error
         && error.is_conflict()
     {

@@ -13,9 +13,9 @@ use futures_util::future;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod as KubePod;
-use kube::ResourceExt as _;
 use kube::runtime::controller::Action as Requeue;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt as _};
 
 pub use self::context::{Context, State};
 pub use self::error::ReconcileError;
@@ -59,7 +59,7 @@ pub async fn reconcile(object: Arc<RunnerPool>, context: Arc<Context>) -> Result
             if matches!(error, ReconcileError::Pool(_) | ReconcileError::Build(_))
                 && let Some(problem) = error.problem()
             {
-                refuse(&object, &context, &mut state, &problem).await?;
+                refuse(&*object, &context, &mut state, object.status.as_ref(), &problem).await?;
                 state.failures = 0;
                 return Ok(Requeue::requeue(REFUSED_AGAIN));
             }
@@ -67,6 +67,21 @@ pub async fn reconcile(object: Arc<RunnerPool>, context: Arc<Context>) -> Result
             Err(error)
         }
     }
+}
+
+/// Tells of an object that is no `RunnerPool` as this release knows them: one kept from another release, say.
+pub async fn unreadable(
+    object: &impl Resource<DynamicType = ()>,
+    error: &str,
+    context: &Context,
+) -> Result<Requeue, ReconcileError> {
+    let key = ObjectRef::new(&object.name_any()).within(&object.namespace().unwrap_or_default());
+    let state = context.state(&key);
+    let message =
+        format!("the object cannot be read: {error}; apply it anew as the CRD of this release has it");
+    let problem = Problem::new("InvalidSpec", message);
+    refuse(object, context, &mut *state.lock().await, None, &problem).await?;
+    Ok(Requeue::requeue(REFUSED_AGAIN))
 }
 
 async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Result<Duration, ReconcileError> {
@@ -125,8 +140,8 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
         problem,
         scaled: done.grown > 0 || done.shrunk > 0,
     };
-    let said = status::status(&pool, &findings, former(object, state), wall);
-    write_status(object, context, state, said).await?;
+    let said = status::status(&pool, &findings, former(object.status.as_ref(), state), wall);
+    write_status(object, context, state, object.status.as_ref(), said).await?;
     outcome?;
     restored?;
     Ok(pool.policy.poll)

@@ -2,7 +2,7 @@
 
 use kube::api::{Patch, PatchParams};
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Resource, ResourceExt as _};
 use serde_json::json;
 
 use super::{CALL, Context, ReconcileError, State};
@@ -14,43 +14,48 @@ use crate::pool_controller::status;
 
 /// An Event for a problem that was not there before.
 pub(super) async fn tell_of(
-    object: &RunnerPool,
+    object: &impl Resource<DynamicType = ()>,
     context: &Context,
     state: &mut State,
     problem: Option<&Problem>,
 ) {
     let before = state.problem.as_ref().map(|problem| problem.reason);
     if let Some(problem) = problem.filter(|problem| before != Some(problem.reason)) {
-        tracing::warn!(pool = %ObjectRef::from_obj(object), reason = problem.reason, message = problem.message, "degraded");
+        tracing::warn!(pool = %ObjectRef::<RunnerPool>::new(&object.name_any()).within(&object.namespace().unwrap_or_default()), reason = problem.reason, message = problem.message, "degraded");
         context.teller.problem(object, problem).await;
     }
     state.problem = problem.cloned();
 }
 
 pub(super) async fn refuse(
-    object: &RunnerPool,
+    object: &impl Resource<DynamicType = ()>,
     context: &Context,
     state: &mut State,
+    shown: Option<&RunnerPoolStatus>,
     problem: &Problem,
 ) -> Result<(), ReconcileError> {
     tell_of(object, context, state, Some(problem)).await;
-    let said = status::refused(object.metadata.generation, problem, former(object, state), wall_clock());
-    write_status(object, context, state, said).await
+    let said = status::refused(object.meta().generation, problem, former(shown, state), wall_clock());
+    write_status(object, context, state, shown, said).await
 }
 
-/// The status as it was written last: the object may be older than that.
-pub(super) fn former<'a>(object: &'a RunnerPool, state: &'a State) -> Option<&'a RunnerPoolStatus> {
-    state.written.as_ref().or(object.status.as_ref())
+/// The status as it was written last: what the object shows may be older than that.
+pub(super) fn former<'a>(
+    shown: Option<&'a RunnerPoolStatus>,
+    state: &'a State,
+) -> Option<&'a RunnerPoolStatus> {
+    state.written.as_ref().or(shown)
 }
 
 pub(super) async fn write_status(
-    object: &RunnerPool,
+    object: &impl Resource<DynamicType = ()>,
     context: &Context,
     state: &mut State,
+    shown: Option<&RunnerPoolStatus>,
     said: RunnerPoolStatus,
 ) -> Result<(), ReconcileError> {
     const WHAT: &str = "the pool's status";
-    if former(object, state).is_some_and(|former| status::says_the_same(former, &said)) {
+    if former(shown, state).is_some_and(|former| status::says_the_same(former, &said)) {
         state.written.get_or_insert(said);
         return Ok(());
     }
@@ -61,7 +66,7 @@ pub(super) async fn write_status(
         "apiVersion": "minitower.dev/v1alpha1",
         "kind": "RunnerPool",
         // Of another object of that name it is no status.
-        "metadata": { "name": object.name_any(), "uid": object.metadata.uid },
+        "metadata": { "name": object.name_any(), "uid": object.meta().uid },
         "status": said,
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
