@@ -228,15 +228,12 @@ fn wish(memory: &mut Memory, policy: &Policy, now: Elapsed, wanted: u32) {
     }
 }
 
-/// What was wanted at any moment of the last `window`.
+/// What was wanted at any moment of the last `window`; without a window what is wanted now.
 fn within(memory: &Memory, now: Elapsed, window: Duration) -> impl Iterator<Item = u32> {
+    let newest = memory.wishes.len().saturating_sub(1);
     let begin = now.saturating_sub(window);
-    let before = memory.wishes.iter().rposition(|(at, _)| *at < begin);
-    // A wish holds until the next: the one before the window reaches into it, unless the window is empty.
-    let from = match before {
-        Some(before) if !window.is_zero() => before,
-        Some(before) => before + 1,
-        None => 0,
-    };
-    memory.wishes.range(from.min(memory.wishes.len().saturating_sub(1))..).map(|(_, wanted)| *wanted)
+    // A wish holds until the next: the one before the window reaches into it.
+    let reaching = memory.wishes.iter().rposition(|(at, _)| *at < begin).unwrap_or(0);
+    let from = if window.is_zero() { newest } else { reaching };
+    memory.wishes.range(from..).map(|(_, wanted)| *wanted)
 }

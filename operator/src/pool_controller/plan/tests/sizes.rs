@@ -175,6 +175,12 @@ fn a_new_leader_shrinks_nothing_before_a_whole_window_has_passed() {
 }
 
 #[test]
+fn the_first_look_at_a_pool_grows_it_at_once() {
+    let plan = plan(&observed(known(3), Vec::new()), &policy(), &Memory::default(), seconds(1000));
+    assert_eq!((plan.target, plan.actions), (3, vec![Action::Create { replicas: 3 }]));
+}
+
+#[test]
 fn the_memory_does_not_grow_with_time() {
     let mut memory = settled(3);
     for second in 0..10_000 {
