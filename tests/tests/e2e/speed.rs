@@ -34,13 +34,25 @@ fn span(from: Timestamp, to: Timestamp) -> Duration {
     to.duration_since(from).try_into().unwrap_or_default()
 }
 
-fn keep(name: &str, spread: Spread, bound: &str, results: &mut BTreeMap<String, Value>) {
-    println!("{name}: {spread} (wanted: {bound})");
+/// What is wanted of a spread, in seconds.
+#[derive(Default)]
+struct Wanted {
+    p50: Option<f64>,
+    p99: Option<f64>,
+}
+
+fn keep(name: &str, spread: Spread, wanted: &Wanted, results: &mut BTreeMap<String, Value>) {
+    println!("{name}: {spread} (wanted: p50 {:?}, p99 {:?})", wanted.p50, wanted.p99);
     let (p50, p99) = (spread.p50.as_secs_f64(), spread.p99.as_secs_f64());
-    results.insert(
-        name.to_owned(),
-        json!({"p50_seconds": p50, "p99_seconds": p99, "count": spread.count, "wanted": bound}),
-    );
+    let measured = json!({
+        "p50_seconds": p50, "p99_seconds": p99, "count": spread.count,
+        "wanted_p50_seconds": wanted.p50, "wanted_p99_seconds": wanted.p99
+    });
+    results.insert(name.to_owned(), measured);
+    // Machines are noisy, and builds for development slow: what fails is twice what is wanted.
+    for (measured, wanted) in [(p50, wanted.p50), (p99, wanted.p99)] {
+        assert!(wanted.is_none_or(|wanted| measured <= 2.0 * wanted), "{name}: {spread}");
+    }
 }
 
 /// Runs on empty pools, one at a time: until the pod is made, and until the first line of user code.
@@ -75,10 +87,15 @@ fn from_empty(scene: &Scene, results: &mut BTreeMap<String, Value>) {
     keep(
         "run created on an empty pool to pod object created",
         Spread::of(to_pod),
-        "p50 1.5 s, p99 3 s",
+        &Wanted { p50: Some(1.5), p99: Some(3.0) },
         results,
     );
-    keep("run created on an empty pool to first line of user code", Spread::of(to_line), "p50 5 s", results);
+    keep(
+        "run created on an empty pool to first line of user code",
+        Spread::of(to_line),
+        &Wanted { p50: Some(5.0), p99: None },
+        results,
+    );
 }
 
 /// Runs on a pool with an idle runner, one at a time.
@@ -104,10 +121,10 @@ fn from_idle(scene: &Scene, results: &mut BTreeMap<String, Value>) {
     keep(
         "run created with an idle runner pod to first line of user code",
         Spread::of(to_line),
-        "p50 0.1 s",
+        &Wanted { p50: Some(0.1), p99: None },
         results,
     );
-    keep("the same until the witness hears of it", Spread::of(to_witness), "for comparison", results);
+    keep("the same until the witness hears of it", Spread::of(to_witness), &Wanted::default(), results);
 }
 
 /// How often the API server was asked to write what the operator may write, by resource; and all writes of Leases.

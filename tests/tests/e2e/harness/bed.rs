@@ -42,7 +42,7 @@ pub(crate) struct Bed {
 pub(crate) fn bed() -> Option<&'static Bed> {
     static BED: OnceLock<Bed> = OnceLock::new();
     if let Some(reason) = settings::obstacle() {
-        skip::skip(reason);
+        skip::skip(&reason);
         return None;
     }
     Some(BED.get_or_init(Bed::find))

@@ -149,8 +149,10 @@ impl View {
         let events = watcher(api, kind.config()).default_backoff();
         pin_mut!(events);
         let mut listed = BTreeSet::new();
+        let mut broken = false;
         while let Some(event) = events.next().await {
             let mut state = self.lock();
+            let broke_before = std::mem::replace(&mut broken, event.is_err());
             match event {
                 Ok(Event::Init) => listed.clear(),
                 Ok(Event::InitApply(object)) => drop(listed.insert(state.set(kind, &object))),
@@ -168,6 +170,7 @@ impl View {
                     state.remove(&key);
                 }
                 // The watcher begins again by itself.
+                Err(_) if broke_before => {}
                 Err(error) => eprintln!("the watch of {kind:?} broke off: {error}"),
             }
             drop(state);
