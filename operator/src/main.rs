@@ -53,7 +53,9 @@ fn operate(arguments: Arguments) -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match arguments.log_format.as_deref() {
-        None | Some("" | "json") => log.json().flatten_event(true).with_span_list(false).init(),
+        None | Some("" | "json") => {
+            log.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+        }
         Some("text") => log.init(),
         Some(other) => anyhow::bail!("MINITOWER_LOG_FORMAT: {other:?} is neither json nor text"),
     }

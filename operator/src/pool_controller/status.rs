@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::observe::Counts;
-use super::plan::{Limit, Plan};
+use super::plan::{Limit, Plan, counted};
 use super::pool::Pool;
 use super::problems::Problem;
 use crate::crd::{self, DemandState, LastDecision, RunnerPoolStatus};
@@ -136,9 +136,10 @@ fn ready(counts: Counts, plan: &Plan, problem: Option<&Problem>) -> Said {
 
 fn progressing(counts: Counts, plan: &Plan) -> Said {
     let (status, reason, message) = if counts.former > 0 {
-        let message = format!(
-            "{} pods of a former template go as their runs end and runners of the new one serve",
-            counts.former
+        let message = counted(
+            counts.former.into(),
+            "pod of a former template goes as its run ends and runners of the new one serve",
+            "pods of a former template go as their runs end and runners of the new one serve",
         );
         (true, "NewTemplate", message)
     } else if counts.pods < plan.target {
@@ -146,7 +147,7 @@ fn progressing(counts: Counts, plan: &Plan) -> Said {
     } else if counts.pods > plan.target {
         (true, "Shrinking", format!("from {} to {} pods, as runs end", counts.pods, plan.target))
     } else {
-        (false, "Settled", format!("the pool has its {} pods", plan.target))
+        (false, "Settled", format!("the pool has its {}", counted(plan.target.into(), "pod", "pods")))
     };
     Said { type_: "Progressing", status, reason, message }
 }
@@ -172,18 +173,21 @@ fn limited(pool: &Pool, plan: &Plan) -> Said {
             true,
             "MaxRunners",
             format!(
-                "{wanted} runners are wanted and spec.maxRunners is {}: raise it if runs wait too long",
+                "{} and spec.maxRunners is {}: raise it if runs wait too long",
+                wished(wanted),
                 pool.policy.max
             ),
         ),
-        Some(Limit::Min { wanted }) => (
-            true,
-            "MinRunners",
-            format!("{wanted} runners are wanted and spec.minRunners keeps {}", pool.policy.min),
-        ),
+        Some(Limit::Min { wanted }) => {
+            (true, "MinRunners", format!("{} and spec.minRunners keeps {}", wished(wanted), pool.policy.min))
+        }
         None => (false, "WithinBounds", "the size is what the demand asks for".to_owned()),
     };
     Said { type_: "ScalingLimited", status, reason, message }
+}
+
+fn wished(wanted: u32) -> String {
+    counted(wanted.into(), "runner is wanted", "runners are wanted")
 }
 
 fn paused(pool: &Pool) -> Said {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub(crate) use target::counted;
 pub use target::{Decision, Limit};
 
 /// Time since the controller's start on a monotonic clock.

@@ -84,8 +84,8 @@ impl fmt::Display for Bound {
     }
 }
 
-/// `1 run waits`, `2 runs wait`.
-fn counted(n: u64, one: &str, more: &str) -> String {
+/// Such as `1 run waits`, `2 runs wait`.
+pub(crate) fn counted(n: u64, one: &str, more: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {more}") }
 }
 
