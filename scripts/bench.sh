@@ -20,5 +20,6 @@ else
     out="$PWD/benches"
 fi
 "$target/release/tower-report" "${args[@]}" --out "$out"
+if [[ -z "${QUICK:-}" ]]; then scripts/bench-report.sh; fi
 sed -n '/^## Targets/,/^## Beside/p' "$out/report.md" | sed '1,2d;$d'
 echo "bench: the report is in $out/report.md"

@@ -115,6 +115,27 @@ only() { # only FILTER: the tests of E2E_ONLY that are in it, else all of it
     fi
 }
 
+# report: the rows that the tests have written, as target/e2e/speed.md; a full run of the release keeps it in benches/.
+report() {
+    local memory
+    memory=$(awk '/^MemTotal/ { printf "%.1f", $2 / 1048576 }' /proc/meminfo 2>/dev/null || true)
+    {
+        echo "## On Kubernetes"
+        echo
+        echo "Written by \`make e2e\`, the $PROFILE build: Kubernetes $(server_version) with $(kube get nodes --no-headers | wc -l) node, the scenarios beside it on the same machine ($(nproc) cores${memory:+, $memory GiB of memory}). The speed was measured while no other scenario ran, the scale-downs with the policy beside the others. What is measured is told in [tests/tests/e2e](../tests/tests/e2e)."
+        echo
+        echo "| what | target | measured | holds | how |"
+        echo "|---|---|---|---|---|"
+        cat "$results"/rows/*.md
+    } >"$results/speed.md"
+    if [[ $PROFILE == release && -z $E2E_SHORT && -z ${E2E_ONLY:-} ]] && ((!failed)); then
+        cp "$results/speed.md" benches/cluster.md
+        scripts/bench-report.sh
+    fi
+}
+
+server_version() { kube version -o json | sed -n '/serverVersion/,$ s/.*"gitVersion": "\(.*\)".*/\1/p'; }
+
 keep_logs() {
     kube get all,rp,events -A -o wide >"$results/cluster.txt" 2>&1 || true
     kube describe pods -n "$system" >"$results/$system.txt" 2>&1 || true
@@ -155,6 +176,7 @@ if [[ $target == skip:* ]]; then
     E2E='' E2E_SKIP=${target#skip: } exec cargo test --locked -p minitower-tests --test e2e
 fi
 mkdir -p "$results"
+rm -rf "$results/rows" # of an earlier run
 trap finish EXIT
 trap 'exit 130' INT TERM
 step "cluster" use_cluster
@@ -165,3 +187,4 @@ for part in speed:1 together:"${E2E_THREADS:-6}" alone:1; do
     filter=$(only "${part%:*}::")
     if [[ -n $filter ]]; then step "$filter" scenarios "$filter" "${part#*:}"; fi
 done
+if compgen -G "$results/rows/*.md" >/dev/null; then step "report" report; fi

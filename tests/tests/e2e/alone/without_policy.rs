@@ -41,6 +41,6 @@ fn scale_downs_under_random_load_end_no_run_without_the_admission_policy_too() {
     let Some(bed) = bed() else { return };
     let policy = Policy::remove();
     let scene = Scene::new(bed, "no-policy");
-    shrink_under_load(&scene, |_| ());
+    shrink_under_load(&scene, "3-without-policy", "without the admission policy", |_| ());
     drop(policy);
 }

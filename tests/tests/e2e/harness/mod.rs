@@ -5,6 +5,7 @@ mod bed;
 mod forward;
 pub(crate) mod kubectl;
 mod load;
+pub(crate) mod report;
 mod scene;
 mod settings;
 pub(crate) mod verdict;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::harness::report::{self, Row};
 use crate::harness::{Bed, Kind, LEADER, SYSTEM, Scene, Shape, bed, kubectl, short, storm, verdict};
 
 const POOLS: [&str; 4] = ["a", "b", "c", "d"];
@@ -19,16 +20,22 @@ fn scale_downs_under_random_load_and_leader_changes_end_no_run_and_choose_no_bus
     let Some(bed) = bed() else { return };
     let scene = Scene::new(bed, "no-kills");
     let mut gone = Vec::new();
-    shrink_under_load(&scene, |count| {
-        if gone.len() < LEADER_CHANGES && count >= LEADER_CHANGE_EVERY * (gone.len() + 1) {
-            gone.push(remove_leader(bed, gone.len() % 2 == 1));
-        }
-    });
+    shrink_under_load(
+        &scene,
+        "2-with-policy",
+        "with the admission policy, the leader removed twice",
+        |count| {
+            if gone.len() < LEADER_CHANGES && count >= LEADER_CHANGE_EVERY * (gone.len() + 1) {
+                gone.push(remove_leader(bed, gone.len() % 2 == 1));
+            }
+        },
+    );
     assert_eq!(gone.len(), LEADER_CHANGES, "leaders removed: {gone:?}");
 }
 
-/// A storm over pools that shrink at once or nearly so, and the verdict on it. `meanwhile` gets the scale-downs so far.
-pub(crate) fn shrink_under_load(scene: &Scene, mut meanwhile: impl FnMut(usize)) {
+/// A storm over pools that shrink at once or nearly so, and the verdict on it. `meanwhile` gets the scale-downs so far; the result goes
+/// into that part of the report under that title.
+pub(crate) fn shrink_under_load(scene: &Scene, part: &str, title: &str, mut meanwhile: impl FnMut(usize)) {
     for (number, pool) in POOLS.iter().enumerate() {
         let wait = [0, 0, 1, 2][number];
         let scaling = json!({"scaleDown": {"stabilizationSeconds": wait}});
@@ -50,6 +57,18 @@ pub(crate) fn shrink_under_load(scene: &Scene, mut meanwhile: impl FnMut(usize))
          to go, 0 of them busy, 0 runs interrupted",
         scene.name,
         GOAL.saturating_sub(total)
+    );
+    let how = "runs of 0.1 to 20 s in random waves over 4 pools, counted from the Deployments; judged by every attempt, a witness of the jobs, and \
+               a watch of the pods";
+    report::keep(
+        part,
+        &[Row {
+            what: format!("{title}: scale-downs under load; busy pods chosen; runs interrupted"),
+            target: format!("≥ {GOAL}; 0; 0"),
+            measured: format!("{total}; 0; 0 of {runs}"),
+            holds: Some(total >= GOAL),
+            how: how.to_owned(),
+        }],
     );
     assert!(short() || count >= GOAL, "only {count} scale-downs in {took} s");
     assert!(count > 0, "no scale-down in {took} s");
