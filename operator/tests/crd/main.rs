@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails by panicking")]
 
 mod accepted;
+#[path = "../support/api.rs"]
+#[allow(dead_code, reason = "each program uses its part")]
 mod api;
 mod objects;
 mod refused;

@@ -25,6 +25,7 @@ pub(crate) struct Api {
     kubeconfig: PathBuf,
     kubectl: PathBuf,
     cache: PathBuf,
+    folder: PathBuf,
     /// Its end is the sign for [`guard`] to take the API server down, however these tests end.
     _alive: Option<ChildStdin>,
 }
@@ -47,25 +48,23 @@ pub(crate) struct Said {
     pub(crate) err: String,
 }
 
-/// A namespace on the shared API server; says why the test is skipped where there can be none.
+/// The API server that all tests of the program share; says why the test is skipped where there can be none.
+pub(crate) fn api() -> Option<&'static Api> {
+    API.as_ref().map_err(|why| skip(why)).ok()
+}
+
+/// A namespace on the shared API server, if there is one.
 pub(crate) fn namespace(name: &str) -> Option<Namespace> {
-    match &*API {
-        Ok(api) => {
-            let name = format!("crd-{name}-{}", process::id());
-            api.kubectl(&["create", "namespace", &name], None).expect_ok();
-            Some(Namespace { api, name })
-        }
-        Err(why) => {
-            skip(why);
-            None
-        }
-    }
+    let api = api()?;
+    let name = format!("test-{name}-{}", process::id());
+    api.kubectl(&["create", "namespace", &name], None).expect_ok();
+    Some(Namespace { api, name })
 }
 
 impl Api {
     /// The cluster that the environment names, else an API server of our own. An error says what this machine lacks.
     fn start() -> Result<Self, String> {
-        let folder = env::temp_dir().join(format!("minitower-crd-{}", process::id()));
+        let folder = env::temp_dir().join(format!("minitower-api-{}", process::id()));
         fs::create_dir_all(&folder).unwrap();
         let alive = Some(guard(&folder));
         let kubeconfig = match env::var_os("MINITOWER_TEST_KUBECONFIG") {
@@ -75,17 +74,39 @@ impl Api {
         let Some(kubectl) = find_kubectl() else {
             return Err("kubectl is not installed, and tests/cluster has built none".to_owned());
         };
-        let api = Self { kubeconfig, kubectl, cache: folder.join("kubectl-cache"), _alive: alive };
-        let file = source_root().join("crds").join(minitower_operator::crd::FILE_NAME);
-        api.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", file.to_str().unwrap()], None)
-            .expect_ok();
-        wait::until("the API server serves RunnerPools", KNOWN, || {
-            api.kubectl(&["get", "runnerpools", "--all-namespaces"], None).ok.then_some(())
-        });
+        let api = Self { kubeconfig, kubectl, cache: folder.join("kubectl-cache"), folder, _alive: alive };
+        api.define();
         Ok(api)
     }
 
-    fn kubectl(&self, args: &[&str], input: Option<&Value>) -> Said {
+    /// Tells it what a `RunnerPool` is, and waits until it knows.
+    pub(crate) fn define(&self) {
+        let file = source_root().join("crds").join(minitower_operator::crd::FILE_NAME);
+        self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", file.to_str().unwrap()], None)
+            .expect_ok();
+        wait::until("the API server serves RunnerPools", KNOWN, || {
+            self.kubectl(&["get", "runnerpools", "--all-namespaces"], None).ok.then_some(())
+        });
+    }
+
+    /// Where its administrator's kubeconfig is.
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// A folder that is removed at the end.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The process id of one of its programs, such as `kube-apiserver`. Only of an API server of our own.
+    pub(crate) fn pid(&self, program: &str) -> i32 {
+        let text = fs::read_to_string(self.folder.join("api/pids").join(program)).unwrap();
+        text.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// Runs `kubectl` as the administrator, with `input` on its standard input.
+    pub(crate) fn kubectl(&self, args: &[&str], input: Option<&Value>) -> Said {
         let mut command = Command::new(&self.kubectl);
         command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--cache-dir").arg(&self.cache).args(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -100,6 +121,11 @@ impl Api {
 }
 
 impl Namespace {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Runs `kubectl` in the namespace, with `input` on its standard input.
     pub(crate) fn kubectl(&self, args: &[&str], input: Option<&Value>) -> Said {
         let place = ["--namespace", &self.name];
