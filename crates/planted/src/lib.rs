@@ -114,6 +114,18 @@ bugs! {
     NewTemplateEmptiesPool = "new-template-empties-pool",
     /// Each revision of a pool may have as many pods as the pool.
     MaximumOfEachRevision = "maximum-of-each-revision",
+    /// A control plane that says nothing is taken to say that nothing waits.
+    SilenceReadAsZero = "silence-read-as-zero",
+    /// A pod is marked whatever its runner answers when it is fenced.
+    BusyPodMarked = "busy-pod-marked",
+    /// A pool shrinks by the pods that were to be marked, not by those that are.
+    ShrinkBeyondMarks = "shrink-beyond-marks",
+    /// A pod that is to stay is unfenced before its mark is gone.
+    UnfencedWhileMarked = "unfenced-while-marked",
+    /// A leader writes on when its Lease may be another's.
+    LeaderWithoutClock = "leader-without-clock",
+    /// A former leader takes back what a later one has fenced.
+    EpochIgnored = "epoch-ignored",
 }
 
 /// What a process that is started with an empty environment is to get so that it has the same bug: nothing, in an ordinary build.

@@ -21,6 +21,12 @@ macro_rules! planner {
     };
 }
 
+macro_rules! controller {
+    ($test:literal) => {
+        check("", concat!("pool_controller::tests::scenarios::", $test))
+    };
+}
+
 /// Every interleaving of one run on one runner.
 const ONE_RUN: Check = check("model", "systems::one_run_on_one_runner_keeps_every_promise");
 /// Random operations one after another.
@@ -116,6 +122,21 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
     (Bug::StaleDemandShrinks, planner!("sizes::stale_demand_grows_the_pool_and_never_shrinks_it")),
     (Bug::NewTemplateEmptiesPool, planner!("rollouts::a_template_whose_pods_never_serve_empties_nothing")),
     (Bug::MaximumOfEachRevision, planner!("rollouts::all_revisions_together_stay_within_the_maximum")),
+    (Bug::SilenceReadAsZero, controller!("silence::a_new_operator_that_knows_nothing_changes_nothing")),
+    (
+        Bug::BusyPodMarked,
+        controller!("shrinking::a_runner_that_took_a_run_meanwhile_is_free_again_and_another_goes"),
+    ),
+    (Bug::ShrinkBeyondMarks, controller!("shrinking::of_two_marks_that_one_fails_the_size_falls_by_one")),
+    (
+        Bug::UnfencedWhileMarked,
+        controller!("shrinking::a_shrink_that_did_not_happen_is_unmarked_then_unfenced"),
+    ),
+    (
+        Bug::LeaderWithoutClock,
+        controller!("leaders::who_is_not_certain_to_lead_writes_nothing::case_1_ended"),
+    ),
+    (Bug::EpochIgnored, controller!("leaders::a_pod_that_a_later_leader_wrote_to_is_not_unfenced")),
     (Bug::RunOfAnyTeam, EVERY_CALLER),
     (Bug::RegistrationTokenOfAnyTeam, EVERY_CALLER),
     (Bug::RememberedForAnyTeam, EVERY_CALLER),

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::Pod as KubePod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt as _};
+use minitower_planted::{Bug, planted};
 use serde_json::json;
 
 use super::build::{self, Rendered};
@@ -111,6 +112,11 @@ impl Hands<'_> {
             }
             Action::Retire { revision, from, candidates } => {
                 let (marked, outcome) = self.fence_and_mark(candidates, memory, expected, done, now).await;
+                let marked = if planted(Bug::ShrinkBeyondMarks) {
+                    u32::try_from(candidates.len()).unwrap_or(marked)
+                } else {
+                    marked
+                };
                 if marked > 0 {
                     if !self.admission_policy {
                         tokio::time::sleep(UNGUARDED_PAUSE).await;
@@ -163,7 +169,7 @@ impl Hands<'_> {
             let result = match answer {
                 Ok(drained) => {
                     memory.fenced.insert(candidate.pod.clone(), Fence::Held);
-                    if !drained.busy {
+                    if !drained.busy || planted(Bug::BusyPodMarked) {
                         self.mark(&candidate.pod, expected, done, now).await.map(|()| marked += 1)
                     } else if candidate.keep_fence {
                         Ok(())
@@ -214,9 +220,13 @@ impl Hands<'_> {
         now: Elapsed,
     ) -> Result<(), ApplyError> {
         let Some(control_plane) = self.control_plane else { return Ok(()) };
+        if planted(Bug::UnfencedWhileMarked) {
+            control_plane.undrain(pod, &self.pool.fence_owner()).await?;
+        }
         if let Some(seen) = self.observation.pods.get(pod) {
             let epoch = seen.annotations().get(LEADER_EPOCH).and_then(|epoch| epoch.parse::<u64>().ok());
-            if epoch.is_some_and(|epoch| epoch > self.leadership.epoch()) {
+            let later = epoch.is_some_and(|epoch| epoch > self.leadership.epoch());
+            if later && !planted(Bug::EpochIgnored) {
                 return Err(NotLeader.into());
             }
             if is_marked(seen) || epoch != Some(self.leadership.epoch()) {

@@ -164,8 +164,9 @@ fn by_demand(
     let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
     let wanted = busy.saturating_add(waiting).saturating_add(policy.min_idle);
     let (wish_now, bound) = bounded(policy, wanted);
+    let holds = stale && !planted(Bug::StaleDemandShrinks);
     // Old numbers are no evidence that less is wanted now.
-    wish(memory, policy, now, if stale { wish_now.max(from) } else { wish_now });
+    wish(memory, policy, now, if holds { wish_now.max(from) } else { wish_now });
 
     // The bounds hold at once, whatever the windows say.
     let from_bounded = bounded(policy, from).0;
@@ -176,7 +177,7 @@ fn by_demand(
     let down = highest.min(from_bounded);
     let to = if wish_now > from_bounded {
         step(from_bounded, up, policy.up, memory.grown, policy.poll, now)
-    } else if wish_now < from_bounded && (!stale || planted(Bug::StaleDemandShrinks)) {
+    } else if wish_now < from_bounded && !holds {
         step(from_bounded, down, policy.down, memory.shrunk, policy.poll, now)
     } else {
         from_bounded
