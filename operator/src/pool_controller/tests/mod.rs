@@ -1,8 +1,9 @@
-//! The controller by its parts (`pools`, `builds`, `observations`, `problems`, `statuses`), and as a whole against an API server and a control
+//! The controller by its parts (`pools`, `builds`, `observations`, `problems`, `statuses`, `counted`), and as a whole against an API server and a control
 //! plane in memory that record every call (`world`, `scenarios`).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails by panicking")]
 
 mod builds;
+mod counted;
 mod objects;
 mod observations;
 mod pools;

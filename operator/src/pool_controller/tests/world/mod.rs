@@ -3,8 +3,9 @@
 
 mod api;
 mod plane;
+mod state;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+pub(super) use self::state::{Fault, State};
 use super::super::events::Teller;
 use super::super::reconcile::{Context, ReconcileError, reconcile};
 use super::objects::{NAMESPACE, POOL, merged, pool_object};
@@ -30,51 +32,6 @@ use crate::settings::Settings;
 pub(super) const TOKEN: &str = "mto_the-token-of-the-tests";
 /// Longer than anything a test waits for.
 const LONG: Duration = Duration::from_secs(3600);
-
-/// What goes wrong at a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// It has its effect and is never answered; who waits for [`Shared::crashed`] learns of it.
-    Crash,
-    /// It has no effect and fails with this status.
-    Fail(u16),
-    /// It has its effect and is never answered.
-    Silence,
-}
-
-/// What somebody else does meanwhile.
-pub(super) type Surprise = Box<dyn FnOnce(&mut State) + Send>;
-
-/// Everything there is.
-#[derive(Default)]
-pub(super) struct State {
-    /// Objects of the API server, by path.
-    pub(super) objects: BTreeMap<String, Value>,
-    version: u64,
-    made: u32,
-    /// Runners of the control plane, as `GET /admin/runners` shows them but for their fences.
-    pub(super) runners: BTreeMap<String, Value>,
-    /// Fences: runner and owner.
-    pub(super) fences: BTreeSet<(String, String)>,
-    /// Runs that wait.
-    pub(super) pending: u64,
-    /// Calls that change something, in order; and of all others those for tokens.
-    pub(super) calls: Vec<String>,
-    /// Events: reason and note.
-    pub(super) events: Vec<(String, String)>,
-    /// What goes wrong at the first call that begins so; used up.
-    pub(super) faults: VecDeque<(String, Fault)>,
-    /// What happens just before the first call that begins so; used up.
-    pub(super) before: VecDeque<(String, Surprise)>,
-    /// Crashes at the call of that number, counted from 0 over all that are noted.
-    pub(super) crash_at: Option<usize>,
-    /// What should never have been.
-    pub(super) broken: Vec<String>,
-    /// What the control plane answers instead of its answers.
-    pub(super) plane_fails: Option<u16>,
-    /// New pods never come to have a runner.
-    pub(super) broken_image: bool,
-}
 
 /// The state, and the sign of a crash.
 #[derive(Default)]
@@ -99,164 +56,6 @@ impl Shared {
     }
 }
 
-impl State {
-    fn next_version(&mut self) -> String {
-        self.version += 1;
-        self.version.to_string()
-    }
-
-    /// Notes a call that is about to have its effect, and what goes wrong with it.
-    fn note(&mut self, call: &str) -> Option<Fault> {
-        if let Some(at) = self.before.iter().position(|(begin, _)| call.starts_with(begin.as_str()))
-            && let Some((_, surprise)) = self.before.remove(at)
-        {
-            surprise(self);
-        }
-        let crash = self.crash_at == Some(self.calls.len());
-        self.calls.push(call.to_owned());
-        if crash {
-            return Some(Fault::Crash);
-        }
-        let at = self.faults.iter().position(|(begin, _)| call.starts_with(begin.as_str()))?;
-        self.faults.remove(at).map(|(_, fault)| fault)
-    }
-
-    /// Paths of all objects of a kind, such as `pods`.
-    pub(super) fn paths(&self, kind: &str) -> Vec<String> {
-        let infix = format!("/namespaces/{NAMESPACE}/{kind}/");
-        self.objects.keys().filter(|path| path.contains(&infix)).cloned().collect()
-    }
-
-    /// Stores an object under a path, in a new version.
-    pub(super) fn put(&mut self, path: &str, mut object: Value) -> Value {
-        object["metadata"]["resourceVersion"] = json!(self.next_version());
-        if path.contains("/deployments/") {
-            let old = self.objects.get(path);
-            let generation = old.and_then(|old| old["metadata"]["generation"].as_u64()).unwrap_or(0);
-            let changed = old.is_none_or(|old| old["spec"] != object["spec"]);
-            object["metadata"]["generation"] = json!(generation + u64::from(changed));
-        }
-        self.objects.insert(path.to_owned(), object.clone());
-        object
-    }
-
-    /// Merges a patch into an object, as somebody else would.
-    pub(super) fn change(&mut self, path: &str, patch: &Value) {
-        let changed = merged(self.objects[path].clone(), patch);
-        self.put(path, changed);
-    }
-
-    /// Fails the next call that begins so.
-    pub(super) fn fail(&mut self, call: &str, fault: Fault) {
-        self.faults.push_back((call.to_owned(), fault));
-    }
-
-    /// Does something just before the next call that begins so.
-    pub(super) fn just_before(&mut self, call: &str, surprise: impl FnOnce(&mut Self) + Send + 'static) {
-        self.before.push_back((call.to_owned(), Box::new(surprise)));
-    }
-
-    /// After each call: the invariant.
-    fn check(&mut self) {
-        for path in self.paths("pods") {
-            let pod = &self.objects[&path];
-            let name = pod["metadata"]["name"].as_str().unwrap();
-            let owner = format!("pool:{NAMESPACE}/{POOL}");
-            if is_marked(pod) && !self.fences.contains(&(name.to_owned(), owner)) {
-                self.broken.push(format!("{name} is marked and not fenced after {:?}", self.calls));
-            }
-        }
-    }
-
-    /// What the ReplicaSet controller does under the admission policy, and the kubelets after it: marked pods go when there are too many, and
-    /// missing ones come, with a runner that is idle at once.
-    pub(super) fn settle(&mut self) {
-        for path in self.paths("deployments") {
-            let deployment = self.objects[&path].clone();
-            let revision =
-                deployment["metadata"]["labels"]["minitower.dev/revision"].as_str().unwrap().to_owned();
-            let replicas = usize::try_from(deployment["spec"]["replicas"].as_u64().unwrap()).unwrap();
-            let mut pods = self.pods_of(&revision);
-            let mut marked: Vec<String> =
-                pods.iter().filter(|path| is_marked(&self.objects[*path])).cloned().collect();
-            while pods.len() > replicas
-                && let Some(goes) = marked.pop()
-            {
-                pods.retain(|path| *path != goes);
-                self.delete_pod(&goes);
-            }
-            for _ in pods.len()..replicas {
-                self.made += 1;
-                let name = format!("{POOL}-{}", self.made);
-                self.add_pod(&name, &revision);
-                if !self.broken_image {
-                    self.register(&name);
-                }
-            }
-        }
-    }
-
-    fn pods_of(&self, revision: &str) -> Vec<String> {
-        let mut all = self.paths("pods");
-        all.retain(|path| self.objects[path]["metadata"]["labels"]["minitower.dev/revision"] == revision);
-        all
-    }
-
-    /// A pod that runs, without a runner.
-    pub(super) fn add_pod(&mut self, name: &str, revision: &str) {
-        let pod = super::objects::pod(name, revision, &json!({ "metadata": { "creationTimestamp": null } }));
-        self.put(&pod_path(name), serde_json::to_value(&*pod).unwrap());
-    }
-
-    /// Its runner is online and idle.
-    pub(super) fn register(&mut self, name: &str) {
-        let runner = json!({
-            "runner_id": 1, "name": name, "environment": "default", "status": "online", "scope": "platform",
-            "pool": format!("{NAMESPACE}/{POOL}"), "instance_id": format!("i-{name}"), "busy": false,
-        });
-        self.runners.insert(name.to_owned(), runner);
-    }
-
-    /// Removes a pod: its runner is not heard of any more. One that holds a run may not go.
-    pub(super) fn delete_pod(&mut self, path: &str) {
-        let name = path.rsplit('/').next().unwrap();
-        if let Some(runner) = self.runners.get_mut(name) {
-            if runner["busy"] == true {
-                self.broken.push(format!("{name} was busy when it was deleted"));
-            }
-            runner["status"] = json!("offline");
-        }
-        self.objects.remove(path);
-    }
-
-    /// The runner gets a run, whatever the control plane was last seen to say.
-    pub(super) fn lease(&mut self, name: &str) {
-        if self.fences.iter().any(|(runner, _)| runner == name) {
-            self.broken.push(format!("{name} is fenced and was to be given a run"));
-        }
-        let runner = self.runners.get_mut(name).unwrap();
-        runner["busy"] = json!(true);
-        runner["run_id"] = json!(7);
-    }
-
-    /// Its run ends.
-    pub(super) fn finish(&mut self, name: &str) {
-        let runner = self.runners.get_mut(name).unwrap();
-        runner["busy"] = json!(false);
-        runner.as_object_mut().unwrap().remove("run_id");
-    }
-
-    /// Names of the pods there are.
-    pub(super) fn pods(&self) -> Vec<String> {
-        self.paths("pods").iter().map(|path| path.rsplit('/').next().unwrap().to_owned()).collect()
-    }
-
-    /// An annotation of a pod.
-    pub(super) fn annotation(&self, pod: &str, key: &str) -> Option<String> {
-        Some(self.objects.get(&pod_path(pod))?["metadata"]["annotations"][key].as_str()?.to_owned())
-    }
-}
-
 /// Where a pod is.
 pub(super) fn pod_path(name: &str) -> String {
     format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}")
@@ -274,16 +73,9 @@ pub(super) fn secret_path() -> String {
 
 /// A Secret that holds this operator token. The value is in base64.
 pub(super) fn secret(token: &str) -> Value {
-    let data = std::collections::BTreeMap::from([(
-        "operator-token".to_owned(),
-        k8s_openapi::ByteString(token.as_bytes().to_vec()),
-    )]);
+    let data =
+        BTreeMap::from([("operator-token".to_owned(), k8s_openapi::ByteString(token.as_bytes().to_vec()))]);
     json!({ "metadata": { "name": "tokens", "namespace": NAMESPACE }, "data": data })
-}
-
-fn is_marked(pod: &Value) -> bool {
-    let cost = pod["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"].as_str();
-    cost.is_some_and(|cost| cost.starts_with('-'))
 }
 
 impl World {
