@@ -19,6 +19,9 @@ use tokio::time::timeout;
 
 use crate::clock::{boottime, wall_clock};
 
+/// The annotation of the Lease that holds the epoch. Not its count of transitions, which a Lease that was deleted begins anew: an epoch is at least the
+/// wall clock's seconds, so that it is above those that were written to pods before.
+const EPOCH: &str = "minitower.dev/epoch";
 /// The Lease's name.
 pub const LEASE: &str = "minitower-operator";
 /// How long a Lease lasts when it is not renewed; client-go's default.
@@ -62,6 +65,11 @@ impl Leadership {
     pub fn check(&self, call: Duration) -> Result<(), NotLeader> {
         let until = Duration::from_millis(self.until.load(Ordering::Acquire));
         if boottime() + call < until || planted(Bug::LeaderWithoutClock) { Ok(()) } else { Err(NotLeader) }
+    }
+
+    /// How long it lasts when it is not renewed.
+    fn left(&self) -> Duration {
+        Duration::from_millis(self.until.load(Ordering::Acquire)).saturating_sub(boottime())
     }
 
     fn extend(&self, sent: Duration) {
@@ -110,7 +118,12 @@ impl Candidate {
     pub async fn lead(&self, leadership: &Leadership) -> NotLeader {
         loop {
             tokio::time::sleep(jittered(RETRY)).await;
-            match self.renew(leadership).await {
+            let left = leadership.left();
+            if left.is_zero() {
+                return NotLeader;
+            }
+            // A renewal that hangs must not keep a leader from noticing its end.
+            match timeout(left, self.renew(leadership)).await.unwrap_or(Err(LeaseError::Timeout)) {
                 Ok(true) => {}
                 Ok(false) => return NotLeader,
                 Err(error) => {
@@ -149,12 +162,17 @@ impl Candidate {
     async fn try_to_lead(&mut self) -> Result<Option<Leadership>, LeaseError> {
         let sent = boottime();
         let Some(mut lease) = self.get().await? else {
+            let epoch = next_epoch(None);
             let lease = Lease {
-                metadata: ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() },
-                spec: Some(self.spec(1, wall_clock())),
+                metadata: ObjectMeta {
+                    name: Some(LEASE.to_owned()),
+                    annotations: Some([(EPOCH.to_owned(), epoch.to_string())].into()),
+                    ..ObjectMeta::default()
+                },
+                spec: Some(self.spec(0, wall_clock())),
             };
             return match call(self.api.create(&PostParams::default(), &lease)).await {
-                Ok(_) => Ok(Some(led(1, sent))),
+                Ok(_) => Ok(Some(led(epoch, sent))),
                 Err(error) if is_conflict(&error) => Ok(None),
                 Err(error) => Err(error),
             };
@@ -176,9 +194,11 @@ impl Candidate {
                 return Ok(None);
             }
         }
-        let epoch = u64::try_from(spec.lease_transitions.unwrap_or(0)).unwrap_or(0) + 1;
+        let epoch = next_epoch(epoch_of(&lease));
+        lease.metadata.annotations.get_or_insert_default().insert(EPOCH.to_owned(), epoch.to_string());
         // The version read goes along: of two that try, one succeeds.
-        lease.spec = Some(self.spec(epoch, wall_clock()));
+        let transitions = spec.lease_transitions.unwrap_or(0).saturating_add(1);
+        lease.spec = Some(self.spec(transitions, wall_clock()));
         let sent = boottime();
         match call(self.api.replace(LEASE, &PostParams::default(), &lease)).await {
             Ok(_) => Ok(Some(led(epoch, sent))),
@@ -190,9 +210,10 @@ impl Candidate {
     /// Whether this process still holds the Lease.
     async fn renew(&self, leadership: &Leadership) -> Result<bool, LeaseError> {
         let Some(mut lease) = self.get().await? else { return Ok(false) };
+        let epoch = epoch_of(&lease);
         let spec = lease.spec.get_or_insert_default();
-        let epoch = u64::try_from(spec.lease_transitions.unwrap_or(0)).unwrap_or(0);
-        if spec.holder_identity.as_deref() != Some(self.identity.as_str()) || epoch != leadership.epoch {
+        if spec.holder_identity.as_deref() != Some(self.identity.as_str()) || epoch != Some(leadership.epoch)
+        {
             return Ok(false);
         }
         spec.renew_time = Some(MicroTime(wall_clock()));
@@ -206,16 +227,26 @@ impl Candidate {
         Ok(true)
     }
 
-    fn spec(&self, epoch: u64, now: Timestamp) -> LeaseSpec {
+    fn spec(&self, transitions: i32, now: Timestamp) -> LeaseSpec {
         LeaseSpec {
             acquire_time: Some(MicroTime(now)),
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(LENGTH.as_secs()).ok(),
-            lease_transitions: i32::try_from(epoch).ok(),
+            lease_transitions: Some(transitions),
             renew_time: Some(MicroTime(now)),
             ..LeaseSpec::default()
         }
     }
+}
+
+fn epoch_of(lease: &Lease) -> Option<u64> {
+    lease.metadata.annotations.as_ref()?.get(EPOCH)?.parse().ok()
+}
+
+/// Above the former one, and above those of Leases that are no more.
+fn next_epoch(former: Option<u64>) -> u64 {
+    let clock = u64::try_from(wall_clock().as_second()).unwrap_or(0);
+    clock.max(former.map_or(0, |former| former.saturating_add(1)))
 }
 
 fn led(epoch: u64, sent: Duration) -> Leadership {

@@ -31,7 +31,7 @@ pub async fn operate(settings: Settings) -> anyhow::Result<()> {
     let client = Client::try_from(config).context("the cluster's configuration cannot be used")?;
     let metrics = Metrics::new()?;
     metrics.alive();
-    let listener = TcpListener::bind(&settings.listen_addr)
+    let listener = listen(&settings.listen_addr)
         .await
         .with_context(|| format!("MINITOWER_LISTEN_ADDR: cannot listen on {}", settings.listen_addr))?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -92,6 +92,17 @@ pub async fn operate(settings: Settings) -> anyhow::Result<()> {
         outcome = operated => outcome,
         outcome = probes => outcome.context("probes and metrics are not answered any more"),
         () = signals => unreachable!("it never ends"),
+    }
+}
+
+/// `:port` means all addresses: of both families where the machine has both.
+async fn listen(address: &str) -> std::io::Result<TcpListener> {
+    match address.strip_prefix(':') {
+        Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+            Ok(listener) => Ok(listener),
+            Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+        },
+        None => TcpListener::bind(address).await,
     }
 }
 

@@ -63,7 +63,7 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     /// Namespaces served; empty: all.
     pub watch_namespaces: Vec<String>,
-    /// `host:port` of probes and metrics.
+    /// `host:port` of probes and metrics, or `:port` of all addresses.
     pub listen_addr: String,
     /// Where the Lease is.
     pub namespace: Option<String>,
@@ -159,10 +159,7 @@ impl Settings {
             own_service,
             ca_file: given.ca_file,
             watch_namespaces: names.map(str::to_owned).collect(),
-            listen_addr: match listen_addr.strip_prefix(':') {
-                Some(port) => format!("[::]:{port}"),
-                None => listen_addr,
-            },
+            listen_addr,
             namespace: filled(given.namespace),
             identity,
             runner_image,
@@ -175,13 +172,14 @@ fn filled(value: Option<String>) -> Option<String> {
     value.filter(|value| !value.is_empty())
 }
 
-/// The Service that a URL of the cluster's own names means: `http://name.namespace[.svc[.zone]][:port]`.
+/// The Service that a URL of the cluster's own names means: `http://name.namespace[.svc[.zone]][:port]`. One behind TLS is none: pools that name a
+/// Service reach it without, and the token must not travel so.
 fn service_of(url: &str) -> Option<OwnService> {
-    let (scheme, rest) = url.split_once("://")?;
+    let rest = url.strip_prefix("http://")?;
     let authority = rest.split('/').next()?;
     let (host, port) = match authority.split_once(':') {
         Some((host, port)) => (host, port.parse().ok()?),
-        None => (authority, if scheme == "https" { 443 } else { 80 }),
+        None => (authority, 80),
     };
     let mut labels = host.split('.');
     let (name, namespace) = (labels.next()?, labels.next()?);
@@ -202,7 +200,7 @@ mod tests {
     #[rstest]
     #[case("http://minitower.minitower-system:8080", Some(("minitower", "minitower-system", 8080)))]
     #[case("http://minitower.minitower-system.svc.cluster.local/", Some(("minitower", "minitower-system", 80)))]
-    #[case("https://a.b.svc", Some(("a", "b", 443)))]
+    #[case("https://a.b.svc", None)]
     #[case("https://tower.example.com", None)]
     #[case("http://127.0.0.1:8080", None)]
     #[case("http://minitower:8080", None)]

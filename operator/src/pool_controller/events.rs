@@ -1,10 +1,15 @@
 //! Events: every scaling decision and every problem, once.
 
+use std::time::Duration;
+
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 
 use super::plan::Decision;
 use super::problems::Problem;
+
+/// Longest that telling may hold up a pool.
+const CALL: Duration = Duration::from_secs(2);
 
 /// Tells of one replica of the operator.
 #[derive(Clone)]
@@ -55,8 +60,11 @@ impl Teller {
         };
         // A recorder of its own: one that is kept would count a decision with another text as the first one once more.
         let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-        if let Err(error) = recorder.publish(&event, &pool.object_ref(&())).await {
-            tracing::warn!(%error, reason, "an Event could not be written");
+        let reference = pool.object_ref(&());
+        match tokio::time::timeout(CALL, recorder.publish(&event, &reference)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, reason, "an Event could not be written"),
+            Err(_) => tracing::warn!(reason, "an Event could not be written within {CALL:?}"),
         }
     }
 }

@@ -9,12 +9,14 @@
 //! | `apply` | doing it |
 //! | `problems`, `status`, `events` | what a person is told |
 //! | `reconcile` | one pool, once |
+//! | `guard` | whether the admission policy is there |
 //! | `sweep` | runners whose pods are gone |
 //! | `run` | watches, stores, the controller |
 
 pub mod apply;
 pub mod build;
 pub mod events;
+pub mod guard;
 pub mod observe;
 pub mod plan;
 pub mod pool;

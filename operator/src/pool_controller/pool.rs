@@ -105,7 +105,7 @@ impl Pool {
         let server = &spec.server;
         let server_url = match (&server.url, &server.service_ref) {
             (Some(url), None) => url.trim_end_matches('/').to_owned(),
-            (None, Some(service)) => format!("http://{}.{namespace}.svc:{}", service.name, service.port),
+            (None, Some(service)) => format!("http://{}.{namespace}:{}", service.name, service.port),
             _ => return Err(PoolError::Server),
         };
         let token = match (&spec.operator_token_secret_ref, &server.service_ref) {

@@ -4,17 +4,21 @@ use std::future::ready;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod as KubePod;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action as Requeue;
 use kube::runtime::reflector::{ObjectRef, store::Writer};
-use kube::runtime::{Controller, PredicateConfig, WatchStreamExt as _, predicates, reflector, watcher};
+use kube::runtime::{
+    Controller, PredicateConfig, WatchStreamExt as _, controller, predicates, reflector, watcher,
+};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use rand::RngExt as _;
 
+use super::apply::ApplyError;
 use super::events::Teller;
+use super::guard;
 use super::pool::POOL_LABEL;
 use super::reconcile::{Context, ReconcileError, reconcile, unreadable};
 use super::sweep;
@@ -31,6 +35,10 @@ type Guarded = DeserializeGuard<RunnerPool>;
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 /// Longest pause.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Longest pause when only a fence could not be set.
+const BACKOFF_FENCE: Duration = Duration::from_secs(2);
+/// So many conflicts in a row are no longer the watch's lag.
+const CONFLICTS: u32 = 10;
 /// Pause after a write that met a newer version: the watch brings it at any moment.
 const CONFLICT: Duration = Duration::from_millis(200);
 /// How often the controller says that it is alive while there is no pool.
@@ -58,6 +66,7 @@ pub async fn run(
         teller,
         deployments: deployments.clone(),
         pods: pods.clone(),
+        policy_seen: true.into(),
         states: std::sync::Mutex::default(),
         planes: std::sync::Mutex::default(),
         client: client.clone(),
@@ -76,14 +85,23 @@ pub async fn run(
         .owns_stream(deployment_stream)
         .watches_stream(pod_stream, |pod| pool_of(&pod))
         .run(look_at, again_after, Arc::clone(&context))
-        .for_each(|_| ready(()));
+        .for_each(|outcome| {
+            // What failed in a reconcile has been told there.
+            if let Err(error @ controller::Error::QueueError(_)) = outcome {
+                tracing::warn!(%error, "a watch was broken off; it is begun again");
+            }
+            ready(())
+        });
     let housekeeping = async {
         loop {
             tokio::time::sleep(ALIVE).await;
-            if pools.is_empty() {
+            // One that is being deleted is not looked at any more. A list that never came is no empty one.
+            let listed = pools.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok());
+            let present = pools.state();
+            if listed && present.iter().all(|pool| pool.meta().deletion_timestamp.is_some()) {
                 context.metrics.alive();
             }
-            let known: Vec<ObjectRef<RunnerPool>> = pools.state().iter().map(|pool| key_of(pool)).collect();
+            let known: Vec<ObjectRef<RunnerPool>> = present.iter().map(|pool| key_of(pool)).collect();
             let gone: Vec<_> = {
                 let states = context.states.lock().unwrap_or_else(PoisonError::into_inner);
                 states.keys().filter(|key| !known.contains(key)).cloned().collect()
@@ -98,6 +116,7 @@ pub async fn run(
         () = controller => {}
         () = housekeeping => {}
         () = sweep::sweep(Arc::clone(&context)) => {}
+        () = guard::watch(&context) => {}
     }
 }
 
@@ -131,10 +150,12 @@ where
 }
 
 async fn look_at(object: Arc<Guarded>, context: Arc<Context>) -> Result<Requeue, ReconcileError> {
-    match &object.0 {
-        Ok(pool) => reconcile(Arc::new(pool.clone()), context).await,
+    let outcome = match &object.0 {
+        Ok(pool) => reconcile(Arc::new(pool.clone()), Arc::clone(&context)).await,
         Err(invalid) => unreadable(&*object, &invalid.error, &context).await,
-    }
+    };
+    context.metrics.alive();
+    outcome
 }
 
 fn key_of(object: &Guarded) -> ObjectRef<RunnerPool> {
@@ -150,14 +171,18 @@ fn pool_of(pod: &KubePod) -> Option<ObjectRef<Guarded>> {
 #[allow(clippy::needless_pass_by_value, reason = "the controller hands over both")]
 fn again_after(pool: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Requeue {
     let key = key_of(&pool);
-    if let ReconcileError::Apply(error) = error
-        && error.is_conflict()
-    {
-        return Requeue::requeue(jittered(CONFLICT));
-    }
     let failures = context.state(&key).try_lock().map_or(1, |state| state.failures);
+    let longest = match error {
+        // The watch brings the newer version at any moment; unless it hangs.
+        ReconcileError::Apply(error) if error.is_conflict() && failures < CONFLICTS => {
+            return Requeue::requeue(jittered(CONFLICT));
+        }
+        // The pool cannot shrink; it has to grow all the same.
+        ReconcileError::Apply(ApplyError::ControlPlane(_)) => BACKOFF_FENCE,
+        _ => BACKOFF_MAX,
+    };
     tracing::warn!(pool = %key, %error, failures, "a pool could not be served");
-    let pause = BACKOFF_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(BACKOFF_MAX);
+    let pause = BACKOFF_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(longest);
     Requeue::requeue(jittered(pause))
 }
 

@@ -27,10 +27,34 @@ pub struct Findings<'a> {
     pub scaled: bool,
 }
 
+/// What a condition says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Truth {
+    True,
+    False,
+    Unknown,
+}
+
+impl From<bool> for Truth {
+    fn from(is: bool) -> Self {
+        if is { Self::True } else { Self::False }
+    }
+}
+
+impl Truth {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
 /// A condition before it has its times.
 struct Said {
     type_: &'static str,
-    status: bool,
+    status: Truth,
     reason: &'static str,
     message: String,
 }
@@ -52,17 +76,18 @@ pub fn status(
         reason: decision.reason.to_string(),
     });
     let said = [
-        ready(*counts, plan, problem.as_ref()),
-        progressing(*counts, plan),
+        ready(*counts, plan, *demand, problem.as_ref()),
+        progressing(pool, *counts, plan),
         demand_available(*demand),
-        limited(pool, plan),
+        limited(pool, plan, *demand),
         paused(pool),
         degraded(problem.as_ref()),
     ];
     RunnerPoolStatus {
         observed_generation: pool.generation,
         replicas: counts.pods,
-        ready_runners: counts.ready,
+        // Nobody says: as it was.
+        ready_runners: snapshot.map_or(former.map_or(0, |former| former.ready_runners), |_| counts.ready),
         busy_runners: snapshot.map(|_| counts.busy),
         idle_runners: snapshot.map(|_| counts.idle),
         pending_runs: snapshot.map(pending),
@@ -88,7 +113,7 @@ pub fn refused(
 ) -> RunnerPoolStatus {
     let said =
         |type_, status| Said { type_, status, reason: problem.reason, message: problem.message.clone() };
-    let said = [said("Ready", false), said("Degraded", true)];
+    let said = [said("Ready", Truth::False), said("Degraded", Truth::True)];
     let mut status = former.cloned().unwrap_or_default();
     let told = conditions(said, generation, former, now);
     status.conditions.retain(|old| told.iter().all(|new| new.type_ != old.type_));
@@ -124,18 +149,24 @@ fn state(demand: Demand<'_>) -> DemandState {
     }
 }
 
-fn ready(counts: Counts, plan: &Plan, problem: Option<&Problem>) -> Said {
+fn ready(counts: Counts, plan: &Plan, demand: Demand<'_>, problem: Option<&Problem>) -> Said {
+    if demand.snapshot().is_none() && plan.target > 0 {
+        let message = "the control plane does not say which runners are online".to_owned();
+        return Said { type_: "Ready", status: Truth::Unknown, reason: "DemandUnknown", message };
+    }
     let status = counts.ready >= plan.target;
     let (reason, message) = match problem {
         _ if status => ("AllOnline", format!("{} of {} runners are online", counts.ready, plan.target)),
         Some(problem) => (problem.reason, problem.message.clone()),
         None => ("Starting", format!("{} of {} runners are online", counts.ready, plan.target)),
     };
-    Said { type_: "Ready", status, reason, message }
+    Said { type_: "Ready", status: status.into(), reason, message }
 }
 
-fn progressing(counts: Counts, plan: &Plan) -> Said {
-    let (status, reason, message) = if counts.former > 0 {
+fn progressing(pool: &Pool, counts: Counts, plan: &Plan) -> Said {
+    let (status, reason, message) = if counts.former > 0 && pool.policy.paused {
+        (false, "Paused", "pods of a former template stay while spec.paused is true".to_owned())
+    } else if counts.former > 0 {
         let message = counted(
             counts.former.into(),
             "pod of a former template goes as its run ends and runners of the new one serve",
@@ -149,11 +180,16 @@ fn progressing(counts: Counts, plan: &Plan) -> Said {
     } else {
         (false, "Settled", format!("the pool has its {}", counted(plan.target.into(), "pod", "pods")))
     };
-    Said { type_: "Progressing", status, reason, message }
+    Said { type_: "Progressing", status: status.into(), reason, message }
 }
 
 fn demand_available(demand: Demand<'_>) -> Said {
-    let said = |status, reason, message| Said { type_: "DemandAvailable", status, reason, message };
+    let said = |status: bool, reason, message| Said {
+        type_: "DemandAvailable",
+        status: status.into(),
+        reason,
+        message,
+    };
     match demand {
         Demand::Known(_) => said(true, "Known", "the control plane answers".to_owned()),
         Demand::Stale { reason, .. } => said(
@@ -167,7 +203,7 @@ fn demand_available(demand: Demand<'_>) -> Said {
     }
 }
 
-fn limited(pool: &Pool, plan: &Plan) -> Said {
+fn limited(pool: &Pool, plan: &Plan, demand: Demand<'_>) -> Said {
     let (status, reason, message) = match plan.limit {
         Some(Limit::Max { wanted }) => (
             true,
@@ -181,9 +217,16 @@ fn limited(pool: &Pool, plan: &Plan) -> Said {
         Some(Limit::Min { wanted }) => {
             (true, "MinRunners", format!("{} and spec.minRunners keeps {}", wished(wanted), pool.policy.min))
         }
+        None if pool.policy.paused => (false, "Paused", "spec.paused holds the size".to_owned()),
+        None if pool.policy.replicas.is_some() => {
+            (false, "FixedSize", "spec.replicas sets the size".to_owned())
+        }
+        None if demand.snapshot().is_none() => {
+            (false, "DemandUnknown", "the size is held until the control plane answers".to_owned())
+        }
         None => (false, "WithinBounds", "the size is what the demand asks for".to_owned()),
     };
-    Said { type_: "ScalingLimited", status, reason, message }
+    Said { type_: "ScalingLimited", status: status.into(), reason, message }
 }
 
 fn wished(wanted: u32) -> String {
@@ -196,17 +239,20 @@ fn paused(pool: &Pool) -> Said {
     } else {
         ("NotPaused", "the pool follows its spec")
     };
-    Said { type_: "Paused", status: pool.policy.paused, reason, message: message.to_owned() }
+    Said { type_: "Paused", status: pool.policy.paused.into(), reason, message: message.to_owned() }
 }
 
 fn degraded(problem: Option<&Problem>) -> Said {
     match problem {
-        Some(problem) => {
-            Said { type_: "Degraded", status: true, reason: problem.reason, message: problem.message.clone() }
-        }
+        Some(problem) => Said {
+            type_: "Degraded",
+            status: Truth::True,
+            reason: problem.reason,
+            message: problem.message.clone(),
+        },
         None => Said {
             type_: "Degraded",
-            status: false,
+            status: Truth::False,
             reason: "AsExpected",
             message: "nothing is wrong with the pods".to_owned(),
         },
@@ -222,7 +268,7 @@ fn conditions<const N: usize>(
 ) -> Vec<Condition> {
     said.into_iter()
         .map(|said| {
-            let status = if said.status { "True" } else { "False" };
+            let status = said.status.as_str();
             let before = former
                 .and_then(|former| former.conditions.iter().find(|before| before.type_ == said.type_))
                 .filter(|before| before.status == status);

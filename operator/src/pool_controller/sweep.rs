@@ -71,7 +71,7 @@ async fn of_plane(
 ) -> Pods {
     let reading = context.hub.demand(config, EVERY).await;
     let (Ok(snapshot), Ok(control_plane)) = (&reading.latest, context.hub.control_plane(config)) else {
-        return gone.clone();
+        return theirs(gone, pools);
     };
     let mut waiting = Pods::new();
     let orphans = snapshot.runners.iter().filter_map(|runner| {
@@ -80,7 +80,7 @@ async fn of_plane(
     });
     for (runner, pod) in orphans.take(AT_ONCE) {
         if context.leadership.check(CALL).is_err() {
-            return gone.clone();
+            return theirs(gone, pools);
         }
         match control_plane.forget(&runner.name).await {
             Ok(Forgotten::Gone) => tracing::debug!(runner = runner.name, "forgot a runner whose pod is gone"),
@@ -89,11 +89,22 @@ async fn of_plane(
             }
             Err(error) => {
                 tracing::warn!(runner = runner.name, %error, "a runner whose pod is gone could not be forgotten");
-                return gone.clone();
+                return theirs(gone, pools);
             }
         }
     }
     waiting
+}
+
+/// Those of them that may be of these pools: they are asked about again.
+fn theirs(gone: &Pods, pools: &[String]) -> Pods {
+    let of = |(namespace, name): &&(String, String)| {
+        pools.iter().any(|pool| {
+            let pool = pool.strip_prefix(namespace.as_str()).and_then(|pool| pool.strip_prefix('/'));
+            pool.is_some_and(|pool| name.strip_prefix(pool).is_some_and(|rest| rest.starts_with('-')))
+        })
+    };
+    gone.iter().filter(of).cloned().collect()
 }
 
 /// Namespace and name of the pod that this runner had, when it is of one of these pools and its pod is no more.

@@ -135,6 +135,7 @@ impl Hands<'_> {
                 if let Some(control_plane) = self.control_plane {
                     self.leadership.check(CALL)?;
                     control_plane.undrain(pod, &self.pool.fence_owner()).await?;
+                    memory.fenced.remove(pod);
                 }
             }
         }
@@ -152,13 +153,14 @@ impl Hands<'_> {
     ) -> (u32, Result<(), ApplyError>) {
         // Who cannot be asked keeps its pods.
         let Some(control_plane) = self.control_plane else { return (0, Ok(())) };
-        if let Err(error) = self.leadership.check(CALL) {
-            return (0, Err(error.into()));
-        }
         let asked = candidates.iter().cloned().map(|candidate| {
             let (control_plane, owner) = (control_plane.clone(), self.pool.fence_owner());
             async move {
-                let answer = control_plane.drain(&candidate.pod, &owner).await;
+                // Each anew: many take longer than a leader is sure of itself.
+                let answer = match self.leadership.check(CALL) {
+                    Ok(()) => control_plane.drain(&candidate.pod, &owner).await.map_err(ApplyError::from),
+                    Err(error) => Err(error.into()),
+                };
                 (candidate, answer)
             }
         });
@@ -172,15 +174,17 @@ impl Hands<'_> {
                     if !drained.busy || planted(Bug::BusyPodMarked) {
                         self.mark(&candidate.pod, expected, done, now).await.map(|()| marked += 1)
                     } else if candidate.keep_fence {
-                        Ok(())
+                        // A mark that outlived its fence would let the ReplicaSet controller take the pod.
+                        self.unmark(&candidate.pod, expected, done, now).await
                     } else {
                         self.spare(&candidate.pod, memory, expected, done, now).await
                     }
                 }
+                Err(error @ ApplyError::NotLeader(_)) => return (0, Err(error)),
                 // The fence may be there, or not: it is lifted like one that is.
                 Err(error) => {
                     memory.fenced.insert(candidate.pod.clone(), Fence::Held);
-                    Err(error.into())
+                    Err(error)
                 }
             };
             match result {
@@ -206,6 +210,22 @@ impl Hands<'_> {
         let patch = json!({ "metadata": {
             "resourceVersion": seen.metadata.resource_version,
             "annotations": { DELETION_COST: MARK, LEADER_EPOCH: self.leadership.epoch().to_string() },
+        }});
+        self.patch_pod(pod, &patch, expected, done, now).await
+    }
+
+    /// Takes the mark, where there is one, and leaves the fence.
+    async fn unmark(
+        &self,
+        pod: &str,
+        expected: &mut Expected,
+        done: &mut Done,
+        now: Elapsed,
+    ) -> Result<(), ApplyError> {
+        let Some(seen) = self.observation.pods.get(pod).filter(|seen| is_marked(seen)) else { return Ok(()) };
+        let patch = json!({ "metadata": {
+            "resourceVersion": seen.metadata.resource_version,
+            "annotations": { DELETION_COST: null, LEADER_EPOCH: self.leadership.epoch().to_string() },
         }});
         self.patch_pod(pod, &patch, expected, done, now).await
     }

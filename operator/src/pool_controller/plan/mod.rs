@@ -241,6 +241,9 @@ pub struct Candidate {
 /// How long a fence that is not this controller's is let be before it tries once more to lift its own.
 pub const LIFT_AGAIN: Duration = Duration::from_secs(60);
 
+/// How long what the control plane says may lag behind a fence that was lifted.
+const SETTLED: Duration = Duration::from_secs(5);
+
 /// Decides what is to be done for a pool. The same observation, policy, memory and time give the same plan; while nothing else moves, the plans
 /// after it soon have nothing to do.
 pub fn plan(observed: &Observed, policy: &Policy, memory: &Memory, now: Elapsed) -> Plan {
@@ -252,7 +255,7 @@ pub fn plan(observed: &Observed, policy: &Policy, memory: &Memory, now: Elapsed)
     Plan { target: sizing.target, decision: sizing.decision, limit: sizing.limit, actions, memory }
 }
 
-/// Pods that are no more need no place in memory. Returns those whose fence still holds.
+/// Pods that are no more need no place in memory, but for those whose fence has still to be lifted: these are returned.
 fn forget_gone(observed: &Observed, memory: &mut Memory) -> Vec<String> {
     // A Deployment that is not seen as it is now may have pods that are not seen at all.
     if observed.revisions.iter().any(|revision| revision.settling) {
@@ -264,7 +267,7 @@ fn forget_gone(observed: &Observed, memory: &mut Memory) -> Vec<String> {
         if !exists && *fence == Fence::Held {
             fenced.push(name.clone());
         }
-        exists
+        exists || *fence == Fence::Held
     });
     fenced
 }
@@ -273,6 +276,12 @@ impl Observed {
     /// All pods that are not leaving.
     pub fn pods(&self) -> impl Iterator<Item = &Pod> {
         self.revisions.iter().flat_map(|revision| &revision.pods)
+    }
+
+    /// Idle runners that somebody else keeps from work: lifting this controller's own fence has not freed them.
+    fn withheld(&self, memory: &Memory, now: Elapsed) -> u32 {
+        let lifted = |pod: &&Pod| matches!(memory.fenced.get(&pod.name), Some(Fence::Lifted(at)) if now >= *at + SETTLED);
+        count(self.pods().filter(|pod| pod.draining && !pod.runner.is_busy()).filter(lifted))
     }
 
     /// Runners that hold a run.
@@ -289,7 +298,7 @@ impl Observed {
 impl Pod {
     /// It could take a run at once.
     fn serves(&self) -> bool {
-        self.ready && !self.marked && self.runner != Runner::Absent
+        self.ready && !self.marked && !self.draining && self.runner != Runner::Absent
     }
 }
 

@@ -131,7 +131,10 @@ fn retire(revisions: &[&Revision], n: u32, memory: &Memory, going: &mut BTreeSet
             continue;
         }
         let held = |pod: &Pod| {
-            pod.runner.is_busy() && pod.draining && memory.fenced.get(&pod.name) == Some(&Fence::Held)
+            pod.runner.is_busy()
+                && !pod.marked
+                && pod.draining
+                && memory.fenced.get(&pod.name) == Some(&Fence::Held)
         };
         let candidates: Vec<Candidate> = pods
             .iter()
@@ -187,12 +190,14 @@ fn yielded(revision: &Revision, planned: &[Action], going: &mut BTreeSet<String>
 /// place for the next run, those first that are fenced already, then those whose run has lasted longest.
 fn rank(pod: &Pod) -> impl Ord + use<> {
     let (class, since) = match pod.runner {
-        _ if pod.marked => (0, None),
-        Runner::Absent => (1, None),
-        Runner::Idle { .. } if !pod.ready => (2, None),
-        Runner::Idle { since } => (3, since),
-        Runner::Busy { since } if pod.draining => (4, since),
-        Runner::Busy { since } => (5, since),
+        // Busy in spite of its mark: its fence is gone, and the mark has to go before anything is given up.
+        Runner::Busy { since } if pod.marked => (0, since),
+        _ if pod.marked => (1, None),
+        Runner::Absent => (2, None),
+        Runner::Idle { .. } if !pod.ready => (3, None),
+        Runner::Idle { since } => (4, since),
+        Runner::Busy { since } if pod.draining => (5, since),
+        Runner::Busy { since } => (6, since),
     };
     // Without a time: not known for long.
     (class, Reverse(since.is_some()), since, pod.name.clone())

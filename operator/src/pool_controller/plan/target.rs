@@ -38,6 +38,8 @@ pub enum Reason {
         busy: u32,
         /// Runners kept free.
         min_idle: u32,
+        /// Runners that somebody else has drained.
+        withheld: u32,
         /// What it comes to, before the bounds.
         wanted: u32,
         /// The bound that held it, when one did.
@@ -94,12 +96,15 @@ impl fmt::Display for Reason {
         match *self {
             Self::Fixed => f.write_str("spec.replicas sets the size"),
             Self::Bounds(bound) => write!(f, "the demand is unknown; held by {bound}"),
-            Self::Demand { pending, busy, min_idle, wanted, bound, window, stale } => {
+            Self::Demand { pending, busy, min_idle, withheld, wanted, bound, window, stale } => {
                 let waiting = counted(pending, "run waits", "runs wait");
                 let working = counted(busy.into(), "runner is busy", "runners are busy");
                 write!(f, "{waiting}, {working}")?;
                 if min_idle > 0 {
                     write!(f, ", {min_idle} kept idle")?;
+                }
+                if withheld > 0 {
+                    write!(f, ", {withheld} drained by somebody")?;
                 }
                 write!(f, ": {wanted} wanted")?;
                 if let Some(bound) = bound {
@@ -162,7 +167,9 @@ fn by_demand(
     let busy = if planted(Bug::BusyRunnersForgotten) { 0 } else { observed.busy() };
     let waiting = pending.div_ceil(u64::from(policy.runs_per_runner.max(1)));
     let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
-    let wanted = busy.saturating_add(waiting).saturating_add(policy.min_idle);
+    // A runner that a person has drained is there and takes nothing: another has to do its work.
+    let withheld = observed.withheld(memory, now);
+    let wanted = busy.saturating_add(waiting).saturating_add(policy.min_idle).saturating_add(withheld);
     let (wish_now, bound) = bounded(policy, wanted);
     let holds = stale && !planted(Bug::StaleDemandShrinks);
     // Old numbers are no evidence that less is wanted now.
@@ -189,7 +196,8 @@ fn by_demand(
         Some(Bound::Min(_)) => Some(Limit::Min { wanted }),
         None => None,
     };
-    let reason = Reason::Demand { pending, busy, min_idle: policy.min_idle, wanted, bound, window, stale };
+    let min_idle = policy.min_idle;
+    let reason = Reason::Demand { pending, busy, min_idle, withheld, wanted, bound, window, stale };
     (to, reason, limit)
 }
 

@@ -1,6 +1,7 @@
 //! What reconciles share, and what is remembered of each pool.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future;
@@ -33,6 +34,8 @@ pub struct Context {
     pub leadership: Leadership,
     /// What is counted.
     pub metrics: Metrics,
+    /// Whether the admission policy was there when it was looked for last.
+    pub policy_seen: AtomicBool,
     /// Who tells Events.
     pub teller: Teller,
     /// Deployments as the watch has them.
@@ -48,6 +51,8 @@ pub struct Context {
 /// What is remembered of a pool between two looks; lost with the process, at no harm.
 #[derive(Default)]
 pub struct State {
+    /// Which object of that name it is of.
+    pub(super) uid: Option<String>,
     pub(super) memory: plan::Memory,
     pub(super) expected: Expected,
     pub(super) token: Option<(TokenSource, String, Elapsed)>,

@@ -55,6 +55,7 @@ impl ReconcileError {
             Self::Build(_) => "InvalidTemplate",
             Self::Apply(ApplyError::NameTaken { .. }) => "NameTaken",
             Self::Apply(ApplyError::Refused { .. }) => "DeploymentRefused",
+            Self::Apply(ApplyError::ControlPlane(_)) => "NotFenced",
             _ => return None,
         };
         Some(Problem::new(reason, self.to_string()))

@@ -6,6 +6,7 @@ mod pod_events;
 mod tell;
 mod token;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,10 @@ pub async fn reconcile(object: Arc<RunnerPool>, context: Arc<Context>) -> Result
     let started = Instant::now();
     let state = context.state(&key);
     let mut state = state.lock().await;
+    if state.uid != object.metadata.uid {
+        // What is remembered of another pool of that name is nothing to this one.
+        *state = State { uid: object.metadata.uid.clone(), ..State::default() };
+    }
     let outcome = Box::pin(once(&object, &context, &mut state)).await;
     context.metrics.reconciled(started.elapsed(), outcome.as_ref().err().map(ReconcileError::stage));
     match outcome {
@@ -100,7 +105,7 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
         client: &context.client,
         control_plane: control_plane.as_ref(),
         leadership: &context.leadership,
-        admission_policy: context.settings.admission_policy,
+        admission_policy: context.settings.admission_policy && context.policy_seen.load(Ordering::Relaxed),
         pool: &pool,
         rendered: &rendered,
         observation: &observation,
@@ -112,7 +117,8 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
         // The next leader tells.
         return outcome.map(|()| pool.policy.poll);
     }
-    context.metrics.applied(&pool, &plan, &done, demand.snapshot().map(|s| s.taken_at.elapsed()));
+    let age = reading.last_good.as_ref().map(|good| good.taken_at.elapsed());
+    context.metrics.applied(&pool, &plan, &done, age);
     if let Some(decision) = &plan.decision {
         context.teller.decision(object, decision).await;
         tracing::info!(

@@ -20,7 +20,7 @@ fn at_service(name: &str, port: u16) -> Value {
 fn the_operators_own_service_gets_the_operators_own_token() {
     let pool = Pool::new(&pool_object(&at_service("tower", 8080)), Some(&own())).unwrap();
     assert_eq!(pool.token, TokenSource::Own);
-    assert_eq!(pool.server_url, "http://tower.ns.svc:8080");
+    assert_eq!(pool.server_url, "http://tower.ns:8080");
 }
 
 #[rstest]
@@ -45,7 +45,8 @@ fn a_foreign_service_never_gets_it(
 
 #[test]
 fn a_url_never_gets_it_even_that_of_the_own_service() {
-    let spec = json!({ "spec": { "server": { "url": "http://tower.ns.svc:8080" }, "operatorTokenSecretRef": null } });
+    let spec =
+        json!({ "spec": { "server": { "url": "http://tower.ns:8080" }, "operatorTokenSecretRef": null } });
     let error = Pool::new(&pool_object(&spec), Some(&own())).unwrap_err();
     assert_eq!(error, PoolError::ForeignUrl);
 }

@@ -148,13 +148,35 @@ fn a_marked_pod_that_the_replicaset_controller_is_about_to_take_is_left_alone() 
 fn a_fence_that_a_former_leader_left_is_lifted_once_and_then_let_be_for_a_while() {
     let mut drained = idle("a", 0);
     drained.draining = true;
-    let observed = observed(known(1), vec![revision(CURRENT, vec![drained])]);
+    let observed = observed(known(0), vec![revision(CURRENT, vec![drained])]);
     let spared = [Action::Spare { pod: "a".to_owned(), marked: false }];
     assert_eq!(plan_of(&observed, &policy(), 1).actions, spared);
     let mut memory = settled(1);
     memory.fenced.insert("a".to_owned(), Fence::Lifted(seconds(3600)));
     assert_eq!(plan(&observed, &policy(), &memory, seconds(3610)).actions, []);
     assert_eq!(plan(&observed, &policy(), &memory, seconds(3661)).actions, spared);
+}
+
+#[test]
+fn a_runner_that_a_person_has_drained_is_no_capacity() {
+    let mut drained = idle("a", 0);
+    drained.draining = true;
+    let observed = observed(known(1), vec![revision(CURRENT, vec![drained])]);
+    let mut memory = settled(1);
+    memory.fenced.insert("a".to_owned(), Fence::Lifted(seconds(3590)));
+    let plan = plan(&observed, &policy(), &memory, seconds(3600));
+    assert_eq!(plan.actions, [Action::Grow { revision: CURRENT.to_owned(), from: 1, to: 2 }]);
+    let reason = plan.decision.unwrap().reason.to_string();
+    assert_eq!(reason, "1 run waits, 0 runners are busy, 1 drained by somebody: 2 wanted");
+}
+
+#[test]
+fn a_busy_pod_that_carries_a_mark_is_asked_first() {
+    let mut marked = busy("a", 0);
+    marked.marked = true;
+    let pods = vec![idle("b", 0), marked, idle("c", 0)];
+    let observed = observed(known(0), vec![revision(CURRENT, pods)]);
+    assert_eq!(candidates(&plan_of(&observed, &fixed(2), 3)), [("a", true)]);
 }
 
 #[test]
@@ -193,5 +215,6 @@ fn the_fence_of_a_pod_that_is_gone_is_lifted_and_forgotten() {
     observed.leaving.insert("leaving".to_owned());
     let plan = plan(&observed, &policy(), &memory, seconds(3600));
     assert_eq!(plan.actions, [Action::Unfence { pod: "gone".to_owned() }]);
-    assert_eq!(plan.memory.fenced.keys().collect::<Vec<_>>(), ["leaving"]);
+    // It is kept in mind until that has been done.
+    assert_eq!(plan.memory.fenced.keys().collect::<Vec<_>>(), ["gone", "leaving"]);
 }

@@ -198,7 +198,10 @@ impl World {
                 assert_eq!(self.deployments.remove(revision), Some(0));
                 assert!(!self.pods.values().any(|pod| pod.revision == *revision), "removed with pods");
             }
-            Action::Unfence { pod } => assert!(!self.pods.contains_key(pod), "unfenced while it lives"),
+            Action::Unfence { pod } => {
+                assert!(!self.pods.contains_key(pod), "unfenced while it lives");
+                memory.fenced.remove(pod);
+            }
             Action::Forgo { .. } | Action::Yield { .. } => panic!("nobody else is at work here: {action:?}"),
         }
         true

@@ -25,6 +25,17 @@ async fn world() -> World {
 }
 
 #[tokio::test]
+async fn an_epoch_is_above_those_of_a_lease_that_is_no_more() {
+    let world = world().await;
+    let first = candidate(&world, "a").elected().await;
+    world.state().objects.remove(PATH);
+    let second = candidate(&world, "b").elected().await;
+    assert!(second.epoch() >= first.epoch(), "by the clock");
+    let third = candidate(&world, "b").elected().await;
+    assert!(third.epoch() > second.epoch(), "also within a second");
+}
+
+#[tokio::test]
 async fn of_two_candidates_one_leads() {
     let world = world().await;
     let (mut a, mut b) = (candidate(&world, "a"), candidate(&world, "b"));
@@ -101,14 +112,15 @@ async fn a_process_of_the_same_name_leads_at_once_and_ends_the_former_one() {
 async fn a_leader_that_cannot_renew_ends_by_its_own_clock() {
     let world = world().await;
     let mut a = candidate(&world, "a");
-    a.elected().await;
-    let leadership = Leadership::lasting(1, LOOKS);
+    let epoch = a.elected().await.epoch();
     let begin = Instant::now();
+    let leadership = Leadership::lasting(epoch, LOOKS);
     for _ in 0..9 {
         world.state().fail("lease", Fault::Fail(500));
     }
     timeout(Duration::from_secs(8), a.lead(&leadership)).await.unwrap();
-    assert!(begin.elapsed() >= LOOKS);
+    // Ends are counted in whole milliseconds.
+    assert!(begin.elapsed() + Duration::from_millis(2) >= LOOKS, "{:?}", begin.elapsed());
     assert_eq!(lease(&world)["holderIdentity"], "a", "and the Lease is still its own");
 }
 

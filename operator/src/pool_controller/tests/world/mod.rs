@@ -258,6 +258,7 @@ fn context(
         metrics: Metrics::new().unwrap(),
         deployments: deployments.as_reader(),
         pods: pods.as_reader(),
+        policy_seen: true.into(),
         states: std::sync::Mutex::default(),
         planes: std::sync::Mutex::default(),
     })
