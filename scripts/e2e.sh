@@ -87,6 +87,9 @@ install() {
     if kube get namespace "$system" >/dev/null 2>&1; then
         [[ -n $E2E_KEEP ]] || die "there is a namespace $system already: MiniTower is installed here. 'kubectl delete -k deploy/kubernetes' removes it with its data; E2E_KEEP=1 takes it as it is"
     fi
+    if [[ -z $E2E_KEEP ]] && kube get crd runnerpools.minitower.dev >/dev/null 2>&1; then
+        die "this cluster knows RunnerPools already: MiniTower is installed here, and removing it afterwards would remove its pools. E2E_KEEP=1 takes it as it is"
+    fi
     installed=yes
     kube apply -f deploy/kubernetes/base/namespace.yaml
     PATH=$(dirname "$(command -v "$KUBECTL")"):$PATH deploy/kubernetes/secret.sh

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
@@ -57,6 +57,8 @@ pub struct Arguments {
 pub struct Settings {
     /// The operator's own control plane, when it has one.
     pub own: Option<ControlPlaneConfig>,
+    /// The file that its token was read from: a token that was changed is read from it again.
+    pub own_token_file: Option<PathBuf>,
     /// The Service of that control plane, when its URL names one.
     pub own_service: Option<OwnService>,
     /// Certificates trusted besides the system's, for all control planes.
@@ -104,19 +106,10 @@ impl Settings {
     /// Checks what was given. An empty value counts as not given. `token` is the value of `MINITOWER_OPERATOR_TOKEN`: flags are visible to
     /// every user of a machine, so there is none for it.
     pub fn from_arguments(given: Arguments, token: Option<String>) -> Result<Self, SettingsError> {
-        let token = match (filled(token), given.operator_token_file) {
-            (Some(token), _) => Some(token),
-            (None, Some(file)) => {
-                const VARIABLE: &str = "MINITOWER_OPERATOR_TOKEN_FILE";
-                let text = fs::read_to_string(&file)
-                    .map_err(|error| bad(VARIABLE, format!("{} cannot be read: {error}", file.display())))?;
-                let token = text.trim();
-                if token.is_empty() {
-                    return Err(bad(VARIABLE, format!("{} is empty", file.display())));
-                }
-                Some(token.to_owned())
-            }
-            (None, None) => None,
+        let (token, own_token_file) = match (filled(token), given.operator_token_file) {
+            (Some(token), _) => (Some(token), None),
+            (None, Some(file)) => (Some(read_token(&file)?), Some(file)),
+            (None, None) => (None, None),
         };
         let url = filled(given.server_url);
         let own_service = url.as_deref().and_then(service_of);
@@ -156,6 +149,7 @@ impl Settings {
         let listen_addr = filled(given.listen_addr).unwrap_or_else(|| ":8081".to_owned());
         Ok(Self {
             own,
+            own_token_file,
             own_service,
             ca_file: given.ca_file,
             watch_namespaces: names.map(str::to_owned).collect(),
@@ -166,6 +160,18 @@ impl Settings {
             admission_policy,
         })
     }
+}
+
+/// Reads the operator token of the operator's own control plane.
+pub fn read_token(file: &Path) -> Result<String, SettingsError> {
+    const VARIABLE: &str = "MINITOWER_OPERATOR_TOKEN_FILE";
+    let text = fs::read_to_string(file)
+        .map_err(|error| bad(VARIABLE, format!("{} cannot be read: {error}", file.display())))?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(bad(VARIABLE, format!("{} is empty", file.display())));
+    }
+    Ok(token.to_owned())
 }
 
 fn filled(value: Option<String>) -> Option<String> {

@@ -42,9 +42,12 @@ impl Session {
             let path = Path::new(name).to_owned();
             data_dir.read(name).map_err(|source| RunnerError::DataDir { path, source })
         };
-        let mut token = read(TOKEN_FILE)?.or_else(|| config.runner_token.clone());
+        let kept = read(TOKEN_FILE)?;
+        // Of a token that was given nothing is known here.
+        let pool_changed = kept.is_some() && read(POOL_FILE)? != config.pool;
+        let mut token = kept.or_else(|| config.runner_token.clone());
         let serves_another = read(ENVIRONMENT_FILE)?.is_some_and(|former| former != config.environment);
-        if (serves_another || read(POOL_FILE)? != config.pool) && config.registration_token.is_some() {
+        if (serves_another || pool_changed) && config.registration_token.is_some() {
             // The kept token serves another environment, or is listed under another pool.
             token = None;
         }

@@ -21,6 +21,8 @@ pub struct ClientConfig {
     /// Longest wait for a whole answer; of streams (upload, artifact) the longest pause without a byte.
     /// Default 30 s.
     pub request_timeout: Duration,
+    /// Longest JSON answer that is read, in bytes; a list may be four times as long. A page of logs is the largest: 8 KiB a line. Default 64 MiB.
+    pub max_answer_bytes: usize,
     /// The `User-Agent`, e.g. `minitower-runner/0.1.0`.
     pub user_agent: String,
 }
@@ -33,6 +35,7 @@ impl ClientConfig {
             ca_file: None,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
+            max_answer_bytes: 64 * 1024 * 1024,
             user_agent: concat!("minitower-client/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }

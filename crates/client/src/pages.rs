@@ -9,8 +9,8 @@ use crate::{Error, TeamClient};
 /// Most pages of one list. A page has up to 1000 items, so no list that is in use is that long; a server that never comes to an end is
 /// given up.
 const MAX_PAGES: usize = 1000;
-/// Longest list that is read, all its pages together: what a server may cost its caller in memory.
-const MAX_LIST_BYTES: usize = 256 * 1024 * 1024;
+/// Longest list that is read, all its pages together, in longest answers: what a server may cost its caller in memory.
+const MAX_LIST_ANSWERS: usize = 4;
 
 /// Which way a list goes, and with it the name of its cursor.
 #[derive(Debug, Clone, Copy)]
@@ -62,8 +62,9 @@ impl TeamClient {
             let Some(cursor) = items(&mut all).last().map(key) else { return Ok(all) };
             let page = self.call(Method::GET, path).query(filter).query(&[(name, &cursor)]).whole().await?;
             bytes += page.len();
-            if bytes > MAX_LIST_BYTES {
-                return Err(self.transport.unexpected(format!("a list of more than {MAX_LIST_BYTES} bytes")));
+            let most = MAX_LIST_ANSWERS * self.transport.max_answer_bytes();
+            if bytes > most {
+                return Err(self.transport.unexpected(format!("a list of more than {most} bytes")));
             }
             let mut page: A = page.decode()?;
             let page = items(&mut page);

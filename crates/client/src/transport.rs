@@ -14,9 +14,6 @@ use serde::de::DeserializeOwned;
 use crate::config::ClientConfig;
 use crate::error::{Error, TransportReason};
 
-/// Longest JSON answer that is read. A page of logs is the largest: 8 KiB a line.
-const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
-
 /// A connection pool to one control plane; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Transport {
@@ -30,6 +27,7 @@ struct Shared {
     origin: String,
     connect_timeout: Duration,
     request_timeout: Duration,
+    max_answer_bytes: usize,
 }
 
 impl Transport {
@@ -42,8 +40,13 @@ impl Transport {
                 base,
                 connect_timeout: config.connect_timeout,
                 request_timeout: config.request_timeout,
+                max_answer_bytes: config.max_answer_bytes,
             }),
         })
+    }
+
+    pub(crate) fn max_answer_bytes(&self) -> usize {
+        self.shared.max_answer_bytes
     }
 
     pub(crate) fn request_timeout(&self) -> Duration {
@@ -225,8 +228,9 @@ impl Answer {
     async fn read_all(&mut self) -> Result<Bytes, Error> {
         let mut body = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(self.unexpected(format!("more than {MAX_ANSWER_BYTES} bytes")));
+            let most = self.transport.max_answer_bytes();
+            if body.len() + chunk.len() > most {
+                return Err(self.unexpected(format!("more than {most} bytes")));
             }
             body.extend_from_slice(&chunk);
         }

@@ -30,5 +30,7 @@ pub use self::template::{Template, Volume};
 pub const MAX_RUNNERS: u32 = 10_000;
 /// The longest time that a field may name, in seconds: a week.
 pub const MAX_SECONDS: u32 = 7 * 24 * 60 * 60;
+/// The longest stabilization window, in seconds: that of a HorizontalPodAutoscaler.
+pub const MAX_WINDOW_SECONDS: u32 = 3600;
 /// The longest name of a pool: the names of its pods and the values of their labels are made from it.
 pub const MAX_NAME_LENGTH: usize = 50;

@@ -146,7 +146,7 @@ pub struct RunnerPoolSpec {
     #[schemars(range(min = 30, max = MAX_SECONDS))]
     pub shutdown_grace_seconds: u32,
 
-    /// How long, in seconds, a busy pod is shielded from voluntary eviction, such as the drain of its node. 0: not at all.
+    /// How long, in seconds, a busy pod is shielded from voluntary eviction, such as the drain of its node. 0: not at all. Accepted already; the shield itself comes with a later release.
     #[serde(default = "default_patience")]
     #[schemars(range(min = 0, max = MAX_SECONDS))]
     pub drain_deadline_seconds: u32,

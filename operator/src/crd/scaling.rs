@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_RUNNERS, MAX_SECONDS};
+use super::{MAX_RUNNERS, MAX_WINDOW_SECONDS};
 
 /// How the size follows the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,7 +29,7 @@ pub struct Scaling {
 #[serde(default, rename_all = "camelCase")]
 pub struct ScaleUp {
     /// Grows only to the lowest size that was wanted within so many seconds. 0: at once.
-    #[schemars(range(min = 0, max = MAX_SECONDS))]
+    #[schemars(range(min = 0, max = MAX_WINDOW_SECONDS))]
     pub stabilization_seconds: u32,
 
     /// The most runners that one decision may add. Absent: no limit.
@@ -43,7 +43,7 @@ pub struct ScaleUp {
 #[serde(default, rename_all = "camelCase")]
 pub struct ScaleDown {
     /// Shrinks only to the highest size that was wanted within so many seconds. 0: at once.
-    #[schemars(range(min = 0, max = MAX_SECONDS))]
+    #[schemars(range(min = 0, max = MAX_WINDOW_SECONDS))]
     pub stabilization_seconds: u32,
 
     /// The most runners that one decision may take away. Absent: no limit.

@@ -12,6 +12,8 @@ use super::{ControlPlaneError, ErrorKind, RunnerView, Snapshot};
 
 /// Longest a scrape may take, both of its answers together, and longest any other call.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// Longest answer: 1000 runners take some 400 kB. Pools name control planes of their own, and none may use up the operator's memory.
+const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -80,6 +82,7 @@ impl ControlPlane {
         client.ca_file.clone_from(&config.ca_file);
         client.connect_timeout = CONNECT_TIMEOUT;
         client.request_timeout = DEADLINE;
+        client.max_answer_bytes = MAX_ANSWER_BYTES;
         concat!("minitower-operator/", env!("CARGO_PKG_VERSION")).clone_into(&mut client.user_agent);
         let server = shown(&config.url);
         let public = Client::new(&client).map_err(|error| {

@@ -9,20 +9,13 @@ use super::{CALL, Context, State};
 use crate::clock::boottime;
 use crate::pool_controller::pool::{Pool, TokenSource};
 use crate::pool_controller::problems::Problem;
+use crate::settings::read_token;
 
 /// How long a token read from a Secret is used before it is read again.
 const TOKEN_AGE: Duration = Duration::from_secs(60);
 
 /// The operator's token for the pool's control plane, or why there is none.
 pub(super) async fn token(pool: &Pool, context: &Context, state: &mut State) -> Result<String, Problem> {
-    let TokenSource::Secret { name, key } = &pool.token else {
-        return context.settings.own.as_ref().map(|own| own.token.clone()).ok_or_else(|| {
-            Problem::new(
-                "OperatorTokenMissing",
-                "the operator has no control plane of its own: set MINITOWER_SERVER_URL and its token",
-            )
-        });
-    };
     let now = boottime();
     if let Some((source, token, read)) = &state.token
         && *source == pool.token
@@ -31,6 +24,11 @@ pub(super) async fn token(pool: &Pool, context: &Context, state: &mut State) -> 
         return Ok(token.clone());
     }
     state.token = None;
+    let TokenSource::Secret { name, key } = &pool.token else {
+        let token = own(context)?;
+        state.token = Some((TokenSource::Own, token.clone(), now));
+        return Ok(token);
+    };
     let at = format!("spec.operatorTokenSecretRef: Secret {}/{name}", pool.namespace);
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &pool.namespace);
     let secret = match tokio::time::timeout(CALL, api.get_opt(name)).await {
@@ -58,4 +56,21 @@ pub(super) async fn token(pool: &Pool, context: &Context, state: &mut State) -> 
     }
     state.token = Some((pool.token.clone(), token.to_owned(), now));
     Ok(token.to_owned())
+}
+
+/// The operator's own: from its file, where it may have been changed, else as it was given.
+fn own(context: &Context) -> Result<String, Problem> {
+    let Some(own) = &context.settings.own else {
+        return Err(Problem::new(
+            "OperatorTokenMissing",
+            "the operator has no control plane of its own: set MINITOWER_SERVER_URL and its token",
+        ));
+    };
+    match &context.settings.own_token_file {
+        // Some dozen bytes of a volume in memory.
+        Some(file) => {
+            read_token(file).map_err(|error| Problem::new("OperatorTokenMissing", error.to_string()))
+        }
+        None => Ok(own.token.clone()),
+    }
 }

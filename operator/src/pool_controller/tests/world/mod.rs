@@ -242,6 +242,7 @@ fn context(
         own: None,
         own_service: None,
         ca_file: None,
+        own_token_file: None,
         watch_namespaces: Vec::new(),
         listen_addr: String::new(),
         namespace: None,
