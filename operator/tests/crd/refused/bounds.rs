@@ -13,7 +13,7 @@ fn numbers() -> Vec<Refused> {
             spec(&nest(most + 1), path, &words(&format!("less than or equal to {most}"))).among_others(),
         ]
     };
-    let week = 604_800;
+    let (hour, week) = (3600, 604_800);
     let fields = [
         number(|n| json!({ "maxRunners": n }), "spec.maxRunners", 0, 10_000),
         number(|n| json!({ "minRunners": n }), "spec.minRunners", 0, 10_000),
@@ -24,7 +24,7 @@ fn numbers() -> Vec<Refused> {
             |n| json!({ "scaling": { "scaleUp": { "stabilizationSeconds": n } } }),
             "spec.scaling.scaleUp.stabilizationSeconds",
             0,
-            week,
+            hour,
         ),
         number(
             |n| json!({ "scaling": { "scaleUp": { "maxStep": n } } }),
@@ -36,7 +36,7 @@ fn numbers() -> Vec<Refused> {
             |n| json!({ "scaling": { "scaleDown": { "stabilizationSeconds": n } } }),
             "spec.scaling.scaleDown.stabilizationSeconds",
             0,
-            week,
+            hour,
         ),
         number(
             |n| json!({ "scaling": { "scaleDown": { "maxStep": n } } }),
