@@ -172,22 +172,28 @@ finish() {
     exit 0
 }
 
-target=$(scripts/cluster-target.sh)
-say "cluster: $target"
-if [[ $target == skip:* ]]; then
-    # Each test says that it did not run, and why.
-    E2E='' E2E_SKIP=${target#skip: } exec cargo test --locked -p minitower-tests --test e2e
-fi
-mkdir -p "$results"
-rm -rf "$results/rows" # of an earlier run
-trap finish EXIT
-trap 'exit 130' INT TERM
-step "cluster" use_cluster
-step "programs and images ($PROFILE)" make_images
-step "test program" cargo test --locked --quiet -p minitower-tests --test e2e --no-run
-step "install" install
-for part in speed:1 together:"${E2E_THREADS:-6}" alone:1; do
-    filter=$(only "${part%:*}::")
-    if [[ -n $filter ]]; then step "$filter" scenarios "$filter" "${part#*:}"; fi
-done
-if compgen -G "$results/rows/*.md" >/dev/null; then step "report" report; fi
+# One function, so that bash has read all of it before it begins: a run takes long, and the file may change meanwhile.
+main() {
+    target=$(scripts/cluster-target.sh)
+    say "cluster: $target"
+    if [[ $target == skip:* ]]; then
+        # Each test says that it did not run, and why.
+        E2E='' E2E_SKIP=${target#skip: } exec cargo test --locked -p minitower-tests --test e2e
+    fi
+    mkdir -p "$results"
+    rm -rf "$results/rows" # of an earlier run
+    trap finish EXIT
+    trap 'exit 130' INT TERM
+    step "cluster" use_cluster
+    step "programs and images ($PROFILE)" make_images
+    step "test program" cargo test --locked --quiet -p minitower-tests --test e2e --no-run
+    step "install" install
+    for part in speed:1 together:"${E2E_THREADS:-6}" alone:1; do
+        filter=$(only "${part%:*}::")
+        if [[ -n $filter ]]; then step "$filter" scenarios "$filter" "${part#*:}"; fi
+    done
+    if compgen -G "$results/rows/*.md" >/dev/null; then step "report" report; fi
+    exit
+}
+
+main

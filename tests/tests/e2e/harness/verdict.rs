@@ -135,6 +135,23 @@ pub(crate) fn scale_downs(scene: &Scene) -> usize {
     })
 }
 
+/// How many pods of a scene there were at once at most, without those that were leaving.
+pub(crate) fn most_pods(scene: &Scene) -> usize {
+    scene.bed.view.now(|state| {
+        let mut there = BTreeSet::new();
+        let mut most = 0;
+        for change in state.changes(Kind::Pod, &scene.name) {
+            if change.gone || !change.object["metadata"]["deletionTimestamp"].is_null() {
+                there.remove(&change.name);
+            } else {
+                there.insert(&change.name);
+            }
+            most = most.max(there.len());
+        }
+        most
+    })
+}
+
 /// The middle and the worst-but-one-percent of some spans.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spread {

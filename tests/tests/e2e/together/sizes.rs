@@ -81,7 +81,8 @@ fn a_pool_at_its_maximum_says_that_it_is_held_back_and_by_what() {
         scene.run("main", 3.0);
     }
     scene.wait_condition("main", "ScalingLimited", "True", &["maxRunners"], SOON);
-    assert_eq!(scene.pods("main").len(), 1);
+    // The condition may come before the pod, which the ReplicaSet controller makes.
+    scene.wait_pods("main", 1, SOON);
     scene.wait_all_ended(Duration::from_secs(90));
     scene.wait_condition("main", "ScalingLimited", "False", &[], SOON);
     scene.wait_no_pods(SOON);
