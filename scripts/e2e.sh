@@ -8,6 +8,7 @@
 #   E2E_THREADS=N           how many scenarios run beside each other (default 6)
 #   E2E_KEEP=1              leave the product, and what failed, on the cluster
 # Results, and what helps after a failure, are in target/e2e.
+# shellcheck disable=SC2317 # What is called by main alone is taken for unreachable, because finish exits.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -193,7 +194,7 @@ main() {
         if [[ -n $filter ]]; then step "$filter" scenarios "$filter" "${part#*:}"; fi
     done
     if compgen -G "$results/rows/*.md" >/dev/null; then step "report" report; fi
-    exit
+    finish
 }
 
 main

@@ -84,6 +84,7 @@ fn a_pool_at_its_maximum_says_that_it_is_held_back_and_by_what() {
     // The condition may come before the pod, which the ReplicaSet controller makes.
     scene.wait_pods("main", 1, SOON);
     scene.wait_all_ended(Duration::from_secs(90));
+    assert_eq!(verdict::most_pods(&scene), 1, "never more than maxRunners");
     scene.wait_condition("main", "ScalingLimited", "False", &[], SOON);
     scene.wait_no_pods(SOON);
     verdict::assert_undisturbed(&scene);
