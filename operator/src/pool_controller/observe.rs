@@ -177,6 +177,7 @@ pub fn observe(
         revision: revision.to_owned(),
         revisions,
         leaving: leaving.iter().map(|pod| pod.name_any()).collect::<BTreeSet<_>>(),
+        guarded: true,
     };
     let counts = counts(&observed);
     Observation {

@@ -79,6 +79,8 @@ pub struct Observed {
     pub revisions: Vec<Revision>,
     /// Names of pods that are on their way out.
     pub leaving: BTreeSet<String>,
+    /// The ReplicaSet controller cannot take a pod without a mark.
+    pub guarded: bool,
 }
 
 /// One Deployment.
@@ -141,6 +143,8 @@ pub struct Memory {
     pub shrunk: Option<Elapsed>,
     /// Pods that this controller has fenced, and not lifted since.
     pub fenced: BTreeMap<String, Fence>,
+    /// Since when this controller has seen the mark on a pod.
+    pub marked: BTreeMap<String, Elapsed>,
 }
 
 /// What this controller knows of its fence on a pod's runner.
@@ -241,6 +245,10 @@ pub struct Candidate {
 /// How long a fence that is not this controller's is let be before it tries once more to lift its own.
 pub const LIFT_AGAIN: Duration = Duration::from_secs(60);
 
+/// Without the admission policy: how long a pod that carries the mark is not spared. The ReplicaSet controller may have chosen it already, whatever
+/// its ReplicaSet asks for now, and nothing would keep it from a pod that works again.
+pub const CHOSEN: Duration = Duration::from_secs(15);
+
 /// How long what the control plane says may lag behind a fence that was lifted.
 const SETTLED: Duration = Duration::from_secs(5);
 
@@ -249,6 +257,7 @@ const SETTLED: Duration = Duration::from_secs(5);
 pub fn plan(observed: &Observed, policy: &Policy, memory: &Memory, now: Elapsed) -> Plan {
     let mut memory = memory.clone();
     let gone = forget_gone(observed, &mut memory);
+    note_marks(observed, &mut memory, now);
     let sizing = target::decide(observed, policy, &mut memory, now);
     let mut actions = rollout::actions(observed, policy, sizing.target, &memory, now);
     actions.extend(gone.into_iter().map(|pod| Action::Unfence { pod }));
@@ -270,6 +279,14 @@ fn forget_gone(observed: &Observed, memory: &mut Memory) -> Vec<String> {
         exists || *fence == Fence::Held
     });
     fenced
+}
+
+fn note_marks(observed: &Observed, memory: &mut Memory, now: Elapsed) {
+    let marked: BTreeSet<&String> = observed.pods().filter(|pod| pod.marked).map(|pod| &pod.name).collect();
+    memory.marked.retain(|name, _| marked.contains(name));
+    for name in marked {
+        memory.marked.entry(name.clone()).or_insert(now);
+    }
 }
 
 impl Observed {

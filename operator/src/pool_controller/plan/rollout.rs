@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use minitower_planted::{Bug, planted};
 
 use super::{
-    Action, Candidate, Elapsed, Fence, LIFT_AGAIN, Memory, Observed, Pod, Policy, Revision, Runner, count,
+    Action, CHOSEN, Candidate, Elapsed, Fence, LIFT_AGAIN, Memory, Observed, Pod, Policy, Revision, Runner,
+    count,
 };
 
 /// The actions that bring the Deployments to `target`.
@@ -38,6 +39,9 @@ pub(super) fn actions(
             retired.extend(retire(&[current], sizes.leave_current, memory, &mut going));
         }
         retired.extend(retire(&former, sizes.leave_former, memory, &mut going));
+        if !observed.guarded {
+            retired.retain(|action| is_predictable(observed, action));
+        }
         actions.extend(retired);
         for revision in &observed.revisions {
             actions.extend(yielded(revision, &actions, &mut going));
@@ -152,6 +156,19 @@ fn retire(revisions: &[&Revision], n: u32, memory: &Memory, going: &mut BTreeSet
     actions
 }
 
+/// Without the admission policy: whether the ReplicaSet controller will take the marked pods and no others. It takes what is pending or not ready
+/// first, whatever is marked: nothing of that may be there but candidates.
+fn is_predictable(observed: &Observed, action: &Action) -> bool {
+    let Action::Retire { revision, candidates, .. } = action else { return true };
+    let Some(revision) = observed.revisions.iter().find(|one| one.hash == *revision) else { return true };
+    let goes = |pod: &Pod| candidates.iter().any(|candidate| candidate.pod == pod.name);
+    let begins = |pod: &&Pod| !pod.ready || pod.runner == Runner::Absent;
+    let all_there = count(revision.pods.iter()) >= revision.replicas;
+    let only_beginners = revision.pods.iter().filter(|pod| goes(pod)).all(|pod| begins(&pod));
+    let all_beginners = revision.pods.iter().filter(begins).all(goes);
+    all_there && (only_beginners || all_beginners)
+}
+
 /// The pods of a revision without those that its ReplicaSet controller is about to take: marked ones that `replicas` no longer counts.
 fn staying(revision: &Revision) -> Vec<&Pod> {
     let mut leaving = count(revision.pods.iter()).saturating_sub(revision.replicas);
@@ -209,6 +226,10 @@ fn spared(observed: &Observed, memory: &Memory, going: &BTreeSet<String>, now: E
     for revision in &observed.revisions {
         for pod in staying(revision) {
             if going.contains(&pod.name) {
+                continue;
+            }
+            let chosen = memory.marked.get(&pod.name).is_some_and(|since| now < *since + CHOSEN);
+            if pod.marked && chosen && !observed.guarded {
                 continue;
             }
             let fenced = match memory.fenced.get(&pod.name) {

@@ -97,15 +97,18 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
     let now = boottime();
     let wall = wall_clock();
     let (deployments, pods) = owned(&pool, context);
-    let observation =
+    let guarded = context.settings.admission_policy && context.policy_seen.load(Ordering::Relaxed);
+    let mut observation =
         observe::observe(&pool, &rendered.revision, &deployments, &pods, demand, &mut state.expected, now);
+    // A thing of the cluster, not of the pool.
+    observation.observed.guarded = guarded;
     let plan = plan::plan(&observation.observed, &pool.policy, &state.memory, now);
     let mut memory = plan.memory.clone();
     let hands = Hands {
         client: &context.client,
         control_plane: control_plane.as_ref(),
         leadership: &context.leadership,
-        admission_policy: context.settings.admission_policy && context.policy_seen.load(Ordering::Relaxed),
+        admission_policy: guarded,
         pool: &pool,
         rendered: &rendered,
         observation: &observation,

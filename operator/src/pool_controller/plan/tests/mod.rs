@@ -37,7 +37,7 @@ fn known(pending: u64) -> Demand {
 }
 
 fn observed(demand: Demand, revisions: Vec<Revision>) -> Observed {
-    Observed { demand, revision: CURRENT.to_owned(), revisions, leaving: BTreeSet::new() }
+    Observed { demand, revision: CURRENT.to_owned(), revisions, leaving: BTreeSet::new(), guarded: true }
 }
 
 /// A Deployment whose size is the number of its pods.

@@ -1,8 +1,8 @@
 //! A cluster in memory that obeys the plans, under random load, faults, and crashes between any two steps.
 //!
-//! It stands where it can above a real one: fences answer as a control plane does, and the ReplicaSet controller takes whatever it has too many of, the
-//! marked ones first, unless the admission policy keeps it from the others. It has always seen the marks when it sees the size: that is what the pause
-//! before a shrink is for where there is no policy.
+//! It stands where it can above a real one: fences answer as a control plane does, and the ReplicaSet controller takes whatever it has too many of: what does
+//! not serve first, then the marked ones, unless the admission policy keeps it from all others. What it has chosen it takes some ticks later, whatever
+//! was planned meanwhile. It has always seen the marks when it sees the size: that is what the pause before a shrink is for where there is no policy.
 
 use std::collections::BTreeMap;
 
@@ -46,6 +46,10 @@ struct World {
     guarded: bool,
     made: usize,
     second: u64,
+    /// Ticks that the ReplicaSet controller takes from choosing pods to taking them.
+    lag: u64,
+    /// Pods that it has chosen, and when it takes them.
+    condemned: Vec<(String, u64)>,
     /// Pods that were taken while they held a run.
     killed: usize,
 }
@@ -119,6 +123,7 @@ impl World {
             revision: self.current(),
             revisions: self.deployments.iter().map(revision).collect(),
             leaving: BTreeSet::new(),
+            guarded: self.guarded,
         }
     }
 
@@ -202,7 +207,15 @@ impl World {
                 assert!(!self.pods.contains_key(pod), "unfenced while it lives");
                 memory.fenced.remove(pod);
             }
-            Action::Forgo { .. } | Action::Yield { .. } => panic!("nobody else is at work here: {action:?}"),
+            Action::Yield { candidates, .. } => {
+                for candidate in candidates {
+                    if !step() {
+                        return false;
+                    }
+                    self.fence_and_mark(candidate, memory);
+                }
+            }
+            Action::Forgo { .. } => panic!("nothing is forbidden here"),
         }
         true
     }
@@ -226,6 +239,16 @@ impl World {
     /// The rest of the world goes on by a second.
     fn tick(&mut self) {
         self.second += 1;
+        let (due, later) = self.condemned.drain(..).partition(|(_, at)| *at <= self.second);
+        self.condemned = later;
+        let due: Vec<(String, u64)> = due;
+        for (name, _) in due {
+            if self.guarded && self.pods.get(&name).is_some_and(|pod| !pod.marked) {
+                continue;
+            }
+            let taken = self.pods.remove(&name);
+            self.killed += usize::from(taken.is_some_and(|pod| pod.run.is_some()));
+        }
         for (revision, replicas) in self.deployments.clone() {
             self.replicate(&revision, replicas as usize);
         }
@@ -251,6 +274,7 @@ impl World {
             .pods
             .iter()
             .filter(|(_, pod)| pod.revision == revision)
+            .filter(|(name, _)| self.condemned.iter().all(|(condemned, _)| condemned != *name))
             .map(|(name, pod)| (name.clone(), !pod.marked, pod.starts_in == Some(0)))
             .collect();
         for _ in pods.len()..replicas {
@@ -259,21 +283,17 @@ impl World {
             let pod = SimPod { revision: revision.to_owned(), starts_in, ..SimPod::default() };
             self.pods.insert(format!("pod{}", self.made), pod);
         }
-        // The marked ones first, then those that do not serve.
-        pods.sort_by_key(|(_, unmarked, serves)| (*unmarked, *serves));
-        for (name, unmarked, _) in pods.iter().take(pods.len().saturating_sub(replicas)) {
-            if self.guarded && *unmarked {
-                continue;
-            }
-            let taken = self.pods.remove(name).unwrap();
-            self.killed += usize::from(taken.run.is_some());
-        }
+        // What does not serve first, then the marked ones.
+        pods.sort_by_key(|(_, unmarked, serves)| (*serves, *unmarked));
+        let surplus = pods.len().saturating_sub(replicas);
+        let at = self.second + self.lag;
+        self.condemned.extend(pods.into_iter().take(surplus).map(|(name, ..)| (name, at)));
     }
 }
 
 /// Lets all of it happen, one a tick, and then nothing more until the pool is at rest.
-fn live(guarded: bool, happenings: &[Happening]) {
-    let mut world = World { guarded, ..World::default() };
+fn live(guarded: bool, lag: u64, happenings: &[Happening]) {
+    let mut world = World { guarded, lag, ..World::default() };
     let mut memory = Memory::default();
     let mut policy = Policy { down: Damping { stabilization: seconds(3), max_step: None }, ..policy() };
     let mut at_rest = 0;
@@ -352,7 +372,7 @@ fn config() -> ProptestConfig {
 fn comes_to_an_end(world: &World, memory: &Memory, policy: &Policy, demand: Demand, now: Elapsed) {
     let (mut world, mut memory) = (world.clone(), memory.clone());
     let mut made = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..12 {
         let next = plan(&world.observe(demand), policy, &memory, now);
         if next.actions.is_empty() {
             return;
@@ -370,8 +390,9 @@ proptest! {
     #[test]
     fn no_run_is_killed_no_bound_is_broken_and_every_pool_comes_to_rest(
         guarded in any::<bool>(),
+        lag in 0_u64..4,
         happenings in prop::collection::vec(happening(), 1..60),
     ) {
-        live(guarded, &happenings);
+        live(guarded, lag, &happenings);
     }
 }
