@@ -145,6 +145,8 @@ pub struct Memory {
     pub fenced: BTreeMap<String, Fence>,
     /// Since when this controller has seen the mark on a pod.
     pub marked: BTreeMap<String, Elapsed>,
+    /// When a plan last asked for pods to go.
+    pub retired: Option<Elapsed>,
 }
 
 /// What this controller knows of its fence on a pod's runner.
@@ -245,7 +247,7 @@ pub struct Candidate {
 /// How long a fence that is not this controller's is let be before it tries once more to lift its own.
 pub const LIFT_AGAIN: Duration = Duration::from_secs(60);
 
-/// Without the admission policy: how long a pod that carries the mark is not spared. The ReplicaSet controller may have chosen it already, whatever
+/// Without the admission policy: how long after its mark, and after the last shrink, a pod that carries the mark is not spared. The ReplicaSet controller may have chosen it already, whatever
 /// its ReplicaSet asks for now, and nothing would keep it from a pod that works again.
 pub const CHOSEN: Duration = Duration::from_secs(15);
 
@@ -260,6 +262,9 @@ pub fn plan(observed: &Observed, policy: &Policy, memory: &Memory, now: Elapsed)
     note_marks(observed, &mut memory, now);
     let sizing = target::decide(observed, policy, &mut memory, now);
     let mut actions = rollout::actions(observed, policy, sizing.target, &memory, now);
+    if actions.iter().any(|action| matches!(action, Action::Retire { .. })) {
+        memory.retired = Some(now);
+    }
     actions.extend(gone.into_iter().map(|pod| Action::Unfence { pod }));
     Plan { target: sizing.target, decision: sizing.decision, limit: sizing.limit, actions, memory }
 }

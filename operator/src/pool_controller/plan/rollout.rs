@@ -50,7 +50,9 @@ pub(super) fn actions(
         actions
             .extend(former.iter().filter(empty).map(|empty| Action::Remove { revision: empty.hash.clone() }));
     }
-    actions.extend(spared(observed, memory, &going, now));
+    let retires = actions.iter().any(|action| matches!(action, Action::Retire { .. }));
+    let calm = observed.guarded || !(retires || memory.retired.is_some_and(|at| now < at + CHOSEN));
+    actions.extend(spared(observed, memory, &going, calm, now));
     actions
 }
 
@@ -220,8 +222,14 @@ fn rank(pod: &Pod) -> impl Ord + use<> {
     (class, Reverse(since.is_some()), since, pod.name.clone())
 }
 
-/// Pods that carry a mark or a fence of ours and are to stay.
-fn spared(observed: &Observed, memory: &Memory, going: &BTreeSet<String>, now: Elapsed) -> Vec<Action> {
+/// Pods that carry a mark or a fence of ours and are to stay. `calm`: the ReplicaSet controller is not choosing among marked pods, or cannot harm.
+fn spared(
+    observed: &Observed,
+    memory: &Memory,
+    going: &BTreeSet<String>,
+    calm: bool,
+    now: Elapsed,
+) -> Vec<Action> {
     let mut actions = Vec::new();
     for revision in &observed.revisions {
         for pod in staying(revision) {
@@ -229,7 +237,7 @@ fn spared(observed: &Observed, memory: &Memory, going: &BTreeSet<String>, now: E
                 continue;
             }
             let chosen = memory.marked.get(&pod.name).is_some_and(|since| now < *since + CHOSEN);
-            if pod.marked && chosen && !observed.guarded {
+            if pod.marked && (!calm || chosen && !observed.guarded) {
                 continue;
             }
             let fenced = match memory.fenced.get(&pod.name) {

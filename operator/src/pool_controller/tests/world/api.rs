@@ -81,6 +81,10 @@ fn name(method: &Method, path: &str, body: &Value) -> Option<String> {
     })
 }
 
+fn scale_of(object: &Value) -> Value {
+    json!({ "metadata": object["metadata"], "spec": { "replicas": object["spec"]["replicas"] } })
+}
+
 fn act(state: &mut State, method: &Method, path: &str, body: &Value) -> Answer {
     let given = body["metadata"]["resourceVersion"].as_str();
     match (method.as_str(), path) {
@@ -93,6 +97,10 @@ fn act(state: &mut State, method: &Method, path: &str, body: &Value) -> Answer {
             let items: Vec<Value> =
                 state.paths("events").iter().map(|path| state.objects[path].clone()).collect();
             (200, json!({ "metadata": {}, "items": items }))
+        }
+        ("GET", _) if path.ends_with("/scale") => {
+            let path = path.trim_end_matches("/scale");
+            state.objects.get(path).map_or_else(|| missing(path), |object| (200, scale_of(object)))
         }
         ("GET", _) => state.objects.get(path).map_or_else(|| missing(path), |object| (200, object.clone())),
         ("POST", _) => {
@@ -109,11 +117,7 @@ fn act(state: &mut State, method: &Method, path: &str, body: &Value) -> Answer {
                 return refusal(409, "the object has been modified");
             }
             object["spec"]["replicas"] = body["spec"]["replicas"].clone();
-            let object = state.put(path, object);
-            (
-                200,
-                json!({ "metadata": object["metadata"], "spec": { "replicas": object["spec"]["replicas"] } }),
-            )
+            (200, scale_of(&state.put(path, object)))
         }
         ("PUT", _) => {
             let Some(old) = state.objects.get(path).cloned() else { return missing(path) };
