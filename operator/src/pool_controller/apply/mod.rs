@@ -210,11 +210,7 @@ impl Hands<'_> {
         if is_marked(seen) {
             return Ok(());
         }
-        let patch = json!({ "metadata": {
-            "resourceVersion": seen.metadata.resource_version,
-            "annotations": { DELETION_COST: MARK, LEADER_EPOCH: self.leadership.epoch().to_string() },
-        }});
-        self.patch_pod(pod, &patch, expected, done, now).await
+        self.set_cost(seen, Some(MARK), expected, done, now).await
     }
 
     /// Takes the mark, where there is one, and leaves the fence.
@@ -226,11 +222,7 @@ impl Hands<'_> {
         now: Elapsed,
     ) -> Result<(), ApplyError> {
         let Some(seen) = self.observation.pods.get(pod).filter(|seen| is_marked(seen)) else { return Ok(()) };
-        let patch = json!({ "metadata": {
-            "resourceVersion": seen.metadata.resource_version,
-            "annotations": { DELETION_COST: null, LEADER_EPOCH: self.leadership.epoch().to_string() },
-        }});
-        self.patch_pod(pod, &patch, expected, done, now).await
+        self.set_cost(seen, None, expected, done, now).await
     }
 
     /// Unmarks, then unfences. The epoch goes with the first: a pod that a later leader has written to is no longer ours to unfence.
@@ -253,11 +245,7 @@ impl Hands<'_> {
                 return Err(NotLeader.into());
             }
             if is_marked(seen) || epoch != Some(self.leadership.epoch()) {
-                let patch = json!({ "metadata": {
-                    "resourceVersion": seen.metadata.resource_version,
-                    "annotations": { DELETION_COST: null, LEADER_EPOCH: self.leadership.epoch().to_string() },
-                }});
-                match self.patch_pod(pod, &patch, expected, done, now).await {
+                match self.set_cost(seen, None, expected, done, now).await {
                     Ok(()) => {}
                     // Gone, with nothing left to unmark.
                     Err(ApplyError::Kube { source, .. }) if is_status(&source, 404) => {}
@@ -271,19 +259,25 @@ impl Hands<'_> {
         Ok(())
     }
 
-    async fn patch_pod(
+    /// Writes the deletion cost, or takes it, and with it the epoch; on the version that was seen.
+    async fn set_cost(
         &self,
-        pod: &str,
-        patch: &serde_json::Value,
+        seen: &KubePod,
+        cost: Option<&str>,
         expected: &mut Expected,
         done: &mut Done,
         now: Elapsed,
     ) -> Result<(), ApplyError> {
+        let pod = seen.name_any();
+        let patch = json!({ "metadata": {
+            "resourceVersion": seen.metadata.resource_version,
+            "annotations": { DELETION_COST: cost, LEADER_EPOCH: self.leadership.epoch().to_string() },
+        }});
         let api: Api<KubePod> = Api::namespaced(self.client.clone(), &self.pool.namespace);
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         done.writes += 1;
-        let written = self.call(format!("pod {pod}"), api.patch(pod, &params, &Patch::Merge(patch))).await?;
-        expected.pod(pod, written.metadata.resource_version.as_ref(), now);
+        let written = self.call(format!("pod {pod}"), api.patch(&pod, &params, &Patch::Merge(patch))).await?;
+        expected.pod(&pod, written.metadata.resource_version.as_ref(), now);
         Ok(())
     }
 
