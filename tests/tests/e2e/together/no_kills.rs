@@ -41,7 +41,7 @@ pub(crate) fn shrink_under_load(scene: &Scene, part: &str, title: &str, mut mean
         let scaling = json!({"scaleDown": {"stabilizationSeconds": wait}});
         scene.pool(pool, json!({"maxRunners": 4, "minIdle": u32::from(number == 3), "scaling": scaling}));
     }
-    let limit = Duration::from_secs(if short() { 240 } else { 1800 });
+    let limit = Duration::from_secs(if short() { 150 } else { 1800 });
     let began = Instant::now();
     let count = storm(scene, Shape { pools: &POOLS, scale_downs: GOAL, limit }, &mut meanwhile);
     let took = began.elapsed().as_secs();
