@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 
 use minitower_planted::{Bug, planted};
 
-use super::build::{CONTAINER, deployment_name};
+use super::build::CONTAINER;
 use super::plan::{self, Elapsed, Observed, Revision, Runner};
 use super::pool::{POOL_LABEL, Pool, REVISION_LABEL};
 use crate::demand::{Demand, RunnerView, Snapshot};
@@ -208,7 +208,12 @@ fn planner_demand(pool: &Pool, demand: Demand<'_>) -> plan::Demand {
 pub fn is_owned(pool: &Pool, deployment: &Deployment) -> bool {
     deployment.namespace().as_deref() == Some(&pool.namespace)
         && deployment.labels().get(POOL_LABEL) == Some(&pool.name)
-        && deployment.owner_references().iter().any(|o| o.uid == pool.uid && o.controller == Some(true))
+        && is_controlled(pool, deployment)
+}
+
+/// Whether that Deployment was made for this pool, whatever its labels say now.
+pub fn is_controlled(pool: &Pool, deployment: &Deployment) -> bool {
+    deployment.owner_references().iter().any(|o| o.uid == pool.uid && o.controller == Some(true))
 }
 
 /// Whether a pod will not take a run any more, whatever is done: it is being deleted, or has ended.
@@ -326,10 +331,9 @@ impl Observation {
         self.deployments.get(&self.observed.revision)
     }
 
-    /// The Deployment of a revision, and the version a decision about it was made on.
-    pub fn versioned(&self, pool: &Pool, revision: &str) -> (String, Option<String>) {
-        let version = self.deployments.get(revision).and_then(|d| d.metadata.resource_version.clone());
-        (deployment_name(pool, revision), version)
+    /// The version of a revision's Deployment that a decision about it was made on.
+    pub fn version(&self, revision: &str) -> Option<String> {
+        self.deployments.get(revision)?.metadata.resource_version.clone()
     }
 }
 

@@ -8,7 +8,7 @@ use kube::api::{DeleteParams, Preconditions};
 
 use super::{ApplyError, Done, Hands, changed, is_status, written_by};
 use crate::pool_controller::build;
-use crate::pool_controller::observe::{Expected, is_owned};
+use crate::pool_controller::observe::{Expected, is_controlled, is_owned};
 use crate::pool_controller::plan::Elapsed;
 
 impl Hands<'_> {
@@ -49,9 +49,7 @@ impl Hands<'_> {
         now: Elapsed,
     ) -> Result<(), ApplyError> {
         let found = self.call(format!("Deployment {name}"), self.deployments().get(name)).await?;
-        let ours =
-            found.owner_references().iter().any(|o| o.uid == self.pool.uid && o.controller == Some(true));
-        if !ours {
+        if !is_controlled(self.pool, &found) {
             return Err(ApplyError::NameTaken { name: name.to_owned() });
         }
         if is_owned(self.pool, &found) {
@@ -103,8 +101,7 @@ impl Hands<'_> {
         done: &mut Done,
         now: Elapsed,
     ) -> Result<(), ApplyError> {
-        let (_, resource_version) = self.observation.versioned(self.pool, revision);
-        self.scale_from(revision, resource_version, to, expected, done, now).await
+        self.scale_from(revision, self.observation.version(revision), to, expected, done, now).await
     }
 
     pub(super) async fn scale_from(
@@ -137,7 +134,8 @@ impl Hands<'_> {
     }
 
     pub(super) async fn remove(&self, revision: &str, done: &mut Done) -> Result<(), ApplyError> {
-        let (name, resource_version) = self.observation.versioned(self.pool, revision);
+        let name = build::deployment_name(self.pool, revision);
+        let resource_version = self.observation.version(revision);
         let params = DeleteParams {
             preconditions: Some(Preconditions { resource_version, uid: None }),
             ..DeleteParams::background()
