@@ -11,12 +11,27 @@ program_flags() { # program_flags NAME
     if [[ $1 == k8s ]]; then
         flags+=" -X $package.gitVersion=$KUBE_VERSION -X $package.gitMajor=1 -X $package.gitMinor=${minor%%.*}"
     fi
+    if [[ $1 == docker-compose || $1 == traefik ]]; then flags+=" $(module_flags "$1")"; fi
     echo "$flags"
 }
 
+# module_flags NAME: the version of the module whose program a `tool` line in go.mod names.
+module_flags() {
+    local module variable version
+    case $1 in
+        docker-compose) module=github.com/docker/compose/v2 variable=internal.Version ;;
+        traefik) module=github.com/traefik/traefik/v3 variable=pkg/version.Version ;;
+    esac
+    version=$(awk -v module="$module" '$1 == module { print $2 }' "$HERE/go/$1/go.mod")
+    echo "-X $module/$variable=$version"
+}
+
+# package NAME: what to build: our own main.go, or the program of a module, which a `tool` line names.
+package() { sed -n 's/^tool //p' "$HERE/go/$1/go.mod" | grep . || echo .; }
+
 program_folder() { # program_folder NAME
     local sum
-    sum=$(cd "$HERE/go/$1" && { cat -- *.go go.mod; cat go.sum 2>/dev/null || true; program_flags "$1"; } | sha256sum | cut -c1-12)
+    sum=$(cd "$HERE/go/$1" && { cat -- *.go 2>/dev/null || true; cat go.mod; cat go.sum 2>/dev/null || true; program_flags "$1"; } | sha256sum | cut -c1-12)
     echo "$BIN/$1-$sum"
 }
 
@@ -35,7 +50,7 @@ build_program() {
     if [[ ! -x $folder/$name ]]; then
         echo "building $name (once; minutes on a small machine)"
         mkdir -p "$folder.part"
-        (cd "$HERE/go/$name" && CGO_ENABLED=0 nice -n 5 go build -trimpath -ldflags "$(program_flags "$name")" -o "$folder.part/$name" .) ||
+        (cd "$HERE/go/$name" && CGO_ENABLED=0 nice -n 5 go build -trimpath -ldflags "$(program_flags "$name")" -o "$folder.part/$name" "$(package "$name")") ||
             die "building $name failed: the lines above say why (a Go module proxy must be within reach)"
         mv "$folder.part" "$folder"
         echo "built $name in $((SECONDS - began)) s"
