@@ -64,3 +64,15 @@ build_programs() {
     for name in "$@"; do build_program "$name"; done
     ln -sfn k8s "$(program_folder k8s)/kubectl"
 }
+
+# module_source MODULE@VERSION: the folder of its sources, fetched when it is not there.
+module_source() {
+    local folder
+    # Outside of any module of our own, lest one's requirements choose another version.
+    folder=$(cd / && go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+    [[ -d $folder ]] || die "$1 cannot be fetched from the Go module proxy"
+    echo "$folder"
+}
+
+# gateway_version: the custom resources of the Gateway API must be of the version that the ingress controller was built with.
+gateway_version() { awk '$1 == "sigs.k8s.io/gateway-api" { print $2 }' "$HERE/go/traefik/go.mod"; }
