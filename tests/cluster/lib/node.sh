@@ -200,6 +200,7 @@ start_node() {
         --hostname-override="$name" --node-ip="$ip" --root-dir="$dir/kubelet"
     start_in_node "$n" "kube-proxy-$n" "$(program k8s)" kube-proxy --kubeconfig="$PKI/kube-proxy.conf" --hostname-override="$name" \
         --cluster-cidr="$POD_NET" --proxy-mode=iptables --conntrack-max-per-core=0
+    ! netpol_wanted || start_netpol "$n"
 }
 
 node_ready() { kubectl wait --for=condition=Ready --timeout=1s "node/$(node_name "$1")"; }
@@ -231,6 +232,7 @@ kill_shims() {
 
 # crash_node N: as if the machine had lost power. What it stored stays, so start_node brings it back.
 crash_node() {
+    stop "netpol-$1" KILL
     stop "kubelet-$1" KILL
     stop "kube-proxy-$1" KILL
     stop "containerd-$1" KILL
