@@ -22,7 +22,7 @@ use crate::clock::{boottime, wall_clock};
 /// The annotation of the Lease that holds the epoch. Not its count of transitions, which a Lease that was deleted begins anew: an epoch is at least the
 /// wall clock's seconds, so that it is above those that were written to pods before.
 const EPOCH: &str = "minitower.dev/epoch";
-/// The Lease's name.
+/// The Lease's name, unless another is set.
 pub const LEASE: &str = "minitower-operator";
 /// How long a Lease lasts when it is not renewed; client-go's default.
 const LENGTH: Duration = Duration::from_secs(15);
@@ -91,6 +91,7 @@ fn end_of(sent: Duration) -> u64 {
 /// A candidate for the leadership.
 pub struct Candidate {
     api: Api<Lease>,
+    lease: String,
     identity: String,
     /// The Lease as it was last seen to change, and when, by the clock of this process.
     seen: Option<(String, Duration)>,
@@ -98,8 +99,8 @@ pub struct Candidate {
 
 impl Candidate {
     /// `identity` must differ between any two processes: the pod's name does.
-    pub fn new(client: Client, namespace: &str, identity: String) -> Self {
-        Self { api: Api::namespaced(client, namespace), identity, seen: None }
+    pub fn new(client: Client, namespace: &str, lease: &str, identity: String) -> Self {
+        Self { api: Api::namespaced(client, namespace), lease: lease.to_owned(), identity, seen: None }
     }
 
     /// Waits until this process is leader.
@@ -108,7 +109,7 @@ impl Candidate {
             match self.try_to_lead().await {
                 Ok(Some(leadership)) => return leadership,
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, lease = LEASE, "the leader's Lease cannot be had"),
+                Err(error) => tracing::warn!(%error, lease = self.lease, "the leader's Lease cannot be had"),
             }
             tokio::time::sleep(jittered(RETRY)).await;
         }
@@ -127,7 +128,7 @@ impl Candidate {
                 Ok(true) => {}
                 Ok(false) => return NotLeader,
                 Err(error) => {
-                    tracing::warn!(%error, lease = LEASE, "the leader's Lease could not be renewed");
+                    tracing::warn!(%error, lease = self.lease, "the leader's Lease could not be renewed");
                 }
             }
             if leadership.check(Duration::ZERO).is_err() {
@@ -146,17 +147,17 @@ impl Candidate {
                 // As client-go releases it: no holder, and the shortest length.
                 spec.holder_identity = Some(String::new());
                 spec.lease_duration_seconds = Some(1);
-                call(self.api.replace(LEASE, &PostParams::default(), &lease)).await?;
+                call(self.api.replace(&self.lease, &PostParams::default(), &lease)).await?;
             }
             Ok::<_, LeaseError>(())
         };
         if let Err(error) = resigned.await {
-            tracing::warn!(%error, lease = LEASE, "the leader's Lease could not be given up");
+            tracing::warn!(%error, lease = self.lease, "the leader's Lease could not be given up");
         }
     }
 
     async fn get(&self) -> Result<Option<Lease>, LeaseError> {
-        call(self.api.get_opt(LEASE)).await
+        call(self.api.get_opt(&self.lease)).await
     }
 
     async fn try_to_lead(&mut self) -> Result<Option<Leadership>, LeaseError> {
@@ -165,7 +166,7 @@ impl Candidate {
             let epoch = next_epoch(None);
             let lease = Lease {
                 metadata: ObjectMeta {
-                    name: Some(LEASE.to_owned()),
+                    name: Some(self.lease.clone()),
                     annotations: Some([(EPOCH.to_owned(), epoch.to_string())].into()),
                     ..ObjectMeta::default()
                 },
@@ -200,7 +201,7 @@ impl Candidate {
         let transitions = spec.lease_transitions.unwrap_or(0).saturating_add(1);
         lease.spec = Some(self.spec(transitions, wall_clock()));
         let sent = boottime();
-        match call(self.api.replace(LEASE, &PostParams::default(), &lease)).await {
+        match call(self.api.replace(&self.lease, &PostParams::default(), &lease)).await {
             Ok(_) => Ok(Some(led(epoch, sent))),
             Err(error) if is_conflict(&error) => Ok(None),
             Err(error) => Err(error),
@@ -218,7 +219,7 @@ impl Candidate {
         }
         spec.renew_time = Some(MicroTime(wall_clock()));
         let sent = boottime();
-        match call(self.api.replace(LEASE, &PostParams::default(), &lease)).await {
+        match call(self.api.replace(&self.lease, &PostParams::default(), &lease)).await {
             Ok(_) => leadership.extend(sent),
             // Somebody wrote in between; the next look tells who.
             Err(error) if is_conflict(&error) => {}

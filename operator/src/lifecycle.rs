@@ -23,12 +23,17 @@ const ALIVE: Duration = Duration::from_secs(5);
 /// How long the first answer of the API server may take.
 const FIRST_CALL: Duration = Duration::from_secs(30);
 
-/// Runs the operator until it is told to stop (`Ok`), or something that has to go on has ended.
-pub async fn operate(settings: Settings) -> anyhow::Result<()> {
+/// The cluster of this pod, or of the kubeconfig; and the given namespace, else the one named there.
+pub async fn connect(namespace: Option<String>) -> anyhow::Result<(Client, String)> {
     let config =
         kube::Config::infer().await.context("no cluster: neither a pod's ServiceAccount nor a kubeconfig")?;
-    let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config).context("the cluster's configuration cannot be used")?;
+    let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+    Ok((Client::try_from(config).context("the cluster's configuration cannot be used")?, namespace))
+}
+
+/// Runs the operator until it is told to stop (`Ok`), or something that has to go on has ended.
+pub async fn operate(settings: Settings) -> anyhow::Result<()> {
+    let (client, namespace) = connect(settings.namespace.clone()).await?;
     let metrics = Metrics::new()?;
     metrics.alive();
     let listener = listen(&settings.listen_addr)
@@ -47,7 +52,8 @@ pub async fn operate(settings: Settings) -> anyhow::Result<()> {
         stopped.notify_one();
         std::future::pending::<()>().await;
     };
-    let mut candidate = Candidate::new(client.clone(), &namespace, settings.identity.clone());
+    let mut candidate =
+        Candidate::new(client.clone(), &namespace, &settings.lease, settings.identity.clone());
     let operated = async {
         tokio::select! {
             checked = tokio::time::timeout(FIRST_CALL, check_definition(&client)) => {

@@ -1,9 +1,11 @@
 //! The `minitower-operator` program.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use minitower_operator::pools::Pools;
 use minitower_operator::settings::{Arguments, Settings};
 use minitower_operator::{crd, lifecycle};
 use tracing_subscriber::EnvFilter;
@@ -17,16 +19,29 @@ struct Cli {
     arguments: Arguments,
 }
 
+#[allow(clippy::doc_markdown, reason = "these are the texts of --help")]
 #[derive(Subcommand)]
 enum Command {
     /// Print the definition of the resource RunnerPool as YAML.
     Crd,
+    /// Make the RunnerPools of a folder so, and remove those that it no longer has: what the Helm chart's hook calls.
+    Pools {
+        /// Folder with one file NAME.yaml for each pool.
+        folder: PathBuf,
+        /// ConfigMap that the pools belong to, and go with.
+        #[arg(long, value_name = "CONFIGMAP")]
+        owner: String,
+        /// Their namespace. [default: that of the kubeconfig or the pod]
+        #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
+        namespace: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Some(Command::Crd) => print_definition(),
+        Some(Command::Pools { folder, owner, namespace }) => apply_pools(&folder, &owner, namespace),
         None => operate(cli.arguments),
     };
     match outcome {
@@ -40,6 +55,26 @@ fn main() -> ExitCode {
 
 fn print_definition() -> anyhow::Result<()> {
     std::io::stdout().write_all(crd::yaml().as_bytes())?;
+    Ok(())
+}
+
+fn apply_pools(folder: &Path, owner: &str, namespace: Option<String>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcomes = runtime.block_on(async {
+        let (client, namespace) = lifecycle::connect(namespace).await?;
+        anyhow::Ok(Pools::read(client, &namespace, folder, owner)?.apply().await)
+    })?;
+    let mut failed = 0;
+    for outcome in &outcomes {
+        match outcome {
+            Ok((name, outcome)) => println!("runnerpool {name}: {}", outcome.word()),
+            Err(error) => {
+                failed += 1;
+                eprintln!("minitower-operator: {error}");
+            }
+        }
+    }
+    anyhow::ensure!(failed == 0, "{failed} of {} pools are not as they should be", outcomes.len());
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 use crate::demand::ControlPlaneConfig;
+use crate::leader::LEASE;
 use crate::pool_controller::pool::OwnService;
 
 #[allow(clippy::doc_markdown, reason = "these are the texts of --help")]
@@ -34,6 +35,9 @@ pub struct Arguments {
     /// Namespace of the leader's Lease. [default: that of the kubeconfig or the pod]
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,
+    /// Name of the leader's Lease: operators beside each other in one namespace need one each. [default: minitower-operator]
+    #[arg(long, env = "MINITOWER_LEASE_NAME", value_name = "NAME")]
+    pub lease_name: Option<String>,
     /// What this replica is called as leader. [default: the host's name]
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub identity: Option<String>,
@@ -69,6 +73,8 @@ pub struct Settings {
     pub listen_addr: String,
     /// Where the Lease is.
     pub namespace: Option<String>,
+    /// The Lease's name.
+    pub lease: String,
     /// The name of this replica.
     pub identity: String,
     /// Image of runners whose pool names none.
@@ -155,6 +161,7 @@ impl Settings {
             watch_namespaces: names.map(str::to_owned).collect(),
             listen_addr,
             namespace: filled(given.namespace),
+            lease: filled(given.lease_name).unwrap_or_else(|| LEASE.to_owned()),
             identity,
             runner_image,
             admission_policy,

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::super::world::{Fault, World};
-use crate::leader::{Candidate, Leadership};
+use crate::leader::{Candidate, LEASE, Leadership};
 
 /// A candidate looks at least that often.
 const LOOKS: Duration = Duration::from_secs(3);
 const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/minitower-operator";
 
 fn candidate(world: &World, name: &str) -> Candidate {
-    Candidate::new(world.client(), "ns", name.to_owned())
+    Candidate::new(world.client(), "ns", LEASE, name.to_owned())
 }
 
 fn lease(world: &World) -> Value {

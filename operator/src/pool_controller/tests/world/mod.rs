@@ -246,6 +246,7 @@ fn context(
         watch_namespaces: Vec::new(),
         listen_addr: String::new(),
         namespace: None,
+        lease: crate::leader::LEASE.to_owned(),
         identity: format!("operator-{epoch}"),
         runner_image: "registry/runner:1".to_owned(),
         admission_policy: true,
