@@ -68,7 +68,7 @@ END
     came_up 30 traefik curl -fsS --max-time 5 "http://$INGRESS_PING/ping"
 }
 
-ingress_manifest() { sed "s/HTTP_PORT/$HTTP_PORT/; s/HTTPS_PORT/$HTTPS_PORT/" "$HERE/manifests/ingress.yaml"; }
+ingress_manifest() { sed "s/port: 80,/port: $HTTP_PORT,/; s/port: 443\$/port: $HTTPS_PORT/" "$HERE/manifests/ingress.yaml"; }
 
 apply_gateway() {
     kubectl -n kube-system create secret tls cluster-gateway --cert="$PKI/ingress.crt" --key="$PKI/ingress.key" --dry-run=client -o yaml |
