@@ -7,6 +7,7 @@
 //! No rules, no SQL, no endpoints: those are in the crates below.
 
 mod config;
+mod healthcheck;
 pub mod lifecycle;
 mod restore;
 mod server;
@@ -15,6 +16,7 @@ pub mod telemetry;
 use std::sync::LazyLock;
 
 pub use config::{Args, Command, Config, ConfigError, ListenAddr};
+pub use healthcheck::{Unhealthy, healthcheck};
 pub use minitower_app::secrets::Secret;
 pub use minitower_http::{CorsOrigin, Limits};
 pub use restore::restore;

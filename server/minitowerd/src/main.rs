@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use minitowerd::{Args, Command, Config, lifecycle, restore, telemetry};
+use minitowerd::{Args, Command, Config, healthcheck, lifecycle, restore, telemetry};
 
 /// Requests are short and the database writes on a thread of its own: two workers are plenty, and each costs memory.
 const WORKERS: usize = 2;
@@ -27,6 +27,10 @@ fn run() -> anyhow::Result<()> {
         |variable: &'static str| std::env::var_os(variable).map(|value| value.to_string_lossy().into_owned());
     let args = Args::parse();
     let command = args.command.clone();
+    if let Some(Command::Healthcheck) = command {
+        println!("ready: {}", healthcheck(&Config::listen_addr(args.listen_addr)?)?);
+        return Ok(());
+    }
     let config = Config::from_args(args, secret)?;
     telemetry::init(config.log_format, &config.log)
         .map_err(|e| anyhow::anyhow!("cannot set up logging: {e}"))?;

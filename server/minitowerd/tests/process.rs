@@ -153,3 +153,70 @@ fn a_backup_becomes_the_database_only_where_there_is_none() {
     assert!(folder.path().join("minitower.db").exists());
     assert!(!folder.path().join("minitower.db.restoring").exists());
 }
+
+#[test]
+fn its_health_is_asked_by_the_program_itself() {
+    let mut program = Program::start();
+    let addr = program.addr.clone();
+    let healthcheck = |folder: &TempDir, addr: &str| {
+        // Without the bootstrap token and the like: a probe may be given less than the server.
+        let mut asked = Command::new(env!("CARGO_BIN_EXE_minitowerd"));
+        let output = asked
+            .env_clear()
+            .current_dir(folder.path())
+            .args(["--listen-addr", addr, "--public-signup-enabled", "false", "healthcheck"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        (output.status.code(), said)
+    };
+
+    assert_eq!(healthcheck(&program.folder, &addr), (Some(0), format!("ready: {addr}\n")));
+    let port = addr.rsplit(':').next().unwrap();
+    assert_eq!(healthcheck(&program.folder, &format!("0.0.0.0:{port}")).0, Some(0));
+
+    program.signal(Signal::SIGTERM);
+    assert!(program.wait().success());
+    let (code, said) = healthcheck(&program.folder, &addr);
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with(&format!("minitowerd: no answer from {addr}: ")), "{said}");
+    let (code, said) = healthcheck(&program.folder, "8080");
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("minitowerd: MINITOWER_LISTEN_ADDR is \"8080\""), "{said}");
+}
+
+#[test]
+fn a_server_that_answers_otherwise_is_not_healthy() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let asked = Command::new(env!("CARGO_BIN_EXE_minitowerd"))
+        .args(["--listen-addr", &addr, "healthcheck"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut request = BufReader::new(&stream);
+    assert!(line_of(&mut request).starts_with("GET /ready HTTP/1.0"));
+    while !line_of(&mut request).trim().is_empty() {}
+    stream
+        .write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 12\r\n\r\n{\"error\":{}}")
+        .unwrap();
+    drop(stream);
+    let output = asked.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        said,
+        format!(
+            "minitowerd: {addr} answers /ready with \"HTTP/1.1 503 Service Unavailable\": {{\"error\":{{}}}}\n"
+        )
+    );
+}
+
+fn line_of(reader: &mut impl std::io::BufRead) -> String {
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    line
+}

@@ -66,4 +66,8 @@ pub enum Command {
         /// The backup: a copy made by SQLite's `.backup` or `VACUUM INTO`, or one of the copies beside the database.
         backup: PathBuf,
     },
+    /// Ask the server of this machine (or container) whether it is ready: exit code 0, or 1 with the reason.
+    ///
+    /// It is asked at the address of `--listen-addr`; the other settings are not looked at.
+    Healthcheck,
 }

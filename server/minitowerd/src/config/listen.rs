@@ -52,6 +52,16 @@ impl fmt::Display for ListenAddr {
 }
 
 impl ListenAddr {
+    /// Where the same machine reaches it: the loopback address for every address.
+    pub(crate) fn reached_at(&self) -> Self {
+        let host = match self.host.as_deref() {
+            // What listens on `::` takes IPv4 too, see [`Self::bind`].
+            None | Some("0.0.0.0" | "::") => Ipv4Addr::LOCALHOST.to_string(),
+            Some(host) => host.to_owned(),
+        };
+        Self { host: Some(host), port: self.port }
+    }
+
     /// Opens the listener.
     pub async fn bind(&self) -> io::Result<TcpListener> {
         match &self.host {
@@ -82,6 +92,16 @@ mod tests {
         let addr: ListenAddr = text.parse().unwrap();
         assert_eq!((addr.host.as_deref(), addr.port), (host, port));
         assert_eq!(addr.to_string(), text);
+    }
+
+    #[rstest]
+    #[case(":8080", "127.0.0.1:8080")]
+    #[case("0.0.0.0:8080", "127.0.0.1:8080")]
+    #[case("[::]:8080", "127.0.0.1:8080")]
+    #[case("[::1]:8080", "[::1]:8080")]
+    #[case("10.1.2.3:80", "10.1.2.3:80")]
+    fn every_address_is_reached_at_the_loopback_one(#[case] text: &str, #[case] reached: &str) {
+        assert_eq!(text.parse::<ListenAddr>().unwrap().reached_at().to_string(), reached);
     }
 
     #[rstest]

@@ -46,8 +46,7 @@ impl Config {
         let defaults = Self::default();
         let secret = |variable| parse_secret(variable, secret(variable));
         let config = Self {
-            listen_addr: value("MINITOWER_LISTEN_ADDR", args.listen_addr, ListenAddr::from_str)?
-                .unwrap_or(defaults.listen_addr),
+            listen_addr: Self::listen_addr(args.listen_addr)?,
             db_path: path(args.db_path).unwrap_or(defaults.db_path),
             objects_dir: path(args.objects_dir).unwrap_or(defaults.objects_dir),
             bootstrap_token: secret("MINITOWER_BOOTSTRAP_TOKEN")?,
@@ -92,6 +91,12 @@ impl Config {
             return Err(ConfigError::NoWayIn);
         }
         Ok(config)
+    }
+
+    /// Checks where to listen, and nothing else.
+    pub fn listen_addr(text: Option<String>) -> Result<ListenAddr, ConfigError> {
+        Ok(value("MINITOWER_LISTEN_ADDR", text, ListenAddr::from_str)?
+            .unwrap_or_else(|| Self::default().listen_addr))
     }
 }
 
