@@ -68,6 +68,9 @@ def check(dashboard):
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query" and variable["datasource"] != SOURCE:
             yield f"variable {variable['name']}: its datasource is not the variable"
+    for annotation in dashboard["annotations"]["list"]:
+        if annotation["datasource"] != SOURCE:
+            yield f"annotation {annotation['name']}: its datasource is not the variable"
     if dashboard.get("id") is not None:
         yield "it carries the id of a Grafana that it was exported from"
     ids = [panel["id"] for panel in dashboard["panels"]]
