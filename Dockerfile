@@ -1,13 +1,16 @@
-# Images of the control plane, the operator and the runner, for any Docker builder (BuildKit, the classic one, buildah):
+# Images of the control plane, the operator, the runner and the command line, for any Docker builder (BuildKit, the classic one,
+# buildah):
 #   docker build --target minitowerd -t minitowerd .
 #   docker build --target minitower-operator -t minitower-operator .
 #   docker build --target minitower-runner -t minitower-runner .
+#   docker build --target minitower -t minitower .
 # The programs are compiled here. PROGRAMS=built takes them from the build context instead, which then holds nothing else:
 # scripts/images.sh builds that way where the programs are there already.
 ARG PROGRAMS=compiled
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
-ARG SERVER_IMAGE=debian:bookworm-slim
-# What jobs run on: any Debian-like image with Python 3 and its module venv.
+# What the programs but the runner lie on. They are static and need nothing; programs that are not need debian:bookworm-slim.
+ARG SERVER_IMAGE=scratch
+# What jobs run on: any Debian-like image with Python 3, its module venv, pip and ca-certificates.
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
 # The workspace with every source file emptied: it changes with manifests and file names only, so that the layer with the
@@ -15,33 +18,45 @@ ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 FROM ${RUST_IMAGE} AS skeleton
 WORKDIR /src
 COPY . .
-RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -name '*.rs' ! -path './.cargo/*' -delete \
+RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -name '*.rs' ! -path './.cargo/*' ! -path './scripts/*' -delete \
     && find . -name '*.rs' -exec sh -c 'for file; do echo "fn main() { }" >"$file"; done' sh {} +
 
 FROM ${RUST_IMAGE} AS compiled
 WORKDIR /src
 COPY --from=skeleton /src .
-RUN cargo build --release --locked -p minitowerd -p minitower-operator -p minitower-runner
+RUN scripts/static-programs.sh /programs
 COPY . .
+ARG REVISION=
 # Copied files keep their old times; without new ones cargo would take the emptied sources for these.
 RUN find . -name '*.rs' -not -path './target/*' -exec touch {} + \
-    && cargo build --release --locked -p minitowerd -p minitower-operator -p minitower-runner \
-    && install -D -t /programs target/release/minitowerd target/release/minitower-operator target/release/minitower-runner
+    && MINITOWER_COMMIT="${REVISION}" scripts/static-programs.sh /programs
 
 FROM scratch AS built
 COPY . /programs/
 
 FROM ${PROGRAMS} AS programs
 
+# What an image with nothing else in it needs beside the program: who certifies servers, where names are looked up, names for user ids.
+FROM ${PYTHON_IMAGE} AS files
+RUN install -d /rootfs/etc /rootfs/etc/ssl /rootfs/etc/ssl/certs \
+    && install -m 0644 /etc/ssl/certs/ca-certificates.crt /rootfs/etc/ssl/certs/ \
+    && echo 'hosts: files dns' >/rootfs/etc/nsswitch.conf \
+    && echo 'root:x:0:0:root:/root:/sbin/nologin' >/rootfs/etc/passwd \
+    && echo 'minitower:x:10001:10001::/var/lib/minitower:/sbin/nologin' >>/rootfs/etc/passwd \
+    && printf 'root:x:0:\nminitower:x:10001:\n' >/rootfs/etc/group \
+    && install -d -m 1777 /rootfs/tmp \
+    && install -d -m 0750 /state/minitower
+
 FROM ${SERVER_IMAGE} AS minitowerd
-RUN groupadd --gid 10001 minitower \
-    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/minitower minitower \
-    && install -d -o 10001 -g 10001 -m 0750 /var/lib/minitower
+COPY --from=files /rootfs/ /
+# A folder of its own, so that a volume mounted there is the program's.
+COPY --from=files --chown=10001:10001 /state/ /var/lib/
 COPY --from=programs /programs/minitowerd /usr/local/bin/
 # A number, so that Kubernetes can tell that it is not root.
 USER 10001:10001
 WORKDIR /var/lib/minitower
-ENV MINITOWER_LISTEN_ADDR=:8080 \
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    MINITOWER_LISTEN_ADDR=:8080 \
     MINITOWER_DB_PATH=/var/lib/minitower/minitower.db \
     MINITOWER_OBJECTS_DIR=/var/lib/minitower/objects
 VOLUME /var/lib/minitower
@@ -57,9 +72,11 @@ LABEL org.opencontainers.image.title="minitowerd" \
     org.opencontainers.image.revision="${REVISION}"
 
 FROM ${SERVER_IMAGE} AS minitower-operator
+COPY --from=files /rootfs/ /
 COPY --from=programs /programs/minitower-operator /usr/local/bin/
 USER 10001:10001
-ENV MINITOWER_LISTEN_ADDR=:8081
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    MINITOWER_LISTEN_ADDR=:8081
 EXPOSE 8081
 ENTRYPOINT ["minitower-operator"]
 ARG VERSION=
@@ -71,14 +88,37 @@ LABEL org.opencontainers.image.title="minitower-operator" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"
 
-FROM ${PYTHON_IMAGE} AS minitower-runner
-# Installs the dependencies of jobs several times quicker than pip. Another package index is named by PIP_INDEX_URL.
+# docker run --rm -v "$PWD:/project" minitower deploy
+FROM ${SERVER_IMAGE} AS minitower
+COPY --from=files /rootfs/ /
+COPY --from=files --chown=10001:10001 /state/ /var/lib/
+COPY --from=programs /programs/minitower /usr/local/bin/
+USER 10001:10001
+WORKDIR /project
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    HOME=/var/lib/minitower
+ENTRYPOINT ["minitower"]
+ARG VERSION=
+ARG REVISION=
+LABEL org.opencontainers.image.title="minitower" \
+    org.opencontainers.image.description="MiniTower's command line" \
+    org.opencontainers.image.source="https://github.com/minitower/minitower" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}"
+
+# uv installs the dependencies of jobs several times quicker than pip. Another package index is named by PIP_INDEX_URL.
+FROM ${PYTHON_IMAGE} AS uv
 ARG UV_VERSION=0.13.9
 ARG PIP_INDEX_URL=https://pypi.org/simple
-RUN pip install --no-cache-dir --root-user-action=ignore "uv==${UV_VERSION}"
+RUN pip install --no-cache-dir --root-user-action=ignore --target /uv "uv==${UV_VERSION}"
+
+FROM ${PYTHON_IMAGE} AS minitower-runner
 RUN groupadd --gid 10001 minitower \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/minitower minitower \
     && install -d -o 10001 -g 10001 -m 0750 /var/lib/minitower
+# The program alone: what else the package brings starts it from Python.
+COPY --from=uv /uv/bin/uv /usr/local/bin/
 COPY --from=programs /programs/minitower-runner /usr/local/bin/
 USER 10001:10001
 WORKDIR /var/lib/minitower

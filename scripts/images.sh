@@ -1,17 +1,21 @@
 #!/usr/bin/env bash
-# images.sh [--no-build] [NAME...]: makes the images minitowerd, minitower-operator and minitower-runner (or the named ones) without
-# a registry, from the Dockerfile that releases use and the programs built here, and loads them into the local cluster when it
-# runs. Image NAME becomes docker.io/minitower/NAME:dev. PROFILE=release takes the release build; the default is dev.
-# What has not changed is neither made nor loaded again.
+# images.sh [--no-build] [NAME...]: makes the images minitowerd, minitower-operator, minitower-runner and minitower (or the named
+# ones) without a registry, from the Dockerfile that releases use and the programs built here, and loads them into the local cluster
+# when it runs. Image NAME becomes docker.io/minitower/NAME:dev. What has not changed is neither made nor loaded again.
+#   PROFILE=dev       (default) the programs as the tests build them, on Debian
+#   PROFILE=release   the programs as releases have them, static, on nothing; says what each image weighs, and fails when one is too heavy
 set -eEuo pipefail
 # shellcheck source=tests/cluster/lib/common.sh disable=SC1091
 source "$(dirname "${BASH_SOURCE[0]}")/../tests/cluster/lib/common.sh"
 cd "$HERE/../.."
 
-programs=(minitowerd minitower-operator minitower-runner)
+programs=(minitowerd minitower-operator minitower-runner minitower)
+declare -A package_of=([minitower]=minitower-cli)
+# What an image may weigh compressed, in MB (10^6 bytes), as a registry transfers it.
+declare -A most_of=([minitowerd]=25 [minitower-operator]=25 [minitower]=25 [minitower-runner]=80)
 case ${PROFILE:=dev} in
-    dev) folder=${CARGO_TARGET_DIR:-target}/debug ;;
-    release) folder=${CARGO_TARGET_DIR:-target}/release ;;
+    dev) folder=${CARGO_TARGET_DIR:-target}/debug server_image=docker.io/library/debian:bookworm-slim ;;
+    release) folder=${CARGO_TARGET_DIR:-target}/static server_image=scratch ;;
     *) die "PROFILE=$PROFILE: it must be dev or release" ;;
 esac
 build=yes
@@ -28,8 +32,12 @@ need_root
 
 compile() {
     local packages=()
-    for name in "${names[@]}"; do packages+=(-p "$name"); done
-    cargo build --quiet --locked --bins --profile "$PROFILE" "${packages[@]}"
+    if [[ $PROFILE == release ]]; then
+        scripts/static-programs.sh "$folder"
+    else
+        for name in "${names[@]}"; do packages+=(-p "${package_of[$name]:-$name}"); done
+        cargo build --quiet --locked --bins "${packages[@]}"
+    fi
 }
 
 # No namespaces or cgroups of its own, so that it also works inside a container; and no overlay on top of an overlay.
@@ -57,21 +65,36 @@ make_image() {
     [[ -x $folder/$name ]] || die "$folder/$name is not there: build it first, or leave --no-build out"
     mkdir "$context"
     strip -o "$context/$name" "$folder/$name"
-    recipe=$(cat Dockerfile "$context/$name" "${BASH_SOURCE[0]}" <(stat -Lc %Y-%s "$IMAGES"/{debian,python}.tar) | sha256sum)
+    recipe=$(cat Dockerfile "$context/$name" "${BASH_SOURCE[0]}" <(echo "$PROFILE") <(stat -Lc %Y-%s "$IMAGES"/{debian,python}.tar) | sha256sum)
     if [[ -f $archive && $(cat "$IMAGES/$name.recipe" 2>/dev/null) == "$recipe" ]]; then
         echo "$reference: unchanged"
         return
     fi
-    for option in PROGRAMS=built SERVER_IMAGE=docker.io/library/debian:bookworm-slim PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm \
+    for option in PROGRAMS=built "SERVER_IMAGE=$server_image" PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm \
         "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)" "REVISION=$(git describe --always --dirty --abbrev=40 2>/dev/null || true)" \
         ${PIP_INDEX_URL:+"PIP_INDEX_URL=$PIP_INDEX_URL"}; do
         options+=(--build-arg "$option")
     done
-    image_tool bud --file Dockerfile --target "$name" "${options[@]}" --pull-never --layers --quiet --tag "$reference" "$context" >/dev/null
+    # The time of the commit and not of the clock, so that the same commit gives the same image.
+    image_tool bud --file Dockerfile --target "$name" "${options[@]}" --timestamp "$(git log -1 --format=%ct 2>/dev/null || echo 0)" \
+        --pull-never --layers --quiet --tag "$reference" "$context" >/dev/null
     rm -f "$archive.part"
     image_tool push --quiet "$reference" "docker-archive:$archive.part:$reference"
     mv "$archive.part" "$archive"
     echo "$recipe" >"$IMAGES/$name.recipe"
+}
+
+# weigh NAME: the archive holds the layers as they are, a registry has each compressed by gzip.
+weigh() {
+    local name=$1 archive=$IMAGES/$1.tar bytes
+    if [[ $IMAGES/$name.weight -nt $archive ]]; then
+        bytes=$(<"$IMAGES/$name.weight")
+    else
+        bytes=$(nice gzip --stdout "$archive" | wc --bytes)
+        echo "$bytes" >"$IMAGES/$name.weight"
+    fi
+    printf '%-20s %5d.%d MB compressed, %d at most\n' "$name" $((bytes / 1000000)) $((bytes / 100000 % 10)) "${most_of[$name]}"
+    ((bytes <= most_of[$name] * 1000000)) || too_heavy+=("$name")
 }
 
 # The cluster keeps a link of what it has loaded.
@@ -90,4 +113,9 @@ step "buildah" prepare_buildah
 scratch=$(mktemp -d)
 trap 'rm -r "$scratch"; unmount_below "$STATE/buildah"' EXIT # buildah leaves mounts of images that stages copied from
 for name in "${names[@]}"; do step "image $name" make_image "$name"; done
+if [[ $PROFILE == release ]]; then
+    too_heavy=()
+    for name in "${names[@]}"; do weigh "$name"; done
+    ((${#too_heavy[@]} == 0)) || die "too heavy: ${too_heavy[*]}; see what takes the room with 'tar --list --verbose' on the layers of $IMAGES/NAME.tar"
+fi
 if running kube-apiserver; then load_images; else echo "the cluster is down: nothing loaded"; fi
