@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use minitower_client::ClientConfig;
 
 use crate::failure::Failure;
+use crate::kubectl::{self, Called};
 use crate::profiles::Profile;
 
 /// What the program reads from its environment.
@@ -78,9 +79,12 @@ pub struct GlobalArgs {
 pub fn server(flags: &GlobalArgs, env: &Environment, profile: Option<&Profile>) -> Result<String, Failure> {
     let given = flags.server.as_ref().or(env.server_url.as_ref()).map(|url| url.trim().to_owned());
     given.or_else(|| profile.map(|profile| profile.server.clone())).filter(|url| !url.is_empty()).ok_or_else(|| {
-        Failure::new("no server is named").help(
-            "run `minitower login --server URL`, give --server or set MINITOWER_SERVER_URL; `minitower dev` starts one",
-        )
+        Failure::new("no server is named").help(match Called::from_process() {
+            Called::Plugin => kubectl::NO_SERVER,
+            _ => {
+                "run `minitower login --server URL`, give --server or set MINITOWER_SERVER_URL; `minitower dev` starts one"
+            }
+        })
     })
 }
 

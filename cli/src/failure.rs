@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use minitower_client::wire::runs::RunStatus;
 use minitower_client::{Error, TransportReason};
 
+use crate::kubectl::{self, Called};
 use crate::output::{Style, clean};
 
 /// How a command that did its work ends.
@@ -95,7 +96,7 @@ impl Failure {
         }
         eprintln!("{} {}", style.bad("error:"), self.message);
         if let Some(help) = &self.help {
-            eprintln!("{} {help}", style.dim("help:"));
+            eprintln!("{} {}", style.dim("help:"), kubectl::retold(help));
         }
     }
 }
@@ -137,9 +138,13 @@ impl From<Error> for Failure {
                 Some("look at the server's log; it names the request".to_owned())
             }
             Error::Transport { reason: TransportReason::Refused | TransportReason::UnknownHost, .. }
-            | Error::Url { .. } => {
-                Some("name another server with --server, or start one with `minitower dev`".to_owned())
-            }
+            | Error::Url { .. } => Some(
+                match Called::from_process() {
+                    Called::Plugin => kubectl::NO_ANSWER,
+                    _ => "name another server with --server, or start one with `minitower dev`",
+                }
+                .to_owned(),
+            ),
             _ => None,
         };
         Self {

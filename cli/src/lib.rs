@@ -6,6 +6,7 @@
 //! | [`connection`] | which server, which token: flags, environment, profile |
 //! | [`profiles`] | the file profiles are kept in |
 //! | [`input`] | `--input` and `-p key=value` become a run's input |
+//! | [`kubectl`] | the program as `kubectl minitower` |
 //! | [`follow`], [`watch`] | what `--follow` and `--wait` do |
 //! | [`output`] | tables, colours, JSON, progress |
 //! | [`failure`] | what a person sees when something went wrong, and the exit code |
@@ -18,14 +19,15 @@ pub mod context;
 pub mod failure;
 pub mod follow;
 pub mod input;
+pub mod kubectl;
 pub mod output;
 pub mod profiles;
 pub mod watch;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::commands::Cli;
 use crate::context::Context;
@@ -33,7 +35,13 @@ use crate::failure::{Exit, Failure};
 
 /// Runs the program with the process's arguments and environment.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    if kubectl::Called::from_process() == kubectl::Called::Completion {
+        let words = std::env::args_os().skip(1).collect();
+        // Whatever is printed would be taken for a candidate.
+        return kubectl::complete(Cli::command(), words)
+            .map_or_else(|failure| failure.exit_code(), ExitCode::from);
+    }
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -46,6 +54,12 @@ pub fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = kubectl::renamed(Cli::command());
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 /// Help and version are answers; everything else is a mistake of the caller, which ends with 1: clap's own 2 would

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::Cli;
 use crate::failure::{Exit, Failure};
+use crate::kubectl::{Called, NO_SCRIPT};
 
 /// Flags of `completion`.
 #[derive(Debug, Args)]
@@ -19,6 +20,11 @@ pub struct Completion {
 impl Completion {
     /// Prints the script.
     pub fn run(self) -> Result<Exit, Failure> {
+        if Called::from_process() == Called::Plugin {
+            return Err(
+                Failure::new("a shell that completes kubectl needs no script of its plugins").help(NO_SCRIPT)
+            );
+        }
         // Into memory first: the generator panics when its output is closed.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "minitower", &mut script);

@@ -60,7 +60,7 @@ impl Deploy {
             ("  size", Some(Cell::new(format_args!("{}, {files}", bytes(packed.bytes))))),
             ("  sha256", Some(Cell::new(short_sha(&version.artifact_sha256)))),
         ])?;
-        context.out.note(format_args!("Run it: {}", next_command(&towerfile)));
+        context.out.note(format_args!("Run it: `{}`", next_command(&towerfile)));
         Ok(Exit::Success)
     }
 }

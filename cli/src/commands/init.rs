@@ -57,7 +57,7 @@ impl Init {
         context.out.line(format_args!("Wrote {}: app {name}, which starts {script}.", path.display()))?;
         let dir =
             if self.dir == Path::new(".") { String::new() } else { format!(" --dir {}", self.dir.display()) };
-        context.out.note(format_args!("Upload it: minitower deploy{dir}"));
+        context.out.note(format_args!("Upload it: `minitower deploy{dir}`"));
         Ok(Exit::Success)
     }
 }

@@ -9,6 +9,8 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
+use crate::kubectl::retold;
+
 pub use self::format::{bytes, clean, duration, now, short_sha, time};
 pub use self::progress::Progress;
 pub use self::style::{Style, Tone};
@@ -69,7 +71,7 @@ impl Output {
 
     /// A dim line beside the answer, on standard error.
     pub fn note(&self, line: impl std::fmt::Display) {
-        eprintln!("{}", self.stderr_style.dim(line));
+        eprintln!("{}", self.stderr_style.dim(retold(&line.to_string())));
     }
 
     /// A line about something odd, on standard error.

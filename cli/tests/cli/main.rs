@@ -5,6 +5,7 @@ mod answers;
 mod deploy;
 mod dev;
 mod errors;
+mod kubectl;
 mod profiles;
 mod runs;
 mod support;

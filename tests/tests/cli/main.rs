@@ -3,4 +3,6 @@
 
 mod commands;
 mod dev;
+mod kubectl;
 mod quickstart;
+mod shells;

@@ -7,6 +7,7 @@ use super::folder::Folder;
 use super::team::{NAME, Team};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::kubectl::Called;
 
 /// Where it is, and what to type next.
 pub(super) fn print(
@@ -40,11 +41,12 @@ pub(super) fn print(
     )))?;
     out.line("")?;
     out.line("In another terminal, in a folder with a Python or shell script:")?;
+    let typed = Called::from_process().typed();
     let commands = [
-        (format!("minitower{profile} init"), "write a Towerfile"),
-        (format!("minitower{profile} deploy"), "upload the folder"),
-        (format!("minitower{profile} runs create APP{runs} --wait"), "run it"),
-        (format!("minitower{profile} runs list"), "see what ran"),
+        (format!("{typed}{profile} init"), "write a Towerfile"),
+        (format!("{typed}{profile} deploy"), "upload the folder"),
+        (format!("{typed}{profile} runs create APP{runs} --wait"), "run it"),
+        (format!("{typed}{profile} runs list"), "see what ran"),
     ];
     let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
     for (command, what) in &commands {

@@ -69,7 +69,7 @@ impl Create {
             super::show(&context.out, &run)?;
             if !context.out.is_json() {
                 tell_waiting(context, &team, &run).await;
-                context.out.note(format_args!("See its log: minitower runs logs {run_id} --follow"));
+                context.out.note(format_args!("See its log: `minitower runs logs {run_id} --follow`"));
             }
             return Ok(Exit::Success);
         }
@@ -85,7 +85,7 @@ impl Create {
             .await?;
             super::show(&context.out, &ended)?;
             if !context.out.is_json() {
-                context.out.note(format_args!("See its log: minitower runs logs {run_id}"));
+                context.out.note(format_args!("See its log: `minitower runs logs {run_id}`"));
             }
             Ok(Exit::of_run(ended.status))
         };

@@ -52,7 +52,7 @@ impl Upload {
             ("entrypoint", Some(Cell::new(&version.entrypoint))),
             ("sha256", Some(Cell::new(&version.artifact_sha256))),
         ])?;
-        context.out.note(format_args!("Run it: minitower runs create --app {app} --wait"));
+        context.out.note(format_args!("Run it: `minitower runs create --app {app} --wait`"));
         Ok(Exit::Success)
     }
 }
