@@ -84,7 +84,7 @@ check_chart() {
     [[ ! -f $chart/values.yaml ]] || check_values
 }
 
-# Tags in the values belong to the `repository` beside them; only those of our own images follow our version.
+# Tags in the values belong to the `repository` beside them, or without one to all images; only those of our own follow our version.
 check_values() {
     local image tag
     while read -r image tag; do
@@ -94,7 +94,7 @@ check_values() {
         indent != last { repository = "" }
         { last = indent }
         $1 == "repository:" { repository = $2 }
-        $1 == "tag:" { tag = $2; gsub(/["\047]/, "", tag); if (repository ~ /minitower/ && tag != "" && tag !~ /^#/) print repository, tag }
+        $1 == "tag:" { tag = $2; gsub(/["\047]/, "", tag); if ((repository == "" || repository ~ /minitower/) && tag != "" && tag !~ /^#/) print repository ? repository : "all-images", tag }
     ' $chart/values.yaml)
 }
 
@@ -244,7 +244,7 @@ pack_chart() {
     "$helm" package --destination "$scratch/chart" $chart >/dev/null
     file=minitower-$version.tgz
     mkdir "$scratch/chart/files"
-    tar --extract --gzip --file "$scratch/chart/$file" --directory "$scratch/chart/files"
+    tar --extract --touch --gzip --file "$scratch/chart/$file" --directory "$scratch/chart/files"
     archive "$out/$file" "$scratch/chart/files" minitower
     [[ $("$helm" show chart "$out/$file" | sed -n 's/^version: //p') == "$version" ]] || die "$file is not of version $version"
     "$helm" template mt "$out/$file" >/dev/null || die "$file cannot be rendered"

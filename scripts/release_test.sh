@@ -26,6 +26,9 @@ annotations:
       image: ghcr.io/minitower/minitowerd:$version
 YAML
 cat >"$original/charts/minitower/values.yaml" <<YAML
+image:
+  registry: ghcr.io
+  tag: ""
 controlPlane:
   image:
     repository: ghcr.io/minitower/minitowerd
@@ -107,6 +110,8 @@ mutant 's/minitowerd:.*/minitowerd:99.0.0/' charts/minitower/Chart.yaml
 refused "the tag of an image is 99.0.0" check
 mutant 's/^    tag: ""/    tag: "99.0.0"/' charts/minitower/values.yaml
 refused "the tag of ghcr.io/minitower/minitowerd is 99.0.0" check
+mutant 's/^  tag: ""/  tag: 99.0.0/' charts/minitower/values.yaml
+refused "the tag of all-images is 99.0.0" check
 mutant 's/tag: 0.5.2/tag: 0.6.0/' charts/minitower/values.yaml
 accepted "$scratch/mutant" check # Litestream has versions of its own
 mutant '/^## \[/d' CHANGELOG.md
