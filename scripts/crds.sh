@@ -1,22 +1,35 @@
 #!/usr/bin/env bash
-# Writes crds/ anew from the operator's types. With --check it writes nothing, and fails where a file differs.
+# Writes what is made from the operator's types anew: the definition in crds/, the chart's copy of it, and the schema of the chart's
+# value `runnerPools`. With --check it writes nothing, and fails where a file differs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-file=crds/runnerpools.minitower.dev.yaml
+scratch=$(mktemp -d)
+trap 'rm -r "$scratch"' EXIT
+cargo build --quiet --locked -p minitower-operator --bin minitower-operator
+operator=${CARGO_TARGET_DIR:-target}/debug/minitower-operator
+"$operator" crd >"$scratch/definition.yaml"
+"$operator" crd --json >"$scratch/definition.json"
+python3 scripts/values_schema.py "$scratch/definition.json" charts/minitower/values.schema.json >"$scratch/values.schema.json"
 
-generated=$(mktemp)
-trap 'rm -f "$generated"' EXIT
-cargo run --quiet --locked -p minitower-operator -- crd >"$generated"
+differs=
+# keep FILE GENERATED
+keep() {
+    if cmp -s "$2" "$1"; then
+        echo "crds: $1 is as the code has it"
+    elif [[ "${check:-}" ]]; then
+        diff -u "$1" "$2" >&2 || true
+        echo "crds: $1 differs from the code: run 'make crds' and commit it" >&2
+        differs=yes
+    else
+        cat "$2" >"$1"
+        echo "crds: wrote $1"
+    fi
+}
 
-if cmp -s "$generated" "$file"; then
-    echo "crds: $file is as the code has it"
-elif [[ "${1:-}" == "--check" ]]; then
-    diff -u "$file" "$generated" >&2 || true
-    echo "crds: $file differs from the code: run 'make crds' and commit it" >&2
-    exit 1
-else
-    mkdir -p crds
-    cat "$generated" >"$file"
-    echo "crds: wrote $file"
-fi
+[[ "${1:-}" != --check ]] || check=yes
+mkdir -p crds
+keep crds/runnerpools.minitower.dev.yaml "$scratch/definition.yaml"
+keep charts/minitower/files/runnerpools.minitower.dev.yaml "$scratch/definition.yaml"
+keep charts/minitower/values.schema.json "$scratch/values.schema.json"
+[[ -z $differs ]]

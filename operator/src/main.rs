@@ -23,7 +23,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Print the definition of the resource RunnerPool as YAML.
-    Crd,
+    Crd {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Make the RunnerPools of a folder so, and remove those that it no longer has: what the Helm chart's hook calls.
     Pools {
         /// Folder with one file NAME.yaml for each pool.
@@ -40,7 +44,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Some(Command::Crd) => print_definition(),
+        Some(Command::Crd { json }) => print_definition(json),
         Some(Command::Pools { folder, owner, namespace }) => apply_pools(&folder, &owner, namespace),
         None => operate(cli.arguments),
     };
@@ -53,8 +57,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn print_definition() -> anyhow::Result<()> {
-    std::io::stdout().write_all(crd::yaml().as_bytes())?;
+fn print_definition(json: bool) -> anyhow::Result<()> {
+    let text = if json { serde_json::to_string(&crd::crd())? } else { crd::yaml() };
+    std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
 }
 
