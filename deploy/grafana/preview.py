@@ -27,6 +27,7 @@ BYTES = ["B", "KiB", "MiB", "GiB", "TiB"]
 def shown(value, unit):
     if value is None or math.isnan(value):
         return "-"
+    value = value or 0.0  # Never "-0".
     if unit == "percentunit":
         return f"{value * 100:.3g} %"
     if unit == "s":
@@ -106,7 +107,7 @@ def draw_series(axes, panel, lines):
         axes.set_ylim(bottom=0)
     if "max" in panel["fieldConfig"]["defaults"]:
         axes.set_ylim(0, 1.05)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, fontsize=6, frameon=False, labelcolor=INK)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, fontsize=7, frameon=False, labelcolor=INK)
 
 
 def draw(axes, panel, url, start, end, step):
@@ -153,8 +154,8 @@ def main():
     for title, members in rows:
         for number, y in enumerate(sorted({panel["gridPos"]["y"] for panel in members})):
             strips.append((title if number == 0 else "", [panel for panel in members if panel["gridPos"]["y"] == y]))
-    heights = [1.1 if strip[1][0]["type"] == "stat" else 3.3 for strip in strips]
-    figure = plt.figure(figsize=(17, sum(heights) + 0.3), layout="constrained", facecolor="white")
+    heights = [1.1 if strip[1][0]["type"] == "stat" else 3.0 for strip in strips]
+    figure = plt.figure(figsize=(15, sum(heights) + 0.3), layout="constrained", facecolor="white")
     end = math.floor(time.time())
     start = end - arguments.minutes * 60
     for part, (title, members) in zip(figure.subfigures(len(strips), 1, height_ratios=heights, squeeze=False)[:, 0], strips):
@@ -162,7 +163,7 @@ def main():
             part.suptitle(title, x=0.005, ha="left", fontsize=12, color="#0969da")
         for place, panel in enumerate(members):
             draw(part.add_subplot(1, len(members), place + 1), panel, arguments.prometheus, start, end, 15)
-    figure.savefig(arguments.out, dpi=75)
+    figure.savefig(arguments.out, dpi=85)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ ALERTS = ROOT / "charts/minitower/files/alerts.yaml"
 DASHBOARD = ROOT / "charts/minitower/files/dashboard.json"
 DOCS = ROOT / "docs/observability.md"
 SCRAPING = ROOT / "deploy/prometheus/prometheus.yml"
+MONITOR = ROOT / "charts/minitower/templates/monitoring/servicemonitor.yaml"
 RUNBOOKS = "https://github.com/minitower/minitower/blob/main/docs/observability.md#"
 # Where metrics are registered.
 SOURCES = ["server/app/src/metrics.rs", "server/http/src/metrics.rs", "operator/src/metrics.rs"]
@@ -162,10 +163,14 @@ def check_alerts(tests):
         problem(name, "an alert without a runbook in docs/observability.md, or a runbook without an alert")
     for name in {name for name in alerts if alerts.count(name) > 1}:
         problem(name, "two alerts of one name")
-    jobs = set(re.findall(r'job="([^"]+)"', text))
-    if SCRAPING.exists():
-        for job in jobs - set(re.findall(r"job_name: ['\"]?([\w-]+)", SCRAPING.read_text())):
+    jobs = set(re.findall(r'job=~"([^"]+)"', text))
+    for job in jobs:
+        if SCRAPING.exists() and not any(re.fullmatch(job, name) for name in re.findall(r"job_name: ['\"]?([\w-]+)", SCRAPING.read_text())):
             problem("deploy/prometheus/prometheus.yml", f"it has no job {job}, which the alerts ask for")
+    if not jobs:
+        problem("MiniTowerDown", "no alert asks for a job")
+    if MONITOR.exists() and "honorLabels: true" not in MONITOR.read_text():
+        problem(MONITOR.name, "without honorLabels: true the namespace of a pool becomes exported_namespace, which no alert knows")
     return set(alerts)
 
 
