@@ -19,7 +19,7 @@ pub use config::{Args, Command, Config, ConfigError, ListenAddr};
 pub use healthcheck::{Unhealthy, healthcheck};
 pub use minitower_app::secrets::Secret;
 pub use minitower_http::{CorsOrigin, Limits};
-pub use restore::restore;
+pub use restore::{restore, restore_if_missing};
 pub use server::{Failure, Server, StartError};
 
 /// The commit the program was built from; the build says so in `MINITOWER_COMMIT`.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use minitowerd::{Args, Command, Config, healthcheck, lifecycle, restore, telemetry};
+use minitowerd::{Args, Command, Config, healthcheck, lifecycle, restore, restore_if_missing, telemetry};
 
 /// Requests are short and the database writes on a thread of its own: two workers are plenty, and each costs memory.
 const WORKERS: usize = 2;
@@ -34,8 +34,13 @@ fn run() -> anyhow::Result<()> {
     let config = Config::from_args(args, secret)?;
     telemetry::init(config.log_format, &config.log)
         .map_err(|e| anyhow::anyhow!("cannot set up logging: {e}"))?;
-    if let Some(Command::Restore { backup }) = command {
-        return Ok(restore(&config, &backup)?);
+    if let Some(Command::Restore { backup, if_missing }) = command {
+        if if_missing {
+            restore_if_missing(&config, &backup)?;
+        } else {
+            restore(&config, &backup)?;
+        }
+        return Ok(());
     }
     lifecycle::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,6 +1,8 @@
 //! `minitowerd restore BACKUP`.
 
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use minitower_app::domain::clock::Clock;
 use minitower_store::OpenError;
@@ -13,4 +15,35 @@ pub fn restore(config: &Config, backup: &Path) -> Result<(), OpenError> {
     tracing::info!(backup = %backup.display(), database = %config.db_path.display(),
         "restored; leases of the backup are void, and runs that ended after it may run again");
     Ok(())
+}
+
+/// Why an unattended restore has failed.
+#[derive(Debug, thiserror::Error)]
+pub enum UnattendedError {
+    /// The restore itself.
+    #[error(transparent)]
+    Restore(#[from] OpenError),
+    /// The empty file in the backup's place.
+    #[error("{0} cannot be made: {1}")]
+    Placeholder(PathBuf, #[source] io::Error),
+}
+
+/// The same for scripts that start a server again and again: only where a database is missing and a backup there. Where it is the other way round,
+/// an empty file takes the backup's place, so that it is not fetched for nothing.
+pub fn restore_if_missing(config: &Config, backup: &Path) -> Result<(), UnattendedError> {
+    if config.db_path.exists() {
+        // An existing one is left as it is.
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(backup)
+            .map_err(|error| UnattendedError::Placeholder(backup.to_owned(), error))?;
+        tracing::info!(database = %config.db_path.display(), "there is a database: nothing restored");
+        return Ok(());
+    }
+    if !backup.exists() {
+        tracing::info!(backup = %backup.display(), "there is no backup: nothing restored");
+        return Ok(());
+    }
+    Ok(restore(config, backup)?)
 }

@@ -155,6 +155,35 @@ fn a_backup_becomes_the_database_only_where_there_is_none() {
 }
 
 #[test]
+fn an_unattended_restore_happens_only_where_the_database_is_missing_and_the_backup_there() {
+    let mut program = Program::start();
+    program.signal(Signal::SIGTERM);
+    assert!(program.wait().success());
+    let folder = &program.folder;
+    let file = |name: &str| folder.path().join(name);
+    let restore = || {
+        let output = command(folder).args(["restore", "--if-missing", "backup.db"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+
+    let before = std::fs::read(file("minitower.db")).unwrap();
+    restore();
+    assert_eq!(std::fs::read(file("minitower.db")).unwrap(), before, "a database stays as it is");
+    assert_eq!(std::fs::read(file("backup.db")).unwrap(), b"", "its backup need not be fetched");
+
+    std::fs::remove_file(file("backup.db")).unwrap();
+    std::fs::rename(file("minitower.db"), file("kept")).unwrap();
+    restore();
+    assert!(!file("minitower.db").exists() && !file("backup.db").exists(), "nothing came from nothing");
+
+    std::fs::copy(file("kept"), file("backup.db")).unwrap();
+    restore();
+    assert!(file("minitower.db").exists());
+    restore();
+    assert_eq!(std::fs::read(file("backup.db")).unwrap(), before, "a backup that was fetched stays");
+}
+
+#[test]
 fn its_health_is_asked_by_the_program_itself() {
     let mut program = Program::start();
     let addr = program.addr.clone();

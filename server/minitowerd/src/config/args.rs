@@ -65,6 +65,10 @@ pub enum Command {
     Restore {
         /// The backup: a copy made by SQLite's `.backup` or `VACUUM INTO`, or one of the copies beside the database.
         backup: PathBuf,
+        /// Do nothing where there is a database, or no backup; for start-up scripts. Where there is a database and no backup, an empty
+        /// file takes the backup's place, so that what fetches it (`litestream restore -if-db-not-exists`) has nothing to do either.
+        #[arg(long)]
+        if_missing: bool,
     },
     /// Ask the server of this machine (or container) whether it is ready: exit code 0, or 1 with the reason.
     ///
