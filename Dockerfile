@@ -36,11 +36,10 @@ COPY . /programs/
 
 FROM ${PROGRAMS} AS programs
 
-# What an image with nothing else in it needs beside the program: who certifies servers, where names are looked up, names for user ids.
+# What an image with nothing else in it needs beside the program: who certifies servers, and names for user ids.
 FROM ${PYTHON_IMAGE} AS files
 RUN install -d /rootfs/etc /rootfs/etc/ssl /rootfs/etc/ssl/certs \
     && install -m 0644 /etc/ssl/certs/ca-certificates.crt /rootfs/etc/ssl/certs/ \
-    && echo 'hosts: files dns' >/rootfs/etc/nsswitch.conf \
     && echo 'root:x:0:0:root:/root:/sbin/nologin' >/rootfs/etc/passwd \
     && echo 'minitower:x:10001:10001::/var/lib/minitower:/sbin/nologin' >>/rootfs/etc/passwd \
     && printf 'root:x:0:\nminitower:x:10001:\n' >/rootfs/etc/group \

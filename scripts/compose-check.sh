@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# tests/cluster/tools builds one where none is installed.
+PATH+=:${MINITOWER_CLUSTER_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/minitower-cluster}/bin/tools
 if docker compose version >/dev/null 2>&1; then
     compose=(docker compose)
 elif command -v docker-compose >/dev/null && [[ $(docker-compose version --short 2>/dev/null) == [2-9]* ]]; then
@@ -26,6 +28,8 @@ for name, service in services.items():
     for volume in service.get("volumes", []):
         if volume["type"] == "bind" and not os.path.exists(volume["source"]):
             wrong.append(f"{name}: {volume['source']} is mounted and not there")
+    if service.get("pull_policy") == "never" and "build" in service:
+        wrong.append(f"{name}: has a ready image, and is built nevertheless")
     if "ALL" not in service.get("cap_drop", []):
         wrong.append(f"{name}: keeps capabilities it does not need")
 scraped = re.findall(r"targets: \[([^:\]]+):", open("deploy/prometheus/prometheus.yml").read())

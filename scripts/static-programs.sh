@@ -29,9 +29,14 @@ else
     unset MINITOWER_COMMIT # an empty one would be what the programs say
 fi
 
+mkdir -p "$CARGO_TARGET_DIR/static-objects"
+cc -O2 -Wall -Werror -c scripts/static-names.c -o "$CARGO_TARGET_DIR/static-objects/minitower-names.o"
+# By its name alone, for a path would be another on each machine.
+export LIBRARY_PATH="$CARGO_TARGET_DIR/static-objects${LIBRARY_PATH:+:$LIBRARY_PATH}"
+
 # Sources of panics name their files: the crates' folder depends on the registry they came from, and is known once they are there.
 cargo fetch --quiet --locked --target "$triple"
-flags=(-C target-feature=+crt-static "--remap-path-prefix=$PWD=/minitower" "--remap-path-prefix=$CARGO_TARGET_DIR=/target")
+flags=(-C target-feature=+crt-static -C link-arg=-l:minitower-names.o "--remap-path-prefix=$PWD=/minitower" "--remap-path-prefix=$CARGO_TARGET_DIR=/target")
 for crates in "$cargo_home"/registry/src/*/; do
     flags+=("--remap-path-prefix=${crates%/}=/crates")
 done
@@ -48,6 +53,10 @@ cargo build --release --locked --target "$triple" -p minitowerd -p minitower-ope
 mkdir -p "$folder"
 for program in minitowerd minitower-operator minitower-runner minitower; do
     built=$CARGO_TARGET_DIR/$triple/release/$program
+    [[ $(LC_ALL=C readelf --program-headers --dynamic "$built") != *@(INTERP|NEEDED)* ]] || die "$built is not static"
+    if found=$(LC_ALL=C grep --text --only-matching --max-count=1 --fixed-strings -e "$cargo_home/" -e "$CARGO_TARGET_DIR/" "$built"); then
+        die "$built holds a path of this machine: $found"
+    fi
     # Unchanged programs keep their time, and with it what was made from them.
     cmp --silent "$built" "$folder/$program" || install -m 0755 "$built" "$folder/$program"
 done
