@@ -1,7 +1,7 @@
 # What there is to type. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check build run test crash model reference planted bench bench-compare fuzz check crds fmt smoke cluster-up cluster-down cluster-load e2e clean-state
+.PHONY: help setup setup-check build run test crash model reference planted bench bench-compare fuzz check crds chart observability release-dry-run fmt smoke cluster-up cluster-down cluster-load e2e clean-state
 
 # Which build `make cluster-load` (default dev) and `make e2e` (default release) take; whether `make e2e` does as much as fits into
 # twenty minutes.
@@ -28,7 +28,7 @@ QUICK ?=
 BASE ?=
 
 help: ## List what there is to type
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing on this machine (Debian; says what it cannot do)
 	@scripts/setup.sh
@@ -69,8 +69,17 @@ fuzz: ## Feed random archives, Towerfiles and bodies to what reads them, SECONDS
 check: ## Formatting, lints, licences and advisories, shell scripts
 	@scripts/check.sh
 
-crds: ## Write crds/ anew from the operator's types
+crds: ## Write crds/ and what is made from it anew from the operator's types
 	@scripts/crds.sh
+
+chart: ## Write the chart's README and snapshots anew, and check the chart (Go)
+	@scripts/chart.sh --write
+
+observability: ## Check alerts, their tests and the dashboard
+	@scripts/observability.sh
+
+release-dry-run: ## Make what a release hands out, from the programs built here
+	@scripts/release.sh dry-run
 
 fmt: ## Format the sources
 	cargo fmt --all

@@ -10,7 +10,7 @@ step() {
 
 step cargo fmt --all --check
 if command -v shellcheck >/dev/null 2>&1; then
-    step shellcheck -x scripts/*.sh .ci/run deploy/kubernetes/*.sh tests/cluster/cluster tests/cluster/base-images
+    step shellcheck -x scripts/*.sh .ci/run deploy/kubernetes/*.sh tests/cluster/{cluster,base-images,tools,validate,smoke}
 else
     echo "check: skipped: shellcheck is not installed (make setup-check)"
 fi
@@ -28,3 +28,9 @@ step cargo clippy --workspace --all-targets --locked -- -D warnings
 # No target of `cargo test`, hence none of `--all-targets`.
 step cargo clippy -p minitower-tests --test e2e --locked -- -D warnings
 step scripts/crds.sh --check
+step scripts/chart.sh
+step scripts/observability.sh
+step scripts/compose-check.sh
+step scripts/release.sh check
+step scripts/release_test.sh
+step scripts/release.sh dry-run
