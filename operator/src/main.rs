@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use minitower_operator::pools::Pools;
@@ -38,18 +39,26 @@ enum Command {
         /// Their namespace. [default: that of the kubeconfig or the pod]
         #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
         namespace: Option<String>,
+        /// How long a definition that was made a moment ago may take until the cluster serves it, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+        patience: u64,
     },
 }
+
+/// The exit code where another try would meet the same answer. The chart's hook knows it and does not try again.
+const FINAL: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Some(Command::Crd { json }) => print_definition(json),
-        Some(Command::Pools { folder, owner, namespace }) => apply_pools(&folder, &owner, namespace),
-        None => operate(cli.arguments),
+        Some(Command::Crd { json }) => print_definition(json).map(|()| ExitCode::SUCCESS),
+        Some(Command::Pools { folder, owner, namespace, patience }) => {
+            apply_pools(&folder, &owner, namespace, Duration::from_secs(patience))
+        }
+        None => operate(cli.arguments).map(|()| ExitCode::SUCCESS),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("minitower-operator: {error:#}");
             ExitCode::FAILURE
@@ -63,24 +72,32 @@ fn print_definition(json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn apply_pools(folder: &Path, owner: &str, namespace: Option<String>) -> anyhow::Result<()> {
+fn apply_pools(
+    folder: &Path,
+    owner: &str,
+    namespace: Option<String>,
+    patience: Duration,
+) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcomes = runtime.block_on(async {
         let (client, namespace) = lifecycle::connect(namespace).await?;
-        anyhow::Ok(Pools::read(client, &namespace, folder, owner)?.apply().await)
+        anyhow::Ok(Pools::read(client, &namespace, folder, owner, patience)?.apply().await)
     })?;
-    let mut failed = 0;
+    let mut failures = Vec::new();
     for outcome in &outcomes {
         match outcome {
             Ok((name, outcome)) => println!("runnerpool {name}: {}", outcome.word()),
             Err(error) => {
-                failed += 1;
                 eprintln!("minitower-operator: {error}");
+                failures.push(error);
             }
         }
     }
-    anyhow::ensure!(failed == 0, "{failed} of {} pools are not as they should be", outcomes.len());
-    Ok(())
+    if failures.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("minitower-operator: {} of {} pools are not as they should be", failures.len(), outcomes.len());
+    Ok(if failures.iter().all(|error| error.is_final()) { ExitCode::from(FINAL) } else { ExitCode::FAILURE })
 }
 
 fn operate(arguments: Arguments) -> anyhow::Result<()> {

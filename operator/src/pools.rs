@@ -23,8 +23,6 @@ use crate::crd::RunnerPool;
 pub const LABEL: &str = "minitower.dev/pools-of";
 /// What the API server notes as the writer of the fields.
 const FIELD_MANAGER: &str = "minitower-pools";
-/// How long a definition that was made a moment ago may take until it is served.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest a call may take.
 const CALL: Duration = Duration::from_secs(10);
 
@@ -61,12 +59,29 @@ pub enum PoolsError {
         /// The `ConfigMap`.
         owner: String,
     },
-    /// What the API server says.
+    /// What the API server says of it.
     #[error("RunnerPool {0}: {1}")]
     Refused(String, String),
+    /// An API server that cannot answer now.
+    #[error("RunnerPool {0}: {1}; another try may help")]
+    Unavailable(String, String),
     /// Pools that could not be listed.
     #[error("the RunnerPools of {0} cannot be listed: {1}")]
     List(String, String),
+}
+
+impl PoolsError {
+    /// Whether another try would meet the same answer.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Parse(..)
+            | Self::Undefined
+            | Self::Field(..)
+            | Self::Foreign { .. }
+            | Self::Refused(..) => true,
+            Self::Read(..) | Self::Owner(..) | Self::Unavailable(..) | Self::List(..) => false,
+        }
+    }
 }
 
 /// What became of a pool.
@@ -99,17 +114,26 @@ pub struct Pools {
     api: Api<DynamicObject>,
     config_maps: Api<ConfigMap>,
     owner: String,
+    patience: Duration,
     wanted: BTreeMap<String, DynamicObject>,
 }
 
 impl Pools {
-    /// Reads the folder: each file `*.yaml` is one `RunnerPool`. `owner` is the `ConfigMap`'s name.
-    pub fn read(client: Client, namespace: &str, folder: &Path, owner: &str) -> Result<Self, PoolsError> {
+    /// Reads the folder: each file `*.yaml` is one `RunnerPool`. `owner` is the `ConfigMap`'s name, `patience` how long a definition that
+    /// was made a moment ago may take until it is served.
+    pub fn read(
+        client: Client,
+        namespace: &str,
+        folder: &Path,
+        owner: &str,
+        patience: Duration,
+    ) -> Result<Self, PoolsError> {
         let resource = ApiResource::erase::<RunnerPool>(&());
         Ok(Self {
             api: Api::namespaced_with(client.clone(), namespace, &resource),
             config_maps: Api::namespaced(client, namespace),
             owner: owner.to_owned(),
+            patience,
             wanted: read(folder)?,
         })
     }
@@ -149,6 +173,7 @@ impl Pools {
         reference: OwnerReference,
     ) -> Result<Outcome, PoolsError> {
         let refused = |error: kube::Error| refused(name, &error);
+        let patience = || patience(self.patience);
         let found =
             (|| call(self.api.get_opt(name))).retry(patience()).when(undefined).await.map_err(refused)?;
         if let Some(found) = &found
@@ -207,8 +232,11 @@ fn refused(name: &str, error: &kube::Error) -> PoolsError {
         kube::Error::Api(status) if status.message.contains("field not declared in schema") => {
             PoolsError::Field(name.to_owned(), status.message.clone())
         }
-        kube::Error::Api(status) => PoolsError::Refused(name.to_owned(), status.message.clone()),
-        error => PoolsError::Refused(name.to_owned(), error.to_string()),
+        kube::Error::Api(status) if matches!(status.code, 400 | 405 | 413 | 415 | 422) => {
+            PoolsError::Refused(name.to_owned(), status.message.clone())
+        }
+        kube::Error::Api(status) => PoolsError::Unavailable(name.to_owned(), status.message.clone()),
+        error => PoolsError::Unavailable(name.to_owned(), error.to_string()),
     }
 }
 
@@ -217,11 +245,11 @@ fn undefined(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
-fn patience() -> ExponentialBuilder {
+fn patience(total: Duration) -> ExponentialBuilder {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
         .with_max_delay(Duration::from_secs(2))
-        .with_total_delay(Some(PATIENCE))
+        .with_total_delay(Some(total))
         .without_max_times()
         .with_jitter()
 }
@@ -304,6 +332,25 @@ mod tests {
         }
         let error = read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("another file is the pool a too"), "{error}");
+    }
+
+    #[rstest]
+    #[case(422, "minRunners must not be above maxRunners", true)]
+    #[case(400, ".spec.future: field not declared in schema", true)]
+    #[case(404, "the server could not find the requested resource", true)]
+    // A role that was made a moment ago, two writers at once, a server that is busy or starts.
+    #[case(403, "cannot patch resource", false)]
+    #[case(409, "the object has been modified", false)]
+    #[case(429, "too many requests", false)]
+    #[case(500, "etcdserver: leader changed", false)]
+    fn another_try_is_left_out_where_it_would_meet_the_same_answer(
+        #[case] code: u16,
+        #[case] message: &str,
+        #[case] is_final: bool,
+    ) {
+        let status = kube::core::Status::failure(message, "").with_code(code);
+        let error = refused("a", &kube::Error::Api(Box::new(status)));
+        assert_eq!(error.is_final(), is_final, "{error}");
     }
 
     #[test]

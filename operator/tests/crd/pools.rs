@@ -1,0 +1,147 @@
+//! `minitower-operator pools`, as the Helm chart's hook calls it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use minitower_tests::wait;
+use serde_json::{Value, json};
+
+use crate::api::{self, Namespace};
+use crate::objects::{minimal, with};
+
+/// How long garbage collection may take.
+const COLLECTED: Duration = Duration::from_secs(60);
+
+/// A folder of pools with the `ConfigMap` that they belong to.
+struct Folder {
+    cluster: Namespace,
+    path: PathBuf,
+    owner: String,
+}
+
+impl Folder {
+    fn new(name: &str) -> Option<Self> {
+        let cluster = api::namespace(name)?;
+        let path = api::api()?.folder().join(cluster.name());
+        fs::create_dir(&path).unwrap();
+        let owner = format!("{name}-pools");
+        cluster.kubectl(&["create", "configmap", &owner], None).expect_ok();
+        Some(Self { cluster, path, owner })
+    }
+
+    fn write(&self, pools: &[Value]) {
+        for entry in fs::read_dir(&self.path).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        for pool in pools {
+            let name = pool["metadata"]["name"].as_str().unwrap();
+            fs::write(self.path.join(format!("{name}.yaml")), pool.to_string()).unwrap();
+        }
+    }
+
+    /// Whether all is well, what was done, and what was said against it.
+    fn apply(&self) -> (bool, String, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_minitower-operator"))
+            .arg("pools")
+            .arg(&self.path)
+            .args(["--owner", &self.owner, "--namespace", self.cluster.name()])
+            .env("KUBECONFIG", api::api().unwrap().kubeconfig())
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.success(), text(output.stdout), text(output.stderr))
+    }
+
+    #[track_caller]
+    fn applied(&self, pools: &[Value], done: &str) {
+        self.write(pools);
+        let (well, said, against) = self.apply();
+        assert!(well, "{against}");
+        assert_eq!(said, done);
+    }
+
+    fn names(&self) -> String {
+        self.cluster.kubectl(&["get", "rp", "-o", "name"], None).expect_ok().out
+    }
+}
+
+fn sized(name: &str, most: u32) -> Value {
+    with(minimal(name), &json!({ "spec": { "maxRunners": most } }))
+}
+
+#[test]
+fn pools_follow_their_folder_and_go_with_its_config_map() {
+    let Some(folder) = Folder::new("follow") else { return };
+    folder.applied(&[sized("a", 1), sized("b", 2)], "runnerpool a: created\nrunnerpool b: created\n");
+    folder.applied(&[sized("a", 1), sized("b", 3)], "runnerpool a: unchanged\nrunnerpool b: changed\n");
+    assert_eq!(folder.cluster.pool("b")["spec"]["maxRunners"], 3);
+    folder.cluster.apply(&minimal("own")).expect_ok();
+    folder.applied(&[sized("a", 1)], "runnerpool a: unchanged\nrunnerpool b: removed\n");
+    folder.cluster.kubectl(&["delete", "configmap", &folder.owner], None).expect_ok();
+    wait::until("the pools of the folder are gone, and no other", COLLECTED, || {
+        (folder.names() == "runnerpool.minitower.dev/own\n").then_some(())
+    });
+}
+
+#[test]
+fn a_size_by_hand_outlives_the_next_time_and_a_changed_field_does_not() {
+    let Some(folder) = Folder::new("by-hand") else { return };
+    folder.applied(&[sized("a", 7)], "runnerpool a: created\n");
+    folder.cluster.kubectl(&["scale", "rp/a", "--replicas=3"], None).expect_ok();
+    let patch = r#"{"spec":{"maxRunners":9}}"#;
+    folder.cluster.kubectl(&["patch", "rp", "a", "--type=merge", "-p", patch], None).expect_ok();
+    folder.applied(&[sized("a", 7)], "runnerpool a: changed\n");
+    let spec = &folder.cluster.pool("a")["spec"];
+    assert_eq!((&spec["replicas"], &spec["maxRunners"]), (&json!(3), &json!(7)));
+}
+
+#[test]
+fn somebody_elses_pool_is_left_alone_until_it_is_handed_over() {
+    let Some(folder) = Folder::new("foreign") else { return };
+    folder.cluster.apply(&sized("theirs", 1)).expect_ok();
+    folder.write(&[sized("ours", 2), sized("theirs", 2)]);
+    let (well, said, against) = folder.apply();
+    assert!(!well);
+    assert_eq!(said, "runnerpool ours: created\n", "the other pool is made all the same");
+    let way_out = "kubectl label runnerpool theirs minitower.dev/pools-of=foreign-pools";
+    assert!(against.contains("RunnerPool theirs exists") && against.contains(way_out), "{against}");
+    assert_eq!(folder.cluster.pool("theirs")["spec"]["maxRunners"], 1);
+
+    let hand_over = ["label", "runnerpool", "theirs", "minitower.dev/pools-of=foreign-pools"];
+    folder.cluster.kubectl(&hand_over, None).expect_ok();
+    assert!(folder.apply().0);
+    assert_eq!(folder.cluster.pool("theirs")["spec"]["maxRunners"], 2);
+}
+
+#[test]
+fn a_pool_that_is_refused_is_told_in_the_api_servers_words() {
+    let Some(folder) = Folder::new("refused") else { return };
+    let senseless = with(minimal("senseless"), &json!({ "spec": { "minRunners": 5, "maxRunners": 1 } }));
+    let misspelt = with(minimal("misspelt"), &json!({ "spec": { "maxRuners": 1 } }));
+    folder.write(&[sized("good", 1), senseless, misspelt]);
+    let (well, said, against) = folder.apply();
+    assert!(!well);
+    assert_eq!(said, "runnerpool good: created\n");
+    assert!(against.contains("spec.minRunners must not be greater than spec.maxRunners"), "{against}");
+    let lines: Vec<&str> = against.lines().filter(|line| line.contains("misspelt")).collect();
+    assert!(
+        lines.len() == 1 && lines[0].contains("maxRuners") && lines[0].contains("another version"),
+        "{against}"
+    );
+    assert!(against.contains("2 of 3 pools are not as they should be"), "{against}");
+}
+
+#[test]
+fn without_the_config_map_nothing_is_made() {
+    let Some(folder) = Folder::new("ownerless") else { return };
+    folder.cluster.kubectl(&["delete", "configmap", &folder.owner], None).expect_ok();
+    folder.write(&[sized("a", 1)]);
+    let (well, said, against) = folder.apply();
+    assert!(
+        !well && said.is_empty() && against.contains("ConfigMap ownerless-pools cannot be read"),
+        "{against}"
+    );
+    assert_eq!(folder.names(), "");
+}
