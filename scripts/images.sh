@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # images.sh [--no-build] [NAME...]: makes the images minitowerd, minitower-operator, minitower-runner and minitower (or the named
 # ones) without a registry, from the Dockerfile that releases use and the programs built here, and loads them into the local cluster
-# when it runs. Image NAME becomes docker.io/minitower/NAME:dev. What has not changed is neither made nor loaded again.
+# when it runs. Image NAME becomes docker.io/minitower/NAME:dev, and ghcr.io/minitower/NAME:VERSION as the chart names it. What has
+# not changed is neither made nor loaded again.
 #   PROFILE=dev       (default) the programs as the tests build them, on Debian
 #   PROFILE=release   the programs as releases have them, static, on nothing; says what each image weighs, and fails when one is too heavy
 set -eEuo pipefail
@@ -59,9 +60,19 @@ prepare_buildah() {
     done
 }
 
+# name_also ARCHIVE NAME SECOND: buildah writes one name into an archive.
+name_also() {
+    local manifest=$scratch/manifest
+    mkdir -p "$manifest"
+    tar --extract --file "$1" --directory "$manifest" manifest.json
+    sed -i "s|\"$2\"|\"$2\",\"$3\"|" "$manifest/manifest.json"
+    tar --delete --file "$1" manifest.json
+    tar --append --file "$1" --directory "$manifest" manifest.json
+}
+
 # make_image NAME: from the stripped program in a folder of its own, which is the whole build context.
 make_image() {
-    local name=$1 context=$scratch/$1 archive=$IMAGES/$1.tar reference=docker.io/minitower/$1:dev recipe option options=()
+    local name=$1 context=$scratch/$1 archive=$IMAGES/$1.tar reference=docker.io/minitower/$1:dev recipe option options=() version
     [[ -x $folder/$name ]] || die "$folder/$name is not there: build it first, or leave --no-build out"
     mkdir "$context"
     strip -o "$context/$name" "$folder/$name"
@@ -70,8 +81,9 @@ make_image() {
         echo "$reference: unchanged"
         return
     fi
+    version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
     for option in PROGRAMS=built "SERVER_IMAGE=$server_image" PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm \
-        "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)" "REVISION=$(git describe --always --dirty --abbrev=40 2>/dev/null || true)" \
+        "VERSION=$version" "REVISION=$(git describe --always --dirty --abbrev=40 2>/dev/null || true)" \
         ${PIP_INDEX_URL:+"PIP_INDEX_URL=$PIP_INDEX_URL"}; do
         options+=(--build-arg "$option")
     done
@@ -80,6 +92,7 @@ make_image() {
         --pull-never --layers --quiet --tag "$reference" "$context" >/dev/null
     rm -f "$archive.part"
     image_tool push --quiet "$reference" "docker-archive:$archive.part:$reference"
+    name_also "$archive.part" "$reference" "ghcr.io/minitower/$name:$version"
     mv "$archive.part" "$archive"
     echo "$recipe" >"$IMAGES/$name.recipe"
 }
