@@ -33,4 +33,6 @@ step scripts/observability.sh
 step scripts/compose-check.sh
 step scripts/release.sh check
 step scripts/release_test.sh
+# Of the programs that the tests build anyway.
+step cargo build --workspace --bins --locked
 step scripts/release.sh dry-run

@@ -3,7 +3,8 @@
 # show: runs that succeed, fail, take long, are cancelled, are queued in heaps, and are started again because their runner was killed.
 # Once, or with --loop until Ctrl-C.
 #   BASE_URL, MINITOWER_BOOTSTRAP_TOKEN   of the control plane, as docker-compose.yml has them by default
-#   TEAM_SLUG                             whose runs they are (default demo; its registration token is replaced)
+#   TEAM_SLUG                             whose runs they are (default acme; its registration token is replaced)
+#   MINITOWER_API_TOKEN                   a token of that team: nothing is bootstrapped then
 #   COMPOSE                               the Compose command (default: docker compose)
 #   PAUSE_MAX                             longest pause between two rounds, in seconds (default 20)
 # The command line is `minitower` on PATH, else the service `cli`.
@@ -12,11 +13,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 base_url=${BASE_URL:-http://127.0.0.1:8080}
 bootstrap_token=${MINITOWER_BOOTSTRAP_TOKEN:-dev}
-slug=${TEAM_SLUG:-demo}
+slug=${TEAM_SLUG:-acme}
 pause_max=${PAUSE_MAX:-20}
 read -ra compose <<<"${COMPOSE:-docker compose}"
 examples=(hello imports shell slow fails data)
-unset MINITOWER_SERVER_URL MINITOWER_API_TOKEN
+unset MINITOWER_SERVER_URL # told to each call
 
 say() { echo "demo: $*"; }
 die() {
@@ -58,9 +59,10 @@ field() { tr -d '\n' | sed -nE 's/.*"'"$1"'": ?"?([^",}]*).*/\1/p'; }
 bootstrap() {
     local answer
     wait_for 60 ready || die "$base_url is not ready: start it with 'docker compose up -d --build', or name another by BASE_URL"
+    [[ -z ${MINITOWER_API_TOKEN:-} ]] || return 0
     answer=$(curl -sS --fail-with-body --max-time 30 -X POST "$base_url/api/v1/bootstrap/team" \
-        -H "Authorization: Bearer $bootstrap_token" -d "{\"slug\":\"$slug\",\"name\":\"Demo\"}") ||
-        die "no team can be made: $answer; MINITOWER_BOOTSTRAP_TOKEN has to be the control plane's"
+        -H "Authorization: Bearer $bootstrap_token" -d "{\"slug\":\"$slug\",\"name\":\"Acme\"}" 2>/dev/null) ||
+        die "no team was made: ${answer:-no answer}; name the team that is there by TEAM_SLUG, and the control plane's MINITOWER_BOOTSTRAP_TOKEN"
     MINITOWER_API_TOKEN=$(field token <<<"$answer")
     export MINITOWER_API_TOKEN
 }

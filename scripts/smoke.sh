@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # End-to-end test with curl alone: health, bootstrap, app, upload, run, log, cancel, metrics.
 #
-# Against a running server: BASE_URL, MINITOWER_BOOTSTRAP_TOKEN and, where a team exists already, TEAM_SLUG (its
-# registration token is replaced). The server must have a runner in the environment "default".
+# Against a running server: BASE_URL, MINITOWER_BOOTSTRAP_TOKEN and, where a team other than acme exists already,
+# TEAM_SLUG (its registration token is replaced). The server must have a runner in the environment "default".
 # From outside, where an ingress routes neither bootstrap nor metrics: BASE_URL and TEAM_TOKEN; those two are then left out.
 # Without BASE_URL the script starts a server and a runner of its own from BIN_DIR (default: what cargo builds).
 set -euo pipefail
@@ -82,7 +82,7 @@ bootstrap() {
     local status
     step "bootstrap"
     status=$(curl -sS --max-time 30 -o "$work/answer" -w '%{http_code}' -X POST "$BASE_URL/api/v1/bootstrap/team" \
-        -H "Authorization: Bearer $MINITOWER_BOOTSTRAP_TOKEN" -d "{\"slug\":\"${TEAM_SLUG:-smoke}\",\"name\":\"Smoke\"}")
+        -H "Authorization: Bearer $MINITOWER_BOOTSTRAP_TOKEN" -d "{\"slug\":\"${TEAM_SLUG:-acme}\",\"name\":\"Acme\"}")
     [[ "$status" == 200 || "$status" == 201 ]] || fail "bootstrap answered $status: $(cat "$work/answer")"
     team=(-H "Authorization: Bearer $(text token)")
     registration=$(text registration_token)
