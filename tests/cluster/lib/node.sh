@@ -159,10 +159,12 @@ SYSCTLS=(net.ipv4.ip_forward net.ipv4.conf.all.route_localnet net.bridge.bridge-
 TRACES=(/run/netns /etc/cni/net.d/cni.lock /etc/cni/net.d /etc/cni /var/lib/cni/results /var/lib/cni
     /var/lib/kubelet/device-plugins/kubelet.sock /var/lib/kubelet/device-plugins /var/lib/kubelet /var/log/containers)
 
+changed_machine() { [[ -f $RUN/sysctl.conf ]]; }
+
 # Before the first node: how the machine was.
 remember_machine() {
     local path
-    [[ ! -f $RUN/sysctl.conf ]] || return 0
+    ! changed_machine || return 0
     modprobe -q br_netfilter 2>/dev/null || true # compiled in on some kernels, and no module to be had in a container
     for path in "${TRACES[@]}"; do
         [[ -e $path ]] || echo "$path"
@@ -174,7 +176,7 @@ remember_machine() {
 # After the last node: what was not there before goes, unless somebody else uses it by now.
 restore_machine() {
     local path
-    [[ -f $RUN/sysctl.conf ]] || return 0
+    changed_machine || return 0
     sysctl -qe -p "$RUN/sysctl.conf" >/dev/null
     while read -r path; do
         if [[ $path == /run/netns && -d $path && -z $(ls -A "$path") ]]; then umount -l "$path" 2>/dev/null || true; fi
