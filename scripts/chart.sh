@@ -59,6 +59,21 @@ tests/cluster/validate "$scratch"/*-all.yaml >"$scratch/validation" 2>&1 || {
     wrong "a manifest is not valid"
 }
 
+# part FILE KIND KEY: from KEY on, the first object of that kind, without comments.
+part() {
+    awk -v kind="kind: $2" -v key="$3:" '/^---/ { inside = seen = 0 } $0 == kind { inside = 1 } inside && $0 == key { seen = 1 }
+        seen && !/^ *#/ && NF' "$1"
+}
+# Rights and policy stand in deploy/kubernetes too, for those without Helm: word for word.
+base=deploy/kubernetes/base
+for same in "operator-rbac.yaml ClusterRole rules" "admission-policy.yaml ValidatingAdmissionPolicy spec"; do
+    read -r file kind key <<<"$same"
+    part "$base/$file" "$kind" "$key" >"$scratch/by-hand"
+    part "$scratch/default.yaml" "$kind" "$key" >"$scratch/by-chart"
+    [[ -s $scratch/by-hand ]] || wrong "$base/$file: no $key in its $kind"
+    diff -u "$scratch/by-hand" "$scratch/by-chart" >&2 || wrong "$kind: the chart's $key differ from $base/$file"
+done
+
 # refused WORDS VALUES...: the words must be in what Helm says of these values.
 refused() {
     local words=$1 said
