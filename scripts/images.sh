@@ -62,12 +62,12 @@ prepare_buildah() {
 
 # name_also ARCHIVE NAME SECOND: buildah writes one name into an archive.
 name_also() {
-    local manifest=$scratch/manifest
-    mkdir -p "$manifest"
-    tar --extract --file "$1" --directory "$manifest" manifest.json
-    sed -i "s|\"$2\"|\"$2\",\"$3\"|" "$manifest/manifest.json"
-    tar --delete --file "$1" manifest.json
-    tar --append --file "$1" --directory "$manifest" manifest.json
+    local unpacked=$scratch/unpacked
+    mkdir "$unpacked"
+    tar --extract --file "$1" --directory "$unpacked"
+    sed -i "s|\"$2\"|\"$2\",\"$3\"|" "$unpacked/manifest.json"
+    (cd "$unpacked" && tar --create --sort=name --owner=0 --group=0 --mtime=@0 --file - -- *) >"$1"
+    rm -r "$unpacked"
 }
 
 # make_image NAME: from the stripped program in a folder of its own, which is the whole build context.
