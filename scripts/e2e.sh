@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs MiniTower on a real Kubernetes, runs the scenarios of tests/tests/e2e there, and removes everything again.
+# Installs MiniTower on a real Kubernetes, runs the scenarios of tests/tests/e2e there, and removes everything again; then the same
+# cluster sees the life of the Helm chart's release (tests/tests/chart).
 #   The cluster is what scripts/cluster-target.sh says: KUBECONFIG, else kind, else the one of tests/cluster. One that is down is
 #   started, and only what was started here is taken down afterwards.
 #   PROFILE=release|dev     which build goes into the images (default release)
 #   E2E_SHORT=1             as much as fits into twenty minutes on two cores
-#   E2E_ONLY=WORD           only the tests whose name has it
+#   E2E_ONLY=WORD           only the tests whose name begins so: speed::, together::, alone::, chart::, or more of a name
 #   E2E_THREADS=N           how many scenarios run beside each other (default 6)
 #   E2E_KEEP=1              leave the product, and what failed, on the cluster
 # Results, and what helps after a failure, are in target/e2e.
@@ -17,7 +18,7 @@ system=minitower-system
 images=(minitowerd minitower-operator minitower-runner)
 results=${CARGO_TARGET_DIR:-target}/e2e
 began=$SECONDS
-started='' installed='' failed=0 lines=()
+started='' installed='' failed=0 lines=() extras=()
 
 say() { echo "e2e: $*"; }
 die() {
@@ -71,16 +72,18 @@ kubectl_of_local() {
 }
 
 make_images() {
-    local image
+    local image version
+    version=$(sed -n 's/^appVersion: //p' charts/minitower/Chart.yaml)
     if [[ $target == kind* ]]; then
         for image in "${images[@]}"; do
             docker build --quiet --target "$image" --tag "docker.io/minitower/$image:dev" .
-            kind load docker-image --name "${target#kind }" "docker.io/minitower/$image:dev"
+            docker tag "docker.io/minitower/$image:dev" "ghcr.io/minitower/$image:$version"
+            kind load docker-image --name "${target#kind }" "docker.io/minitower/$image:dev" "ghcr.io/minitower/$image:$version"
         done
     elif [[ $target == local || $KUBECONFIG == "$(tests/cluster/cluster kubeconfig)" ]]; then
         scripts/images.sh
     else
-        say "images are not made: the cluster of KUBECONFIG has to have docker.io/minitower/{$(IFS=,; echo "${images[*]}")}:dev"
+        say "images are not made: the cluster of KUBECONFIG has to have docker.io/minitower/{$(IFS=,; echo "${images[*]}")}:dev, and the same as ghcr.io/minitower/…:$version"
     fi
 }
 
@@ -111,6 +114,59 @@ scenarios() {
     if ((status != 0)); then failed=1; fi
 }
 
+# chart FILTER: Helm, ingress controller and enforced policies where the cluster is one of ours; else what it has.
+chart() {
+    local bin status=0
+    bin=$(tests/cluster/tools helm | tail -n 1)
+    export HELM=$bin/helm
+    if [[ $target == local ]]; then
+        begin_extra traefik ingress
+        begin_extra netpol-0 netpol
+        E2E_INGRESS_URL=https://localhost:$(https_port_of_local) E2E_GATEWAY_URL=https://127.0.0.1:$(https_port_of_local)
+        export E2E_INGRESS_URL E2E_GATEWAY_URL E2E_POLICIES=yes E2E_GATEWAY_CA=${KUBECONFIG%/*}/pki/ca.crt
+    fi
+    if [[ $target == local && $PROFILE == release ]]; then
+        MINITOWER_BIN_DIR=$(realpath "${CARGO_TARGET_DIR:-target}/static")
+        export MINITOWER_BIN_DIR
+    else
+        cargo build --locked --quiet -p minitower-cli -p minitower-runner --bins
+    fi
+    former_release
+    E2E=1 RUST_BACKTRACE=0 cargo test --locked -p minitower-tests --test chart -- \
+        "${1#chart::}" --test-threads=1 --show-output 2>&1 | tee "$results/chart.log" || status=$?
+    if ((status != 0)); then failed=1; fi
+    # Of the witness.
+    [[ -n $E2E_KEEP ]] || kube delete namespace -l minitower.dev/e2e=true --timeout=180s
+}
+
+# begin_extra PROCESS NAME: what the cluster can have besides is taken away again where it was not there before.
+begin_extra() {
+    if [[ ! -e ${KUBECONFIG%/*}/pids/$1 ]]; then extras+=("$2-down"); fi
+    tests/cluster/cluster "$2-up"
+}
+
+# shellcheck disable=SC2016 # The inner shell expands it.
+https_port_of_local() {
+    bash -c 'source tests/cluster/lib/common.sh; source tests/cluster/lib/ingress.sh; ingress_ports; echo "$HTTPS_PORT"'
+}
+
+# former_release: the chart of the newest tag, for the upgrade from it. Its images have to be pulled.
+former_release() {
+    local tag
+    tag=$(git tag --list 'v*' --sort=-v:refname | head -n 1)
+    if [[ -z $tag ]]; then
+        export E2E_FORMER_SKIP="no release yet"
+    elif [[ $target == local ]]; then
+        export E2E_FORMER_SKIP="the images of $tag cannot be pulled by this cluster"
+    else
+        rm -rf "$results/former"
+        mkdir -p "$results/former"
+        git archive "$tag" charts/minitower | tar --extract --directory "$results/former"
+        E2E_FORMER_CHART=$(realpath "$results/former/charts/minitower")
+        export E2E_FORMER_CHART
+    fi
+}
+
 only() { # only FILTER: the tests of E2E_ONLY that are in it, else all of it
     if [[ -z ${E2E_ONLY:-} ]]; then
         echo "$1"
@@ -138,6 +194,10 @@ report() {
     fi
 }
 
+report_if_any() {
+    if compgen -G "$results/rows/*.md" >/dev/null; then step "report" report; fi
+}
+
 server_version() { kube version -o json | sed -n '/serverVersion/,$ s/.*"gitVersion": "\(.*\)".*/\1/p'; }
 
 keep_logs() {
@@ -160,6 +220,7 @@ finish() {
     set +e
     if ((status != 0 || failed)) && [[ -n $installed ]]; then keep_logs; fi
     if [[ -z $E2E_KEEP ]]; then
+        for extra in "${extras[@]}"; do tests/cluster/cluster "$extra" >/dev/null; done
         if [[ -n $installed ]]; then step "remove" remove >/dev/null || failed=1; fi
         if [[ -n $started && $target == local ]]; then tests/cluster/cluster down; fi
         if [[ -n $started && $target == kind* ]]; then kind delete cluster --name "${target#kind }"; fi
@@ -179,7 +240,7 @@ main() {
     say "cluster: $target"
     if [[ $target == skip:* ]]; then
         # Each test says that it did not run, and why.
-        E2E='' E2E_SKIP=${target#skip: } exec cargo test --locked -p minitower-tests --test e2e
+        E2E='' E2E_SKIP=${target#skip: } exec cargo test --locked -p minitower-tests --test e2e --test chart
     fi
     mkdir -p "$results"
     rm -rf "$results/rows" # of an earlier run
@@ -187,13 +248,27 @@ main() {
     trap 'exit 130' INT TERM
     step "cluster" use_cluster
     step "programs and images ($PROFILE)" make_images
-    step "test program" cargo test --locked --quiet -p minitower-tests --test e2e --no-run
+    step "test programs" cargo test --locked --quiet -p minitower-tests --test e2e --test chart --no-run
+    if [[ -n $(only chart::) && -n ${E2E_ONLY:-} ]]; then
+        step chart:: chart "$E2E_ONLY"
+        report_if_any
+        finish
+    fi
     step "install" install
     for part in speed:1 together:"${E2E_THREADS:-6}" alone:1; do
         filter=$(only "${part%:*}::")
         if [[ -n $filter ]]; then step "$filter" scenarios "$filter" "${part#*:}"; fi
     done
-    if compgen -G "$results/rows/*.md" >/dev/null; then step "report" report; fi
+    filter=$(only chart::)
+    if [[ -n $filter && -n $E2E_KEEP ]]; then
+        say "chart:: skipped: E2E_KEEP leaves another installation where the chart's would be"
+    elif [[ -n $filter ]]; then
+        if ((failed)); then keep_logs; fi
+        step "remove" remove
+        installed=''
+        step "$filter" chart "$filter"
+    fi
+    report_if_any
     finish
 }
 

@@ -23,12 +23,17 @@ impl Http {
 
     /// A client of a server anywhere, `http://host:port`.
     pub fn at(base: &str) -> Self {
+        Self::within(base, REQUEST_LIMIT)
+    }
+
+    /// The same with a limit of its own for how long a request may take.
+    pub fn within(base: &str, limit: Duration) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
             .max_redirects(0)
             .max_idle_connections(0)
-            .timeout_global(Some(REQUEST_LIMIT))
+            .timeout_global(Some(limit))
             .build();
         Self { base: base.to_owned(), agent: config.into() }
     }
