@@ -1,7 +1,8 @@
 //! What the operator counts about itself.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
@@ -10,12 +11,17 @@ use prometheus::{
 };
 
 use crate::clock::boottime;
+use crate::crd::RunnerPoolStatus;
 use crate::pool_controller::apply::Done;
-use crate::pool_controller::plan::Plan;
+use crate::pool_controller::plan::{Limit, Plan};
 use crate::pool_controller::pool::Pool;
 
 /// Buckets of a reconcile's length, in seconds: most take milliseconds, one that waits for a silent control plane five seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
+
+/// The conditions that a pool's status can have: by these the series of a pool that is no more are found.
+const CONDITIONS: [&str; 6] =
+    ["Ready", "Progressing", "DemandAvailable", "ScalingLimited", "Paused", "Degraded"];
 
 /// The operator's metrics; cheap to clone.
 #[derive(Clone, Debug)]
@@ -24,6 +30,12 @@ pub struct Metrics {
     reconciles: IntCounterVec,
     duration: Histogram,
     desired: IntGaugeVec,
+    ready: IntGaugeVec,
+    conditions: IntGaugeVec,
+    limited: IntGaugeVec,
+    info: IntGaugeVec,
+    /// The environment that each pool was last seen to serve, by namespace and name.
+    environments: Arc<Mutex<HashMap<(String, String), String>>>,
     demand_age: GaugeVec,
     scaled: IntCounterVec,
     writes: IntCounterVec,
@@ -65,12 +77,30 @@ impl Metrics {
             .buckets(BUCKETS.to_vec()),
         )?;
         registry.register(Box::new(duration.clone()))?;
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
         let labels = ["namespace", "pool"];
-        let desired = IntGaugeVec::new(
-            Opts::new("minitower_operator_desired_runners", "How many runners there should be"),
-            &labels,
+        let desired =
+            gauges("minitower_operator_desired_runners", "How many runners there should be", &labels)?;
+        let ready = gauges("minitower_operator_ready_runners", "How many runners are online", &labels)?;
+        let conditions = gauges(
+            "minitower_operator_pool_condition",
+            "Whether a condition of the pool's status is True",
+            &["namespace", "pool", "condition"],
         )?;
-        registry.register(Box::new(desired.clone()))?;
+        let limited = gauges(
+            "minitower_operator_scaling_limited",
+            "Whether this bound keeps the pool from the size that the demand asks for",
+            &["namespace", "pool", "bound"],
+        )?;
+        let info = gauges(
+            "minitower_operator_pool_info",
+            "Always 1: which environment the pool serves",
+            &["namespace", "pool", "environment"],
+        )?;
         let demand_age = GaugeVec::new(
             Opts::new(
                 "minitower_operator_demand_age_seconds",
@@ -87,6 +117,11 @@ impl Metrics {
             reconciles,
             duration,
             desired,
+            ready,
+            conditions,
+            limited,
+            info,
+            environments: Arc::default(),
             demand_age,
             scaled,
             writes,
@@ -117,6 +152,13 @@ impl Metrics {
     pub fn applied(&self, pool: &Pool, plan: &Plan, done: &Done, demand_age: Option<Duration>) {
         let labels = [pool.namespace.as_str(), pool.name.as_str()];
         self.desired.with_label_values(&labels).set(plan.target.into());
+        for (bound, held) in [
+            ("maxRunners", matches!(plan.limit, Some(Limit::Max { .. }))),
+            ("minRunners", matches!(plan.limit, Some(Limit::Min { .. }))),
+        ] {
+            self.limited.with_label_values(&[labels[0], labels[1], bound]).set(held.into());
+        }
+        self.serves(labels, Some(&pool.spec.environment));
         if let Some(age) = demand_age {
             self.demand_age.with_label_values(&labels).set(age.as_secs_f64());
         }
@@ -128,6 +170,35 @@ impl Metrics {
         self.writes.with_label_values(&["plan"]).inc_by(done.writes.into());
     }
 
+    /// What people are told of a pool, whether or not it had to be written anew.
+    pub fn told(&self, namespace: &str, pool: &str, status: &RunnerPoolStatus) {
+        self.ready.with_label_values(&[namespace, pool]).set(status.ready_runners.into());
+        for name in CONDITIONS {
+            let labels = [namespace, pool, name];
+            match status.conditions.iter().find(|condition| condition.type_ == name) {
+                Some(said) => self.conditions.with_label_values(&labels).set((said.status == "True").into()),
+                // Of a pool of that name that was there before.
+                None => drop(self.conditions.remove_label_values(&labels)),
+            }
+        }
+    }
+
+    /// The environment that a pool serves from now on, if any.
+    fn serves(&self, [namespace, pool]: [&str; 2], environment: Option<&str>) {
+        let key = (namespace.to_owned(), pool.to_owned());
+        let mut environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match environment {
+            Some(now) => environments.insert(key, now.to_owned()),
+            None => environments.remove(&key),
+        };
+        if let Some(before) = before.filter(|before| Some(before.as_str()) != environment) {
+            let _ = self.info.remove_label_values(&[namespace, pool, &before]);
+        }
+        if let Some(now) = environment {
+            self.info.with_label_values(&[namespace, pool, now]).set(1);
+        }
+    }
+
     /// A status was written.
     pub fn status_written(&self) {
         self.status_writes.inc();
@@ -137,6 +208,14 @@ impl Metrics {
     pub fn forget(&self, namespace: &str, pool: &str) {
         // What was never counted is not there to be removed.
         let _ = self.desired.remove_label_values(&[namespace, pool]);
+        let _ = self.ready.remove_label_values(&[namespace, pool]);
+        for condition in CONDITIONS {
+            let _ = self.conditions.remove_label_values(&[namespace, pool, condition]);
+        }
+        for bound in ["maxRunners", "minRunners"] {
+            let _ = self.limited.remove_label_values(&[namespace, pool, bound]);
+        }
+        self.serves([namespace, pool], None);
         let _ = self.demand_age.remove_label_values(&[namespace, pool]);
         for direction in ["up", "down"] {
             let _ = self.scaled.remove_label_values(&[namespace, pool, direction]);

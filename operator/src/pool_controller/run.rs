@@ -108,7 +108,6 @@ pub async fn run(
             };
             for key in gone {
                 context.forget(&key);
-                context.metrics.forget(key.namespace.as_deref().unwrap_or_default(), &key.name);
             }
         }
     };

@@ -83,8 +83,9 @@ impl Context {
         }
     }
 
-    /// Forgets a pool that is no more.
+    /// Forgets a pool that is no more, and what was measured of it: else it would alarm for good.
     pub fn forget(&self, of: &ObjectRef<RunnerPool>) {
+        self.metrics.forget(of.namespace.as_deref().unwrap_or_default(), &of.name);
         self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(of);
     }
 }

@@ -55,6 +55,7 @@ pub(super) async fn write_status(
     said: RunnerPoolStatus,
 ) -> Result<(), ReconcileError> {
     const WHAT: &str = "the pool's status";
+    context.metrics.told(&object.namespace().unwrap_or_default(), &object.name_any(), &said);
     if former(shown, state).is_some_and(|former| status::says_the_same(former, &said)) {
         state.written.get_or_insert(said);
         return Ok(());
