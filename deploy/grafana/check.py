@@ -46,6 +46,8 @@ def check_panel(panel):
         yield "it asks for nothing"
     if panel["type"] == "timeseries" and not panel["options"]["legend"].get("showLegend"):
         yield "it has no legend"
+    if panel["type"] == "state-timeline" and not panel["fieldConfig"]["defaults"].get("mappings"):
+        yield "it shows states as numbers"
     for target in panel["targets"]:
         if target["datasource"] != SOURCE:
             yield f"the datasource of {target['refId']} is not the variable"

@@ -110,6 +110,20 @@ def draw_series(axes, panel, lines):
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, fontsize=7, frameon=False, labelcolor=INK)
 
 
+def draw_states(axes, panel, lines):
+    overrides = panel["fieldConfig"]["overrides"]
+    for row, (name, times, values) in enumerate(lines):
+        color = panel["fieldConfig"]["defaults"]["color"]["fixedColor"]
+        for override in overrides:
+            if re.search(override["matcher"]["options"].strip("/"), name):
+                color = override["properties"][0]["value"]["fixedColor"]
+        width = (times[1] - times[0]) / 86400
+        spans = [(at / 86400, width) for at, value in zip(times, values) if not math.isnan(value)]
+        axes.broken_barh(spans, (row - 0.4, 0.8), facecolors=f"tab:{color}", alpha=0.7)
+    axes.set_yticks(range(len(lines)), [name for name, _, _ in lines], fontsize=7)
+    axes.invert_yaxis()
+
+
 def draw(axes, panel, url, start, end, step):
     axes.set_title(panel["title"], fontsize=9, loc="left", color=INK, fontweight="bold")
     lines = list(query(panel, url, start, end, step))
@@ -122,6 +136,8 @@ def draw(axes, panel, url, start, end, step):
         return
     if panel["type"] == "heatmap":
         draw_heatmap(axes, lines)
+    elif panel["type"] == "state-timeline":
+        draw_states(axes, panel, lines)
     else:
         draw_series(axes, panel, lines)
     axes.xaxis.set_major_locator(dates.AutoDateLocator(minticks=3, maxticks=5))
