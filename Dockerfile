@@ -38,7 +38,7 @@ FROM ${PROGRAMS} AS programs
 
 # What an image with nothing else in it needs beside the program: who certifies servers, and names for user ids.
 FROM ${PYTHON_IMAGE} AS files
-RUN install -d /rootfs/etc /rootfs/etc/ssl /rootfs/etc/ssl/certs \
+RUN install -d /rootfs/etc/ssl/certs /rootfs/var/lib \
     && install -m 0644 /etc/ssl/certs/ca-certificates.crt /rootfs/etc/ssl/certs/ \
     && echo 'root:x:0:0:root:/root:/sbin/nologin' >/rootfs/etc/passwd \
     && echo 'minitower:x:10001:10001::/var/lib/minitower:/sbin/nologin' >>/rootfs/etc/passwd \
