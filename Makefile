@@ -1,7 +1,7 @@
 # What there is to type. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check build run test crash model reference planted bench bench-compare fuzz check crds chart observability release-dry-run fmt smoke cluster-up cluster-down cluster-load e2e clean-state
+.PHONY: help setup setup-check build run test crash model reference planted bench bench-compare fuzz check crds chart observability release-dry-run fmt smoke demo cluster-up cluster-down cluster-load e2e clean-state
 
 # Which build `make cluster-load` (default dev) and `make e2e` (default release) take; whether `make e2e` does as much as fits into
 # twenty minutes.
@@ -86,6 +86,9 @@ fmt: ## Format the sources
 
 smoke: build ## The end-to-end test with curl alone
 	@scripts/smoke.sh
+
+demo: ## Give the Compose services something to do
+	@scripts/demo-compose.sh --loop
 
 cluster-up: ## Start a Kubernetes on this machine (root, Debian; the first time takes minutes)
 	@tests/cluster/cluster up
