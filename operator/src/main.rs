@@ -1,7 +1,6 @@
 //! The `minitower-operator` program.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -29,14 +28,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Make the RunnerPools of a folder so, and remove those that it no longer has: what the Helm chart's hook calls.
+    /// Make the RunnerPools of a ConfigMap so, and remove those that it no longer has: what the Helm chart's hook calls.
     Pools {
-        /// Folder with one file NAME.yaml for each pool.
-        folder: PathBuf,
-        /// ConfigMap that the pools belong to, and go with.
-        #[arg(long, value_name = "CONFIGMAP")]
-        owner: String,
-        /// Their namespace. [default: that of the kubeconfig or the pod]
+        /// ConfigMap with the pools as YAML documents under its keys NAME.yaml; they belong to it, and go with it.
+        config_map: String,
+        /// Its namespace. [default: that of the kubeconfig or the pod]
         #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
         namespace: Option<String>,
         /// How long a definition that was made a moment ago may take until the cluster serves it, in seconds.
@@ -52,8 +48,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Some(Command::Crd { json }) => print_definition(json).map(|()| ExitCode::SUCCESS),
-        Some(Command::Pools { folder, owner, namespace, patience }) => {
-            apply_pools(&folder, &owner, namespace, Duration::from_secs(patience))
+        Some(Command::Pools { config_map, namespace, patience }) => {
+            apply_pools(&config_map, namespace, Duration::from_secs(patience))
         }
         None => operate(cli.arguments).map(|()| ExitCode::SUCCESS),
     };
@@ -72,16 +68,11 @@ fn print_definition(json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn apply_pools(
-    folder: &Path,
-    owner: &str,
-    namespace: Option<String>,
-    patience: Duration,
-) -> anyhow::Result<ExitCode> {
+fn apply_pools(config_map: &str, namespace: Option<String>, patience: Duration) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcomes = runtime.block_on(async {
         let (client, namespace) = lifecycle::connect(namespace).await?;
-        anyhow::Ok(Pools::read(client, &namespace, folder, owner, patience)?.apply().await)
+        anyhow::Ok(Pools::read(client, &namespace, config_map, patience).await?.apply().await)
     })?;
     let mut failures = Vec::new();
     for outcome in &outcomes {

@@ -1,12 +1,10 @@
-//! `minitower-operator pools`: makes the `RunnerPool`s of a folder so, and removes those that it had and has no longer.
+//! `minitower-operator pools`: makes the `RunnerPool`s of a `ConfigMap` so, and removes those that it had and has no longer.
 //!
 //! A Helm chart that brings the definition of a resource cannot bring objects of it: Helm asks the API server for every kind before it
 //! creates anything (<https://helm.sh/docs/chart_best_practices/custom_resource_definitions/>). The chart keeps its pools in a `ConfigMap`
-//! and calls this from a hook. The pools belong to that `ConfigMap`: when the release goes, garbage collection takes them, and nothing has to run for it.
+//! and calls this from a hook. It is read from the API server: a volume may show what was in it before the upgrade. The pools belong to that `ConfigMap`: when the release goes, garbage collection takes them, and nothing has to run for it.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
@@ -19,22 +17,19 @@ use kube::{Api, Client, Resource as _, ResourceExt as _};
 
 use crate::crd::RunnerPool;
 
-/// The label of a pool that a `ConfigMap`'s folder has, with the `ConfigMap`'s name.
+/// The label of a pool that a `ConfigMap` has, with the `ConfigMap`'s name.
 pub const LABEL: &str = "minitower.dev/pools-of";
 /// What the API server notes as the writer of the fields.
 const FIELD_MANAGER: &str = "minitower-pools";
 /// Longest a call may take.
 const CALL: Duration = Duration::from_secs(10);
 
-/// Why a folder's pools are not what it says; each names one thing.
+/// Why the pools are not what the `ConfigMap` says; each names one thing.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolsError {
-    /// The folder or a file of it.
-    #[error("{0} cannot be read: {1}")]
-    Read(PathBuf, #[source] std::io::Error),
-    /// A file that is no `RunnerPool`.
+    /// A key of it that is no `RunnerPool`.
     #[error("{0} is no RunnerPool: {1}")]
-    Parse(PathBuf, String),
+    Parse(String, String),
     /// The `ConfigMap` that the pools belong to.
     #[error("ConfigMap {0} cannot be read: {1}")]
     Owner(String, String),
@@ -79,7 +74,7 @@ impl PoolsError {
             | Self::Field(..)
             | Self::Foreign { .. }
             | Self::Refused(..) => true,
-            Self::Read(..) | Self::Owner(..) | Self::Unavailable(..) | Self::List(..) => false,
+            Self::Owner(..) | Self::Unavailable(..) | Self::List(..) => false,
         }
     }
 }
@@ -91,9 +86,9 @@ pub enum Outcome {
     Created,
     /// It was there, and is otherwise now.
     Changed,
-    /// It was as the folder says.
+    /// It was as the `ConfigMap` says.
     Unchanged,
-    /// The folder does not have it any more.
+    /// The `ConfigMap` does not have it any more.
     Removed,
 }
 
@@ -109,44 +104,43 @@ impl Outcome {
     }
 }
 
-/// The pools of a folder and the `ConfigMap` that they belong to.
+/// The pools of a `ConfigMap`, which they belong to.
 pub struct Pools {
     api: Api<DynamicObject>,
-    config_maps: Api<ConfigMap>,
     owner: String,
+    reference: OwnerReference,
     patience: Duration,
     wanted: BTreeMap<String, DynamicObject>,
 }
 
 impl Pools {
-    /// Reads the folder: each file `*.yaml` is one `RunnerPool`. `owner` is the `ConfigMap`'s name, `patience` how long a definition that
-    /// was made a moment ago may take until it is served.
-    pub fn read(
+    /// Reads the `ConfigMap` of this name: each document under its keys `*.yaml` is one `RunnerPool`. `patience` is how long a definition that was made a moment
+    /// ago may take until it is served.
+    pub async fn read(
         client: Client,
         namespace: &str,
-        folder: &Path,
         owner: &str,
         patience: Duration,
     ) -> Result<Self, PoolsError> {
+        let wrong = |error: String| PoolsError::Owner(owner.to_owned(), error);
+        let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+        let map = call(config_maps.get(owner)).await.map_err(|error| wrong(error.to_string()))?;
+        let reference = map.owner_ref(&()).ok_or_else(|| wrong("it has no uid".to_owned()))?;
         let resource = ApiResource::erase::<RunnerPool>(&());
         Ok(Self {
-            api: Api::namespaced_with(client.clone(), namespace, &resource),
-            config_maps: Api::namespaced(client, namespace),
+            api: Api::namespaced_with(client, namespace, &resource),
             owner: owner.to_owned(),
+            reference,
             patience,
-            wanted: read(folder)?,
+            wanted: parse_all(map.data.unwrap_or_default())?,
         })
     }
 
     /// Makes it so. One pool that cannot be does not keep the others from it.
     pub async fn apply(self) -> Vec<Result<(String, Outcome), PoolsError>> {
-        let reference = match self.reference().await {
-            Ok(reference) => reference,
-            Err(error) => return vec![Err(error)],
-        };
         let mut outcomes = Vec::new();
         for (name, pool) in &self.wanted {
-            let outcome = self.apply_one(name, pool.clone(), reference.clone()).await;
+            let outcome = self.apply_one(name, pool.clone()).await;
             let undefined = matches!(outcome, Err(PoolsError::Undefined));
             outcomes.push(outcome.map(|outcome| (name.clone(), outcome)));
             if undefined {
@@ -160,18 +154,7 @@ impl Pools {
         outcomes
     }
 
-    async fn reference(&self) -> Result<OwnerReference, PoolsError> {
-        let wrong = |error: String| PoolsError::Owner(self.owner.clone(), error);
-        let map = call(self.config_maps.get(&self.owner)).await.map_err(|error| wrong(error.to_string()))?;
-        map.owner_ref(&()).ok_or_else(|| wrong("it has no uid".to_owned()))
-    }
-
-    async fn apply_one(
-        &self,
-        name: &str,
-        mut pool: DynamicObject,
-        reference: OwnerReference,
-    ) -> Result<Outcome, PoolsError> {
+    async fn apply_one(&self, name: &str, mut pool: DynamicObject) -> Result<Outcome, PoolsError> {
         let refused = |error: kube::Error| refused(name, &error);
         let patience = || patience(self.patience);
         let found =
@@ -182,8 +165,8 @@ impl Pools {
             return Err(PoolsError::Foreign { name: name.to_owned(), owner: self.owner.clone() });
         }
         pool.labels_mut().insert(LABEL.to_owned(), self.owner.clone());
-        pool.owner_references_mut().push(reference);
-        // What somebody else wrote into a field that the folder names is put right; `spec.replicas` stays theirs unless the folder names it.
+        pool.owner_references_mut().push(self.reference.clone());
+        // What somebody else wrote into a field that the `ConfigMap` names is put right; `spec.replicas` stays theirs unless it is named there.
         let params = PatchParams {
             field_validation: Some(ValidationDirective::Strict),
             ..PatchParams::apply(FIELD_MANAGER).force()
@@ -261,30 +244,29 @@ async fn call<T>(request: impl Future<Output = kube::Result<T>>) -> kube::Result
     }
 }
 
-fn read(folder: &Path) -> Result<BTreeMap<String, DynamicObject>, PoolsError> {
-    let unreadable = |path: &Path| {
-        let path = path.to_owned();
-        move |error| PoolsError::Read(path, error)
-    };
+fn parse_all(data: BTreeMap<String, String>) -> Result<BTreeMap<String, DynamicObject>, PoolsError> {
     let mut pools = BTreeMap::new();
-    for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
-        let path = entry.map_err(unreadable(folder))?.path();
-        if path.extension().is_none_or(|extension| extension != "yaml") {
-            continue;
-        }
-        let text = fs::read_to_string(&path).map_err(unreadable(&path))?;
-        let pool = parse(&text).map_err(|reason| PoolsError::Parse(path.clone(), reason))?;
-        let name = pool.name_any();
-        if pools.insert(name.clone(), pool).is_some() {
-            return Err(PoolsError::Parse(path, format!("another file is the pool {name} too")));
+    let is_yaml = |key: &str| key.rsplit_once('.').is_some_and(|(_, kind)| kind == "yaml");
+    for (key, text) in data.into_iter().filter(|(key, _)| is_yaml(key)) {
+        let wrong = |reason| PoolsError::Parse(key.clone(), reason);
+        for pool in parse(&text).map_err(wrong)? {
+            let name = pool.name_any();
+            if pools.insert(name.clone(), pool).is_some() {
+                return Err(wrong(format!("the pool {name} is there twice")));
+            }
         }
     }
     Ok(pools)
 }
 
 /// Untyped, so that a field this program does not know is refused by the API server and not lost.
-fn parse(text: &str) -> Result<DynamicObject, String> {
-    let pool: DynamicObject = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+fn parse(text: &str) -> Result<Vec<DynamicObject>, String> {
+    let pools: Vec<DynamicObject> = serde_saphyr::from_multiple(text).map_err(|error| error.to_string())?;
+    pools.iter().try_for_each(check)?;
+    Ok(pools)
+}
+
+fn check(pool: &DynamicObject) -> Result<(), String> {
     let types = pool.types.as_ref().map(|types| (types.api_version.as_str(), types.kind.as_str()));
     let expected = (RunnerPool::api_version(&()), RunnerPool::kind(&()));
     if types != Some((expected.0.as_ref(), expected.1.as_ref())) {
@@ -293,7 +275,7 @@ fn parse(text: &str) -> Result<DynamicObject, String> {
     if pool.metadata.name.as_deref().is_none_or(str::is_empty) {
         return Err("metadata.name is missing".to_owned());
     }
-    Ok(pool)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -307,7 +289,8 @@ mod tests {
 
     #[test]
     fn a_pool_is_read_with_fields_that_nobody_knows() {
-        let pool = parse(POOL).unwrap();
+        let pools = parse(POOL).unwrap();
+        let [pool] = &pools[..] else { panic!("{pools:?}") };
         assert_eq!((pool.name_any().as_str(), &pool.data["spec"]["future"]), ("a", &serde_json::json!(1)));
     }
 
@@ -325,13 +308,23 @@ mod tests {
     }
 
     #[test]
-    fn one_name_in_two_files_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        for file in ["a.yaml", "b.yaml"] {
-            fs::write(folder.path().join(file), POOL).unwrap();
-        }
-        let error = read(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("another file is the pool a too"), "{error}");
+    fn many_pools_stand_under_one_key() {
+        let other = POOL.replace("name: a", "name: b");
+        let pools =
+            parse_all([("pools.yaml".to_owned(), format!("---\n{POOL}---\n{other}"))].into()).unwrap();
+        assert_eq!(pools.into_keys().collect::<Vec<_>>(), ["a", "b"]);
+        let error = parse(&format!("{POOL}---\n{POOL}---\nkind: Pod\n")).unwrap_err();
+        assert!(error.contains("minitower.dev/v1alpha1 and RunnerPool"), "{error}");
+    }
+
+    fn map(keys: [&str; 2]) -> BTreeMap<String, String> {
+        keys.map(|key| (key.to_owned(), POOL.to_owned())).into()
+    }
+
+    #[test]
+    fn one_name_under_two_keys_is_refused() {
+        let error = parse_all(map(["a.yaml", "b.yaml"])).unwrap_err().to_string();
+        assert!(error.contains("the pool a is there twice"), "{error}");
     }
 
     #[rstest]
@@ -354,10 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_another_kind_are_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("a.yaml"), POOL).unwrap();
-        fs::write(folder.path().join("notes.txt"), "no pool").unwrap();
-        assert_eq!(read(folder.path()).unwrap().into_keys().collect::<Vec<_>>(), ["a"]);
+    fn keys_of_another_kind_are_left_alone() {
+        assert_eq!(parse_all(map(["a.yaml", "notes.txt"])).unwrap().into_keys().collect::<Vec<_>>(), ["a"]);
     }
 }

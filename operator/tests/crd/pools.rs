@@ -1,7 +1,6 @@
 //! `minitower-operator pools`, as the Helm chart's hook calls it.
 
-use std::fs;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,39 +13,32 @@ use crate::objects::{minimal, with};
 /// How long garbage collection may take.
 const COLLECTED: Duration = Duration::from_secs(60);
 
-/// A folder of pools with the `ConfigMap` that they belong to.
-struct Folder {
+/// The `ConfigMap` that has the pools.
+struct Map {
     cluster: Namespace,
-    path: PathBuf,
-    owner: String,
+    name: String,
 }
 
-impl Folder {
+impl Map {
     fn new(name: &str) -> Option<Self> {
         let cluster = api::namespace(name)?;
-        let path = api::api()?.folder().join(cluster.name());
-        fs::create_dir(&path).unwrap();
-        let owner = format!("{name}-pools");
-        cluster.kubectl(&["create", "configmap", &owner], None).expect_ok();
-        Some(Self { cluster, path, owner })
+        let name = format!("{name}-pools");
+        cluster.kubectl(&["create", "configmap", &name], None).expect_ok();
+        Some(Self { cluster, name })
     }
 
     fn write(&self, pools: &[Value]) {
-        for entry in fs::read_dir(&self.path).unwrap() {
-            fs::remove_file(entry.unwrap().path()).unwrap();
-        }
-        for pool in pools {
-            let name = pool["metadata"]["name"].as_str().unwrap();
-            fs::write(self.path.join(format!("{name}.yaml")), pool.to_string()).unwrap();
-        }
+        let key = |pool: &Value| format!("{}.yaml", pool["metadata"]["name"].as_str().unwrap());
+        let data: BTreeMap<String, String> = pools.iter().map(|pool| (key(pool), pool.to_string())).collect();
+        let map =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": self.name}, "data": data});
+        self.cluster.kubectl(&["replace", "-f", "-"], Some(&map)).expect_ok();
     }
 
     /// Whether all is well, what was done, and what was said against it.
     fn apply(&self) -> (bool, String, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_minitower-operator"))
-            .arg("pools")
-            .arg(&self.path)
-            .args(["--owner", &self.owner, "--namespace", self.cluster.name()])
+            .args(["pools", &self.name, "--namespace", self.cluster.name()])
             .env("KUBECONFIG", api::api().unwrap().kubeconfig())
             .output()
             .unwrap();
@@ -72,56 +64,56 @@ fn sized(name: &str, most: u32) -> Value {
 }
 
 #[test]
-fn pools_follow_their_folder_and_go_with_its_config_map() {
-    let Some(folder) = Folder::new("follow") else { return };
-    folder.applied(&[sized("a", 1), sized("b", 2)], "runnerpool a: created\nrunnerpool b: created\n");
-    folder.applied(&[sized("a", 1), sized("b", 3)], "runnerpool a: unchanged\nrunnerpool b: changed\n");
-    assert_eq!(folder.cluster.pool("b")["spec"]["maxRunners"], 3);
-    folder.cluster.apply(&minimal("own")).expect_ok();
-    folder.applied(&[sized("a", 1)], "runnerpool a: unchanged\nrunnerpool b: removed\n");
-    folder.cluster.kubectl(&["delete", "configmap", &folder.owner], None).expect_ok();
-    wait::until("the pools of the folder are gone, and no other", COLLECTED, || {
-        (folder.names() == "runnerpool.minitower.dev/own\n").then_some(())
+fn pools_follow_their_config_map_and_go_with_it() {
+    let Some(map) = Map::new("follow") else { return };
+    map.applied(&[sized("a", 1), sized("b", 2)], "runnerpool a: created\nrunnerpool b: created\n");
+    map.applied(&[sized("a", 1), sized("b", 3)], "runnerpool a: unchanged\nrunnerpool b: changed\n");
+    assert_eq!(map.cluster.pool("b")["spec"]["maxRunners"], 3);
+    map.cluster.apply(&minimal("own")).expect_ok();
+    map.applied(&[sized("a", 1)], "runnerpool a: unchanged\nrunnerpool b: removed\n");
+    map.cluster.kubectl(&["delete", "configmap", &map.name], None).expect_ok();
+    wait::until("the pools of the map are gone, and no other", COLLECTED, || {
+        (map.names() == "runnerpool.minitower.dev/own\n").then_some(())
     });
 }
 
 #[test]
 fn a_size_by_hand_outlives_the_next_time_and_a_changed_field_does_not() {
-    let Some(folder) = Folder::new("by-hand") else { return };
-    folder.applied(&[sized("a", 7)], "runnerpool a: created\n");
-    folder.cluster.kubectl(&["scale", "rp/a", "--replicas=3"], None).expect_ok();
+    let Some(map) = Map::new("by-hand") else { return };
+    map.applied(&[sized("a", 7)], "runnerpool a: created\n");
+    map.cluster.kubectl(&["scale", "rp/a", "--replicas=3"], None).expect_ok();
     let patch = r#"{"spec":{"maxRunners":9}}"#;
-    folder.cluster.kubectl(&["patch", "rp", "a", "--type=merge", "-p", patch], None).expect_ok();
-    folder.applied(&[sized("a", 7)], "runnerpool a: changed\n");
-    let spec = &folder.cluster.pool("a")["spec"];
+    map.cluster.kubectl(&["patch", "rp", "a", "--type=merge", "-p", patch], None).expect_ok();
+    map.applied(&[sized("a", 7)], "runnerpool a: changed\n");
+    let spec = &map.cluster.pool("a")["spec"];
     assert_eq!((&spec["replicas"], &spec["maxRunners"]), (&json!(3), &json!(7)));
 }
 
 #[test]
 fn somebody_elses_pool_is_left_alone_until_it_is_handed_over() {
-    let Some(folder) = Folder::new("foreign") else { return };
-    folder.cluster.apply(&sized("theirs", 1)).expect_ok();
-    folder.write(&[sized("ours", 2), sized("theirs", 2)]);
-    let (well, said, against) = folder.apply();
+    let Some(map) = Map::new("foreign") else { return };
+    map.cluster.apply(&sized("theirs", 1)).expect_ok();
+    map.write(&[sized("ours", 2), sized("theirs", 2)]);
+    let (well, said, against) = map.apply();
     assert!(!well);
     assert_eq!(said, "runnerpool ours: created\n", "the other pool is made all the same");
     let way_out = "kubectl label runnerpool theirs minitower.dev/pools-of=foreign-pools";
     assert!(against.contains("RunnerPool theirs exists") && against.contains(way_out), "{against}");
-    assert_eq!(folder.cluster.pool("theirs")["spec"]["maxRunners"], 1);
+    assert_eq!(map.cluster.pool("theirs")["spec"]["maxRunners"], 1);
 
     let hand_over = ["label", "runnerpool", "theirs", "minitower.dev/pools-of=foreign-pools"];
-    folder.cluster.kubectl(&hand_over, None).expect_ok();
-    assert!(folder.apply().0);
-    assert_eq!(folder.cluster.pool("theirs")["spec"]["maxRunners"], 2);
+    map.cluster.kubectl(&hand_over, None).expect_ok();
+    assert!(map.apply().0);
+    assert_eq!(map.cluster.pool("theirs")["spec"]["maxRunners"], 2);
 }
 
 #[test]
 fn a_pool_that_is_refused_is_told_in_the_api_servers_words() {
-    let Some(folder) = Folder::new("refused") else { return };
+    let Some(map) = Map::new("refused") else { return };
     let senseless = with(minimal("senseless"), &json!({ "spec": { "minRunners": 5, "maxRunners": 1 } }));
     let misspelt = with(minimal("misspelt"), &json!({ "spec": { "maxRuners": 1 } }));
-    folder.write(&[sized("good", 1), senseless, misspelt]);
-    let (well, said, against) = folder.apply();
+    map.write(&[sized("good", 1), senseless, misspelt]);
+    let (well, said, against) = map.apply();
     assert!(!well);
     assert_eq!(said, "runnerpool good: created\n");
     assert!(against.contains("spec.minRunners must not be greater than spec.maxRunners"), "{against}");
@@ -135,13 +127,13 @@ fn a_pool_that_is_refused_is_told_in_the_api_servers_words() {
 
 #[test]
 fn without_the_config_map_nothing_is_made() {
-    let Some(folder) = Folder::new("ownerless") else { return };
-    folder.cluster.kubectl(&["delete", "configmap", &folder.owner], None).expect_ok();
-    folder.write(&[sized("a", 1)]);
-    let (well, said, against) = folder.apply();
+    let Some(map) = Map::new("ownerless") else { return };
+    map.cluster.kubectl(&["delete", "configmap", &map.name], None).expect_ok();
+    map.write(&[sized("a", 1)]);
+    let (well, said, against) = map.apply();
     assert!(
         !well && said.is_empty() && against.contains("ConfigMap ownerless-pools cannot be read"),
         "{against}"
     );
-    assert_eq!(folder.names(), "");
+    assert_eq!(map.names(), "");
 }
