@@ -31,7 +31,7 @@ fn a_release_lives_from_an_install_without_values_over_upgrades_to_its_removal()
         doors.iter().for_each(|door| outside::is_closed(door, &release))
     });
     step("archives of 100 MB", || outside::large_archives(&doors));
-    step("curl and scripts/smoke.sh", || doors.iter().for_each(outside::as_in_the_readme));
+    step("curl and scripts/smoke.sh", || outside::as_in_the_readme(&doors));
     step("long polls, a long log, a runner outside", || lasting.into_iter().for_each(outside::Lasting::end));
 
     pools::remove_second(&mut release);

@@ -15,18 +15,22 @@ const APPLIED: Duration = Duration::from_secs(15);
 /// Where a job listens.
 const PORT: u16 = 9000;
 
-/// Tells what it reaches, then listens until it is cancelled. The listener is told by its address.
+/// Tells what it reaches, then listens until it is cancelled. The listener is told by its address. Its pod is a new one, and an engine may
+/// learn of a pod a moment after it has begun: <https://kubernetes.io/docs/concepts/services-networking/network-policies/>, "Pod lifecycle".
 const JOB: &str = r#"
-import os, socket, threading
-def reaches(name, host, port):
+import os, socket, time
+def reaches(host, port):
     try:
         socket.create_connection((host, int(port)), timeout=3).close()
-        print(name, "reached", flush=True)
+        return "reached"
     except OSError as error:
-        print(name, "not reached", flush=True)
-reaches("control plane", os.environ["control_plane"], 8080)
-reaches("outside", os.environ["outside"], os.environ["outside_port"])
-reaches("excepted", os.environ["excepted"], 7000)
+        return "not reached"
+until = time.monotonic() + 15
+while (excepted := reaches(os.environ["excepted"], 7000)) == "reached" and time.monotonic() < until:
+    time.sleep(0.1)
+print("excepted", excepted)
+print("control plane", reaches(os.environ["control_plane"], 8080))
+print("outside", reaches(os.environ["outside"], os.environ["outside_port"]))
 server = socket.create_server(("", 9000))
 print("listens on", socket.gethostbyname(socket.gethostname()), flush=True)
 while True:

@@ -96,7 +96,7 @@ impl Person {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::inherit())
             .spawn()
             .expect("it starts");
         let out = child.stdout.take().expect("a pipe");

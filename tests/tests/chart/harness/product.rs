@@ -12,7 +12,7 @@ use super::{CLAIM, Release, kubectl};
 
 const JOB: &str = include_str!("../../e2e/harness/job.py");
 /// The team's slug; `helm test` takes the same.
-const SLUG: &str = "default";
+const SLUG: &str = "main";
 /// Pause between two questions about many runs.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
