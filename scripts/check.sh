@@ -25,8 +25,8 @@ else
     echo "check: skipped: cargo-deny is not installed (make setup-check)"
 fi
 step cargo clippy --workspace --all-targets --locked -- -D warnings
-# No target of `cargo test`, hence none of `--all-targets`.
-step cargo clippy -p minitower-tests --test e2e --locked -- -D warnings
+# No targets of `cargo test`, hence none of `--all-targets`.
+step cargo clippy -p minitower-tests --test e2e --test chart --locked -- -D warnings
 step scripts/crds.sh --check
 step scripts/chart.sh
 step scripts/observability.sh
