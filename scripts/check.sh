@@ -28,6 +28,11 @@ step cargo clippy --workspace --all-targets --locked -- -D warnings
 # No targets of `cargo test`, hence none of `--all-targets`.
 step cargo clippy -p minitower-tests --test e2e --test chart --locked -- -D warnings
 step scripts/crds.sh --check
+if command -v go >/dev/null 2>&1; then
+    step go -C tests/cluster/go/netpol test ./...
+else
+    echo "check: skipped: the local cluster's network policies are tested with Go, which is not installed"
+fi
 step scripts/chart.sh
 step scripts/observability.sh
 step scripts/compose-check.sh
