@@ -81,6 +81,10 @@ node_network() {
     fi
     # Service traffic between two pods of one bridge passes iptables only with this; without it the answer comes from the wrong address.
     in_node "$n" sysctl -qw net.bridge.bridge-nf-call-iptables=1
+    # A Service that kube-proxy does not know yet is nowhere: without these, a connection would leave the machine, and where a proxy out
+    # there answers everything, a client would keep it.
+    rule "$n" filter FORWARD -d "$SERVICE_NET" -j REJECT
+    rule "$n" filter OUTPUT -d "$SERVICE_NET" -j REJECT
     # Another tool, such as Docker, may have set the policy of FORWARD to DROP.
     rule "$n" filter FORWARD -s "$POD_NET" -j ACCEPT
     rule "$n" filter FORWARD -d "$POD_NET" -j ACCEPT
