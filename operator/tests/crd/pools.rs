@@ -128,8 +128,8 @@ fn a_pool_that_is_refused_is_told_in_the_api_servers_words() {
 #[test]
 fn without_the_config_map_nothing_is_made() {
     let Some(map) = Map::new("ownerless") else { return };
-    map.cluster.kubectl(&["delete", "configmap", &map.name], None).expect_ok();
     map.write(&[sized("a", 1)]);
+    map.cluster.kubectl(&["delete", "configmap", &map.name], None).expect_ok();
     let (well, said, against) = map.apply();
     assert!(
         !well && said.is_empty() && against.contains("ConfigMap ownerless-pools cannot be read"),
