@@ -99,7 +99,7 @@ cluster-down: ## Stop it and remove what it left, but for its caches
 cluster-load: ## Build the programs and their images, load them into it (PROFILE=release, or dev)
 	@PROFILE="$(PROFILE)" scripts/images.sh
 
-e2e: setup ## Install the product on a real Kubernetes and run real jobs there (E2E_SHORT=1: shorter; PROFILE=dev)
+e2e: setup ## Install the product on a real Kubernetes and run real jobs there (E2E_SHORT=1: shorter; PROFILE=dev; E2E_ONLY=chart::)
 	@PROFILE="$(PROFILE)" E2E_SHORT="$(E2E_SHORT)" scripts/e2e.sh
 
 clean-state: ## Forget what `make run` has kept
