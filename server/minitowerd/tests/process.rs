@@ -42,6 +42,14 @@ impl Program {
         Self { child, log, addr, folder }
     }
 
+    /// One that has ended in good order and left its database.
+    fn stopped() -> Self {
+        let mut program = Self::start();
+        program.signal(Signal::SIGTERM);
+        assert!(program.wait().success());
+        program
+    }
+
     fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
@@ -125,9 +133,7 @@ fn it_says_its_version() {
 
 #[test]
 fn a_backup_becomes_the_database_only_where_there_is_none() {
-    let mut program = Program::start();
-    program.signal(Signal::SIGTERM);
-    assert!(program.wait().success());
+    let program = Program::stopped();
     let folder = &program.folder;
     std::fs::copy(folder.path().join("minitower.db"), folder.path().join("backup.db")).unwrap();
     let restore = |backup: &str| {
@@ -156,9 +162,7 @@ fn a_backup_becomes_the_database_only_where_there_is_none() {
 
 #[test]
 fn an_unattended_restore_happens_only_where_the_database_is_missing_and_the_backup_there() {
-    let mut program = Program::start();
-    program.signal(Signal::SIGTERM);
-    assert!(program.wait().success());
+    let program = Program::stopped();
     let folder = &program.folder;
     let file = |name: &str| folder.path().join(name);
     let restore = || {
