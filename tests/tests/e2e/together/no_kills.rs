@@ -13,7 +13,7 @@ const GOAL: usize = 200;
 /// How often the operator's leader is taken away during the storm.
 const LEADER_CHANGES: usize = 2;
 /// After so many scale-downs each.
-const LEADER_CHANGE_EVERY: usize = 25;
+const LEADER_CHANGE_EVERY: usize = 15;
 
 #[test]
 fn scale_downs_under_random_load_and_leader_changes_end_no_run_and_choose_no_busy_pod() {
@@ -41,7 +41,7 @@ pub(crate) fn shrink_under_load(scene: &Scene, part: &str, title: &str, mut mean
         let scaling = json!({"scaleDown": {"stabilizationSeconds": wait}});
         scene.pool(pool, json!({"maxRunners": 4, "minIdle": u32::from(number == 3), "scaling": scaling}));
     }
-    let limit = Duration::from_secs(if short() { 150 } else { 1800 });
+    let limit = Duration::from_secs(if short() { 110 } else { 1800 });
     let began = Instant::now();
     let count = storm(scene, Shape { pools: &POOLS, scale_downs: GOAL, limit }, &mut meanwhile);
     let took = began.elapsed().as_secs();
