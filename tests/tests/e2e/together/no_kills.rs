@@ -13,7 +13,7 @@ const GOAL: usize = 200;
 /// How often the operator's leader is taken away during the storm.
 const LEADER_CHANGES: usize = 2;
 /// After so many scale-downs each.
-const LEADER_CHANGE_EVERY: usize = 15;
+const LEADER_CHANGE_EVERY: usize = 10;
 
 #[test]
 fn scale_downs_under_random_load_and_leader_changes_end_no_run_and_choose_no_busy_pod() {
