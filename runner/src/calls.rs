@@ -1,7 +1,7 @@
 //! The calls of one attempt, with the runner's current token.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use minitower_client::wire::runner::Lease;
 use minitower_client::{AttemptClient, Error};
@@ -13,18 +13,45 @@ use crate::session::Session;
 pub(crate) struct AttemptCalls {
     session: Arc<Session>,
     lease: Arc<Lease>,
+    /// When the control plane last answered one of them.
+    answered: Arc<Mutex<Instant>>,
 }
 
 impl AttemptCalls {
     /// The calls of `lease`'s attempt.
     pub(crate) fn new(session: Arc<Session>, lease: Arc<Lease>) -> Self {
-        Self { session, lease }
+        Self { session, lease, answered: Arc::new(Mutex::new(Instant::now())) }
     }
 
     /// Makes one call. When the runner token is refused (a restored control plane, a second registration), the
     /// runner registers again and repeats the call once: the attempt belongs to the runner, not to the token. A runner
     /// that cannot register any more gets 403.
     pub(crate) async fn call<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        timeout: Duration,
+        call: impl Fn(AttemptClient) -> F,
+    ) -> Result<T, Error> {
+        let outcome = self.call_registered(timeout, call).await;
+        // What is worth another attempt may come from a proxy whose control plane is gone.
+        if !outcome.as_ref().is_err_and(Error::is_retryable) {
+            *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+        outcome
+    }
+
+    /// Waits until the control plane has answered none of the calls for so long, counted from `since` at the earliest.
+    pub(crate) async fn unanswered(&self, limit: Duration, since: Instant) {
+        loop {
+            let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            let silent = answered.max(since).elapsed();
+            if silent >= limit {
+                return;
+            }
+            tokio::time::sleep(limit.saturating_sub(silent)).await;
+        }
+    }
+
+    async fn call_registered<T, F: Future<Output = Result<T, Error>>>(
         &self,
         timeout: Duration,
         call: impl Fn(AttemptClient) -> F,

@@ -19,6 +19,8 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(60);
 /// What a stopping runner says to the run it is carrying out. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stopping {
+    /// No further run is taken.
+    pub(crate) stop: CancellationToken,
     /// The shutdown grace is over: stop the job, give the run back.
     pub(crate) grace_over: CancellationToken,
     /// Give the run back at once.

@@ -7,7 +7,7 @@ use minitower_client::wire::runner::{ResultStatus, RunResult};
 use minitower_planted::{Bug, planted};
 
 use super::outcome::Verdict;
-use super::{AT_ONCE_DELIVERY, STOPPING_DELIVERY, after};
+use super::given_up;
 use crate::backoff::Backoff;
 use crate::calls::AttemptCalls;
 use crate::lease::heartbeat_interval;
@@ -19,19 +19,16 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Brings the verdict to the control plane. Goes on past the lease's end, until the control plane answers that it
-/// has the verdict or does not want it; a stopping runner gives up after a while. `length` is the lease's: a server that was
+/// has the verdict or does not want it; a stopping runner [gives up](given_up) after a while. `length` is the lease's: a server that was
 /// away grants one more of it from its start, within which it is to hear.
 pub(super) async fn conclude(calls: &AttemptCalls, verdict: Verdict, length: Duration, stopping: &Stopping) {
     let longest_pause = heartbeat_interval(length).min(LONGEST_PAUSE);
     tokio::select! {
         () = tell(calls, verdict, longest_pause) => {}
-        () = after(&stopping.grace_over, STOPPING_DELIVERY) => unheard(),
-        () = after(&stopping.at_once, AT_ONCE_DELIVERY) => unheard(),
+        () = given_up(calls, length, stopping) => {
+            tracing::warn!("the control plane could not be told how the run ended; its lease will run out");
+        }
     }
-}
-
-fn unheard() {
-    tracing::warn!("the control plane could not be told how the run ended; its lease will run out");
 }
 
 async fn tell(calls: &AttemptCalls, mut verdict: Verdict, longest_pause: Duration) {

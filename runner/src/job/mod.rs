@@ -11,10 +11,11 @@ mod script;
 pub(crate) mod variables;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use minitower_client::Leased;
 use minitower_client::wire::runner::Lease;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
@@ -38,6 +39,10 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 const STOPPING_DELIVERY: Duration = Duration::from_secs(10);
 /// The same when it stops at once.
 const AT_ONCE_DELIVERY: Duration = Duration::from_secs(1);
+/// For how many leases without an answer a stopping runner goes on telling the end of its run: five minutes with leases of one. A control plane
+/// that starts anew on another node is back by then, its volume with it; one that was uninstalled never is, and a namespace that is
+/// deleted waits for its pods.
+const UNANSWERED_LEASES: u32 = 5;
 
 /// What all runs of this process share.
 pub(crate) struct Runs {
@@ -144,13 +149,16 @@ async fn attended(
         }
     };
     finishing.cancel();
-    let given_up = async {
+    let over = async {
         let standing = keeper.reaches(Standing::Lapsed).await;
         if standing == Standing::Lapsed && matches!(verdict, Verdict::Result(_)) {
             extend_all_the_same(calls, length).await;
         }
     };
-    finish_delivery(delivery, &steps.stopping, given_up).await;
+    tokio::select! {
+        () = finish_delivery(delivery, over) => {}
+        () = given_up(calls, length, &steps.stopping) => log_undelivered(),
+    }
     if keeper.is_gone() { Verdict::Silence } else { verdict }
 }
 
@@ -162,24 +170,28 @@ async fn remove(workspace: Arc<Workspace>) {
     }
 }
 
-/// Waits for the rest of the log, as long as somebody takes it.
-async fn finish_delivery(
-    mut delivery: tokio::task::JoinHandle<()>,
-    stopping: &Stopping,
-    given_up: impl Future<Output = ()>,
-) {
+/// Waits for the rest of the log, until the attempt is over for the control plane.
+async fn finish_delivery(delivery: JoinHandle<()>, over: impl Future<Output = ()>) {
+    let mut delivery = AbortOnDrop(delivery);
     tokio::select! {
-        delivered = &mut delivery => {
+        delivered = &mut delivery.0 => {
             if let Err(fault) = delivered {
                 tracing::error!(%fault, "the log's delivery died");
             }
-            return;
         }
-        () = given_up => {}
-        () = after(&stopping.grace_over, STOPPING_DELIVERY) => {}
-        () = after(&stopping.at_once, AT_ONCE_DELIVERY) => {}
+        () = over => log_undelivered(),
     }
-    delivery.abort();
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn log_undelivered() {
     tracing::warn!("the rest of the run's log could not be delivered");
 }
 
@@ -194,6 +206,20 @@ async fn extend_all_the_same(calls: &AttemptCalls, length: Duration) {
             tracing::debug!(%error, "the lease of the ended job could not be extended");
         }
         tokio::time::sleep(interval).await;
+    }
+}
+
+/// Returns when a runner that stops need not wait any longer for the control plane to hear of a job that has ended: a while after its grace,
+/// or when nothing was answered for some leases.
+async fn given_up(calls: &AttemptCalls, length: Duration, stopping: &Stopping) {
+    let unanswered = async {
+        stopping.stop.cancelled().await;
+        calls.unanswered(length.saturating_mul(UNANSWERED_LEASES), Instant::now()).await;
+    };
+    tokio::select! {
+        () = unanswered => {}
+        () = after(&stopping.grace_over, STOPPING_DELIVERY) => {}
+        () = after(&stopping.at_once, AT_ONCE_DELIVERY) => {}
     }
 }
 

@@ -119,3 +119,44 @@ async fn a_second_sigterm_stops_at_once() {
     ends(pid, Duration::from_secs(1)).await;
     assert_eq!(server.change(|state| state.releases), 1);
 }
+
+#[tokio::test]
+async fn a_stopping_runner_gives_the_result_up_when_nobody_answers_for_five_leases() {
+    let server = ControlPlane::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let lease = Duration::from_secs(1);
+    server.change(|state| state.ttl = lease);
+    server.submit(Job::script("main.sh", "echo pid=$$; sleep 0.3"));
+    let mut runner = Runner::with(&server, data.path(), &[("MINITOWER_SHUTDOWN_GRACE", "1h")]);
+    server.number("pid").await;
+    server.change(|state| state.down = true);
+    let limit = Duration::from_secs(10);
+    until(limit, "a result that is not heard", || runner.log().contains("has not heard of the run's end")).await;
+    // A runner that is not asked to stop does not give up, however long it takes.
+    tokio::time::sleep(6 * lease).await;
+    assert!(!runner.log().contains("could not be told"), "{}", runner.log());
+
+    let asked = Instant::now();
+    runner.signal(Signal::SIGTERM);
+    assert!(runner.ends(5 * lease + limit).await.success());
+    assert!(asked.elapsed() >= 5 * lease, "{:?}", asked.elapsed());
+    assert!(runner.log().contains("could not be told how the run ended"), "{}", runner.log());
+}
+
+#[tokio::test]
+async fn a_stopping_runner_waits_for_a_control_plane_that_comes_back() {
+    let server = ControlPlane::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let lease = Duration::from_secs(1);
+    server.change(|state| state.ttl = lease);
+    server.submit(Job::script("main.sh", "echo pid=$$; sleep 0.3; echo end"));
+    let mut runner = Runner::with(&server, data.path(), &[("MINITOWER_SHUTDOWN_GRACE", "1h")]);
+    server.number("pid").await;
+    runner.signal(Signal::SIGTERM);
+    server.change(|state| state.down = true);
+    tokio::time::sleep(3 * lease).await;
+    server.change(|state| state.down = false);
+    assert_eq!(server.result().await.status, ResultStatus::Completed);
+    assert!(runner.ends(Duration::from_secs(5)).await.success());
+    server.change(|state| assert!(state.log().contains("end"), "{}", state.log()));
+}

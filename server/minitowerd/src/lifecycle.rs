@@ -23,7 +23,13 @@ pub enum RunError {
 pub async fn run(config: Config) -> Result<(), RunError> {
     // Before the start, so that a signal during it ends the program in order too.
     let mut signals = Signals::new().map_err(RunError::Signals)?;
-    let mut server = Server::start(config).await?;
+    let mut server = tokio::select! {
+        started = Server::start(config) => started?,
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopped before the start");
+            return Ok(());
+        }
+    };
     let failure = tokio::select! {
         failure = server.failed() => {
             tracing::error!(error = &failure as &dyn std::error::Error, "stopping");

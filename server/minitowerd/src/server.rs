@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use minitower_app::App;
+use minitower_app::StartError as AppError;
 use minitower_app::domain::clock::Clock;
 use minitower_http::{HttpConfig, HttpMetrics, HttpState, ServeLimits, router, serve};
+use minitower_store::OpenError;
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
@@ -21,6 +23,9 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
 /// Files the process needs beside connections: database, artifacts in transfer, log, runtime.
 const FILES_IN_RESERVE: u64 = 256;
+
+/// Pause between two looks whether another process still has the database.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 const ACCEPT_LOOP: &str = "accept loop";
 const BACKGROUND: &str = "reaper of expired leases";
@@ -86,10 +91,27 @@ impl Server {
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         // One place: the first report ends the server, and no second adds to it.
         let (report, fatal) = mpsc::channel(1);
-        let app = App::open(config.settings(), Clock::start(), stop.clone(), move |reason: &str| {
-            let _ = report.try_send(reason.to_owned());
-        })
-        .await?;
+        let (began, mut told) = (Instant::now(), false);
+        let app = loop {
+            let report = report.clone();
+            let fatal = move |reason: &str| {
+                let _ = report.try_send(reason.to_owned());
+            };
+            match App::open(config.settings(), Clock::start(), stop.clone(), fatal).await {
+                Err(AppError::Database(OpenError::InUse(path))) if began.elapsed() < config.db_lock_timeout => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::info!(
+                            database = %path.display(),
+                            limit = ?config.db_lock_timeout,
+                            "another process still has the database; waiting for its end"
+                        );
+                    }
+                    tokio::time::sleep(LOCK_PAUSE).await;
+                }
+                opened => break opened?,
+            }
+        };
+        drop(report);
         let metrics = HttpMetrics::new(COMMIT).map_err(|error| StartError::Metrics(Box::new(error)))?;
         let state = HttpState::new(
             app.clone(),

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use minitowerd::{Config, ListenAddr, Secret, Server, StartError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -105,4 +105,22 @@ async fn two_servers_do_not_share_a_database() {
     let error = Server::start(config(folder.path(), 0)).await.unwrap_err().to_string();
     assert!(error.contains("minitower.db") && error.contains("in use"), "{error}");
     server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_may_wait_starts_when_the_former_one_has_let_go_of_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(config(folder.path(), 0)).await.unwrap();
+    let patient = |limit| Config { db_lock_timeout: limit, ..config(folder.path(), 0) };
+    let limit = Duration::from_millis(500);
+    let began = Instant::now();
+    let error = Server::start(patient(limit)).await.unwrap_err().to_string();
+    assert!(began.elapsed() >= limit && error.contains("in use"), "{error} after {:?}", began.elapsed());
+
+    let successor = tokio::spawn(Server::start(patient(Duration::from_mins(1))));
+    tokio::time::sleep(limit).await;
+    assert!(!successor.is_finished(), "two servers share a database");
+    server.shutdown().await.unwrap();
+    let successor = tokio::time::timeout(Duration::from_secs(10), successor).await.unwrap().unwrap().unwrap();
+    successor.shutdown().await.unwrap();
 }

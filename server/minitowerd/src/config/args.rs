@@ -20,6 +20,9 @@ pub struct Args {
     /// The database file, made when missing [default: ./minitower.db]
     #[arg(long, env = "MINITOWER_DB_PATH", hide_env_values = true, value_name = "FILE")]
     pub db_path: Option<String>,
+    /// How long to wait at the start while another process still has the database [default: 0s]
+    #[arg(long, env = "MINITOWER_DB_LOCK_TIMEOUT", hide_env_values = true, value_name = "DURATION")]
+    pub db_lock_timeout: Option<String>,
     /// The folder of artifacts, made when missing [default: ./objects]
     #[arg(long, env = "MINITOWER_OBJECTS_DIR", hide_env_values = true, value_name = "FOLDER")]
     pub objects_dir: Option<String>,

@@ -27,6 +27,8 @@ pub struct Config {
     pub listen_addr: ListenAddr,
     /// The database file; made when missing.
     pub db_path: PathBuf,
+    /// How long to wait at the start while another process still has the database: a pod that goes may overlap with the one that comes.
+    pub db_lock_timeout: Duration,
     /// The folder of artifacts; made when missing.
     pub objects_dir: PathBuf,
     /// Opens `POST /bootstrap/team`; none: the route is off.
@@ -58,6 +60,7 @@ impl Default for Config {
         Self {
             listen_addr: ListenAddr { host: None, port: 8080 },
             db_path: PathBuf::from("./minitower.db"),
+            db_lock_timeout: Duration::ZERO,
             objects_dir: PathBuf::from("./objects"),
             bootstrap_token: None,
             public_signup_enabled: true,

@@ -48,6 +48,10 @@ impl Config {
         let config = Self {
             listen_addr: Self::listen_addr(args.listen_addr)?,
             db_path: path(args.db_path).unwrap_or(defaults.db_path),
+            db_lock_timeout: value("MINITOWER_DB_LOCK_TIMEOUT", args.db_lock_timeout, |text| {
+                duration_between(text, Duration::ZERO, Duration::from_mins(10), "0s to 10m")
+            })?
+            .unwrap_or(defaults.db_lock_timeout),
             objects_dir: path(args.objects_dir).unwrap_or(defaults.objects_dir),
             bootstrap_token: secret("MINITOWER_BOOTSTRAP_TOKEN")?,
             public_signup_enabled: value(
@@ -198,6 +202,7 @@ mod tests {
     fn without_settings_the_defaults_hold() {
         let config = parse(&[], &[]).unwrap();
         assert_eq!(config.listen_addr.to_string(), ":8080");
+        assert_eq!(config.db_lock_timeout, Duration::ZERO);
         assert_eq!(config.lease_ttl, Duration::from_mins(1));
         assert_eq!(config.runner_prune_after, Some(Duration::from_hours(24)));
         assert_eq!((config.limits.request_body, config.limits.artifact), (10_485_760, 104_857_600));
@@ -210,6 +215,7 @@ mod tests {
             &[
                 "--listen-addr=127.0.0.1:9",
                 "--db-path=/d",
+                "--db-lock-timeout=45s",
                 "--objects-dir=/o",
                 "--public-signup-enabled=false",
                 "--cors-origins=http://a.example, https://b.example",
@@ -228,6 +234,7 @@ mod tests {
             ],
         )
         .unwrap();
+        assert_eq!(config.db_lock_timeout, Duration::from_secs(45));
         assert_eq!(config.lease_ttl, Duration::from_secs(90));
         assert_eq!(config.expiry_check_interval, Duration::from_millis(250));
         assert_eq!(config.runner_prune_after, None);
@@ -245,6 +252,7 @@ mod tests {
         "MINITOWER_PUBLIC_SIGNUP_ENABLED is \"yes\": it must be true or false"
     )]
     #[case("--cors-origins=a.example", "MINITOWER_CORS_ORIGINS is \"a.example\": ")]
+    #[case("--db-lock-timeout=1h", "from 0s to 10m")]
     #[case("--lease-ttl=60", "MINITOWER_LEASE_TTL is \"60\": it must be a duration such as")]
     #[case("--lease-ttl=10ms", "from 100ms to 24h")]
     #[case("--expiry-check-interval=0", "MINITOWER_EXPIRY_CHECK_INTERVAL is \"0\"")]
