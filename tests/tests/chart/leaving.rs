@@ -3,11 +3,16 @@
 use std::time::{Duration, Instant};
 
 use minitower_tests::shape::{int, text};
+use minitower_tests::wait;
+use serde_json::json;
 
 use crate::harness::{CLAIM, CRD, Product, Release, kubectl, told, wait_gone};
 
 /// Until everything is gone that goes.
 const GONE: Duration = Duration::from_secs(60);
+/// A lease of the last install, and after what time a runner that has to go gives it up to tell how its run ended.
+const LEASE: Duration = Duration::from_secs(10);
+const GIVEN_UP: Duration = Duration::from_secs(5 * LEASE.as_secs());
 /// What a release may be made of.
 const KINDS: &str = "all,configmap,secret,serviceaccount,role,rolebinding,networkpolicy,ingress,poddisruptionbudget,lease,runnerpool,persistentvolumeclaim";
 /// What belongs to the whole cluster.
@@ -47,8 +52,9 @@ pub(crate) fn uninstall(release: &Release) {
     assert!(release.object("runnerpool", "own").is_some(), "a person's pool");
 }
 
-/// The next install of that name has the runs and their logs, for a new token of the same team.
-pub(crate) fn reinstall(release: &Release) {
+/// The next install of that name has the runs and their logs, for a new token of the same team. Its leases are short.
+pub(crate) fn reinstall(release: &mut Release) -> Product {
+    release.set(&format!(r#"controlPlane.config.leaseTTL="{}s""#, LEASE.as_secs()));
     release.install().unwrap_or_else(|said| panic!("{said}"));
     let product = Product::find(release);
     let runs = product.runs("hello");
@@ -57,12 +63,22 @@ pub(crate) fn reinstall(release: &Release) {
     assert_eq!((text(run, "status").as_str(), lines[0].as_str()), ("completed", "hello, world"), "{lines:?}");
     let lines = product.complete("hello", "default", Duration::from_secs(90));
     assert_eq!(lines[0], "hello, world", "the archive of before");
+    product
 }
 
-/// With the namespace and the definition goes the rest, and nothing hangs.
-pub(crate) fn remove_all(release: &Release) {
+/// Uninstalled while a run goes on, which ends when there is no control plane any more: with the namespace and the definition goes the rest,
+/// and nothing hangs.
+pub(crate) fn remove_all(release: &Release, product: &Product) {
+    let code = format!("import time\nprint('begun', flush=True)\ntime.sleep({})", LEASE.as_secs() / 2);
+    product.team.python_app("last", &code);
+    let run = int(&product.team.run("last", json!({})), "run_id");
+    wait::until("the last run begins", GONE, || {
+        (product.team.stream(run, "stdout") == ["begun"]).then_some(())
+    });
+    let began = Instant::now();
     release.helm("uninstall", &[]).unwrap_or_else(|said| panic!("{said}"));
-    wait_gone("everything of the release", GONE, || left(release));
+    wait_gone("everything of the release", GIVEN_UP + GONE, || left(release));
+    println!("helm uninstall with a run in flight → nothing left: {:.1} s", began.elapsed().as_secs_f64());
     kubectl::run(&["delete", "namespace", &release.namespace, "--timeout=60s"]);
     kubectl::run(&["delete", "crd", CRD, "--timeout=30s"]);
 }

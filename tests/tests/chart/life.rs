@@ -47,6 +47,6 @@ fn a_release_lives_from_an_install_without_values_over_upgrades_to_its_removal()
         change::under_load(&mut release, &product, &witness);
     });
     step("uninstall", || leaving::uninstall(&release));
-    step("reinstall finds the data", || leaving::reinstall(&release));
-    step("all removed", || leaving::remove_all(&release));
+    let product = step("reinstall finds the data", || leaving::reinstall(&mut release));
+    step("all removed, a run in flight", || leaving::remove_all(&release, &product));
 }
