@@ -230,7 +230,11 @@ finish() {
     printf '%s\n' "${lines[@]}"
     printf '%-44s %5d s\n' "in all" $((SECONDS - began))
     ((status == 0)) || exit "$status"
-    if ((failed)); then die "failed: see above and $results"; fi
+    if ((failed)); then
+        # Once more, because hundreds of lines ago is too far to look.
+        sed --quiet '/^failures:$/,/^test result:/p' "$results"/{speed,together,alone,chart}.log 2>/dev/null
+        die "failed: see above and $results"
+    fi
     exit 0
 }
 
@@ -243,7 +247,7 @@ main() {
         E2E='' E2E_SKIP=${target#skip: } exec cargo test --locked -p minitower-tests --test e2e --test chart
     fi
     mkdir -p "$results"
-    rm -rf "$results/rows" # of an earlier run
+    rm -rf "$results/rows" "$results"/*.log # of an earlier run
     trap finish EXIT
     trap 'exit 130' INT TERM
     step "cluster" use_cluster

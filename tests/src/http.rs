@@ -6,9 +6,11 @@ use serde_json::Value;
 use ureq::http::{HeaderMap, Request as HttpRequest, Uri};
 
 /// Longest time a request may take: the longest poll is 60 s.
-const REQUEST_LIMIT: Duration = Duration::from_secs(90);
+pub const REQUEST_LIMIT: Duration = Duration::from_secs(90);
+/// Connections that a client keeps, where it keeps any.
+const KEPT: usize = 8;
 
-/// A client of one server. Each request has its own connection, so that a killed server leaves no stale ones.
+/// A client of one server. Unless it is told to keep them, each request has its own connection, so that a killed server leaves no stale ones.
 #[derive(Debug, Clone)]
 pub struct Http {
     base: String,
@@ -28,11 +30,23 @@ impl Http {
 
     /// The same with a limit of its own for how long a request may take.
     pub fn within(base: &str, limit: Duration) -> Self {
+        Self::with(base, limit, 0)
+    }
+
+    /// The same with connections that are kept, as programs do. A Service of Kubernetes wants that of whoever asks often: where a pod went away
+    /// while somebody connected, the kernel leads that port of the client to the dead pod for two minutes, and a client with a new
+    /// port for each request comes back to it (`nf_conntrack_tcp_timeout_syn_sent`).
+    pub fn keeping(base: &str, limit: Duration) -> Self {
+        Self::with(base, limit, KEPT)
+    }
+
+    fn with(base: &str, limit: Duration, kept: usize) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
             .max_redirects(0)
-            .max_idle_connections(0)
+            .max_idle_connections(kept)
+            .max_idle_connections_per_host(kept)
             .timeout_global(Some(limit))
             .build();
         Self { base: base.to_owned(), agent: config.into() }

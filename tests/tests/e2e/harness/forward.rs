@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use minitower_tests::Http;
+use minitower_tests::http::REQUEST_LIMIT;
 
 use super::kubectl;
 
@@ -27,7 +28,7 @@ pub(crate) fn reach(namespace: &str, service: &str, port: u16) -> Http {
         .to_owned();
     let direct = format!("{address}:{port}");
     if TcpStream::connect_timeout(&direct.parse().expect("an address"), CONNECT_LIMIT).is_ok() {
-        return Http::at(&format!("http://{direct}"));
+        return Http::keeping(&format!("http://{direct}"), REQUEST_LIMIT);
     }
     Http::new(forward(namespace, service, port))
 }
