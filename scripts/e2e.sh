@@ -150,21 +150,30 @@ https_port_of_local() {
     bash -c 'source tests/cluster/lib/common.sh; source tests/cluster/lib/ingress.sh; ingress_ports; echo "$HTTPS_PORT"'
 }
 
-# former_release: the chart of the newest tag, for the upgrade from it. Its images have to be pulled.
+# former_release: the chart of the newest tag, for the upgrade from it. Its images are pulled; for the cluster of tests/cluster they are
+# built from that state, which keeps its own target folder.
 former_release() {
-    local tag
+    local tag version former=${CARGO_TARGET_DIR:-target}/former
     tag=$(git tag --list 'v*' --sort=-v:refname | head -n 1)
     if [[ -z $tag ]]; then
         export E2E_FORMER_SKIP="no release yet"
-    elif [[ $target == local ]]; then
-        export E2E_FORMER_SKIP="the images of $tag cannot be pulled by this cluster"
-    else
-        rm -rf "$results/former"
-        mkdir -p "$results/former"
-        git archive "$tag" charts/minitower | tar --extract --directory "$results/former"
-        E2E_FORMER_CHART=$(realpath "$results/former/charts/minitower")
-        export E2E_FORMER_CHART
+        return
     fi
+    find "$former" -mindepth 1 -maxdepth 1 ! -name target -exec rm -rf {} + 2>/dev/null || true
+    mkdir -p "$former"
+    git archive "$tag" | tar --extract --directory "$former"
+    version=$(sed -n 's/^appVersion: //p' "$former/charts/minitower/Chart.yaml")
+    if [[ $version == "$(sed -n 's/^appVersion: //p' charts/minitower/Chart.yaml)" ]]; then
+        export E2E_FORMER_SKIP="$tag has the version of this state"
+        return
+    fi
+    if [[ $target == local ]]; then
+        say "images of $tag"
+        CARGO_TARGET_DIR=$(realpath "$former")/target "$former/scripts/images.sh" "${images[@]}"
+        scripts/images.sh "${images[@]}" # the tag dev is of this state again
+    fi
+    E2E_FORMER_CHART=$(realpath "$former/charts/minitower")
+    export E2E_FORMER_CHART
 }
 
 only() { # only FILTER: the tests of E2E_ONLY that are in it, else all of it
