@@ -66,8 +66,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
         "runner started"
     );
 
-    let stopping =
-        Stopping { stop: shutdown.stop.clone(), at_once: shutdown.at_once.clone(), ..Stopping::default() };
+    let stopping = Stopping::by(&shutdown);
     let grace = tokio::spawn({
         let (shutdown, grace_over, grace) =
             (shutdown.clone(), stopping.grace_over.clone(), config.shutdown_grace);

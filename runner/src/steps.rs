@@ -1,8 +1,8 @@
 //! Running programs for a run: under the supervisor, into the run's log, and only as long as the run may go on.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +11,7 @@ use minitower_client::wire::runs::Stream;
 use crate::clock::{BootTime, sleep_until};
 use crate::lease::{Keeper, Standing};
 use crate::logs::RunLog;
+use crate::shutdown::Shutdown;
 use crate::supervisor::{Ended, Marker, Sandbox, Supervised, SupervisorError, Task};
 
 /// How long the last lines of an ended program may take into the log.
@@ -21,10 +22,25 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) struct Stopping {
     /// No further run is taken.
     pub(crate) stop: CancellationToken,
+    /// When that was first asked for.
+    stop_seen: Arc<OnceLock<Instant>>,
     /// The shutdown grace is over: stop the job, give the run back.
     pub(crate) grace_over: CancellationToken,
     /// Give the run back at once.
     pub(crate) at_once: CancellationToken,
+}
+
+impl Stopping {
+    /// As `shutdown` says; the grace is its caller's.
+    pub(crate) fn by(shutdown: &Shutdown) -> Self {
+        Self { stop: shutdown.stop.clone(), at_once: shutdown.at_once.clone(), ..Self::default() }
+    }
+
+    /// Waits until no further run is taken. Yields the same moment each time, that of the first answer.
+    pub(crate) async fn seen(&self) -> Instant {
+        self.stop.cancelled().await;
+        *self.stop_seen.get_or_init(Instant::now)
+    }
 }
 
 /// Why a run cannot go on.

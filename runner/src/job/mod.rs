@@ -11,7 +11,7 @@ mod script;
 pub(crate) mod variables;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use minitower_client::Leased;
 use minitower_client::wire::runner::Lease;
@@ -213,8 +213,8 @@ async fn extend_all_the_same(calls: &AttemptCalls, length: Duration) {
 /// or when nothing was answered for some leases.
 async fn given_up(calls: &AttemptCalls, length: Duration, stopping: &Stopping) {
     let unanswered = async {
-        stopping.stop.cancelled().await;
-        calls.unanswered(length.saturating_mul(UNANSWERED_LEASES), Instant::now()).await;
+        let since = stopping.seen().await;
+        calls.unanswered(length.saturating_mul(UNANSWERED_LEASES), since).await;
     };
     tokio::select! {
         () = unanswered => {}
