@@ -1,11 +1,11 @@
 //! Ways from here to a Service of the cluster.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, ErrorKind};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use minitower_tests::Http;
 use minitower_tests::http::REQUEST_LIMIT;
@@ -14,6 +14,8 @@ use super::kubectl;
 
 /// How long a connection to an address that leads nowhere is tried.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// How long a Service may have no pod that is ready.
+const SERVED_LIMIT: Duration = Duration::from_secs(60);
 /// How long `kubectl port-forward` may take until it listens.
 const FORWARD_LIMIT: Duration = Duration::from_secs(30);
 /// Pause before a broken forward is made again.
@@ -27,10 +29,25 @@ pub(crate) fn reach(namespace: &str, service: &str, port: u16) -> Http {
         .expect("a Service has an address")
         .to_owned();
     let direct = format!("{address}:{port}");
-    if TcpStream::connect_timeout(&direct.parse().expect("an address"), CONNECT_LIMIT).is_ok() {
+    if leads_there(direct.parse().expect("an address")) {
         return Http::keeping(&format!("http://{direct}"), REQUEST_LIMIT);
     }
     Http::new(forward(namespace, service, port))
+}
+
+/// Whether connections to the address of a Service get there. Refused is what a Service without a ready pod answers, which is no reason yet to
+/// take the other way: that one goes to one pod, and is as long away as that pod's successor.
+fn leads_there(address: SocketAddr) -> bool {
+    let deadline = Instant::now() + SERVED_LIMIT;
+    loop {
+        match TcpStream::connect_timeout(&address, CONNECT_LIMIT) {
+            Ok(_) => return true,
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused && Instant::now() < deadline => {
+                thread::sleep(PAUSE);
+            }
+            Err(_) => return false,
+        }
+    }
 }
 
 fn forward(namespace: &str, service: &str, port: u16) -> u16 {
