@@ -22,7 +22,7 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 /// After what time a client gives a request up. It would be a failed one.
 const REQUEST: Duration = Duration::from_secs(3);
 /// How long clients may be without service, in seconds. Machines are noisy, and builds for development slow: what fails the test is
-/// three times that.
+/// twice that.
 const WITHOUT_SERVICE: f64 = 10.0;
 /// Until a new pod of the control plane serves.
 const REPLACED: Duration = Duration::from_secs(120);
@@ -186,7 +186,7 @@ fn next_version(release: &Release) -> (String, String) {
 fn row(what: &str, (span, failed): (Duration, usize), runs: usize) -> Row {
     let seconds = span.as_secs_f64();
     println!("{what}: {seconds:.1} s without service, {failed} requests failed");
-    assert!(seconds <= 3.0 * WITHOUT_SERVICE, "{what}: {seconds:.1} s without service");
+    assert!(seconds <= 2.0 * WITHOUT_SERVICE, "{what}: {seconds:.1} s without service");
     Row {
         what: format!("{what}: span in which requests fail"),
         target: format!("≤ {WITHOUT_SERVICE} s"),
