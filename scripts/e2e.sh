@@ -71,9 +71,11 @@ kubectl_of_local() {
     bash -c 'source tests/cluster/lib/common.sh; source tests/cluster/lib/build.sh; echo "$(program_folder k8s)/kubectl"'
 }
 
+version_of() { sed -n 's/^appVersion: //p' "$1/Chart.yaml"; } # version_of CHART: the tag of its images
+
 make_images() {
     local image version
-    version=$(sed -n 's/^appVersion: //p' charts/minitower/Chart.yaml)
+    version=$(version_of charts/minitower)
     if [[ $target == kind* ]]; then
         for image in "${images[@]}"; do
             docker build --quiet --target "$image" --tag "docker.io/minitower/$image:dev" .
@@ -162,8 +164,8 @@ former_release() {
     find "$former" -mindepth 1 -maxdepth 1 ! -name target -exec rm -rf {} + 2>/dev/null || true
     mkdir -p "$former"
     git archive "$tag" | tar --extract --directory "$former"
-    version=$(sed -n 's/^appVersion: //p' "$former/charts/minitower/Chart.yaml")
-    if [[ $version == "$(sed -n 's/^appVersion: //p' charts/minitower/Chart.yaml)" ]]; then
+    version=$(version_of "$former/charts/minitower")
+    if [[ $version == "$(version_of charts/minitower)" ]]; then
         export E2E_FORMER_SKIP="$tag has the version of this state"
         return
     fi
