@@ -17,6 +17,7 @@ use minitower_client::Leased;
 use minitower_client::wire::runner::Lease;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Backoff;
 use crate::calls::AttemptCalls;
@@ -172,22 +173,14 @@ async fn remove(workspace: Arc<Workspace>) {
 
 /// Waits for the rest of the log, until the attempt is over for the control plane.
 async fn finish_delivery(delivery: JoinHandle<()>, over: impl Future<Output = ()>) {
-    let mut delivery = AbortOnDrop(delivery);
+    let mut delivery = AbortOnDropHandle::new(delivery);
     tokio::select! {
-        delivered = &mut delivery.0 => {
+        delivered = &mut delivery => {
             if let Err(fault) = delivered {
                 tracing::error!(%fault, "the log's delivery died");
             }
         }
         () = over => log_undelivered(),
-    }
-}
-
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
