@@ -39,14 +39,16 @@ fn one_line(message: &str) {
 fn obeys_the_rules(towerfile: &Towerfile) {
     let Towerfile {
         name,
-        script,
+        start,
         source,
         import_paths,
         timeout_seconds,
         max_retries,
         schedule: _,
         parameters,
+        ..
     } = towerfile;
+    let script = &start.entrypoint();
     assert_eq!(slug::violation(name), None, "{name:?}");
     assert_eq!(path::normalise(script).as_ref(), Ok(script));
     let runs = [".py", ".sh"].iter().any(|end| script.ends_with(end));
@@ -69,7 +71,7 @@ fn obeys_the_rules(towerfile: &Towerfile) {
 fn written(towerfile: &Towerfile) -> String {
     let list = |items: &[String]| items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", ");
     let mut text =
-        format!("[app]\nname = {}\nscript = {}\n", quoted(&towerfile.name), quoted(&towerfile.script));
+        format!("[app]\nname = {}\nscript = {}\n", quoted(&towerfile.name), quoted(&towerfile.start.entrypoint()));
     let mut line = |key: &str, value: Option<String>| {
         if let Some(value) = value {
             writeln!(text, "{key} = {value}").expect("a string takes all text");

@@ -190,7 +190,7 @@ mod tests {
     fn the_towerfile_is_valid_with_and_without_its_comments() {
         let text = towerfile("my-app", "main.py");
         let (parsed, warnings) = Towerfile::parse(&text).unwrap();
-        assert_eq!((parsed.script.as_str(), warnings.len()), ("main.py", 0));
+        assert_eq!((parsed.start.entrypoint().as_str(), warnings.len()), ("main.py", 0));
         let keys = text.lines().map(|line| match line.strip_prefix("# ") {
             Some(key) if key.contains(" = ") || key.starts_with('[') => key,
             _ => line,

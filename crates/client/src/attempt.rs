@@ -79,6 +79,27 @@ impl AttemptClient {
         self.call(Method::POST, "release").done().await
     }
 
+    /// Uploads a file the job left behind, under `path` (relative, `/` between components), as `bytes` bytes of `content`.
+    ///
+    /// The same bytes again are no error. The call's deadline holds for the whole upload.
+    pub async fn put_artifact(
+        &self,
+        path: &str,
+        bytes: u64,
+        content: impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    ) -> Result<(), Error> {
+        let run = self.run_id.to_string();
+        let segments: Vec<&str> = ["runs", &run, "artifacts"].into_iter().chain(path.split('/')).collect();
+        self.transport
+            .api(Method::PUT, &segments)
+            .bearer(&self.runner_token)
+            .lease_token(&self.lease_token)
+            .timeout(self.timeout)
+            .stream(bytes, content)
+            .done()
+            .await
+    }
+
     /// Downloads the version's archive as a stream.
     pub async fn artifact(&self) -> Result<Artifact, Error> {
         let answer = self.call(Method::GET, "artifact").head().await?;

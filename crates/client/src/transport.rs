@@ -118,6 +118,19 @@ impl Request<'_> {
         self
     }
 
+    /// A body of `bytes` bytes, sent as it comes.
+    pub(crate) fn stream(
+        mut self,
+        bytes: u64,
+        content: impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    ) -> Self {
+        self.builder = self
+            .builder
+            .header(CONTENT_LENGTH, bytes)
+            .body(reqwest::Body::wrap_stream(content));
+        self
+    }
+
     pub(crate) fn query(mut self, query: &impl Serialize) -> Self {
         self.builder = self.builder.query(query);
         self

@@ -35,5 +35,5 @@ fn packs_without_warnings(#[case] example: &str, #[case] name: &str, #[case] fil
     pack(&root, &towerfile, &mut archive, |_| {}).unwrap();
     let inspection = inspect(archive.as_slice(), &Limits::default()).unwrap();
     assert_eq!(inspection.towerfile.as_deref(), Some(text.as_str()));
-    assert!(inspection.has_file(&towerfile.script));
+    assert!(inspection.has_file(&towerfile.start.entrypoint()));
 }

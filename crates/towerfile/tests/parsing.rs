@@ -55,7 +55,7 @@ fn everything_given() {
     )
     .unwrap();
     assert_eq!(towerfile.name, "my-app");
-    assert_eq!(towerfile.script, "src/main.py");
+    assert_eq!(towerfile.start.entrypoint(), "src/main.py");
     assert_eq!(towerfile.source, ["./src/**", "*.toml"]);
     assert_eq!(towerfile.import_paths, ["lib", "src/shared", "."]);
     assert_eq!(towerfile.timeout_seconds, Some(60));
@@ -251,7 +251,8 @@ proptest! {
              timeout = {{ seconds = {seconds} }}\n[[parameters]]\nname = 'a'\ntype = '{kind}'\ndefault = {default}\n"
         );
         if let Ok((towerfile, _)) = Towerfile::parse(&text) {
-            prop_assert!(!towerfile.script.contains("..") && !towerfile.script.starts_with('/'));
+            let started = towerfile.start.entrypoint();
+            prop_assert!(!started.contains("..") && !started.starts_with('/'));
             prop_assert!(towerfile.params_schema().is_some());
         }
     }

@@ -34,6 +34,19 @@ pub struct Registered {
     pub name: String,
     /// Its token, shown once.
     pub token: String,
+    /// Whose runs it takes. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<RunnerScope>,
+}
+
+/// Whose runs a runner takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunnerScope {
+    /// Those of every team: it was registered with the platform's token.
+    Platform,
+    /// Those of the team whose registration token it used.
+    Team,
 }
 
 /// Query of `POST /runs/lease`.
@@ -90,6 +103,38 @@ pub struct Lease {
     /// Full length of the lease as last granted, in milliseconds. Absent from older servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_ttl_ms: Option<u64>,
+    /// The team whose run it is. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team_id: Option<i64>,
+    /// That team's slug. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team_slug: Option<String>,
+    /// The environment in which the run was queued. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// A token that starts and reads runs of the team while this attempt lasts; only when the Towerfile says `api = true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_token: Option<String>,
+    /// What the server takes of this run. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LeaseLimits>,
+}
+
+/// What the server takes of one run; what is absent is not limited by it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseLimits {
+    /// Most bytes of its log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_bytes: Option<u64>,
+    /// Most bytes of one of its artifacts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_bytes: Option<u64>,
+    /// Most bytes of all its artifacts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifacts_bytes: Option<u64>,
+    /// Most artifacts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifacts: Option<u64>,
 }
 
 /// Answer of `start` and `heartbeat`.

@@ -90,7 +90,7 @@ fn by_towerfile(text: &str) -> Result<Described, Error> {
     let import_paths = Some(towerfile.import_paths.clone()).filter(|p| !p.is_empty());
     Ok(Described {
         params_schema: towerfile.params_schema().map(|s| s.to_string()),
-        entrypoint: towerfile.script,
+        entrypoint: towerfile.start.entrypoint(),
         timeout_seconds: towerfile.timeout_seconds,
         towerfile_toml: Some(text.to_owned()),
         import_paths,

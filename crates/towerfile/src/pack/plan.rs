@@ -12,7 +12,7 @@ use super::PackError;
 use crate::path::{check_link_target, normalise};
 use crate::shown::shown;
 use crate::source::Pattern;
-use crate::{Limits, TOWERFILE, Towerfile};
+use crate::{Limits, Start, TOWERFILE, Towerfile};
 
 /// The file that names what is left out, with the syntax of `.gitignore`; each folder may have one.
 const IGNORE_FILE: &str = ".towerignore";
@@ -131,7 +131,9 @@ pub fn plan(root: &Path, towerfile: &Towerfile) -> Result<PackPlan, PackError> {
         }
     }
     found.remove(TOWERFILE);
-    check_script(root, &towerfile.script, &found)?;
+    if let Start::Script(script) = &towerfile.start {
+        check_script(root, script, &found)?;
+    }
     let notes = notes(towerfile, &patterns, &used, &found);
     let first = PlannedEntry { path: TOWERFILE.to_owned(), kind: look_at_towerfile(root)? };
     let others = found.into_iter().map(|(path, kind)| PlannedEntry { path, kind });

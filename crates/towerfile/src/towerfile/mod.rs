@@ -6,6 +6,8 @@
 mod parse;
 mod table;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::shown::shown;
@@ -18,20 +20,72 @@ pub const MAX_BYTES: usize = 256 * 1024;
 pub struct Towerfile {
     /// `app.name`: a slug.
     pub name: String,
-    /// `app.script`: what is started; a normal path that ends in `.py` or `.sh`.
-    pub script: String,
+    /// `app.script` or `app.module`: what is started.
+    pub start: Start,
+    /// `app.description`: a sentence for people.
+    pub description: Option<String>,
+    /// `app.python`: which Pythons may run it, as a PEP 440 specifier such as `>=3.12`.
+    pub python: Option<String>,
+    /// `app.api`: whether its runs get a token for the API.
+    pub api: bool,
+    /// `app.env`: further variables of its runs.
+    pub env: BTreeMap<String, String>,
+    /// `app.logs.order`: how its output streams become one log.
+    pub log_order: LogOrder,
     /// `app.source`: which files belong to the app; see [`crate::source`].
     pub source: Vec<String>,
     /// `app.import_paths`: folders put in front of `PYTHONPATH`; normal paths, `.` for the root.
     pub import_paths: Vec<String>,
     /// `app.timeout.seconds`: how long a run may take, at least 1.
     pub timeout_seconds: Option<i64>,
+    /// `app.timeout.setup_seconds`: how much of that its setup may take, at least 1.
+    pub setup_seconds: Option<i64>,
     /// `app.max_retries`: how often a lost run starts again unless it says otherwise, at least 0.
     pub max_retries: Option<i64>,
     /// `app.schedule`, as it was written.
     pub schedule: Option<String>,
     /// `[[parameters]]`, in the order of the file.
     pub parameters: Vec<Parameter>,
+}
+
+/// What a run starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// A file: a normal path.
+    Script(String),
+    /// A module of the project, started with `python -m`.
+    Module(String),
+}
+
+impl Start {
+    /// How a module's name begins as a version's `entrypoint`.
+    const MODULE: &'static str = "-m ";
+
+    /// The word on the wire: the path, or `-m pkg.cli`.
+    pub fn entrypoint(&self) -> String {
+        match self {
+            Self::Script(path) => path.clone(),
+            Self::Module(name) => format!("{}{name}", Self::MODULE),
+        }
+    }
+
+    /// Reads an `entrypoint`.
+    pub fn from_entrypoint(entrypoint: &str) -> Self {
+        match entrypoint.strip_prefix(Self::MODULE) {
+            Some(name) => Self::Module(name.to_owned()),
+            None => Self::Script(entrypoint.to_owned()),
+        }
+    }
+}
+
+/// How a job's two output streams become one log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogOrder {
+    /// Each line knows its stream; lines that wait at the same time are logged with standard output first.
+    #[default]
+    Streams,
+    /// `exact`: both streams are one pipe, in the order of writing; every line counts as standard output.
+    Exact,
 }
 
 /// One of `[[parameters]]`.
@@ -45,6 +99,8 @@ pub struct Parameter {
     pub kind: ParameterType,
     /// The value of a run that gives none; of the parameter's type.
     pub default: Option<Value>,
+    /// Its value is shown to nobody.
+    pub hidden: bool,
 }
 
 /// What the values of a parameter are.

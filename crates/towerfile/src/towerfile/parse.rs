@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use toml::Value;
 
 use super::table::Reader;
-use super::{Error, MAX_BYTES, Parameter, ParameterType, Towerfile, Warning};
+use super::{Error, LogOrder, MAX_BYTES, Parameter, Start, ParameterType, Towerfile, Warning};
 use crate::path::{PathFault, normalise};
 use crate::shown::shown;
 use crate::slug;
@@ -39,7 +39,13 @@ pub(super) fn parse(text: &str) -> Result<(Towerfile, Vec<Warning>), Error> {
     let script = script(&app, &patterns)?;
     let towerfile = Towerfile {
         name,
-        script,
+        start: Start::Script(script),
+        description: None,
+        python: None,
+        api: false,
+        env: std::collections::BTreeMap::new(),
+        log_order: LogOrder::default(),
+        setup_seconds: None,
         source: patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
         import_paths: import_paths(&app)?,
         timeout_seconds: timeout(&app, &mut warnings)?,
@@ -201,6 +207,7 @@ fn parameter(reader: &Reader<'_>) -> Result<Parameter, Error> {
         description: reader.string("description")?.map(str::to_owned),
         kind,
         default,
+        hidden: false,
     })
 }
 

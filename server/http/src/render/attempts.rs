@@ -68,5 +68,10 @@ pub(crate) fn lease(grant: Grant) -> Result<Lease, ApiError> {
         lease_token,
         lease_expires_at: moment(attempt.state.lease_expires_at),
         lease_ttl_ms: Some(milliseconds(attempt.state.lease_ttl)),
+        team_id: None,
+        team_slug: None,
+        environment: None,
+        api_token: None,
+        limits: None,
     })
 }
