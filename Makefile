@@ -1,7 +1,7 @@
 # What there is to type. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check build run test crash model reference planted bench bench-compare fuzz check crds chart observability release-dry-run fmt smoke demo cluster-up cluster-down cluster-load e2e clean-state
+.PHONY: help setup setup-check build run test crash model reference planted bench bench-runner bench-compare fuzz check crds chart observability release-dry-run fmt smoke demo cluster-up cluster-down cluster-load e2e clean-state
 
 # Which build `make cluster-load` (default dev) and `make e2e` (default release) take; whether `make e2e` does as much as fits into
 # twenty minutes.
@@ -59,6 +59,9 @@ planted: setup ## Prove the checks: every planted bug has to be caught by one
 
 bench: setup ## Measure the release build and write benches/report.md (QUICK=1: shorter, nothing kept)
 	@QUICK="$(QUICK)" scripts/bench.sh
+
+bench-runner: setup ## Measure the runner of the release build (BASE=<commit>: in turn with that commit's)
+	@scripts/bench-runner.sh "$(BASE)"
 
 bench-compare: ## Compare the server's speed with that of another commit (BASE=<commit>)
 	@scripts/bench-compare.sh "$(BASE)"

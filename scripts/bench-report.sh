@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
-# Makes benches/cluster.md, which `make e2e` writes, the last section of benches/report.md, which `make bench` writes.
+# Makes benches/runner.md, which `make bench-runner` writes, and benches/cluster.md, which `make e2e` writes, the last sections of
+# benches/report.md, which `make bench` writes.
 set -euo pipefail
 cd "$(dirname "$0")/../benches"
 
-[[ -f cluster.md ]] || exit 0
-rest=$(sed '/^## On Kubernetes$/,$d' report.md)
+rest=$(sed -E '/^## (The runner|On Kubernetes)$/,$d' report.md)
 {
-    printf '%s\n\n' "$rest"
-    cat cluster.md
+    printf '%s\n' "$rest"
+    for section in runner.md cluster.md; do
+        if [[ -f $section ]]; then
+            echo
+            cat "$section"
+        fi
+    done
 } >report.md.part
 mv report.md.part report.md

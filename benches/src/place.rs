@@ -156,12 +156,22 @@ pub fn multipart(entrypoint: &str) -> (Vec<u8>, Vec<u8>) {
 
 /// The gzipped archive of one file.
 pub fn archive(name: &str, content: &[u8], compression: Compression) -> Result<Vec<u8>, BenchError> {
+    archive_of([(name, content)], compression)
+}
+
+/// The gzipped archive of some files, each with its name.
+pub fn archive_of<'f>(
+    files: impl IntoIterator<Item = (&'f str, &'f [u8])>,
+    compression: Compression,
+) -> Result<Vec<u8>, BenchError> {
     let failed = "cannot make an archive";
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), compression));
-    let mut header = Header::new_gnu();
-    header.set_mode(0o644);
-    header.set_size(content.len() as u64);
-    tar.append_data(&mut header, name, content).map_err(BenchError::io(failed))?;
+    for (name, content) in files {
+        let mut header = Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(content.len() as u64);
+        tar.append_data(&mut header, name, content).map_err(BenchError::io(failed))?;
+    }
     let gzip = tar.into_inner().map_err(BenchError::io(failed))?;
     gzip.finish().map_err(BenchError::io(failed))
 }

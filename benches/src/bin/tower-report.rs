@@ -19,6 +19,12 @@ struct Args {
     /// Where the report goes
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
+    /// Where the release programs of a former build are: its runner is measured beside this one
+    #[arg(long, value_name = "FOLDER")]
+    former: Option<PathBuf>,
+    /// Only the runner, into runner.md
+    #[arg(long)]
+    runner: bool,
     /// Shorter, once each, with a tenth of the depth
     #[arg(long)]
     quick: bool,
@@ -38,5 +44,6 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<(), BenchError> {
     process::raise_file_limit()?;
     let plan = if args.quick { Plan::quick() } else { Plan::full() };
-    Bench::new(plan, args.programs, args.folder).run(&args.out)
+    let bench = Bench::new(plan, args.programs, args.folder).beside(args.former);
+    if args.runner { bench.run_runner(&args.out) } else { bench.run(&args.out) }
 }

@@ -1,7 +1,9 @@
 //! The loads, one file each.
 
+mod agent;
 mod creates;
 mod dispatch;
+pub mod jobs;
 mod leases;
 mod lifecycles;
 mod measure;

@@ -55,7 +55,7 @@ pub(super) fn first_line(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     }
     let how = "real runner, idle; from the create's sending until the code's first line has read the clock; environment cached";
     Ok(vec![
-        Row::new("created → first line of Python", Bound::AtMost(60.0), "ms", p50(&line), how),
+        Row::new("created → first line of Python", Bound::AtMost(35.0), "ms", p50(&line), how),
         Row::new(
             "`python -c pass`, start to exit",
             Bound::None,

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use super::machine::Machine;
 use super::numbers::{figure, whole};
 use super::plots::{DEPTH_PLOT, LOAD_PLOT};
 use super::rows::Row;
+use super::runner::Compared;
 use super::{Findings, Plan};
 use crate::stats::median;
 
@@ -83,10 +85,51 @@ fn write(plan: &Plan, findings: &Findings, text: &mut String) -> std::fmt::Resul
     Ok(())
 }
 
+/// The section on the runner.
+pub(super) fn runner(machine: &Machine, repeats: usize, beside: bool, rows: &[Compared]) -> String {
+    let mut text = String::new();
+    write_runner(machine, repeats, beside, rows, &mut text)
+        .unwrap_or_else(|_| unreachable!("writing into memory does not fail"));
+    text
+}
+
+fn write_runner(
+    machine: &Machine,
+    repeats: usize,
+    beside: bool,
+    rows: &[Compared],
+    text: &mut String,
+) -> std::fmt::Result {
+    let in_turn = if beside { " The two builds were measured in turn." } else { "" };
+    writeln!(
+        text,
+        "## The runner\n\nWritten by `make bench-runner`: the real runner of the release build against the real server. Each figure is the \
+         median of {repeats} runs, with the smallest and the largest.{in_turn} Machine: {}.\n",
+        machine.describe()
+    )?;
+    writeln!(text, "| what | target | before | now | holds | how |\n|---|---|---|---|---|---|")?;
+    for Compared { before, after } in rows {
+        let holds = if after.holds() == Some(true) { "yes" } else { "**no**" };
+        let before = if before.is_empty() {
+            String::new()
+        } else {
+            Row { values: before.clone(), ..after.clone() }.measured()
+        };
+        let Row { what, how, .. } = after;
+        writeln!(
+            text,
+            "| {what} | {} | {before} | {} | {holds} | {how} |",
+            after.target(),
+            after.measured()
+        )?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::depth::Deep;
-    use super::super::machine::{Machine, Noise};
+    use super::super::machine::Noise;
     use super::super::rows::Bound;
     use super::super::throughput::Loaded;
     use super::*;
@@ -119,6 +162,11 @@ mod tests {
             minutes: 12.0,
         };
         let report = report(&Plan::full(), &findings);
+        let machine = Machine::look(std::path::Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let compared = Compared { before: vec![9.0], after: row("kept", Bound::AtMost(6.0)) };
+        let section = runner(&machine, 3, true, &[compared]);
+        let line = "| kept | ≤ 6 ms | 9.00 ms | 6.00 ms (5.00 – 7.00) | yes | so |";
+        assert!(section.lines().any(|found| found == line), "no {line:?} in {section}");
         for line in [
             "| kept | ≤ 6 ms | 6.00 ms (5.00 – 7.00) | yes | so |",
             "| missed | ≤ 5.9 ms | 6.00 ms (5.00 – 7.00) | **no** | so |",

@@ -11,6 +11,7 @@ mod numbers;
 mod plan;
 mod plots;
 mod rows;
+mod runner;
 mod throughput;
 
 use std::fs;
@@ -38,6 +39,8 @@ pub struct Bench {
     pub programs: PathBuf,
     /// Where the servers' folders are made: on a real disk.
     pub folder: PathBuf,
+    /// Where the release programs of a former build are, to be measured beside these.
+    pub former: Option<PathBuf>,
     began: Instant,
 }
 
@@ -55,7 +58,23 @@ struct Findings {
 impl Bench {
     /// Of these programs, with servers below this folder.
     pub fn new(plan: Plan, programs: PathBuf, folder: PathBuf) -> Self {
-        Self { plan, programs, folder, began: Instant::now() }
+        Self { plan, programs, folder, former: None, began: Instant::now() }
+    }
+
+    /// With a former build beside it.
+    #[must_use]
+    pub fn beside(self, former: Option<PathBuf>) -> Self {
+        Self { former, ..self }
+    }
+
+    /// Measures the runner alone, and writes `runner.md` into `out`.
+    pub fn run_runner(&self, out: &Path) -> Result<(), BenchError> {
+        fs::create_dir_all(&self.folder).map_err(BenchError::io("cannot make a folder"))?;
+        fs::create_dir_all(out).map_err(BenchError::io("cannot make the folder of the report"))?;
+        let machine = Machine::look(&self.folder)?;
+        let rows = runner::compared(self)?;
+        let section = markdown::runner(&machine, self.plan.repeats, self.former.is_some(), &rows);
+        fs::write(out.join("runner.md"), section).map_err(BenchError::io("cannot write the report"))
     }
 
     /// Measures everything, and writes `report.md` and its plots into `out`.
@@ -109,7 +128,12 @@ impl Bench {
 
     /// A fresh server with a team and an app of that code.
     fn fresh_with(&self, code: &str) -> Result<(Server, Place), BenchError> {
-        let server = Server::start(&self.program("minitowerd"), &self.folder, &[])?;
+        self.fresh_of(&self.programs, code)
+    }
+
+    /// The same with the server of other programs.
+    fn fresh_of(&self, programs: &Path, code: &str) -> Result<(Server, Place), BenchError> {
+        let server = Server::start(&programs.join("minitowerd"), &self.folder, &[])?;
         let place = Place::prepare(server.address(), BOOTSTRAP_TOKEN, REGISTRATION_TOKEN, code)?;
         Ok((server, place))
     }
