@@ -58,6 +58,16 @@ pub(crate) fn end(pid: Pid) {
     let _gone = kill(pid, Signal::SIGKILL);
 }
 
+/// Sends SIGSTOP; the process may have ended meanwhile.
+pub(crate) fn stop(pid: Pid) {
+    let _gone = kill(pid, Signal::SIGSTOP);
+}
+
+/// Lets a stopped process go on; it may have been killed meanwhile.
+pub(crate) fn resume(pid: Pid) {
+    let _gone = kill(pid, Signal::SIGCONT);
+}
+
 /// Kills a program and everything below it as the end of a container does: nothing of it gets to react.
 pub(crate) fn kill_tree(program: &mut Program) {
     let mut stopped = BTreeSet::new();

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use minitower_tests::{Signal, wait};
+use nix::unistd::Pid;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -38,11 +39,12 @@ enum Fault {
     EndRunner,
     StopRunner,
     KillSupervisor,
+    StopSupervisor,
     KillJobProcess,
 }
 
 /// How often each happens, of the sum.
-const FAULTS: [(Fault, u32); 9] = [
+const FAULTS: [(Fault, u32); 10] = [
     (Fault::KillServer, 7),
     (Fault::EndServer, 2),
     (Fault::KillRunner, 5),
@@ -51,6 +53,7 @@ const FAULTS: [(Fault, u32); 9] = [
     (Fault::EndRunner, 2),
     (Fault::StopRunner, 4),
     (Fault::KillSupervisor, 2),
+    (Fault::StopSupervisor, 3),
     (Fault::KillJobProcess, 3),
 ];
 
@@ -68,6 +71,8 @@ pub(crate) struct Limits {
 enum Heal {
     Server,
     Runner(usize),
+    /// A supervisor that was stopped; its runner may have ended it meanwhile.
+    Supervisor(Pid),
 }
 
 #[derive(Debug)]
@@ -148,6 +153,7 @@ impl Storm {
 
     fn heal(&mut self, heal: Heal) {
         let (unit, place) = match heal {
+            Heal::Supervisor(pid) => return processes::resume(pid),
             Heal::Server => (&mut self.bed.server, usize::MAX),
             Heal::Runner(index) => (&mut self.bed.runners[index], index),
         };
@@ -198,7 +204,9 @@ impl Storm {
         let index = self.rng.random_range(0..self.bed.runners.len());
         let struck = match fault {
             Fault::KillServer | Fault::EndServer => self.strike_server(fault),
-            Fault::KillSupervisor | Fault::KillJobProcess => self.strike_job(fault, index),
+            Fault::KillSupervisor | Fault::StopSupervisor | Fault::KillJobProcess => {
+                self.strike_job(fault, index)
+            }
             _ => self.strike_runner(fault, index),
         };
         if struck {
@@ -254,13 +262,20 @@ impl Storm {
         }
         let runner = unit.program().pid();
         let found = match fault {
-            Fault::KillSupervisor => processes::children(runner),
+            Fault::KillSupervisor | Fault::StopSupervisor => processes::children(runner),
             _ => processes::jobs(runner),
         };
         let Some(pid) = found.get(self.rng.random_range(0..found.len().max(1))) else { return false };
         let kill = Kill { runner: unit.name.clone(), at: now() };
         self.bed.ledger.with(|history| history.kills.push(kill));
-        processes::end(*pid);
+        if fault == Fault::StopSupervisor {
+            processes::stop(*pid);
+            // Often for longer than a lease: whoever else knows the deadline has to end the job.
+            let outage = self.random_ms(200..5000);
+            self.heal_in(outage, Heal::Supervisor(*pid));
+        } else {
+            processes::end(*pid);
+        }
         true
     }
 
