@@ -37,7 +37,9 @@ pub(super) fn check(root: &Path, towerfile: &Towerfile, plan: &PackPlan) -> Resu
     }
     let Some(Unread { file, what, way_out }) = project.unread() else { return Ok(()) };
     Err(Failure::new(format!("{file} {what}: runners do not read that, and nothing would be installed"))
-        .help(format!("{way_out}, and deploy again; if the app needs none of it, name {file} in .towerignore")))
+        .help(format!(
+            "{way_out}, and deploy again; if the app needs none of it, name {file} in .towerignore"
+        )))
 }
 
 /// A file that would decide the dependencies and stays behind.
@@ -88,7 +90,9 @@ impl Project<'_> {
     /// Whether a file that runners read says what is installed.
     fn decides(&self, towerfile: &Towerfile) -> bool {
         let header = match &towerfile.start {
-            Start::Script(script) => std::fs::read(self.root.join(script)).is_ok_and(|text| has_header(&text)),
+            Start::Script(script) => {
+                std::fs::read(self.root.join(script)).is_ok_and(|text| has_header(&text))
+            }
             Start::Module(_) => false,
         };
         header
@@ -157,7 +161,9 @@ impl Project<'_> {
 
     fn in_setup_cfg(&self) -> Option<Unread> {
         let text = self.text("setup.cfg")?;
-        let names_any = text.lines().any(|line| line.split(['=', ':']).next().unwrap_or_default().trim() == "install_requires");
+        let names_any = text
+            .lines()
+            .any(|line| line.split(['=', ':']).next().unwrap_or_default().trim() == "install_requires");
         names_any.then(|| Unread {
             file: "setup.cfg".to_owned(),
             what: "names its dependencies in install_requires without a setup.py",

@@ -102,8 +102,8 @@ impl Get {
         // Beside its place, so that half a file never stands there.
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
         let unwritable = |error| Failure::new(format!("cannot write {name}: {error}"));
-        let partial =
-            tempfile::NamedTempFile::new_in(folder.unwrap_or(std::path::Path::new("."))).map_err(unwritable)?;
+        let partial = tempfile::NamedTempFile::new_in(folder.unwrap_or(std::path::Path::new(".")))
+            .map_err(unwritable)?;
         let mut file = tokio::fs::File::from_std(partial.reopen().map_err(unwritable)?);
         let written = self.download(&team, &mut file, &name).await?;
         partial.persist(&to).map_err(|error| unwritable(error.error))?;

@@ -6,10 +6,10 @@ use minitower_client::wire::apps::Version;
 use minitower_client::wire::runs::{CreateRun, Run, RunStatus};
 use serde_json::Value;
 
+use super::retry::RetryArgs;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::input::{self, Param, Unknown};
-use super::retry::RetryArgs;
 use crate::watch::{describe, no_runner, unless_interrupted, until_terminal};
 
 /// Flags of `runs create`.
@@ -109,8 +109,10 @@ impl Create {
         for Unknown { key, meant } in input::unknown(&self.params, schema) {
             match meant.filter(|_| !self.allow_unknown) {
                 Some(meant) => {
-                    return Err(Failure::new(format!("{app} has no parameter `{key}`: did you mean `{meant}`?"))
-                        .help("correct it; --allow-unknown passes it on all the same"));
+                    return Err(Failure::new(format!(
+                        "{app} has no parameter `{key}`: did you mean `{meant}`?"
+                    ))
+                    .help("correct it; --allow-unknown passes it on all the same"));
                 }
                 None => {
                     let known = input::known(schema).join(", ");

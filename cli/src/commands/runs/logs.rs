@@ -96,8 +96,10 @@ async fn check_newest(team: &TeamClient, run_id: i64, attempt: i64) -> Result<()
         return Err(Failure::new(format!("run {run_id} has no attempt {attempt}"))
             .help(format_args!("`minitower runs attempts {run_id}` shows those it has")));
     }
-    Err(Failure::new(format!("--attempt {attempt}: the server shows the log of a run's newest attempt alone"))
-        .help(format_args!("leave --attempt out to see that of attempt {}", newest.unwrap_or_default())))
+    Err(Failure::new(format!(
+        "--attempt {attempt}: the server shows the log of a run's newest attempt alone"
+    ))
+    .help(format_args!("leave --attempt out to see that of attempt {}", newest.unwrap_or_default())))
 }
 
 /// A log, page by page: a server answers with as many lines as it likes.
@@ -116,7 +118,8 @@ impl<'a> Pages<'a> {
     /// The next lines, or `None` behind the last.
     async fn next(&mut self) -> Result<Option<Vec<LogLine>>, Failure> {
         let filter = LogFilter { after_seq: self.after_seq, ..LogFilter::default() };
-        let lines = patiently(self.context, || self.team.logs(self.run_id, &filter)).await.map_err(no_such_run)?.logs;
+        let lines =
+            patiently(self.context, || self.team.logs(self.run_id, &filter)).await.map_err(no_such_run)?.logs;
         let Some(last) = lines.last() else { return Ok(None) };
         // A server that does not count on would be asked for ever.
         if self.after_seq.is_some_and(|before| last.seq <= before) {
