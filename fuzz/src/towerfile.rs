@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use minitower_towerfile::source::Pattern;
-use minitower_towerfile::{LogOrder, Start, Towerfile, path, slug, variables};
+use minitower_towerfile::{LogOrder, Start, Towerfile, name_in, path, renamed, slug, variables};
 use serde_json::Value;
 
 /// Parses a text; written down again and parsed, what was accepted is the same.
@@ -21,6 +21,9 @@ pub fn run(data: &[u8]) {
     if let Err(error) = Towerfile::parse_strict(text) {
         one_line(&error.to_string());
     }
+    assert_eq!(name_in(text).as_ref(), Some(&towerfile.name));
+    let renamed = renamed(text, "another").expect("it has a name");
+    assert_eq!(Towerfile::parse(&renamed).map(|(towerfile, _)| towerfile.name), Ok("another".to_owned()));
     obeys_the_rules(&towerfile);
     let again = written(&towerfile);
     match Towerfile::parse(&again) {
@@ -42,7 +45,6 @@ fn one_line(message: &str) {
 fn obeys_the_rules(towerfile: &Towerfile) {
     let Towerfile {
         name,
-        written_name,
         start,
         description,
         python: _,
@@ -58,7 +60,6 @@ fn obeys_the_rules(towerfile: &Towerfile) {
         parameters,
     } = towerfile;
     assert_eq!(slug::violation(name), None, "{name:?}");
-    assert!(written_name.as_ref().is_none_or(|written| slug::translated(written).as_ref() == Some(name)));
     assert_eq!(&Start::from_entrypoint(&start.entrypoint()), start);
     match start {
         Start::Script(script) => {
@@ -96,8 +97,7 @@ fn obeys_the_rules(towerfile: &Towerfile) {
 /// The Towerfile as a person could have written it.
 fn written(towerfile: &Towerfile) -> String {
     let list = |items: &[String]| items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", ");
-    let name = towerfile.written_name.as_ref().unwrap_or(&towerfile.name);
-    let mut text = format!("[app]\nname = {}\n", quoted(name));
+    let mut text = format!("[app]\nname = {}\n", quoted(&towerfile.name));
     let mut line = |key: &str, value: Option<String>| {
         if let Some(value) = value {
             writeln!(text, "{key} = {value}").expect("a string takes all text");

@@ -83,18 +83,23 @@ fn deploy_packs_makes_the_app_and_uploads() {
     assert_eq!(fake.asked("POST /apps").len(), 1);
 }
 
-/// A server where every upload arrives whole: its answer names the archive of `files`.
+/// A server where every upload to `app` arrives whole: its answer names the archive of `files`.
 fn serving(app: &str, files: &[(&str, &str)], status: u16) -> Fake {
     let fake = Fake::start();
     for (name, text) in files {
         write(&fake, name, text);
     }
     let text = std::fs::read_to_string(fake.home.path().join("Towerfile")).unwrap();
-    let sha = minitower_towerfile::Towerfile::parse(&text).ok().and_then(|(towerfile, _)| {
-        minitower_towerfile::pack(fake.home.path(), &towerfile, std::io::sink(), |_| {}).ok()
-    });
-    let version =
-        VERSION.replace(&"0123456789abcdef".repeat(4), &sha.map_or(String::new(), |report| report.sha256));
+    let name = minitower_towerfile::name_in(&text).unwrap();
+    let slug = minitower_towerfile::slug::violation(&name).is_none();
+    let packed = if slug { text } else { minitower_towerfile::renamed(&text, app).unwrap() };
+    let (towerfile, _) = minitower_towerfile::Towerfile::parse(&packed).unwrap();
+    let mut plan = minitower_towerfile::plan(fake.home.path(), &towerfile).unwrap();
+    if !slug {
+        plan = plan.with_towerfile(format!("# app.name was written {name:?}\n{packed}"));
+    }
+    let sha256 = plan.write(std::io::sink(), |_| {}).unwrap().sha256;
+    let version = VERSION.replace(&"0123456789abcdef".repeat(4), &sha256);
     fake.on("POST /apps", 201, APP)
         .on(&format!("GET /apps/{app}"), status, if status == 200 { APP } else { "{}" })
         .on(&format!("POST /apps/{app}/versions"), 201, version)
@@ -136,7 +141,8 @@ fn names_of_other_platforms_are_translated(#[case] name: &str, #[case] app: &str
     // The app is there: by the same name it is the same app, by another it is somebody else's.
     for (before, code) in [(name, 0), ("17-other_name", 1), (app, 1)] {
         let fake = serving(app, &files, 200);
-        let towerfile = serde_json::Value::from(format!("[app]\nname='{before}'\nscript='main.py'"));
+        let packed = format!("# app.name was written \"{before}\"\n[app]\nname='{app}'\nscript='main.py'");
+        let towerfile = serde_json::Value::from(packed);
         let version = VERSION.replacen('{', &format!(r#"{{"towerfile_toml":{towerfile},"#), 1);
         let fake =
             fake.on(&format!("GET /apps/{app}/versions"), 200, format!(r#"{{"versions":[{version}]}}"#));
@@ -145,6 +151,25 @@ fn names_of_other_platforms_are_translated(#[case] name: &str, #[case] app: &str
         assert!(code == 0 || ran.stderr.contains(&format!("--app {app}")), "{}", ran.stderr);
         fake.run(&["deploy", "--app", app]).good();
     }
+}
+
+#[test]
+fn a_name_that_leaves_doubt_needs_one_on_the_command_line() {
+    let fake = serving(
+        "mine",
+        &[("main.py", ""), ("Towerfile", "[app]\nname = 'My App'\nscript = 'main.py'\n")],
+        404,
+    );
+    let ran = fake.run(&["deploy"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr.contains("line 2: app.name = \"My App\"")
+            && ran.stderr.contains("write name = \"my-app\"")
+            && ran.stderr.contains("--app NAME"),
+        "{}",
+        ran.stderr
+    );
+    fake.run(&["deploy", "--app", "mine"]).good();
 }
 
 #[test]

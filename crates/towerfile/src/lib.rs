@@ -27,7 +27,7 @@ mod shown;
 
 pub use archive::{ArchiveError, Inspection, Limits, UnpackReport, inspect, unpack};
 pub use pack::{PackError, PackPlan, PackReport, pack, plan};
-pub use towerfile::{Error, LogOrder, Parameter, ParameterType, Start, Towerfile, Warning};
+pub use towerfile::{Error, LogOrder, Parameter, ParameterType, Start, Towerfile, Warning, name_in, renamed};
 
 /// The name of a Towerfile, at the project's root.
 pub const TOWERFILE: &str = "Towerfile";

@@ -1,17 +1,18 @@
 //! `minitower deploy`
 
 mod dependencies;
+mod project;
 
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use minitower_client::wire::Timestamp;
 use minitower_client::wire::apps::CreateApp;
 use minitower_client::{TeamClient, Upload};
-use minitower_towerfile::{PackReport, TOWERFILE, Towerfile, plan, slug};
+use minitower_towerfile::{PackReport, Towerfile, plan, slug};
 use serde_json::json;
 
+use self::project::Project;
 use super::versions::upload_with_progress;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -37,25 +38,25 @@ pub struct Deploy {
 impl Deploy {
     /// Packs, makes the app if there is none, uploads.
     pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let towerfile = self.read(context)?;
-        let app = self.app.clone().unwrap_or_else(|| towerfile.name.clone());
+        let project = Project::read(context, &self.dir, self.app.as_deref(), self.allow_unknown)?;
+        let (towerfile, app) = (&project.towerfile, &project.app);
         let team = context.team()?;
         // Without a name: whatever ends the program, nothing of it stays.
         let archive = tempfile::tempfile()
             .map_err(|error| Failure::new(format!("cannot make a temporary file: {error}")))?;
-        let packed = self.pack(context, &towerfile, &archive)?;
-        let created = ensure_app(&team, &app, &towerfile).await?;
-        if let (false, None, Some(written)) = (created, &self.app, &towerfile.written_name) {
-            check_same_app(&team, &app, written).await?;
-        }
-        if let (None, Some(written)) = (&self.app, &towerfile.written_name) {
+        let packed = self.pack(context, &project, &archive)?;
+        let created = ensure_app(&team, app, towerfile).await?;
+        if let (None, Some(written)) = (&self.app, &project.written_name) {
+            if !created {
+                check_same_app(&team, app, written).await?;
+            }
             context.out.note(format_args!(
                 "app.name = {written:?} is not a name that an app can have here: it is deployed as {app}. \
                  Write name = {app:?}, or choose another with --app NAME"
             ));
         }
         let upload = Upload::new(archive, format!("{app}.tar.gz"));
-        let version = upload_with_progress(context, &team, &app, upload).await?;
+        let version = upload_with_progress(context, &team, app, upload).await?;
         if version.artifact_sha256 != packed.sha256 {
             return Err(Failure::new(format!(
                 "version {} arrived damaged: {} was sent, {} arrived",
@@ -82,55 +83,17 @@ impl Deploy {
             ("  size", Some(Cell::new(format_args!("{}, {files}", bytes(packed.bytes))))),
             ("  sha256", Some(Cell::new(short_sha(&version.artifact_sha256)))),
         ])?;
-        context.out.note(format_args!("Run it: `{}`", next_command(&app, &towerfile)));
+        context.out.note(format_args!("Run it: `{}`", next_command(app, towerfile)));
         Ok(Exit::Success)
-    }
-
-    fn read(&self, context: &Context) -> Result<Towerfile, Failure> {
-        let path = self.dir.join(TOWERFILE);
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            let failure = Failure::new(format!("cannot read {}: {error}", path.display()));
-            match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    failure.help("`minitower init` writes one; --dir names another folder")
-                }
-                _ => failure,
-            }
-        })?;
-        let named = |error| Failure::new(format!("{}: {error}", path.display()));
-        let towerfile = if self.allow_unknown {
-            let (towerfile, warnings) = Towerfile::parse(&text).map_err(named)?;
-            for warning in warnings {
-                context.out.warn(format_args!("{}: {warning}", path.display()));
-            }
-            towerfile
-        } else {
-            Towerfile::parse_strict(&text).map_err(|error| match error {
-                minitower_towerfile::Error::Unknown { .. } => {
-                    named(error).help("correct or remove it; --allow-unknown deploys all the same")
-                }
-                _ => named(error),
-            })?
-        };
-        if towerfile.schedule.is_some() {
-            return Err(Failure::new(format!(
-                "{}: app.schedule is not allowed: MiniTower does not start runs by the clock yet",
-                path.display()
-            ))
-            .help(format_args!(
-                "remove it, and have cron run `minitower runs create {}`",
-                self.app.as_ref().unwrap_or(&towerfile.name)
-            )));
-        }
-        Ok(towerfile)
     }
 
     fn pack(
         &self,
         context: &Context,
-        towerfile: &Towerfile,
+        project: &Project,
         archive: &std::fs::File,
     ) -> Result<PackReport, Failure> {
+        let towerfile = &project.towerfile;
         let mut plan = plan(&self.dir, towerfile).map_err(Failure::new)?;
         dependencies::check(&self.dir, towerfile, &plan)?;
         for note in &plan.notes {
@@ -139,20 +102,14 @@ impl Deploy {
         if let Some(note) = dependencies::left_behind(&self.dir, towerfile, &plan) {
             context.out.warn(note);
         }
-        if self.refresh {
-            plan = plan.refreshed(&now()).map_err(Failure::new)?;
+        if let Some(text) = project.packed_text(self.refresh) {
+            plan = plan.with_towerfile(text);
         }
         let progress = context.out.progress("Packing", plan.total_bytes);
         let report = plan.write(archive, |packed| progress.set(packed));
         progress.clear();
         report.map_err(Failure::new)
     }
-}
-
-/// This second, by RFC 3339.
-fn now() -> String {
-    let now = Timestamp::now();
-    Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
 }
 
 fn slug_argument(text: &str) -> Result<String, String> {
@@ -181,9 +138,9 @@ async fn ensure_app(team: &TeamClient, slug: &str, towerfile: &Towerfile) -> Res
 /// has a Towerfile of another name.
 async fn check_same_app(team: &TeamClient, app: &str, written: &str) -> Result<(), Failure> {
     let newest = team.find_version(app, None).await?;
-    let Some(text) = newest.and_then(|version| version.towerfile_toml) else { return Ok(()) };
-    let Ok((before, _)) = Towerfile::parse(&text) else { return Ok(()) };
-    let before = before.written_name.unwrap_or(before.name);
+    let Some(before) = newest.and_then(|version| project::name_of(&version.towerfile_toml?)) else {
+        return Ok(());
+    };
     if before == written {
         return Ok(());
     }

@@ -46,17 +46,7 @@ impl Init {
         };
         let start = find_start(&self.dir, self.script, self.module)?;
         let text = towerfile(&name, &start);
-        let parsed = Towerfile::parse_strict(&text).and_then(|towerfile| match towerfile.written_name {
-            // Names that deploy would translate are no names to begin with.
-            Some(written) => Err(minitower_towerfile::Error::Invalid {
-                line: None,
-                field: "app.name".to_owned(),
-                value: format!("{written:?}"),
-                rule: format!("must be a slug such as {:?}", towerfile.name),
-            }),
-            None => Ok(()),
-        });
-        parsed.map_err(|error| {
+        Towerfile::parse_strict(&text).map_err(|error| {
             Failure::new(error).help("give other values with --name, --script and --module")
         })?;
         let path = self.dir.join(TOWERFILE);

@@ -29,18 +29,15 @@ pub struct PackPlan {
 }
 
 impl PackPlan {
-    /// Packs the Towerfile with a first line that says when, so that the archive differs from every other, and the
-    /// runner prepares a new environment. `at` is a moment by RFC 3339.
-    pub fn refreshed(mut self, at: &str) -> Result<Self, PackError> {
-        let path = self.root.join(TOWERFILE);
-        let text = fs::read_to_string(&path).map_err(|source| PackError::Read { path, source })?;
-        let text = format!("# refreshed: {at}\n{}", text.trim_start_matches('\u{feff}'));
+    /// Packs another text as the Towerfile than the folder has.
+    #[must_use]
+    pub fn with_towerfile(mut self, text: String) -> Self {
         if let Some(PlannedKind::File { bytes, .. }) = self.entries.first_mut().map(|entry| &mut entry.kind) {
             self.total_bytes = self.total_bytes - *bytes + text.len() as u64;
             *bytes = text.len() as u64;
         }
         self.towerfile = Some(text);
-        Ok(self)
+        self
     }
 }
 

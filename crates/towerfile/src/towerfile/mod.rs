@@ -5,6 +5,7 @@
 
 mod error;
 mod lines;
+mod name;
 mod parameters;
 mod parse;
 mod table;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 pub use error::{Error, Warning};
+pub use name::{name_in, renamed};
 
 /// Most bytes of a Towerfile.
 pub const MAX_BYTES: usize = 256 * 1024;
@@ -21,10 +23,8 @@ pub const MAX_BYTES: usize = 256 * 1024;
 /// A valid Towerfile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Towerfile {
-    /// The app's slug: `app.name`, or what that stands for; see [`crate::slug::translated`].
+    /// `app.name`: a slug.
     pub name: String,
-    /// `app.name` as it was written, where that is no slug.
-    pub written_name: Option<String>,
     /// `app.script` or `app.module`: what is started.
     pub start: Start,
     /// `app.description`: a sentence for people.

@@ -46,13 +46,12 @@ pub(super) fn parse(text: &str) -> Result<(Towerfile, Vec<Warning>), Error> {
         })?;
     let app = root.inner(app, "app", "app".to_owned(), &mut warnings);
 
-    let (name, written_name) = name(&app)?;
+    let name = name(&app)?;
     let patterns = source(&app)?;
     let start = start(&app, &patterns)?;
     let (timeout_seconds, setup_seconds) = timeout(&app, &mut warnings)?;
     let towerfile = Towerfile {
         name,
-        written_name,
         start,
         description: description(&app)?,
         python: python(&app)?,
@@ -88,15 +87,11 @@ fn syntax(text: &str, error: &toml::de::Error) -> Error {
     }
 }
 
-/// The slug, and the name as it was written where it is none.
-fn name(app: &Reader<'_>) -> Result<(String, Option<String>), Error> {
+fn name(app: &Reader<'_>) -> Result<String, Error> {
     let name = app
         .string("name")?
         .ok_or(Error::Missing { field: "app.name", help: "name the app, for example name = \"my-app\"" })?;
-    let Some(rule) = slug::violation(name) else { return Ok((name.to_owned(), None)) };
-    if let Some(slug) = slug::translated(name) {
-        return Ok((slug, Some(name.to_owned())));
-    }
+    let Some(rule) = slug::violation(name) else { return Ok(name.to_owned()) };
     let way_out = slug::nearest(name).map(|slug| format!(": write name = \"{slug}\"")).unwrap_or_default();
     Err(app.invalid("name", &name.into(), format!("must {rule}{way_out}")))
 }
@@ -254,9 +249,11 @@ fn import_paths(app: &Reader<'_>) -> Result<Vec<String>, Error> {
         .collect()
 }
 
-/// A path of the Towerfile in its normal form. Control characters are refused because paths travel in HTTP headers.
+/// A path of the Towerfile in its normal form. Control characters are refused because paths travel in HTTP headers,
+/// and those that turn text around because people would read another path.
 fn relative(app: &Reader<'_>, key: &str, given: &str) -> Result<String, Error> {
-    if given.contains(char::is_control) {
+    let turns_around = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if given.contains(|c: char| c.is_control() || turns_around(c)) {
         return Err(app.invalid(key, &given.into(), "must not contain control characters"));
     }
     normalise(given).map_err(|fault| {
