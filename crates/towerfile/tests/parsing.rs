@@ -344,7 +344,7 @@ fn unknown_keys_are_named(#[case] lines: &str, #[case] line: usize, #[case] key:
 
 #[test]
 fn many_unknown_keys_are_counted() {
-    let lines: String = (0..50).map(|number| format!("unheard-of-{number} = 1\n")).collect();
+    let lines = (0..50).map(|number| format!("unheard-of-{number} = 1")).collect::<Vec<_>>().join("\n");
     let error = Towerfile::parse_strict(&app(&lines)).unwrap_err().to_string();
     assert!(error.ends_with("; and 45 more unknown keys") && error.len() < 2000, "{error}");
 }

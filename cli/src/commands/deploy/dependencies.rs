@@ -143,15 +143,17 @@ impl Project<'_> {
     }
 
     fn in_pipfile(&self) -> Option<Unread> {
-        let names_any = |file: &str, section: &str| match file {
-            "Pipfile" => self.table(file)?.get(section)?.as_table().map(|packages| !packages.is_empty()),
-            _ => {
-                let lock: serde_json::Value = serde_json::from_str(&self.text(file)?).ok()?;
-                lock.get(section)?.as_object().map(|packages| !packages.is_empty())
-            }
+        let declared =
+            || self.table("Pipfile")?.get("packages")?.as_table().map(|packages| !packages.is_empty());
+        let locked = || {
+            let lock: serde_json::Value = serde_json::from_str(&self.text("Pipfile.lock")?).ok()?;
+            lock.get("default")?.as_object().map(|packages| !packages.is_empty())
         };
-        let found = [("Pipfile", "packages"), ("Pipfile.lock", "default")];
-        let (file, _) = found.into_iter().find(|(file, section)| names_any(file, section) == Some(true))?;
+        let file = match (declared(), locked()) {
+            (Some(true), _) => "Pipfile",
+            (_, Some(true)) => "Pipfile.lock",
+            _ => return None,
+        };
         Some(Unread {
             file: file.to_owned(),
             what: "names the app's dependencies",

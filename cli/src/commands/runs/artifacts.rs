@@ -15,7 +15,7 @@ use crate::watch::no_such_run;
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Artifacts {
-    /// List what a run left in MINITOWER_ARTIFACTS_DIR
+    /// List the files that a run left behind
     List(List),
     /// Download one of these files
     Get(Get),

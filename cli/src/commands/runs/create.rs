@@ -107,18 +107,12 @@ impl Create {
     /// meant: a job may look for what it likes.
     fn check_names(&self, context: &Context, app: &str, schema: Option<&Value>) -> Result<(), Failure> {
         for Unknown { key, meant } in input::unknown(&self.params, schema) {
-            match meant.filter(|_| !self.allow_unknown) {
-                Some(meant) => {
-                    return Err(Failure::new(format!(
-                        "{app} has no parameter `{key}`: did you mean `{meant}`?"
-                    ))
+            if let Some(meant) = meant.filter(|_| !self.allow_unknown) {
+                return Err(Failure::new(format!("{app} has no parameter `{key}`: did you mean `{meant}`?"))
                     .help("correct it; --allow-unknown passes it on all the same"));
-                }
-                None => {
-                    let known = input::known(schema).join(", ");
-                    context.out.warn(format_args!("{app} has no parameter `{key}`; it has {known}"));
-                }
             }
+            let known = input::known(schema).join(", ");
+            context.out.warn(format_args!("{app} has no parameter `{key}`; it has {known}"));
         }
         Ok(())
     }
