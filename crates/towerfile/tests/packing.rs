@@ -134,6 +134,7 @@ fn of_two_ignore_files_the_nearer_decides(
 fn cluttered() -> tempfile::TempDir {
     let root = project(&[
         ".git/config",
+        ".minitower/token",
         ".venv/bin/python",
         "venv/lib/x.py",
         "myenv/pyvenv.cfg",

@@ -39,17 +39,17 @@ pub struct Create {
     /// How long it may take; default: the version's
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
     timeout: Option<i64>,
-    #[command(flatten)]
-    retry: RetryArgs,
     /// Where it runs; default: default
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
-    /// Take a -p that resembles a parameter of the version as it is
+    /// Pass a -p on whose key looks like a slip of a parameter's name
     #[arg(long)]
     allow_unknown: bool,
     /// Wait until it has ended; the exit code is 0 completed, 1 failed or dead, 2 cancelled
     #[arg(long)]
     wait: bool,
+    #[command(flatten)]
+    retry: RetryArgs,
 }
 
 impl Create {

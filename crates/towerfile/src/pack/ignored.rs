@@ -14,8 +14,9 @@ const TOWERIGNORE: &str = ".towerignore";
 /// Git's own.
 const GITIGNORE: &str = ".gitignore";
 
-/// Folders of version control, caches and virtual environments, wherever they lie.
-const LEFT_OUT: [&str; 4] = [".git", ".venv", "venv", "__pycache__"];
+/// Folders of version control, caches and virtual environments, and what `minitower dev` keeps (database, tokens, every
+/// archive so far), wherever they lie.
+const LEFT_OUT: [&str; 5] = [".git", ".minitower", ".venv", "venv", "__pycache__"];
 
 /// What a folder has that is a virtual environment of Python, or one of conda.
 const ENVIRONMENT_MARKS: [&str; 2] = ["pyvenv.cfg", "conda-meta"];

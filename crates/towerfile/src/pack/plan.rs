@@ -71,7 +71,7 @@ pub enum PlannedKind {
 
 /// Decides what of `root` would be packed.
 ///
-/// That is what `app.source` selects; without it, everything. Never the folder `.git`, virtual environments,
+/// That is what `app.source` selects; without it, everything. Never the folders `.git` and `.minitower`, virtual environments,
 /// `__pycache__`, `*.pyc` and what a `.gitignore` leaves out, unless a pattern names it (see [`crate::source`]) or a
 /// line of a `.towerignore` brings it back; never what a `.towerignore` leaves out; always the Towerfile. What is
 /// selected but cannot be packed is an error. Links are not followed.
