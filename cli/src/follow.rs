@@ -122,3 +122,33 @@ pub fn print(out: &Output, lines: &[LogLine]) -> Result<(), Failure> {
     stdout.flush()?;
     Ok(())
 }
+
+/// `{"logs":[…]}`, a line of the log on each line, written as the lines come: a log may be larger than memory.
+pub struct JsonLines {
+    any: bool,
+}
+
+impl JsonLines {
+    /// Writes the beginning.
+    pub fn begin() -> io::Result<Self> {
+        io::stdout().lock().write_all(b"{\"logs\":[")?;
+        Ok(Self { any: false })
+    }
+
+    /// Writes some lines.
+    pub fn add(&mut self, lines: &[LogLine]) -> io::Result<()> {
+        let mut stdout = io::BufWriter::new(io::stdout().lock());
+        for line in lines {
+            stdout.write_all(if self.any { b",\n" } else { b"\n" })?;
+            serde_json::to_writer(&mut stdout, line)?;
+            self.any = true;
+        }
+        stdout.flush()
+    }
+
+    /// Writes the end.
+    pub fn end(self) -> io::Result<()> {
+        let end: &[u8] = if self.any { b"\n]}\n" } else { b"]}\n" };
+        io::stdout().lock().write_all(end)
+    }
+}

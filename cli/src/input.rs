@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use minitower_towerfile::near;
 use serde_json::{Map, Number, Value};
 
 use crate::failure::Failure;
@@ -69,10 +70,20 @@ pub fn merge(
     Ok(Some(Value::Object(object)))
 }
 
-/// Keys that a schema with properties does not name, for a hint about a slip of the pen.
-pub fn unknown<'p>(params: &'p [Param], schema: Option<&Value>) -> Vec<&'p str> {
+/// A key that a schema with properties does not name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown<'p> {
+    /// The key.
+    pub key: &'p str,
+    /// The parameter that it is probably a slip of.
+    pub meant: Option<&'p str>,
+}
+
+/// Keys that a schema with properties does not name.
+pub fn unknown<'p>(params: &'p [Param], schema: Option<&'p Value>) -> Vec<Unknown<'p>> {
     let Some(known) = properties(schema) else { return Vec::new() };
-    params.iter().map(|param| param.key.as_str()).filter(|key| !known.contains_key(*key)).collect()
+    let keys = params.iter().map(|param| param.key.as_str()).filter(|key| !known.contains_key(*key));
+    keys.map(|key| Unknown { key, meant: near::nearest(key, known.keys().map(String::as_str)) }).collect()
 }
 
 /// The keys the schema names.
@@ -208,8 +219,10 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_found() {
-        let params = ["nam=x".parse().unwrap(), "s=1".parse().unwrap()];
-        assert_eq!(unknown(&params, Some(&schema())), ["nam"]);
+        let params = ["mayb=x".parse().unwrap(), "s=1".parse().unwrap(), "version=1.10".parse().unwrap()];
+        let (mayb, version) =
+            (Unknown { key: "mayb", meant: Some("maybe") }, Unknown { key: "version", meant: None });
+        assert_eq!(unknown(&params, Some(&schema())), [mayb, version]);
         assert!(unknown(&params, None).is_empty());
     }
 

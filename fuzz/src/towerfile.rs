@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use minitower_towerfile::source::Pattern;
-use minitower_towerfile::{Towerfile, path, slug};
+use minitower_towerfile::{LogOrder, Start, Towerfile, name_in, path, renamed, slug, variables};
 use serde_json::Value;
 
 /// Parses a text; written down again and parsed, what was accepted is the same.
@@ -18,6 +18,12 @@ pub fn run(data: &[u8]) {
         }
         Err(error) => return one_line(&error.to_string()),
     };
+    if let Err(error) = Towerfile::parse_strict(text) {
+        one_line(&error.to_string());
+    }
+    assert_eq!(name_in(text).as_ref(), Some(&towerfile.name));
+    let renamed = renamed(text, "another").expect("it has a name");
+    assert_eq!(Towerfile::parse(&renamed).map(|(towerfile, _)| towerfile.name), Ok("another".to_owned()));
     obeys_the_rules(&towerfile);
     let again = written(&towerfile);
     match Towerfile::parse(&again) {
@@ -40,26 +46,47 @@ fn obeys_the_rules(towerfile: &Towerfile) {
     let Towerfile {
         name,
         start,
+        description,
+        python: _,
+        api: _,
+        env,
+        log_order: _,
         source,
         import_paths,
         timeout_seconds,
+        setup_seconds,
         max_retries,
         schedule: _,
         parameters,
-        ..
     } = towerfile;
-    let script = &start.entrypoint();
     assert_eq!(slug::violation(name), None, "{name:?}");
-    assert_eq!(path::normalise(script).as_ref(), Ok(script));
-    let runs = [".py", ".sh"].iter().any(|end| script.ends_with(end));
-    assert!(runs && !script.contains(char::is_control), "{script:?}");
-    let selected = source.iter().any(|text| Pattern::new(text).is_ok_and(|pattern| pattern.matches(script)));
-    assert!(selected, "{source:?} selects {script:?}");
+    assert_eq!(&Start::from_entrypoint(&start.entrypoint()), start);
+    match start {
+        Start::Script(script) => {
+            assert_eq!(path::normalise(script).as_ref(), Ok(script));
+            assert!(!script.is_empty() && !script.contains(char::is_control), "{script:?}");
+            let mut patterns = source.iter().map(|text| Pattern::new(text).expect("a valid pattern"));
+            assert!(
+                source.is_empty() || patterns.any(|pattern| pattern.matches(script)),
+                "{source:?}: {script:?}"
+            );
+        }
+        Start::Module(module) => {
+            assert!(!module.contains(|c: char| c == '/' || c == '-' || c.is_whitespace()), "{module:?}");
+            assert!(module.split('.').all(|part| !part.is_empty()), "{module:?}");
+        }
+    }
+    assert!(description.as_ref().is_none_or(|text| !text.is_empty()));
+    for (variable, value) in env {
+        assert!(!variables::is_reserved(variable), "{variable:?}");
+        assert!(!variable.contains(|c: char| c == '=' || c.is_control()) && !value.contains('\0'));
+    }
     for folder in import_paths {
         assert!(folder == "." || path::normalise(folder).as_ref() == Ok(folder), "{folder:?}");
         assert!(!folder.contains(|c: char| c == ':' || c.is_control()), "{folder:?}");
     }
     assert!(timeout_seconds.is_none_or(|seconds| seconds >= 1));
+    assert!(setup_seconds.is_none_or(|setup| setup >= 1 && timeout_seconds.is_none_or(|all| setup <= all)));
     assert!(max_retries.is_none_or(|retries| retries >= 0));
     let schema = towerfile.params_schema();
     assert_eq!(schema.is_some(), !parameters.is_empty());
@@ -70,25 +97,34 @@ fn obeys_the_rules(towerfile: &Towerfile) {
 /// The Towerfile as a person could have written it.
 fn written(towerfile: &Towerfile) -> String {
     let list = |items: &[String]| items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", ");
-    let mut text = format!(
-        "[app]\nname = {}\nscript = {}\n",
-        quoted(&towerfile.name),
-        quoted(&towerfile.start.entrypoint())
-    );
+    let mut text = format!("[app]\nname = {}\n", quoted(&towerfile.name));
     let mut line = |key: &str, value: Option<String>| {
         if let Some(value) = value {
             writeln!(text, "{key} = {value}").expect("a string takes all text");
         }
     };
+    match &towerfile.start {
+        Start::Script(script) => line("script", Some(quoted(script))),
+        Start::Module(module) => line("module", Some(quoted(module))),
+    }
+    line("description", towerfile.description.as_deref().map(quoted));
+    line("python", towerfile.python.as_deref().map(quoted));
+    line("api", towerfile.api.then(|| "true".to_owned()));
+    line("logs", (towerfile.log_order == LogOrder::Exact).then(|| "{ order = \"exact\" }".to_owned()));
     line("source", Some(format!("[{}]", list(&towerfile.source))));
     line("import_paths", Some(format!("[{}]", list(&towerfile.import_paths))));
-    line("timeout", towerfile.timeout_seconds.map(|seconds| format!("{{ seconds = {seconds} }}")));
+    line("timeout.seconds", towerfile.timeout_seconds.map(|seconds| seconds.to_string()));
+    line("timeout.setup_seconds", towerfile.setup_seconds.map(|seconds| seconds.to_string()));
     line("max_retries", towerfile.max_retries.map(|retries| retries.to_string()));
     line("schedule", towerfile.schedule.as_deref().map(quoted));
+    for (name, value) in &towerfile.env {
+        line(&format!("env.{}", quoted(name)), Some(quoted(value)));
+    }
     for parameter in &towerfile.parameters {
         line("[[parameters]]\nname", Some(quoted(&parameter.name)));
         line("description", parameter.description.as_deref().map(quoted));
         line("type", Some(quoted(parameter.kind.as_str())));
+        line("hidden", parameter.hidden.then(|| "true".to_owned()));
         line(
             "default",
             parameter.default.as_ref().map(|value| match value {

@@ -95,8 +95,40 @@ fn an_input_that_does_not_fit_is_told_before_anything_is_created(
 #[test]
 fn a_parameter_the_version_does_not_have_is_pointed_at() {
     let fake = with_versions(Fake::start()).on("POST /apps/hello/runs", 201, a_run("queued", ""));
-    let ran = fake.run(&["runs", "create", "hello", "-p", "nam=x"]).good();
-    assert!(ran.stderr.contains("no parameter `nam`; it has count, name"), "{}", ran.stderr);
+    let ran = fake.run(&["runs", "create", "hello", "-p", "nam=x"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("no parameter `nam`: did you mean `name`?"), "{}", ran.stderr);
+    assert!(fake.asked("POST /apps/hello/runs").is_empty());
+    for line in [&["-p", "nam=x", "--allow-unknown"][..], &["-p", "release=1.10"]] {
+        let ran = fake.run(&[&["runs", "create", "hello"], line].concat()).good();
+        assert!(ran.stderr.contains("it has count, name"), "{}", ran.stderr);
+    }
+    assert_eq!(fake.asked("POST /apps/hello/runs")[1].json(), json!({"input": {"release": "1.10"}}));
+}
+
+#[test]
+fn a_run_says_how_long_it_may_take_and_how_it_is_retried() {
+    let fake = Fake::start().on("POST /apps/hello/runs", 201, a_run("queued", ""));
+    let line = "runs create hello --timeout 60 --retry 3 --retry-on failed,lost --retry-wait 500 --retry-factor 1.5 \
+                --retry-max-wait 9000";
+    fake.run(&line.split_whitespace().collect::<Vec<_>>()).good();
+    let retry = json!({"max_attempts": 3, "on": ["failed", "lost"], "backoff_initial_ms": 500,
+        "backoff_multiplier": 1.5, "backoff_max_ms": 9000});
+    assert_eq!(created(&fake), json!({"timeout_seconds": 60, "retry": retry}));
+}
+
+#[rstest]
+#[case("--retry 2 --max-retries 1", "cannot be used with")]
+#[case("--retry-on lost", "--retry")]
+#[case("--retry 2 --retry-on never", "failed, timeout, lost")]
+#[case("--retry 0", "--retry")]
+#[case("--timeout 0", "--timeout")]
+fn retries_that_make_no_sense_are_refused(#[case] flags: &str, #[case] reason: &str) {
+    let fake = Fake::start();
+    let line: Vec<_> = ["runs", "create", "hello"].into_iter().chain(flags.split(' ')).collect();
+    let ran = fake.run(&line);
+    assert!(ran.code == 1 && ran.stderr.contains(reason), "{}", ran.stderr);
+    assert!(fake.asked("POST /apps/hello/runs").is_empty());
 }
 
 #[test]
@@ -217,28 +249,131 @@ fn lines(from: i64, to: i64, text: &str) -> String {
     json!({ "logs": lines }).to_string()
 }
 
+fn attempts(numbers: &[i64]) -> String {
+    let attempts: Vec<_> = numbers
+        .iter()
+        .map(|number| {
+            json!({"attempt_id": number, "attempt_no": number, "status": "running",
+                "leased_at": "2026-01-02T03:04:05Z"})
+        })
+        .collect();
+    json!({ "attempts": attempts }).to_string()
+}
+
+/// A server that has nine lines and answers with four of them at most.
+fn paged() -> Fake {
+    let pages = [lines(1, 4, "line"), lines(5, 8, "line"), lines(9, 9, "line"), lines(1, 0, "")];
+    pages.into_iter().fold(Fake::start(), |fake, page| fake.on("GET /runs/7/logs", 200, page))
+}
+
 #[test]
 fn a_log_goes_to_the_streams_it_came_from() {
     let fake = Fake::start().on("GET /runs/7/logs", 200, lines(1, 4, "line"));
-    let ran = fake.run(&["runs", "logs", "7", "--after-seq", "0", "--attempt", "2"]).good();
+    let ran = fake.run(&["runs", "logs", "7"]).good();
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("line 1\nline 3\n", "line 2\nline 4\n"));
-    assert_eq!(fake.asked("GET /runs/7/logs")[0].query.as_deref(), Some("after_seq=0&attempt=2"));
     let ran = fake.run(&["runs", "logs", "7", "--json"]).good();
     assert_eq!(ran.json()["logs"][3]["stream"], "stderr");
 }
 
 #[test]
+fn a_log_is_read_to_its_end_page_by_page() {
+    let fake = paged();
+    let ran = fake.run(&["runs", "logs", "7", "--after-seq", "0"]).good();
+    assert_eq!(ran.stdout.lines().count() + ran.stderr.lines().count(), 9, "{ran:?}");
+    let asked: Vec<_> =
+        fake.asked("GET /runs/7/logs").into_iter().map(|asked| asked.query.unwrap_or_default()).collect();
+    assert_eq!(asked, ["after_seq=0", "after_seq=4", "after_seq=8", "after_seq=9"]);
+
+    let ran = paged().run(&["runs", "logs", "7", "--json"]).good();
+    let seqs: Vec<_> =
+        ran.json()["logs"].as_array().unwrap().iter().map(|line| line["seq"].as_i64()).collect();
+    assert_eq!(seqs, (1..=9).map(Some).collect::<Vec<_>>());
+    let empty = Fake::start().on("GET /runs/7/logs", 200, lines(1, 0, ""));
+    assert_eq!(empty.run(&["runs", "logs", "7", "--json"]).good().json(), json!({"logs": []}));
+    // One that begins again and again is not asked for ever.
+    let fake = Fake::start().on("GET /runs/7/logs", 200, lines(1, 4, "line"));
+    assert_eq!(fake.run(&["runs", "logs", "7", "--json"]).good().json()["logs"].as_array().unwrap().len(), 4);
+}
+
+#[rstest]
+#[case("0", &[])]
+#[case("2", &[8, 9])]
+#[case("6", &[4, 5, 6, 7, 8, 9])]
+#[case("100", &[1, 2, 3, 4, 5, 6, 7, 8, 9])]
+fn the_tail_of_a_log_is_its_last_lines(#[case] most: &str, #[case] expected: &[i64]) {
+    let ran = paged().run(&["runs", "logs", "7", "--tail", most, "--json"]).good();
+    let seqs: Vec<_> =
+        ran.json()["logs"].as_array().unwrap().iter().map(|line| line["seq"].as_i64().unwrap()).collect();
+    assert_eq!(seqs, expected);
+}
+
+#[test]
+fn following_may_begin_with_the_tail() {
+    let fake = paged()
+        .on("GET /runs/7", 200, a_run("completed", ""))
+        .on("GET /runs/7/attempts", 200, attempts(&[1]))
+        .on("GET /runs/7/logs", 200, lines(10, 11, "late"))
+        .on("GET /runs/7/logs", 200, lines(1, 0, ""));
+    let ran = fake.run(&["runs", "logs", "7", "-f", "--tail", "1", "--json"]).good();
+    let seqs: Vec<_> =
+        ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].as_i64()).collect();
+    assert_eq!(seqs, [Some(9), Some(10), Some(11)]);
+}
+
+#[rstest]
+#[case("2", 0, "")]
+#[case("1", 1, "the server shows the log of a run's newest attempt alone")]
+#[case("3", 1, "run 7 has no attempt 3")]
+fn the_log_of_an_older_attempt_is_refused(#[case] attempt: &str, #[case] code: i32, #[case] reason: &str) {
+    let fake = paged().on("GET /runs/7/attempts", 200, attempts(&[1, 2]));
+    let ran = fake.run(&["runs", "logs", "7", "--attempt", attempt]);
+    assert_eq!((ran.code, fake.asked("GET /runs/7/logs").is_empty()), (code, code == 1), "{ran:?}");
+    assert!(ran.stderr.contains(reason), "{}", ran.stderr);
+}
+
+#[test]
+fn a_run_without_a_number_is_explained() {
+    let ran = Fake::start().run(&["runs", "logs", ""]);
+    assert!(ran.code == 1 && ran.stderr.contains("it is empty"), "{}", ran.stderr);
+}
+
+const ARTIFACTS: &str = r#"{"artifacts":[{"path":"plots/a b.png","bytes":4,"sha256":"00","content_type":"image/png",
+    "created_at":"2026-01-02T03:04:05Z"}]}"#;
+
+#[test]
+fn artifacts_are_listed_and_downloaded() {
+    let fake = Fake::start().on("GET /runs/7/artifacts", 200, ARTIFACTS).on(
+        "GET /runs/7/artifacts/plots/a%20b.png",
+        200,
+        "data",
+    );
+    let ran = fake.run(&["runs", "artifacts", "list", "7"]).good();
+    assert!(ran.stdout.contains("plots/a b.png") && ran.stdout.contains("image/png"), "{}", ran.stdout);
+    assert_eq!(
+        fake.run(&["runs", "artifacts", "list", "7", "--json"]).good().json()["artifacts"][0]["bytes"],
+        4
+    );
+
+    let get = ["runs", "artifacts", "get", "7", "plots/a b.png"];
+    let ran = fake.run(&get).good();
+    assert_eq!(ran.stdout, "Wrote a b.png (4 B).\n");
+    let file = fake.home.path().join("a b.png");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "data");
+    let ran = fake.run(&get);
+    assert!(
+        ran.code == 1 && ran.stderr.contains("exists already") && ran.stderr.contains("--force"),
+        "{}",
+        ran.stderr
+    );
+    fake.run(&[&get[..], &["--force"]].concat()).good();
+    assert_eq!(fake.run(&[&get[..], &["--output", "-"]].concat()).good().stdout, "data");
+    let ran = fake.run(&["runs", "artifacts", "get", "7", "nope", "--output", "x"]);
+    assert!(ran.code == 11 && ran.stderr.contains("artifacts list 7"), "{}", ran.stderr);
+    assert!(!fake.home.path().join("x").exists());
+}
+
+#[test]
 fn a_followed_log_is_complete_over_a_retry() {
-    let attempts = |numbers: &[i64]| {
-        let attempts: Vec<_> = numbers
-            .iter()
-            .map(|number| {
-                json!({"attempt_id": number, "attempt_no": number, "status": "running",
-                    "leased_at": "2026-01-02T03:04:05Z"})
-            })
-            .collect();
-        json!({ "attempts": attempts }).to_string()
-    };
     let fake = Fake::start()
         .on("GET /runs/7", 200, a_run("queued", ""))
         .on("GET /runs/7", 200, a_run("running", r#","runner":"r-1""#))

@@ -5,6 +5,8 @@
 //! | [`towerfile`] | the typed Towerfile and its parser |
 //! | [`source`] | which paths a Towerfile's `source` patterns select |
 //! | [`slug`] | the rule for names of apps and teams |
+//! | [`near`] | the word that somebody probably meant |
+//! | [`variables`] | the names that no app may give to a variable |
 //! | [`path`] | the rule for paths and link targets, one for packing and unpacking |
 //! | [`mod@pack`] | a project's folder becomes a deterministic `.tar.gz` |
 //! | [`archive`] | a hostile `.tar.gz` is inspected, or unpacked into a folder |
@@ -13,17 +15,19 @@
 //! API, or where files are kept, is decided by the callers.
 
 pub mod archive;
+pub mod near;
 pub mod pack;
 pub mod path;
 pub mod slug;
 pub mod source;
 pub mod towerfile;
+pub mod variables;
 
 mod shown;
 
 pub use archive::{ArchiveError, Inspection, Limits, UnpackReport, inspect, unpack};
 pub use pack::{PackError, PackPlan, PackReport, pack, plan};
-pub use towerfile::{Error, LogOrder, Parameter, ParameterType, Start, Towerfile, Warning};
+pub use towerfile::{Error, LogOrder, Parameter, ParameterType, Start, Towerfile, Warning, name_in, renamed};
 
 /// The name of a Towerfile, at the project's root.
 pub const TOWERFILE: &str = "Towerfile";

@@ -4,6 +4,10 @@
 //! for text inside one component (`?` and `[…]` for one ASCII character). A component that begins with a dot is only
 //! matched by a pattern component that does too, as in a shell. A pattern whose last component is a plain name also
 //! selects what lies below that folder.
+//!
+//! A pattern may also *name* a file or folder, which then is packed although a `.gitignore` or a rule of packing
+//! would leave it out: one without wildcards names exactly its path, and one with a component such as `.env` or
+//! `.env.*` names what is matched up to there.
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -41,6 +45,10 @@ pub enum PatternFault {
 pub struct Pattern {
     text: String,
     components: Vec<Component>,
+    /// How many of the components, from the first, name something; 0: the pattern names nothing.
+    naming: usize,
+    /// The path that is named, where no wildcard is in it.
+    named_path: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -66,10 +74,11 @@ impl Pattern {
         if text.contains(char::is_control) {
             return Err(PatternFault::Control);
         }
+        let parts: Vec<_> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
         let mut components = Vec::new();
         let mut ends_plain = true;
-        for part in text.split('/').filter(|part| !matches!(*part, "" | ".")) {
-            ends_plain = !part.contains(['*', '?', '[', '{', '\\']);
+        for &part in &parts {
+            ends_plain = is_plain(part);
             components.push(match part {
                 ".." => return Err(PatternFault::Parent),
                 "**" => Component::AnyDepth,
@@ -86,7 +95,14 @@ impl Pattern {
         if ends_plain {
             components.push(Component::AnyDepth);
         }
-        Ok(Self { text: text.to_owned(), components })
+        let naming = if parts.iter().all(|part| is_plain(part)) {
+            parts.len()
+        } else {
+            parts.iter().rposition(|part| is_dotted_word(part)).map_or(0, |last| last + 1)
+        };
+        let literal = naming > 0 && parts[..naming].iter().all(|part| is_plain(part));
+        let named_path = literal.then(|| parts[..naming].join("/"));
+        Ok(Self { text: text.to_owned(), components, naming, named_path })
     }
 
     /// The pattern as it was written.
@@ -98,7 +114,39 @@ impl Pattern {
     ///
     /// Time: at most components of the pattern × components of the path.
     pub fn matches(&self, path: &str) -> bool {
-        // reached[i]: the components of the path so far are matched by the first i components of the pattern.
+        self.reached(path)[self.components.len()]
+    }
+
+    /// Whether the pattern could select anything below `folder`, a normal path.
+    pub(crate) fn reaches_below(&self, folder: &str) -> bool {
+        self.reached(folder)[..self.components.len()].contains(&true)
+    }
+
+    /// Whether the pattern names `path`, a normal path, and not merely something above or around it.
+    pub(crate) fn names(&self, path: &str) -> bool {
+        match &self.named_path {
+            Some(named) => named == path,
+            // `**` in front may stand for nothing, but what is named is the last component.
+            None => self.naming > 0 && self.reached(path)[self.naming] && self.last_named_matches(path),
+        }
+    }
+
+    /// Whether what the pattern names lies below `folder`, as far as that can be told without looking for it.
+    pub(crate) fn leads_below(&self, folder: &str) -> bool {
+        let named = self.named_path.as_deref();
+        named.and_then(|named| named.strip_prefix(folder)).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    fn last_named_matches(&self, path: &str) -> bool {
+        let last = path.rsplit('/').next().unwrap_or_default();
+        match &self.components[self.naming - 1] {
+            Component::AnyDepth => false,
+            Component::One { glob, .. } => glob.is_match(last),
+        }
+    }
+
+    /// At `i`: whether all of `path` is matched by the first `i` components of the pattern.
+    fn reached(&self, path: &str) -> Vec<bool> {
         let mut reached = vec![false; self.components.len() + 1];
         reached[0] = true;
         self.skip_any_depth(&mut reached);
@@ -119,7 +167,7 @@ impl Pattern {
             self.skip_any_depth(&mut next);
             reached = next;
         }
-        reached[self.components.len()]
+        reached
     }
 
     /// `**` may stand for no component at all.
@@ -130,11 +178,15 @@ impl Pattern {
             }
         }
     }
+}
 
-    /// Whether the pattern can select anything in a folder whose name begins with a dot.
-    pub(crate) fn reaches_hidden(&self) -> bool {
-        self.components.iter().any(|component| matches!(component, Component::One { dotted: true, .. }))
-    }
+fn is_plain(part: &str) -> bool {
+    !part.contains(['*', '?', '[', '{', '\\'])
+}
+
+/// Whether the part is a name that begins with a dot, and not merely a dot and wildcards.
+fn is_dotted_word(part: &str) -> bool {
+    part.strip_prefix('.').is_some_and(|rest| rest.starts_with(|c: char| c == '_' || c.is_alphanumeric()))
 }
 
 #[cfg(test)]
@@ -199,6 +251,47 @@ mod tests {
     #[case("{a/b,c}")]
     fn refused_syntax(#[case] pattern: &str) {
         assert!(matches!(Pattern::new(pattern), Err(PatternFault::Syntax(_))), "{pattern}");
+    }
+
+    #[rstest]
+    #[case("data/model.bin", "data/model.bin", true)]
+    #[case("./data//model.bin", "data/model.bin", true)]
+    #[case("data", "data", true)]
+    #[case("data", "data/x", false)]
+    #[case("data/*", "data/x", false)]
+    #[case("**/model.bin", "model.bin", false)]
+    #[case(".env", ".env", true)]
+    #[case("**/.env", "a/b/.env", true)]
+    #[case("**/.env", "a/b", false)]
+    #[case("**/.env.*", ".env.prod", true)]
+    #[case(".git/**", ".git", true)]
+    #[case(".git/**", ".git/config", false)]
+    #[case("*/.cache/x*", "a/.cache", true)]
+    #[case("**/.*", ".git", false)]
+    #[case(".*", ".git", false)]
+    #[case(".", "a", false)]
+    fn names_what_it_spells(#[case] pattern: &str, #[case] path: &str, #[case] expected: bool) {
+        assert_eq!(Pattern::new(pattern).unwrap().names(path), expected, "{pattern} {path}");
+    }
+
+    #[rstest]
+    #[case("a/b/c", "a", true, true)]
+    #[case("a/b/c", "a/b", true, true)]
+    #[case("a/b/c", "a/b/c", true, false)]
+    #[case("a/b/c", "a/x", false, false)]
+    #[case("a/b/c", "ab", false, false)]
+    #[case("*.py", "src", false, false)]
+    #[case("src/**/*.py", "src/deep/er", true, false)]
+    #[case("**/*.py", ".git", false, false)]
+    #[case("**/.env", "src", true, false)]
+    #[case(".git/hooks/*", ".git", true, false)]
+    fn reaches(#[case] pattern: &str, #[case] folder: &str, #[case] below: bool, #[case] leads: bool) {
+        let compiled = Pattern::new(pattern).unwrap();
+        assert_eq!(
+            (compiled.reaches_below(folder), compiled.leads_below(folder)),
+            (below, leads),
+            "{pattern}"
+        );
     }
 
     #[test]

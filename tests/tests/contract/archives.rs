@@ -119,7 +119,7 @@ fn a_wrong_towerfile_is_refused() {
         "",
         "[app]\nname = \"hello\"",
         "[app]\nname = \"Hello\"\nscript = \"main.py\"",
-        "[app]\nname = \"hello\"\nscript = \"main.rb\"",
+        "[app]\nname = \"hello\"\nscript = \"main.py/\"",
         "[app]\nname = \"hello\"\nscript = \"../main.py\"",
         "[app]\nname = \"hello\"\nscript = \"main.py\"\n[app.timeout]\nseconds = 0",
     ] {

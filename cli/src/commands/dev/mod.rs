@@ -39,8 +39,8 @@ pub struct Dev {
     /// Which environment's runs the runner takes
     #[arg(long, default_value = "default", value_name = "NAME")]
     environment: String,
-    /// The Python that runs jobs
-    #[arg(long, env = "MINITOWER_PYTHON_BIN", default_value = "python3", value_name = "PROGRAM")]
+    /// The Pythons that run jobs, separated by commas
+    #[arg(long, env = "MINITOWER_PYTHON_BIN", default_value = "python3", value_name = "PROGRAMS")]
     python: String,
 }
 

@@ -8,8 +8,16 @@ use tokio::process::Command;
 /// Longest wait for the answer; a Python that is slower is taken to be good.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is missing, if anything is.
-pub(super) async fn lacking(program: &str) -> Option<String> {
+/// What is missing, if none of the Pythons in the comma-separated list is of use.
+pub(super) async fn lacking(programs: &str) -> Option<String> {
+    let mut reasons = Vec::new();
+    for program in programs.split(',').map(str::trim).filter(|program| !program.is_empty()) {
+        reasons.push(lacking_in(program).await?);
+    }
+    Some(reasons.join("; ")).filter(|reasons| !reasons.is_empty())
+}
+
+async fn lacking_in(program: &str) -> Option<String> {
     let mut asked = Command::new(program);
     asked
         .args(["-c", "import venv, ensurepip"])
@@ -34,5 +42,8 @@ mod tests {
         assert!(lacking("no-such-python").await.unwrap().contains("no-such-python"));
         assert!(lacking("false").await.unwrap().contains("venv"));
         assert_eq!(lacking("true").await, None);
+        assert_eq!(lacking("no-such-python, true").await, None);
+        let all = lacking("no-such-python,false").await.unwrap();
+        assert!(all.contains("no-such-python") && all.contains("venv"), "{all}");
     }
 }

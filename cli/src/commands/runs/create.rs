@@ -4,10 +4,12 @@ use clap::Args;
 use minitower_client::TeamClient;
 use minitower_client::wire::apps::Version;
 use minitower_client::wire::runs::{CreateRun, Run, RunStatus};
+use serde_json::Value;
 
+use super::retry::RetryArgs;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::input::{self, Param};
+use crate::input::{self, Param, Unknown};
 use crate::watch::{describe, no_runner, unless_interrupted, until_terminal};
 
 /// Flags of `runs create`.
@@ -34,12 +36,20 @@ pub struct Create {
     /// How often it starts again when its runner is lost
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     max_retries: Option<i64>,
+    /// How long it may take; default: the version's
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
+    timeout: Option<i64>,
     /// Where it runs; default: default
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
+    /// Pass a -p on whose key looks like a slip of a parameter's name
+    #[arg(long)]
+    allow_unknown: bool,
     /// Wait until it has ended; the exit code is 0 completed, 1 failed or dead, 2 cancelled
     #[arg(long)]
     wait: bool,
+    #[command(flatten)]
+    retry: RetryArgs,
 }
 
 impl Create {
@@ -52,11 +62,10 @@ impl Create {
         } else {
             version(&team, &app, self.version_no).await?.and_then(|version| version.params_schema)
         };
-        for key in input::unknown(&self.params, schema.as_ref()) {
-            let known = input::known(schema.as_ref()).join(", ");
-            context.out.warn(format_args!("{app} has no parameter `{key}`; it has {known}"));
-        }
+        self.check_names(context, &app, schema.as_ref())?;
         let create = CreateRun {
+            retry: self.retry.retry(),
+            timeout_seconds: self.timeout,
             input: input::merge(input, &self.params, schema.as_ref())?,
             version_no: self.version_no,
             priority: self.priority,
@@ -90,6 +99,22 @@ impl Create {
             Ok(Exit::of_run(ended.status))
         };
         unless_interrupted(context, run_id, waited).await
+    }
+}
+
+impl Create {
+    /// A key that resembles a parameter is a slip, which would leave that parameter at its default. Others may be
+    /// meant: a job may look for what it likes.
+    fn check_names(&self, context: &Context, app: &str, schema: Option<&Value>) -> Result<(), Failure> {
+        for Unknown { key, meant } in input::unknown(&self.params, schema) {
+            if let Some(meant) = meant.filter(|_| !self.allow_unknown) {
+                return Err(Failure::new(format!("{app} has no parameter `{key}`: did you mean `{meant}`?"))
+                    .help("correct it; --allow-unknown passes it on all the same"));
+            }
+            let known = input::known(schema).join(", ");
+            context.out.warn(format_args!("{app} has no parameter `{key}`; it has {known}"));
+        }
+        Ok(())
     }
 }
 

@@ -1,11 +1,13 @@
 //! `minitower runs`: one file per subcommand.
 
+mod artifacts;
 mod attempts;
 mod cancel;
 mod create;
 mod get;
 mod list;
 mod logs;
+mod retry;
 mod watch;
 
 use clap::Subcommand;
@@ -32,6 +34,9 @@ pub enum Runs {
     Watch(watch::Watch),
     /// List the attempts at a run
     Attempts(attempts::Attempts),
+    /// List and download the files that a run left behind
+    #[command(subcommand)]
+    Artifacts(artifacts::Artifacts),
 }
 
 impl Runs {
@@ -45,13 +50,17 @@ impl Runs {
             Self::Logs(command) => command.run(context).await,
             Self::Watch(command) => command.run(context).await,
             Self::Attempts(command) => command.run(context).await,
+            Self::Artifacts(command) => command.run(context).await,
         }
     }
 }
 
 /// A run's id, as a flag or an argument; people try the app's name first.
 fn run_id(text: &str) -> Result<i64, String> {
-    text.parse().map_err(|_| "a run is named by its number; `minitower runs list` shows it".to_owned())
+    text.parse().map_err(|_| match text {
+        "" => "it is empty; in a script, check that the command before it made a run".to_owned(),
+        _ => "a run is named by its number; `minitower runs list` shows it".to_owned(),
+    })
 }
 
 fn show(out: &Output, run: &Run) -> Result<Exit, Failure> {
@@ -70,6 +79,7 @@ fn show(out: &Output, run: &Run) -> Result<Exit, Failure> {
         ("environment", run.environment.as_ref().map(Cell::new)),
         ("runner", run.runner.as_ref().map(Cell::new)),
         ("input", input),
+        ("output", run.output.as_ref().map(Cell::new)),
         ("priority", (run.priority != 0).then(|| Cell::new(run.priority))),
         (
             "retries",

@@ -21,9 +21,10 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// Whether the archive holds a regular file at `path`; `./main.py` and `main.py` are the same.
+    /// Whether the archive holds a regular file at `path`, or a link that leads to one inside of it; `./main.py` and
+    /// `main.py` are the same.
     pub fn has_file(&self, path: &str) -> bool {
-        normalise(path).is_ok_and(|path| self.tree.is_file(&path))
+        normalise(path).is_ok_and(|path| self.tree.leads_to_file(&path))
     }
 }
 

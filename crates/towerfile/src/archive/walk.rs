@@ -66,7 +66,7 @@ impl<R: Read> Walk<R> {
                 if let Err(fault) = check_link_target(&path, &target) {
                     return Err(ArchiveError::Link { name, target, fault });
                 }
-                let replaces = self.tree.add_leaf(&path, Leaf::Link)?;
+                let replaces = self.tree.add_leaf(&path, Leaf::Link(&target))?;
                 EntryKind::Symlink { target, replaces }
             }
             MemberKind::HardLink { target } => {

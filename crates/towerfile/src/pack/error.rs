@@ -9,20 +9,41 @@ use crate::shown::shown;
 /// Why a project cannot be packed. Each message names the file, the reason and the way out.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
-    /// The folder or a file in it cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}: make it readable, or leave it out with .towerignore", path.display())]
     Read {
         /// Which.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// The folder cannot be searched, or a `.towerignore` is wrong.
-    #[error("cannot look through {}: {source}", root.display())]
-    Walk {
-        /// The project's root.
+    /// A folder cannot be looked through.
+    #[error(
+        "cannot look through the folder {}: {source}: make it readable, or leave it out with .towerignore",
+        path.display()
+    )]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The project's folder cannot be looked through.
+    #[error("cannot look through the project's folder {}: {source}", root.display())]
+    Root {
+        /// Which.
         root: PathBuf,
-        /// Where and why.
+        /// Why.
+        source: io::Error,
+    },
+    /// A line of a `.towerignore` is wrong.
+    #[error("{}, line {line}: {source}: correct the line", path.display())]
+    IgnoreFile {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1; 0 where all lines together are too much.
+        line: usize,
+        /// Why.
         source: ignore::Error,
     },
     /// The archive cannot be written.
@@ -48,7 +69,7 @@ pub enum PackError {
         /// `app.script`.
         script: String,
         /// What is wrong with it and the way out.
-        reason: &'static str,
+        reason: String,
     },
     /// A name is no UTF-8.
     #[error("the name of {} is not UTF-8: rename it, or leave it out with .towerignore", path.display())]

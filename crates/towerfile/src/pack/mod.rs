@@ -1,18 +1,23 @@
 //! From a project's folder to a deterministic `.tar.gz`.
 //!
-//! `plan` looks at the folder and decides what goes in, without reading files; `write` makes the archive. Packing
-//! obeys the rules for paths, links, number and size that [`crate::archive`] enforces, so that nobody learns of a
+//! `plan` looks at the folder and decides what goes in, reading no more than ignore files and the script's beginning;
+//! `write` makes the archive. Packing obeys the rules for paths, links, number and size that [`crate::archive`] enforces, so that nobody learns of a
 //! mistake from a server that could have been found here.
 
 mod error;
+mod ignored;
+mod notes;
 mod plan;
+mod script;
+mod select;
 mod write;
 
 use std::io::Write;
 use std::path::Path;
 
 pub use error::PackError;
-pub use plan::{PackPlan, PlanNote, PlannedEntry, PlannedKind, plan};
+pub use notes::PlanNote;
+pub use plan::{PackPlan, PlannedEntry, PlannedKind, plan};
 pub use write::PackReport;
 
 use crate::Towerfile;

@@ -1,21 +1,15 @@
 //! What of a project's folder goes into its archive.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use ignore::WalkBuilder;
-
 use super::PackError;
-use crate::path::{check_link_target, normalise};
-use crate::shown::shown;
+use super::notes::{PlanNote, notes};
+use super::script::check_script;
+use super::select::{Selected, kind_of, select};
 use crate::source::Pattern;
 use crate::{Limits, Start, TOWERFILE, Towerfile};
-
-/// The file that names what is left out, with the syntax of `.gitignore`; each folder may have one.
-const IGNORE_FILE: &str = ".towerignore";
 
 /// Bytes a tar header takes, long names included, when the size of the whole is estimated.
 const HEADER_BYTES: u64 = 3 * 512;
@@ -30,6 +24,21 @@ pub struct PackPlan {
     pub total_bytes: u64,
     /// What is odd about the plan without making it wrong.
     pub notes: Vec<PlanNote>,
+    /// The Towerfile's text where it is not that of the folder.
+    pub(super) towerfile: Option<String>,
+}
+
+impl PackPlan {
+    /// Packs another text as the Towerfile than the folder has.
+    #[must_use]
+    pub fn with_towerfile(mut self, text: String) -> Self {
+        if let Some(PlannedKind::File { bytes, .. }) = self.entries.first_mut().map(|entry| &mut entry.kind) {
+            self.total_bytes = self.total_bytes - *bytes + text.len() as u64;
+            *bytes = text.len() as u64;
+        }
+        self.towerfile = Some(text);
+        self
+    }
 }
 
 /// One file, link or empty folder.
@@ -60,81 +69,22 @@ pub enum PlannedKind {
     EmptyFolder,
 }
 
-/// What is odd about a plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PlanNote {
-    /// A pattern of `app.source` selects nothing.
-    NothingMatches {
-        /// The pattern.
-        pattern: String,
-    },
-    /// Nothing below a folder of `app.import_paths` is packed.
-    NothingToImport {
-        /// The folder.
-        folder: String,
-    },
-}
-
-impl fmt::Display for PlanNote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NothingMatches { pattern } => write!(
-                f,
-                "app.source has {}, which matches nothing that is packed: correct or remove it",
-                shown(pattern)
-            ),
-            Self::NothingToImport { folder } => write!(
-                f,
-                "app.import_paths has {}, but nothing below it is packed: correct it, or add it to app.source",
-                shown(folder)
-            ),
-        }
-    }
-}
-
 /// Decides what of `root` would be packed.
 ///
-/// That is what `app.source` selects and no `.towerignore` leaves out, and always the Towerfile. What is selected but
-/// cannot be packed is an error, never left out silently. Links are not followed.
+/// That is what `app.source` selects; without it, everything. Never the folders `.git` and `.minitower`, virtual environments,
+/// `__pycache__`, `*.pyc` and what a `.gitignore` leaves out, unless a pattern names it (see [`crate::source`]) or a
+/// line of a `.towerignore` brings it back; never what a `.towerignore` leaves out; always the Towerfile. What is
+/// selected but cannot be packed is an error. Links are not followed.
 pub fn plan(root: &Path, towerfile: &Towerfile) -> Result<PackPlan, PackError> {
+    fs::read_dir(root).map_err(|source| PackError::Root { root: root.to_owned(), source })?;
     let patterns = compile(towerfile)?;
-    let mut used = vec![false; patterns.len()];
-    let mut found = BTreeMap::new();
     let limits = Limits::default();
-    for entry in walk(root, patterns.iter().any(Pattern::reaches_hidden)) {
-        let entry = entry.map_err(|source| PackError::Walk { root: root.to_owned(), source })?;
-        // A wrong line in a .towerignore: the entry is there, but perhaps it should not be.
-        if let Some(error) = entry.error() {
-            return Err(PackError::Walk { root: root.to_owned(), source: error.clone() });
-        }
-        let Ok(relative) = entry.path().strip_prefix(root) else { continue };
-        // What is not UTF-8 is judged by how it would read, so that it is not passed over when it is asked for.
-        let path = relative.to_string_lossy().into_owned();
-        let mut selected = false;
-        for (pattern, used) in patterns.iter().zip(&mut used) {
-            if !path.is_empty() && pattern.matches(&path) {
-                selected = true;
-                *used = true;
-            }
-        }
-        if !selected {
-            continue;
-        }
-        if relative.to_str().is_none() {
-            return Err(PackError::NotUtf8 { path: entry.path().to_owned() });
-        }
-        if let Some(kind) = look_at(entry.path(), &path)? {
-            found.insert(path, kind);
-        }
-        if found.len() as u64 > limits.entries {
-            return Err(too_many(&limits));
-        }
-    }
+    let Selected { mut found, used } = select(root, towerfile, &patterns, &limits)?;
     found.remove(TOWERFILE);
+    let mut notes = notes(towerfile, &patterns, &used, &found);
     if let Start::Script(script) = &towerfile.start {
-        check_script(root, script, &found)?;
+        notes.extend(check_script(root, script, &found)?);
     }
-    let notes = notes(towerfile, &patterns, &used, &found);
     let first = PlannedEntry { path: TOWERFILE.to_owned(), kind: look_at_towerfile(root)? };
     let others = found.into_iter().map(|(path, kind)| PlannedEntry { path, kind });
     let plan = PackPlan {
@@ -143,6 +93,7 @@ pub fn plan(root: &Path, towerfile: &Towerfile) -> Result<PackPlan, PackError> {
         entries: std::iter::once(first).chain(others).collect(),
         total_bytes: 0,
         notes,
+        towerfile: None,
     };
     measure(plan, &limits)
 }
@@ -154,85 +105,11 @@ fn compile(towerfile: &Towerfile) -> Result<Vec<Pattern>, PackError> {
     towerfile.source.iter().map(compile).collect()
 }
 
-fn walk(root: &Path, hidden: bool) -> ignore::Walk {
-    WalkBuilder::new(root)
-        .standard_filters(false)
-        .follow_links(false)
-        .add_custom_ignore_filename(IGNORE_FILE)
-        // Version control and virtual environments are large, and no pattern could select anything there.
-        .filter_entry(move |entry| {
-            hidden || entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
-        })
-        .build()
-}
-
-/// What is at `file`, or `None` for a folder that has something in it.
-fn look_at(file: &Path, path: &str) -> Result<Option<PlannedKind>, PackError> {
-    let read_error = |source| PackError::Read { path: file.to_owned(), source };
-    normalise(path).map_err(|fault| PackError::Path { path: path.to_owned(), fault })?;
-    let metadata = fs::symlink_metadata(file).map_err(read_error)?;
-    let kind = metadata.file_type();
-    let special = |what| PackError::Special { path: path.to_owned(), what };
-    if kind.is_file() {
-        let executable = metadata.permissions().mode() & 0o100 != 0;
-        Ok(Some(PlannedKind::File { bytes: metadata.len(), executable }))
-    } else if kind.is_dir() {
-        let empty = fs::read_dir(file).map_err(read_error)?.next().is_none();
-        Ok(empty.then_some(PlannedKind::EmptyFolder))
-    } else if kind.is_symlink() {
-        let target = fs::read_link(file).map_err(read_error)?;
-        let Some(target) = target.to_str() else { return Err(PackError::NotUtf8 { path: target }) };
-        check_link_target(path, target).map_err(|fault| PackError::Link {
-            path: path.to_owned(),
-            target: target.to_owned(),
-            fault,
-        })?;
-        Ok(Some(PlannedKind::Symlink { target: target.to_owned() }))
-    } else if kind.is_socket() {
-        Err(special("a socket"))
-    } else if kind.is_fifo() {
-        Err(special("a named pipe"))
-    } else {
-        Err(special("a device"))
-    }
-}
-
 fn look_at_towerfile(root: &Path) -> Result<PlannedKind, PackError> {
     let path = root.join(TOWERFILE);
-    match look_at(&path, TOWERFILE) {
-        Ok(Some(kind @ PlannedKind::File { .. })) => Ok(kind),
-        Err(error @ PackError::Read { .. }) if path.exists() => Err(error),
-        _ => Err(PackError::NoTowerfile { path }),
-    }
-}
-
-fn check_script(root: &Path, script: &str, found: &BTreeMap<String, PlannedKind>) -> Result<(), PackError> {
-    let reason = match found.get(script) {
-        Some(PlannedKind::File { .. }) => return Ok(()),
-        Some(_) => "is no regular file: name the file itself in app.script",
-        None if root.join(script).symlink_metadata().is_ok() => {
-            "is left out: take it out of .towerignore, and see that app.source selects it"
-        }
-        None => "does not exist: correct app.script, or create the file",
-    };
-    Err(PackError::Script { script: script.to_owned(), reason })
-}
-
-fn notes(
-    towerfile: &Towerfile,
-    patterns: &[Pattern],
-    used: &[bool],
-    found: &BTreeMap<String, PlannedKind>,
-) -> Vec<PlanNote> {
-    let unused = patterns.iter().zip(used).filter(|(_, used)| !**used);
-    let unused = unused.map(|(pattern, _)| PlanNote::NothingMatches { pattern: pattern.as_str().to_owned() });
-    let lost = towerfile.import_paths.iter().filter(|folder| {
-        let below = format!("{folder}/");
-        let linked = matches!(found.get(*folder), Some(PlannedKind::Symlink { .. }));
-        let next = found.range(below.clone()..).next();
-        *folder != "." && !linked && next.is_none_or(|(path, _)| !path.starts_with(&below))
-    });
-    unused.chain(lost.map(|folder| PlanNote::NothingToImport { folder: folder.clone() })).collect()
+    let found = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file);
+    let kind = found.map(|metadata| kind_of(&path, TOWERFILE, &metadata)).transpose()?;
+    kind.ok_or(PackError::NoTowerfile { path })
 }
 
 /// Adds up the plan and compares it with what a runner would unpack.
@@ -256,6 +133,6 @@ fn measure(mut plan: PackPlan, limits: &Limits) -> Result<PackPlan, PackError> {
     Ok(plan)
 }
 
-fn too_many(limits: &Limits) -> PackError {
+pub(super) fn too_many(limits: &Limits) -> PackError {
     PackError::TooMuch { limit: limits.entries, what: "files and folders" }
 }

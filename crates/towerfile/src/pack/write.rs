@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
 use super::{PackError, PackPlan, PlannedKind};
+use crate::TOWERFILE;
 
 /// gzip's number for an unknown operating system (RFC 1952, section 2.3.1).
 const UNKNOWN_SYSTEM: u8 = 255;
@@ -44,11 +45,17 @@ impl PackPlan {
                 PlannedKind::File { bytes, executable } => {
                     let mode = if *executable { 0o755 } else { 0o644 };
                     let mut header = header(EntryType::Regular, mode, *bytes);
+                    files += 1;
+                    if let (Some(text), TOWERFILE) = (&self.towerfile, entry.path.as_str()) {
+                        tar.append_data(&mut header, name, text.as_bytes()).map_err(PackError::Write)?;
+                        packed += text.len() as u64;
+                        progress(packed);
+                        continue;
+                    }
                     let mut content = Content::open(path, *bytes)?;
                     let counted =
                         Counted { inner: &mut content, packed: &mut packed, progress: &mut progress };
                     tar.append_data(&mut header, name, counted).map_err(|error| content.explain(error))?;
-                    files += 1;
                 }
                 PlannedKind::Symlink { target } => {
                     let mut header = header(EntryType::Symlink, 0o777, 0);

@@ -3,6 +3,10 @@
 //! Here are the typed Towerfile and the errors of reading one; `parse` turns text into it. What the fields do is
 //! up to the programs that read them.
 
+mod error;
+mod lines;
+mod name;
+mod parameters;
 mod parse;
 mod table;
 
@@ -10,7 +14,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::shown::shown;
+pub use error::{Error, Warning};
+pub use name::{name_in, renamed};
 
 /// Most bytes of a Towerfile.
 pub const MAX_BYTES: usize = 256 * 1024;
@@ -32,7 +37,7 @@ pub struct Towerfile {
     pub env: BTreeMap<String, String>,
     /// `app.logs.order`: how its output streams become one log.
     pub log_order: LogOrder,
-    /// `app.source`: which files belong to the app; see [`crate::source`].
+    /// `app.source`: which files belong to the app; see [`crate::source`]. Empty: everything.
     pub source: Vec<String>,
     /// `app.import_paths`: folders put in front of `PYTHONPATH`; normal paths, `.` for the root.
     pub import_paths: Vec<String>,
@@ -132,71 +137,25 @@ impl ParameterType {
     }
 }
 
-/// What is odd about a Towerfile without making it wrong: an unknown key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// The key, with the tables it lies in: `app.timeot`.
-    pub key: String,
-    /// Where the key would have a meaning, or which keys the table knows.
-    pub help: String,
-}
-
-impl std::fmt::Display for Warning {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "unknown key {} is ignored: {}", shown(&self.key), self.help)
-    }
-}
-
-/// Why a text is no valid Towerfile. Each message names the field, the rule and the way out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// It is longer than [`MAX_BYTES`].
-    #[error(
-        "the Towerfile has {bytes} bytes; at most {MAX_BYTES} are allowed: keep data in files of their own"
-    )]
-    TooLarge {
-        /// Its length.
-        bytes: usize,
-    },
-    /// It is no TOML.
-    #[error("the Towerfile is no valid TOML: line {line}, column {column}: {message}")]
-    Syntax {
-        /// Counted from 1.
-        line: usize,
-        /// In characters, counted from 1.
-        column: usize,
-        /// What the TOML parser says.
-        message: String,
-    },
-    /// A required field is not there.
-    #[error("{field} is missing: {help}")]
-    Missing {
-        /// The field, with the tables it lies in.
-        field: &'static str,
-        /// What to write.
-        help: &'static str,
-    },
-    /// A field's value breaks a rule.
-    #[error("{field} = {value} is not allowed: it {rule}")]
-    Invalid {
-        /// The field, with the tables it lies in.
-        field: String,
-        /// The value, as it would stand in the file, cut when long.
-        value: String,
-        /// The rule that it breaks and the way out; begins with "must" or "is".
-        rule: String,
-    },
-}
-
 impl Towerfile {
-    /// Parses and checks a Towerfile. Unknown keys are warnings.
+    /// Parses and checks a Towerfile. Unknown keys are warnings: for files that were accepted before, perhaps by
+    /// another version of MiniTower.
     pub fn parse(text: &str) -> Result<(Self, Vec<Warning>), Error> {
         parse::parse(text)
+    }
+
+    /// Parses and checks a Towerfile. Unknown keys are errors: for files whose author can still mend them.
+    pub fn parse_strict(text: &str) -> Result<Self, Error> {
+        match parse::parse(text)? {
+            (towerfile, warnings) if warnings.is_empty() => Ok(towerfile),
+            (_, keys) => Err(Error::Unknown { keys }),
+        }
     }
 
     /// The JSON Schema of a run's input, or `None` without parameters.
     ///
     /// Other keys are allowed and none is required: a default is filled in, and a job may look for what it likes.
+    /// Hidden parameters are `writeOnly`.
     pub fn params_schema(&self) -> Option<Value> {
         if self.parameters.is_empty() {
             return None;
@@ -212,6 +171,9 @@ impl Towerfile {
                 }
                 if let Some(default) = &parameter.default {
                     schema.insert("default".to_owned(), default.clone());
+                }
+                if parameter.hidden {
+                    schema.insert("writeOnly".to_owned(), true.into());
                 }
                 (parameter.name.clone(), Value::Object(schema))
             })

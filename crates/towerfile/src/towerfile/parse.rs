@@ -1,59 +1,80 @@
 //! From TOML to a [`Towerfile`]: every rule of every field.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
+use std::str::FromStr;
 
+use pep440_rs::{Version, VersionSpecifiers};
+use serde::Deserialize;
 use toml::Value;
+use toml::de::DeTable;
 
+use super::lines::Lines;
+use super::parameters::parameters;
 use super::table::Reader;
-use super::{Error, LogOrder, MAX_BYTES, Parameter, ParameterType, Start, Towerfile, Warning};
+use super::{Error, LogOrder, MAX_BYTES, Start, Towerfile, Warning};
 use crate::path::{PathFault, normalise};
 use crate::shown::shown;
-use crate::slug;
 use crate::source::{MAX_PATTERNS, Pattern};
-
-/// What `app.source` is when it is not given: everything but dotfiles.
-const DEFAULT_SOURCE: &str = "./**";
+use crate::{slug, variables};
 
 /// Most folders in `app.import_paths`: they travel in one HTTP header.
 const MAX_IMPORT_PATHS: usize = 32;
 
-/// Most bytes of a parameter's name.
-const MAX_PARAMETER_NAME_BYTES: usize = 128;
+/// Most characters of `app.description`, which is a sentence for people.
+const MAX_DESCRIPTION_CHARS: usize = 1000;
+
+/// Most bytes of a module's name, and of `app.python`.
+const MAX_WORD_BYTES: usize = 256;
+
+/// Most bytes of a variable's name in `app.env`.
+const MAX_VARIABLE_NAME_BYTES: usize = 128;
+
+/// Most variables in `app.env`.
+const MAX_VARIABLES: usize = 256;
 
 pub(super) fn parse(text: &str) -> Result<(Towerfile, Vec<Warning>), Error> {
     if text.len() > MAX_BYTES {
         return Err(Error::TooLarge { bytes: text.len() });
     }
-    let document: toml::Table = text.parse().map_err(|error| syntax(text, &error))?;
+    let (document, lines) = read(text)?;
     let mut warnings = Vec::new();
-    let root = Reader::new(&document, "", String::new(), &mut warnings);
+    let root = Reader::root(&document, &lines, &mut warnings);
     let app =
         root.table("app", "write [app] on a line of its own, its keys below")?.ok_or(Error::Missing {
             field: "[app]",
             help: "write a table [app] with name = \"my-app\" and script = \"main.py\"",
         })?;
-    let app = Reader::new(app, "app", "app".to_owned(), &mut warnings);
+    let app = root.inner(app, "app", "app".to_owned(), &mut warnings);
 
     let name = name(&app)?;
     let patterns = source(&app)?;
-    let script = script(&app, &patterns)?;
+    let start = start(&app, &patterns)?;
+    let (timeout_seconds, setup_seconds) = timeout(&app, &mut warnings)?;
     let towerfile = Towerfile {
         name,
-        start: Start::Script(script),
-        description: None,
-        python: None,
-        api: false,
-        env: std::collections::BTreeMap::new(),
-        log_order: LogOrder::default(),
-        setup_seconds: None,
+        start,
+        description: description(&app)?,
+        python: python(&app)?,
+        api: app.boolean("api")?.unwrap_or(false),
+        env: env(&app)?,
+        log_order: log_order(&app, &mut warnings)?,
         source: patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
         import_paths: import_paths(&app)?,
-        timeout_seconds: timeout(&app, &mut warnings)?,
+        timeout_seconds,
+        setup_seconds,
         max_retries: app.integer("max_retries", 0)?,
         schedule: app.string("schedule")?.map(str::to_owned),
         parameters: parameters(&root, &mut warnings)?,
     };
     Ok((towerfile, warnings))
+}
+
+/// The document, and where what stands in it.
+fn read(text: &str) -> Result<(toml::Table, Lines), Error> {
+    let document = DeTable::parse(text).map_err(|error| syntax(text, &error))?;
+    let lines = Lines::new(text, document.get_ref());
+    let table = toml::Table::deserialize(toml::de::Deserializer::from(document));
+    Ok((table.map_err(|error| syntax(text, &error))?, lines))
 }
 
 fn syntax(text: &str, error: &toml::de::Error) -> Error {
@@ -70,22 +91,86 @@ fn name(app: &Reader<'_>) -> Result<String, Error> {
     let name = app
         .string("name")?
         .ok_or(Error::Missing { field: "app.name", help: "name the app, for example name = \"my-app\"" })?;
-    match slug::violation(name) {
-        Some(rule) => Err(app.invalid("name", &name.into(), format!("must {rule}"))),
-        None => Ok(name.to_owned()),
+    let Some(rule) = slug::violation(name) else { return Ok(name.to_owned()) };
+    let way_out = slug::nearest(name).map(|slug| format!(": write name = \"{slug}\"")).unwrap_or_default();
+    Err(app.invalid("name", &name.into(), format!("must {rule}{way_out}")))
+}
+
+fn description(app: &Reader<'_>) -> Result<Option<String>, Error> {
+    let Some(text) = app.string("description")? else { return Ok(None) };
+    if text.chars().count() > MAX_DESCRIPTION_CHARS {
+        let rule = format!("must have at most {MAX_DESCRIPTION_CHARS} characters: keep the rest in a README");
+        return Err(app.invalid("description", &text.into(), rule));
+    }
+    Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+}
+
+/// Which Pythons may run the app, by PEP 440.
+fn python(app: &Reader<'_>) -> Result<Option<String>, Error> {
+    let Some(given) = app.string("python")? else { return Ok(None) };
+    let text = given.trim();
+    if text.is_empty() || text.len() > MAX_WORD_BYTES {
+        let rule = "must be a version specifier such as \">=3.12\"; leave it out for any Python";
+        return Err(app.invalid("python", &given.into(), rule));
+    }
+    match VersionSpecifiers::from_str(text) {
+        Ok(_) => Ok(Some(text.to_owned())),
+        Err(_) if Version::from_str(text).is_ok() => {
+            let rule = format!(
+                "must say how versions compare: write \">={text}\" for this and newer ones, or \"=={text}.*\""
+            );
+            Err(app.invalid("python", &given.into(), rule))
+        }
+        Err(_) => {
+            let rule = "must be a version specifier (PEP 440), such as \">=3.12\" or \">=3.11,<3.14\"";
+            Err(app.invalid("python", &given.into(), rule))
+        }
     }
 }
 
-fn source(app: &Reader<'_>) -> Result<Vec<Pattern>, Error> {
-    let patterns = app.strings("source", MAX_PATTERNS)?.unwrap_or_else(|| vec![DEFAULT_SOURCE]);
-    if patterns.is_empty() {
-        let empty = Value::Array(Vec::new());
-        return Err(app.invalid(
-            "source",
-            &empty,
-            "must name at least one pattern; leave it out for everything",
-        ));
+fn env(app: &Reader<'_>) -> Result<BTreeMap<String, String>, Error> {
+    let variables = app.own_strings("env", "write [app.env] on a line of its own, NAME = \"value\" below")?;
+    if variables.len() > MAX_VARIABLES {
+        let table = Value::Table(toml::Table::new());
+        return Err(app.invalid("env", &table, format!("must have at most {MAX_VARIABLES} variables")));
     }
+    for &(name, value) in &variables {
+        let fault = |rule: &str| Err(app.invalid(&format!("env.{}", bare(name)), &value.into(), rule));
+        let odd = |c: char| c == '=' || c.is_control();
+        if name.is_empty() || name.len() > MAX_VARIABLE_NAME_BYTES || name.contains(odd) {
+            return fault("must have a name of 1 to 128 bytes without `=` and control characters");
+        }
+        if variables::is_reserved(name) {
+            return fault("is a variable that the runner sets itself: give it another name");
+        }
+        if value.contains('\0') {
+            return fault("must not contain a NUL character");
+        }
+    }
+    Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// A key as it would stand in the file.
+fn bare(key: &str) -> String {
+    let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if plain && key.len() <= MAX_VARIABLE_NAME_BYTES { key.to_owned() } else { shown(key).to_string() }
+}
+
+fn log_order(app: &Reader<'_>, warnings: &mut Vec<Warning>) -> Result<LogOrder, Error> {
+    let Some(table) = app.table("logs", "write logs = { order = \"exact\" }")? else {
+        return Ok(LogOrder::default());
+    };
+    let logs = app.inner(table, "app.logs", "app.logs".to_owned(), warnings);
+    match logs.string("order")? {
+        None | Some("streams") => Ok(LogOrder::Streams),
+        Some("exact") => Ok(LogOrder::Exact),
+        Some(other) => Err(logs.invalid("order", &other.into(), "must be \"streams\" or \"exact\"")),
+    }
+}
+
+/// The patterns; none where everything is meant.
+fn source(app: &Reader<'_>) -> Result<Vec<Pattern>, Error> {
+    let patterns = app.strings("source", MAX_PATTERNS)?.unwrap_or_default();
     patterns
         .into_iter()
         .map(|text| {
@@ -94,22 +179,51 @@ fn source(app: &Reader<'_>) -> Result<Vec<Pattern>, Error> {
         .collect()
 }
 
-fn script(app: &Reader<'_>, patterns: &[Pattern]) -> Result<String, Error> {
-    let given = app.string("script")?.ok_or(Error::Missing {
-        field: "app.script",
-        help: "name the Python or shell file to start, for example script = \"main.py\"",
-    })?;
-    let script = relative(app, "script", given)?;
-    let file = script.rsplit('/').next().unwrap_or_default();
-    let ends_well = [".py", ".sh"].iter().any(|end| file.ends_with(end) && file.len() > end.len());
-    if !ends_well || given.ends_with('/') {
-        return Err(app.invalid("script", &given.into(), "must name a file that ends in .py or .sh"));
+fn start(app: &Reader<'_>, patterns: &[Pattern]) -> Result<Start, Error> {
+    match (app.string("script")?, app.string("module")?) {
+        (Some(given), None) => script(app, given, patterns).map(Start::Script),
+        (None, Some(given)) => module(app, given).map(Start::Module),
+        (Some(_), Some(module)) => {
+            Err(app.invalid("module", &module.into(), "must not stand beside app.script: keep one of them"))
+        }
+        (None, None) => Err(Error::Missing {
+            field: "app.script",
+            help: "name the file to start, for example script = \"main.py\", or a module: module = \"pkg.cli\"",
+        }),
     }
-    if !patterns.iter().any(|pattern| pattern.matches(&script)) {
+}
+
+fn script(app: &Reader<'_>, given: &str, patterns: &[Pattern]) -> Result<String, Error> {
+    let script = relative(app, "script", given)?;
+    if script.is_empty() || given.ends_with('/') {
+        return Err(app.invalid("script", &given.into(), "must name a file, for example \"main.py\""));
+    }
+    if Start::from_entrypoint(&script) != Start::Script(script.clone()) {
+        let rule = "must not begin with `-m `: name a module with app.module";
+        return Err(app.invalid("script", &given.into(), rule));
+    }
+    if !patterns.is_empty() && !patterns.iter().any(|pattern| pattern.matches(&script)) {
         let rule = format!("must be matched by app.source: add {} to it", shown(&script));
         return Err(app.invalid("script", &given.into(), rule));
     }
     Ok(script)
+}
+
+/// A dotted name of Python: identifiers joined by `.`.
+fn module(app: &Reader<'_>, given: &str) -> Result<String, Error> {
+    if std::path::Path::new(given).extension().is_some_and(|end| end == "py") || given.contains('/') {
+        let rule = "must be a module's dotted name, such as \"pkg.cli\": name a file with app.script";
+        return Err(app.invalid("module", &given.into(), rule));
+    }
+    let begins = |c: char| c == '_' || c.is_alphabetic();
+    let identifier =
+        |part: &str| part.starts_with(begins) && part.chars().all(|c| c == '_' || c.is_alphanumeric());
+    if given.len() > MAX_WORD_BYTES || !given.split('.').all(identifier) {
+        let rule =
+            "must be a module's dotted name, such as \"pkg.cli\": letters, digits and _ between the dots";
+        return Err(app.invalid("module", &given.into(), rule));
+    }
+    Ok(given.to_owned())
 }
 
 fn import_paths(app: &Reader<'_>) -> Result<Vec<String>, Error> {
@@ -135,9 +249,11 @@ fn import_paths(app: &Reader<'_>) -> Result<Vec<String>, Error> {
         .collect()
 }
 
-/// A path of the Towerfile in its normal form. Control characters are refused because paths travel in HTTP headers.
+/// A path of the Towerfile in its normal form. Control characters are refused because paths travel in HTTP headers,
+/// and those that turn text around because people would read another path.
 fn relative(app: &Reader<'_>, key: &str, given: &str) -> Result<String, Error> {
-    if given.contains(char::is_control) {
+    let turns_around = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if given.contains(|c: char| c.is_control() || turns_around(c)) {
         return Err(app.invalid(key, &given.into(), "must not contain control characters"));
     }
     normalise(given).map_err(|fault| {
@@ -150,86 +266,17 @@ fn relative(app: &Reader<'_>, key: &str, given: &str) -> Result<String, Error> {
     })
 }
 
-fn timeout(app: &Reader<'_>, warnings: &mut Vec<Warning>) -> Result<Option<i64>, Error> {
-    let Some(table) = app.table("timeout", "write timeout = { seconds = 300 }")? else { return Ok(None) };
-    Reader::new(table, "app.timeout", "app.timeout".to_owned(), warnings).integer("seconds", 1)
-}
-
-fn parameters(root: &Reader<'_>, warnings: &mut Vec<Warning>) -> Result<Vec<Parameter>, Error> {
-    const RULE: &str = "must be a list of tables: write [[parameters]] above each parameter";
-    let Some(value) = root.get("parameters") else { return Ok(Vec::new()) };
-    let list = value.as_array().ok_or_else(|| root.invalid("parameters", value, RULE))?;
-    let mut names = HashSet::new();
-    let mut parameters = Vec::with_capacity(list.len());
-    for (index, item) in list.iter().enumerate() {
-        let table = item.as_table().ok_or_else(|| root.invalid("parameters", item, RULE))?;
-        let reader = Reader::new(table, "parameters", format!("parameters[{index}]"), warnings);
-        let parameter = parameter(&reader)?;
-        if !names.insert(parameter.name.clone()) {
-            let value = parameter.name.as_str().into();
-            return Err(reader.invalid("name", &value, "must be unique: another parameter has this name"));
-        }
-        parameters.push(parameter);
-    }
-    Ok(parameters)
-}
-
-fn parameter(reader: &Reader<'_>) -> Result<Parameter, Error> {
-    let name = reader.string("name")?.ok_or(Error::Missing {
-        field: "parameters.name",
-        help: "each of [[parameters]] needs a name, for example name = \"city\"",
-    })?;
-    let good = !name.is_empty()
-        && name.len() <= MAX_PARAMETER_NAME_BYTES
-        && !name.contains(|c: char| c == '=' || c.is_control());
-    if !good {
-        let rule = format!(
-            "must be 1 to {MAX_PARAMETER_NAME_BYTES} bytes without `=` and control characters: \
-             jobs find it as an environment variable"
-        );
-        return Err(reader.invalid("name", &name.into(), rule));
-    }
-    let kind = match reader.string("type")? {
-        None => ParameterType::default(),
-        Some(word) => ParameterType::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| {
-            reader.invalid("type", &word.into(), "must be one of string, number, integer, boolean")
-        })?,
+fn timeout(app: &Reader<'_>, warnings: &mut Vec<Warning>) -> Result<(Option<i64>, Option<i64>), Error> {
+    let Some(table) = app.table("timeout", "write timeout = { seconds = 300 }")? else {
+        return Ok((None, None));
     };
-    let default = reader
-        .get("default")
-        .map(|value| {
-            json_of(kind, value)
-                .ok_or_else(|| reader.invalid("default", value, format!("must be {}", default_rule(kind))))
-        })
-        .transpose()?;
-    Ok(Parameter {
-        name: name.to_owned(),
-        description: reader.string("description")?.map(str::to_owned),
-        kind,
-        default,
-        hidden: false,
-    })
-}
-
-/// The default as JSON, when it is of the parameter's type.
-fn json_of(kind: ParameterType, value: &Value) -> Option<serde_json::Value> {
-    match (kind, value) {
-        (ParameterType::String, Value::String(text)) => Some(text.as_str().into()),
-        (ParameterType::Integer | ParameterType::Number, Value::Integer(number)) => Some((*number).into()),
-        // JSON has neither infinity nor not-a-number.
-        (ParameterType::Number, Value::Float(number)) => {
-            serde_json::Number::from_f64(*number).map(serde_json::Value::Number)
+    let timeout = app.inner(table, "app.timeout", "app.timeout".to_owned(), warnings);
+    let (seconds, setup) = (timeout.integer("seconds", 1)?, timeout.integer("setup_seconds", 1)?);
+    match (seconds, setup) {
+        (Some(seconds), Some(setup)) if setup > seconds => {
+            let rule = format!("must be at most app.timeout.seconds = {seconds}, of which it is a part");
+            Err(timeout.invalid("setup_seconds", &setup.into(), rule))
         }
-        (ParameterType::Boolean, Value::Boolean(truth)) => Some((*truth).into()),
-        _ => None,
-    }
-}
-
-const fn default_rule(kind: ParameterType) -> &'static str {
-    match kind {
-        ParameterType::String => "a string, like the parameter: put it in quotes, or set its type",
-        ParameterType::Number => "a finite number, like the parameter: write it without quotes",
-        ParameterType::Integer => "a whole number, like the parameter: write it without quotes or fraction",
-        ParameterType::Boolean => "true or false, like the parameter: write it without quotes",
+        both => Ok(both),
     }
 }

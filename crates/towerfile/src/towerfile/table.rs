@@ -2,16 +2,41 @@
 
 use toml::{Table, Value};
 
+use super::lines::Lines;
 use super::{Error, Warning};
+use crate::near::nearest;
 use crate::shown::shown;
 
-/// Every key a Towerfile may have, by table. `""` is the top level.
-const KNOWN: [(&str, &[&str]); 4] = [
+/// Every key a Towerfile may have, by table. `""` is the top level. Where a key has a meaning in several tables, the
+/// first is the likeliest.
+const KNOWN: [(&str, &[&str]); 5] = [
     ("", &["app", "parameters"]),
-    ("app", &["name", "script", "source", "import_paths", "timeout", "max_retries", "schedule"]),
-    ("app.timeout", &["seconds"]),
-    ("parameters", &["name", "description", "type", "default"]),
+    (
+        "app",
+        &[
+            "name",
+            "script",
+            "module",
+            "description",
+            "source",
+            "import_paths",
+            "python",
+            "timeout",
+            "max_retries",
+            "env",
+            "api",
+            "logs",
+            "schedule",
+        ],
+    ),
+    ("app.timeout", &["seconds", "setup_seconds"]),
+    ("app.logs", &["order"]),
+    ("parameters", &["name", "description", "type", "default", "hidden"]),
 ];
+
+/// Keys that are planned, with what to do until then.
+const PLANNED: [(&str, &str); 1] =
+    [("app.concurrency", "MiniTower cannot limit how many runs go at once yet: remove it")];
 
 /// One table and its place in the file.
 pub(super) struct Reader<'a> {
@@ -20,41 +45,66 @@ pub(super) struct Reader<'a> {
     kind: &'static str,
     /// The place in messages: as `kind`, with an index in a list.
     place: String,
+    lines: &'a Lines,
 }
 
 impl<'a> Reader<'a> {
+    /// Looks at the whole document and warns of its unknown keys.
+    pub(super) fn root(document: &'a Table, lines: &'a Lines, warnings: &mut Vec<Warning>) -> Self {
+        Self { table: document, kind: "", place: String::new(), lines }.checked(warnings)
+    }
+
     /// Looks at `table`, which is of the sort `kind`, and warns of its unknown keys.
-    pub(super) fn new(
+    pub(super) fn inner(
+        &self,
         table: &'a Table,
         kind: &'static str,
         place: String,
         warnings: &mut Vec<Warning>,
     ) -> Self {
-        let reader = Self { table, kind, place };
-        let known = reader.known();
-        for key in table.keys().filter(|key| !known.contains(&key.as_str())) {
-            warnings.push(Warning { key: reader.field(key), help: reader.help_with(key) });
+        Self { table, kind, place, lines: self.lines }.checked(warnings)
+    }
+
+    fn checked(self, warnings: &mut Vec<Warning>) -> Self {
+        let known = self.known();
+        for key in self.table.keys().filter(|key| !known.contains(&key.as_str())) {
+            let field = self.field(key);
+            warnings.push(Warning {
+                line: self.lines.of(&field),
+                help: self.help_with(&field, key),
+                key: field,
+            });
         }
-        reader
+        self
     }
 
     fn known(&self) -> &'static [&'static str] {
         KNOWN.iter().find(|(kind, _)| *kind == self.kind).map_or(&[], |(_, keys)| keys)
     }
 
-    fn help_with(&self, key: &str) -> String {
+    fn help_with(&self, field: &str, key: &str) -> String {
+        if let Some((_, help)) = PLANNED.iter().find(|(planned, _)| *planned == field) {
+            return (*help).to_owned();
+        }
         let elsewhere = KNOWN.iter().find(|(_, keys)| keys.contains(&key)).map(|(kind, _)| *kind);
         match elsewhere {
-            Some("") => format!("`{key}` belongs to the top level of the file"),
-            Some("parameters") => format!("`{key}` belongs into [[parameters]]"),
-            Some(kind) => format!("`{key}` belongs into the table [{kind}]"),
-            None if self.kind.is_empty() => "the file's tables are [app] and [[parameters]]".to_owned(),
-            None => format!("the keys of {} are {}", self.title(), self.known().join(", ")),
+            Some("") => return format!("`{key}` belongs to the top level of the file"),
+            Some("parameters") => return format!("`{key}` belongs into [[parameters]]"),
+            Some(kind) => return format!("`{key}` belongs into the table [{kind}]"),
+            None => {}
         }
-    }
-
-    fn title(&self) -> String {
-        if self.kind == "parameters" { "[[parameters]]".to_owned() } else { format!("[{}]", self.kind) }
+        if let Some(meant) = nearest(key, self.known().iter().copied()) {
+            return format!("did you mean `{meant}`?");
+        }
+        let all = KNOWN.iter().flat_map(|(kind, keys)| keys.iter().map(move |key| (*kind, *key)));
+        if let Some(meant) = nearest(key, all.clone().map(|(_, key)| key)) {
+            let kind = all.clone().find(|(_, key)| *key == meant).map_or("", |(kind, _)| kind);
+            return format!("did you mean `{meant}` in {}?", title(kind));
+        }
+        match self.kind {
+            "" => "the file's tables are [app] and [[parameters]]".to_owned(),
+            kind => format!("the keys of {} are {}", title(kind), self.known().join(", ")),
+        }
     }
 
     /// The full name of `key` for messages.
@@ -64,7 +114,8 @@ impl<'a> Reader<'a> {
 
     /// The error of a value that breaks `rule`.
     pub(super) fn invalid(&self, key: &str, value: &Value, rule: impl Into<String>) -> Error {
-        Error::Invalid { field: self.field(key), value: written(value), rule: rule.into() }
+        let field = self.field(key);
+        Error::Invalid { line: self.lines.of(&field), field, value: written(value), rule: rule.into() }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
@@ -75,6 +126,16 @@ impl<'a> Reader<'a> {
         self.get(key)
             .map(|value| {
                 value.as_str().ok_or_else(|| self.invalid(key, value, "must be a string: put it in quotes"))
+            })
+            .transpose()
+    }
+
+    pub(super) fn boolean(&self, key: &str) -> Result<Option<bool>, Error> {
+        self.get(key)
+            .map(|value| {
+                value
+                    .as_bool()
+                    .ok_or_else(|| self.invalid(key, value, "must be true or false, without quotes"))
             })
             .transpose()
     }
@@ -116,6 +177,28 @@ impl<'a> Reader<'a> {
                     .ok_or_else(|| self.invalid(key, value, format!("must be a table: {example}")))
             })
             .transpose()
+    }
+
+    /// A table of strings whose keys are the author's own.
+    pub(super) fn own_strings(&self, key: &str, example: &str) -> Result<Vec<(&'a str, &'a str)>, Error> {
+        let Some(table) = self.table(key, example)? else { return Ok(Vec::new()) };
+        table
+            .iter()
+            .map(|(name, value)| match value.as_str() {
+                Some(text) => Ok((name.as_str(), text)),
+                None => {
+                    Err(self.invalid(&format!("{key}.{name}"), value, "must be a string: put it in quotes"))
+                }
+            })
+            .collect()
+    }
+}
+
+fn title(kind: &str) -> String {
+    match kind {
+        "" => "the top level".to_owned(),
+        "parameters" => "[[parameters]]".to_owned(),
+        kind => format!("[{kind}]"),
     }
 }
 

@@ -35,6 +35,7 @@ pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
         error_message,
     } = run.state;
     Ok(Run {
+        output: None,
         run_id: run.id.0,
         app_id: run.app_id.0,
         app_slug: run.app_slug,

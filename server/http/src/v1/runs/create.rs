@@ -18,7 +18,7 @@ pub(crate) async fn create(
     Path(path): Path<AppPath>,
     OptionalJson(body): OptionalJson<CreateRun>,
 ) -> Result<(StatusCode, Json<Run>), ApiError> {
-    let CreateRun { input, version_no, priority, max_retries, environment } = body;
+    let CreateRun { input, version_no, priority, max_retries, environment, .. } = body;
     let new = NewRun { input, version_no, priority, max_retries, environment };
     let run = state.app().create_run(&caller, path.app, new).await?;
     Ok((StatusCode::CREATED, Json(render::run(run)?)))

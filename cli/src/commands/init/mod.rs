@@ -1,13 +1,16 @@
 //! `minitower init`
 
+mod commands;
+
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use minitower_towerfile::{TOWERFILE, Towerfile, slug};
+use minitower_towerfile::{Start, TOWERFILE, Towerfile, slug};
 use serde_json::json;
 
+use self::commands::Found;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 
@@ -24,8 +27,11 @@ pub struct Init {
     #[arg(long)]
     name: Option<String>,
     /// The file to start; default: main.py or whatever looks like it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "module")]
     script: Option<String>,
+    /// The module to start, as `python -m` does; default: that of a command in pyproject.toml
+    #[arg(long, value_name = "MODULE")]
+    module: Option<String>,
     /// Replace a Towerfile that is there
     #[arg(long)]
     force: bool,
@@ -38,23 +44,32 @@ impl Init {
             Some(name) => name,
             None => name_of(&self.dir),
         };
-        let script = match self.script {
-            Some(script) => script,
-            None => find_script(&self.dir)?,
-        };
-        let text = towerfile(&name, &script);
-        Towerfile::parse(&text)
-            .map_err(|error| Failure::new(error).help("give other values with --name and --script"))?;
+        let start = find_start(&self.dir, self.script, self.module)?;
+        let text = towerfile(&name, &start);
+        Towerfile::parse_strict(&text).map_err(|error| {
+            Failure::new(error).help("give other values with --name, --script and --module")
+        })?;
         let path = self.dir.join(TOWERFILE);
         write(&path, &text, self.force)?;
-        if !self.dir.join(&script).is_file() {
-            context.out.warn(format_args!("{script} does not exist yet; write it before you deploy"));
+        let (key, started) = match &start {
+            Start::Script(script) => ("script", script),
+            Start::Module(module) => ("module", module),
+        };
+        if key == "script" && !self.dir.join(started).is_file() {
+            context.out.warn(format_args!("{started} does not exist yet; write it before you deploy"));
         }
         if context.out.is_json() {
-            context.out.json(&json!({"towerfile": path, "name": name, "script": script}))?;
+            context.out.json(&json!({"towerfile": path, "name": name, key: started}))?;
             return Ok(Exit::Success);
         }
-        context.out.line(format_args!("Wrote {}: app {name}, which starts {script}.", path.display()))?;
+        context
+            .out
+            .line(format_args!("Wrote {}: app {name}, which starts {key} {started}.", path.display()))?;
+        if self.dir.join(".gitignore").is_file() {
+            context
+                .out
+                .note("What .gitignore names is not uploaded; app.source can name such files all the same.");
+        }
         let dir =
             if self.dir == Path::new(".") { String::new() } else { format!(" --dir {}", self.dir.display()) };
         context.out.note(format_args!("Upload it: `minitower deploy{dir}`"));
@@ -80,19 +95,35 @@ fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
 /// A slug made from the folder's name.
 fn name_of(dir: &Path) -> String {
     let full = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-    let folder = full.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let mut name = String::new();
-    for c in folder.chars() {
-        match c {
-            'a'..='z' => name.push(c),
-            '0'..='9' if !name.is_empty() => name.push(c),
-            _ if !name.is_empty() && !name.ends_with('-') => name.push('-'),
-            _ => {}
-        }
+    let folder = full.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    match slug::violation(&folder) {
+        None => folder,
+        Some(_) => slug::nearest(&folder).unwrap_or_else(|| "my-app".to_owned()),
     }
-    name.truncate(slug::MAX_BYTES);
-    let name = name.trim_end_matches('-');
-    if slug::violation(name).is_none() { name.to_owned() } else { "my-app".to_owned() }
+}
+
+/// What a run starts: what the flags say, else a command of the project's own, else what looks like a main script.
+fn find_start(dir: &Path, script: Option<String>, module: Option<String>) -> Result<Start, Failure> {
+    if let Some(module) = module {
+        return Ok(Start::Module(module));
+    }
+    if let Some(script) = script {
+        return Ok(Start::Script(script));
+    }
+    let command = commands::find(dir);
+    if let Some(Found::Module(module)) = command {
+        return Ok(Start::Module(module));
+    }
+    find_script(dir).map(Start::Script).map_err(|failure| match command {
+        Some(Found::NotStartable { module }) => Failure::new(format!(
+            "pyproject.toml has a command in {module}, but `python -m {module}` would do nothing"
+        ))
+        .help(format_args!(
+            "end {module} with `if __name__ == \"__main__\": main()`, give the package a __main__.py, or name a file \
+             with --script"
+        )),
+        _ => failure,
+    })
 }
 
 fn find_script(dir: &Path) -> Result<String, Failure> {
@@ -115,20 +146,31 @@ fn find_script(dir: &Path) -> Result<String, Failure> {
     })
 }
 
-fn towerfile(name: &str, script: &str) -> String {
+fn towerfile(name: &str, start: &Start) -> String {
     // Debug quotes as TOML's basic strings do, for everything the rules for names and paths let through.
+    let start = match start {
+        Start::Script(script) => format!(
+            "# What a run starts: a .py or .sh file, or any other with a #! line. `module` names a module instead.\n\
+             script = {script:?}"
+        ),
+        Start::Module(module) => format!(
+            "# What a run starts, as `python -m` does. `script` names a file instead.\n\
+             module = {module:?}"
+        ),
+    };
     format!(
         r#"# What MiniTower needs to know about this app. `minitower deploy` reads it.
 
 [app]
 name = {name:?}
-# What a run starts: a .py or .sh file.
-# Python packages listed in requirements.txt are installed first.
-script = {script:?}
-# Which files are uploaded. A .towerignore leaves some out, like a .gitignore.
-source = ["./**"]
+{start}
+# Which files are uploaded. Without it, everything but .git, virtual environments, __pycache__, and what .gitignore
+# and .towerignore name.
+# source = ["**/*.py", "**/*.sh", "*.toml"]
 # Folders put in front of PYTHONPATH.
 # import_paths = ["lib"]
+# Which Pythons may run it.
+# python = ">=3.12"
 # How often a run starts again when its runner is lost.
 # max_retries = 0
 
@@ -136,12 +178,17 @@ source = ["./**"]
 [app.timeout]
 seconds = 300
 
+# Further variables of its runs.
+# [app.env]
+# LOG_LEVEL = "info"
+
 # What a run may be given: each parameter becomes an environment variable of its name.
 # [[parameters]]
 # name = "name"
 # description = "Whom to greet"
 # type = "string" # or "number", "integer", "boolean"
 # default = "world"
+# hidden = false # true: its value is shown to nobody
 "#
     )
 }
@@ -188,7 +235,9 @@ mod tests {
 
     #[test]
     fn the_towerfile_is_valid_with_and_without_its_comments() {
-        let text = towerfile("my-app", "main.py");
+        let module = Start::Module("pkg.cli".to_owned());
+        assert_eq!(Towerfile::parse_strict(&towerfile("my-app", &module)).unwrap().start, module);
+        let text = towerfile("my-app", &Start::Script("main.py".to_owned()));
         let (parsed, warnings) = Towerfile::parse(&text).unwrap();
         assert_eq!((parsed.start.entrypoint().as_str(), warnings.len()), ("main.py", 0));
         let keys = text.lines().map(|line| match line.strip_prefix("# ") {

@@ -1,0 +1,151 @@
+//! What is odd about a plan, so that people hear of it before it is uploaded.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::PlannedKind;
+use crate::Towerfile;
+use crate::shown::shown;
+use crate::source::Pattern;
+
+/// Most files that one note names.
+const MOST_NAMED: usize = 5;
+
+/// What is odd about a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanNote {
+    /// A pattern of `app.source` selects nothing.
+    NothingMatches {
+        /// The pattern.
+        pattern: String,
+    },
+    /// Files that often hold secrets are packed.
+    Secrets {
+        /// Their paths.
+        paths: Vec<String>,
+    },
+    /// The script was written by a Windows editor.
+    WindowsText {
+        /// `app.script`.
+        script: String,
+        /// What it has: a byte order mark, or CRLF.
+        what: &'static str,
+    },
+    /// Nothing below a folder of `app.import_paths` is packed.
+    NothingToImport {
+        /// The folder.
+        folder: String,
+    },
+}
+
+impl fmt::Display for PlanNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingMatches { pattern } => write!(
+                f,
+                "app.source has {}, which matches nothing that is packed: correct or remove it",
+                shown(pattern)
+            ),
+            Self::Secrets { paths } => {
+                let named: Vec<_> =
+                    paths.iter().take(MOST_NAMED).map(|path| shown(path).to_string()).collect();
+                let more = paths.len().saturating_sub(MOST_NAMED);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let what = if paths.len() == 1 { "looks like a secret" } else { "look like secrets" };
+                write!(
+                    f,
+                    "{}{more} {what} and will be uploaded: name what should stay here in .towerignore",
+                    named.join(", ")
+                )
+            }
+            Self::WindowsText { script, what } => write!(
+                f,
+                "the script {} {what}, as Windows editors write; the runner copes, other shells do not: \
+                 `sed -i 's/\\r$//; 1s/^\\xEF\\xBB\\xBF//' {script}` mends it",
+                shown(script)
+            ),
+            Self::NothingToImport { folder } => write!(
+                f,
+                "app.import_paths has {}, but nothing below it is packed: correct it, or add it to app.source",
+                shown(folder)
+            ),
+        }
+    }
+}
+
+/// What is odd about the files that were found, but for what is in them.
+pub(super) fn notes(
+    towerfile: &Towerfile,
+    patterns: &[Pattern],
+    used: &[bool],
+    found: &BTreeMap<String, PlannedKind>,
+) -> Vec<PlanNote> {
+    let unused = patterns.iter().zip(used).filter(|(_, used)| !**used);
+    let unused = unused.map(|(pattern, _)| PlanNote::NothingMatches { pattern: pattern.as_str().to_owned() });
+    let lost = towerfile.import_paths.iter().filter(|folder| {
+        let below = format!("{folder}/");
+        let linked = matches!(found.get(*folder), Some(PlannedKind::Symlink { .. }));
+        let next = found.range(below.clone()..).next();
+        *folder != "." && !linked && next.is_none_or(|(path, _)| !path.starts_with(&below))
+    });
+    let lost = lost.map(|folder| PlanNote::NothingToImport { folder: folder.clone() });
+    let secrets: Vec<_> = found.keys().filter(|path| is_secret(path)).cloned().collect();
+    let secrets = (!secrets.is_empty()).then_some(PlanNote::Secrets { paths: secrets });
+    unused.chain(lost).chain(secrets).collect()
+}
+
+/// Whether files of this name often hold secrets.
+fn is_secret(path: &str) -> bool {
+    const NAMES: [&str; 8] =
+        [".netrc", ".pypirc", ".pgpass", "id_dsa", "id_ecdsa", "id_ed25519", "id_rsa", "secrets.toml"];
+    const ENDS: [&str; 4] = [".pem", ".key", ".p12", ".pfx"];
+    /// What people commit on purpose, to show which variables there are.
+    const PATTERNS: [&str; 4] = ["example", "sample", "template", "dist"];
+    let name = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let variables = name == ".envrc"
+        || name.strip_prefix(".env").is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with('.') && !PATTERNS.iter().any(|word| rest.ends_with(word))
+        });
+    let account = name.starts_with("service-account") || name.starts_with("service_account");
+    variables
+        || NAMES.contains(&&*name)
+        || ENDS.iter().any(|end| name.ends_with(end))
+        || account && std::path::Path::new(&name).extension().is_some_and(|end| end == "json")
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(".env", true)]
+    #[case("a/.env.production", true)]
+    #[case(".envrc", true)]
+    #[case(".env.example", false)]
+    #[case(".environment", false)]
+    #[case("certs/server.pem", true)]
+    #[case("deploy.key", true)]
+    #[case("id_rsa", true)]
+    #[case("id_rsa.pub", false)]
+    #[case("service-account-prod.json", true)]
+    #[case("service_account.json", true)]
+    #[case("accounts.json", false)]
+    #[case(".netrc", true)]
+    #[case(".dlt/secrets.toml", true)]
+    #[case("monkey.py", false)]
+    fn secrets(#[case] path: &str, #[case] expected: bool) {
+        assert_eq!(is_secret(path), expected, "{path}");
+    }
+
+    #[test]
+    fn many_secrets_are_one_note() {
+        let paths = (0..7).map(|number| format!("{number}.pem")).collect();
+        let note = PlanNote::Secrets { paths }.to_string();
+        assert!(
+            note.contains("\"4.pem\" and 2 more look like secrets") && note.contains(".towerignore"),
+            "{note}"
+        );
+    }
+}
