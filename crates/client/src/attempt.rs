@@ -10,6 +10,7 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 
 use crate::Error;
+use crate::artifacts::segments;
 use crate::transport::{Answer, Request, Transport};
 
 /// Calls of one attempt; they carry the runner token and the attempt's lease token. Cheap to clone.
@@ -89,9 +90,8 @@ impl AttemptClient {
         content: impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     ) -> Result<(), Error> {
         let run = self.run_id.to_string();
-        let segments: Vec<&str> = ["runs", &run, "artifacts"].into_iter().chain(path.split('/')).collect();
         self.transport
-            .api(Method::PUT, &segments)
+            .api(Method::PUT, &segments(&run, path))
             .bearer(&self.runner_token)
             .lease_token(&self.lease_token)
             .timeout(self.timeout)

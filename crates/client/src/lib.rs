@@ -7,6 +7,7 @@
 //! Tokens are never part of an error or of `Debug` output.
 
 mod apps;
+mod artifacts;
 mod attempt;
 mod auth;
 mod config;
@@ -22,6 +23,7 @@ mod team;
 mod transport;
 mod versions;
 
+pub use crate::artifacts::RunArtifact;
 pub use crate::attempt::{Artifact, ArtifactHeaders, AttemptClient};
 pub use crate::auth::Client;
 pub use crate::config::ClientConfig;

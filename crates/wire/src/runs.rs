@@ -90,6 +90,9 @@ pub struct CreateRun {
     pub environment: Option<String>,
 }
 
+/// Stands for the value of a hidden parameter in a run's input: it was given, and nobody is shown it.
+pub const HIDDEN_VALUE: &str = "********";
+
 /// A run, the same fields in every answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -105,7 +108,7 @@ pub struct Run {
     pub version_no: i64,
     /// Its state.
     pub status: RunStatus,
-    /// Its input.
+    /// Its input; the value of a hidden parameter is [`HIDDEN_VALUE`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Map<String, Value>>,
     /// Higher runs first.
@@ -136,6 +139,9 @@ pub struct Run {
     /// Name of the runner of the newest attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner: Option<String>,
+    /// What the job wrote to `MINITOWER_OUTPUT_FILE`. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
 }
 
 /// Answer of `GET /runs` and `GET /apps/{app}/runs`.
@@ -224,4 +230,26 @@ pub struct LogLine {
 pub struct Logs {
     /// Lines of the newest attempt, by `seq`.
     pub logs: Vec<LogLine>,
+}
+
+/// A file that a job left in `MINITOWER_ARTIFACTS_DIR`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Its path below that folder, with `/` between the components.
+    pub path: String,
+    /// Its length.
+    pub bytes: i64,
+    /// SHA-256 of its content, lower-case hexadecimal.
+    pub sha256: String,
+    /// What it is by its name, for whoever shows it.
+    pub content_type: String,
+    /// When it was stored, or last replaced.
+    pub created_at: Timestamp,
+}
+
+/// Answer of `GET /runs/{run}/artifacts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifacts {
+    /// By path.
+    pub artifacts: Vec<Artifact>,
 }
