@@ -118,8 +118,8 @@ fn a_wrong_towerfile_is_refused() {
         "not = [toml",
         "",
         "[app]\nname = \"hello\"",
-        "[app]\nname = \"Hello\"\nscript = \"main.py\"",
-        "[app]\nname = \"hello\"\nscript = \"main.rb\"",
+        "[app]\nname = \"\"\nscript = \"main.py\"",
+        "[app]\nname = \"hello\"\nscript = 3",
         "[app]\nname = \"hello\"\nscript = \"../main.py\"",
         "[app]\nname = \"hello\"\nscript = \"main.py\"\n[app.timeout]\nseconds = 0",
     ] {
