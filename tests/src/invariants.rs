@@ -15,7 +15,7 @@ pub struct Witness {
 }
 
 /// Each query yields what breaks an invariant: one line of text per breach.
-const BREACHES: [(&str, &str); 8] = [
+const BREACHES: [(&str, &str); 11] = [
     (
         "one active attempt per run",
         "SELECT 'run ' || run_id FROM run_attempts WHERE status IN ('leased', 'running', 'cancelling')
@@ -44,6 +44,19 @@ const BREACHES: [(&str, &str); 8] = [
         "SELECT 'run ' || id FROM runs WHERE retry_count < 0 OR retry_count > max_retries",
     ),
     (
+        "only an ended run has an output",
+        "SELECT 'run ' || id || ' ' || status FROM runs WHERE output IS NOT NULL AND finished_at IS NULL",
+    ),
+    (
+        "only attempts at versions that ask for one have an API token",
+        "SELECT 'attempt ' || a.id FROM run_attempts a JOIN runs r ON r.id = a.run_id
+         JOIN app_versions v ON v.id = r.app_version_id WHERE a.api_token_hash IS NOT NULL AND v.api = 0",
+    ),
+    (
+        "a run leaves no more behind than it may",
+        "SELECT 'run ' || run_id FROM run_artifacts GROUP BY run_id HAVING count(*) > 1000 OR sum(bytes) > 1 << 30",
+    ),
+    (
         "attempts are numbered from 1 without a gap",
         "SELECT 'run ' || run_id FROM run_attempts GROUP BY run_id
          HAVING min(attempt_no) <> 1 OR max(attempt_no) <> count(*)",
@@ -70,7 +83,7 @@ const FINAL: [(&str, &str); 2] = [
     (
         "runs",
         "SELECT id, status, input, priority, max_retries, retry_count, cancel_requested, runner_name, exit_code,
-           error_message, queued_at, started_at, finished_at, attempt_count
+           error_message, queued_at, started_at, finished_at, attempt_count, output
          FROM runs WHERE status IN ('completed', 'failed', 'cancelled', 'dead')",
     ),
     (
@@ -140,7 +153,13 @@ mod tests {
     /// A database with one ended run, as the server would have written it.
     fn database(folder: &Path) -> Connection {
         let db = Connection::open(folder.join("minitower.db")).unwrap();
-        db.execute_batch(include_str!("../../migrations/0001_init.sql")).unwrap();
+        for migration in [
+            include_str!("../../migrations/0001_init.sql"),
+            include_str!("../../migrations/0002_active_by_end.sql"),
+            include_str!("../../migrations/0003_outputs_and_artifacts.sql"),
+        ] {
+            db.execute_batch(migration).unwrap();
+        }
         db.execute_batch(
             "INSERT INTO teams VALUES (1, 'acme', 'Acme', NULL, 0);
              INSERT INTO environments VALUES (1, 1, 'default', 0);
@@ -175,6 +194,8 @@ mod tests {
             "DELETE FROM run_counts",
             "UPDATE runs SET run_no = 2",
             "UPDATE runs SET runner_name = 'another'",
+            "DROP TRIGGER ended_runs_are_final; UPDATE runs SET output = '1'",
+            "INSERT INTO run_artifacts VALUES (1, 'large', printf('%064d', 0), 1073741825, 0)",
             "DROP TRIGGER ended_runs_are_final;
              UPDATE runs SET status = 'running', finished_at = NULL;
              UPDATE run_counts SET status = 'running'",

@@ -132,13 +132,22 @@ pub struct Lease {
 
 impl Lease {
     /// Every call that needs a valid lease.
-    pub const CALLS: [&str; 6] = ["start", "heartbeat", "logs", "result", "artifact", "release"];
+    pub const CALLS: [&str; 7] =
+        ["start", "heartbeat", "logs", "artifact", "artifacts/left.txt", "result", "release"];
+
+    /// The method of a call.
+    pub fn method(call: &str) -> &'static str {
+        match call {
+            "artifact" => "GET",
+            put if put.starts_with("artifacts/") => "PUT",
+            _ => "POST",
+        }
+    }
 
     /// A request under this lease.
     pub fn request(&self, call: &str) -> Request {
-        let method = if call == "artifact" { "GET" } else { "POST" };
         let path = format!("/api/v1/runs/{}/{call}", self.run);
-        self.http.request(method, &path).bearer(&self.runner_token).lease(&self.token)
+        self.http.request(Self::method(call), &path).bearer(&self.runner_token).lease(&self.token)
     }
 
     /// One of [`Self::CALLS`] with a sensible body.
@@ -177,6 +186,11 @@ impl Lease {
     /// `result` of a job that went well.
     pub fn complete(&self) -> Response {
         self.result(json!({"status": "completed", "exit_code": 0}))
+    }
+
+    /// Stores a file that the job left behind.
+    pub fn put_artifact(&self, path: &str, content: impl Into<Vec<u8>>) -> Response {
+        self.request(&format!("artifacts/{path}")).body(content).send()
     }
 
     /// `release`.

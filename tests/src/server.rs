@@ -151,6 +151,13 @@ impl Server {
         self.folder.path().join("minitower.db")
     }
 
+    /// Changes the database behind the server's back, as no call can.
+    pub fn alter(&self, statements: &str) {
+        let db = rusqlite::Connection::open(self.database()).unwrap();
+        db.busy_timeout(wait::SOON).unwrap();
+        db.execute_batch(statements).unwrap();
+    }
+
     /// The artifacts.
     pub fn objects(&self) -> PathBuf {
         self.folder.path().join("objects")

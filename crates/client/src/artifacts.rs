@@ -59,7 +59,7 @@ impl RunArtifact {
 
     /// Writes the rest to `to`, and answers how many bytes that were. `name` is what an error calls the place.
     pub async fn write_to(&mut self, to: &mut (impl AsyncWrite + Unpin), name: &str) -> Result<u64, Error> {
-        let failed = |source| Error::File { name: name.to_owned(), source };
+        let failed = |source| Error::Write { name: name.to_owned(), source };
         let mut written = 0;
         while let Some(chunk) = self.chunk().await? {
             to.write_all(&chunk).await.map_err(failed)?;

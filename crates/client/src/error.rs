@@ -70,6 +70,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// What is downloaded cannot be written.
+    #[error("cannot write {name}: {source}")]
+    Write {
+        /// Where to.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 /// Why there was no answer.

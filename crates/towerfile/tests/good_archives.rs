@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use minitower_towerfile::{ArchiveError, Limits, inspect, unpack};
 use rstest::rstest;
-use support::{Node, Tar, accepted, tree};
+use support::{Node, Tar, accepted, gz, tree};
 use tar::EntryType;
 
 fn file(content: &[u8]) -> Node {
@@ -30,6 +30,33 @@ fn the_towerfile_and_the_entrypoint_are_found_by_any_spelling() {
     for path in ["src", "main.py", "", ".", "/src/main.py", "src/../src/main.py", "src/main.py/x"] {
         assert!(!inspection.has_file(path), "{path}");
     }
+}
+
+#[test]
+fn a_link_to_the_entrypoint_is_as_good_as_the_file() {
+    let link = |path: &str, target: &str| Tar::new().file("src/main.py", b"").symlink(path, target).gz();
+    for (archive, found) in [
+        (link("main.py", "src/main.py"), true),
+        (link("main.py", "src/none.py"), false),
+        (link("main.py", "main.py"), false),
+    ] {
+        let inspection = inspect(archive.as_slice(), &Limits::default()).unwrap();
+        assert_eq!(inspection.has_file("main.py"), found);
+    }
+}
+
+/// As `cat a.gz b.gz` makes them, and compressors that work in parallel.
+#[rstest]
+#[case::two(2)]
+#[case::as_many_as_bytes(usize::MAX)]
+fn an_archive_of_several_gzip_members_is_one_archive(#[case] members: usize) {
+    let tar = Tar::new().file("main.py", b"print()").file("more.py", b"").tar();
+    let pieces = tar.chunks(tar.len().div_ceil(members.min(tar.len())));
+    let archive: Vec<u8> = pieces.flat_map(|piece| [gz(piece), gz(b"")].concat()).collect();
+    let inspection = inspect(archive.as_slice(), &Limits::default()).unwrap();
+    assert!(inspection.has_file("main.py") && inspection.has_file("more.py"));
+    let cut = &archive[..archive.len() - 1];
+    assert!(matches!(inspect(cut, &Limits::default()), Err(ArchiveError::Truncated)));
 }
 
 #[rstest]

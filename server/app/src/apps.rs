@@ -25,8 +25,8 @@ impl App {
     ) -> Result<DomainApp, Error> {
         let slug = Slug::parse(slug)?;
         let description = description.filter(|d| !d.is_empty());
-        if description.as_ref().is_some_and(|d| d.len() > MAX_DESCRIPTION) {
-            return Err(Error::invalid(format!("description is longer than {MAX_DESCRIPTION} bytes")));
+        if let Some(description) = &description {
+            check_description(description)?;
         }
         let (now, team) = (self.inner().clock.now(), by.team_id);
         self.store()
@@ -77,6 +77,13 @@ impl App {
             })
             .await
     }
+}
+
+pub(crate) fn check_description(description: &str) -> Result<(), Error> {
+    if description.len() > MAX_DESCRIPTION {
+        return Err(Error::invalid(format!("description is longer than {MAX_DESCRIPTION} bytes")));
+    }
+    Ok(())
 }
 
 pub(crate) fn find(db: &Db, team: TeamId, slug: &str) -> Result<DomainApp, Error> {

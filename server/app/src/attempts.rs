@@ -5,10 +5,12 @@ use minitower_domain::attempt::Attempt;
 use minitower_domain::clock::Timestamp;
 use minitower_domain::ids::{AttemptId, RunId};
 use minitower_domain::lease::{self, Command, Held, Outcome};
+use minitower_domain::limits::OUTPUT_BYTES;
 use minitower_domain::run::Run;
 use minitower_domain::runner::RunnerPrincipal;
 use minitower_store::logs::LogLine;
 use minitower_store::{Db, StoreError, Tx, attempts, logs, runs, versions};
+use serde_json::Value;
 use tokio::fs::File;
 
 use crate::secrets::{self, TokenHash};
@@ -57,21 +59,44 @@ impl App {
         self.under_lease(by, run, lease_token, Command::Heartbeat { ttl }).await
     }
 
-    /// The runner reports the end.
+    /// The runner reports the end, and what the job wrote for whoever started it.
     pub async fn finish_run(
         &self,
         by: &RunnerPrincipal,
         run: RunId,
         lease_token: &str,
         mut outcome: Outcome,
+        output: Option<Value>,
     ) -> Result<(), Error> {
+        let output = output.map(|output| output.to_string());
+        if let Some(bytes) = output.as_ref().map(String::len).filter(|bytes| *bytes > OUTPUT_BYTES) {
+            return Err(Error::invalid(format!(
+                "output has {bytes} bytes of JSON: at most {OUTPUT_BYTES}; leave larger results as artifacts"
+            )));
+        }
         // Cut, not refused: the runner has nothing better to say, and its result counts.
         if let Some(message) = &mut outcome.error_message
             && message.len() > MAX_MESSAGE_BYTES
         {
             message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
         }
-        self.under_lease(by, run, lease_token, Command::Result(outcome)).await.map(|_| ())
+        let command = Command::Result(outcome);
+        let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.inner().clock.clone());
+        self.store()
+            .write(move |tx| {
+                let (run, attempt) = find(tx, &by, run, hash)?;
+                let after = lease::decide(&held(&run, &attempt), &command, clock.now())?;
+                // Only of the attempt that ends the run, and only once.
+                if let Some(output) = &output
+                    && !run.state.status.is_terminal()
+                    && after.run.status.is_terminal()
+                {
+                    runs::set_output(tx, run.id, output)?;
+                }
+                save_held(tx, &run, &attempt, after)?;
+                Ok(())
+            })
+            .await
     }
 
     /// The runner gives the run back.
@@ -119,8 +144,10 @@ impl App {
                 Ok::<_, Error>(version_of(db, &run)?)
             })
             .await?;
-        let (file, bytes) = self.inner().objects.read(&version.artifact_sha256).await?;
-        Ok(Artifact { file, bytes, version })
+        let what = || format!("the archive of version {}", version.number);
+        let (sha256, bytes) = (&version.artifact_sha256, version.artifact_bytes);
+        let file = self.inner().objects.read(sha256, bytes, what, "upload the version again").await?;
+        Ok(Artifact { file, bytes: bytes.unsigned_abs(), version })
     }
 
     async fn under_lease(
@@ -175,7 +202,12 @@ impl App {
 }
 
 /// The attempt of that lease token, and its run; anything that does not fit is gone, never not found.
-fn find(db: &Db, by: &RunnerPrincipal, run: RunId, hash: TokenHash) -> Result<RunAndAttempt, Error> {
+pub(crate) fn find(
+    db: &Db,
+    by: &RunnerPrincipal,
+    run: RunId,
+    hash: TokenHash,
+) -> Result<RunAndAttempt, Error> {
     let attempt = attempts::by_lease(db, run, by.runner_id, hash)?.ok_or_else(Error::gone)?;
     Ok((load_run(db, run)?, attempt))
 }

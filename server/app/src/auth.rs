@@ -4,10 +4,10 @@
 
 use minitower_domain::runner::{FenceHolder, RunnerPrincipal, RunnerScope};
 use minitower_domain::team::{Role, TeamPrincipal};
-use minitower_store::{registration_tokens, runners, tokens};
+use minitower_store::{attempts, registration_tokens, runners, tokens};
 
 use crate::remembered::Remembered;
-use crate::secrets::TokenHash;
+use crate::secrets::{Kind, TokenHash};
 use crate::{App, Error, secrets};
 
 /// Tokens in use whose principals are kept in memory: tens of thousands of runners, in some megabytes.
@@ -73,19 +73,42 @@ impl App {
         }
     }
 
-    /// A team token of any role.
+    /// A team token of any role, or the API token of an attempt: whoever may start runs and read them.
+    pub async fn authenticate_for_runs(&self, token: Option<&str>) -> Result<TeamPrincipal, Error> {
+        match token {
+            Some(token) if secrets::is_of_kind(token, Kind::Attempt) => self.attempt_of(token).await,
+            token => self.authenticate_team(token).await,
+        }
+    }
+
+    /// A team token of any role. The API token of an attempt opens less, and is told so as long as it is good.
     pub async fn authenticate_team(&self, token: Option<&str>) -> Result<TeamPrincipal, Error> {
-        let hash = secrets::hash(token.ok_or_else(unauthorized)?);
+        let token = token.ok_or_else(unauthorized)?;
+        if secrets::is_of_kind(token, Kind::Attempt) {
+            self.attempt_of(token).await?;
+            return Err(Error::Forbidden(
+                "the API token of a run starts runs and reads runs, their logs and artifacts, and nothing else".to_owned(),
+            ));
+        }
+        let hash = secrets::hash(token);
         let read = self.store().read(move |db| tokens::principal(db, hash)?.ok_or_else(unauthorized));
         self.inner().live.credentials.teams.or_read(hash, read).await
+    }
+
+    /// The attempt whose API token this is. Not remembered: whether the attempt lasts is asked each time.
+    async fn attempt_of(&self, token: &str) -> Result<TeamPrincipal, Error> {
+        let (hash, now) = (secrets::hash(token), self.inner().clock.now());
+        self.store().read(move |db| attempts::principal(db, hash, now)?.ok_or_else(unauthorized)).await
     }
 
     /// A team token of role admin.
     pub async fn authenticate_team_admin(&self, token: Option<&str>) -> Result<TeamPrincipal, Error> {
         let principal = self.authenticate_team(token).await?;
-        match principal.role {
-            Role::Admin => Ok(principal),
-            Role::Member => Err(Error::Forbidden("this call needs a token of role admin".to_owned())),
+        match principal.token() {
+            Some((_, Role::Admin)) => Ok(principal),
+            Some((_, Role::Member)) | None => {
+                Err(Error::Forbidden("this call needs a token of role admin".to_owned()))
+            }
         }
     }
 

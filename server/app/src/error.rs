@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use minitower_domain::artifact::{PathError, TooMuch};
 use minitower_domain::lease::Refusal;
 use minitower_domain::names::NameError;
 use minitower_store::{OpenError, StoreError};
@@ -105,6 +106,18 @@ impl From<Refusal> for Error {
                 Self::Conflict(refusal.to_string())
             }
         }
+    }
+}
+
+impl From<PathError> for Error {
+    fn from(error: PathError) -> Self {
+        Self::InvalidRequest(error.to_string())
+    }
+}
+
+impl From<TooMuch> for Error {
+    fn from(error: TooMuch) -> Self {
+        Self::Conflict(error.to_string())
     }
 }
 

@@ -10,6 +10,7 @@ use minitower_domain::lease::{self, Command};
 use minitower_domain::run::Run;
 use minitower_domain::runner::RunnerPrincipal;
 use minitower_planted::{Bug, planted};
+use minitower_store::attempts::TokenHashes;
 use minitower_store::{StoreError, Tx, attempts, fences, queue, runners, runs};
 use tokio::sync::oneshot;
 
@@ -34,6 +35,8 @@ pub struct Grant {
     pub version: Version,
     /// Goes with every call of this attempt; shown once.
     pub lease_token: String,
+    /// Starts and reads runs of the team as long as the attempt lasts, for a version that asks for one; shown once.
+    pub api_token: Option<String>,
     hash: TokenHash,
 }
 
@@ -215,8 +218,10 @@ impl Claim<'_> {
             }
             (Decision::Again(state), Some((run, attempt))) => {
                 let attempt = attempts::save(tx, &attempt, state)?;
-                attempts::replace_token(tx, attempt.id, self.hash)?;
-                self.grant(tx, run, attempt)
+                let version = version_of(tx, &run)?;
+                let (api_token, hashes) = self.tokens(&version)?;
+                attempts::replace_tokens(tx, attempt.id, hashes)?;
+                Ok(self.grant(run, attempt, version, api_token))
             }
             (Decision::EndThenClaim(_) | Decision::Again(_), None) => {
                 Err(StoreError::Inconsistent("a decision about an attempt that is not there".to_owned())
@@ -237,19 +242,21 @@ impl Claim<'_> {
         })?;
         let (run, number) = runs::lease(tx, run, leased.run, &self.by.name)?;
         let runner = (self.by.runner_id, self.by.name.as_str());
-        let attempt = attempts::insert(tx, (run.id, number), runner, self.hash, leased.attempt, self.now)?;
-        self.grant(tx, run, attempt)
+        let version = version_of(tx, &run)?;
+        let (api_token, hashes) = self.tokens(&version)?;
+        let attempt = attempts::insert(tx, (run.id, number), runner, hashes, leased.attempt, self.now)?;
+        Ok(self.grant(run, attempt, version, api_token))
     }
 
-    fn grant(self, tx: &Tx<'_>, run: Run, attempt: Attempt) -> Result<Claimed, Error> {
-        let version = version_of(tx, &run)?;
-        Ok(Claimed::Granted(Box::new(Grant {
-            run,
-            attempt,
-            version,
-            lease_token: self.token,
-            hash: self.hash,
-        })))
+    /// The API token of a version that asks for one, and the hashes of the attempt's tokens.
+    fn tokens(&self, version: &Version) -> Result<(Option<String>, TokenHashes), Error> {
+        let (token, api) = if version.api { Some(secrets::generate(Kind::Attempt)?) } else { None }.unzip();
+        Ok((token, TokenHashes { lease: self.hash, api }))
+    }
+
+    fn grant(self, run: Run, attempt: Attempt, version: Version, api_token: Option<String>) -> Claimed {
+        let (lease_token, hash) = (self.token, self.hash);
+        Claimed::Granted(Box::new(Grant { run, attempt, version, lease_token, api_token, hash }))
     }
 }
 

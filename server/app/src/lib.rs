@@ -7,7 +7,7 @@
 //! | [`auth`] | whom a token speaks for |
 //! | [`teams`] | bootstrap, sign-up, login, tokens, environments |
 //! | [`apps`], [`versions`] | apps, and uploads that become versions |
-//! | [`runs`] | create, list, cancel, logs |
+//! | [`runs`], [`artifacts`] | create, list, cancel, logs; what jobs leave behind |
 //! | [`runners`], [`lease`], [`attempts`] | the runner protocol: register, poll, and the calls under a lease |
 //! | [`admin`] | runners as administrators see them, fences |
 //! | [`background`] | the reaper and the other tasks that run by themselves |
@@ -17,6 +17,7 @@
 
 pub mod admin;
 pub mod apps;
+pub mod artifacts;
 pub mod attempts;
 pub mod auth;
 pub mod background;
@@ -24,6 +25,7 @@ pub mod dispatch;
 mod error;
 pub mod gauges;
 pub mod lease;
+mod masked;
 pub mod metrics;
 pub mod objects;
 pub mod page;

@@ -1,10 +1,10 @@
-//! The object store: one file per archive, named by its SHA-256. The same bytes are one file.
+//! The object store: one file per archive of a version or artifact of a run, named by its SHA-256. The same bytes are one file.
 
 use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use minitower_store::versions;
+use minitower_store::objects;
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
@@ -16,25 +16,46 @@ const UPLOAD_PREFIX: &str = "upload-";
 /// Bytes gathered before they go to disk.
 const BUFFER: usize = 256 * 1024;
 
-/// The folder of the archives.
+/// The folder of the objects.
 #[derive(Debug)]
 pub struct Objects {
     dir: PathBuf,
-    /// Held from keeping an archive until its version is committed, so that nobody removes it in between as unused.
+    /// Held from keeping an object until the row that names it is committed, and while one is removed because no row does.
     pub(crate) keeping: tokio::sync::Mutex<()>,
 }
 
-/// An archive that is being received: on disk and hashed as it comes, gone when dropped.
+/// An object that is being received: on disk and hashed as it comes, gone when dropped.
 #[derive(Debug)]
 pub struct Upload {
     path: PathBuf,
     file: BufWriter<File>,
     hash: Sha256,
     bytes: u64,
-    limit: u64,
+    limit: Limit,
 }
 
-/// An archive that was received whole, not yet kept; gone when dropped.
+/// How long an object may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    /// Most bytes.
+    pub(crate) bytes: u64,
+    /// What it is, and what decides the limit, for the message.
+    pub(crate) what: &'static str,
+    pub(crate) decided_by: &'static str,
+}
+
+impl Limit {
+    /// Refuses what is longer.
+    pub(crate) fn check(self, bytes: u64) -> Result<(), Error> {
+        if bytes <= self.bytes {
+            return Ok(());
+        }
+        let Self { bytes, what, decided_by } = self;
+        Err(Error::PayloadTooLarge(format!("{what} is over the limit of {bytes} bytes{decided_by}")))
+    }
+}
+
+/// An object that was received whole, not yet kept; gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Received {
     path: PathBuf,
@@ -60,8 +81,8 @@ impl Objects {
         Ok(Self { dir: dir.to_owned(), keeping: tokio::sync::Mutex::default() })
     }
 
-    /// Begins an upload of at most `limit` bytes.
-    pub(crate) async fn begin(&self, limit: u64) -> Result<Upload, Error> {
+    /// Begins an upload.
+    pub(crate) async fn begin(&self, limit: Limit) -> Result<Upload, Error> {
         let mut name = [0_u8; 16];
         getrandom::fill(&mut name).map_err(|e| Error::internal("no random numbers", e))?;
         let path = self.dir.join(format!("{UPLOAD_PREFIX}{}", hex(&name)));
@@ -81,18 +102,36 @@ impl Objects {
         })
     }
 
-    /// Opens an archive and tells its length.
-    pub(crate) async fn read(&self, sha256: &str) -> Result<(File, u64), Error> {
+    /// Opens an object of so many bytes. One that is missing or not whole is not found: no retry of the caller's brings it back, so the answer says
+    /// what it was and the way out.
+    pub(crate) async fn read(
+        &self,
+        sha256: &str,
+        bytes: i64,
+        what: impl Fn() -> String,
+        way_out: &str,
+    ) -> Result<File, Error> {
         let path = self.dir.join(sha256);
         let opened = async {
             let file = File::open(&path).await?;
-            let bytes = file.metadata().await?.len();
-            Ok::<_, std::io::Error>((file, bytes))
+            let found = file.metadata().await?.len();
+            Ok::<_, std::io::Error>((file, found))
         };
-        opened.await.map_err(|e| Error::internal(&format!("cannot read the archive {sha256}"), e))
+        match opened.await {
+            Ok((file, found)) if i64::try_from(found) == Ok(bytes) => Ok(file),
+            Ok((_, found)) => {
+                tracing::error!(sha256, found, bytes, "an object has another length than when it was stored");
+                Err(Error::not_found(format!("{} is damaged in the object store: {way_out}", what())))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                tracing::error!(sha256, "an object is missing");
+                Err(Error::not_found(format!("{} is missing from the object store: {way_out}", what())))
+            }
+            Err(error) => Err(Error::internal(&format!("cannot read the object {sha256}"), error)),
+        }
     }
 
-    /// Keeps an archive under its hash, durably; true when it was not there before.
+    /// Keeps an object under its hash, durably; true when it was not there before.
     pub(crate) async fn keep(&self, received: Received) -> Result<bool, Error> {
         let (dir, path) = (self.dir.clone(), self.dir.join(&received.sha256));
         let kept = tokio::task::spawn_blocking(move || {
@@ -103,8 +142,8 @@ impl Objects {
             Ok::<_, std::io::Error>(fresh)
         });
         kept.await
-            .map_err(|e| Error::internal("cannot keep an archive", e))?
-            .map_err(|e| disk("cannot keep an archive", &e))
+            .map_err(|e| Error::internal("cannot keep an object", e))?
+            .map_err(|e| disk("cannot keep an object", &e))
     }
 
     async fn names(&self) -> Result<Vec<String>, Error> {
@@ -116,13 +155,13 @@ impl Objects {
         });
         names
             .await
-            .map_err(|e| Error::internal("cannot list the archives", e))?
-            .map_err(|e| disk("cannot list the archives", &e))
+            .map_err(|e| Error::internal("cannot list the objects", e))?
+            .map_err(|e| disk("cannot list the objects", &e))
     }
 
     async fn remove(&self, sha256: &str) -> Result<(), Error> {
         match tokio::fs::remove_file(self.dir.join(sha256)).await {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(disk("cannot remove an archive", &e)),
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(disk("cannot remove an object", &e)),
             _ => Ok(()),
         }
     }
@@ -132,12 +171,7 @@ impl Upload {
     /// Takes the next bytes.
     pub async fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
         self.bytes += chunk.len() as u64;
-        if self.bytes > self.limit {
-            return Err(Error::PayloadTooLarge(format!(
-                "the archive is over the limit of {} bytes (MINITOWER_MAX_ARTIFACT_SIZE on the server)",
-                self.limit
-            )));
-        }
+        self.limit.check(self.bytes)?;
         self.hash.update(chunk);
         self.file.write_all(chunk).await.map_err(|e| disk("cannot store an upload", &e))
     }
@@ -156,7 +190,7 @@ impl Upload {
 }
 
 impl Received {
-    /// Opens the archive for reading, from its start.
+    /// Opens the object for reading, from its start.
     pub(crate) fn open(&self) -> Result<std::fs::File, Error> {
         std::fs::File::open(&self.path).map_err(|e| disk("cannot read an upload", &e))
     }
@@ -204,12 +238,17 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl App {
-    /// Begins an upload.
+    /// Begins an upload of a version's archive.
     pub async fn begin_upload(&self) -> Result<Upload, Error> {
-        self.inner().objects.begin(self.inner().settings.max_artifact_bytes).await
+        let limit = Limit {
+            bytes: self.inner().settings.max_artifact_bytes,
+            what: "the archive",
+            decided_by: " (MINITOWER_MAX_ARTIFACT_SIZE on the server)",
+        };
+        self.inner().objects.begin(limit).await
     }
 
-    /// Removes archives that no version has: a crash came between keeping the file and committing the version.
+    /// Removes objects that no row names: a crash came between keeping the file and committing the row, or after deleting the row.
     pub(crate) async fn remove_orphans(&self) -> Result<(), Error> {
         let names: HashSet<String> = self.inner().objects.names().await?.into_iter().collect();
         let candidates: Vec<String> =
@@ -219,7 +258,7 @@ impl App {
             .read(move |db| {
                 let mut orphans = Vec::new();
                 for name in candidates {
-                    if !versions::artifact_in_use(db, &name)? {
+                    if !objects::in_use(db, &name)? {
                         orphans.push(name);
                     }
                 }
@@ -228,19 +267,19 @@ impl App {
             .await?;
         for orphan in orphans {
             self.inner().objects.remove(&orphan).await?;
-            tracing::info!(sha256 = orphan, "removed an archive that no version has");
+            tracing::info!(sha256 = orphan, "removed an object that nothing names");
         }
         Ok(())
     }
 
-    /// Removes an archive that was just kept, unless a version has it after all.
+    /// Removes an object unless something names it. Whoever calls this holds [`Objects::keeping`].
     pub(crate) async fn forget_if_unused(&self, sha256: String) {
         let name = sha256.clone();
-        let used = self.store().read(move |db| Ok::<_, Error>(versions::artifact_in_use(db, &name)?)).await;
+        let used = self.store().read(move |db| Ok::<_, Error>(objects::in_use(db, &name)?)).await;
         if let Ok(false) = used
             && let Err(error) = self.inner().objects.remove(&sha256).await
         {
-            tracing::warn!(%error, sha256, "an archive that no version has is left until the next start");
+            tracing::warn!(%error, sha256, "an object that nothing names is left until the next start");
         }
     }
 }

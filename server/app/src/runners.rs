@@ -43,6 +43,8 @@ pub struct Registered {
     pub name: String,
     /// Its token; the former one is dead.
     pub token: String,
+    /// Whose runs it takes.
+    pub scope: RunnerScope,
     /// False: the name was registered before.
     pub created: bool,
 }
@@ -105,7 +107,7 @@ impl App {
                 Ok::<_, Error>((id, fresh))
             })
             .await?;
-        Ok(Registered { id, name, token, created })
+        Ok(Registered { id, name, token, scope: by.scope, created })
     }
 
     /// Forgets runners that were silent for too long and hold nothing.

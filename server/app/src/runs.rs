@@ -159,6 +159,7 @@ impl App {
                         version: (version.id, version.number),
                         environment: (environment_id, environment),
                         input,
+                        hidden_parameters: hidden_parameters(version),
                         priority: new.priority.unwrap_or(0),
                         max_retries: max_retries.unwrap_or(version.max_retries),
                     },
@@ -314,7 +315,13 @@ impl App {
     }
 }
 
-fn find(db: &Db, team: TeamId, id: RunId) -> Result<Run, Error> {
+/// The names of a version's hidden parameters, as runs carry them.
+fn hidden_parameters(version: &Version) -> Option<String> {
+    let names = &version.hidden_parameters;
+    (!names.is_empty()).then(|| serde_json::json!(names).to_string())
+}
+
+pub(crate) fn find(db: &Db, team: TeamId, id: RunId) -> Result<Run, Error> {
     runs::by_id_of_team(db, team, id)?.ok_or_else(|| Error::not_found(format!("no run {id}")))
 }
 

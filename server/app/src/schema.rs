@@ -56,6 +56,8 @@ struct Schema {
     parts: Parts,
     /// Defaults of the top level's properties.
     defaults: Map<String, Value>,
+    /// Whether any value is hidden: then no message quotes one.
+    hides: bool,
     /// What it takes in memory, at most.
     bytes: usize,
 }
@@ -79,7 +81,7 @@ impl Cache {
             Error::invalid(format!("input is too much to check: the version's schema {too_much}"))
         })?;
         if let Err(error) = schema.validator.validate(&value) {
-            return Err(Error::invalid(explain(&error)));
+            return Err(Error::invalid(explain(&error, schema.hides)));
         }
         let Value::Object(input) = value else { return Err(Error::internal("input", "no object")) };
         // No input and no defaults stay no input.
@@ -90,26 +92,31 @@ impl Cache {
         if let Some(schema) = self.0.lock().unwrap_or_else(PoisonError::into_inner).schemas.get(&id) {
             return Ok(Arc::clone(schema));
         }
-        let schema = Arc::new(compile(json)?);
+        let schema = Arc::new(compile(json.len(), &parse(json)?)?);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).put(id, Arc::clone(&schema));
         Ok(schema)
     }
 }
 
 /// Checks that a schema is one.
-pub(crate) fn check(json: &str) -> Result<(), Error> {
-    compile(json).map(|_| ())
+pub(crate) fn check(json: &str) -> Result<Value, Error> {
+    let schema = parse(json)?;
+    compile(json.len(), &schema)?;
+    Ok(schema)
 }
 
-fn compile(json: &str) -> Result<Schema, Error> {
-    let schema: Value = serde_json::from_str(json)
-        .map_err(|e| Error::invalid(format!("params_schema_json is not JSON: {e}")))?;
-    let parts = Parts::of(&schema)
+fn parse(json: &str) -> Result<Value, Error> {
+    serde_json::from_str(json).map_err(|e| Error::invalid(format!("params_schema_json is not JSON: {e}")))
+}
+
+/// Compiles a schema whose text has so many bytes.
+fn compile(text_bytes: usize, schema: &Value) -> Result<Schema, Error> {
+    let parts = Parts::of(schema)
         .map_err(|too_much| Error::invalid(format!("params_schema_json asks for too much: it {too_much}")))?;
     let validator = jsonschema::options()
         // Linear-time matching: a pattern of a schema cannot hang the server.
         .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES))
-        .build(&schema)
+        .build(schema)
         .map_err(|e| {
             Error::invalid(format!("params_schema_json is no valid JSON Schema: {}", shorten(&e.to_string())))
         })?;
@@ -120,14 +127,32 @@ fn compile(json: &str) -> Result<Schema, Error> {
         .flatten()
         .filter_map(|(key, property)| Some((key.clone(), property.get("default")?.clone())))
         .collect();
-    let bytes = json.len() * BYTES_PER_BYTE + parts.patterns() * PATTERN_BYTES;
-    Ok(Schema { validator, parts, defaults, bytes })
+    let bytes = text_bytes * BYTES_PER_BYTE + parts.patterns() * PATTERN_BYTES;
+    Ok(Schema { validator, parts, defaults, hides: !hidden(schema).is_empty(), bytes })
 }
 
-fn explain(error: &jsonschema::ValidationError<'_>) -> String {
+/// The top level's properties whose values are shown to nobody: those with `writeOnly` (JSON Schema validation, section 9.4), or with anything
+/// inside that is.
+pub(crate) fn hidden(schema: &Value) -> Vec<String> {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let hidden = properties.into_iter().flatten().filter(|(_, property)| hides(property));
+    hidden.map(|(name, _)| name.clone()).collect()
+}
+
+fn hides(schema: &Value) -> bool {
+    match schema {
+        Value::Object(map) => map.get("writeOnly") == Some(&Value::Bool(true)) || map.values().any(hides),
+        Value::Array(items) => items.iter().any(hides),
+        _ => false,
+    }
+}
+
+/// What is wrong with an input. The messages quote the value, or a larger one around it: where any is hidden, none is quoted.
+fn explain(error: &jsonschema::ValidationError<'_>, hides: bool) -> String {
     let path = error.instance_path().to_string();
     let place = if path.is_empty() { "input".to_owned() } else { format!("input{path}") };
-    format!("{place}: {} (rule {})", shorten(&error.to_string()), error.schema_path())
+    let message = if hides { error.masked().to_string() } else { error.to_string() };
+    format!("{place}: {} (rule {})", shorten(&message), error.schema_path())
 }
 
 /// A message quotes the value it is about; a megabyte of input is not sent back.
@@ -163,6 +188,8 @@ mod tests {
             towerfile_toml: None,
             import_paths: None,
             max_retries: 0,
+            api: false,
+            hidden_parameters: Vec::new(),
             created_at: Timestamp(0),
         }
     }
@@ -190,6 +217,27 @@ mod tests {
         let kept = Cache::default().apply(&version(&schema), object(&json!({"name":"me"}))).unwrap();
         assert_eq!(kept, object(&json!({"name":"me"})));
         assert_eq!(Cache::default().apply(&version(&json!({"type":"object"})), None).unwrap(), None);
+    }
+
+    #[rstest]
+    #[case::type_of_it(json!({"password": 7_777_777}))]
+    #[case::length_of_it(json!({"password": "hunter2-hunter2"}))]
+    #[case::type_of_another(json!({"password": "hunter2", "n": "x"}))]
+    #[case::rule_of_the_whole(json!({"password": "hunter2", "more": 1, "yet more": 1}))]
+    #[case::inside(json!({"login": {"key": "hunter2-hunter2"}}))]
+    fn no_message_quotes_a_value_where_any_is_hidden(#[case] input: Value) {
+        let schema = json!({
+            "properties": {
+                "password": {"type": "string", "maxLength": 10, "writeOnly": true},
+                "n": {"type": "integer"},
+                "login": {"properties": {"key": {"type": "string", "maxLength": 10, "writeOnly": true}}},
+            },
+            "maxProperties": 2,
+        });
+        assert_eq!(hidden(&schema), ["login", "password"]);
+        let error = Cache::default().apply(&version(&schema), object(&input)).unwrap_err().to_string();
+        assert!(!error.contains("hunter2") && !error.contains("7777777"), "{error}");
+        assert!(error.contains("input") && error.contains("rule"), "{error}");
     }
 
     #[rstest]

@@ -22,6 +22,8 @@ pub enum Kind {
     Registration,
     /// A lease token, `mtl_…`.
     Lease,
+    /// The API token of an attempt, `mta_…`.
+    Attempt,
 }
 
 impl Kind {
@@ -31,8 +33,14 @@ impl Kind {
             Self::Runner => "mtr_",
             Self::Registration => "mtg_",
             Self::Lease => "mtl_",
+            Self::Attempt => "mta_",
         }
     }
+}
+
+/// Whether a token is one of this kind, if it is good at all.
+pub fn is_of_kind(token: &str, kind: Kind) -> bool {
+    token.starts_with(kind.prefix())
 }
 
 /// A fresh token and its hash. The token is shown once and never kept.

@@ -161,8 +161,11 @@ impl App {
             Some(name) => Some(checked_name("name", &name)?),
             None => None,
         };
+        let Some((_, role)) = by.token() else {
+            return Err(Error::Forbidden("only a team token makes team tokens".to_owned()));
+        };
         let team = Team { id: by.team_id, slug: by.team_slug.clone(), name: String::new() };
-        self.insert_token(&team, name, by.role.grant(wished)).await
+        self.insert_token(&team, name, role.grant(wished)).await
     }
 
     async fn insert_token(&self, team: &Team, name: Option<String>, role: Role) -> Result<NewToken, Error> {

@@ -2,12 +2,13 @@
 
 use minitower_domain::app::Version;
 use minitower_domain::team::TeamPrincipal;
+use minitower_store::apps as stored_apps;
 use minitower_store::versions::{self, NewVersion};
 use minitower_towerfile::archive::{Inspection, Limits};
-use minitower_towerfile::{ArchiveError, TOWERFILE, Towerfile, inspect};
+use minitower_towerfile::{ArchiveError, Start, TOWERFILE, Towerfile, inspect};
 
 use crate::objects::Upload;
-use crate::{App, Error, apps, schema};
+use crate::{App, Error, apps, masked, schema};
 
 /// The fields that may come beside the archive; they count only where it has no Towerfile.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,10 @@ struct Described {
     towerfile_toml: Option<String>,
     import_paths: Option<Vec<String>>,
     max_retries: i64,
+    api: bool,
+    hidden_parameters: Vec<String>,
+    /// Becomes the app's.
+    description: Option<String>,
 }
 
 impl App {
@@ -44,13 +49,13 @@ impl App {
         let file = received.open()?;
         let checked = tokio::task::spawn_blocking(move || {
             let inspection = inspect(file, &Limits::default()).map_err(|e| refused(&e))?;
-            let described = match &inspection.towerfile {
+            let mut described = match &inspection.towerfile {
                 Some(text) => by_towerfile(text)?,
                 None => by_fields(&fields)?,
             };
-            check_entrypoint(&described.entrypoint, &inspection)?;
+            check_entrypoint(&described, &inspection)?;
             if let Some(json) = &described.params_schema {
-                schema::check(json)?;
+                described.hidden_parameters = schema::hidden(&schema::check(json)?);
             }
             Ok::<_, Error>(described)
         });
@@ -68,12 +73,18 @@ impl App {
             towerfile_toml: described.towerfile_toml,
             import_paths: described.import_paths,
             max_retries: described.max_retries,
+            api: described.api,
+            hidden_parameters: described.hidden_parameters,
         };
+        let description = described.description;
         let (now, team) = (self.inner().clock.now(), by.team_id);
         let made = self
             .store()
             .write(move |tx| {
                 let app = apps::find(tx, team, &app.slug)?;
+                if let Some(description) = &description {
+                    stored_apps::describe(tx, app.id, description)?;
+                }
                 Ok::<_, Error>(versions::insert(tx, app.id, new, now)?)
             })
             .await;
@@ -87,14 +98,28 @@ impl App {
 fn by_towerfile(text: &str) -> Result<Described, Error> {
     let (towerfile, _warnings) =
         Towerfile::parse(text).map_err(|e| Error::TowerfileInvalid(format!("Towerfile: {e}")))?;
+    if towerfile.schedule.is_some() {
+        return Err(Error::TowerfileInvalid(
+            "Towerfile: app.schedule is not supported by this server: remove it, and start the runs from outside, \
+             with cron for example"
+                .to_owned(),
+        ));
+    }
+    if let Some(description) = &towerfile.description {
+        apps::check_description(description)
+            .map_err(|e| Error::TowerfileInvalid(format!("Towerfile: app.{e}")))?;
+    }
     let import_paths = Some(towerfile.import_paths.clone()).filter(|p| !p.is_empty());
     Ok(Described {
         params_schema: towerfile.params_schema().map(|s| s.to_string()),
         entrypoint: towerfile.start.entrypoint(),
         timeout_seconds: towerfile.timeout_seconds,
-        towerfile_toml: Some(text.to_owned()),
+        towerfile_toml: Some(masked::towerfile(text)),
         import_paths,
         max_retries: towerfile.max_retries.unwrap_or(0),
+        api: towerfile.api,
+        hidden_parameters: Vec::new(),
+        description: towerfile.description.filter(|description| !description.is_empty()),
     })
 }
 
@@ -123,22 +148,60 @@ fn by_fields(fields: &UploadFields) -> Result<Described, Error> {
         towerfile_toml: None,
         import_paths: None,
         max_retries: 0,
+        api: false,
+        hidden_parameters: Vec::new(),
+        description: None,
     })
 }
 
-fn check_entrypoint(entrypoint: &str, inspection: &Inspection) -> Result<(), Error> {
+/// A Towerfile may name any file: the runner obeys its `#!` line. What comes as a field is started by its extension.
+fn check_entrypoint(described: &Described, inspection: &Inspection) -> Result<(), Error> {
+    let entrypoint = &described.entrypoint;
     let shown: String = entrypoint.chars().take(128).collect();
-    if !inspection.has_file(entrypoint) {
+    let path = match Start::from_entrypoint(entrypoint) {
+        Start::Script(path) => path,
+        Start::Module(module) => {
+            return check_module(&module, described.import_paths.as_deref().unwrap_or_default(), inspection);
+        }
+    };
+    if !inspection.has_file(&path) {
         return Err(Error::ArtifactInvalid(format!("the entrypoint {shown:?} is no file of the archive")));
     }
-    let runs = std::path::Path::new(entrypoint).extension().is_some_and(|e| e == "py" || e == "sh");
-    if runs {
+    let runs = std::path::Path::new(&path).extension().is_some_and(|e| e == "py" || e == "sh");
+    if runs || described.towerfile_toml.is_some() {
         Ok(())
     } else {
         Err(Error::invalid(format!(
-            "the entrypoint {shown:?} must end in .py or .sh: runners start nothing else"
+            "the entrypoint {shown:?} must end in .py or .sh: runners start nothing else without a Towerfile"
         )))
     }
+}
+
+/// `python -m` looks for a module in the folders of `PYTHONPATH`, the project's root, and where the project is installed, which for a src layout
+/// is from `src`.
+fn check_module(module: &str, import_paths: &[String], inspection: &Inspection) -> Result<(), Error> {
+    let shown: String = module.chars().take(128).collect();
+    let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
+    if !module.split('.').all(is_name) {
+        return Err(Error::ArtifactInvalid(format!(
+            "the entrypoint \"-m {shown}\" does not name a module: write its dotted name, as in `-m pkg.cli`"
+        )));
+    }
+    let file = module.replace('.', "/");
+    let mut folders = import_paths.iter().map(String::as_str).chain([".", "src"]);
+    let found = folders.any(|folder| {
+        [format!("{folder}/{file}.py"), format!("{folder}/{file}/__main__.py")]
+            .iter()
+            .any(|path| inspection.has_file(path))
+    });
+    if found {
+        return Ok(());
+    }
+    let file: String = file.chars().take(128).collect();
+    Err(Error::ArtifactInvalid(format!(
+        "the module {shown:?} is not in the archive: there is neither {file}.py nor {file}/__main__.py at its root, in src or in \
+         import_paths"
+    )))
 }
 
 fn refused(error: &ArchiveError) -> Error {

@@ -47,6 +47,10 @@ pub struct Version {
     pub import_paths: Option<Vec<String>>,
     /// Default for the retries of its runs.
     pub max_retries: i64,
+    /// Whether its runs get a token for the API.
+    pub api: bool,
+    /// The keys of the input whose values are shown to nobody.
+    pub hidden_parameters: Vec<String>,
     /// When it was uploaded.
     pub created_at: Timestamp,
 }

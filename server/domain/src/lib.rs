@@ -7,11 +7,13 @@
 //! answers) lives in the crates above and adds no rule of its own.
 
 pub mod app;
+pub mod artifact;
 pub mod attempt;
 pub mod claim;
 pub mod clock;
 pub mod ids;
 pub mod lease;
+pub mod limits;
 pub mod names;
 pub mod retry;
 pub mod run;

@@ -145,6 +145,10 @@ pub struct Run {
     pub environment: String,
     /// Its input, a JSON object as text.
     pub input: Option<String>,
+    /// A JSON array of the input's keys whose values are shown to nobody but the runner; none: all are shown.
+    pub hidden_parameters: Option<String>,
+    /// What the job wrote for whoever started it, as JSON text.
+    pub output: Option<String>,
     /// Higher runs first.
     pub priority: i64,
     /// When it was created.

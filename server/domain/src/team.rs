@@ -1,7 +1,7 @@
 //! Teams and the roles of their tokens.
 
 use crate::clock::Timestamp;
-use crate::ids::{RegistrationTokenId, TeamId, TokenId};
+use crate::ids::{AttemptId, RegistrationTokenId, TeamId, TokenId};
 
 /// A team: everything but runners belongs to one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,17 +55,39 @@ pub struct Environment {
     pub created_at: Timestamp,
 }
 
-/// Who a team token speaks for.
+/// Who speaks for a team.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TeamPrincipal {
     /// The team.
     pub team_id: TeamId,
     /// Its slug.
     pub team_slug: String,
-    /// The token.
-    pub token_id: TokenId,
-    /// What it may do.
-    pub role: Role,
+    /// By what right.
+    pub credential: Credential,
+}
+
+/// By what right somebody speaks for a team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// A team token.
+    Token {
+        /// The token.
+        id: TokenId,
+        /// What it may do.
+        role: Role,
+    },
+    /// The API token of an attempt: it starts and reads the team's runs as long as the attempt lasts.
+    Attempt(AttemptId),
+}
+
+impl TeamPrincipal {
+    /// The team token that was shown, and what it may do; none for a job.
+    pub fn token(&self) -> Option<(TokenId, Role)> {
+        match self.credential {
+            Credential::Token { id, role } => Some((id, role)),
+            Credential::Attempt(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]

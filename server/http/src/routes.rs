@@ -15,7 +15,8 @@ use crate::auth::{Access, Post, guard};
 use crate::health;
 use crate::middleware::{cors, method_not_allowed, not_found, observe, panic};
 use crate::v1::{
-    admin, apps, auth, environments, lease, registration_tokens, runners, runs, teams, tokens, versions,
+    admin, apps, artifacts, auth, environments, lease, registration_tokens, runners, runs, teams, tokens,
+    versions,
 };
 
 /// One row of the table.
@@ -65,7 +66,7 @@ fn teams() -> Vec<Route> {
 
 #[rustfmt::skip]
 fn apps_and_runs() -> Vec<Route> {
-    use Access::Team;
+    use Access::{Runs, Team, TeamAdmin};
     vec![
         get("/api/v1/apps", Team, apps::list::list),
         post("/api/v1/apps", Team, apps::create::create),
@@ -73,13 +74,16 @@ fn apps_and_runs() -> Vec<Route> {
         get("/api/v1/apps/{app}/versions", Team, versions::list::list),
         post("/api/v1/apps/{app}/versions", Team, versions::create::create),
         get("/api/v1/apps/{app}/versions/{no}", Team, versions::show::show),
-        get("/api/v1/apps/{app}/runs", Team, runs::list_of_app::list_of_app),
-        post("/api/v1/apps/{app}/runs", Team, runs::create::create),
-        get("/api/v1/runs", Team, runs::list::list),
-        get("/api/v1/runs/summary", Team, runs::summary::summary),
-        get("/api/v1/runs/{run}", Team, runs::show::show),
-        get("/api/v1/runs/{run}/attempts", Team, runs::attempts::attempts),
-        get("/api/v1/runs/{run}/logs", Team, runs::logs::logs),
+        get("/api/v1/apps/{app}/runs", Runs, runs::list_of_app::list_of_app),
+        post("/api/v1/apps/{app}/runs", Runs, runs::create::create),
+        get("/api/v1/runs", Runs, runs::list::list),
+        get("/api/v1/runs/summary", Runs, runs::summary::summary),
+        get("/api/v1/runs/{run}", Runs, runs::show::show),
+        get("/api/v1/runs/{run}/attempts", Runs, runs::attempts::attempts),
+        get("/api/v1/runs/{run}/logs", Runs, runs::logs::logs),
+        get("/api/v1/runs/{run}/artifacts", Runs, artifacts::list::list),
+        get("/api/v1/runs/{run}/artifacts/{*path}", Runs, artifacts::show::show),
+        delete("/api/v1/runs/{run}/artifacts/{*path}", TeamAdmin, artifacts::delete::delete),
         post("/api/v1/runs/{run}/cancel", Team, runs::cancel::cancel),
     ]
 }
@@ -97,6 +101,7 @@ fn runners() -> Vec<Route> {
         post("/api/v1/runs/{run}/result", Lease, lease::result::result),
         post("/api/v1/runs/{run}/release", Lease, lease::release::release),
         get("/api/v1/runs/{run}/artifact", Lease, lease::artifact::artifact),
+        put("/api/v1/runs/{run}/artifacts/{*path}", Lease, lease::put_artifact::put_artifact),
         get("/api/v1/admin/runners", Admin, admin::list::list),
         post("/api/v1/admin/runners/{name}/drain", Admin, admin::drain::drain),
         delete("/api/v1/admin/runners/{name}/drain", Admin, admin::undrain::undrain),
@@ -150,6 +155,10 @@ pub(crate) fn post<H: Handler<T, HttpState>, T: 'static>(
     handler: H,
 ) -> Route {
     row(Method::POST, MethodFilter::POST, path, access, handler)
+}
+
+fn put<H: Handler<T, HttpState>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    row(Method::PUT, MethodFilter::PUT, path, access, handler)
 }
 
 fn delete<H: Handler<T, HttpState>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {

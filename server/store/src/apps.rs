@@ -53,6 +53,13 @@ pub fn list(db: &Db, team: TeamId, after: Option<&str>, limit: i64) -> Result<Ve
     )
 }
 
+/// Replaces the app's description.
+pub fn describe(tx: &Tx<'_>, app: AppId, description: &str) -> Result<(), StoreError> {
+    tx.execute("UPDATE apps SET description = ?2 WHERE id = ?1", params![app.0, description])?;
+    tx.emit(Effect::AppChanged);
+    Ok(())
+}
+
 /// Takes the app's next run number.
 pub(crate) fn next_run_no(tx: &Tx<'_>, app: AppId) -> Result<i64, StoreError> {
     // Two statements: RETURNING keeps its rows in a table of its own, made and dropped each time.

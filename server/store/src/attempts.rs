@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use minitower_domain::attempt::{Attempt, AttemptState, AttemptStatus, EndedBy, ResultReason};
 use minitower_domain::clock::Timestamp;
-use minitower_domain::ids::{AttemptId, RunId, RunnerId};
+use minitower_domain::ids::{AttemptId, RunId, RunnerId, TeamId};
+use minitower_domain::team::{Credential, TeamPrincipal};
 use rusqlite::{Row, params};
 
 use crate::db::{At, Columns, at};
@@ -28,31 +29,41 @@ macro_rules! active {
     };
 }
 
+/// Hashes of the tokens that an attempt is given.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenHashes {
+    /// Of the lease token.
+    pub lease: [u8; 32],
+    /// Of the API token, for a version that asks for one.
+    pub api: Option<[u8; 32]>,
+}
+
 /// A fresh attempt of a runner at a run that was just leased to it, under the number taken by [`crate::runs::lease`].
 pub fn insert(
     tx: &Tx<'_>,
     (run, number): (RunId, i64),
     runner: (RunnerId, &str),
-    lease_token_hash: [u8; 32],
+    tokens: TokenHashes,
     state: AttemptState,
     now: Timestamp,
 ) -> Result<Attempt, StoreError> {
     let id = tx.insert(
         "INSERT INTO run_attempts (run_id, attempt_no, runner_id, runner_name, status, lease_token_hash, lease_expires_at,
-                                   lease_ttl_ms, instance_id, request_id, leased_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                                   lease_ttl_ms, instance_id, request_id, leased_at, api_token_hash)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         params![
             run.0,
             number,
             runner.0.0,
             runner.1,
             state.status.as_str(),
-            lease_token_hash.as_slice(),
+            tokens.lease.as_slice(),
             At(state.lease_expires_at),
             millis(state.lease_ttl),
             state.instance_id,
             state.request_id,
-            At(now)
+            At(now),
+            tokens.api.as_ref().map(<[u8; 32]>::as_slice)
         ],
     )?;
     Ok(Attempt {
@@ -96,13 +107,37 @@ pub fn save(tx: &Tx<'_>, attempt: &Attempt, after: AttemptState) -> Result<Attem
     Ok(Attempt { state: after, row_version: attempt.row_version + 1, ..attempt.clone() })
 }
 
-/// Voids the attempt's lease token in favour of another.
-pub fn replace_token(tx: &Tx<'_>, id: AttemptId, hash: [u8; 32]) -> Result<(), StoreError> {
+/// Voids the attempt's tokens in favour of others.
+pub fn replace_tokens(tx: &Tx<'_>, id: AttemptId, tokens: TokenHashes) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE run_attempts SET lease_token_hash = ?2 WHERE id = ?1",
-        params![id.0, hash.as_slice()],
+        "UPDATE run_attempts SET lease_token_hash = ?2, api_token_hash = ?3 WHERE id = ?1",
+        params![id.0, tokens.lease.as_slice(), tokens.api.as_ref().map(<[u8; 32]>::as_slice)],
     )?;
     Ok(())
+}
+
+/// Whom the API token of that hash speaks for: nobody once its attempt has ended, or its lease has run out.
+pub fn principal(
+    db: &Db,
+    api_token_hash: [u8; 32],
+    now: Timestamp,
+) -> Result<Option<TeamPrincipal>, StoreError> {
+    db.one(
+        concat!(
+            "SELECT a.id, t.id AS team_id, t.slug FROM run_attempts a INDEXED BY run_attempts_by_api_token
+             JOIN runs r ON r.id = a.run_id JOIN teams t ON t.id = r.team_id
+             WHERE a.api_token_hash = ?1 AND a.lease_expires_at > ?2 AND a.",
+            active!()
+        ),
+        params![api_token_hash.as_slice(), At(now)],
+        |row| {
+            Ok(TeamPrincipal {
+                team_id: TeamId(row.get("team_id")?),
+                team_slug: row.get("slug")?,
+                credential: Credential::Attempt(AttemptId(row.get("id")?)),
+            })
+        },
+    )
 }
 
 /// Whether this is the attempt's lease token.

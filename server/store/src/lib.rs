@@ -6,6 +6,7 @@
 //! must never be.
 
 pub mod apps;
+pub mod artifacts;
 pub mod attempts;
 pub mod counts;
 mod db;
@@ -15,6 +16,7 @@ mod error;
 pub mod fences;
 pub mod logs;
 mod migrate;
+pub mod objects;
 pub mod queue;
 mod readers;
 pub mod registration_tokens;

@@ -13,6 +13,7 @@ pub const SQLITE_AT_LEAST: (&str, i32) = ("3.51.3", 3_051_003);
 const STEPS: &[(&str, &str)] = &[
     ("0001_init", include_str!("../../../migrations/0001_init.sql")),
     ("0002_active_by_end", include_str!("../../../migrations/0002_active_by_end.sql")),
+    ("0003_outputs_and_artifacts", include_str!("../../../migrations/0003_outputs_and_artifacts.sql")),
 ];
 
 pub(crate) fn assert_sqlite_version() -> Result<(), OpenError> {

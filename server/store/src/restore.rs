@@ -81,7 +81,7 @@ fn void_leases(db: &Db, ttl: Duration, now: Timestamp) -> Result<(), StoreError>
             let state: AttemptState = lease::after_restart(&attempt.state, ttl, now);
             attempts::save(&tx, attempt, state)?;
             tx.execute(
-                "UPDATE run_attempts SET lease_token_hash = randomblob(32) WHERE id = ?1",
+                "UPDATE run_attempts SET lease_token_hash = randomblob(32), api_token_hash = NULL WHERE id = ?1",
                 [attempt.id.0],
             )?;
         }

@@ -18,7 +18,8 @@ macro_rules! select {
         concat!(
             "SELECT r.id, r.team_id, t.slug, r.app_id, a.slug, r.run_no, r.app_version_id, v.version_no, r.environment_id, \
              r.environment_name, r.input, r.priority, r.created_at, r.runner_name, r.attempt_count, r.status, r.max_retries, r.retry_count, \
-             r.cancel_requested, r.queued_at, r.started_at, r.finished_at, r.exit_code, r.error_message, r.row_version \
+             r.cancel_requested, r.queued_at, r.started_at, r.finished_at, r.exit_code, r.error_message, r.row_version, \
+             v.hidden_parameters, r.output \
              FROM runs r JOIN teams t ON t.id = r.team_id JOIN apps a ON a.id = r.app_id \
              JOIN app_versions v ON v.id = r.app_version_id ",
             $rest
@@ -40,6 +41,8 @@ pub struct NewRun {
     pub environment: (EnvironmentId, String),
     /// Its input, a JSON object as text.
     pub input: Option<String>,
+    /// The keys of the input whose values the version hides, a JSON array as text.
+    pub hidden_parameters: Option<String>,
     /// Higher runs first.
     pub priority: i64,
     /// How often it may start again.
@@ -80,6 +83,8 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreErro
         environment_id: new.environment.0,
         environment: new.environment.1,
         input: new.input,
+        hidden_parameters: new.hidden_parameters,
+        output: None,
         priority: new.priority,
         created_at: now,
         runner: None,
@@ -155,6 +160,12 @@ pub fn lease(tx: &Tx<'_>, run: Run, leased: RunState, runner_name: &str) -> Resu
     Ok((saved, number))
 }
 
+/// Keeps what the job wrote; before the run's end is saved, since an ended run never changes.
+pub fn set_output(tx: &Tx<'_>, id: RunId, output: &str) -> Result<(), StoreError> {
+    tx.execute("UPDATE runs SET output = ?2 WHERE id = ?1", params![id.0, output])?;
+    Ok(())
+}
+
 /// The run of that id.
 pub fn by_id(db: &Db, id: RunId) -> Result<Option<Run>, StoreError> {
     db.one(select!("WHERE r.id = ?1"), [id.0], read)
@@ -219,7 +230,7 @@ pub fn list(db: &Db, team: TeamId, filter: &Filter) -> Result<Vec<Run>, StoreErr
 pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
     let mut columns = Columns::of(row);
     let id: i64 = columns.get()?;
-    Ok(Run {
+    let mut run = Run {
         id: RunId(id),
         team_id: TeamId(columns.get()?),
         team_slug: columns.get()?,
@@ -231,6 +242,8 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
         environment_id: EnvironmentId(columns.get()?),
         environment: columns.get()?,
         input: columns.get()?,
+        hidden_parameters: None,
+        output: None,
         priority: columns.get()?,
         created_at: columns.at()?,
         runner: columns.get()?,
@@ -246,7 +259,10 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
             error_message: columns.get()?,
         },
         row_version: columns.get()?,
-    })
+    };
+    run.hidden_parameters = columns.get()?;
+    run.output = columns.get()?;
+    Ok(run)
 }
 
 fn status(id: i64, text: &str) -> Result<RunStatus, StoreError> {

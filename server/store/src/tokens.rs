@@ -2,7 +2,7 @@
 
 use minitower_domain::clock::Timestamp;
 use minitower_domain::ids::{TeamId, TokenId};
-use minitower_domain::team::{Role, TeamPrincipal};
+use minitower_domain::team::{Credential, Role, TeamPrincipal};
 use rusqlite::params;
 
 use crate::db::At;
@@ -35,13 +35,15 @@ pub fn principal(db: &Db, hash: [u8; 32]) -> Result<Option<TeamPrincipal>, Store
             Ok(TeamPrincipal {
                 team_id: TeamId(row.get("team_id")?),
                 team_slug: row.get("slug")?,
-                token_id: TokenId(row.get("id")?),
-                role: match role.as_str() {
-                    "admin" => Role::Admin,
-                    "member" => Role::Member,
-                    other => {
-                        return Err(StoreError::Inconsistent(format!("token with role {other:?}")));
-                    }
+                credential: Credential::Token {
+                    id: TokenId(row.get("id")?),
+                    role: match role.as_str() {
+                        "admin" => Role::Admin,
+                        "member" => Role::Member,
+                        other => {
+                            return Err(StoreError::Inconsistent(format!("token with role {other:?}")));
+                        }
+                    },
                 },
             })
         },

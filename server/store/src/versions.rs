@@ -9,7 +9,7 @@ use crate::db::{At, at};
 use crate::{Db, StoreError, Tx, apps};
 
 const COLUMNS: &str = "id, app_id, version_no, entrypoint, timeout_seconds, params_schema, artifact_sha256, artifact_bytes, \
-     towerfile_toml, import_paths, max_retries, created_at";
+     towerfile_toml, import_paths, max_retries, api, hidden_parameters, created_at";
 
 /// What an upload makes.
 #[derive(Debug, Clone)]
@@ -30,16 +30,22 @@ pub struct NewVersion {
     pub import_paths: Option<Vec<String>>,
     /// Default for the retries of its runs.
     pub max_retries: i64,
+    /// Whether its runs get a token for the API.
+    pub api: bool,
+    /// The keys of the input whose values are shown to nobody.
+    pub hidden_parameters: Vec<String>,
 }
 
 /// The app's next version.
 pub fn insert(tx: &Tx<'_>, app: AppId, new: NewVersion, now: Timestamp) -> Result<Version, StoreError> {
     let number = apps::next_version_no(tx, app, now)?;
     let import_paths = new.import_paths.as_ref().map(|p| serde_json::json!(p).to_string());
+    let hidden_parameters =
+        (!new.hidden_parameters.is_empty()).then(|| serde_json::json!(new.hidden_parameters).to_string());
     let id = tx.insert(
         "INSERT INTO app_versions (app_id, version_no, entrypoint, timeout_seconds, params_schema, artifact_sha256,
-                                   artifact_bytes, towerfile_toml, import_paths, max_retries, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                                   artifact_bytes, towerfile_toml, import_paths, max_retries, api, hidden_parameters, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         params![
             app.0,
             number,
@@ -51,6 +57,8 @@ pub fn insert(tx: &Tx<'_>, app: AppId, new: NewVersion, now: Timestamp) -> Resul
             new.towerfile_toml,
             import_paths,
             new.max_retries,
+            new.api,
+            hidden_parameters,
             At(now)
         ],
     )?;
@@ -66,6 +74,8 @@ pub fn insert(tx: &Tx<'_>, app: AppId, new: NewVersion, now: Timestamp) -> Resul
         towerfile_toml: new.towerfile_toml,
         import_paths: new.import_paths,
         max_retries: new.max_retries,
+        api: new.api,
+        hidden_parameters: new.hidden_parameters,
         created_at: now,
     })
 }
@@ -121,17 +131,14 @@ pub fn list(
     Ok(versions)
 }
 
-/// Whether any version has this archive.
-pub fn artifact_in_use(db: &Db, sha256: &str) -> Result<bool, StoreError> {
-    let found =
-        db.one("SELECT 1 FROM app_versions WHERE artifact_sha256 = ?1 LIMIT 1", [sha256], |_| Ok(()))?;
-    Ok(found.is_some())
-}
-
 fn read(row: &Row<'_>) -> Result<Version, StoreError> {
     let id = row.get("id")?;
-    let import_paths: Option<String> = row.get("import_paths")?;
-    let import_paths = import_paths.map(|json| serde_json::from_str(&json)).transpose();
+    let names = |column: &str| -> Result<Option<Vec<String>>, StoreError> {
+        let json: Option<String> = row.get(column)?;
+        json.map(|json| serde_json::from_str(&json))
+            .transpose()
+            .map_err(|e| StoreError::Inconsistent(format!("{column} of version {id}: {e}")))
+    };
     Ok(Version {
         id: VersionId(id),
         app_id: AppId(row.get("app_id")?),
@@ -142,9 +149,10 @@ fn read(row: &Row<'_>) -> Result<Version, StoreError> {
         artifact_sha256: row.get("artifact_sha256")?,
         artifact_bytes: row.get("artifact_bytes")?,
         towerfile_toml: row.get("towerfile_toml")?,
-        import_paths: import_paths
-            .map_err(|e| StoreError::Inconsistent(format!("import paths of version {id}: {e}")))?,
+        import_paths: names("import_paths")?,
         max_retries: row.get("max_retries")?,
+        api: row.get("api")?,
+        hidden_parameters: names("hidden_parameters")?.unwrap_or_default(),
         created_at: at(row, "created_at")?,
     })
 }

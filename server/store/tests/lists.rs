@@ -106,6 +106,8 @@ fn version_of(bytes: usize) -> NewVersion {
         towerfile_toml: Some("t".repeat(bytes - bytes / 2)),
         import_paths: None,
         max_retries: 0,
+        api: false,
+        hidden_parameters: Vec::new(),
     }
 }
 

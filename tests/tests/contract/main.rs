@@ -4,10 +4,15 @@
 mod admin;
 mod apps;
 mod archives;
+mod artifacts;
 mod conventions;
 mod credentials;
+mod entrypoints;
 mod environments;
 mod health;
+mod hidden;
+mod job_tokens;
+mod outputs;
 mod pages;
 mod registration_tokens;
 mod run_lists;

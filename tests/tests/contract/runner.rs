@@ -21,6 +21,7 @@ fn registration_is_201_then_200_with_a_new_token() {
     let (server, _team) = bed();
     let first = register(&server, REGISTRATION_TOKEN, json!({"name": "r1"})).expect_json(201);
     shape::fields(&first, &["runner_id", "name", "token"], &[]);
+    assert_eq!(first["scope"], "platform");
     let body = json!({"name": "r1", "environment": "staging", "pool": "p", "labels": {"zone": "a"}});
     let again = register(&server, REGISTRATION_TOKEN, body).expect_json(200);
     assert_eq!((&again["runner_id"], &again["name"]), (&first["runner_id"], &json!("r1")));
@@ -42,7 +43,8 @@ fn a_name_held_by_another_scope_is_a_conflict() {
     let (server, team) = bed();
     let other = server.sign_up("other-team");
     let name = || json!({"name": "r1"});
-    register(&server, &team.registration_token, name()).expect(201);
+    let made = register(&server, &team.registration_token, name()).expect_json(201);
+    assert_eq!(made["scope"], "team");
     register(&server, REGISTRATION_TOKEN, name()).expect_error(409, "conflict");
     register(&server, &other.registration_token, name()).expect_error(409, "conflict");
     register(&server, &team.registration_token, name()).expect(200);
@@ -70,9 +72,20 @@ fn a_lease_says_all_there_is_to_run() {
             "lease_token",
             "lease_expires_at",
             "lease_ttl_ms",
+            "team_id",
+            "team_slug",
+            "environment",
+            "limits",
         ],
-        &["timeout_seconds"],
+        &["timeout_seconds", "api_token"],
     );
+    assert_eq!((&lease.body["team_id"], &lease.body["team_slug"]), (&json!(team.id), &json!(team.slug)));
+    assert_eq!(lease.body["environment"], "default");
+    let (mib, gib) = (1_u64 << 20, 1_u64 << 30);
+    let limits = json!({
+        "log_bytes": 256 * mib, "artifact_bytes": 100 * mib, "artifacts_bytes": gib, "artifacts": 1000,
+    });
+    assert_eq!(lease.body["limits"], limits);
     for field in ["run_id", "run_no", "app_id", "app_slug", "version_no", "input"] {
         assert_eq!(lease.body[field], run[field]);
     }
@@ -184,9 +197,9 @@ fn ids_of_attempt_calls_are_checked_behind_the_credentials() {
     let runner = Runner::register(&server, "r1");
     let lease = runner.lease();
     for call in Lease::CALLS {
-        let method = if call == "artifact" { "GET" } else { "POST" };
         let path = format!("/api/v1/runs/abc/{call}");
-        let request = server.http().request(method, &path).bearer(&runner.token).lease(&lease.token);
+        let request =
+            server.http().request(Lease::method(call), &path).bearer(&runner.token).lease(&lease.token);
         request.send().expect_error(400, "invalid_request");
     }
 }

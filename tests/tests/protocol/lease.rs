@@ -113,9 +113,8 @@ fn a_lease_token_is_required_on_all_calls() {
     let runner = bed.runner("r1");
     let lease = runner.lease();
     for call in Lease::CALLS {
-        let method = if call == "artifact" { "GET" } else { "POST" };
         let path = format!("/api/v1/runs/{}/{call}", lease.run);
-        let request = bed.server.http().request(method, &path).bearer(&runner.token);
+        let request = bed.server.http().request(Lease::method(call), &path).bearer(&runner.token);
         request.send().expect_error(400, "invalid_request");
     }
     assert_eq!(bed.attempt_statuses(lease.run), ["leased"]);

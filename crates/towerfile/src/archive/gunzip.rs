@@ -1,8 +1,8 @@
-//! The outer layer: one gzip member, decompressed within bounds, and nothing behind it.
+//! The outer layer: a gzip stream of one member or several, decompressed within bounds, and nothing behind it.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
-use flate2::bufread::GzDecoder;
+use flate2::bufread::MultiGzDecoder;
 
 use super::{ArchiveError, Limits};
 
@@ -11,7 +11,9 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Decompresses a gzip stream, counting both sides.
 pub(super) struct Gunzip<R> {
-    decoder: GzDecoder<Metered<R>>,
+    decoder: MultiGzDecoder<Metered<R>>,
+    /// Whether a member's header has been read: what is no header after that is data behind the stream.
+    begun: bool,
     produced: u64,
     total_bytes: u64,
     ratio: u64,
@@ -22,8 +24,10 @@ impl<R: Read> Gunzip<R> {
     pub(super) fn new(source: R, limits: &Limits) -> Self {
         let source =
             Metered { inner: BufReader::with_capacity(BUFFER_BYTES, source), consumed: 0, failed: false };
+        let decoder = MultiGzDecoder::new(source);
         Self {
-            decoder: GzDecoder::new(source),
+            begun: decoder.header().is_some(),
+            decoder,
             produced: 0,
             total_bytes: limits.total_bytes,
             ratio: limits.ratio,
@@ -40,7 +44,7 @@ impl<R: Read> Gunzip<R> {
         ArchiveError::TooLarge { limit: self.total_bytes }
     }
 
-    /// Reads some unpacked bytes; 0 at the end of the gzip member, whose checksum and length are then right.
+    /// Reads some unpacked bytes; 0 at the end of the last member. The checksum and length of each are then right.
     pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize, ArchiveError> {
         let read = loop {
             match self.decoder.read(into) {
@@ -49,6 +53,7 @@ impl<R: Read> Gunzip<R> {
             }
         };
         let read = read.map_err(|error| self.explain(error))?;
+        self.begun |= self.decoder.header().is_some();
         let produced = self.produced + read as u64;
         if produced > self.total_bytes {
             return Err(self.too_large());
@@ -61,7 +66,7 @@ impl<R: Read> Gunzip<R> {
         Ok(read)
     }
 
-    /// Makes sure that nothing follows the gzip member. Only meaningful after [`Self::read`] has returned 0.
+    /// Makes sure that nothing follows the last member. Only meaningful after [`Self::read`] has returned 0.
     pub(super) fn expect_end(&mut self) -> Result<(), ArchiveError> {
         loop {
             match self.decoder.get_mut().fill_buf() {
@@ -79,6 +84,7 @@ impl<R: Read> Gunzip<R> {
         let in_header = self.decoder.header().is_none();
         match error.kind() {
             _ if source.failed => ArchiveError::Read(error),
+            _ if in_header && self.begun => ArchiveError::TrailingData,
             ErrorKind::UnexpectedEof if in_header && source.consumed < 2 => ArchiveError::NotGzip,
             ErrorKind::UnexpectedEof => ArchiveError::Truncated,
             _ if in_header => ArchiveError::NotGzip,

@@ -58,6 +58,49 @@ async fn a_restored_backup_voids_its_leases_keeps_its_runs_and_gives_out_no_id_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restored_backup_voids_the_api_tokens_of_jobs() {
+    let plane = Plane::start().await;
+    plane.upload_with_api().await;
+    plane.run(CreateRun::default()).await;
+    let runner = plane.runner("r").await;
+    let token = plane.lease(&runner).await.api_token.unwrap();
+    plane.app.authenticate_for_runs(Some(&token)).await.unwrap();
+    plane.stopping.cancel();
+    plane.app.close().await.unwrap();
+    let (from, to) = (plane.folder.path().join("m.db"), plane.folder.path().join("restored"));
+    std::fs::create_dir(&to).unwrap();
+    minitower_store::restore(&to.join("m.db"), &from, TTL, plane.clock.now()).unwrap();
+    let (app, _stopping) = crate::support::open(crate::support::settings(&to), &plane.clock).await;
+    let refused = app.authenticate_for_runs(Some(&token)).await;
+    assert!(matches!(refused, Err(Error::Unauthorized(_))), "{refused:?}");
+}
+
+/// The lease is dead from its expiry on, reaped or not, and so is the token.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_token_dies_with_the_lease_before_anybody_looks() {
+    let plane = Plane::start().await;
+    plane.upload_with_api().await;
+    let run = plane.run(CreateRun::default()).await;
+    let runner = plane.runner("r").await;
+    let grant = plane.lease(&runner).await;
+    let token = grant.api_token.unwrap();
+    let (almost, rest) = (Duration::from_millis(59_999), Duration::from_millis(1));
+    assert_eq!(almost + rest, TTL);
+    plane.clock.advance(almost);
+    plane.app.authenticate_for_runs(Some(&token)).await.unwrap();
+    plane.app.heartbeat(&runner, run.id, &grant.lease_token).await.unwrap();
+    plane.clock.advance(almost);
+    plane.app.authenticate_for_runs(Some(&token)).await.unwrap();
+    plane.clock.advance(rest);
+    for refused in
+        [plane.app.authenticate_for_runs(Some(&token)).await, plane.app.authenticate_team(Some(&token)).await]
+    {
+        assert!(matches!(refused, Err(Error::Unauthorized(_))), "{refused:?}");
+    }
+    assert_eq!(plane.status(&run).await.state.status, RunStatus::Leased);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ids_given_out_after_a_backup_that_had_none_yet_are_not_given_out_again() {
     let plane = Plane::start().await;
     plane.stopping.cancel();
@@ -80,7 +123,7 @@ async fn a_message_of_megabytes_is_cut_before_it_fills_every_list() {
     let (run, runner) = (plane.run(CreateRun::default()).await, plane.runner("r").await);
     let grant = plane.lease(&runner).await;
     let long = Outcome { error_message: Some("ä".repeat(1 << 20)), ..outcome(ResultStatus::Failed) };
-    plane.app.finish_run(&runner, run.id, &grant.lease_token, long).await.unwrap();
+    plane.app.finish_run(&runner, run.id, &grant.lease_token, long, None).await.unwrap();
     let kept = plane.status(&run).await.state.error_message.unwrap();
     assert!(kept.starts_with('ä') && kept.len() == 8 * 1024, "{}", kept.len());
 }

@@ -27,9 +27,15 @@ async fn concurrent_leases_never_double_assign() {
             while let Some(offer) = app.lease(&runner, Poll::default(), Duration::ZERO).await.unwrap() {
                 let grant = offer.deliver().unwrap();
                 mine.push(grant.run.id);
-                app.finish_run(&runner, grant.run.id, &grant.lease_token, outcome(ResultStatus::Completed))
-                    .await
-                    .unwrap();
+                app.finish_run(
+                    &runner,
+                    grant.run.id,
+                    &grant.lease_token,
+                    outcome(ResultStatus::Completed),
+                    None,
+                )
+                .await
+                .unwrap();
             }
             mine
         });
@@ -125,8 +131,10 @@ async fn a_superseding_process_ends_only_the_attempt_it_names() {
     let next = Poll { supersedes: Some("old".to_owned()), ..named("new") };
     let second = plane.poll(&runner, next).await.unwrap().unwrap();
     assert_eq!((second.run.id, second.attempt.number, second.run.state.retries.used), (run.id, 2, 1));
-    let late =
-        plane.app.finish_run(&runner, run.id, &first.lease_token, outcome(ResultStatus::Completed)).await;
+    let late = plane
+        .app
+        .finish_run(&runner, run.id, &first.lease_token, outcome(ResultStatus::Completed), None)
+        .await;
     assert!(matches!(late, Err(Error::Gone(_))));
 }
 
@@ -141,8 +149,10 @@ async fn expiry_requeues_then_the_run_is_dead_at_the_limit_and_a_late_result_is_
         assert_eq!(grant.attempt.number, attempt);
         plane.clock.advance(TTL);
         // Dead from this moment on, reaped or not.
-        let late =
-            plane.app.finish_run(&runner, run.id, &grant.lease_token, outcome(ResultStatus::Completed)).await;
+        let late = plane
+            .app
+            .finish_run(&runner, run.id, &grant.lease_token, outcome(ResultStatus::Completed), None)
+            .await;
         assert!(matches!(late, Err(Error::Gone(_))));
     }
     assert!(plane.poll(&runner, named("i")).await.unwrap().is_none());
@@ -175,12 +185,14 @@ async fn cancel_and_result_race_in_both_orders() {
     let first = plane.run(CreateRun::default()).await;
     let grant = plane.lease(&runner).await;
     plane.app.cancel_run(&plane.team, first.id).await.unwrap();
-    let late =
-        plane.app.finish_run(&runner, first.id, &grant.lease_token, outcome(ResultStatus::Completed)).await;
+    let late = plane
+        .app
+        .finish_run(&runner, first.id, &grant.lease_token, outcome(ResultStatus::Completed), None)
+        .await;
     assert!(matches!(late, Err(Error::Conflict(_))));
     plane
         .app
-        .finish_run(&runner, first.id, &grant.lease_token, outcome(ResultStatus::Cancelled))
+        .finish_run(&runner, first.id, &grant.lease_token, outcome(ResultStatus::Cancelled), None)
         .await
         .unwrap();
     assert_eq!(plane.status(&first).await.state.status, RunStatus::Cancelled);
@@ -189,7 +201,7 @@ async fn cancel_and_result_race_in_both_orders() {
     let grant = plane.lease(&runner).await;
     plane
         .app
-        .finish_run(&runner, second.id, &grant.lease_token, outcome(ResultStatus::Completed))
+        .finish_run(&runner, second.id, &grant.lease_token, outcome(ResultStatus::Completed), None)
         .await
         .unwrap();
     let after = plane.app.cancel_run(&plane.team, second.id).await.unwrap();

@@ -98,12 +98,24 @@ impl Plane {
     }
 
     pub(crate) async fn upload(&self, entrypoint: &str) -> Result<(), Error> {
+        self.upload_files(&[("main.py", "pass\n")], entrypoint).await
+    }
+
+    /// A version whose runs get an API token.
+    pub(crate) async fn upload_with_api(&self) {
+        let towerfile = "[app]\nname = \"jobs\"\nscript = \"main.py\"\napi = true\n";
+        self.upload_files(&[("Towerfile", towerfile), ("main.py", "pass\n")], "").await.unwrap();
+    }
+
+    async fn upload_files(&self, files: &[(&str, &str)], entrypoint: &str) -> Result<(), Error> {
         let mut tar =
             tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
-        let mut header = tar::Header::new_gnu();
-        header.set_size(5);
-        header.set_mode(0o644);
-        tar.append_data(&mut header, "main.py", &b"pass\n"[..]).unwrap();
+        for (path, content) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, path, content.as_bytes()).unwrap();
+        }
         let archive = tar.into_inner().unwrap().finish().unwrap();
         let mut upload = self.app.begin_upload().await?;
         upload.write(&archive).await?;

@@ -175,7 +175,7 @@ impl Client {
                 app.append_logs(by, run, lease, (*from..*to).map(line).collect()).await.map(|()| Answer::Done)
             }
             Call::Result(ending) => {
-                app.finish_run(by, run, lease, outcome(ending)).await.map(|()| Answer::Done)
+                app.finish_run(by, run, lease, outcome(ending), None).await.map(|()| Answer::Done)
             }
             Call::Release => app.release_run(by, run, lease).await.map(|()| Answer::Done),
             Call::Artifact => app.artifact(by, run, lease).await.map(|_| Answer::Done),

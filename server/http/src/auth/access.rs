@@ -25,6 +25,8 @@ pub enum Access {
     Registration,
     /// A team token.
     Team,
+    /// A team token, or the API token of an attempt; to that one, what asks for a team token only is 403.
+    Runs,
     /// A team token of role admin; a member gets 403.
     TeamAdmin,
     /// The operator token, or a team token of role admin; a member gets 403.
@@ -74,6 +76,9 @@ async fn authenticate(post: &Post, headers: &HeaderMap, found: &mut Extensions) 
         }
         Access::Team => {
             found.insert(noted_team(app.authenticate_team(token).await?));
+        }
+        Access::Runs => {
+            found.insert(noted_team(app.authenticate_for_runs(token).await?));
         }
         Access::TeamAdmin => {
             found.insert(noted_team(app.authenticate_team_admin(token).await?));

@@ -1,9 +1,10 @@
 //! Attempts, as their team and as their runner sees them.
 
 use crate::domain::attempt as domain;
+use crate::domain::limits;
 use crate::domain::run::Run;
 use minitower_app::lease::Grant;
-use minitower_wire::runner::{AttemptState, Lease};
+use minitower_wire::runner::{AttemptState, Lease, LeaseLimits};
 use minitower_wire::runs::{Attempt, AttemptStatus};
 
 use super::runs::input;
@@ -53,7 +54,7 @@ pub(crate) fn attempt_state(run: &Run, attempt: &domain::Attempt) -> AttemptStat
 
 /// The answer to a poll that got work.
 pub(crate) fn lease(grant: Grant) -> Result<Lease, ApiError> {
-    let Grant { run, attempt, version, lease_token, .. } = grant;
+    let Grant { run, attempt, version, lease_token, api_token, .. } = grant;
     Ok(Lease {
         run_id: run.id.0,
         run_no: run.number,
@@ -68,10 +69,15 @@ pub(crate) fn lease(grant: Grant) -> Result<Lease, ApiError> {
         lease_token,
         lease_expires_at: moment(attempt.state.lease_expires_at),
         lease_ttl_ms: Some(milliseconds(attempt.state.lease_ttl)),
-        team_id: None,
-        team_slug: None,
-        environment: None,
-        api_token: None,
-        limits: None,
+        team_id: Some(run.team_id.0),
+        team_slug: Some(run.team_slug),
+        environment: Some(run.environment),
+        api_token,
+        limits: Some(LeaseLimits {
+            log_bytes: Some(limits::LOG_BYTES),
+            artifact_bytes: Some(limits::ARTIFACT_BYTES),
+            artifacts_bytes: Some(limits::ARTIFACTS_BYTES),
+            artifacts: Some(limits::ARTIFACTS),
+        }),
     })
 }

@@ -15,5 +15,5 @@ pub(crate) use ascii_json::ascii_json;
 pub(crate) use attempts::{attempt, attempt_state, lease};
 pub(crate) use auth::{registration_token, role, team_created};
 pub(crate) use environments::environment;
-pub(crate) use runs::{log_line, run, run_status};
+pub(crate) use runs::{artifact, log_line, run, run_status};
 pub(crate) use time::{milliseconds, moment};

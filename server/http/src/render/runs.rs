@@ -1,9 +1,12 @@
-//! Runs and their logs.
+//! Runs, their logs and artifacts.
 
 use crate::domain::StoredLine;
+use crate::domain::artifact::{Artifact, content_type};
 use crate::domain::run as domain;
-use minitower_wire::runs::{LogLine, Run, RunStatus, Stream};
+use minitower_wire::runs as wire;
+use minitower_wire::runs::{HIDDEN_VALUE, LogLine, Run, RunStatus, Stream};
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::moment;
@@ -23,7 +26,7 @@ pub(crate) fn run_status(status: domain::RunStatus) -> RunStatus {
 }
 
 pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
-    let input = input(run.input.as_deref())?;
+    let input = shown_input(run.input.as_deref(), run.hidden_parameters.as_deref())?;
     let domain::RunState {
         status,
         retries,
@@ -54,12 +57,39 @@ pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
         exit_code,
         error_message,
         runner: run.runner,
+        output: json(run.output.as_deref())?,
     })
 }
 
 /// A run's input, kept as JSON text.
 pub(super) fn input(text: Option<&str>) -> Result<Option<Map<String, Value>>, ApiError> {
+    json(text)
+}
+
+/// A run's input without the values of its hidden parameters.
+fn shown_input(text: Option<&str>, hidden: Option<&str>) -> Result<Option<Map<String, Value>>, ApiError> {
+    let Some(mut input) = input(text)? else { return Ok(None) };
+    for name in json::<Vec<String>>(hidden)?.unwrap_or_default() {
+        if let Some(value) = input.get_mut(&name) {
+            *value = HIDDEN_VALUE.into();
+        }
+    }
+    Ok(Some(input))
+}
+
+/// What is kept as JSON text.
+fn json<T: DeserializeOwned>(text: Option<&str>) -> Result<Option<T>, ApiError> {
     text.map(serde_json::from_str).transpose().map_err(|error| ApiError::internal(&error))
+}
+
+pub(crate) fn artifact(artifact: Artifact) -> wire::Artifact {
+    wire::Artifact {
+        content_type: content_type(&artifact.path).to_owned(),
+        path: artifact.path.as_str().to_owned(),
+        bytes: artifact.bytes,
+        sha256: artifact.sha256,
+        created_at: moment(artifact.created_at),
+    }
 }
 
 pub(crate) fn log_line(line: StoredLine) -> LogLine {

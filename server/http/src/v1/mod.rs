@@ -3,6 +3,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod apps;
+pub(crate) mod artifacts;
 pub(crate) mod auth;
 pub(crate) mod environments;
 pub(crate) mod lease;

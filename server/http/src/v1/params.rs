@@ -1,5 +1,7 @@
 //! Parameters that several endpoints share.
 
+use crate::ApiError;
+use crate::domain::artifact;
 use crate::domain::attempt::Attempt;
 use crate::domain::ids::RunId;
 use serde::Deserialize;
@@ -33,6 +35,22 @@ impl RunPath {
     pub(crate) fn id(&self) -> RunId {
         tracing::Span::current().record("run_id", self.run);
         RunId(self.run)
+    }
+}
+
+/// `{run}` and `{*path}`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ArtifactPath {
+    run: i64,
+    path: String,
+}
+
+impl ArtifactPath {
+    /// The run, noted for the log lines of this request, and the artifact's path.
+    pub(crate) fn parse(&self) -> Result<(RunId, artifact::ArtifactPath), ApiError> {
+        tracing::Span::current().record("run_id", self.run);
+        let path = artifact::ArtifactPath::parse(&self.path).map_err(minitower_app::Error::from)?;
+        Ok((RunId(self.run), path))
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) const OPERATOR: &str = "operator-token";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// The boundary of uploads.
 pub(crate) const BOUNDARY: &str = "XX";
+/// What acme's run has left behind.
+pub(crate) const ARTIFACT: &str = "acme/report.txt";
 /// The process that holds acme's run.
 pub(crate) const INSTANCE: &str = "acme-instance";
 
@@ -46,6 +48,10 @@ const LAST_SEEN: [&str; 2] = ["last_used_at", "last_seen_at"];
 pub(crate) struct Things {
     pub(crate) acme_admin: String,
     pub(crate) acme_member: String,
+    /// The API token of the attempt at `run`.
+    pub(crate) acme_attempt: String,
+    /// That of a former attempt, which was given back.
+    pub(crate) void_attempt: String,
     pub(crate) acme_registration: String,
     /// One that bootstrap has replaced.
     pub(crate) void_registration: String,
@@ -270,9 +276,19 @@ async fn furnish(bed: &Bed) -> Things {
     let run = json!({"input": {"acme": "acme-secret"}});
     things.run =
         bed.ask("/apps/acme-app/runs", &things.acme_admin, run.clone()).await["run_id"].as_i64().unwrap();
-    let lease = bed.ask("/runs/lease", &things.holder, json!({"instance_id": INSTANCE})).await;
+    let poll = json!({"instance_id": INSTANCE});
+    let lease = bed.ask("/runs/lease", &things.holder, poll.clone()).await;
+    things.void_attempt = text(&lease, "api_token");
+    bed.ask("/runners/sign-off", &things.holder, json!({})).await;
+    let lease = bed.ask("/runs/lease", &things.holder, poll).await;
     assert_eq!(lease["run_id"], things.run);
     things.lease_token = text(&lease, "lease_token");
+    things.acme_attempt = text(&lease, "api_token");
+    let artifact = Request::put(format!("/api/v1/runs/{}/artifacts/{ARTIFACT}", things.run))
+        .header(AUTHORIZATION, format!("Bearer {}", things.holder))
+        .header("x-lease-token", &things.lease_token);
+    let answer = bed.send(artifact.body("acme-secret".into()).unwrap()).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
     for (call, body) in [
         ("start", json!({})),
         (
@@ -293,24 +309,21 @@ async fn furnish(bed: &Bed) -> Things {
     things
 }
 
-/// A small archive and its entrypoint, as a form.
+/// A small archive whose runs get an API token, as a form.
 pub(crate) fn upload() -> Vec<u8> {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    let script = b"print('acme-secret')\n";
-    let mut header = tar::Header::new_gnu();
-    header.set_size(script.len() as u64);
-    header.set_mode(0o644);
-    tar.append_data(&mut header, "main.py", &script[..]).unwrap();
+    let towerfile = "[app]\nname = \"acme-app\"\nscript = \"main.py\"\napi = true\n";
+    for (path, content) in [("Towerfile", towerfile), ("main.py", "print('acme-secret')\n")] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
     let archive = tar.into_inner().unwrap().finish().unwrap();
     let mut form = Vec::new();
     write!(form, "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"artifact\"; filename=\"a\"\r\n\r\n")
         .unwrap();
     form.extend_from_slice(&archive);
-    write!(
-        form,
-        "\r\n--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"entrypoint\"\r\n\r\nmain.py\r\n"
-    )
-    .unwrap();
-    write!(form, "--{BOUNDARY}--\r\n").unwrap();
+    write!(form, "\r\n--{BOUNDARY}--\r\n").unwrap();
     form
 }

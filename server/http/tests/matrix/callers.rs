@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     OtherRegistration,
     AcmeAdmin,
     AcmeMember,
+    /// The API token of the attempt at acme's run.
+    AcmeAttempt,
     OtherAdmin,
     OtherMember,
     Operator,
@@ -71,22 +73,25 @@ pub(crate) enum Door {
 /// The contract's table of credentials, once more and by other words than the guard's.
 pub(crate) fn door(access: Access, kind: Kind) -> Door {
     use Kind::{
-        AcmeAdmin, AcmeMember, AcmeRegistration, AcmeRunner, Bootstrap, Holder, Operator, OtherAdmin,
-        OtherMember, OtherRegistration, OtherRunner, PlatformRegistration, PlatformRunner,
+        AcmeAdmin, AcmeAttempt, AcmeMember, AcmeRegistration, AcmeRunner, Bootstrap, Holder, Operator,
+        OtherAdmin, OtherMember, OtherRegistration, OtherRunner, PlatformRegistration, PlatformRunner,
     };
     let opens: &[Kind] = match access {
         Access::Public => return Door::Open,
         Access::Bootstrap => &[Bootstrap],
         Access::Registration => &[PlatformRegistration, AcmeRegistration, OtherRegistration],
         Access::Team => &[AcmeAdmin, AcmeMember, OtherAdmin, OtherMember],
+        Access::Runs => &[AcmeAdmin, AcmeMember, AcmeAttempt, OtherAdmin, OtherMember],
         Access::TeamAdmin => &[AcmeAdmin, OtherAdmin],
         Access::Admin => &[AcmeAdmin, OtherAdmin, Operator],
         Access::Runner | Access::Lease => &[PlatformRunner, Holder, AcmeRunner, OtherRunner],
     };
-    let members = [AcmeMember, OtherMember];
+    let members = [AcmeMember, OtherMember, AcmeAttempt];
     if opens.contains(&kind) {
         Door::Open
     } else if members.contains(&kind) && matches!(access, Access::TeamAdmin | Access::Admin) {
+        Door::Forbidden
+    } else if kind == AcmeAttempt && access == Access::Team {
         Door::Forbidden
     } else {
         Door::Unauthorized
@@ -108,6 +113,7 @@ pub(crate) fn known(things: &Things) -> Vec<Caller> {
         one(Kind::OtherRegistration, &things.other_registration),
         one(Kind::AcmeAdmin, &things.acme_admin),
         one(Kind::AcmeMember, &things.acme_member),
+        one(Kind::AcmeAttempt, &things.acme_attempt),
         one(Kind::OtherAdmin, &things.other_admin),
         one(Kind::OtherMember, &things.other_member),
         one(Kind::Operator, OPERATOR),
@@ -133,7 +139,7 @@ pub(crate) fn nobodies(things: &Things) -> Vec<Caller> {
     for header in ["", "Bearer", "Bearer ", "Basic YWNtZTphY21l", "Bearer \u{e9}", "Bearer , ,"] {
         add(format!("{header:?}"), &[header.to_owned()]);
     }
-    for prefix in ["mtk", "mtr", "mtg", "mtl", ""] {
+    for prefix in ["mtk", "mtr", "mtg", "mtl", "mta", ""] {
         let unknown = format!("Bearer {prefix}_{}", "A".repeat(43));
         add(format!("an unknown {prefix} token"), &[unknown]);
     }
@@ -141,10 +147,18 @@ pub(crate) fn nobodies(things: &Things) -> Vec<Caller> {
         ("a lease token", things.lease_token.as_str()),
         ("a runner's former token", &things.void_runner),
         ("a former registration token", &things.void_registration),
+        ("the API token of an attempt that has ended", &things.void_attempt),
     ] {
         add(what.to_owned(), &[format!("Bearer {token}")]);
     }
-    for token in [&things.acme_admin, &things.holder, OPERATOR, &things.acme_registration, BOOTSTRAP] {
+    for token in [
+        &things.acme_admin,
+        &things.acme_attempt,
+        &things.holder,
+        OPERATOR,
+        &things.acme_registration,
+        BOOTSTRAP,
+    ] {
         let good = format!("Bearer {token}");
         add("one without a scheme".to_owned(), &[token.to_owned()]);
         add("one of another scheme".to_owned(), &[format!("Token {token}")]);

@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 use minitower_http::{Access, Route};
 use serde_json::{Value, json};
 
-use crate::bed::{BOUNDARY, INSTANCE, PASSWORD, Things, upload};
+use crate::bed::{ARTIFACT, BOUNDARY, INSTANCE, PASSWORD, Things, upload};
 use crate::callers::{Caller, Door, Kind, door};
 
 /// What a call is about.
@@ -86,6 +86,10 @@ impl Call {
             ("GET", "/api/v1/runs/{run}" | "/api/v1/runs/{run}/attempts" | "/api/v1/runs/{run}/logs") => {
                 Self::acme(200)
             }
+            ("GET", "/api/v1/runs/{run}/artifacts" | "/api/v1/runs/{run}/artifacts/{*path}") => {
+                Self::acme(200)
+            }
+            ("DELETE", "/api/v1/runs/{run}/artifacts/{*path}") => Self::acme(204),
             ("POST", "/api/v1/runs/{run}/cancel") => Self::acme(200),
             ("POST" | "DELETE", "/api/v1/admin/runners/{name}/drain") => Self::acme(200),
             ("POST", "/api/v1/admin/runners/{name}/ended") => {
@@ -96,6 +100,7 @@ impl Call {
             ("POST", "/api/v1/runs/{run}/start" | "/api/v1/runs/{run}/heartbeat") => Self::lease(),
             ("POST", "/api/v1/runs/{run}/release") => Self::lease(),
             ("GET", "/api/v1/runs/{run}/artifact") => Self::lease(),
+            ("PUT", "/api/v1/runs/{run}/artifacts/{*path}") => Self { body: "other".into(), ..Self::lease() },
             ("POST", "/api/v1/runs/{run}/logs") => {
                 let line =
                     json!({"seq": 9, "stream": "stdout", "line": "x", "logged_at": "2026-01-02T03:04:05Z"});
@@ -116,7 +121,7 @@ impl Call {
             Door::Forbidden => return (403, false),
             Door::Open => {}
         }
-        let acmes = matches!(kind, Kind::AcmeAdmin | Kind::AcmeMember | Kind::Operator);
+        let acmes = matches!(kind, Kind::AcmeAdmin | Kind::AcmeMember | Kind::AcmeAttempt | Kind::Operator);
         match (self.about, kind) {
             (About::Own, _) | (About::Lease, Kind::Holder) => (self.success, changes),
             (About::Acme, _) if acmes => (self.success, changes),
@@ -183,6 +188,7 @@ impl Names {
             "{id}" => &self.id,
             "{no}" => "1",
             "{name}" => self.name,
+            "{*path}" => ARTIFACT,
             part => {
                 assert!(!part.starts_with('{'), "{part} in {path} is new: say here what may stand for it");
                 part

@@ -62,8 +62,8 @@ async fn what_is_not_ones_own_is_not_there_and_a_refused_call_changes_and_tells_
         for warm in [false, true] {
             for caller in &callers {
                 let (_, changes) = Call::of(&route).expected(&route, caller.kind);
-                // The holder's own lease may have ended by what acme has done.
-                let ended = warm && caller.kind == Kind::Holder;
+                // The holder's own lease may have ended by what acme has done, and with it the attempt's token.
+                let ended = warm && matches!(caller.kind, Kind::Holder | Kind::AcmeAttempt);
                 if !changes && !ended {
                     cell(&bed, &route, things, caller).await;
                     refused += 1;

@@ -17,10 +17,9 @@ pub(crate) async fn result(
     Path(path): Path<RunPath>,
     Json(body): Json<RunResult>,
 ) -> Result<Json<Done>, ApiError> {
-    // The job's output travels already, and is not kept yet.
-    let RunResult { status, exit_code, error_message, reason, output: _ } = body;
+    let RunResult { status, exit_code, error_message, reason, output } = body;
     let outcome = Outcome { status: ended(status), exit_code, error_message, reason: reason.map(by) };
-    state.app().finish_run(&runner, path.id(), &lease_token, outcome).await?;
+    state.app().finish_run(&runner, path.id(), &lease_token, outcome, output).await?;
     Ok(Json(Done::default()))
 }
 

@@ -1,10 +1,11 @@
 //! `POST /runners/register`.
 
+use crate::domain::runner;
 use axum::extract::State;
 use http::StatusCode;
 use minitower_app::auth::RegistrationPrincipal;
 use minitower_app::runners;
-use minitower_wire::runner::{Register, Registered};
+use minitower_wire::runner::{Register, Registered, RunnerScope};
 
 use crate::auth::Caller;
 use crate::extract::{Json, SmallJson};
@@ -20,11 +21,15 @@ pub(crate) async fn register(
     let new = runners::Register { name, environment, pool, labels };
     let registered = state.app().register_runner(caller, new).await?;
     let status = if registered.created { StatusCode::CREATED } else { StatusCode::OK };
+    let scope = match registered.scope {
+        runner::RunnerScope::Platform => RunnerScope::Platform,
+        runner::RunnerScope::Team(_) => RunnerScope::Team,
+    };
     let answer = Registered {
         runner_id: registered.id.0,
         name: registered.name,
         token: registered.token,
-        scope: None,
+        scope: Some(scope),
     };
     Ok((status, Json(answer)))
 }
