@@ -55,7 +55,8 @@ const BREACHES: [(&str, &str); 8] = [
     (
         "the counted runs are the runs",
         "WITH counted AS (SELECT app_id, environment_id, status, n FROM run_counts WHERE n <> 0),
-              recounted AS (SELECT app_id, environment_id, status, count(*) AS n FROM runs GROUP BY 1, 2, 3)
+              recounted AS (SELECT app_id, environment_id, coalesce(blocked_by, status) AS status, count(*) AS n
+                FROM runs GROUP BY 1, 2, 3)
          SELECT 'counted app ' || app_id || ' ' || status || ' ' || n FROM
            (SELECT * FROM counted EXCEPT SELECT * FROM recounted)
          UNION ALL

@@ -82,12 +82,50 @@ pub struct CreateRun {
     /// Higher runs first; default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i64>,
-    /// How often a lost run starts again; default the version's, else 0.
+    /// How often a lost run starts again; default the version's, else 0. Not together with `retry`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_retries: Option<i64>,
+    /// What is retried, how often and after how long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// Seconds it may take, at least 1; default the version's, else as long as it likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<i64>,
     /// Where it runs; default `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+}
+
+/// How a run is retried.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Most attempts, 1 to 1000: bounds all of them, whatever ended them. A run that was given back does not count.
+    pub max_attempts: i64,
+    /// What is retried; default all three. What is not named ends the run at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<Vec<RetryOn>>,
+    /// Wait before the first retry of a failure or a timeout, in milliseconds; default 1000. A lost run is queued at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff_initial_ms: Option<i64>,
+    /// Factor from one wait to the next, 1 to 100; default 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff_multiplier: Option<f64>,
+    /// Longest wait, in milliseconds; default 300000. Each wait is lengthened at random, by at most a fifth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff_max_ms: Option<i64>,
+}
+
+/// What may be retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RetryOn {
+    /// A failed result: the job exited badly, ended by a signal, or could not be set up.
+    Failed,
+    /// The job was stopped at its timeout.
+    Timeout,
+    /// The runner was lost.
+    Lost,
 }
 
 /// A run, the same fields in every answer.

@@ -13,6 +13,7 @@ pub const SQLITE_AT_LEAST: (&str, i32) = ("3.51.3", 3_051_003);
 const STEPS: &[(&str, &str)] = &[
     ("0001_init", include_str!("../../../migrations/0001_init.sql")),
     ("0002_active_by_end", include_str!("../../../migrations/0002_active_by_end.sql")),
+    ("0004_retry", include_str!("../../../migrations/0004_retry.sql")),
 ];
 
 pub(crate) fn assert_sqlite_version() -> Result<(), OpenError> {

@@ -27,8 +27,10 @@ pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
     let domain::RunState {
         status,
         retries,
+        policy: _,
         cancel_requested,
         queued_at,
+        not_before: _,
         started_at,
         finished_at,
         exit_code,

@@ -239,7 +239,7 @@ impl Model {
     }
 
     fn create_run(&mut self, op: &Op, version: i64, retries: i64) -> Answer {
-        let Op::CreateRun { team, app, priority, max_retries, environment, input, .. } = op else {
+        let Op::CreateRun { team, app, priority, max_retries, retry, environment, input, .. } = op else {
             unreachable!("{op:?} makes no run")
         };
         Arc::make_mut(&mut self.environments).insert((*team, environment.clone()));
@@ -253,7 +253,9 @@ impl Model {
             environment: environment.clone(),
             input: input.map(|n| format!("{{\"n\":{n}}}")),
             priority: priority.unwrap_or(0),
-            max_retries: max_retries.unwrap_or(retries),
+            max_retries: retry.map(|retry| retry.max_attempts - 1).or(*max_retries).unwrap_or(retries),
+            retry: *retry,
+            not_before: None,
             retry_count: 0,
             status: Status::Queued,
             cancel_requested: false,
