@@ -13,6 +13,8 @@ use minitower_domain::retry::Wanted;
 use minitower_domain::run::{Run, RunStatus};
 use minitower_domain::runner::RunnerPrincipal;
 
+use prometheus::proto::MetricFamily;
+
 use crate::support::{Plane, outcome};
 
 /// How long a poll waits for what should come at once.
@@ -42,9 +44,10 @@ impl Plane {
         ["minitower_runs_pending", "minitower_runs_blocked"].map(|name| {
             let families = self.app.metrics();
             let family = families.iter().find(|family| family.name() == name);
-            let values = family.into_iter().flat_map(|f| f.get_metric()).map(|m| m.get_gauge().get_value());
+            let metrics = family.into_iter().flat_map(MetricFamily::get_metric);
+            let sum: f64 = metrics.map(|metric| metric.get_gauge().get_value()).sum();
             #[expect(clippy::cast_possible_truncation, reason = "a few runs")]
-            let sum = values.sum::<f64>() as i64;
+            let sum = sum as i64;
             sum
         })
     }
