@@ -56,10 +56,12 @@ impl Client {
                     environment: Some(environment.clone()),
                     ..CreateRun::default()
                 };
-                Ok(Answer::Run(row(app.create_run(&self.team(*team).await?, slug.clone(), new).await?)))
+                Ok(Answer::Run(Box::new(row(app
+                    .create_run(&self.team(*team).await?, slug.clone(), new)
+                    .await?))))
             }
             Op::Cancel { team, run } => {
-                Ok(Answer::Run(row(app.cancel_run(&self.team(*team).await?, RunId(*run)).await?)))
+                Ok(Answer::Run(Box::new(row(app.cancel_run(&self.team(*team).await?, RunId(*run)).await?))))
             }
             Op::NewRegistrationToken { team } => {
                 let (id, token) = app.create_registration_token(&self.team(*team).await?).await?;
@@ -203,7 +205,7 @@ impl Client {
                 Ok(Answer::Runs(runs.into_iter().map(row).collect()))
             }
             Op::ShowRun { team, run } => {
-                Ok(Answer::Run(row(app.run(&self.team(*team).await?, RunId(*run)).await?)))
+                Ok(Answer::Run(Box::new(row(app.run(&self.team(*team).await?, RunId(*run)).await?))))
             }
             Op::Attempts { team, run } => {
                 let team = self.team(*team).await?;

@@ -310,7 +310,7 @@ pub(crate) enum Answer {
         queued_at: i64,
         expires: i64,
     },
-    Run(RunRow),
+    Run(Box<RunRow>),
     /// Where a run stands for the runner that holds it, and when its lease runs out.
     Held {
         status: Status,

@@ -13,7 +13,7 @@ impl Model {
             Op::ListRuns { .. } => Answer::Runs(self.list_runs(op)),
             Op::ShowRun { team, run } => self
                 .run_of_team(*team, *run)
-                .map_or(Answer::Refused(No::NotFound), |run| Answer::Run(run.clone())),
+                .map_or(Answer::Refused(No::NotFound), |run| Answer::Run(Box::new(run.clone()))),
             Op::Attempts { team, run } => match self.run_of_team(*team, *run) {
                 None => Answer::Refused(No::NotFound),
                 Some(run) => Answer::Attempts(self.attempts_of(run.id).cloned().collect()),

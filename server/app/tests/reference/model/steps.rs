@@ -171,7 +171,7 @@ impl Model {
                     return Answer::Refused(No::NotFound);
                 }
                 self.cancel(*run);
-                Answer::Run(self.run(*run).clone())
+                Answer::Run(Box::new(self.run(*run).clone()))
             }
             Op::NewRegistrationToken { team } => {
                 Arc::make_mut(&mut self.registration_tokens).insert(number, (*team, false));
@@ -268,7 +268,7 @@ impl Model {
             finished_at: None,
         };
         self.runs.push(Arc::new(run.clone()));
-        Answer::Run(run)
+        Answer::Run(Box::new(run))
     }
 
     /// The runner of that name, if the caller may change it.
