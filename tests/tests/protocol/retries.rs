@@ -10,7 +10,7 @@ use crate::{APP, Bed};
 const HOUR_MS: i64 = 3_600_000;
 
 /// Queues a run with that policy.
-fn retried(bed: &Bed, retry: Value) -> i64 {
+fn retried(bed: &Bed, retry: &Value) -> i64 {
     shape::int(&bed.team.run(APP, json!({"retry": retry})), "run_id")
 }
 
@@ -32,7 +32,7 @@ fn a_failed_run_has_as_many_attempts_as_its_policy_allows_each_after_its_backoff
     let bed = Bed::start();
     let policy =
         json!({"max_attempts": 3, "on": ["failed"], "backoff_initial_ms": 200, "backoff_multiplier": 1.5});
-    let run = retried(&bed, policy);
+    let run = retried(&bed, &policy);
     assert_eq!(bed.team.read(run)["max_retries"], 2);
     let runner = bed.runner("r1");
 
@@ -62,7 +62,7 @@ fn a_failed_run_has_as_many_attempts_as_its_policy_allows_each_after_its_backoff
 fn a_run_in_its_backoff_is_queued_for_later_by_a_fifth_more_at_most_and_not_leased_before() {
     let bed = Bed::start();
     let run =
-        retried(&bed, json!({"max_attempts": 2, "backoff_initial_ms": HOUR_MS, "backoff_max_ms": HOUR_MS}));
+        retried(&bed, &json!({"max_attempts": 2, "backoff_initial_ms": HOUR_MS, "backoff_max_ms": HOUR_MS}));
     let runner = bed.runner("r1");
     fail(&runner.lease_and_start(), "setup");
     let waiting = bed.team.read(run);
@@ -83,7 +83,7 @@ fn what_a_policy_does_not_name_ends_the_run_at_once() {
     for (named, reason) in
         [("timeout", "exit"), ("lost", "signal"), ("failed", "timeout"), ("timeout", "setup")]
     {
-        let run = retried(&bed, policy(named));
+        let run = retried(&bed, &policy(named));
         fail(&runner.lease_and_start(), reason);
         let ended = bed.team.read(run);
         assert_eq!(
@@ -92,13 +92,13 @@ fn what_a_policy_does_not_name_ends_the_run_at_once() {
             "{reason} on {named}"
         );
     }
-    let timed_out = retried(&bed, policy("timeout"));
+    let timed_out = retried(&bed, &policy("timeout"));
     fail(&runner.lease_and_start(), "timeout");
     let again = runner.leased(&runner.poll_with(10, json!({})));
     assert_eq!((again.run, &again.body["attempt_no"]), (timed_out, &json!(2)));
     again.complete().expect(200);
 
-    let lost = retried(&bed, policy("failed"));
+    let lost = retried(&bed, &policy("failed"));
     runner.lease_and_start();
     let dead = bed.team.wait_status(lost, "dead");
     assert_eq!((&dead["retry_count"], &dead["max_retries"]), (&json!(0), &json!(4)));
@@ -107,7 +107,7 @@ fn what_a_policy_does_not_name_ends_the_run_at_once() {
 #[test]
 fn losses_and_failures_count_against_the_same_attempts() {
     let bed = Bed::with_lease_ttl("1s");
-    let run = retried(&bed, json!({"max_attempts": 3, "backoff_initial_ms": 1}));
+    let run = retried(&bed, &json!({"max_attempts": 3, "backoff_initial_ms": 1}));
     let (lost, runner) = (bed.runner("r1"), bed.runner("r2"));
     lost.lease_and_start();
     bed.team.wait_status(run, "queued");
@@ -120,7 +120,7 @@ fn losses_and_failures_count_against_the_same_attempts() {
 #[test]
 fn a_release_costs_no_attempt_and_is_not_held_back() {
     let bed = Bed::start();
-    let run = retried(&bed, json!({"max_attempts": 1}));
+    let run = retried(&bed, &json!({"max_attempts": 1}));
     let runner = bed.runner("r1");
     runner.lease_and_start().release().expect(200);
     let lease = runner.lease_and_start();
@@ -134,7 +134,7 @@ fn a_release_costs_no_attempt_and_is_not_held_back() {
 fn a_repeated_result_of_an_attempt_that_was_retried_is_accepted_and_changes_nothing() {
     let bed = Bed::start();
     let run =
-        retried(&bed, json!({"max_attempts": 3, "backoff_initial_ms": HOUR_MS, "backoff_max_ms": HOUR_MS}));
+        retried(&bed, &json!({"max_attempts": 3, "backoff_initial_ms": HOUR_MS, "backoff_max_ms": HOUR_MS}));
     let lease = bed.runner("r1").lease_and_start();
     fail(&lease, "exit");
     let waiting = bed.team.read(run);
@@ -148,7 +148,7 @@ fn a_repeated_result_of_an_attempt_that_was_retried_is_accepted_and_changes_noth
 #[test]
 fn a_cancel_during_the_backoff_ends_the_run_at_once() {
     let bed = Bed::start();
-    let run = retried(&bed, json!({"max_attempts": 3, "backoff_initial_ms": 300}));
+    let run = retried(&bed, &json!({"max_attempts": 3, "backoff_initial_ms": 300}));
     let runner = bed.runner("r1");
     fail(&runner.lease_and_start(), "exit");
     let cancelled = bed.team.cancel(run);
@@ -163,7 +163,7 @@ fn a_cancel_during_the_backoff_ends_the_run_at_once() {
 #[test]
 fn a_cancel_of_a_running_run_wins_over_its_retries() {
     let bed = Bed::start();
-    let run = retried(&bed, json!({"max_attempts": 3}));
+    let run = retried(&bed, &json!({"max_attempts": 3}));
     let lease = bed.runner("r1").lease_and_start();
     bed.team.cancel(run);
     let failed = json!({"status": "failed", "exit_code": 1, "reason": "exit"});
@@ -175,7 +175,7 @@ fn a_cancel_of_a_running_run_wins_over_its_retries() {
 #[test]
 fn a_backoff_outlasts_a_kill_of_the_server_and_ends_in_its_time() {
     let mut bed = Bed::start();
-    let run = retried(&bed, json!({"max_attempts": 2, "backoff_initial_ms": 1500}));
+    let run = retried(&bed, &json!({"max_attempts": 2, "backoff_initial_ms": 1500}));
     let runner = bed.runner("r1");
     fail(&runner.lease_and_start(), "exit");
     let waiting = bed.team.read(run);
