@@ -38,6 +38,14 @@ bugs! {
     HeartbeatAfterExpiry = "heartbeat-after-expiry",
     /// A loss is not counted: the run starts again and again.
     RetryLosesCount = "retry-loses-count",
+    /// A job that failed starts again although nobody asked for that.
+    FailureRetriedUnasked = "failure-retried-unasked",
+    /// A run that is to be retried does not wait first.
+    BackoffIgnored = "backoff-ignored",
+    /// Whoever ends backoffs waits to be told of them; of those from before its start nobody tells.
+    BackoffsOfBeforeForgotten = "backoffs-of-before-forgotten",
+    /// A run that is cancelled while it waits for its retry is left to wait.
+    CancelMissesBackoff = "cancel-misses-backoff",
     /// A run that is given back goes to the end of the queue.
     ReleaseTakesNewPlace = "release-takes-new-place",
     /// A result counts although its lease has run out and the run was queued again.

@@ -6,6 +6,7 @@ use minitower_domain::clock::Timestamp;
 use minitower_domain::ids::{AttemptId, RunId};
 use minitower_domain::lease::{self, Command, Held, Outcome};
 use minitower_domain::limits::OUTPUT_BYTES;
+use minitower_domain::retry::Jitter;
 use minitower_domain::run::Run;
 use minitower_domain::runner::RunnerPrincipal;
 use minitower_store::logs::LogLine;
@@ -33,7 +34,7 @@ pub struct Artifact {
     pub file: File,
     /// Its length.
     pub bytes: u64,
-    /// The version it belongs to.
+    /// The version it belongs to, with the run's own timeout if it has one.
     pub version: Version,
 }
 
@@ -80,7 +81,7 @@ impl App {
         {
             message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
         }
-        let command = Command::Result(outcome);
+        let command = Command::Result(outcome, jitter()?);
         let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.inner().clock.clone());
         self.store()
             .write(move |tx| {
@@ -141,7 +142,9 @@ impl App {
             .read(move |db| {
                 let (run, attempt) = find(db, &by, run, hash)?;
                 lease::decide(&held(&run, &attempt), &Command::Artifact, now)?;
-                Ok::<_, Error>(version_of(db, &run)?)
+                let version = version_of(db, &run)?;
+                let timeout_seconds = run.timeout_seconds.or(version.timeout_seconds);
+                Ok::<_, Error>(Version { timeout_seconds, ..version })
             })
             .await?;
         let what = || format!("the archive of version {}", version.number);
@@ -219,6 +222,13 @@ pub(crate) fn load_run(db: &Db, id: RunId) -> Result<Run, StoreError> {
 pub(crate) fn version_of(db: &Db, run: &Run) -> Result<Version, StoreError> {
     versions::by_id(db, run.version_id)?
         .ok_or_else(|| StoreError::Inconsistent(format!("no version {}", run.version_id)))
+}
+
+/// By how much this result's backoff is lengthened, should it have one.
+fn jitter() -> Result<Jitter, Error> {
+    let drawn = getrandom::u32().map_err(|e| Error::internal("no random numbers", e))?;
+    let [low, high, ..] = drawn.to_le_bytes();
+    Ok(Jitter(u16::from_le_bytes([low, high])))
 }
 
 /// What the domain decides on.

@@ -1,4 +1,4 @@
-//! What runs by itself: the reaper of expired leases, and the upkeep of runners.
+//! What runs by itself: the reaper of expired leases, the ends of backoffs, and the upkeep of runners.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use minitower_domain::clock::{Clock, Timestamp};
 use minitower_domain::ids::RunId;
 use minitower_domain::lease::{self, Command};
 use minitower_planted::{Bug, planted};
-use minitower_store::attempts;
+use minitower_store::{attempts, runs};
 use tokio::sync::Notify;
 
 use crate::attempts::{held, load_run, save_held};
@@ -18,10 +18,13 @@ const BATCH: i64 = 100;
 /// Pause after a failed round.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Tells the reaper of a lease that may run out before it means to look next.
+/// Longest sleep at a time: a machine that was suspended wakes up later than its timers think.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+/// Tells who waits for a moment of one that comes before it means to look next: of a lease that may run out, of a backoff that ends.
 #[derive(Debug)]
 pub(crate) struct Alarm {
-    /// When the reaper looks next, or would have to.
+    /// When it looks next, or would have to.
     set_for: AtomicI64,
     earlier: Notify,
 }
@@ -33,14 +36,14 @@ impl Default for Alarm {
 }
 
 impl Alarm {
-    /// A lease runs out at `at`, unless extended.
+    /// Something is due at `at`, unless it is put off.
     pub(crate) fn note(&self, at: Timestamp) {
         if at.0 < self.set_for.fetch_min(at.0, Ordering::SeqCst) {
             self.earlier.notify_one();
         }
     }
 
-    /// The reaper is about to look: what is noted from now on counts for its next pause.
+    /// Whoever waits is about to look: what is noted from now on counts for its next pause.
     fn clear(&self) {
         self.set_for.store(i64::MAX, Ordering::SeqCst);
     }
@@ -49,10 +52,14 @@ impl Alarm {
     async fn wait(&self, at: Timestamp, clock: &Clock) {
         let mut at = at.0.min(self.set_for.fetch_min(at.0, Ordering::SeqCst));
         loop {
-            // A millisecond more than the difference, so that the lease has run out by then.
+            // A millisecond more than the difference, so that it is due by then.
             let pause = Timestamp(at).since(clock.now()) + Duration::from_millis(1);
             tokio::select! {
-                () = tokio::time::sleep(pause) => return,
+                () = tokio::time::sleep(pause.min(LONGEST_SLEEP)) => {
+                    if pause <= LONGEST_SLEEP {
+                        return;
+                    }
+                }
                 () = self.earlier.notified() => at = at.min(self.set_for.load(Ordering::SeqCst)),
             }
         }
@@ -66,6 +73,7 @@ impl App {
         tokio::select! {
             () = stopping.cancelled() => {}
             () = self.reap_forever() => {}
+            () = self.wake_forever() => {}
             () = self.upkeep_forever() => {}
         }
     }
@@ -132,6 +140,51 @@ impl App {
         }
     }
 
+    async fn wake_forever(&self) {
+        let (clock, alarm) = (&self.inner().clock, &self.inner().live.backoffs);
+        if planted(Bug::BackoffsOfBeforeForgotten) {
+            alarm.wait(Timestamp(i64::MAX), clock).await;
+        }
+        loop {
+            // Before the look: a backoff that begins after it is noted, one that began before it is seen.
+            alarm.clear();
+            let next = match self.wake_due().await {
+                // Nothing waits: nothing is looked for until something does.
+                Ok(next) => next.unwrap_or(Timestamp(i64::MAX)),
+                Err(error) => {
+                    tracing::warn!(%error, "could not look for backoffs that have passed");
+                    clock.now().plus(AFTER_FAILURE)
+                }
+            };
+            alarm.wait(next, clock).await;
+        }
+    }
+
+    /// Makes runs ready whose backoff has passed, in batches, and answers when the next one will have.
+    async fn wake_due(&self) -> Result<Option<Timestamp>, Error> {
+        loop {
+            let clock = self.inner().clock.clone();
+            let next = self.store().read(|db| Ok::<_, Error>(runs::next_due(db)?)).await?;
+            if next.is_none_or(|next| next > clock.now()) {
+                return Ok(next);
+            }
+            let woken = self
+                .store()
+                .write(move |tx| {
+                    let now = clock.now();
+                    let mut woken = 0_usize;
+                    for run in runs::due(tx, now, BATCH)? {
+                        let Some(ready) = lease::wake(&run.state, now) else { continue };
+                        runs::save(tx, &run, ready, None)?;
+                        woken += 1;
+                    }
+                    Ok::<_, Error>(woken)
+                })
+                .await?;
+            tracing::debug!(woken, "made runs ready whose backoff had passed");
+        }
+    }
+
     async fn upkeep_forever(&self) {
         let mut ticks = tokio::time::interval(self.inner().settings.expiry_check_interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -144,6 +197,29 @@ impl App {
                 Ok(0) => {}
                 Ok(forgotten) => tracing::info!(forgotten, "forgot silent runners"),
                 Err(error) => tracing::warn!(%error, "could not forget silent runners"),
+            }
+        }
+    }
+
+    /// After a restart no backoff ends further away than its policy allows: a clock that was wrong must not hold a run for ever.
+    pub(crate) async fn cut_backoffs(&self) -> Result<(), Error> {
+        let mut last = (self.inner().clock.now(), RunId(i64::MAX));
+        loop {
+            let clock = self.inner().clock.clone();
+            let next = self
+                .store()
+                .write(move |tx| {
+                    let now = clock.now();
+                    let batch = runs::backing_off(tx, last, BATCH)?;
+                    for run in &batch {
+                        runs::save(tx, run, lease::backoff_after_restart(&run.state, now), None)?;
+                    }
+                    Ok::<_, Error>(batch.last().and_then(|run| Some((run.state.not_before?, run.id))))
+                })
+                .await?;
+            match next {
+                Some(next) => last = next,
+                None => return Ok(()),
             }
         }
     }

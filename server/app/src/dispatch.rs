@@ -10,10 +10,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minitower_domain::ids::{RunnerId, TeamId};
-use minitower_domain::run::RunStatus;
+use minitower_domain::run::{RunState, RunStatus};
 use minitower_domain::runner::{RunnerPrincipal, RunnerScope};
 use minitower_planted::{Bug, planted};
-use minitower_store::counts::Count;
+use minitower_store::counts::{Bucket, Count};
 use minitower_store::effects::RunMoved;
 use tokio::sync::Notify;
 
@@ -85,7 +85,7 @@ impl Dispatch {
     /// Takes over what the database knows at start.
     pub(crate) fn load(&self, counts: &[Count]) {
         let mut state = self.lock();
-        for count in counts.iter().filter(|c| c.status == RunStatus::Queued) {
+        for count in counts.iter().filter(|c| c.bucket == Bucket::Status(RunStatus::Queued)) {
             let queue = state.queues.entry(count.names.environment.clone()).or_default();
             *queue.ready.entry(count.key.team_id).or_default() += count.n;
         }
@@ -93,8 +93,8 @@ impl Dispatch {
 
     /// A run was made or moved.
     pub(crate) fn moved(&self, moved: &RunMoved) {
-        let was = moved.before.as_ref().is_some_and(|s| s.status == RunStatus::Queued);
-        let is = moved.after.status == RunStatus::Queued;
+        let was = moved.before.as_ref().is_some_and(RunState::is_ready);
+        let is = moved.after.is_ready();
         if was == is {
             return;
         }

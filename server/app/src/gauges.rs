@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use minitower_domain::ids::{EnvironmentId, TeamId};
 use minitower_domain::run::RunStatus;
-use minitower_store::counts::{Count, KnownEnvironment};
+use minitower_store::counts::{Bucket, Count, KnownEnvironment};
 use minitower_store::effects::{CountKey, CountNames, RunMoved};
 
 use crate::App;
@@ -24,12 +24,17 @@ struct State {
 #[derive(Debug)]
 struct Place {
     names: CountNames,
-    n: BTreeMap<RunStatus, i64>,
+    n: BTreeMap<Bucket, i64>,
 }
 
 impl Place {
     fn count(&self, fits: impl Fn(RunStatus) -> bool) -> i64 {
-        self.n.iter().filter(|(status, _)| fits(**status)).map(|(_, n)| n).sum()
+        self.n.iter().filter(|(bucket, _)| fits(bucket.status())).map(|(_, n)| n).sum()
+    }
+
+    /// Runs that a runner may take.
+    fn ready(&self) -> i64 {
+        self.n.get(&Bucket::Status(RunStatus::Queued)).copied().unwrap_or_default()
     }
 }
 
@@ -41,7 +46,7 @@ impl Gauges {
                 .places
                 .entry(count.key)
                 .or_insert_with(|| Place { names: count.names, n: BTreeMap::new() });
-            *place.n.entry(count.status).or_default() += count.n;
+            *place.n.entry(count.bucket).or_default() += count.n;
         }
         for known in environments {
             state.environments.insert(known.id, (known.team, known.name));
@@ -59,9 +64,9 @@ impl Gauges {
             .entry(moved.key)
             .or_insert_with(|| Place { names: moved.names.clone(), n: BTreeMap::new() });
         if let Some(before) = &moved.before {
-            *place.n.entry(before.status).or_default() -= 1;
+            *place.n.entry(Bucket::of(before)).or_default() -= 1;
         }
-        *place.n.entry(moved.after.status).or_default() += 1;
+        *place.n.entry(Bucket::of(&moved.after)).or_default() += 1;
     }
 
     pub(crate) fn summary(&self, team: TeamId) -> Summary {
@@ -87,6 +92,7 @@ impl App {
         let inner = self.inner();
         let metrics = &inner.live.metrics;
         metrics.runs_pending.reset();
+        metrics.runs_blocked.reset();
         metrics.runs_active.reset();
         metrics.runners_busy.reset();
         metrics.runners_online.reset();
@@ -100,7 +106,11 @@ impl App {
                 let CountNames { team, app, environment } = &place.names;
                 let labels = [team.as_str(), app.as_str(), environment.as_str()];
                 let active = place.count(RunStatus::is_active);
-                metrics.runs_pending.with_label_values(&labels).set(place.count(|s| s == RunStatus::Queued));
+                metrics.runs_pending.with_label_values(&labels).set(place.ready());
+                // Only where runs have waited at all: most apps never have one that does.
+                if let Some(n) = place.n.get(&Bucket::BackingOff) {
+                    metrics.runs_blocked.with_label_values(&[team, app, environment, "backoff"]).set(*n);
+                }
                 metrics.runs_active.with_label_values(&labels).set(active);
                 *busy.entry(environment.clone()).or_default() += active;
                 counted.insert(key.environment_id);

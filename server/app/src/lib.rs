@@ -89,7 +89,10 @@ pub(crate) struct Live {
     pub(crate) gauges: Gauges,
     pub(crate) metrics: Metrics,
     pub(crate) presence: Presence,
+    /// The next lease to run out.
     pub(crate) alarm: background::Alarm,
+    /// The next backoff to end.
+    pub(crate) backoffs: background::Alarm,
 }
 
 impl Live {
@@ -101,6 +104,9 @@ impl Live {
                     self.gauges.moved(moved);
                     self.metrics.moved(moved);
                     self.dispatch.moved(moved);
+                    if let Some(at) = moved.after.not_before {
+                        self.backoffs.note(at);
+                    }
                 }
                 Effect::EnvironmentMade { team, id, name } => {
                     self.gauges.environment_made(*id, team, name);
@@ -153,6 +159,7 @@ impl App {
             metrics,
             presence: Presence::default(),
             alarm: background::Alarm::default(),
+            backoffs: background::Alarm::default(),
         });
         let (committed, batches) = (Arc::clone(&live), live.metrics.write_batch_size.clone());
         let hooks = Hooks {
@@ -193,6 +200,7 @@ impl App {
         self.0.live.gauges.load(counts, environments);
         self.0.live.presence.load(seen);
         self.grant_restart_grace().await?;
+        self.cut_backoffs().await?;
         self.remove_orphans().await?;
         Ok(())
     }

@@ -28,6 +28,7 @@ pub(crate) struct Metrics {
     execution: HistogramVec,
     total: HistogramVec,
     pub(crate) runs_pending: IntGaugeVec,
+    pub(crate) runs_blocked: IntGaugeVec,
     pub(crate) runs_active: IntGaugeVec,
     pub(crate) runners_online: IntGaugeVec,
     pub(crate) runners_busy: IntGaugeVec,
@@ -54,12 +55,6 @@ impl Metrics {
             registry.register(Box::new(histogram.clone()))?;
             Ok::<_, prometheus::Error>(histogram)
         };
-        // Registered so that its name is known; nothing holds a queued run back yet.
-        gauge(
-            "minitower_runs_blocked",
-            "Queued runs that may not be leased yet",
-            &["team", "app", "environment", "reason"],
-        )?;
         let db_size_bytes =
             IntGauge::new("minitower_db_size_bytes", "Bytes of the database and its write-ahead log")?;
         registry.register(Box::new(db_size_bytes.clone()))?;
@@ -77,7 +72,7 @@ impl Metrics {
             )?,
             runs_retried: counter(
                 "minitower_runs_retried_total",
-                "Runs queued again after a loss",
+                "Runs queued again after a loss or a failure",
                 &["team", "app"],
             )?,
             runs_leased: counter("minitower_runs_leased_total", "Runs leased to runners", &["environment"])?,
@@ -105,6 +100,11 @@ impl Metrics {
                 "minitower_runs_pending",
                 "Runs queued and ready: the scaling signal",
                 &["team", "app", "environment"],
+            )?,
+            runs_blocked: gauge(
+                "minitower_runs_blocked",
+                "Queued runs that may not be leased yet",
+                &["team", "app", "environment", "reason"],
             )?,
             runs_active: gauge(
                 "minitower_runs_active",

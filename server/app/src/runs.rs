@@ -7,6 +7,7 @@ use minitower_domain::attempt::Attempt;
 use minitower_domain::ids::{RunId, TeamId};
 use minitower_domain::lease::{self, Command};
 use minitower_domain::names::{self, DEFAULT_ENVIRONMENT};
+use minitower_domain::retry::{self, RetryPolicy};
 use minitower_domain::run::{Run, RunStatus};
 use minitower_domain::team::TeamPrincipal;
 use minitower_planted::{Bug, planted};
@@ -43,6 +44,10 @@ pub struct CreateRun {
     pub priority: Option<i64>,
     /// How often a lost run starts again; none: the version's.
     pub max_retries: Option<i64>,
+    /// What is retried, how often and after how long, instead of that.
+    pub retry: Option<retry::Wanted>,
+    /// Seconds it may take; none: the version's.
+    pub timeout_seconds: Option<i64>,
     /// Where it runs.
     pub environment: Option<String>,
 }
@@ -125,9 +130,10 @@ impl App {
         new: CreateRun,
     ) -> Result<Run, Error> {
         let input = input_object(new.input)?;
-        let max_retries = new.max_retries;
-        if max_retries.is_some_and(|n| !(0..=MAX_RETRIES).contains(&n)) {
-            return Err(Error::invalid(format!("max_retries must be between 0 and {MAX_RETRIES}")));
+        let (max_retries, policy) = retries(new.max_retries, new.retry.as_ref())?;
+        let timeout_seconds = new.timeout_seconds;
+        if timeout_seconds.is_some_and(|n| n < 1) {
+            return Err(Error::invalid("timeout_seconds must be at least 1"));
         }
         let environment = new.environment.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
         names::check_environment(&environment)?;
@@ -162,6 +168,8 @@ impl App {
                         hidden_parameters: hidden_parameters(version),
                         priority: new.priority.unwrap_or(0),
                         max_retries: max_retries.unwrap_or(version.max_retries),
+                        policy,
+                        timeout_seconds,
                     },
                     now,
                 )?)
@@ -323,6 +331,27 @@ fn hidden_parameters(version: &Version) -> Option<String> {
 
 pub(crate) fn find(db: &Db, team: TeamId, id: RunId) -> Result<Run, Error> {
     runs::by_id_of_team(db, team, id)?.ok_or_else(|| Error::not_found(format!("no run {id}")))
+}
+
+/// The retries that a caller asks for, none: the version's, and the policy that goes with them.
+fn retries(
+    max_retries: Option<i64>,
+    wanted: Option<&retry::Wanted>,
+) -> Result<(Option<i64>, Option<RetryPolicy>), Error> {
+    match (max_retries, wanted) {
+        (Some(_), Some(_)) => Err(Error::invalid(
+            "max_retries and retry are both given: retry.max_attempts bounds all attempts, so leave max_retries out",
+        )),
+        (Some(n), None) if !(0..=MAX_RETRIES).contains(&n) => {
+            Err(Error::invalid(format!("max_retries must be between 0 and {MAX_RETRIES}")))
+        }
+        (max_retries, None) => Ok((max_retries, None)),
+        (None, Some(wanted)) => {
+            let (retries, policy) =
+                RetryPolicy::checked(wanted).map_err(|bad| Error::invalid(bad.to_string()))?;
+            Ok((Some(retries), Some(policy)))
+        }
+    }
 }
 
 fn input_object(input: Option<Value>) -> Result<Option<Map<String, Value>>, Error> {

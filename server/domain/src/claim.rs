@@ -84,9 +84,9 @@ pub fn decide(held: Option<&Held>, poll: &Poll, fenced: bool, ttl: Duration, now
     Decision::Busy
 }
 
-/// A queued run and the fresh attempt at it, once it is leased.
+/// A ready run and the fresh attempt at it, once it is leased.
 pub fn lease(run: &RunState, poll: &Poll, ttl: Duration, now: Timestamp) -> Option<Held> {
-    (run.status == RunStatus::Queued).then(|| Held {
+    run.is_ready().then(|| Held {
         run: RunState { status: RunStatus::Leased, ..run.clone() },
         attempt: AttemptState::leased(poll.instance_id.clone(), poll.request_id.clone(), ttl, now),
     })
@@ -198,7 +198,9 @@ mod tests {
     }
 
     #[test]
-    fn only_a_queued_run_can_be_leased() {
+    fn only_a_ready_run_can_be_leased() {
+        let waits = RunState { not_before: Some(Timestamp(0)), ..RunState::queued(0, Timestamp(0)) };
+        assert_eq!(lease(&waits, &Poll::default(), TTL, Timestamp(9)), None, "not before it was woken");
         for status in RunStatus::ALL {
             let mut run = RunState::queued(0, Timestamp(0));
             run.status = status;

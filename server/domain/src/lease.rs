@@ -13,6 +13,9 @@
 //! | cancel | cancelling | cancelling | unchanged | unchanged | unchanged |
 //! | expire, end | queued or dead | queued or dead | cancelled | conflict | conflict |
 //!
+//! A failed result ends the run as told too, unless its retry policy asks for another attempt: then the attempt has failed, and the run is
+//! queued, not to be leased before its backoff has passed. [`wake`] makes it ready then.
+//!
 //! Every call of the runner answers gone from the moment the lease has run out, reaped or not. Promises kept here: at most one process may
 //! act under a valid lease; nothing moves backwards; what has ended never changes.
 
@@ -22,7 +25,7 @@ use minitower_planted::{Bug, planted};
 
 use crate::attempt::{AttemptState, AttemptStatus, EndedBy, ResultReason, ResultStatus};
 use crate::clock::Timestamp;
-use crate::retry::AfterLoss;
+use crate::retry::{self, After, Failure, Jitter};
 use crate::run::{RunState, RunStatus};
 
 /// A run and the attempt in question: its active one, or the one whose lease token was shown.
@@ -61,8 +64,8 @@ pub enum Command {
     Logs,
     /// The runner fetches the archive.
     Artifact,
-    /// The runner reports the end.
-    Result(Outcome),
+    /// The runner reports the end; if it is a failure that is retried, the backoff is lengthened by so much.
+    Result(Outcome, Jitter),
     /// The runner gives the run back.
     Release,
     /// A person or program wants the run to end.
@@ -118,7 +121,7 @@ pub fn decide(held: &Held, command: &Command, now: Timestamp) -> Result<Held, Re
             live(held, now)?;
             Ok(held.clone())
         }
-        Command::Result(outcome) => result(held, outcome, now),
+        Command::Result(outcome, jitter) => result(held, outcome, *jitter, now),
         Command::Release => {
             live(held, now)?;
             Ok(release(held, now))
@@ -149,13 +152,34 @@ pub fn decide(held: &Held, command: &Command, now: Timestamp) -> Result<Held, Re
 #[must_use]
 pub fn cancel_unheld(run: &RunState, now: Timestamp) -> RunState {
     match run.status {
+        RunStatus::Queued if planted(Bug::CancelMissesBackoff) && run.is_backing_off() => run.clone(),
         RunStatus::Queued => RunState {
             status: RunStatus::Cancelled,
             cancel_requested: true,
+            not_before: None,
             finished_at: Some(now),
             ..run.clone()
         },
         _ => run.clone(),
+    }
+}
+
+/// A run whose backoff has passed, ready; none: there is nothing to wait for any more, or not yet.
+#[must_use]
+pub fn wake(run: &RunState, now: Timestamp) -> Option<RunState> {
+    let due = run.is_backing_off() && run.not_before.is_some_and(|at| at <= now);
+    due.then(|| RunState { not_before: None, ..run.clone() })
+}
+
+/// A run that waits after a restart of the server. Its backoff cannot end further away than the longest that its policy allows: only a clock that
+/// was wrong can say so, and it is cut to that.
+#[must_use]
+pub fn backoff_after_restart(run: &RunState, now: Timestamp) -> RunState {
+    let longest = run.policy.map_or(Duration::ZERO, |policy| policy.longest_backoff());
+    let latest = now.plus(longest);
+    match run.not_before.filter(|at| *at > latest) {
+        Some(_) => RunState { queued_at: latest, not_before: Some(latest), ..run.clone() },
+        None => run.clone(),
     }
 }
 
@@ -209,7 +233,7 @@ pub(crate) fn extended(attempt: &AttemptState, ttl: Duration, now: Timestamp) ->
     }
 }
 
-fn result(held: &Held, outcome: &Outcome, now: Timestamp) -> Result<Held, Refusal> {
+fn result(held: &Held, outcome: &Outcome, jitter: Jitter, now: Timestamp) -> Result<Held, Refusal> {
     if held.attempt.ended_by == Some(EndedBy::Result) {
         let same = held.attempt.status == outcome.status.attempt();
         return if same { Ok(held.clone()) } else { Err(Refusal::OtherResult) };
@@ -220,19 +244,8 @@ fn result(held: &Held, outcome: &Outcome, now: Timestamp) -> Result<Held, Refusa
     if held.attempt.status == AttemptStatus::Cancelling && outcome.status != ResultStatus::Cancelled {
         return Err(Refusal::Cancelling);
     }
-    let run_status = match outcome.status {
-        ResultStatus::Completed => RunStatus::Completed,
-        ResultStatus::Failed => RunStatus::Failed,
-        ResultStatus::Cancelled => RunStatus::Cancelled,
-    };
     Ok(Held {
-        run: RunState {
-            status: run_status,
-            finished_at: Some(now),
-            exit_code: outcome.exit_code,
-            error_message: outcome.error_message.clone(),
-            ..held.run.clone()
-        },
+        run: after_result(&held.run, outcome, jitter, now),
         attempt: AttemptState {
             status: outcome.status.attempt(),
             finished_at: Some(now),
@@ -243,6 +256,35 @@ fn result(held: &Held, outcome: &Outcome, now: Timestamp) -> Result<Held, Refusa
             ..held.attempt.clone()
         },
     })
+}
+
+/// The run after an accepted result: ended as told, or queued again when its policy asks for another attempt.
+fn after_result(run: &RunState, outcome: &Outcome, jitter: Jitter, now: Timestamp) -> RunState {
+    let status = match outcome.status {
+        ResultStatus::Completed => RunStatus::Completed,
+        ResultStatus::Cancelled => RunStatus::Cancelled,
+        ResultStatus::Failed => {
+            let failure = Failure::of_result(outcome.reason);
+            match retry::decide(run.retries, run.policy.as_ref(), failure, jitter) {
+                // A cancel is refused every result but its own, so nothing that is to end is retried.
+                After::Again { retries, backoff } => {
+                    let backoff = if planted(Bug::BackoffIgnored) { Duration::ZERO } else { backoff };
+                    let at = now.plus(backoff);
+                    let not_before = (at > now).then_some(at);
+                    let queued = RunStatus::Queued;
+                    return RunState { status: queued, retries, queued_at: at, not_before, ..run.clone() };
+                }
+                After::Final => RunStatus::Failed,
+            }
+        }
+    };
+    RunState {
+        status,
+        finished_at: Some(now),
+        exit_code: outcome.exit_code,
+        error_message: outcome.error_message.clone(),
+        ..run.clone()
+    }
 }
 
 fn release(held: &Held, now: Timestamp) -> Held {
@@ -275,17 +317,18 @@ fn cancel(held: &Held) -> Held {
     }
 }
 
-/// The runner is lost: cancel intent wins, then the retry budget decides.
+/// The runner is lost: cancel intent wins, then the policy and the budget decide.
 fn lose(held: &Held, by: EndedBy, message: &str, now: Timestamp) -> Held {
     if held.attempt.status == AttemptStatus::Cancelling && !planted(Bug::CancelLostOnExpiry) {
         return cancelled(held, by, Some(message), now);
     }
-    let run = match held.run.retries.after_loss() {
-        AfterLoss::Again(retries) => {
+    let decided = retry::decide(held.run.retries, held.run.policy.as_ref(), Failure::Lost, Jitter::NONE);
+    let run = match decided {
+        After::Again { retries, .. } => {
             let retries = if planted(Bug::RetryLosesCount) { held.run.retries } else { retries };
             RunState { status: RunStatus::Queued, retries, queued_at: now, ..held.run.clone() }
         }
-        AfterLoss::Dead => RunState {
+        After::Final => RunState {
             status: RunStatus::Dead,
             finished_at: Some(now),
             error_message: Some(message.to_owned()),

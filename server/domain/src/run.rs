@@ -5,7 +5,7 @@
 
 use crate::clock::Timestamp;
 use crate::ids::{AppId, EnvironmentId, RunId, TeamId, VersionId};
-use crate::retry::RetryBudget;
+use crate::retry::{RetryBudget, RetryPolicy};
 
 /// State of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,10 +90,14 @@ pub struct RunState {
     pub status: RunStatus,
     /// Its retries.
     pub retries: RetryBudget,
+    /// What is retried, and after how long; none: losses only, at once.
+    pub policy: Option<RetryPolicy>,
     /// Whether a cancel was asked for.
     pub cancel_requested: bool,
     /// When it last entered the queue; its place there.
     pub queued_at: Timestamp,
+    /// Queued, it may not be leased before this; none: it is ready.
+    pub not_before: Option<Timestamp>,
     /// Its first start.
     pub started_at: Option<Timestamp>,
     /// Its end.
@@ -105,18 +109,30 @@ pub struct RunState {
 }
 
 impl RunState {
-    /// A new run.
+    /// A new run without a policy.
     pub const fn queued(max_retries: i64, now: Timestamp) -> Self {
         Self {
             status: RunStatus::Queued,
             retries: RetryBudget::new(max_retries),
+            policy: None,
             cancel_requested: false,
             queued_at: now,
+            not_before: None,
             started_at: None,
             finished_at: None,
             exit_code: None,
             error_message: None,
         }
+    }
+
+    /// Whether a runner may take it.
+    pub fn is_ready(&self) -> bool {
+        self.status == RunStatus::Queued && self.not_before.is_none()
+    }
+
+    /// Whether it is queued, but has to wait for the end of its backoff.
+    pub fn is_backing_off(&self) -> bool {
+        self.status == RunStatus::Queued && self.not_before.is_some()
     }
 }
 
@@ -151,6 +167,8 @@ pub struct Run {
     pub output: Option<String>,
     /// Higher runs first.
     pub priority: i64,
+    /// Seconds it may take; none: as its version says.
+    pub timeout_seconds: Option<i64>,
     /// When it was created.
     pub created_at: Timestamp,
     /// Name of the runner of the newest attempt.

@@ -3,22 +3,60 @@
 use std::collections::BTreeMap;
 
 use minitower_domain::ids::{AppId, EnvironmentId, TeamId};
-use minitower_domain::run::RunStatus;
+use minitower_domain::run::{RunState, RunStatus};
 use minitower_planted::{Bug, planted};
 use rusqlite::params;
 
 use crate::effects::{CountKey, CountNames, Effect};
 use crate::{Db, StoreError, Tx};
 
-/// How many runs of one place have one status.
+/// What a run is counted as: its status, but queued runs that wait for their retry apart from those that are ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Bucket {
+    /// That status; `queued`: and ready.
+    Status(RunStatus),
+    /// Queued, and not ready before its backoff has passed.
+    BackingOff,
+}
+
+impl Bucket {
+    /// Where a run in this state is counted.
+    pub fn of(run: &RunState) -> Self {
+        if run.is_backing_off() { Self::BackingOff } else { Self::Status(run.status) }
+    }
+
+    /// The status of the runs in it.
+    pub const fn status(self) -> RunStatus {
+        match self {
+            Self::Status(status) => status,
+            Self::BackingOff => RunStatus::Queued,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Status(status) => status.as_str(),
+            Self::BackingOff => BACKING_OFF,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == BACKING_OFF { Some(Self::BackingOff) } else { RunStatus::parse(text).map(Self::Status) }
+    }
+}
+
+/// The word of [`Bucket::BackingOff`].
+const BACKING_OFF: &str = "backoff";
+
+/// How many runs of one place are counted as the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
     /// The place.
     pub key: CountKey,
     /// Its names.
     pub names: CountNames,
-    /// The status.
-    pub status: RunStatus,
+    /// What they are counted as.
+    pub bucket: Bucket,
     /// How many.
     pub n: i64,
 }
@@ -34,7 +72,7 @@ pub struct KnownEnvironment {
     pub name: String,
 }
 
-/// All counts; as many rows as there are (app, environment, status), however many runs.
+/// All counts; as many rows as there are (app, environment, bucket), however many runs.
 pub fn all(db: &Db) -> Result<Vec<Count>, StoreError> {
     db.all(
         "SELECT c.team_id, c.app_id, c.environment_id, c.status, c.n, t.slug AS team, a.slug AS app, e.name AS environment
@@ -54,7 +92,7 @@ pub fn all(db: &Db) -> Result<Vec<Count>, StoreError> {
                     app: row.get("app")?,
                     environment: row.get("environment")?,
                 },
-                status: RunStatus::parse(&status)
+                bucket: Bucket::parse(&status)
                     .ok_or_else(|| StoreError::Inconsistent(format!("run count with status {status:?}")))?,
                 n: row.get("n")?,
             })
@@ -62,9 +100,9 @@ pub fn all(db: &Db) -> Result<Vec<Count>, StoreError> {
     )
 }
 
-/// Folds the moves of a batch into the table: one UPDATE per place and status, however many runs moved.
+/// Folds the moves of a batch into the table: one UPDATE per place and bucket, however many runs moved.
 pub(crate) fn flush<'a>(tx: &Tx<'_>, effects: impl Iterator<Item = &'a Effect>) -> Result<(), StoreError> {
-    let mut deltas: BTreeMap<(CountKey, RunStatus), i64> = BTreeMap::new();
+    let mut deltas: BTreeMap<(CountKey, Bucket), i64> = BTreeMap::new();
     for effect in effects {
         let Effect::RunMoved(moved) = effect else { continue };
         if planted(Bug::CountsMissCancelledRuns)
@@ -74,12 +112,12 @@ pub(crate) fn flush<'a>(tx: &Tx<'_>, effects: impl Iterator<Item = &'a Effect>) 
             continue;
         }
         if let Some(before) = &moved.before {
-            *deltas.entry((moved.key, before.status)).or_default() -= 1;
+            *deltas.entry((moved.key, Bucket::of(before))).or_default() -= 1;
         }
-        *deltas.entry((moved.key, moved.after.status)).or_default() += 1;
+        *deltas.entry((moved.key, Bucket::of(&moved.after))).or_default() += 1;
     }
-    for ((key, status), delta) in deltas.into_iter().filter(|(_, delta)| *delta != 0) {
-        let place = params![key.team_id.0, key.app_id.0, key.environment_id.0, status.as_str(), delta];
+    for ((key, bucket), delta) in deltas.into_iter().filter(|(_, delta)| *delta != 0) {
+        let place = params![key.team_id.0, key.app_id.0, key.environment_id.0, bucket.as_str(), delta];
         let changed = tx.execute(
             "UPDATE run_counts SET n = n + ?5 WHERE team_id = ?1 AND app_id = ?2 AND environment_id = ?3 AND status = ?4",
             place,

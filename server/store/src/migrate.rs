@@ -14,6 +14,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0001_init", include_str!("../../../migrations/0001_init.sql")),
     ("0002_active_by_end", include_str!("../../../migrations/0002_active_by_end.sql")),
     ("0003_outputs_and_artifacts", include_str!("../../../migrations/0003_outputs_and_artifacts.sql")),
+    ("0004_retry", include_str!("../../../migrations/0004_retry.sql")),
 ];
 
 pub(crate) fn assert_sqlite_version() -> Result<(), OpenError> {
@@ -131,6 +132,42 @@ mod tests {
             )
             .unwrap();
         assert_eq!(held, 1);
+    }
+
+    /// Whether the schema takes that change of a queued run that waits for its retry.
+    fn takes(change: &str) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        let mut db = Db::open_writer(&path).unwrap();
+        run(&mut db, &path).unwrap();
+        db.conn
+            .execute_batch(
+                "PRAGMA foreign_keys = OFF;
+                 INSERT INTO runs (id, team_id, app_id, environment_id, environment_name, app_version_id, run_no, status,
+                     max_retries, created_at, queued_at, blocked_by, not_before, retry_on, backoff_initial_ms,
+                     backoff_multiplier, backoff_max_ms)
+                   VALUES (1, 1, 1, 1, 'default', 1, 1, 'queued', 1, 0, 9, 'backoff', 9, 'failed', 1, 1000, 1);",
+            )
+            .unwrap();
+        db.conn.execute_batch(change).is_ok()
+    }
+
+    #[test]
+    fn a_run_is_held_back_exactly_as_long_as_it_is_queued_and_has_a_moment_to_wait_for() {
+        assert!(takes("UPDATE runs SET not_before = 10"));
+        assert!(takes("UPDATE runs SET not_before = NULL, blocked_by = NULL"));
+        for breach in [
+            "UPDATE runs SET not_before = NULL",
+            "UPDATE runs SET blocked_by = NULL",
+            "UPDATE runs SET blocked_by = 'limit'",
+            "UPDATE runs SET status = 'leased'",
+            "UPDATE runs SET status = 'cancelled', finished_at = 1",
+            "UPDATE runs SET retry_on = NULL",
+            "UPDATE runs SET backoff_multiplier = 999",
+            "UPDATE runs SET timeout_seconds = 0",
+        ] {
+            assert!(!takes(breach), "taken: {breach}");
+        }
     }
 
     #[test]

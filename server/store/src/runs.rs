@@ -2,13 +2,13 @@
 
 use minitower_domain::clock::Timestamp;
 use minitower_domain::ids::{AppId, EnvironmentId, RunId, TeamId, VersionId};
-use minitower_domain::retry::RetryBudget;
+use minitower_domain::retry::{Failure, RetryBudget, RetryPolicy};
 use minitower_domain::run::{Run, RunState, RunStatus};
 use minitower_planted::{Bug, planted};
 use rusqlite::types::Value;
 use rusqlite::{Row, params, params_from_iter};
 
-use crate::db::{At, Columns};
+use crate::db::{At, Columns, at};
 use crate::effects::{Effect, RunMoved};
 use crate::{Db, StoreError, Tx, apps};
 
@@ -19,7 +19,8 @@ macro_rules! select {
             "SELECT r.id, r.team_id, t.slug, r.app_id, a.slug, r.run_no, r.app_version_id, v.version_no, r.environment_id, \
              r.environment_name, r.input, r.priority, r.created_at, r.runner_name, r.attempt_count, r.status, r.max_retries, r.retry_count, \
              r.cancel_requested, r.queued_at, r.started_at, r.finished_at, r.exit_code, r.error_message, r.row_version, \
-             v.hidden_parameters, r.output \
+             v.hidden_parameters, r.output, \
+             r.timeout_seconds, r.not_before, r.retry_on, r.backoff_initial_ms, r.backoff_multiplier, r.backoff_max_ms \
              FROM runs r JOIN teams t ON t.id = r.team_id JOIN apps a ON a.id = r.app_id \
              JOIN app_versions v ON v.id = r.app_version_id ",
             $rest
@@ -27,6 +28,9 @@ macro_rules! select {
     };
 }
 pub(crate) use select;
+
+/// Why a run that waits for its retry may not be leased yet.
+const BACKOFF: &str = "backoff";
 
 /// What makes a run.
 #[derive(Debug, Clone)]
@@ -47,16 +51,22 @@ pub struct NewRun {
     pub priority: i64,
     /// How often it may start again.
     pub max_retries: i64,
+    /// What is retried, and after how long; none: losses only, at once.
+    pub policy: Option<RetryPolicy>,
+    /// Seconds it may take; none: as its version says.
+    pub timeout_seconds: Option<i64>,
 }
 
 /// A new queued run.
 pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreError> {
     let number = apps::next_run_no(tx, new.app.0)?;
-    let state = RunState::queued(new.max_retries, now);
+    let state = RunState { policy: new.policy, ..RunState::queued(new.max_retries, now) };
+    let retry_on = new.policy.map(|policy| policy.on().map(Failure::as_str).collect::<Vec<_>>().join(","));
     let id = tx.insert(
         "INSERT INTO runs (team_id, app_id, environment_id, environment_name, app_version_id, run_no, status, input, priority,
-                           max_retries, created_at, queued_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)",
+                           max_retries, created_at, queued_at, timeout_seconds, retry_on, backoff_initial_ms, backoff_multiplier,
+                           backoff_max_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13, ?14, ?15, ?16)",
         params![
             new.team.0.0,
             new.app.0.0,
@@ -68,7 +78,12 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreErro
             new.input,
             new.priority,
             new.max_retries,
-            At(now)
+            At(now),
+            new.timeout_seconds,
+            retry_on,
+            new.policy.map(|policy| policy.initial_ms()),
+            new.policy.map(|policy| policy.multiplier_thousandths()),
+            new.policy.map(|policy| policy.max_ms())
         ],
     )?;
     let run = Run {
@@ -86,6 +101,7 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreErro
         hidden_parameters: new.hidden_parameters,
         output: None,
         priority: new.priority,
+        timeout_seconds: new.timeout_seconds,
         created_at: now,
         runner: None,
         attempts: 0,
@@ -107,6 +123,10 @@ pub fn save(
     if run.state == after {
         return Ok(run.clone());
     }
+    // Only what is queued may be held back, before as after.
+    if after.not_before.is_none() {
+        hold_back(tx, run, &after)?;
+    }
     let changed = tx.execute(
         "UPDATE runs SET status = ?3, retry_count = ?4, cancel_requested = ?5, queued_at = ?6, started_at = ?7, finished_at = ?8,
                          exit_code = ?9, error_message = ?10, row_version = row_version + 1
@@ -127,9 +147,25 @@ pub fn save(
     if changed == 0 {
         return Err(StoreError::Stale { what: "run", id: run.id.0 });
     }
+    if after.not_before.is_some() {
+        hold_back(tx, run, &after)?;
+    }
     let saved = Run { state: after, row_version: run.row_version + 1, ..run.clone() };
     tx.emit(Effect::RunMoved(RunMoved::new(&saved, Some(run.state.clone()), attempt_started_at)));
     Ok(saved)
+}
+
+/// Takes a run out of the queue's indexes until its backoff has passed, or puts it back. Apart from the rest, so that the ordinary moves of a run
+/// need not look at one more index.
+fn hold_back(tx: &Tx<'_>, run: &Run, after: &RunState) -> Result<(), StoreError> {
+    if after.not_before != run.state.not_before {
+        let blocked_by = after.not_before.map(|_| BACKOFF);
+        tx.execute(
+            "UPDATE runs SET not_before = ?2, blocked_by = ?3 WHERE id = ?1",
+            params![run.id.0, after.not_before.map(At), blocked_by],
+        )?;
+    }
+    Ok(())
 }
 
 /// Saves that a runner takes the run, if nobody changed the row since it was read, and takes the number of the attempt.
@@ -164,6 +200,40 @@ pub fn lease(tx: &Tx<'_>, run: Run, leased: RunState, runner_name: &str) -> Resu
 pub fn set_output(tx: &Tx<'_>, id: RunId, output: &str) -> Result<(), StoreError> {
     tx.execute("UPDATE runs SET output = ?2 WHERE id = ?1", params![id.0, output])?;
     Ok(())
+}
+
+/// Runs whose backoff had passed at `now`, those that have waited longest for it first.
+pub fn due(db: &Db, now: Timestamp, limit: i64) -> Result<Vec<Run>, StoreError> {
+    db.all(
+        select!(
+            "WHERE r.id IN (SELECT id FROM runs INDEXED BY runs_by_not_before
+                 WHERE not_before <= ?1 ORDER BY not_before, id LIMIT ?2) ORDER BY r.not_before, r.id"
+        ),
+        params![At(now), limit],
+        read,
+    )
+}
+
+/// When the next backoff ends.
+pub fn next_due(db: &Db) -> Result<Option<Timestamp>, StoreError> {
+    db.one(
+        "SELECT not_before FROM runs INDEXED BY runs_by_not_before
+         WHERE not_before IS NOT NULL ORDER BY not_before LIMIT 1",
+        (),
+        |row| at(row, "not_before"),
+    )
+}
+
+/// Runs whose backoff ends after a moment, by that and their ids, from behind the run `after`.
+pub fn backing_off(db: &Db, (moment, after): (Timestamp, RunId), limit: i64) -> Result<Vec<Run>, StoreError> {
+    db.all(
+        select!(
+            "WHERE r.id IN (SELECT id FROM runs INDEXED BY runs_by_not_before
+                 WHERE not_before >= ?1 AND (not_before, id) > (?1, ?2) ORDER BY not_before, id LIMIT ?3) ORDER BY r.not_before, r.id"
+        ),
+        params![At(moment), after.0, limit],
+        read,
+    )
 }
 
 /// The run of that id.
@@ -245,14 +315,17 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
         hidden_parameters: None,
         output: None,
         priority: columns.get()?,
+        timeout_seconds: None,
         created_at: columns.at()?,
         runner: columns.get()?,
         attempts: columns.get()?,
         state: RunState {
             status: status(id, columns.text()?)?,
             retries: RetryBudget { max: columns.get()?, used: columns.get()? },
+            policy: None,
             cancel_requested: columns.get()?,
             queued_at: columns.at()?,
+            not_before: None,
             started_at: columns.maybe_at()?,
             finished_at: columns.maybe_at()?,
             exit_code: columns.get()?,
@@ -262,7 +335,17 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
     };
     run.hidden_parameters = columns.get()?;
     run.output = columns.get()?;
+    run.timeout_seconds = columns.get()?;
+    run.state.not_before = columns.maybe_at()?;
+    run.state.policy = policy(id, &mut columns)?;
     Ok(run)
+}
+
+fn policy(id: i64, columns: &mut Columns<'_, '_>) -> Result<Option<RetryPolicy>, StoreError> {
+    let Some(words) = columns.maybe_text()? else { return Ok(None) };
+    let on: Option<Vec<Failure>> = words.split(',').map(Failure::parse).collect();
+    let on = on.ok_or_else(|| StoreError::Inconsistent(format!("run {id} retried on {words:?}")))?;
+    Ok(Some(RetryPolicy::new(&on, columns.get()?, columns.get()?, columns.get()?)))
 }
 
 fn status(id: i64, text: &str) -> Result<RunStatus, StoreError> {

@@ -98,6 +98,14 @@ fn a_lease_says_all_there_is_to_run() {
     let lease = runner.lease();
     shape::fields(&lease.body, &["timeout_seconds"], &["input"]);
     assert_eq!(lease.body["timeout_seconds"], 30);
+    lease.complete().expect(200);
+
+    // A run's own timeout comes before its version's, wherever the runner reads it.
+    team.run("hello", json!({"timeout_seconds": 7}));
+    let lease = runner.lease();
+    assert_eq!(lease.body["timeout_seconds"], 7);
+    let archive = lease.request("artifact").send().expect(200);
+    assert_eq!(archive.header("x-timeout-seconds"), Some("7"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Creating, reading and cancelling runs.
 
 use minitower_tests::{Artifact, Runner, Server, Team, shape};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const ALWAYS: [&str; 13] = [
     "run_id",
@@ -93,6 +93,66 @@ fn wrong_values_of_a_run_are_400() {
         team.post("/apps/hello/runs").json(body).send().expect_error(400, "invalid_request");
     }
     assert_eq!(team.get("/runs").send().expect_json(200), json!({"runs": []}));
+}
+
+#[test]
+fn a_bad_retry_policy_or_timeout_is_400_and_names_its_field() {
+    let (_server, team) = bed();
+    let retry = |field: &str, value: Value| {
+        let mut retry = json!({"max_attempts": 2});
+        retry[field] = value;
+        json!({"retry": retry})
+    };
+    for (body, named) in [
+        (json!({"retry": {}}), "max_attempts"),
+        (json!({"retry": 3}), "retry"),
+        (json!({"retry": {"max_attempts": 2}, "max_retries": 1}), "max_retries"),
+        (retry("max_attempts", json!(0)), "retry.max_attempts"),
+        (retry("max_attempts", json!(-1)), "retry.max_attempts"),
+        (retry("max_attempts", json!(1001)), "retry.max_attempts"),
+        (retry("max_attempts", json!("three")), "retry.max_attempts"),
+        (retry("max_attempts", json!(1.5)), "retry.max_attempts"),
+        (retry("on", json!([])), "retry.on"),
+        (retry("on", json!("failed")), "retry.on"),
+        (retry("on", json!(["failed", "dead"])), "retry.on"),
+        (retry("backoff_initial_ms", json!(-1)), "retry.backoff_initial_ms"),
+        (retry("backoff_initial_ms", json!(604_800_001)), "retry.backoff_initial_ms"),
+        (retry("backoff_initial_ms", json!("1s")), "retry.backoff_initial_ms"),
+        (retry("backoff_multiplier", json!(0.9)), "retry.backoff_multiplier"),
+        (retry("backoff_multiplier", json!(101)), "retry.backoff_multiplier"),
+        (retry("backoff_multiplier", json!(1.0001)), "retry.backoff_multiplier"),
+        (retry("backoff_max_ms", json!(-1)), "retry.backoff_max_ms"),
+        (retry("backoff_max_ms", json!(604_800_001)), "retry.backoff_max_ms"),
+        (retry("backoff_max_ms", json!(999)), "retry.backoff_max_ms"),
+        (retry("backoff_factor", json!(2)), "backoff_factor"),
+        (json!({"timeout_seconds": 0}), "timeout_seconds"),
+        (json!({"timeout_seconds": -5}), "timeout_seconds"),
+        (json!({"timeout_seconds": 1.5}), "timeout_seconds"),
+        (json!({"timeout_seconds": "60"}), "timeout_seconds"),
+    ] {
+        let message =
+            team.post("/apps/hello/runs").json(body.clone()).send().expect_error(400, "invalid_request");
+        assert!(message.contains(named), "{body}: {message:?} does not name {named}");
+    }
+    assert_eq!(team.get("/runs").send().expect_json(200), json!({"runs": []}));
+}
+
+#[test]
+fn a_retry_policy_shows_as_its_retries_and_nothing_else() {
+    let (_server, team) = bed();
+    for (retry, max_retries) in [
+        (json!({"max_attempts": 1}), 0),
+        (json!({"max_attempts": 4, "on": ["timeout", "timeout", "lost"]}), 3),
+        (
+            json!({"max_attempts": 1000, "backoff_initial_ms": 0, "backoff_multiplier": 1, "backoff_max_ms": 0}),
+            999,
+        ),
+    ] {
+        let run = team.run("hello", json!({"retry": retry, "timeout_seconds": 5}));
+        shape::fields(&run, &["max_retries"], &["retry", "timeout_seconds", "not_before"]);
+        assert_eq!((&run["max_retries"], &run["retry_count"]), (&json!(max_retries), &json!(0)));
+    }
+    assert_eq!(team.run("hello", json!({"retry": null, "timeout_seconds": null}))["max_retries"], 0);
 }
 
 #[test]

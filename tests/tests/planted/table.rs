@@ -60,6 +60,13 @@ const SPENT_WAKE_UPS: Check = check(
 pub(crate) const CAUGHT: &[(Bug, Check)] = &[
     (Bug::HeartbeatAfterExpiry, ONE_RUN),
     (Bug::RetryLosesCount, ONE_RUN),
+    (Bug::BackoffIgnored, ONE_RUN),
+    (Bug::CancelMissesBackoff, ONE_RUN),
+    (Bug::FailureRetriedUnasked, check("model", "systems::only_what_a_policy_names_is_retried")),
+    (
+        Bug::BackoffsOfBeforeForgotten,
+        check("protocol", "retries::a_backoff_from_before_the_servers_restart_ends_in_its_time"),
+    ),
     (Bug::ReleaseTakesNewPlace, ONE_RUN),
     (Bug::ResultOfStaleAttempt, ONE_RUN),
     (Bug::CancelLostOnExpiry, ONE_RUN),

@@ -10,6 +10,7 @@ mod polls;
 mod queue;
 mod restart;
 mod results;
+mod retries;
 
 use minitower_tests::{Artifact, Runner, Server, Team};
 use serde_json::Value;

@@ -189,3 +189,37 @@ async fn a_poll_that_looked_too_early_for_a_run_that_another_left_looks_once_mor
     assert_eq!(own.found_nothing(), Next::Wait);
     assert_eq!(other.found_nothing(), Next::Try);
 }
+
+/// A run that was queued for later: not ready.
+fn backing_off(team: TeamId) -> RunMoved {
+    let mut moved = moved(team, Some(RunStatus::Running), RunStatus::Queued);
+    moved.after.not_before = Some(Timestamp(9));
+    moved
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_its_retry_wakes_nobody_and_once_it_is_ready_exactly_one() {
+    let dispatch = Dispatch::default();
+    let first = waiting(&dispatch, 1, RunnerScope::Platform);
+    let second = waiting(&dispatch, 2, RunnerScope::Platform);
+    let later = backing_off(TEAM);
+    dispatch.moved(&later);
+    assert!(!is_woken(&first).await && !is_woken(&second).await);
+    let mut ready = queued(TEAM);
+    ready.before = Some(later.after);
+    dispatch.moved(&ready);
+    assert!(is_woken(&first).await && !is_woken(&second).await);
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_while_it_waits_for_its_retry_is_not_counted_as_one_that_was_ready() {
+    let dispatch = Dispatch::default();
+    let later = backing_off(TEAM);
+    dispatch.moved(&later);
+    let mut cancelled = moved(TEAM, None, RunStatus::Cancelled);
+    cancelled.before = Some(later.after);
+    dispatch.moved(&cancelled);
+    let poll = waiting(&dispatch, 1, RunnerScope::Platform);
+    dispatch.moved(&queued(TEAM));
+    assert!(is_woken(&poll).await);
+}

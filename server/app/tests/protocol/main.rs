@@ -4,5 +4,6 @@
 
 mod keeping;
 mod leases;
+mod retries;
 mod runners;
 mod support;

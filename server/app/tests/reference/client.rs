@@ -11,6 +11,7 @@ use minitower_app::versions::UploadFields;
 use minitower_app::{Error, LogLine, admin};
 use minitower_domain::clock::Timestamp;
 use minitower_domain::ids::RunId;
+use minitower_domain::retry::Failure;
 use minitower_domain::run::RunStatus;
 use minitower_domain::runner::RunnerPrincipal;
 use minitower_domain::team::TeamPrincipal;
@@ -19,7 +20,9 @@ use crate::database::Reader;
 use crate::model::steps::ENDED;
 use crate::rows::{attempt_row, drained, outcome, refusal, row, status};
 use crate::system::{Client, SOON};
-use crate::vocabulary::{Admin, Answer, Call, How, Number, Op, Patience, Poll, Shown, Team};
+use crate::vocabulary::{
+    Admin, Answer, Call, How, LONGEST_BACKOFF_MS, Number, Op, Patience, Poll, Retry, Shown, Team,
+};
 
 /// How long a patient poll waits; no sequence takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,18 +46,22 @@ impl Client {
                 let made = app.create_version(&team, slug.clone(), upload, UploadFields::default()).await?;
                 Ok(Answer::Version(made.number))
             }
-            Op::CreateRun { team, app: slug, version, priority, max_retries, environment, input } => {
+            Op::CreateRun { team, app: slug, version, priority, max_retries, retry, environment, input } => {
                 let new = CreateRun {
                     input: input.map(|n| serde_json::json!({ "n": n })),
                     version_no: *version,
                     priority: *priority,
                     max_retries: *max_retries,
+                    retry: retry.map(wanted),
                     environment: Some(environment.clone()),
+                    ..CreateRun::default()
                 };
-                Ok(Answer::Run(row(app.create_run(&self.team(*team).await?, slug.clone(), new).await?)))
+                Ok(Answer::Run(Box::new(row(app
+                    .create_run(&self.team(*team).await?, slug.clone(), new)
+                    .await?))))
             }
             Op::Cancel { team, run } => {
-                Ok(Answer::Run(row(app.cancel_run(&self.team(*team).await?, RunId(*run)).await?)))
+                Ok(Answer::Run(Box::new(row(app.cancel_run(&self.team(*team).await?, RunId(*run)).await?))))
             }
             Op::NewRegistrationToken { team } => {
                 let (id, token) = app.create_registration_token(&self.team(*team).await?).await?;
@@ -198,7 +205,7 @@ impl Client {
                 Ok(Answer::Runs(runs.into_iter().map(row).collect()))
             }
             Op::ShowRun { team, run } => {
-                Ok(Answer::Run(row(app.run(&self.team(*team).await?, RunId(*run)).await?)))
+                Ok(Answer::Run(Box::new(row(app.run(&self.team(*team).await?, RunId(*run)).await?))))
             }
             Op::Attempts { team, run } => {
                 let team = self.team(*team).await?;
@@ -231,8 +238,12 @@ impl Client {
 
     #[expect(clippy::cast_possible_truncation, reason = "the gauges count a few runs")]
     fn gauges(&self) -> Vec<(String, i64)> {
-        const WANTED: [&str; 3] =
-            ["minitower_runs_pending", "minitower_runs_active", "minitower_runners_busy"];
+        const WANTED: [&str; 4] = [
+            "minitower_runs_pending",
+            "minitower_runs_blocked",
+            "minitower_runs_active",
+            "minitower_runners_busy",
+        ];
         let mut gauges = Vec::new();
         for family in self.app.metrics() {
             if !WANTED.contains(&family.name()) {
@@ -252,7 +263,7 @@ impl Client {
         gauges
     }
 
-    /// Lets the reaper look until nothing is overdue any more.
+    /// Lets the background tasks look until nothing is overdue any more.
     async fn reap(&self) {
         let now = self.clock.now().0;
         let done = async {
@@ -301,6 +312,19 @@ impl Client {
             Admin::Team(team) => self.known.lock().unwrap().teams[team].clone(),
         };
         self.app.authenticate_admin(Some(&token)).await
+    }
+}
+
+/// A policy whose backoffs are so short that the jitter, a fifth at most, is always less than a millisecond.
+fn wanted(retry: Retry) -> minitower_domain::retry::Wanted {
+    let named =
+        [(retry.failed, Failure::Failed), (retry.timeout, Failure::Timeout), (retry.lost, Failure::Lost)];
+    minitower_domain::retry::Wanted {
+        max_attempts: retry.max_attempts,
+        on: Some(named.into_iter().filter(|(on, _)| *on).map(|(_, failure)| failure).collect()),
+        backoff_initial_ms: Some(retry.backoff),
+        backoff_multiplier: None,
+        backoff_max_ms: Some(LONGEST_BACKOFF_MS),
     }
 }
 

@@ -62,6 +62,13 @@ impl Tally {
         *self.met.lock().unwrap().entry((op, answer)).or_default() += 1;
     }
 
+    /// Counts states that were met after an operation.
+    pub(crate) fn state(&self, what: &str, met: bool) {
+        if met {
+            *self.met.lock().unwrap().entry(("State".to_owned(), what.to_owned())).or_default() += 1;
+        }
+    }
+
     /// Prints the line that `make reference` shows, and asserts that each of these pairs of an operation and an answer was met: what never happens
     /// is not tested.
     pub(crate) fn tell(&self, expected: &[(&str, &str)]) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Row};
 
-use crate::vocabulary::{AttemptRow, EndedBy, RunRow, Status, Team};
+use crate::vocabulary::{AttemptRow, EndedBy, Retry, RunRow, Status, Team};
 
 /// Everything that is compared after each operation.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub(crate) struct Tables {
     pub(crate) logs: BTreeMap<(i64, i64), String>,
     /// Runner's name, holder (0: the operator), owner.
     pub(crate) fences: BTreeSet<(String, i64, String)>,
-    /// By team, app, environment and status; zeros are left out.
-    pub(crate) counts: BTreeMap<(Team, String, String, Status), i64>,
+    /// By team, app, environment and what is counted; zeros are left out.
+    pub(crate) counts: BTreeMap<(Team, String, String, String), i64>,
     /// By name: id, team's id, environment, instance.
     pub(crate) runners: BTreeMap<String, (i64, Option<i64>, String, Option<String>)>,
     pub(crate) environments: BTreeSet<(Team, String)>,
@@ -83,10 +83,11 @@ impl Reader {
         Self(db)
     }
 
-    /// Active attempts whose lease has run out at `now`.
+    /// Active attempts whose lease has run out at `now`, and runs whose backoff has passed.
     pub(crate) fn overdue(&self, now: i64) -> i64 {
-        let sql = "SELECT count(*) FROM run_attempts
-                   WHERE status IN ('leased', 'running', 'cancelling') AND lease_expires_at <= ?1";
+        let sql = "SELECT (SELECT count(*) FROM run_attempts
+                       WHERE status IN ('leased', 'running', 'cancelling') AND lease_expires_at <= ?1)
+                   + (SELECT count(*) FROM runs WHERE not_before <= ?1)";
         self.0.prepare_cached(sql).unwrap().query_row([now], |row| row.get(0)).unwrap()
     }
 
@@ -128,7 +129,7 @@ impl Reader {
             "SELECT c.team_id, a.slug, e.name, c.status, c.n FROM run_counts c JOIN apps a ON a.id = c.app_id
              JOIN environments e ON e.id = c.environment_id WHERE c.n <> 0",
             |row| {
-                let key = (team(row, 0), get(row, 1), get(row, 2), Status::of_word(&get(row, 3)));
+                let key = (team(row, 0), get(row, 1), get(row, 2), get(row, 3));
                 tables.counts.insert(key, row.get(4).unwrap());
             },
         );
@@ -173,7 +174,15 @@ fn team(row: &Row<'_>, index: usize) -> Team {
 fn run(row: &Row<'_>) -> RunRow {
     let text = |column: &str| row.get::<_, Option<String>>(column).unwrap();
     let number = |column: &str| row.get::<_, Option<i64>>(column).unwrap();
-    assert_eq!(text("blocked_by"), None, "nothing holds a run back");
+    let not_before = number("not_before");
+    assert_eq!(text("blocked_by").as_deref(), not_before.map(|_| "backoff"), "nothing else holds a run back");
+    let retry = text("retry_on").map(|words| Retry {
+        max_attempts: number("max_retries").unwrap() + 1,
+        failed: words.split(',').any(|word| word == "failed"),
+        timeout: words.split(',').any(|word| word == "timeout"),
+        lost: words.split(',').any(|word| word == "lost"),
+        backoff: number("backoff_initial_ms").unwrap(),
+    });
     RunRow {
         id: row.get("id").unwrap(),
         team: usize::try_from(number("team_id").unwrap() - 1).unwrap(),
@@ -184,6 +193,8 @@ fn run(row: &Row<'_>) -> RunRow {
         input: text("input"),
         priority: row.get("priority").unwrap(),
         max_retries: row.get("max_retries").unwrap(),
+        retry,
+        not_before,
         retry_count: row.get("retry_count").unwrap(),
         status: Status::of_word(&text("status").unwrap()),
         cancel_requested: row.get("cancel_requested").unwrap(),

@@ -158,6 +158,7 @@ mod tests {
             version: None,
             priority: None,
             max_retries: None,
+            retry: None,
             environment: "default".to_owned(),
             input: None,
         }

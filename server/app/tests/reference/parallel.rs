@@ -359,6 +359,7 @@ fn create(team: Team, priority: i64) -> Op {
         version: None,
         priority: Some(priority),
         max_retries: None,
+        retry: None,
         environment: "default".to_owned(),
         input: None,
     }

@@ -3,9 +3,10 @@
 use minitower_app::{Error, admin};
 use minitower_domain::attempt::{Attempt, EndedBy as DomainEndedBy, ResultReason, ResultStatus};
 use minitower_domain::lease::Outcome;
+use minitower_domain::retry::Failure;
 use minitower_domain::run::{Run, RunStatus};
 
-use crate::vocabulary::{Answer, AttemptRow, EndedBy, Ending, No, RunRow, Status};
+use crate::vocabulary::{Answer, AttemptRow, EndedBy, Ending, No, Retry, RunRow, Status};
 
 pub(crate) fn refusal(error: Error) -> Answer {
     Answer::Refused(match error {
@@ -34,7 +35,7 @@ pub(crate) fn outcome(ending: &Ending) -> Outcome {
         status,
         exit_code: Some(ending.exit_code),
         error_message: ending.message.clone(),
-        reason: Some(ResultReason::Exit),
+        reason: Some(if ending.timeout { ResultReason::Timeout } else { ResultReason::Exit }),
     }
 }
 
@@ -53,6 +54,14 @@ pub(crate) fn row(run: Run) -> RunRow {
         input: run.input,
         priority: run.priority,
         max_retries: run.state.retries.max,
+        retry: run.state.policy.map(|policy| Retry {
+            max_attempts: run.state.retries.max + 1,
+            failed: policy.on().any(|on| on == Failure::Failed),
+            timeout: policy.on().any(|on| on == Failure::Timeout),
+            lost: policy.on().any(|on| on == Failure::Lost),
+            backoff: policy.initial_ms(),
+        }),
+        not_before: run.state.not_before.map(|at| at.0),
         retry_count: run.state.retries.used,
         status: status(run.state.status),
         cancel_requested: run.state.cancel_requested,

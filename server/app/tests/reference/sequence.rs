@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::resolve::{Past, resolve};
 use crate::steps::{self, Step};
 use crate::system::{self, SOON, System, runtime};
-use crate::vocabulary::{Answer, Number, Op, PLATFORM, Patience, Shown};
+use crate::vocabulary::{Answer, AttemptRow, Number, Op, PLATFORM, Patience, Shown, Status};
 
 static TALLY: Tally = Tally::new("one after another");
 /// Operations of a sequence.
@@ -57,6 +57,8 @@ const MET: &[(&str, &str)] = &[
     ("Reap", "Done"),
     ("Restart", "Done"),
     ("ListRuns", "Runs"),
+    ("State", "BackingOff"),
+    ("State", "RetryTaken"),
 ];
 
 /// The reference with the operation it carried out last.
@@ -144,6 +146,13 @@ impl Running {
         };
         assert_eq!(answer, expected, "the answer to {op:?}");
         TALLY.operation(&op, &answer);
+        for run in &reference.model.runs {
+            TALLY.state("BackingOff", run.not_before.is_some());
+            let failed = |(attempt, _): &(AttemptRow, Number)| {
+                attempt.run == run.id && attempt.status == Status::Failed
+            };
+            TALLY.state("RetryTaken", run.status.is_active() && reference.model.all_attempts().any(failed));
+        }
         let vanished = matches!(&op, Op::Poll { patience: Patience::Vanishes, .. });
         self.compare(&reference.model, if vanished { SOON } else { Duration::ZERO }, &op).await;
         self.witness.look(self.system.database());

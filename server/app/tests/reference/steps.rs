@@ -5,7 +5,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::vocabulary::{Call, ENVIRONMENTS, Ending, How, Op, Patience, Poll, Status, TTL_MS, Team};
+use crate::vocabulary::{Call, ENVIRONMENTS, Ending, How, Op, Patience, Poll, Retry, Status, TTL_MS, Team};
 
 /// Which runner token is shown.
 #[derive(Debug, Clone, Copy)]
@@ -130,12 +130,28 @@ pub(crate) fn create_run() -> impl Strategy<Value = Step> {
     let environment = prop_oneof![4 => Just(ENVIRONMENTS[0]), 1 => Just(ENVIRONMENTS[1])];
     let version = prop_oneof![8 => Just(None), 1 => (1..4_i64).prop_map(Some)];
     let priority = prop_oneof![6 => Just(None), 1 => (-1..=1_i64).prop_map(Some)];
-    (0..2_usize, app, version, priority, of(0..3_i64), environment, of(0..3_u8)).prop_map(
-        |(team, app, version, priority, max_retries, environment, input)| {
+    let retries = prop_oneof![
+        1 => of(0..3_i64).prop_map(|max_retries| (max_retries, None)),
+        1 => retry().prop_map(|retry| (None, Some(retry))),
+    ];
+    (0..2_usize, app, version, priority, retries, environment, of(0..3_u8)).prop_map(
+        |(team, app, version, priority, (max_retries, retry), environment, input)| {
             let (app, environment) = (app.to_owned(), environment.to_owned());
-            Step::Op(Op::CreateRun { team, app, version, priority, max_retries, environment, input })
+            Step::Op(Op::CreateRun { team, app, version, priority, max_retries, retry, environment, input })
         },
     )
+}
+
+fn retry() -> impl Strategy<Value = Retry> {
+    let on =
+        prop_oneof![4 => Just([true; 3]), 1 => Just([true, false, false]), 1 => Just([false, true, true])];
+    (1..5_i64, on, 0..3_i64).prop_map(|(max_attempts, [failed, timeout, lost], backoff)| Retry {
+        max_attempts,
+        failed,
+        timeout,
+        lost,
+        backoff,
+    })
 }
 
 /// A run that will be queued.
@@ -147,6 +163,7 @@ pub(crate) fn create_ready_run() -> impl Strategy<Value = Step> {
             version: None,
             priority,
             max_retries: None,
+            retry: None,
             environment: ENVIRONMENTS[0].to_owned(),
             input: None,
         })
@@ -202,10 +219,11 @@ pub(crate) fn call() -> impl Strategy<Value = Step> {
 }
 
 fn result() -> impl Strategy<Value = Call> {
-    let status = select(vec![Status::Completed, Status::Completed, Status::Failed, Status::Cancelled]);
-    (status, 0..2_i64, any::<bool>()).prop_map(|(status, exit_code, message)| {
+    let status =
+        select(vec![Status::Completed, Status::Completed, Status::Failed, Status::Failed, Status::Cancelled]);
+    (status, 0..2_i64, any::<bool>(), any::<bool>()).prop_map(|(status, exit_code, message, timeout)| {
         let message = message.then(|| "it went wrong".to_owned());
-        Call::Result(Ending { status, exit_code, message })
+        Call::Result(Ending { status, exit_code, message, timeout })
     })
 }
 
@@ -284,7 +302,7 @@ pub(crate) fn create_app() -> impl Strategy<Value = Step> {
 }
 
 pub(crate) fn advance() -> impl Strategy<Value = Step> {
-    select(vec![1, 1_000, 20_000, 40_000, TTL_MS - 1, TTL_MS]).prop_map(|by| Step::Op(Op::Advance(by)))
+    select(vec![1, 2, 1_000, 20_000, 40_000, TTL_MS - 1, TTL_MS]).prop_map(|by| Step::Op(Op::Advance(by)))
 }
 
 /// A poll that says nothing of itself.
@@ -294,5 +312,5 @@ pub(crate) fn plain_poll() -> Poll {
 
 /// The end of a job that went well.
 pub(crate) fn done() -> Call {
-    Call::Result(Ending { status: Status::Completed, exit_code: 0, message: None })
+    Call::Result(Ending { status: Status::Completed, exit_code: 0, message: None, timeout: false })
 }

@@ -87,12 +87,27 @@ pub(crate) enum Call {
     Artifact,
 }
 
+/// The longest backoff, in milliseconds.
+pub(crate) const LONGEST_BACKOFF_MS: i64 = 4;
+
+/// How a run is retried: so many attempts at most, after these endings, by a backoff in milliseconds that doubles up to the longest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Retry {
+    pub(crate) max_attempts: i64,
+    pub(crate) failed: bool,
+    pub(crate) timeout: bool,
+    pub(crate) lost: bool,
+    pub(crate) backoff: i64,
+}
+
 /// What a runner reports at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Ending {
     pub(crate) status: Status,
     pub(crate) exit_code: i64,
     pub(crate) message: Option<String>,
+    /// Whether it was the timeout that ended the job.
+    pub(crate) timeout: bool,
 }
 
 /// Status of a run or of an attempt.
@@ -166,6 +181,7 @@ pub(crate) enum Op {
         version: Option<i64>,
         priority: Option<i64>,
         max_retries: Option<i64>,
+        retry: Option<Retry>,
         environment: String,
         input: Option<u8>,
     },
@@ -257,7 +273,7 @@ pub(crate) enum Op {
 
     /// Time passes, in milliseconds.
     Advance(i64),
-    /// The reaper looks once.
+    /// The reaper looks once, and backoffs that have passed end.
     Reap,
     /// The server ends and starts again; a cut leaves of it what its files held at that moment.
     Restart {
@@ -294,7 +310,7 @@ pub(crate) enum Answer {
         queued_at: i64,
         expires: i64,
     },
-    Run(RunRow),
+    Run(Box<RunRow>),
     /// Where a run stands for the runner that holds it, and when its lease runs out.
     Held {
         status: Status,
@@ -333,6 +349,9 @@ pub(crate) struct RunRow {
     pub(crate) input: Option<String>,
     pub(crate) priority: i64,
     pub(crate) max_retries: i64,
+    pub(crate) retry: Option<Retry>,
+    /// When its backoff ends; none: it waits for none.
+    pub(crate) not_before: Option<i64>,
     pub(crate) retry_count: i64,
     pub(crate) status: Status,
     pub(crate) cancel_requested: bool,

@@ -231,6 +231,9 @@ fn rank(state: &mut State) {
     times.sort_unstable_by(|a, b| b.cmp(a));
     times.dedup();
     let ranked = |time: i8| {
+        if time > 0 {
+            return time;
+        }
         let rank = times.iter().position(|t| *t == time).map_or(0, |at| at + 1);
         -i8::try_from(rank).expect("few runs")
     };

@@ -41,6 +41,8 @@ pub(crate) enum Action {
     Tick([u8; 2]),
     /// The reaper looks at an attempt.
     Reap(u8),
+    /// The end of a run's backoff is looked for.
+    Wake(u8),
     /// The server dies.
     GoDown,
     /// The server has died and starts; its wall clock has jumped by so much.
@@ -90,6 +92,7 @@ impl Model for Protocol {
             status: None,
             used: 0,
             cancel_requested: false,
+            waits: None,
             queued_at: 0,
             place: 0,
             accepted: None,
@@ -145,6 +148,7 @@ impl Step<'_> {
             Action::Cancel(run) => self.cancel(*run),
             Action::Tick(advances) => return self.tick(*advances),
             Action::Reap(at) => return self.reap((*at).into()),
+            Action::Wake(run) => return self.wake(*run),
             Action::GoDown => {
                 self.state.outage = 1;
                 self.state.messages.clear();

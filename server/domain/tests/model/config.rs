@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use minitower_domain::retry::Failure;
+
 /// A model's size. All durations are ticks.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -13,6 +15,8 @@ pub(crate) struct Config {
     pub(crate) runners: u8,
     /// Retries of each run.
     pub(crate) max_retries: u8,
+    /// What is retried, and after how many ticks; none: losses, at once.
+    pub(crate) retry: Option<(&'static [Failure], u8)>,
     /// A lease's length.
     pub(crate) ttl: u8,
     /// By how much the runner stops earlier.
@@ -44,6 +48,11 @@ pub(crate) enum Faults {
 }
 
 impl Config {
+    /// Whether a run is to start again after such a failure, while its budget lasts.
+    pub(crate) fn retries(&self, failure: Failure) -> bool {
+        self.retry.map_or(failure == Failure::Lost, |(on, _)| on.contains(&failure))
+    }
+
     /// For how long after a heartbeat was sent its job may run.
     pub(crate) fn usable(&self) -> u8 {
         self.ttl - self.margin
@@ -70,6 +79,9 @@ named! {
     /// What happens in a step that no state tells afterwards. Each has to be met, or the model is too narrow to prove anything.
     Event {
         Requeued = "a lost run queued again",
+        Retried = "a failed run queued again for later",
+        Woken = "a run made ready at the end of its backoff",
+        CancelBackingOff = "a run cancelled during its backoff",
         Died = "a run dead at the end of its budget",
         Expired = "a lease reaped",
         ExpiredAtPoll = "a lease past its end ended by its own runner's poll",

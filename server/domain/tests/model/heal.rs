@@ -60,6 +60,11 @@ impl Step<'_> {
                 let _not_due = self.reap(at);
             }
         }
+        for (run, row) in (0..).zip(self.state.runs.clone()) {
+            if row.waits == Some(0) {
+                self.wake(run).expect("what is due wakes");
+            }
+        }
         for name in 0..self.config.runners {
             let phase = self.state.runners[usize::from(name)].process.as_ref().map(|p| p.phase);
             let done = match phase {

@@ -2,7 +2,8 @@
 
 use minitower_domain::attempt::{AttemptStatus, EndedBy, ResultStatus};
 use minitower_domain::lease::Held;
-use minitower_domain::run::RunStatus;
+use minitower_domain::retry::Failure;
+use minitower_domain::run::{RunState, RunStatus};
 use stateright::Property;
 
 use crate::checker::Protocol;
@@ -23,6 +24,8 @@ pub(crate) enum Promise {
     Budget,
     /// A run that was given back lost its place, or a lost one kept its own.
     Place,
+    /// A failure that was not retried as asked, or retried though nobody asked, or a backoff that is not what it has to be.
+    Backoff,
     /// A lease was given through a fence.
     Fence,
     /// A run was leased before one that was ahead of it.
@@ -65,13 +68,13 @@ pub(crate) enum Cause {
     Restart,
 }
 
-/// Judges a step that the rules have decided on. `live`: whether the lease was valid, by the model's own count; `longest`: a lease's length.
+/// Judges a step that the rules have decided on. `live`: whether the lease was valid, by the model's own count.
 pub(crate) fn judge(
     before: &Held,
     after: &Held,
     cause: Cause,
     live: bool,
-    longest: i64,
+    config: &Config,
     now: i64,
 ) -> Option<Promise> {
     let settled = before.attempt.ended_by == Some(EndedBy::Result);
@@ -105,26 +108,48 @@ pub(crate) fn judge(
         return Some(Promise::Cancel);
     }
     let lost = matches!(cause, Cause::Expiry | Cause::ProcessEnd { .. }) && !cancelling;
-    let counted = before.run.retries.used + i64::from(lost && after.run.status == RunStatus::Queued);
+    let failed = cause == Cause::Result(ResultStatus::Failed) && !settled;
+    let left = before.run.retries.used < before.run.retries.max;
+    if failed && !is_retried_as_asked(&after.run, config, left, now) {
+        return Some(Promise::Backoff);
+    }
+    let again = (lost || failed) && after.run.status == RunStatus::Queued;
+    let counted = before.run.retries.used + i64::from(again);
     let dead_early = after.run.status == RunStatus::Dead
         && before.run.status != RunStatus::Dead
-        && (!lost || before.run.retries.used < before.run.retries.max);
+        && (!lost || left && config.retries(Failure::Lost));
+    if lost && after.run.status == RunStatus::Queued && !config.retries(Failure::Lost) {
+        return Some(Promise::Backoff);
+    }
     if after.run.retries.used != counted || counted > after.run.retries.max || dead_early {
         return Some(Promise::Budget);
     }
     if after.run.status == RunStatus::Queued && before.run.status != RunStatus::Queued {
         let kept = after.run.queued_at == before.run.queued_at;
-        if lost && after.run.queued_at.0 != now || !lost && !kept {
+        if lost && after.run.queued_at.0 != now || !again && !kept {
             return Some(Promise::Place);
         }
-        if !lost && cause != Cause::Release {
+        if !again && cause != Cause::Release {
             return Some(Promise::Torn);
         }
     }
-    if after.attempt.status.is_active() && after.attempt.lease_expires_at.0 > now + longest {
+    if after.attempt.status.is_active() && after.attempt.lease_expires_at.0 > now + i64::from(config.ttl) {
         return Some(Promise::Long);
     }
     if before.attempt.status.is_active() && !agree(after) { Some(Promise::Torn) } else { None }
+}
+
+/// Whether a run whose job has failed is queued for the end of its backoff if that was asked for and is left, and has failed for good if not.
+fn is_retried_as_asked(after: &RunState, config: &Config, left: bool, now: i64) -> bool {
+    match config.retry.filter(|_| left && config.retries(Failure::Failed)) {
+        Some((_, ticks)) => {
+            let at = now + i64::from(ticks);
+            after.status == RunStatus::Queued
+                && after.queued_at.0 == at
+                && after.not_before.map(|t| t.0) == Some(at)
+        }
+        None => after.status == RunStatus::Failed,
+    }
 }
 
 /// How far an attempt has come.
@@ -148,7 +173,7 @@ fn agree(held: &Held) -> bool {
         AttemptStatus::Running => held.run.status == RunStatus::Running,
         AttemptStatus::Cancelling => held.run.status == RunStatus::Cancelling,
         AttemptStatus::Completed => held.run.status == RunStatus::Completed,
-        AttemptStatus::Failed => held.run.status == RunStatus::Failed,
+        AttemptStatus::Failed => matches!(held.run.status, RunStatus::Failed | RunStatus::Queued),
         AttemptStatus::Cancelled => held.run.status == RunStatus::Cancelled,
         AttemptStatus::Expired => matches!(held.run.status, RunStatus::Queued | RunStatus::Dead),
         AttemptStatus::Released => held.run.status == RunStatus::Queued,
@@ -187,6 +212,10 @@ pub(crate) fn properties(config: &Config) -> Vec<Property<Protocol>> {
         }),
         Property::always("a cancel is not forgotten", |_, s: &State| kept(s, &[Promise::Cancel])),
         Property::always("a fence lets no lease through", |_, s: &State| kept(s, &[Promise::Fence])),
+        Property::always(
+            "a failed run is retried as asked, and not before its backoff has passed",
+            |_, s: &State| kept(s, &[Promise::Backoff]),
+        ),
         Property::always("the queue's order is kept", |_, s: &State| kept(s, &[Promise::Order])),
     ];
     match config.faults {

@@ -245,6 +245,7 @@ impl Step<'_> {
             attempt.expires = attempt.expires.saturating_sub(1);
         }
         for run in &mut self.state.runs {
+            run.waits = run.waits.map(|ticks| ticks.saturating_sub(1));
             run.queued_at -= 1;
             run.place -= 1;
         }

@@ -9,14 +9,14 @@ use minitower_domain::attempt::{AttemptState, AttemptStatus, EndedBy};
 use minitower_domain::claim::{self, Decision, Poll};
 use minitower_domain::clock::Timestamp;
 use minitower_domain::lease::{self, Command, Held, Outcome, Refusal};
-use minitower_domain::retry::RetryBudget;
+use minitower_domain::retry::{Jitter, RetryBudget, RetryPolicy};
 use minitower_domain::run::{RunState, RunStatus};
 
 use crate::checker::Step;
 use crate::config::{Bound, Event};
 use crate::names;
 use crate::promises::{Cause, Promise, judge};
-use crate::state::{Attempt, Body, NOBODY, VOID, Verdict};
+use crate::state::{Attempt, Body, NOBODY, Run, VOID, Verdict};
 
 /// The time of every step, by the server's clock; a tick is a millisecond.
 pub(crate) const NOW: Timestamp = Timestamp(1_000);
@@ -57,7 +57,12 @@ impl Step<'_> {
         Some(RunState {
             status,
             retries: RetryBudget { max: self.config.max_retries.into(), used: row.used.into() },
+            policy: self
+                .config
+                .retry
+                .map(|(on, ticks)| RetryPolicy::new(on, ticks.into(), 1000, ticks.into())),
             cancel_requested: row.cancel_requested,
+            not_before: row.waits.map(|left| NOW.plus(ticks(left))),
             queued_at: Timestamp(NOW.0 + i64::from(row.queued_at)),
             started_at: None,
             finished_at: status.is_terminal().then_some(Timestamp(NOW.0 - 1)),
@@ -71,13 +76,14 @@ impl Step<'_> {
         row.status = Some(after.status);
         row.used = after.retries.used.try_into().expect("a budget is small");
         row.cancel_requested = after.cancel_requested;
+        row.waits = after.not_before.map(|at| u8::try_from(at.since(NOW).as_millis()).unwrap_or(u8::MAX));
         row.queued_at = (after.queued_at.0 - NOW.0).try_into().expect("a place is near");
     }
 
     fn save(&mut self, at: usize, before: &Held, after: &Held, cause: Cause) {
         let row = &self.state.attempts[at];
         let live = row.status.is_active() && row.expires > 0;
-        let broken = judge(before, after, cause, live, self.config.ttl.into(), NOW.0);
+        let broken = judge(before, after, cause, live, self.config, NOW.0);
         let row = &mut self.state.attempts[at];
         row.status = after.attempt.status;
         row.started |= after.attempt.started_at.is_some();
@@ -88,7 +94,9 @@ impl Step<'_> {
         let queued_again = before.run.status != RunStatus::Queued && after.run.status == RunStatus::Queued;
         self.save_run(run, &after.run);
         if queued_again && cause != Cause::Release {
-            self.state.runs[usize::from(run)].place = 0;
+            let later = matches!(cause, Cause::Result(_)).then_some(self.config.retry).flatten();
+            let place = later.map_or(0, |(_, ticks)| ticks);
+            self.state.runs[usize::from(run)].place = place.try_into().expect("a backoff is short");
         }
         self.state.broken = self.state.broken.or(broken);
     }
@@ -106,6 +114,7 @@ impl Step<'_> {
         }
         match after.run.status {
             RunStatus::Dead => self.met.event(Event::Died),
+            RunStatus::Queued if after.run.is_backing_off() => self.met.event(Event::Retried),
             RunStatus::Queued if after.run.retries.used > before.run.retries.used => {
                 self.met.event(Event::Requeued);
             }
@@ -134,7 +143,11 @@ impl Step<'_> {
                 self.state.broken = Some(Promise::Final);
             }
             self.save_run(run, &after);
-            self.met.event(Event::CancelQueued);
+            self.met.event(if before.is_backing_off() {
+                Event::CancelBackingOff
+            } else {
+                Event::CancelQueued
+            });
         }
         let acknowledged = &mut self.state.runs[usize::from(run)].cancel_acknowledged;
         *acknowledged |= !before.status.is_terminal();
@@ -144,6 +157,20 @@ impl Step<'_> {
     pub(crate) fn reap(&mut self, at: usize) -> Option<()> {
         self.carry_out(at, &Command::Expire, Cause::Expiry).ok()?;
         self.met.event(Event::Expired);
+        Some(())
+    }
+
+    /// The end of a run's backoff is looked for.
+    pub(crate) fn wake(&mut self, run: u8) -> Option<()> {
+        let before = self.run_state(run)?;
+        let after = lease::wake(&before, NOW)?;
+        let early = self.state.runs[usize::from(run)].waits != Some(0);
+        let kept = (after.queued_at, after.retries) == (before.queued_at, before.retries);
+        if early || !kept || after.status != RunStatus::Queued {
+            self.state.broken = Some(Promise::Backoff);
+        }
+        self.save_run(run, &after);
+        self.met.event(Event::Woken);
         Some(())
     }
 
@@ -214,7 +241,7 @@ impl Step<'_> {
             Body::Conclude { verdict: Verdict::Release, .. } => (Command::Release, Cause::Release),
             Body::Conclude { verdict: Verdict::Result(status), .. } => {
                 let outcome = Outcome { status: *status, exit_code: None, error_message: None, reason: None };
-                (Command::Result(outcome), Cause::Result(*status))
+                (Command::Result(outcome, Jitter::NONE), Cause::Result(*status))
             }
             other => unreachable!("not a call under a lease: {other:?}"),
         };
@@ -230,9 +257,11 @@ impl Step<'_> {
             (Ok(()), _) => {
                 if let Cause::Result(status) = cause {
                     let run = self.state.attempts[at].run;
-                    self.state.runs[usize::from(run)].accepted.get_or_insert(status);
+                    let row = &mut self.state.runs[usize::from(run)];
                     if settled {
                         self.met.event(Event::RepeatedResult);
+                    } else if row.status != Some(RunStatus::Queued) {
+                        row.accepted.get_or_insert(status);
                     }
                 } else {
                     self.met.event(Event::Released);
@@ -322,8 +351,8 @@ impl Step<'_> {
     }
 
     fn take_first(&mut self, runner: u8, poll: &Poll, (instance, request): (u8, u8)) -> Option<Body> {
-        let queue =
-            || self.state.runs.iter().zip(0_u8..).filter(|(r, _)| r.status == Some(RunStatus::Queued));
+        let ready = |run: &Run| run.status == Some(RunStatus::Queued) && run.waits.is_none();
+        let queue = || self.state.runs.iter().zip(0_u8..).filter(|(run, _)| ready(run));
         let priority = |id: u8| -self.config.priorities[usize::from(id)];
         let Some((_, run)) = queue().min_by_key(|(r, id)| (priority(*id), r.queued_at, *id)) else {
             return Some(Body::Nothing);
@@ -335,7 +364,7 @@ impl Step<'_> {
             return None;
         }
         let before = self.run_state(run)?;
-        let leased = claim::lease(&before, poll, self.ttl(), NOW).expect("a queued run can be leased");
+        let leased = claim::lease(&before, poll, self.ttl(), NOW).expect("a ready run can be leased");
         let kept = leased.run.retries == before.retries && leased.run.queued_at == before.queued_at;
         if self.state.runners[usize::from(runner)].fences > 0 {
             self.state.broken = Some(Promise::Fence);

@@ -41,6 +41,8 @@ pub(crate) struct Run {
     pub(crate) used: u8,
     /// Whether a cancel was asked for.
     pub(crate) cancel_requested: bool,
+    /// Ticks until its backoff has passed; none: it waits for none.
+    pub(crate) waits: Option<u8>,
     /// Its place in the queue as the rules have it: 0 now, less is earlier.
     pub(crate) queued_at: i8,
     /// Its place as promised, kept by the model alone.

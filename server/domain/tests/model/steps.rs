@@ -12,6 +12,11 @@ pub(crate) fn anything(config: &Config, state: &State, actions: &mut Vec<Action>
     for (id, run) in (0_u8..).zip(&state.runs) {
         actions.push(if run.status.is_none() { Action::Create(id) } else { Action::Cancel(id) });
     }
+    for (id, run) in (0_u8..).zip(&state.runs) {
+        if run.waits.is_some() {
+            actions.push(Action::Wake(id));
+        }
+    }
     ticks(config, state, actions);
     for (at, attempt) in (0_u8..).zip(&state.attempts) {
         if attempt.status.is_active() {

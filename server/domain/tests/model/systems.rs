@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use minitower_domain::retry::Failure;
+
 use crate::config::{Config, Faults};
 use crate::report::{exhaust, explore_within, finds};
 
@@ -21,6 +23,7 @@ const ONE_BY_ONE: Config = Config {
     priorities: &[0],
     runners: 1,
     max_retries: 1,
+    retry: Some((&[Failure::Failed, Failure::Lost], 2)),
     ttl: 3,
     margin: 1,
     drift: 1,
@@ -37,6 +40,7 @@ const ONE_BY_TWO: Config = Config {
     runners: 2,
     fence_owners: 1,
     fast_clocks: false,
+    retry: None,
     failures: false,
     ..ONE_BY_ONE
 };
@@ -51,6 +55,7 @@ const TWO_BY_ONE: Config = Config {
     attempts: Some(2),
     fence_owners: 0,
     fast_clocks: false,
+    retry: None,
     failures: false,
     ..ONE_BY_ONE
 };
@@ -62,6 +67,7 @@ const OUTAGES: Config = Config {
     ttl: 6,
     drift: 0,
     fence_owners: 0,
+    retry: None,
     faults: Faults::Outages { longest: 3, heartbeat: 2 },
     ..ONE_BY_ONE
 };
@@ -70,6 +76,22 @@ const OUTAGES: Config = Config {
 fn one_run_on_one_runner_keeps_every_promise() {
     let missing = exhaust(ONE_BY_ONE);
     assert!(missing.is_empty(), "the model is too narrow, it never came to: {missing:?}");
+}
+
+#[test]
+fn only_what_a_policy_names_is_retried() {
+    let narrow = Config { drift: 0, fast_clocks: false, in_flight: 1, fence_owners: 0, ..ONE_BY_ONE };
+    exhaust(Config { name: "1 run x 1 runner without a policy", retry: None, ..narrow.clone() });
+    let retry = Some((&[Failure::Failed] as &[Failure], 2));
+    exhaust(Config { name: "1 run x 1 runner, losses not retried", retry, ..narrow.clone() });
+    let retry = Some((&[Failure::Lost] as &[Failure], 2));
+    exhaust(Config { name: "1 run x 1 runner, failures not retried", retry, ..narrow });
+}
+
+#[test]
+fn two_runs_of_which_one_waits_for_its_retry_keep_the_order_of_the_queue() {
+    let retry = Some((&[Failure::Failed] as &[Failure], 2));
+    exhaust(Config { name: "2 runs x 1 runner, failures retried", retry, failures: true, ..TWO_BY_ONE });
 }
 
 #[test]

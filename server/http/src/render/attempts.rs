@@ -63,7 +63,7 @@ pub(crate) fn lease(grant: Grant) -> Result<Lease, ApiError> {
         app_slug: run.app_slug,
         version_no: run.version_number,
         entrypoint: version.entrypoint,
-        timeout_seconds: version.timeout_seconds,
+        timeout_seconds: run.timeout_seconds.or(version.timeout_seconds),
         attempt_id: attempt.id.0,
         attempt_no: attempt.number,
         lease_token,

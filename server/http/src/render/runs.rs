@@ -30,15 +30,16 @@ pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
     let domain::RunState {
         status,
         retries,
+        policy: _,
         cancel_requested,
         queued_at,
+        not_before: _,
         started_at,
         finished_at,
         exit_code,
         error_message,
     } = run.state;
     Ok(Run {
-        output: None,
         run_id: run.id.0,
         app_id: run.app_id.0,
         app_slug: run.app_slug,

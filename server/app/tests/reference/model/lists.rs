@@ -13,7 +13,7 @@ impl Model {
             Op::ListRuns { .. } => Answer::Runs(self.list_runs(op)),
             Op::ShowRun { team, run } => self
                 .run_of_team(*team, *run)
-                .map_or(Answer::Refused(No::NotFound), |run| Answer::Run(run.clone())),
+                .map_or(Answer::Refused(No::NotFound), |run| Answer::Run(Box::new(run.clone()))),
             Op::Attempts { team, run } => match self.run_of_team(*team, *run) {
                 None => Answer::Refused(No::NotFound),
                 Some(run) => Answer::Attempts(self.attempts_of(run.id).cloned().collect()),
@@ -81,7 +81,10 @@ impl Model {
         let mut gauges: BTreeMap<String, i64> = BTreeMap::new();
         for run in &self.runs {
             let labels = format!("app={},environment={},team={}", run.app, run.environment, TEAMS[run.team]);
-            if run.status == Status::Queued {
+            if run.not_before.is_some() {
+                let labels = labels.replace(",team=", ",reason=backoff,team=");
+                *gauges.entry(format!("minitower_runs_blocked {labels}")).or_default() += 1;
+            } else if run.status == Status::Queued {
                 *gauges.entry(format!("minitower_runs_pending {labels}")).or_default() += 1;
             }
             if run.status.is_active() {
@@ -105,9 +108,11 @@ impl Model {
             ..Tables::default()
         };
         for run in &self.runs {
-            let place = (run.team, run.app.clone(), run.environment.clone(), run.status);
+            let counted = if run.not_before.is_some() { "backoff".to_owned() } else { run.status.word() };
+            let place = (run.team, run.app.clone(), run.environment.clone(), counted);
             *tables.counts.entry(place).or_default() += 1;
-            if run.status == Status::Queued && !tables.queue.contains_key(&run.environment) {
+            let ready = run.status == Status::Queued && run.not_before.is_none();
+            if ready && !tables.queue.contains_key(&run.environment) {
                 let queue = self.queue(&run.environment).iter().map(|run| run.id).collect();
                 tables.queue.insert(run.environment.clone(), queue);
             }

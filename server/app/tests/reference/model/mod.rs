@@ -48,7 +48,7 @@ impl Hash for Model {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.now.hash(state);
         for run in &self.runs {
-            (run.status, run.retry_count, run.priority).hash(state);
+            (run.status, run.retry_count, run.priority, run.not_before).hash(state);
         }
         for (attempt, token) in self.all_attempts() {
             (attempt.run, attempt.status, attempt.expires, token).hash(state);
@@ -155,7 +155,9 @@ impl Model {
 
     /// Ready runs of an environment in the order of the queue.
     fn queue(&self, environment: &str) -> Vec<&RunRow> {
-        let ready = |run: &&RunRow| run.status == Status::Queued && run.environment == environment;
+        let ready = |run: &&RunRow| {
+            run.status == Status::Queued && run.not_before.is_none() && run.environment == environment
+        };
         let mut queue: Vec<&RunRow> = self.runs.iter().map(Arc::as_ref).filter(ready).collect();
         queue.sort_by_key(|run| (std::cmp::Reverse(run.priority), run.queued_at, run.id));
         queue

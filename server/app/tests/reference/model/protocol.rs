@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Model, Principal};
 use crate::vocabulary::{
-    Answer, AttemptRow, Call, EndedBy, Ending, How, No, Number, Poll, Shown, Status, TTL_MS,
+    Answer, AttemptRow, Call, EndedBy, Ending, How, LONGEST_BACKOFF_MS, No, Number, Poll, Shown, Status,
+    TTL_MS,
 };
 
 /// What a claim came to.
@@ -156,6 +157,18 @@ impl Model {
         (held.status, held.finished_at, held.ended_by) = (ending.status, Some(now), Some(EndedBy::Result));
         (held.exit_code, held.message) = (Some(ending.exit_code), ending.message.clone());
         let run = self.run_mut(attempt.run);
+        let asked = run.retry.filter(|retry| if ending.timeout { retry.timeout } else { retry.failed });
+        if let Some(retry) = asked
+            && ending.status == Status::Failed
+            && run.retry_count < run.max_retries
+        {
+            let doubled = retry.backoff << run.retry_count.min(8);
+            let at = now + doubled.min(LONGEST_BACKOFF_MS);
+            run.retry_count += 1;
+            (run.status, run.queued_at) = (Status::Queued, at);
+            run.not_before = (at > now).then_some(at);
+            return Answer::Done;
+        }
         (run.status, run.finished_at) = (ending.status, Some(now));
         (run.exit_code, run.message) = (Some(ending.exit_code), ending.message.clone());
         Answer::Done
@@ -188,7 +201,7 @@ impl Model {
         let run = self.run_mut(run);
         if cancelling {
             (run.status, run.finished_at) = (Status::Cancelled, Some(now));
-        } else if run.retry_count < run.max_retries {
+        } else if run.retry_count < run.max_retries && run.retry.is_none_or(|retry| retry.lost) {
             (run.status, run.queued_at) = (Status::Queued, now);
             run.retry_count += 1;
         } else {
@@ -202,6 +215,7 @@ impl Model {
             Status::Queued => {
                 let run = self.run_mut(run);
                 (run.status, run.cancel_requested, run.finished_at) = (Status::Cancelled, true, Some(now));
+                run.not_before = None;
             }
             Status::Leased | Status::Running => {
                 let attempt = self.active_of_run(run).unwrap().0.id;
@@ -224,12 +238,18 @@ impl Model {
         }
     }
 
-    /// Everything that has run out ends.
+    /// Everything that has run out ends, and whatever has waited long enough is ready.
     pub(super) fn reap(&mut self) {
         let overdue = |a: &AttemptRow| a.status.is_active() && self.now >= a.expires;
         let overdue: Vec<i64> = self.all_attempts().filter(|(a, _)| overdue(a)).map(|(a, _)| a.id).collect();
         for attempt in overdue {
             self.lose(attempt, EndedBy::Expiry, EXPIRED);
+        }
+        let now = self.now;
+        for run in &mut self.runs {
+            if run.not_before.is_some_and(|at| at <= now) {
+                Arc::make_mut(run).not_before = None;
+            }
         }
     }
 

@@ -171,7 +171,7 @@ impl Model {
                     return Answer::Refused(No::NotFound);
                 }
                 self.cancel(*run);
-                Answer::Run(self.run(*run).clone())
+                Answer::Run(Box::new(self.run(*run).clone()))
             }
             Op::NewRegistrationToken { team } => {
                 Arc::make_mut(&mut self.registration_tokens).insert(number, (*team, false));
@@ -239,7 +239,7 @@ impl Model {
     }
 
     fn create_run(&mut self, op: &Op, version: i64, retries: i64) -> Answer {
-        let Op::CreateRun { team, app, priority, max_retries, environment, input, .. } = op else {
+        let Op::CreateRun { team, app, priority, max_retries, retry, environment, input, .. } = op else {
             unreachable!("{op:?} makes no run")
         };
         Arc::make_mut(&mut self.environments).insert((*team, environment.clone()));
@@ -253,7 +253,9 @@ impl Model {
             environment: environment.clone(),
             input: input.map(|n| format!("{{\"n\":{n}}}")),
             priority: priority.unwrap_or(0),
-            max_retries: max_retries.unwrap_or(retries),
+            max_retries: retry.map(|retry| retry.max_attempts - 1).or(*max_retries).unwrap_or(retries),
+            retry: *retry,
+            not_before: None,
             retry_count: 0,
             status: Status::Queued,
             cancel_requested: false,
@@ -266,7 +268,7 @@ impl Model {
             finished_at: None,
         };
         self.runs.push(Arc::new(run.clone()));
-        Answer::Run(run)
+        Answer::Run(Box::new(run))
     }
 
     /// The runner of that name, if the caller may change it.

@@ -1,10 +1,11 @@
 //! `POST /apps/{app}/runs`.
 
+use crate::domain::retry::{Failure, Wanted};
 use crate::domain::team::TeamPrincipal;
 use axum::extract::State;
 use http::StatusCode;
 use minitower_app::runs::CreateRun as NewRun;
-use minitower_wire::runs::{CreateRun, Run};
+use minitower_wire::runs::{CreateRun, Retry, RetryOn, Run};
 
 use crate::auth::Caller;
 use crate::extract::{Json, OptionalJson, Path};
@@ -18,8 +19,23 @@ pub(crate) async fn create(
     Path(path): Path<AppPath>,
     OptionalJson(body): OptionalJson<CreateRun>,
 ) -> Result<(StatusCode, Json<Run>), ApiError> {
-    let CreateRun { input, version_no, priority, max_retries, environment, .. } = body;
-    let new = NewRun { input, version_no, priority, max_retries, environment };
+    let CreateRun { input, version_no, priority, max_retries, retry, timeout_seconds, environment } = body;
+    let retry = retry.map(wanted);
+    let new = NewRun { input, version_no, priority, max_retries, retry, timeout_seconds, environment };
     let run = state.app().create_run(&caller, path.app, new).await?;
     Ok((StatusCode::CREATED, Json(render::run(run)?)))
+}
+
+fn wanted(retry: Retry) -> Wanted {
+    let Retry { max_attempts, on, backoff_initial_ms, backoff_multiplier, backoff_max_ms } = retry;
+    let on = on.map(|on| on.into_iter().map(failure).collect());
+    Wanted { max_attempts, on, backoff_initial_ms, backoff_multiplier, backoff_max_ms }
+}
+
+fn failure(on: RetryOn) -> Failure {
+    match on {
+        RetryOn::Failed => Failure::Failed,
+        RetryOn::Timeout => Failure::Timeout,
+        RetryOn::Lost => Failure::Lost,
+    }
 }
