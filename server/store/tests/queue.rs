@@ -38,6 +38,8 @@ fn maker(tx: &Tx<'_>) -> Result<impl Fn(&Tx<'_>) -> Result<Run, StoreError> + us
         towerfile_toml: None,
         import_paths: None,
         max_retries: 0,
+        api: false,
+        hidden_parameters: None,
     };
     let version = versions::insert(tx, app.id, new, NOW)?;
     let (environment, _) = environments::ensure(tx, team.id, "default", NOW)?;
@@ -48,6 +50,7 @@ fn maker(tx: &Tx<'_>) -> Result<impl Fn(&Tx<'_>) -> Result<Run, StoreError> + us
             version: (version.id, version.number),
             environment: (environment, "default".to_owned()),
             input: None,
+            hidden_parameters: None,
             priority: 0,
             max_retries: 2,
             policy: Some(RetryPolicy::new(&[Failure::Failed, Failure::Lost], 10, 1500, 20)),
