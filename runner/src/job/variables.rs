@@ -99,10 +99,10 @@ fn add_locale(variables: &mut Variables) {
 
 /// Makes sure that there is a user name: a container's user often has no entry in its list of users.
 fn add_user(variables: &mut Variables) {
-    let given =
-        ["USER", "LOGNAME"].iter().find_map(|name| variables.get(*name)).filter(|name| !name.is_empty());
+    let filled = |name: &&str| variables.get(*name).filter(|name| !name.is_empty()).cloned();
+    let given = ["USER", "LOGNAME"].iter().find_map(filled);
     let name = match given {
-        Some(name) => name.clone(),
+        Some(name) => name,
         None => match User::from_uid(Uid::effective()) {
             Ok(Some(user)) => user.name,
             _ => NAMELESS_USER.to_owned(),

@@ -63,7 +63,10 @@ sys.stdout.write("\rall done\nnext\r\n")
     let (_, lines) = run(Job::script("main.py", main)).await;
     let texts: Vec<&str> = lines.iter().map(|(_, text)| text.as_str()).collect();
     let states = &texts[..texts.len() - 2];
-    assert!((2..=6).contains(&states.len()) && states.iter().all(|state| state.ends_with("/150 done")), "{texts:?}");
+    assert!(
+        (2..=6).contains(&states.len()) && states.iter().all(|state| state.ends_with("/150 done")),
+        "{texts:?}"
+    );
     assert_eq!(texts[texts.len() - 2..], ["all done", "next"]);
 }
 
@@ -76,7 +79,8 @@ async fn a_line_that_is_cut_says_how_long_it_was() {
 
 #[tokio::test]
 async fn python_below_a_shell_shows_its_lines_before_it_is_stopped() {
-    let files = [("main.sh", "python3 job.py"), ("job.py", "import time\nprint('started')\ntime.sleep(600)\n")];
+    let files =
+        [("main.sh", "python3 job.py"), ("job.py", "import time\nprint('started')\ntime.sleep(600)\n")];
     let mut job = Job::project("main.sh", &files);
     job.timeout_seconds = Some(2);
     let (result, lines) = run(job).await;
@@ -180,8 +184,11 @@ async fn what_a_full_disk_loses_while_the_server_is_away_is_told_in_log_and_resu
     let result = server.result().await;
     assert_eq!(result.status, ResultStatus::Completed);
     let lines = lines(&server);
-    let told: Vec<&str> =
-        lines.iter().map(|(_, text)| text.as_str()).filter(|text| text.contains("of the log were lost")).collect();
+    let told: Vec<&str> = lines
+        .iter()
+        .map(|(_, text)| text.as_str())
+        .filter(|text| text.contains("of the log were lost"))
+        .collect();
     assert!(!told.is_empty(), "the log says so");
     let message = result.error_message.unwrap();
     let lost: usize = message.split(' ').next().unwrap().parse().unwrap();

@@ -78,7 +78,8 @@ async fn the_timeout_covers_a_download_that_hangs() {
     job.timeout_seconds = Some(2);
     let began = Instant::now();
     let ran =
-        run(job, |server| server.change(|state| state.artifact_trouble.push_back(ArchiveTrouble::Hangs))).await;
+        run(job, |server| server.change(|state| state.artifact_trouble.push_back(ArchiveTrouble::Hangs)))
+            .await;
     assert!(began.elapsed() < Duration::from_secs(15));
     assert_eq!(ran.result.error_message.as_deref(), Some("timeout"));
     assert_eq!(ran.result.reason, Some(ResultReason::Timeout));
@@ -90,9 +91,12 @@ async fn the_timeout_covers_a_download_that_hangs() {
 async fn setup_seconds_bound_the_setup_within_the_timeout() {
     // An index that takes connections and says nothing.
     let index = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let requirement = format!("nothing @ http://{}/nothing-1.0-py3-none-any.whl", index.local_addr().unwrap());
-    let towerfile = "[app]\nname = \"slow\"\nscript = \"main.py\"\n[app.timeout]\nseconds = 200\nsetup_seconds = 3\n";
-    let files = [("Towerfile", towerfile), ("main.py", "print('ran')"), ("requirements.txt", requirement.as_str())];
+    let requirement =
+        format!("nothing @ http://{}/nothing-1.0-py3-none-any.whl", index.local_addr().unwrap());
+    let towerfile =
+        "[app]\nname = \"slow\"\nscript = \"main.py\"\n[app.timeout]\nseconds = 200\nsetup_seconds = 3\n";
+    let files =
+        [("Towerfile", towerfile), ("main.py", "print('ran')"), ("requirements.txt", requirement.as_str())];
     let mut job = Job::project("main.py", &files);
     job.timeout_seconds = Some(200);
     let ran = run(job, |_| {}).await;
@@ -111,7 +115,11 @@ async fn the_job_has_what_the_setup_left_of_the_timeout() {
     })
     .await;
     assert_eq!(ran.result.error_message.as_deref(), Some("timeout"));
-    assert!(ran.log.ends_with("the job took longer than the run's timeout of 3 s and was stopped\n"), "{}", ran.log);
+    assert!(
+        ran.log.ends_with("the job took longer than the run's timeout of 3 s and was stopped\n"),
+        "{}",
+        ran.log
+    );
 }
 
 const LEAVES_ARTIFACTS: &str = r#"
@@ -147,7 +155,9 @@ async fn artifacts_of_a_failed_job_are_uploaded_within_the_leases_limits() {
     let paths: Vec<String> = uploads(&ran).into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, ["a.txt", "empty"], "a 503 is tried again");
     assert_eq!(ran.result.exit_code, Some(3));
-    assert!(ran.result.error_message.as_deref().unwrap().starts_with("exit code 3; artifacts not uploaded: 4"));
+    assert!(
+        ran.result.error_message.as_deref().unwrap().starts_with("exit code 3; artifacts not uploaded: 4")
+    );
     assert!(ran.log.contains("\"x/y/deep file.csv\" has 4 bytes; a file may have 3"), "{}", ran.log);
 }
 
@@ -207,7 +217,8 @@ async fn a_user_without_an_entry_has_a_name_and_any_locale_prints_unicode() {
     std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
     let main = "import getpass, os\nprint(getpass.getuser(), os.environ['LOGNAME'], 'é ☃ 😀')\n";
     server.submit(Job::script("main.py", main));
-    let variables = [("LANG", "C"), ("LC_ALL", "POSIX"), ("HOME", "/nonexistent"), ("USER", ""), ("LOGNAME", "")];
+    let variables =
+        [("LANG", "C"), ("LC_ALL", "POSIX"), ("HOME", "/nonexistent"), ("USER", ""), ("LOGNAME", "")];
     let runner = env!("CARGO_BIN_EXE_minitower-runner");
     let _runner = if nix::unistd::Uid::effective().is_root() {
         // The program must be one that this user may reach.
