@@ -24,7 +24,7 @@ const NAMELESS_USER: &str = "minitower";
 /// A locale that every system has, and that knows all characters.
 const LOCALE: &str = "C.UTF-8";
 /// What a Towerfile may set although the base does.
-const DECLARABLE: [&str; 3] = ["LANG", "LC_ALL", "TZ"];
+const DECLARABLE: [&str; 5] = ["LANG", "LC_ALL", "LOGNAME", "TZ", "USER"];
 /// Beginnings of names that change how programs are loaded, or belong to the runner.
 const RESERVED_PREFIXES: [&str; 3] = ["LD_", "PYTHON", "MINITOWER_"];
 /// Names that do the same.
@@ -309,7 +309,7 @@ mod tests {
             "PATH",
             "HOME",
             "TMPDIR",
-            "USER",
+            "SHELL",
             "LD_PRELOAD",
             "PYTHONHOME",
             "MINITOWER_RUN_ID",

@@ -180,6 +180,7 @@ async fn what_a_full_disk_loses_while_the_server_is_away_is_told_in_log_and_resu
     std::fs::File::create(source.join("go")).unwrap();
     until(crate::support::PATIENCE, "the job has written all", || source.join("said").exists()).await;
     server.change(|state| state.no_logs = false);
+    server.wait_for("the log goes on", |state| state.lines.len() > 1000).await;
     std::fs::File::create(source.join("on")).unwrap();
     let result = server.result().await;
     assert_eq!(result.status, ResultStatus::Completed);
