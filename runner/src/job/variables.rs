@@ -85,9 +85,11 @@ pub(crate) fn base(
 
 /// Makes sure that programs can print every character: a runner's own locale is often that of a bare container.
 fn add_locale(variables: &mut Variables) {
+    // language[_territory][.codeset][@modifier], see setlocale(3).
     let is_unicode = |locale: &String| {
-        let locale = locale.to_ascii_lowercase();
-        locale.ends_with(".utf-8") || locale.ends_with(".utf8") || locale.contains(".utf-8@")
+        let codeset =
+            locale.split_once('.').map(|(_, codeset)| codeset.split('@').next().unwrap_or_default());
+        codeset.is_some_and(|codeset| ["utf-8", "utf8"].contains(&codeset.to_ascii_lowercase().as_str()))
     };
     for name in ["LC_ALL", "LANG"] {
         if !variables.get(name).is_some_and(is_unicode) {

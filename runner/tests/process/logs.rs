@@ -9,6 +9,9 @@ use serde_json::json;
 
 use crate::support::{ControlPlane, Job, Runner, until};
 
+/// How often the order of a failing job's lines is looked at.
+const RUNS: usize = 50;
+
 /// Runs one job to its end.
 async fn run(job: Job) -> (RunResult, Vec<(Stream, String)>) {
     let server = ControlPlane::start().await;
@@ -27,7 +30,6 @@ fn lines(server: &ControlPlane) -> Vec<(Stream, String)> {
 async fn what_was_printed_before_a_traceback_stands_before_it() {
     let server = ControlPlane::start().await;
     let data = tempfile::tempdir().unwrap();
-    const RUNS: usize = 50;
     for _ in 0..RUNS {
         server.submit(Job::script("main.py", "print('step 1')\nprint('step 2')\nraise ValueError('boom')\n"));
     }

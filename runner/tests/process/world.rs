@@ -149,7 +149,7 @@ async fn artifacts_are_uploaded_before_the_result_and_links_are_refused_and_told
 
 #[tokio::test]
 async fn artifacts_of_a_failed_job_are_uploaded_within_the_leases_limits() {
-    let mut job = Job::script("main.sh", &format!("{LEAVES_ARTIFACTS}").replace("${1:-0}", "3"));
+    let mut job = Job::script("main.sh", &LEAVES_ARTIFACTS.replace("${1:-0}", "3"));
     job.lease = json!({"limits": {"artifact_bytes": 3, "artifacts": 2}});
     let ran = run(job, |server| server.change(|state| state.refuse_uploads.push_back(503))).await;
     let paths: Vec<String> = uploads(&ran).into_iter().map(|(path, _)| path).collect();
