@@ -202,7 +202,18 @@ async fn the_cache_outlives_runs_and_is_the_teams_and_the_apps_own() {
 }
 
 #[tokio::test]
-async fn a_towerfile_declares_variables_and_asks_for_the_api() {
+async fn a_towerfile_declares_variables_that_an_input_may_replace() {
+    let towerfile = "[app]\nname = \"world\"\nscript = \"main.sh\"\n[app.env]\nMODE = \"declared\"\nTZ = \"Asia/Tokyo\"\n\
+                     OTHER = \"declared\"\n";
+    let files = [("Towerfile", towerfile), ("main.sh", "echo $MODE $OTHER $TZ")];
+    let mut job = Job::project("main.sh", &files);
+    job.input = json!({"OTHER": "input"});
+    let ran = run(job, |_| {}).await;
+    assert_eq!(ran.log, "declared input Asia/Tokyo\n");
+}
+
+#[tokio::test]
+async fn an_app_that_asks_for_the_api_needs_a_server_that_gives_a_token() {
     let towerfile = "[app]\nname = \"world\"\nscript = \"main.sh\"\napi = true\n";
     let files = [("Towerfile", towerfile), ("main.sh", "echo ran")];
     let ran = run(Job::project("main.sh", &files), |_| {}).await;
