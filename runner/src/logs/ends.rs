@@ -53,7 +53,8 @@ impl Ends {
         let fit = lines
             .iter()
             .take_while(|line| {
-                let bytes = line.text.len() as u64;
+                // With its newline: a log of empty lines is bounded, too.
+                let bytes = line.text.len() as u64 + 1;
                 let fits = !self.is_over && bytes <= self.beginning;
                 self.beginning = if fits { self.beginning - bytes } else { 0 };
                 fits
@@ -147,6 +148,15 @@ mod tests {
             end[0] - over,
             (end[0] - over) * 100
         )));
+    }
+
+    #[test]
+    fn a_log_of_empty_lines_is_bounded_too() {
+        let empty = Line { stream: Stream::Stdout, text: String::new(), logged_at: crate::clock::wall() };
+        let mut ends = Ends::new(Some(10_000));
+        let passed = ends.pass(vec![empty; 50_000], crate::clock::wall()).len();
+        assert!(passed < 10_000, "{passed}");
+        assert!(ends.finish(crate::clock::wall())[0].text.contains("are left out here"));
     }
 
     #[test]
