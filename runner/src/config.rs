@@ -12,7 +12,8 @@ use crate::duration;
 use crate::termination_log::TerminationLog;
 
 /// What of its own environment a runner passes on unless told otherwise.
-const DEFAULT_ENV_PASS: &str = "PIP_*,UV_*,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,SSL_CERT_FILE,REQUESTS_CA_BUNDLE";
+const DEFAULT_ENV_PASS: &str = "PIP_*,UV_*,HTTP_PROXY,HTTPS_PROXY,ALL_PROXY,NO_PROXY,\
+     http_proxy,https_proxy,all_proxy,no_proxy,SSL_CERT_FILE,REQUESTS_CA_BUNDLE";
 /// Longest runner name: it is a folder's name and, in a cluster, a pod's.
 const MAX_NAME_LENGTH: usize = 253;
 
@@ -316,9 +317,14 @@ mod tests {
         assert_eq!(config.poll_interval, Duration::from_secs(3));
         assert_eq!(config.kill_grace, Duration::from_secs(10));
         assert_eq!(config.shutdown_grace, Duration::from_secs(30));
-        for (name, passed) in
-            [("PIP_INDEX_URL", true), ("UV_CACHE", true), ("HTTP_PROXY", true), ("AWS_KEY", false)]
-        {
+        for (name, passed) in [
+            ("PIP_INDEX_URL", true),
+            ("UV_CACHE", true),
+            ("HTTP_PROXY", true),
+            ("https_proxy", true),
+            ("ALL_PROXY", true),
+            ("AWS_KEY", false),
+        ] {
             assert_eq!(config.env_pass.is_match(name), passed, "{name}");
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use minitower_client::wire::runs::Stream;
@@ -52,6 +53,8 @@ pub(crate) enum Stop {
     Lapsed,
     /// The server has ended the attempt.
     Gone,
+    /// It took as long as it may; [`Steps::allowed`] says what was exceeded.
+    OutOfTime,
     /// The runner stops.
     ShuttingDown,
     /// The runner stops at once.
@@ -61,7 +64,7 @@ pub(crate) enum Stop {
 impl Stop {
     /// Whether the job gets the kill grace period.
     fn is_gentle(self) -> bool {
-        matches!(self, Self::Cancelled | Self::ShuttingDown)
+        matches!(self, Self::Cancelled | Self::ShuttingDown | Self::OutOfTime)
     }
 }
 
@@ -90,6 +93,15 @@ pub(crate) struct Step {
     pub(crate) limit: Duration,
 }
 
+/// Until when a run may go on, whatever it does.
+#[derive(Debug, Clone)]
+pub(crate) struct Allowed {
+    /// Until then.
+    pub(crate) until: BootTime,
+    /// What sets this limit, for the run's log: "its timeout of 3 s".
+    pub(crate) by: String,
+}
+
 /// What the programs of one run have in common.
 pub(crate) struct Steps {
     pub(crate) log: RunLog,
@@ -98,6 +110,8 @@ pub(crate) struct Steps {
     pub(crate) marker: Marker,
     pub(crate) cgroup: String,
     pub(crate) kill_grace: Duration,
+    /// How long the run may go on, as far as that is known.
+    pub(crate) allowed: watch::Sender<Allowed>,
 }
 
 impl Steps {
@@ -108,6 +122,19 @@ impl Steps {
             () = self.stopping.at_once.cancelled() => Stop::AtOnce,
             standing = self.keeper.reaches(Standing::CancelRequested) => stop_at(standing),
             () = self.stopping.grace_over.cancelled() => Stop::ShuttingDown,
+            () = self.out_of_time() => Stop::OutOfTime,
+        }
+    }
+
+    async fn out_of_time(&self) {
+        let mut allowed = self.allowed.subscribe();
+        loop {
+            let until = allowed.borrow_and_update().until;
+            tokio::select! {
+                () = sleep_until(until) => return,
+                // The sender is our own.
+                Ok(()) = allowed.changed() => {}
+            }
         }
     }
 
@@ -144,6 +171,15 @@ impl Steps {
 
     /// Runs a program to its end, or until it has to be stopped. Nothing of it is left when this returns.
     pub(crate) async fn run(&self, step: Step) -> Result<StepEnd, SupervisorError> {
+        self.run_logged(step, false).await
+    }
+
+    /// The same for a program whose two streams are one, in the order of writing.
+    pub(crate) async fn run_merged(&self, step: Step) -> Result<StepEnd, SupervisorError> {
+        self.run_logged(step, true).await
+    }
+
+    async fn run_logged(&self, step: Step, merged: bool) -> Result<StepEnd, SupervisorError> {
         let limit = BootTime::now().plus(step.limit);
         let out = step.out;
         let task = Task {
@@ -152,6 +188,7 @@ impl Steps {
             environment: step.environment,
             directory: step.directory,
             sandbox: step.sandbox,
+            merged,
             marker: self.marker.clone(),
             cgroup: self.cgroup.clone(),
         };
@@ -159,6 +196,8 @@ impl Steps {
         let pump = match (supervised.stdout.take(), supervised.stderr.take()) {
             (Some(stdout), Some(stderr)) => {
                 let log = self.log.clone();
+                let streams = stdout.into_owned_fd().and_then(|out| Ok((out, stderr.into_owned_fd()?)));
+                let (stdout, stderr) = streams.map_err(SupervisorError::Start)?;
                 tokio::spawn(async move { log.pump(out, stdout, stderr).await })
             }
             _ => return Err(SupervisorError::Lost("it has no streams".to_owned())),
@@ -172,11 +211,13 @@ impl Steps {
         match drained {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => {
+                self.log.lose(0, 0, &format!("they could not be read: {error}")).await;
                 self.log.note(format!("minitower-runner: cannot read the log: {error}")).await;
             }
             Ok(Err(fault)) => tracing::error!(%fault, "the log's reader died"),
             Err(_) => {
                 drain.abort();
+                self.log.lose(0, 0, "its end could not be read in time").await;
                 self.log.note("minitower-runner: the end of the log could not be read in time").await;
             }
         }

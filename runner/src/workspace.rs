@@ -16,7 +16,7 @@ impl Workspace {
     pub(crate) fn create(work: &Path, attempt_id: i64) -> io::Result<Self> {
         let workspace = Self { root: work.join(attempt_id.to_string()) };
         remove_tree(&workspace.root)?;
-        for folder in [workspace.source(), workspace.home(), workspace.temporary()] {
+        for folder in [workspace.source(), workspace.home(), workspace.temporary(), workspace.artifacts()] {
             create_private(&folder)?;
         }
         Ok(workspace)
@@ -60,6 +60,11 @@ impl Workspace {
     /// Where the job may write its output.
     pub(crate) fn output(&self) -> PathBuf {
         self.root.join("output.json")
+    }
+
+    /// Where the job may leave files that are kept.
+    pub(crate) fn artifacts(&self) -> PathBuf {
+        self.root.join("artifacts")
     }
 
     /// Removes the folder.

@@ -93,6 +93,14 @@ fn next(verdict: Verdict, answer: Result<(), Error>) -> Next {
             result.output = None;
             Next::Tell(Verdict::Result(result))
         }
+        // Older servers may know messages of failed runs alone.
+        (Verdict::Result(mut result), Some(400))
+            if result.status == ResultStatus::Completed && result.error_message.is_some() =>
+        {
+            tracing::warn!(%error, message = result.error_message, "the control plane refused what was to be said of the run");
+            result.error_message = None;
+            Next::Tell(Verdict::Result(result))
+        }
         (_, Some(404 | 409 | 410)) => {
             tracing::info!(%error, "the attempt is over already");
             Next::Done
@@ -158,5 +166,12 @@ mod tests {
     fn a_refused_output_is_left_out() {
         assert_eq!(next(completed(true), answer(413)), Next::Tell(completed(false)));
         assert_eq!(next(completed(false), answer(400)), Next::Done);
+    }
+
+    #[test]
+    fn a_refused_message_of_a_completed_run_is_left_out() {
+        let mut told = completed(false);
+        told.mention("3 lines of the log were lost");
+        assert_eq!(next(told, answer(400)), Next::Tell(completed(false)));
     }
 }

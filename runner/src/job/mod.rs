@@ -1,13 +1,18 @@
 //! One run, from its lease to its result.
 //!
-//! `fetch` gets and unpacks the archive, `script` prepares and starts the job's program, `outcome` turns its end into
-//! a result, `conclude` brings that to the control plane; [`carry_out`] puts them in order. What a lease is and how
+//! `fetch` gets and unpacks the archive, `settings` reads its Towerfile, `script` prepares and starts the job's program,
+//! `outcome` turns its end into a result, with the `artifacts` it left, `conclude` brings that to the control plane;
+//! [`carry_out`] puts them in order. What a lease is and how
 //! processes are killed is known elsewhere.
 
+mod artifacts;
+mod cache;
 mod conclude;
 mod fetch;
 mod outcome;
+mod patience;
 mod script;
+mod settings;
 pub(crate) mod variables;
 
 use std::sync::Arc;
@@ -15,6 +20,7 @@ use std::time::Duration;
 
 use minitower_client::Leased;
 use minitower_client::wire::runner::Lease;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -31,6 +37,7 @@ use crate::session::Session;
 use crate::steps::{Steps, Stop, Stopping};
 use crate::supervisor::Marker;
 use crate::workspace::Workspace;
+use cache::{AppCache, AppCaches};
 use conclude::conclude;
 use outcome::Verdict;
 
@@ -63,6 +70,7 @@ pub(crate) async fn carry_out(runs: &Runs, leased: Leased, sent: BootTime) {
     let lease = Arc::new(lease);
     tracing::info!(run = lease.run_id, attempt = lease.attempt_id, app = lease.app_slug, "leased");
     let calls = AttemptCalls::new(Arc::clone(&runs.session), Arc::clone(&lease));
+    let started = BootTime::now();
 
     // A poll may be answered long after it was sent, so that its lease may look over on arrival. Nothing runs before
     // a heartbeat has confirmed it; until then this much time is given to the calls, and the server judges them.
@@ -74,7 +82,7 @@ pub(crate) async fn carry_out(runs: &Runs, leased: Leased, sent: BootTime) {
     let verdict = match start(&calls, confirm_by, &runs.stopping).await {
         Started::Running { cancelled } => {
             let keeper = Arc::new(Keeper::start(calls.clone(), length, confirm_by, cancelled));
-            let verdict = attended(runs, &lease, &calls, &keeper, length).await;
+            let verdict = attended(runs, &lease, &calls, &keeper, length, started).await;
             conclude(&calls, verdict, length, &runs.stopping).await;
             return;
         }
@@ -116,8 +124,13 @@ async fn attended(
     calls: &AttemptCalls,
     keeper: &Arc<Keeper>,
     length: Duration,
+    started: BootTime,
 ) -> Verdict {
-    let log = RunLog::new(&runs.data_dir.spool().join(lease.attempt_id.to_string()));
+    let limit = lease.limits.and_then(|limits| limits.log_bytes);
+    let log = RunLog::new(&runs.data_dir.spool().join(lease.attempt_id.to_string()), limit);
+    if let Some(token) = &lease.api_token {
+        log.hide(token);
+    }
     let finishing = CancellationToken::new();
     let delivery = {
         let (log, calls, keeper) = (log.clone(), calls.clone(), Arc::clone(keeper));
@@ -129,26 +142,16 @@ async fn attended(
         })
     };
     let steps = Steps {
-        log,
+        log: log.clone(),
         keeper: Arc::clone(keeper),
         stopping: runs.stopping.clone(),
         marker: Marker { attempt: Some(lease.attempt_id), work: runs.data_dir.work() },
         cgroup: format!("{}-{}", runs.cgroup_prefix, lease.attempt_id),
         kill_grace: runs.config.kill_grace,
+        allowed: watch::Sender::new(script::timeout(lease, None, started)),
     };
-    let verdict = match Workspace::create(&runs.data_dir.work(), lease.attempt_id) {
-        Ok(workspace) => {
-            let workspace = Arc::new(workspace);
-            let verdict =
-                outcome::verdict(script::run(runs, lease, calls, &steps, &workspace).await, &steps).await;
-            remove(workspace).await;
-            verdict
-        }
-        Err(error) => {
-            let reason = format!("cannot make the workspace: {error}");
-            outcome::verdict(Err(script::SetupError::Failed(reason)), &steps).await
-        }
-    };
+    let mut verdict = in_workspace(runs, lease, calls, &steps, started).await;
+    log.finish().await;
     finishing.cancel();
     let over = async {
         let standing = keeper.reaches(Standing::Lapsed).await;
@@ -160,7 +163,46 @@ async fn attended(
         () = finish_delivery(delivery, over) => {}
         () = given_up(calls, length, &steps.stopping) => log_undelivered(),
     }
+    if let Some(lost) = log.lost().await {
+        verdict.mention(&lost);
+    }
     if keeper.is_gone() { Verdict::Silence } else { verdict }
+}
+
+/// Carries the job out in a folder of its own, which is gone afterwards.
+async fn in_workspace(
+    runs: &Runs,
+    lease: &Lease,
+    calls: &AttemptCalls,
+    steps: &Steps,
+    started: BootTime,
+) -> Verdict {
+    let caches = AppCaches::new(runs.data_dir.cache().join("apps"));
+    let made = match caches.open(lease) {
+        Ok(cache) => Workspace::create(&runs.data_dir.work(), lease.attempt_id)
+            .map(|workspace| (Arc::new(workspace), cache))
+            .map_err(|error| format!("cannot make the workspace: {error}")),
+        Err(error) => Err(format!("cannot make the app's cache: {error}")),
+    };
+    let (workspace, cache) = match made {
+        Ok(made) => made,
+        Err(reason) => {
+            return outcome::verdict(Err(script::SetupError::Failed(reason)), lease, calls, steps).await;
+        }
+    };
+    let ran = script::run(runs, lease, calls, steps, &workspace, &cache.path, started).await;
+    let verdict = outcome::verdict(ran, lease, calls, steps).await;
+    remove(workspace).await;
+    settle(caches, cache).await;
+    verdict
+}
+
+async fn settle(caches: AppCaches, used: AppCache) {
+    match tokio::task::spawn_blocking(move || caches.settle(&used)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the caches of apps could not be bounded"),
+        Err(fault) => tracing::error!(%fault, "bounding the caches of apps failed"),
+    }
 }
 
 async fn remove(workspace: Arc<Workspace>) {

@@ -5,11 +5,13 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use minitower_client::wire::runner::{ResultReason, ResultStatus, RunResult};
+use minitower_client::wire::runner::{Lease, ResultReason, ResultStatus, RunResult};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::artifacts;
 use super::script::{Ran, SetupError};
+use crate::calls::AttemptCalls;
 use crate::steps::{StepEnd, Steps, Stop};
 use crate::supervisor::{Ended, Ending};
 
@@ -27,24 +29,44 @@ pub(super) enum Verdict {
     Silence,
 }
 
-/// Judges how a job ended. What a person has to know goes into its log.
-pub(super) async fn verdict(ran: Result<Ran, SetupError>, steps: &Steps) -> Verdict {
+impl Verdict {
+    /// Says in a result what else somebody who looks at the run has to know. A timeout's message is the contract's word.
+    pub(super) fn mention(&mut self, what: &str) {
+        let Self::Result(result) = self else { return };
+        if result.reason == Some(ResultReason::Timeout) || result.status == ResultStatus::Cancelled {
+            return;
+        }
+        match &mut result.error_message {
+            Some(message) => {
+                message.push_str("; ");
+                message.push_str(what);
+            }
+            None => result.error_message = Some(what.to_owned()),
+        }
+    }
+}
+
+/// Judges how a job ended; of one that ended by itself, output and artifacts are taken. What a person has to know goes into its
+/// log.
+pub(super) async fn verdict(
+    ran: Result<Ran, SetupError>,
+    lease: &Lease,
+    calls: &AttemptCalls,
+    steps: &Steps,
+) -> Verdict {
     let (end, workspace) = match ran {
         Ok(Ran { end, workspace }) => (end, workspace),
+        Err(SetupError::Stopped(Stop::OutOfTime)) => return out_of_time("the setup", steps).await,
         Err(SetupError::Stopped(stop)) => return stopped(stop),
         Err(SetupError::Failed(reason)) => {
             steps.log.note(format!("minitower-runner: setup failed: {reason}")).await;
-            let message = format!("setup failed: {reason}");
+            let message = steps.log.masked(&format!("setup failed: {reason}"));
             return result(ResultStatus::Failed, None, Some(message), Some(ResultReason::Setup), None);
         }
     };
     match end {
+        StepEnd::TimedOut | StepEnd::Stopped(Stop::OutOfTime) => out_of_time("the job", steps).await,
         StepEnd::Stopped(stop) => stopped(stop),
-        StepEnd::TimedOut => {
-            steps.log.note("minitower-runner: the job took longer than its timeout and was stopped").await;
-            let (message, reason) = ("timeout".to_owned(), ResultReason::Timeout);
-            result(ResultStatus::Failed, None, Some(message), Some(reason), None)
-        }
         StepEnd::Ended(ended) => {
             let path = workspace.output();
             let output = tokio::task::spawn_blocking(move || read_output(&path)).await;
@@ -55,9 +77,22 @@ pub(super) async fn verdict(ran: Result<Ran, SetupError>, steps: &Steps) -> Verd
                     None
                 }
             };
-            ended_by_itself(ended, output)
+            let limits = lease.limits.unwrap_or_default();
+            let missing = artifacts::upload(&workspace.artifacts(), calls, steps, limits).await;
+            let mut verdict = ended_by_itself(ended, output);
+            if let Some(missing) = missing {
+                verdict.mention(&missing);
+            }
+            verdict
         }
     }
+}
+
+async fn out_of_time(what: &str, steps: &Steps) -> Verdict {
+    let by = steps.allowed.borrow().by.clone();
+    steps.log.note(format!("minitower-runner: {what} took longer than {by} and was stopped")).await;
+    let (message, reason) = ("timeout".to_owned(), ResultReason::Timeout);
+    result(ResultStatus::Failed, None, Some(message), Some(reason), None)
 }
 
 fn stopped(stop: Stop) -> Verdict {
@@ -65,6 +100,10 @@ fn stopped(stop: Stop) -> Verdict {
         Stop::Cancelled => result(ResultStatus::Cancelled, None, None, None, None),
         Stop::Gone => Verdict::Silence,
         Stop::Lapsed | Stop::ShuttingDown | Stop::AtOnce => Verdict::Release,
+        // Told by whoever knows what took so long.
+        Stop::OutOfTime => {
+            result(ResultStatus::Failed, None, Some("timeout".to_owned()), Some(ResultReason::Timeout), None)
+        }
     }
 }
 
@@ -179,6 +218,21 @@ mod tests {
         assert_eq!(result.exit_code, Some(exit_code));
         assert_eq!(result.error_message.as_deref(), message);
         assert_eq!(result.reason, Some(reason));
+    }
+
+    #[test]
+    fn what_was_lost_is_mentioned_in_a_result_but_not_in_a_timeout() {
+        let mention = |mut verdict: Verdict| {
+            verdict.mention("3 lines of the log were lost");
+            let Verdict::Result(result) = verdict else { panic!() };
+            result.error_message
+        };
+        let completed = ended_by_itself(ended(Ending::Code(0), false), None);
+        assert_eq!(mention(completed).as_deref(), Some("3 lines of the log were lost"));
+        let failed = ended_by_itself(ended(Ending::Code(3), false), None);
+        assert_eq!(mention(failed).as_deref(), Some("exit code 3; 3 lines of the log were lost"));
+        assert_eq!(mention(stopped(Stop::OutOfTime)).as_deref(), Some("timeout"));
+        assert_eq!(mention(stopped(Stop::Cancelled)), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Preparing and running the job's program.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +8,15 @@ use std::time::Duration;
 use minitower_client::ArtifactHeaders;
 use minitower_client::wire::runner::Lease;
 use minitower_client::wire::runs::Stream;
+use minitower_towerfile::{LogOrder, Towerfile};
 
-use super::variables::{self, Variables};
-use super::{Runs, fetch};
+use super::variables::{self, Place, Variables};
+use super::{Runs, fetch, settings};
 use crate::calls::AttemptCalls;
+use crate::clock::BootTime;
 use crate::environment::EnvironmentError;
 use crate::lease::Standing;
-use crate::steps::{Step, StepEnd, Steps, Stop};
+use crate::steps::{Allowed, Step, StepEnd, Steps, Stop};
 use crate::supervisor::{Sandbox, SupervisorError};
 use crate::workspace::Workspace;
 
@@ -54,19 +57,35 @@ pub(super) struct Ran {
     pub(super) workspace: Arc<Workspace>,
 }
 
-/// Sets the job up, runs it, and waits for its end.
+/// Sets the job up, runs it, and waits for its end. `started` is when the attempt began, from which its time counts.
 pub(super) async fn run(
     runs: &Runs,
     lease: &Lease,
     calls: &AttemptCalls,
     steps: &Steps,
     workspace: &Arc<Workspace>,
+    cache: &Path,
+    started: BootTime,
 ) -> Result<Ran, SetupError> {
     steps.unless_stopped(steps.keeper.reaches(Standing::Held)).await?;
-    let headers = steps.unless_stopped(fetch::download(calls, &steps.keeper, workspace)).await??;
-    fetch::unpack(workspace).await?;
+    let headers = steps.unless_stopped(fetch::download(calls, steps, workspace)).await??;
+    let whole = timeout(lease, headers.timeout_seconds, started);
+    steps.allowed.send_replace(whole.clone());
+    fetch::unpack(workspace, steps).await?;
+    let towerfile = match settings::read(&workspace.source()) {
+        Ok(towerfile) => towerfile,
+        Err(reason) => {
+            let note = format!("minitower-runner: the project's Towerfile is not used here: {reason}");
+            steps.log.note(note).await;
+            None
+        }
+    };
+    if let Some(seconds) = towerfile.as_ref().and_then(|towerfile| towerfile.setup_seconds) {
+        steps.allowed.send_replace(setup_timeout(seconds, started, &whole));
+    }
 
-    let mut environment = variables::base(std::env::vars_os(), &runs.config.env_pass, workspace, lease);
+    let place = Place { workspace, cache, environment: &runs.config.environment };
+    let mut environment = variables::base(std::env::vars_os(), &runs.config.env_pass, &place, lease);
     let mut sandbox = Sandbox {
         hidden: std::iter::once(runs.data_dir.base().to_owned()).chain(runs.config.hidden.clone()).collect(),
         readable: Vec::new(),
@@ -74,19 +93,9 @@ pub(super) async fn run(
     };
     let program = program(runs, lease, steps, workspace, &mut environment, &mut sandbox).await?;
     add_import_paths(&mut environment, &headers, workspace)?;
-    let input = match &lease.input {
-        Some(input) => serde_json::to_string(input),
-        None => Ok("{}".to_owned()),
-    };
-    let input = input.map_err(|error| SetupError::Failed(format!("the input is no JSON: {error}")))?;
-    std::fs::write(workspace.input(), &input)
-        .map_err(|error| SetupError::Failed(format!("cannot write the input: {error}")))?;
-    for skipped in variables::add_input(&mut environment, lease, &input) {
-        steps.log.note(format!("minitower-runner: {skipped}")).await;
-    }
+    add_world(&mut environment, runs, lease, steps, workspace, towerfile.as_ref()).await?;
+    sandbox.writable.push(cache.to_owned());
 
-    let seconds = lease.timeout_seconds.or(headers.timeout_seconds);
-    let limit = seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
     let step = Step {
         program: program.path,
         arguments: program.arguments,
@@ -94,10 +103,66 @@ pub(super) async fn run(
         directory: workspace.source(),
         sandbox,
         out: Stream::Stdout,
-        limit: limit.map_or(DEFAULT_TIMEOUT, Duration::from_secs),
+        // What the whole run is allowed bounds it.
+        limit: Duration::MAX,
     };
-    let end = steps.run(step).await?;
+    steps.allowed.send_replace(whole);
+    let end = match towerfile.map(|towerfile| towerfile.log_order).unwrap_or_default() {
+        LogOrder::Exact => steps.run_merged(step).await?,
+        LogOrder::Streams => steps.run(step).await?,
+    };
     Ok(Ran { end, workspace: Arc::clone(workspace) })
+}
+
+/// How long a run may take, by its lease, else by its version's archive, else by default.
+pub(super) fn timeout(lease: &Lease, of_version: Option<i64>, started: BootTime) -> Allowed {
+    let seconds = lease.timeout_seconds.or(of_version);
+    let limit = seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
+    let limit = limit.map_or(DEFAULT_TIMEOUT, Duration::from_secs);
+    Allowed { until: started.plus(limit), by: format!("the run's timeout of {} s", limit.as_secs()) }
+}
+
+/// How long the setup may take that has `seconds` for itself, within what the whole run has.
+fn setup_timeout(seconds: i64, started: BootTime, whole: &Allowed) -> Allowed {
+    let until = started.plus(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+    if until >= whole.until {
+        return whole.clone();
+    }
+    Allowed { until, by: format!("the {seconds} s that setup_seconds of the Towerfile allows") }
+}
+
+/// Adds what only the job gets: the API, the variables of its Towerfile, its input.
+async fn add_world(
+    environment: &mut Variables,
+    runs: &Runs,
+    lease: &Lease,
+    steps: &Steps,
+    workspace: &Workspace,
+    towerfile: Option<&Towerfile>,
+) -> Result<(), SetupError> {
+    match &lease.api_token {
+        Some(token) => variables::add_api(environment, &runs.config.server_url, token),
+        None if towerfile.is_some_and(|towerfile| towerfile.api) => {
+            let reason = "the Towerfile says `api = true`, but the control plane gave no token for the API: it is older than \
+                          that; update minitowerd, or take the line out";
+            return Err(SetupError::Failed(reason.to_owned()));
+        }
+        None => {}
+    }
+    let none = BTreeMap::new();
+    let declared = towerfile.map_or(&none, |towerfile| &towerfile.env);
+    variables::add_declared(environment, declared, &runs.config.env_pass).map_err(SetupError::Failed)?;
+    let input = match &lease.input {
+        Some(input) => serde_json::to_string(input),
+        None => Ok("{}".to_owned()),
+    };
+    let input = input.map_err(|error| SetupError::Failed(format!("the input is no JSON: {error}")))?;
+    std::fs::write(workspace.input(), &input)
+        .map_err(|error| SetupError::Failed(format!("cannot write the input: {error}")))?;
+    for skipped in variables::add_input(environment, lease, &input, declared) {
+        steps.log.note(format!("minitower-runner: {skipped}")).await;
+    }
+    Ok(())
 }
 
 struct Program {
@@ -133,8 +198,6 @@ async fn program(
                 .map_err(|error| SetupError::Failed(format!("the folders of PATH: {error}")))?;
             environment.insert("PATH".to_owned(), path.to_string_lossy().into_owned());
             environment.insert("VIRTUAL_ENV".to_owned(), prepared.venv.to_string_lossy().into_owned());
-            // What the job starts with another Python of the environment shows its lines as they come, too.
-            environment.insert("PYTHONUNBUFFERED".to_owned(), "1".to_owned());
             sandbox.readable.extend(prepared.shared);
             let arguments = vec!["-u".to_owned(), not_an_option(&lease.entrypoint)];
             Ok(Program { path: prepared.python, arguments })
@@ -199,6 +262,16 @@ mod tests {
         for path in ["", "..", "a/../..", "/etc", "out", "out/passwd"] {
             assert!(inside(folder.path(), Path::new(path)).is_err(), "{path}");
         }
+    }
+
+    #[test]
+    fn setup_has_its_own_time_within_the_runs() {
+        let started = BootTime::from_boot(Duration::from_secs(100));
+        let whole = Allowed { until: started.plus(Duration::from_secs(60)), by: "the whole".to_owned() };
+        let setup = setup_timeout(20, started, &whole);
+        assert_eq!(setup.until, started.plus(Duration::from_secs(20)));
+        assert!(setup.by.contains("setup_seconds"), "{}", setup.by);
+        assert_eq!(setup_timeout(90, started, &whole).by, "the whole");
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::Path;
 
 use globset::GlobSet;
 use minitower_client::wire::runner::Lease;
+use nix::unistd::{Uid, User};
 use serde_json::Value;
 
 use crate::workspace::Workspace;
@@ -17,6 +19,12 @@ const MAX_TOTAL_BYTES: usize = 1024 * 1024;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Taken over from the runner where it has them.
 const INHERITED: [&str; 6] = ["PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME"];
+/// Who runs a job when neither the runner's environment nor the system has a name for its user.
+const NAMELESS_USER: &str = "minitower";
+/// A locale that every system has, and that knows all characters.
+const LOCALE: &str = "C.UTF-8";
+/// What a Towerfile may set although the base does.
+const DECLARABLE: [&str; 5] = ["LANG", "LC_ALL", "LOGNAME", "TZ", "USER"];
 /// Beginnings of names that change how programs are loaded, or belong to the runner.
 const RESERVED_PREFIXES: [&str; 3] = ["LD_", "PYTHON", "MINITOWER_"];
 /// Names that do the same.
@@ -25,12 +33,23 @@ const RESERVED: [&str; 4] = ["BASH_ENV", "GLIBC_TUNABLES", "SHELLOPTS", "VIRTUAL
 /// Variables by name.
 pub(crate) type Variables = BTreeMap<String, String>;
 
+/// Where a run's programs live.
+#[derive(Debug)]
+pub(crate) struct Place<'p> {
+    /// The run's folder.
+    pub(crate) workspace: &'p Workspace,
+    /// The app's folder that outlives it.
+    pub(crate) cache: &'p Path,
+    /// The environment the runner serves, for servers that do not say the run's.
+    pub(crate) environment: &'p str,
+}
+
 /// The base every program of a run gets: of the runner's own environment only what is harmless or explicitly passed
 /// on, and the names by which the run's processes are found again.
 pub(crate) fn base(
     own: impl Iterator<Item = (OsString, OsString)>,
     pass: &GlobSet,
-    workspace: &Workspace,
+    place: &Place<'_>,
     lease: &Lease,
 ) -> Variables {
     let mut variables: Variables = own
@@ -40,26 +59,103 @@ pub(crate) fn base(
         .filter(|(name, _)| INHERITED.contains(&name.as_str()) || pass.is_match(name))
         .collect();
     variables.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.to_owned());
-    variables.entry("LANG".to_owned()).or_insert_with(|| "C.UTF-8".to_owned());
-    let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
+    add_locale(&mut variables);
+    add_user(&mut variables);
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let workspace = place.workspace;
     for (name, value) in [
-        ("HOME", text(workspace.home())),
-        ("TMPDIR", text(workspace.temporary())),
+        ("HOME", text(&workspace.home())),
+        ("TMPDIR", text(&workspace.temporary())),
         ("SHELL", "/bin/sh".to_owned()),
+        // What a job starts with any Python shows its lines as they come, and loses none when it is killed.
+        ("PYTHONUNBUFFERED", "1".to_owned()),
         ("MINITOWER_RUN_ID", lease.run_id.to_string()),
         ("MINITOWER_APP", lease.app_slug.clone()),
         ("MINITOWER_ATTEMPT", lease.attempt_id.to_string()),
-        ("MINITOWER_INPUT_FILE", text(workspace.input())),
-        ("MINITOWER_OUTPUT_FILE", text(workspace.output())),
+        ("MINITOWER_ENVIRONMENT", lease.environment.clone().unwrap_or_else(|| place.environment.to_owned())),
+        ("MINITOWER_INPUT_FILE", text(&workspace.input())),
+        ("MINITOWER_OUTPUT_FILE", text(&workspace.output())),
+        ("MINITOWER_ARTIFACTS_DIR", text(&workspace.artifacts())),
+        ("MINITOWER_CACHE_DIR", text(place.cache)),
     ] {
         variables.insert(name.to_owned(), value);
     }
     variables
 }
 
+/// Makes sure that programs can print every character: a runner's own locale is often that of a bare container.
+fn add_locale(variables: &mut Variables) {
+    // language[_territory][.codeset][@modifier], see setlocale(3).
+    let is_unicode = |locale: &String| {
+        let codeset =
+            locale.split_once('.').map(|(_, codeset)| codeset.split('@').next().unwrap_or_default());
+        codeset.is_some_and(|codeset| ["utf-8", "utf8"].contains(&codeset.to_ascii_lowercase().as_str()))
+    };
+    for name in ["LC_ALL", "LANG"] {
+        if !variables.get(name).is_some_and(is_unicode) {
+            variables.remove(name);
+        }
+    }
+    variables.entry("LANG".to_owned()).or_insert_with(|| LOCALE.to_owned());
+}
+
+/// Makes sure that there is a user name: a container's user often has no entry in its list of users.
+fn add_user(variables: &mut Variables) {
+    let filled = |name: &&str| variables.get(*name).filter(|name| !name.is_empty()).cloned();
+    let given = ["USER", "LOGNAME"].iter().find_map(filled);
+    let name = match given {
+        Some(name) => name,
+        None => match User::from_uid(Uid::effective()) {
+            Ok(Some(user)) => user.name,
+            _ => NAMELESS_USER.to_owned(),
+        },
+    };
+    for variable in ["USER", "LOGNAME"] {
+        let value = variables.entry(variable.to_owned()).or_default();
+        if value.is_empty() {
+            value.clone_from(&name);
+        }
+    }
+}
+
+/// Adds what the Towerfile declares in `[app.env]`. The text of an error names the variable and the way out.
+pub(crate) fn add_declared(
+    variables: &mut Variables,
+    declared: &BTreeMap<String, String>,
+    pass: &GlobSet,
+) -> Result<(), String> {
+    for (name, value) in declared {
+        let is_set = variables.contains_key(name) && !pass.is_match(name);
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(format!(
+                "app.env: {name:?} cannot be a variable: a name has no `=`, and neither it nor its value NUL"
+            ));
+        }
+        if !DECLARABLE.contains(&name.as_str()) && (is_reserved(name) || is_set) {
+            return Err(format!(
+                "app.env: {name:?} is a variable that the runner sets itself; use another name"
+            ));
+        }
+        variables.insert(name.clone(), value.clone());
+    }
+    Ok(())
+}
+
+/// Adds what a job needs to start and read runs of its team.
+pub(crate) fn add_api(variables: &mut Variables, server_url: &str, token: &str) {
+    variables.insert("MINITOWER_SERVER_URL".to_owned(), server_url.to_owned());
+    variables.insert("MINITOWER_API_TOKEN".to_owned(), token.to_owned());
+}
+
 /// Adds the run's input: all of it as `MINITOWER_INPUT`, and a variable per key. Returns a line for the log for
-/// everything that could not be a variable; it is still in the file named by `MINITOWER_INPUT_FILE`.
-pub(crate) fn add_input(variables: &mut Variables, lease: &Lease, json: &str) -> Vec<String> {
+/// everything that could not be a variable; it is still in the file named by `MINITOWER_INPUT_FILE`. A key wins over a
+/// variable that the Towerfile `declared`.
+pub(crate) fn add_input(
+    variables: &mut Variables,
+    lease: &Lease,
+    json: &str,
+    declared: &BTreeMap<String, String>,
+) -> Vec<String> {
     let mut skipped = Vec::new();
     let mut total: usize = variables.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
     let mut fits = |name: &str, value: &str| {
@@ -90,7 +186,7 @@ pub(crate) fn add_input(variables: &mut Variables, lease: &Lease, json: &str) ->
             "its name holds '=' or NUL"
         } else if value.contains('\0') {
             "its value holds NUL"
-        } else if is_reserved(key) || variables.contains_key(key) {
+        } else if is_reserved(key) || (variables.contains_key(key) && !declared.contains_key(key)) {
             "the runner sets this variable itself"
         } else if !fits(key, &value) {
             "its value is too large for a variable"
@@ -137,9 +233,10 @@ mod tests {
         let workspace = Workspace::create(folder.path(), 9).unwrap();
         let lease = lease(input);
         let pass = globset::GlobSetBuilder::new().add(globset::Glob::new(pass).unwrap()).build().unwrap();
-        let mut variables = base(own(pairs), &pass, &workspace, &lease);
+        let place = Place { workspace: &workspace, cache: Path::new("/cache"), environment: "served" };
+        let mut variables = base(own(pairs), &pass, &place, &lease);
         let json = serde_json::to_string(&lease.input).unwrap();
-        let skipped = add_input(&mut variables, &lease, &json);
+        let skipped = add_input(&mut variables, &lease, &json, &BTreeMap::new());
         (variables, skipped)
     }
 
@@ -157,6 +254,83 @@ mod tests {
         assert_eq!(variables["MINITOWER_ATTEMPT"], "9");
         assert_eq!(variables["MINITOWER_APP"], "hello");
         assert!(skipped.is_empty(), "{skipped:?}");
+    }
+
+    #[test]
+    fn a_job_knows_its_environment_and_its_folders() {
+        let (variables, _) = variables(&json!({}), &[], "X");
+        assert_eq!(variables["MINITOWER_ENVIRONMENT"], "served");
+        assert_eq!(variables["MINITOWER_CACHE_DIR"], "/cache");
+        assert!(variables["MINITOWER_ARTIFACTS_DIR"].ends_with("/artifacts"));
+        assert_eq!(variables["PYTHONUNBUFFERED"], "1");
+    }
+
+    #[test]
+    fn a_locale_without_unicode_is_not_passed_on() {
+        for (given, lang, lc_all) in [
+            (vec![], "C.UTF-8", None),
+            (vec![("LANG", "C"), ("LC_ALL", "C")], "C.UTF-8", None),
+            (vec![("LANG", "de_DE.ISO-8859-1"), ("LC_ALL", "POSIX")], "C.UTF-8", None),
+            (vec![("LANG", "de_DE.UTF-8"), ("LC_ALL", "C")], "de_DE.UTF-8", None),
+            (vec![("LANG", "C"), ("LC_ALL", "en_US.utf8")], "C.UTF-8", Some("en_US.utf8")),
+            (vec![("LANG", "sr_RS.UTF-8@latin")], "sr_RS.UTF-8@latin", None),
+        ] {
+            let (variables, _) = variables(&json!({}), &given, "X");
+            assert_eq!(variables["LANG"], lang, "{given:?}");
+            assert_eq!(variables.get("LC_ALL").map(String::as_str), lc_all, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn there_is_always_a_user_name() {
+        let user = |given: &[(&str, &str)]| {
+            let (variables, _) = variables(&json!({}), given, "X");
+            (variables["USER"].clone(), variables["LOGNAME"].clone())
+        };
+        let both = |name: &str| (name.to_owned(), name.to_owned());
+        assert_eq!(user(&[("USER", "ann")]), both("ann"));
+        assert_eq!(user(&[("USER", ""), ("LOGNAME", "bob")]), both("bob"));
+        let (name, _) = user(&[]);
+        assert!(!name.is_empty());
+    }
+
+    #[test]
+    fn a_towerfile_declares_variables_but_not_those_of_the_runner() {
+        let pass =
+            globset::GlobSetBuilder::new().add(globset::Glob::new("HTTP_PROXY").unwrap()).build().unwrap();
+        let (base, _) = variables(&json!({}), &[("HTTP_PROXY", "http://p"), ("TZ", "UTC")], "HTTP_PROXY");
+        let declare = |name: &str, value: &str| {
+            let mut all = base.clone();
+            add_declared(&mut all, &BTreeMap::from([(name.to_owned(), value.to_owned())]), &pass)
+                .map(|()| all)
+        };
+        for name in ["MODE", "TZ", "LANG", "HTTP_PROXY"] {
+            assert_eq!(declare(name, "x").unwrap()[name], "x");
+        }
+        for name in [
+            "PATH",
+            "HOME",
+            "TMPDIR",
+            "SHELL",
+            "LD_PRELOAD",
+            "PYTHONHOME",
+            "MINITOWER_RUN_ID",
+            "",
+            "a=b",
+            "n\0",
+        ] {
+            let refused = declare(name, "x").unwrap_err();
+            assert!(refused.starts_with("app.env: "), "{refused}");
+        }
+        assert!(declare("MODE", "a\0b").is_err());
+    }
+
+    #[test]
+    fn an_input_wins_over_what_the_towerfile_declares() {
+        let declared = BTreeMap::from([("MODE".to_owned(), "declared".to_owned())]);
+        let mut all = declared.clone();
+        let skipped = add_input(&mut all, &lease(&json!({"MODE": "input"})), "{}", &declared);
+        assert_eq!((all["MODE"].as_str(), skipped.len()), ("input", 0));
     }
 
     #[test]

@@ -41,8 +41,8 @@ pub(crate) async fn deliver(
     let mut last_sent = Instant::now().checked_sub(INTERVAL).unwrap_or_else(Instant::now);
     loop {
         let arrived = log.shared.arrived.notified();
-        let lines = log.oldest(LogBatch::MAX_LINES).await;
-        if lines.is_empty() {
+        let waiting = log.waiting().await;
+        if waiting == 0 {
             if finishing.is_cancelled() {
                 return Delivered::All;
             }
@@ -52,23 +52,20 @@ pub(crate) async fn deliver(
             }
             continue;
         }
-        if lines.len() < LogBatch::MAX_LINES && !finishing.is_cancelled() {
-            let due = last_sent + INTERVAL;
-            if Instant::now() < due {
-                tokio::select! {
-                    () = tokio::time::sleep_until(due) => {}
-                    () = arrived => {}
-                    () = finishing.cancelled() => {}
-                }
-                continue;
+        let due = last_sent + INTERVAL;
+        if waiting < LogBatch::MAX_LINES && !finishing.is_cancelled() && Instant::now() < due {
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => {}
+                () = arrived => {}
+                () = finishing.cancelled() => {}
             }
+            continue;
         }
-        let batch = LogBatch { logs: lines };
+        let batch = LogBatch { logs: log.take(LogBatch::MAX_LINES).await };
         last_sent = Instant::now();
         if !send(&log, &calls, &batch, longest_pause).await {
             return Delivered::Gone;
         }
-        log.forget(batch.logs.len()).await;
     }
 }
 
@@ -88,6 +85,9 @@ async fn send(log: &RunLog, calls: &AttemptCalls, batch: &LogBatch, longest_paus
             }
             Err(error) => {
                 tracing::warn!(%error, lines = batch.logs.len(), "the control plane refused log lines; they are lost");
+                let bytes = batch.logs.iter().map(|line| line.line.len() as u64).sum();
+                log.lose(batch.logs.len() as u64, bytes, &format!("the control plane refused them: {error}"))
+                    .await;
                 return true;
             }
         }

@@ -124,6 +124,10 @@ impl Supervisor {
             sandbox: self.task.sandbox.clone(),
             cgroup: self.cgroup.as_ref().map(Cgroup::door),
         };
+        if self.task.merged {
+            // One pipe for both keeps the order of writing.
+            dup2_stderr(io::stdout())?;
+        }
         // The link names this very binary even after it was replaced on disk.
         let child = Process::new("/proc/self/exe")
             .arg0("minitower-runner")

@@ -21,6 +21,8 @@ pub(crate) struct Task {
     pub(crate) directory: PathBuf,
     /// What it may read and write.
     pub(crate) sandbox: Sandbox,
+    /// Whether its standard error goes where its standard output goes.
+    pub(crate) merged: bool,
     /// How its processes are known, even those that got away from their ancestors.
     pub(crate) marker: Marker,
     /// Name of a control group made for it where that is possible.

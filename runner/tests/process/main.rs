@@ -8,7 +8,9 @@
 mod environments;
 mod jobs;
 mod leases;
+mod logs;
 mod nasty;
 mod registration;
 mod shutdown;
 mod support;
+mod world;

@@ -121,7 +121,7 @@ os.write(2, os.urandom(300000) + b'\n\xff\xfe\x00end\n')
     assert_eq!(ran.result.status, ResultStatus::Completed);
     ran.server.change(|state| {
         let line = &state.lines.iter().find(|line| line.stream == Stream::Stdout).unwrap().line;
-        assert_eq!(*line, "é".repeat(4096));
+        assert!(line.starts_with(&"é".repeat(4000)) && line.ends_with("é… [cut: 2000000 bytes]"), "{line}");
         assert!(state.lines.iter().any(|line| line.line == "\u{fffd}\u{fffd}\0end"));
     });
 }

@@ -39,7 +39,7 @@ fn maker(tx: &Tx<'_>) -> Result<impl Fn(&Tx<'_>) -> Result<Run, StoreError> + us
         import_paths: None,
         max_retries: 0,
         api: false,
-        hidden_parameters: None,
+        hidden_parameters: Vec::new(),
     };
     let version = versions::insert(tx, app.id, new, NOW)?;
     let (environment, _) = environments::ensure(tx, team.id, "default", NOW)?;

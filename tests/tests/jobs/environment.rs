@@ -178,6 +178,22 @@ fn an_artifact_that_is_not_what_was_uploaded_fails_the_run() {
 }
 
 #[test]
+fn an_artifact_that_is_gone_fails_the_run_and_the_next_one_goes_on() {
+    let bed = JobBed::start();
+    bed.team.python_app("gone", "print('ran')");
+    fs::remove_dir_all(bed.server.objects()).unwrap();
+    fs::create_dir(bed.server.objects()).unwrap();
+    let run = bed.team.run_id("gone");
+    let next = bed.python("next-one", "print('fit')");
+    let ended = bed.team.wait_end(run);
+    assert_eq!(ended["status"], "failed");
+    assert_eq!(bed.team.attempts(run)[0]["reason"], "setup");
+    let log = bed.team.log_text(run);
+    assert!(log.lines().last().unwrap().contains("cannot download the artifact"), "{log}");
+    assert_eq!(bed.team.wait_end(next)["status"], "completed");
+}
+
+#[test]
 fn output_written_by_the_job_does_not_disturb_its_result() {
     let bed = JobBed::start();
     let code = "import os\nopen(os.environ['MINITOWER_OUTPUT_FILE'], 'w').write('{\"answer\": 42}')";

@@ -50,7 +50,7 @@ fn a_last_line_without_a_newline_is_kept() {
 fn every_byte_value_is_survived_and_invalid_text_is_replaced() {
     let code = r#"
 import sys
-sys.stdout.buffer.write(bytes(byte for byte in range(256) if byte != 10) + b"\n")
+sys.stdout.buffer.write(bytes(byte for byte in range(256) if byte not in (10, 13)) + b"\n")
 sys.stdout.buffer.write("gültig\n".encode())
 sys.stdout.buffer.write(b"\xc3\n")
 "#;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-pub(crate) use control_plane::{ControlPlane, Job};
+pub(crate) use control_plane::{ArchiveTrouble, ControlPlane, Job};
 pub(crate) use runner::Runner;
 
 /// How long anything may take in a test; the machine may be busy.

@@ -25,8 +25,17 @@ impl Runner {
 
     /// The same with further variables.
     pub(crate) fn with(server: &ControlPlane, data: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::by(Command::new(env!("CARGO_BIN_EXE_minitower-runner")), server, data, variables)
+    }
+
+    /// The same through a command that becomes the runner.
+    pub(crate) fn by(
+        mut command: Command,
+        server: &ControlPlane,
+        data: &Path,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let log = data.join("runner.log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_minitower-runner"));
         command
             .env("MINITOWER_SERVER_URL", &server.url)
             .env("MINITOWER_RUNNER_NAME", "tested")

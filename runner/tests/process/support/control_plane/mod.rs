@@ -2,7 +2,7 @@
 
 mod routes;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ pub(crate) struct Job {
     pub(crate) import_paths: Option<&'static str>,
     /// What the server says instead of the archive's real digest.
     pub(crate) sha256: Option<String>,
+    /// Further fields of the lease.
+    pub(crate) lease: Value,
 }
 
 impl Job {
@@ -33,8 +35,27 @@ impl Job {
     pub(crate) fn project(entrypoint: &'static str, files: &[(&str, &str)]) -> Self {
         let archive = super::archive(files);
         let import_paths = None;
-        Self { archive, entrypoint, input: Value::Null, timeout_seconds: None, import_paths, sha256: None }
+        Self {
+            archive,
+            entrypoint,
+            input: Value::Null,
+            timeout_seconds: None,
+            import_paths,
+            sha256: None,
+            lease: Value::Null,
+        }
     }
+}
+
+/// What goes wrong with a download.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ArchiveTrouble {
+    /// This status.
+    Status(u16),
+    /// Other bytes than the digest says.
+    OtherBytes,
+    /// No answer at all.
+    Hangs,
 }
 
 /// Everything a test may look at or change.
@@ -55,6 +76,14 @@ pub(crate) struct State {
     pub(crate) no_heartbeats: bool,
     /// Log batches are answered 503.
     pub(crate) no_logs: bool,
+    /// What downloads of the archive are answered with, in this order; then they are served.
+    pub(crate) artifact_trouble: VecDeque<ArchiveTrouble>,
+    /// Uploads of artifacts are answered with this status instead.
+    pub(crate) refuse_uploads: VecDeque<u16>,
+    /// Artifacts by path.
+    pub(crate) uploads: BTreeMap<String, Vec<u8>>,
+    /// Downloads of the archive.
+    pub(crate) downloads: usize,
     pub(crate) cancel_requested: bool,
     /// Results other than cancelled are answered 409.
     pub(crate) conflict: bool,
@@ -116,6 +145,10 @@ impl ControlPlane {
             gone: false,
             no_heartbeats: false,
             no_logs: false,
+            artifact_trouble: VecDeque::new(),
+            refuse_uploads: VecDeque::new(),
+            uploads: BTreeMap::new(),
+            downloads: 0,
             cancel_requested: false,
             conflict: false,
             old: false,

@@ -7,12 +7,12 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State as Extract};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use minitower_client::wire::runner::{LeaseRequest, LogBatch, Register, RunResult};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Shared, State};
+use super::{ArchiveTrouble, Shared, State};
 
 /// All of them.
 pub(super) fn router(shared: Shared) -> axum::Router {
@@ -21,6 +21,7 @@ pub(super) fn router(shared: Shared) -> axum::Router {
         .route("/api/v1/runners/sign-off", post(sign_off))
         .route("/api/v1/runs/lease", post(lease))
         .route("/api/v1/runs/{run}/artifact", get(artifact))
+        .route("/api/v1/runs/{run}/artifacts/{*path}", put(upload))
         .route("/api/v1/runs/{run}/{verb}", post(attempt_call))
         .layer(axum::extract::DefaultBodyLimit::max(64 * 1024 * 1024))
         .with_state(shared)
@@ -136,6 +137,9 @@ impl Shared {
             if !state.old {
                 lease["lease_ttl_ms"] = ttl(&state).into();
             }
+            for (name, value) in job.lease.as_object().into_iter().flatten() {
+                lease[name] = value.clone();
+            }
             state.current = Some(job);
             state.last_lease = Some((id, lease.clone()));
             lease
@@ -178,11 +182,18 @@ async fn artifact(Extract(shared): Extract<Shared>, headers: HeaderMap) -> Respo
         return refused;
     }
     assert_eq!(headers["x-lease-token"], "lease");
-    let state = shared.state.lock().unwrap();
-    if state.gone {
-        return refusal(StatusCode::GONE);
+    let (trouble, job) = shared.change(|state| {
+        state.downloads += 1;
+        let gone = state.gone.then_some(ArchiveTrouble::Status(410));
+        (gone.or_else(|| state.artifact_trouble.pop_front()), state.current.clone().unwrap())
+    });
+    let mut archive = job.archive.clone();
+    match trouble {
+        Some(ArchiveTrouble::Status(status)) => return refusal(StatusCode::from_u16(status).unwrap()),
+        Some(ArchiveTrouble::OtherBytes) => archive.push(0),
+        Some(ArchiveTrouble::Hangs) => std::future::pending::<()>().await,
+        None => {}
     }
-    let job = state.current.clone().unwrap();
     let digest = || hex(&Sha256::digest(&job.archive));
     let mut answer = Response::builder()
         .header("content-type", "application/gzip")
@@ -191,7 +202,28 @@ async fn artifact(Extract(shared): Extract<Shared>, headers: HeaderMap) -> Respo
     if let Some(paths) = job.import_paths {
         answer = answer.header("x-import-paths", paths);
     }
-    answer.body(Body::from(job.archive)).unwrap()
+    answer.body(Body::from(archive)).unwrap()
+}
+
+async fn upload(
+    Extract(shared): Extract<Shared>,
+    Path((_run, path)): Path<(i64, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if let Some(refused) = refused(&shared, &headers) {
+        return refused;
+    }
+    assert_eq!(headers["x-lease-token"], "lease");
+    assert_eq!(headers[header::CONTENT_LENGTH], body.len().to_string());
+    shared.change(|state| {
+        if let Some(status) = state.refuse_uploads.pop_front() {
+            return refusal(StatusCode::from_u16(status).unwrap());
+        }
+        assert!(state.results.is_empty(), "artifacts come before the result");
+        state.uploads.insert(path, body.to_vec());
+        ok()
+    })
 }
 
 async fn attempt_call(

@@ -1,0 +1,377 @@
+//! Uploading what a job left in its artifacts folder.
+//!
+//! The job decides what is there, so nothing is opened by its path: every folder on the way is opened from the one before it,
+//! and no link is followed.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use minitower_client::Error;
+use minitower_client::wire::runner::LeaseLimits;
+use nix::dir::Dir;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, fstatat};
+use tokio::io::AsyncReadExt;
+use tokio_util::io::ReaderStream;
+
+use super::patience::Patience;
+use crate::calls::AttemptCalls;
+use crate::lease::Standing;
+use crate::steps::Steps;
+
+/// What the control plane takes unless the lease says otherwise.
+const MOST_BYTES: u64 = 100 * 1024 * 1024;
+const MOST_BYTES_OF_ALL: u64 = 1024 * 1024 * 1024;
+const MOST: u64 = 1000;
+/// Files and folders that are looked at.
+const MOST_ENTRIES: usize = 20_000;
+/// Longest path.
+const MOST_PATH_BYTES: usize = 1024;
+/// Deepest folder; each holds a descriptor while what is below it is looked for.
+const MOST_LEVELS: usize = 32;
+/// Refusals that get a line of their own.
+const MOST_TOLD: usize = 20;
+/// How long an upload may take: this, and a second for each [`SLOWEST`] bytes.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+const SLOWEST: u64 = 256 * 1024;
+/// How much of a file is read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// How everything is opened. A pipe that a job left is not waited for.
+const OPEN: OFlag = OFlag::O_RDONLY.union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK).union(OFlag::O_CLOEXEC);
+
+/// Uploads the plain files below `folder`, by their paths. What cannot be uploaded is told in the log, and in the sentence
+/// that is returned; how the job ended does not change by it.
+pub(super) async fn upload(
+    folder: &Path,
+    calls: &AttemptCalls,
+    steps: &Steps,
+    limits: LeaseLimits,
+) -> Option<String> {
+    let mut report = Report::default();
+    let mut left = 0;
+    match look(folder.to_owned()).await {
+        Ok((root, found)) => {
+            left = found.files.len();
+            for refusal in found.refused {
+                report.refuse(refusal, steps).await;
+            }
+            let root = Arc::new(root);
+            let upload = upload_all(&root, found.files, &mut left, calls, &mut report, steps, limits);
+            if let Err(stop) = steps.unless_stopped(upload).await {
+                tracing::debug!(?stop, left, "the upload of artifacts was stopped");
+            }
+        }
+        Err(error) => report.refuse(format!("the artifacts folder cannot be read: {error}"), steps).await,
+    }
+    report.finish(left, steps).await
+}
+
+/// What happened to the files.
+#[derive(Debug, Default)]
+struct Report {
+    uploaded: usize,
+    bytes: u64,
+    refused: usize,
+}
+
+impl Report {
+    async fn refuse(&mut self, reason: String, steps: &Steps) {
+        self.refused += 1;
+        if self.refused <= MOST_TOLD {
+            steps.log.note(format!("minitower-runner: artifact not uploaded: {reason}")).await;
+        }
+    }
+
+    /// `left`: files that were not tried.
+    async fn finish(self, left: usize, steps: &Steps) -> Option<String> {
+        let missing = self.refused + left;
+        if self.refused > MOST_TOLD {
+            let more = self.refused - MOST_TOLD;
+            steps.log.note(format!("minitower-runner: {more} more artifacts were not uploaded")).await;
+        }
+        if left > 0 {
+            steps
+                .log
+                .note(format!("minitower-runner: {left} artifacts were not uploaded: the run had to stop"))
+                .await;
+        }
+        if self.uploaded > 0 {
+            let (files, bytes) = (self.uploaded, self.bytes);
+            steps.log.note(format!("minitower-runner: artifacts uploaded: {files} ({bytes} bytes)")).await;
+        }
+        (missing > 0).then(|| format!("artifacts not uploaded: {missing}; the log says why"))
+    }
+}
+
+async fn upload_all(
+    root: &Arc<OwnedFd>,
+    files: Vec<Artifact>,
+    left: &mut usize,
+    calls: &AttemptCalls,
+    report: &mut Report,
+    steps: &Steps,
+    limits: LeaseLimits,
+) {
+    let most_bytes = limits.artifact_bytes.unwrap_or(MOST_BYTES);
+    let most_of_all = limits.artifacts_bytes.unwrap_or(MOST_BYTES_OF_ALL);
+    let most = limits.artifacts.unwrap_or(MOST);
+    for file in files {
+        let Artifact { path, bytes } = &file;
+        let refused = if *bytes > most_bytes {
+            Some(format!("{path:?} has {bytes} bytes; a file may have {most_bytes}"))
+        } else if report.bytes + bytes > most_of_all {
+            Some(format!(
+                "{path:?} has {bytes} bytes; all artifacts of a run together may have {most_of_all}"
+            ))
+        } else if report.uploaded as u64 >= most {
+            Some(format!("{path:?}: a run may have {most} artifacts"))
+        } else {
+            None
+        };
+        let outcome = match refused {
+            Some(reason) => Err(Refused::ThisOne(reason)),
+            None => upload_one(root, &file, calls, steps).await,
+        };
+        match outcome {
+            Ok(()) => {
+                report.uploaded += 1;
+                report.bytes += bytes;
+            }
+            Err(Refused::ThisOne(reason)) => report.refuse(reason, steps).await,
+            Err(Refused::All(reason)) => {
+                report.refuse(reason, steps).await;
+                // This one is among those that were refused.
+                report.refused += *left - 1;
+                *left = 0;
+                return;
+            }
+        }
+        *left -= 1;
+    }
+}
+
+/// Why a file is not uploaded.
+enum Refused {
+    ThisOne(String),
+    /// None of the others will be taken either.
+    All(String),
+}
+
+async fn upload_one(
+    root: &Arc<OwnedFd>,
+    file: &Artifact,
+    calls: &AttemptCalls,
+    steps: &Steps,
+) -> Result<(), Refused> {
+    let Artifact { path, bytes } = file;
+    let timeout = CALL_TIMEOUT + Duration::from_secs(bytes / SLOWEST);
+    let mut patience = Patience::new();
+    loop {
+        let put = calls.call(timeout, |attempt| async move {
+            let opened = open_beneath(root, path)
+                .map_err(|source| Error::File { name: format!("artifact {path:?}"), source })?;
+            let content = tokio::fs::File::from_std(opened).take(*bytes);
+            attempt.put_artifact(path, *bytes, ReaderStream::with_capacity(content, READ_BYTES)).await
+        });
+        let error = match put.await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        match error.status() {
+            Some(410) => {
+                steps.keeper.advance(Standing::Gone);
+                return Err(Refused::All("the attempt is over".to_owned()));
+            }
+            Some(404) => {
+                return Err(Refused::All(
+                    "this control plane is older than artifacts; update minitowerd".to_owned(),
+                ));
+            }
+            _ if patience.again(&error).await => {}
+            _ => return Err(Refused::ThisOne(format!("{path:?}: {error}"))),
+        }
+    }
+}
+
+/// A plain file.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Artifact {
+    /// From the artifacts folder on, `/` between components.
+    path: String,
+    bytes: u64,
+}
+
+/// What is in an artifacts folder.
+#[derive(Debug, Default)]
+struct Found {
+    /// By path.
+    files: Vec<Artifact>,
+    /// Why others are none.
+    refused: Vec<String>,
+    entries: usize,
+}
+
+async fn look(folder: std::path::PathBuf) -> io::Result<(OwnedFd, Found)> {
+    let work = move || {
+        let root = nix::fcntl::open(&folder, OPEN | OFlag::O_DIRECTORY, Mode::empty())?;
+        let mut found = Found::default();
+        found.look_into(root.try_clone()?, "", MOST_LEVELS)?;
+        found.files.sort();
+        Ok((root, found))
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|fault| Err(io::Error::other(fault)))
+}
+
+impl Found {
+    fn look_into(&mut self, folder: OwnedFd, prefix: &str, levels: usize) -> io::Result<()> {
+        let mut folder = Dir::from_fd(folder)?;
+        let names: Vec<_> = folder.iter().collect::<Result<_, _>>()?;
+        for entry in names {
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            self.entries += 1;
+            if self.entries == MOST_ENTRIES + 1 {
+                self.refused
+                    .push(format!("of more than {MOST_ENTRIES} files and folders the rest is not looked at"));
+            }
+            if self.entries > MOST_ENTRIES {
+                return Ok(());
+            }
+            let Ok(text) = name.to_str() else {
+                self.refused.push(format!("{prefix:?}, {:?}: its name is not UTF-8", name.to_string_lossy()));
+                continue;
+            };
+            let path = if prefix.is_empty() { text.to_owned() } else { format!("{prefix}/{text}") };
+            if let Err(reason) = self.look_at(&folder, name, &path, levels) {
+                self.refused.push(format!("{path:?}: {reason}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at(
+        &mut self,
+        folder: &Dir,
+        name: &std::ffi::CStr,
+        path: &str,
+        levels: usize,
+    ) -> Result<(), String> {
+        if path.len() > MOST_PATH_BYTES {
+            return Err(format!("its path is longer than {MOST_PATH_BYTES} bytes"));
+        }
+        let unreadable = |error: nix::Error| format!("it cannot be read: {error}");
+        let status = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(unreadable)?;
+        match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFREG => {
+                let bytes = u64::try_from(status.st_size).unwrap_or(0);
+                self.files.push(Artifact { path: path.to_owned(), bytes });
+                Ok(())
+            }
+            SFlag::S_IFDIR if levels == 0 => Err(format!("it is more than {MOST_LEVELS} folders deep")),
+            SFlag::S_IFDIR => {
+                let below =
+                    openat(folder, name, OPEN | OFlag::O_DIRECTORY, Mode::empty()).map_err(unreadable)?;
+                self.look_into(below, path, levels - 1).map_err(|error| format!("it cannot be read: {error}"))
+            }
+            SFlag::S_IFLNK => Err("it is a link".to_owned()),
+            _ => Err("it is not a plain file".to_owned()),
+        }
+    }
+}
+
+/// Opens a plain file without following a link on the way to it.
+fn open_beneath(root: &OwnedFd, path: &str) -> io::Result<File> {
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let mut folder = root.try_clone()?;
+    for component in folders.split('/').filter(|component| !component.is_empty()) {
+        folder = openat(folder.as_fd(), component, OPEN | OFlag::O_DIRECTORY, Mode::empty())?;
+    }
+    let file = File::from(openat(folder.as_fd(), name, OPEN, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Read;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn found(folder: &Path) -> (OwnedFd, Found) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(look(folder.to_owned())).unwrap()
+    }
+
+    #[test]
+    fn plain_files_are_found_by_path_and_everything_else_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        fs::create_dir_all(at("b/c")).unwrap();
+        for (path, text) in [("z", ""), ("b/c/deep.csv", "1,2"), ("b/ü .txt", "x"), ("a", "abc")] {
+            fs::write(at(path), text).unwrap();
+        }
+        symlink("/etc/passwd", at("passwd")).unwrap();
+        symlink("/etc", at("b/etc")).unwrap();
+        nix::unistd::mkfifo(&at("pipe"), Mode::S_IRWXU).unwrap();
+        fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"\xff")), "").unwrap();
+        let (root, found) = found(folder.path());
+        let files: Vec<(&str, u64)> =
+            found.files.iter().map(|file| (file.path.as_str(), file.bytes)).collect();
+        assert_eq!(files, [("a", 3), ("b/c/deep.csv", 3), ("b/ü .txt", 1), ("z", 0)]);
+        assert_eq!(found.refused.len(), 4, "{:?}", found.refused);
+        for part in [
+            "\"passwd\": it is a link",
+            "\"b/etc\": it is a link",
+            "\"pipe\": it is not a plain",
+            "not UTF-8",
+        ] {
+            assert!(
+                found.refused.iter().any(|refusal| refusal.contains(part)),
+                "{part}: {:?}",
+                found.refused
+            );
+        }
+        let mut text = String::new();
+        open_beneath(&root, "b/c/deep.csv").unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "1,2");
+        for path in ["passwd", "b/etc/passwd", "pipe", "b", "missing"] {
+            assert!(open_beneath(&root, path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_a_link_is_not_looked_into() {
+        let folder = tempfile::tempdir().unwrap();
+        symlink("/etc", folder.path().join("artifacts")).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert!(runtime.block_on(look(folder.path().join("artifacts"))).is_err());
+    }
+
+    #[test]
+    fn depth_and_number_are_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep: std::path::PathBuf = (0..MOST_LEVELS + 5).map(|_| "d").collect();
+        fs::create_dir_all(folder.path().join(&deep)).unwrap();
+        fs::write(folder.path().join(&deep).join("file"), "").unwrap();
+        let many = folder.path().join("many");
+        fs::create_dir(&many).unwrap();
+        for number in 0..MOST_ENTRIES {
+            File::create(many.join(number.to_string())).unwrap();
+        }
+        let (_, found) = found(folder.path());
+        assert!(found.files.len() <= MOST_ENTRIES);
+        assert!(found.refused.iter().any(|refusal| refusal.contains("the rest is not looked at")));
+        assert!(found.files.iter().all(|file| file.path.starts_with("many/")));
+    }
+}

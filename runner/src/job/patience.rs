@@ -1,0 +1,72 @@
+//! How often a call is tried again that the control plane answers with trouble of its own.
+
+use std::time::Duration;
+
+use minitower_client::Error;
+
+use crate::backoff::Backoff;
+
+/// Answers of trouble after which a call is given up: with the pauses between them, after 15 to 30 seconds.
+const MOST_ANSWERS: u32 = 6;
+/// Pauses between them.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// Tells trouble that passes from trouble that stays. A control plane that cannot be reached, or whose proxy answers for it, is
+/// waited for: the lease and the run's timeout bound that. One that answers has a few more chances.
+#[derive(Debug)]
+pub(super) struct Patience {
+    backoff: Backoff,
+    answers: u32,
+}
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        Self { backoff: Backoff::new(SHORTEST_PAUSE, LONGEST_PAUSE), answers: 0 }
+    }
+
+    /// Waits until the call that failed is worth another attempt; `false`: it is not.
+    pub(super) async fn again(&mut self, error: &Error) -> bool {
+        if !self.goes_on(error) {
+            return false;
+        }
+        self.backoff.pause().await;
+        true
+    }
+
+    fn goes_on(&mut self, error: &Error) -> bool {
+        let passes = error.is_retryable() || matches!(error.status(), Some(401 | 404));
+        // A proxy's own page has no code.
+        let is_away = error.is_transport() || (error.is_retryable() && error.code().is_none());
+        self.answers += u32::from(!is_away);
+        passes && self.answers < MOST_ANSWERS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, code: &str) -> Error {
+        Error::Api { status, code: code.to_owned(), message: "no".to_owned(), retry_after: None }
+    }
+
+    fn tries(error: &Error) -> usize {
+        let mut patience = Patience::new();
+        (1..1000).find(|_| !patience.goes_on(error)).unwrap_or(1000)
+    }
+
+    #[test]
+    fn answers_of_the_control_plane_are_bounded_and_its_absence_is_not() {
+        assert_eq!(tries(&answer(404, "not_found")), 6);
+        assert_eq!(tries(&answer(500, "internal")), 6);
+        assert_eq!(tries(&answer(401, "unauthorized")), 6);
+        assert_eq!(tries(&answer(400, "invalid_request")), 1);
+        assert_eq!(tries(&answer(502, "")), 1000, "a proxy's");
+        let refused = Error::Transport {
+            origin: "http://h".to_owned(),
+            reason: minitower_client::TransportReason::Refused,
+        };
+        assert_eq!(tries(&refused), 1000);
+    }
+}
