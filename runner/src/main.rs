@@ -33,6 +33,7 @@ fn start(arguments: Arguments, last_words: &TerminationLog, held: Held) -> anyho
     last_words.begin();
     log?;
     let config = Config::from_arguments(arguments)?;
+    minitower_runner::raise_open_files();
     let signals = held.listen().map_err(|error| anyhow::anyhow!("cannot listen for signals: {error}"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // Heartbeats must go on whatever one of them does.

@@ -1,18 +1,20 @@
 //! Getting a version's archive and unpacking it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use minitower_client::{ArtifactHeaders, Error};
-use minitower_towerfile::Limits;
+use minitower_towerfile::{ArchiveError, Limits};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use super::script::SetupError;
 use crate::backoff::Backoff;
 use crate::calls::AttemptCalls;
+use crate::fault::{self, OwnFault};
 use crate::hex;
 use crate::lease::{Keeper, Standing};
 use crate::workspace::Workspace;
@@ -27,12 +29,12 @@ pub(super) async fn download(
     calls: &AttemptCalls,
     keeper: &Keeper,
     workspace: &Workspace,
-) -> Result<ArtifactHeaders, SetupError> {
+) -> Result<(ArtifactHeaders, File), SetupError> {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     loop {
         match attempt(calls, workspace).await {
-            Ok((headers, digest)) if headers.sha256 == digest => return Ok(headers),
-            Ok((headers, digest)) => {
+            Ok((headers, digest, file)) if headers.sha256 == digest => return Ok((headers, file)),
+            Ok((headers, digest, _)) => {
                 return Err(SetupError::Failed(format!(
                     "the checksum of the artifact is wrong: it should be {}, the download has {digest}",
                     headers.sha256
@@ -47,6 +49,7 @@ pub(super) async fn download(
                 tracing::warn!(%error, "cannot download the artifact yet");
                 backoff.pause().await;
             }
+            Err(FetchError::Disk(source)) => return Err(OwnFault::new("store the artifact", source).into()),
             Err(error) => return Err(SetupError::Failed(format!("cannot download the artifact: {error}"))),
         }
     }
@@ -65,9 +68,9 @@ enum FetchError {
 async fn attempt(
     calls: &AttemptCalls,
     workspace: &Workspace,
-) -> Result<(ArtifactHeaders, String), FetchError> {
+) -> Result<(ArtifactHeaders, String, File), FetchError> {
     let mut artifact = calls.call(TIMEOUT, |attempt| async move { attempt.artifact().await }).await?;
-    let mut file = tokio::fs::File::create(workspace.archive()).await?;
+    let mut file = tokio::fs::File::from_std(workspace.new_archive()?);
     let mut digest = Sha256::new();
     let mut bytes = 0;
     while let Some(chunk) = artifact.chunk().await? {
@@ -79,22 +82,27 @@ async fn attempt(
         file.write_all(&chunk).await?;
     }
     file.flush().await?;
-    Ok((artifact.headers, hex::encode(&digest.finalize())))
+    Ok((artifact.headers, hex::encode(&digest.finalize()), file.into_std().await))
 }
 
 /// Unpacks the downloaded archive into the workspace.
-pub(super) async fn unpack(workspace: &Arc<Workspace>) -> Result<(), SetupError> {
+pub(super) async fn unpack(workspace: &Arc<Workspace>, mut archive: File) -> Result<(), SetupError> {
     let workspace = Arc::clone(workspace);
-    let work = move || -> Result<(), String> {
-        let archive = workspace.archive();
-        let file = File::open(&archive).map_err(|error| error.to_string())?;
-        minitower_towerfile::unpack(io::BufReader::new(file), &workspace.source(), &Limits::default())
-            .map_err(|error| error.to_string())?;
-        std::fs::remove_file(archive).map_err(|error| error.to_string())
+    let work = move || -> Result<(), ArchiveError> {
+        archive.rewind().map_err(ArchiveError::Read)?;
+        let archive = io::BufReader::new(archive);
+        minitower_towerfile::unpack_into(archive, workspace.source_folder().as_fd(), &Limits::default())?;
+        Ok(())
     };
     let failed = |reason: String| SetupError::Failed(format!("cannot unpack the artifact: {reason}"));
     match tokio::task::spawn_blocking(work).await {
-        Ok(unpacked) => unpacked.map_err(failed),
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(ArchiveError::Read(source) | ArchiveError::Write { source, .. }))
+            if fault::is_own(&source) =>
+        {
+            Err(OwnFault::new("unpack the artifact", source).into())
+        }
+        Ok(Err(error)) => Err(failed(error.to_string())),
         Err(fault) => Err(failed(fault.to_string())),
     }
 }

@@ -1,12 +1,13 @@
 //! One run, from its lease to its result.
 //!
-//! `fetch` gets and unpacks the archive, `script` prepares and starts the job's program, `outcome` turns its end into
-//! a result, `conclude` brings that to the control plane; [`carry_out`] puts them in order. What a lease is and how
+//! `fetch` gets and unpacks the archive, `script` prepares and starts the job's program, `own` tells the runner's faults from the
+//! run's, `outcome` turns its end into a result, `conclude` brings that to the control plane; [`carry_out`] puts them in order. What a lease is and how
 //! processes are killed is known elsewhere.
 
 mod conclude;
 mod fetch;
 mod outcome;
+mod own;
 mod script;
 pub(crate) mod variables;
 
@@ -25,6 +26,8 @@ use crate::clock::{self, BootTime};
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::environment::Environments;
+use crate::fault::OwnFault;
+use crate::health::Health;
 use crate::lease::{self, Keeper, Standing};
 use crate::logs::{Delivered, RunLog, deliver};
 use crate::session::Session;
@@ -33,6 +36,7 @@ use crate::supervisor::Marker;
 use crate::workspace::Workspace;
 use conclude::conclude;
 use outcome::Verdict;
+use script::SetupError;
 
 /// How long the start call may take.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +44,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 const STOPPING_DELIVERY: Duration = Duration::from_secs(10);
 /// The same when it stops at once.
 const AT_ONCE_DELIVERY: Duration = Duration::from_secs(1);
+/// How long the end of a run waits to hear that its workspace cannot be removed.
+const REMOVAL_SHOWS_WITHIN: Duration = Duration::from_millis(100);
 /// For how many leases without an answer a stopping runner goes on telling the end of its run: five minutes with leases of one. A control plane
 /// that starts anew on another node is back by then, its volume with it; one that was uninstalled never is, and a namespace that is
 /// deleted waits for its pods.
@@ -51,6 +57,7 @@ pub(crate) struct Runs {
     pub(crate) data_dir: Arc<DataDir>,
     pub(crate) session: Arc<Session>,
     pub(crate) environments: Environments,
+    pub(crate) health: Health,
     pub(crate) stopping: Stopping,
     /// Beginning of the names of this runner's control groups.
     pub(crate) cgroup_prefix: String,
@@ -136,19 +143,7 @@ async fn attended(
         cgroup: format!("{}-{}", runs.cgroup_prefix, lease.attempt_id),
         kill_grace: runs.config.kill_grace,
     };
-    let verdict = match Workspace::create(&runs.data_dir.work(), lease.attempt_id) {
-        Ok(workspace) => {
-            let workspace = Arc::new(workspace);
-            let verdict =
-                outcome::verdict(script::run(runs, lease, calls, &steps, &workspace).await, &steps).await;
-            remove(workspace).await;
-            verdict
-        }
-        Err(error) => {
-            let reason = format!("cannot make the workspace: {error}");
-            outcome::verdict(Err(script::SetupError::Failed(reason)), &steps).await
-        }
-    };
+    let verdict = set_up_and_run(runs, lease, calls, &steps).await;
     finishing.cancel();
     let over = async {
         let standing = keeper.reaches(Standing::Lapsed).await;
@@ -163,12 +158,46 @@ async fn attended(
     if keeper.is_gone() { Verdict::Silence } else { verdict }
 }
 
-async fn remove(workspace: Arc<Workspace>) {
-    match tokio::task::spawn_blocking(move || workspace.remove()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "cannot remove the workspace; the next start tries again"),
-        Err(fault) => tracing::error!(%fault, "removing the workspace failed"),
-    }
+/// Carries the job out in a workspace of its own, which is gone afterwards.
+async fn set_up_and_run(runs: &Runs, lease: &Arc<Lease>, calls: &AttemptCalls, steps: &Steps) -> Verdict {
+    let before = runs.data_dir.room().ok();
+    let workspace = match Workspace::create(&runs.data_dir, lease.attempt_id) {
+        Ok(workspace) => Arc::new(workspace),
+        Err(source) => {
+            let fault = OwnFault::new("make the workspace", source).into();
+            return outcome::verdict(Err(own::told(runs, lease.run_id, fault)), steps).await;
+        }
+    };
+    let ran = match script::run(runs, lease, calls, steps, &workspace).await {
+        Ok(ran) => {
+            runs.health.went_well();
+            Ok(ran)
+        }
+        Err(error) => Err(own::judge(runs, lease.run_id, before, &workspace, error).await),
+    };
+    let verdict = outcome::verdict(ran, steps).await;
+    remove(&workspace, steps).await;
+    verdict
+}
+
+/// Throws the workspace away. What cannot be removed is told in the run's log when that shows soon enough, in the runner's always.
+async fn remove(workspace: &Workspace, steps: &Steps) {
+    let reason = match workspace.remove() {
+        Ok(outcome) => match tokio::time::timeout(REMOVAL_SHOWS_WITHIN, outcome).await {
+            Ok(Ok(Err(reason))) => reason,
+            _ => return,
+        },
+        // It was removed for its room already.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+        Err(error) => {
+            tracing::error!(%error, path = %workspace.root().display(), "cannot move the workspace away; the next start tries again");
+            error.to_string()
+        }
+    };
+    let note = format!(
+        "minitower-runner: something that this run left cannot be removed ({reason}); it is set aside on the runner"
+    );
+    steps.log.note(note).await;
 }
 
 /// Waits for the rest of the log, until the attempt is over for the control plane.
@@ -222,7 +251,7 @@ async fn after(token: &CancellationToken, duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
-impl From<Stop> for script::SetupError {
+impl From<Stop> for SetupError {
     fn from(stop: Stop) -> Self {
         Self::Stopped(stop)
     }

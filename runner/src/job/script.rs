@@ -12,6 +12,7 @@ use super::variables::{self, Variables};
 use super::{Runs, fetch};
 use crate::calls::AttemptCalls;
 use crate::environment::EnvironmentError;
+use crate::fault::{self, OwnFault};
 use crate::lease::Standing;
 use crate::steps::{Step, StepEnd, Steps, Stop};
 use crate::supervisor::{Sandbox, SupervisorError};
@@ -29,12 +30,22 @@ pub(super) enum SetupError {
     /// A step failed; the text says which and why.
     #[error("{0}")]
     Failed(String),
+    /// The runner cannot carry it out, whatever run it is.
+    #[error(transparent)]
+    Own(#[from] OwnFault),
+    /// The same, for its disk is full; the text says what failed.
+    #[error("{0}")]
+    Full(String),
 }
 
 impl From<EnvironmentError> for SetupError {
     fn from(error: EnvironmentError) -> Self {
         match error {
             EnvironmentError::Stopped(stop) => Self::Stopped(stop),
+            EnvironmentError::Files { source, .. } if fault::is_own(&source) => {
+                OwnFault::new("prepare the Python environment", source).into()
+            }
+            EnvironmentError::Supervisor(error) => error.into(),
             other => Self::Failed(other.to_string()),
         }
     }
@@ -42,7 +53,10 @@ impl From<EnvironmentError> for SetupError {
 
 impl From<SupervisorError> for SetupError {
     fn from(error: SupervisorError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            SupervisorError::Start(source) => OwnFault::new("start the job's supervisor", source).into(),
+            other => Self::Failed(other.to_string()),
+        }
     }
 }
 
@@ -63,24 +77,24 @@ pub(super) async fn run(
     workspace: &Arc<Workspace>,
 ) -> Result<Ran, SetupError> {
     steps.unless_stopped(steps.keeper.reaches(Standing::Held)).await?;
-    let headers = steps.unless_stopped(fetch::download(calls, &steps.keeper, workspace)).await??;
-    fetch::unpack(workspace).await?;
-
-    let mut environment = variables::base(std::env::vars_os(), &runs.config.env_pass, workspace, lease);
-    let mut sandbox = Sandbox {
-        hidden: std::iter::once(runs.data_dir.base().to_owned()).chain(runs.config.hidden.clone()).collect(),
-        readable: Vec::new(),
-        writable: vec![workspace.root().to_owned()],
-    };
-    let program = program(runs, lease, steps, workspace, &mut environment, &mut sandbox).await?;
-    add_import_paths(&mut environment, &headers, workspace)?;
+    let (headers, archive) = steps.unless_stopped(fetch::download(calls, &steps.keeper, workspace)).await??;
+    fetch::unpack(workspace, archive).await?;
     let input = match &lease.input {
         Some(input) => serde_json::to_string(input),
         None => Ok("{}".to_owned()),
     };
     let input = input.map_err(|error| SetupError::Failed(format!("the input is no JSON: {error}")))?;
-    std::fs::write(workspace.input(), &input)
-        .map_err(|error| SetupError::Failed(format!("cannot write the input: {error}")))?;
+    // Before the installer runs, which may be the project's own code.
+    workspace.write_input(&input).map_err(|source| OwnFault::new("write the input", source))?;
+
+    let mut environment = variables::base(std::env::vars_os(), &runs.config.env_pass, workspace, lease);
+    let mut sandbox = Sandbox {
+        hidden: std::iter::once(runs.data_dir.base().to_owned()).chain(runs.config.hidden.clone()).collect(),
+        readable: Vec::new(),
+        writable: vec![workspace.root().to_owned(), workspace.temporary()],
+    };
+    let program = program(runs, lease, steps, workspace, &mut environment, &mut sandbox).await?;
+    add_import_paths(&mut environment, &headers, workspace)?;
     for skipped in variables::add_input(&mut environment, lease, &input) {
         steps.log.note(format!("minitower-runner: {skipped}")).await;
     }
