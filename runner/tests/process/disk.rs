@@ -1,14 +1,14 @@
 //! Jobs that leave what cannot be left lying, and disks that cannot be used.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use minitower_client::wire::runner::{ResultReason, ResultStatus};
 use nix::sys::signal::Signal;
 
-use crate::support::{ControlPlane, Job, PATIENCE, Runner, entries, until};
+use crate::support::{ControlPlane, Job, PATIENCE, Runner, entries, skip, until};
 
 /// A place in memory where there is one: some disks take milliseconds for each folder.
 fn quick_place() -> tempfile::TempDir {
@@ -42,13 +42,6 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _not_mounted = Command::new("umount").arg("--lazy").arg(self.path()).output();
     }
-}
-
-/// Says past the test runner's capture that the current test cannot run here.
-fn skip(reason: &str) {
-    let thread = std::thread::current();
-    let line = format!("SKIPPED {}: {reason}\n", thread.name().unwrap_or("a test"));
-    let _unheard = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
 }
 
 const MAKE_A_MESS: &str = r#"
@@ -106,7 +99,8 @@ async fn an_input_is_not_written_through_what_an_installer_planted() {
     std::fs::create_dir_all(work.join("1")).unwrap();
     symlink(&victim, work.join("1/input.json")).unwrap();
     symlink(&victim, work.join("1/output.json")).unwrap();
-    let mut job = Job::script("main.sh", "cat $MINITOWER_INPUT_FILE; echo; ln -sf /etc/passwd $MINITOWER_OUTPUT_FILE");
+    let mut job =
+        Job::script("main.sh", "cat $MINITOWER_INPUT_FILE; echo; ln -sf /etc/passwd $MINITOWER_OUTPUT_FILE");
     job.input = serde_json::json!({"a": "b"});
     server.submit(job);
     let _runner = Runner::start(&server, place.path());
@@ -182,10 +176,9 @@ async fn a_job_keeps_the_limit_of_open_files_that_the_runner_was_started_with() 
     server.submit(Job::script("main.sh", "echo soft=$(ulimit -S -n); exit 0"));
     let runner = Runner::start(&server, place.path());
     let soft = server.number("soft").await;
-    let (before, hard) =
-        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    let (before, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
     assert_eq!(u64::try_from(soft).unwrap(), before);
-    let limits = std::fs::read_to_string(PathBuf::from(format!("/proc/{}/limits", runner.pid()))).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", runner.pid())).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     assert!(line.split_ascii_whitespace().nth(3) == Some(&hard.to_string()), "{line}");
 }
