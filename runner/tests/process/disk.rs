@@ -144,6 +144,8 @@ async fn a_runner_whose_disk_others_filled_gives_the_run_back_and_takes_none_unt
     // That nothing happens can only be waited for: longer than the runner pauses at first.
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(server.change(|state| (state.polls.len(), state.releases)), (polls, 1));
+    // An open file keeps its room.
+    drop(file);
     std::fs::remove_file(&fill).unwrap();
     assert_eq!(server.result().await.status, ResultStatus::Completed, "{}", runner.log());
 }
