@@ -121,9 +121,7 @@ impl Health {
     async fn look(&self, stop: &CancellationToken) -> Result<(), Trouble> {
         let data_dir = Arc::clone(&self.data_dir);
         let looked = tokio::task::spawn_blocking(move || {
-            for line in data_dir.mend()? {
-                tracing::warn!("a job changed the runner's folder, which is put right: {line}");
-            }
+            data_dir.mend_and_tell()?;
             data_dir.room()
         });
         let room = looked.await.map_err(|fault| Trouble::Internal(fault.to_string()))??;

@@ -152,6 +152,17 @@ impl Workspace {
 
     /// Throws the folders away: they are out of the way when this returns, and removed in the background.
     pub(crate) fn remove(&self) -> io::Result<oneshot::Receiver<Outcome>> {
+        match self.discard() {
+            // The job may have taken away the rights to the folders around it.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                self.data_dir.mend_and_tell()?;
+                self.discard()
+            }
+            discarded => discarded,
+        }
+    }
+
+    fn discard(&self) -> io::Result<oneshot::Receiver<Outcome>> {
         let temporary = self.data_dir.discard(Place::Temporary, &self.temporary_name);
         let root = self.data_dir.discard(Place::Work, &self.name);
         match temporary {
@@ -246,6 +257,19 @@ mod tests {
         assert_eq!(text, "yes");
         symlink(&secret, workspace.source().join("requirements.txt")).unwrap();
         assert!(workspace.open_source_beneath(Path::new("requirements.txt")).is_err());
+    }
+
+    #[test]
+    fn it_goes_although_the_folders_around_it_were_closed() {
+        let base = tempfile::tempdir().unwrap();
+        let workspace = workspace(base.path());
+        let root = base.path().join("r");
+        for folder in [&root.join("work"), &root.join("trash"), &base.path().join("t"), &root] {
+            fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+        }
+        drop(workspace.remove().unwrap());
+        workspace.data_dir.mend().unwrap();
+        assert!(!workspace.root().exists() && !workspace.temporary().exists());
     }
 
     #[test]

@@ -58,6 +58,14 @@ impl DataDir {
         Ok(mended)
     }
 
+    /// [`Self::mend`], with the lines in the runner's log.
+    pub(crate) fn mend_and_tell(&self) -> io::Result<()> {
+        for line in self.mend()? {
+            tracing::warn!("a job changed the runner's folder, which is put right: {line}");
+        }
+        Ok(())
+    }
+
     /// Takes the lock anew when its file was removed.
     fn mend_lock(&self, mended: &mut Vec<String>) -> io::Result<()> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
