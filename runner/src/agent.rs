@@ -56,6 +56,12 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
             "this kernel has no Landlock: jobs can read and write whatever the runner's user can; run it as a user of its own"
         );
     }
+    let health = Health::new(Arc::clone(&data_dir));
+    // A full disk is waited out as it is later: what former runs left may be all that fills it.
+    health.well(&shutdown.stop).await;
+    if shutdown.stop.is_cancelled() {
+        return Ok(());
+    }
     let instance = Instance::begin(&data_dir)
         .map_err(|source| RunnerError::DataDir { path: config.data_dir.clone(), source })?;
     if let Some(last_words) = &config.termination_log {
@@ -83,7 +89,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
     let signing_off = tokio::spawn(sign_off_when_stopped(Arc::clone(&session), shutdown.clone()));
     let runs = Runs {
         environments: Environments::new(&data_dir, &config.python_bin, confined),
-        health: Health::new(Arc::clone(&data_dir)),
+        health,
         config,
         data_dir,
         session,

@@ -148,6 +148,19 @@ async fn a_runner_whose_disk_others_filled_gives_the_run_back_and_takes_none_unt
     drop(file);
     std::fs::remove_file(&fill).unwrap();
     assert_eq!(server.result().await.status, ResultStatus::Completed, "{}", runner.log());
+    // A runner that starts on a full disk waits in the same way.
+    drop(runner);
+    let mut file = std::fs::File::create(&fill).unwrap();
+    std::io::copy(&mut std::io::repeat(1), &mut file).unwrap_err();
+    let mut runner = Runner::start(&server, disk.path());
+    server.submit(Job::script("main.sh", "echo three"));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(server.change(|state| state.results.len()), 1);
+    drop(file);
+    std::fs::remove_file(&fill).unwrap();
+    assert_eq!(server.results(2).await[1].status, ResultStatus::Completed, "{}", runner.log());
+    runner.signal(Signal::SIGTERM);
+    assert!(runner.ends(PATIENCE).await.success());
 }
 
 #[tokio::test]
