@@ -169,7 +169,7 @@ async fn a_project_that_fits_on_no_disk_fails_the_second_time_with_its_size() {
     let server = ControlPlane::start().await;
     server.change(|state| state.same_run = true);
     // Text that packs well, but not as well as a bomb.
-    let text: String = (0..6_000_000).map(|n| format!("{n} ")).collect();
+    let text = (0..6_000_000).map(|n: u32| n.to_string()).collect::<Vec<_>>().join(" ");
     let job = Job::project("main.sh", &[("main.sh", "echo never"), ("large", &text)]);
     server.submit(job.clone());
     let runner = Runner::start(&server, disk.path());
