@@ -1,8 +1,10 @@
 //! What every command is given: flags, environment, output.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use minitower_client::{Client, TeamClient};
+use minitower_daemon::signals::Signals;
 
 use crate::connection::{self, Environment, GlobalArgs};
 use crate::failure::Failure;
@@ -17,6 +19,7 @@ pub struct Context {
     pub env: Environment,
     /// Where answers go.
     pub out: Output,
+    signals: Mutex<Option<Signals>>,
 }
 
 impl Context {
@@ -24,7 +27,17 @@ impl Context {
     pub fn from_process(flags: GlobalArgs) -> Self {
         let env = Environment::from_process();
         let out = Output::from_process(flags.json, env.no_color);
-        Self { flags, env, out }
+        Self { flags, env, out, signals: Mutex::default() }
+    }
+
+    /// Keeps the signals for the command that listens to them.
+    pub fn give_signals(&self, signals: Option<Signals>) {
+        *self.signals.lock().unwrap_or_else(PoisonError::into_inner) = signals;
+    }
+
+    /// The signals that were kept; taken once.
+    pub fn take_signals(&self) -> Option<Signals> {
+        self.signals.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Where profiles are kept.

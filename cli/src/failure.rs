@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use minitower_client::wire::runs::RunStatus;
 use minitower_client::{Error, TransportReason};
+use minitower_daemon::logs;
 
 use crate::kubectl::{self, Called};
 use crate::output::{Style, clean};
@@ -94,9 +95,9 @@ impl Failure {
         if self.silent {
             return;
         }
-        eprintln!("{} {}", style.bad("error:"), self.message);
+        logs::say(format_args!("{} {}", style.bad("error:"), self.message));
         if let Some(help) = &self.help {
-            eprintln!("{} {}", style.dim("help:"), kubectl::retold(help));
+            logs::say(format_args!("{} {}", style.dim("help:"), kubectl::retold(help)));
         }
     }
 }

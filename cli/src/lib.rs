@@ -28,14 +28,16 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
+use minitower_daemon::signals::{Held, Signals};
 
-use crate::commands::Cli;
+use crate::commands::{Cli, Command};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 
 /// Runs the program with the process's arguments and environment.
-pub fn main() -> ExitCode {
+pub fn main(held: Held) -> ExitCode {
     if kubectl::Called::from_process() == kubectl::Called::Completion {
+        held.let_go();
         let words = std::env::args_os().skip(1).collect();
         // Whatever is printed would be taken for a candidate.
         return kubectl::complete(Cli::command(), words)
@@ -45,8 +47,12 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    let signals = signals(&cli.command, held);
     let context = Context::from_process(cli.global);
-    let exit = runtime().and_then(|runtime| runtime.block_on(cli.command.run(&context)));
+    let exit = signals.and_then(|signals| {
+        context.give_signals(signals);
+        runtime()?.block_on(cli.command.run(&context))
+    });
     match exit {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -54,6 +60,15 @@ pub fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Takes the signals that were held back for `dev`; to every other command they do what they do by default.
+fn signals(command: &Command, held: Held) -> Result<Option<Signals>, Failure> {
+    if !matches!(command, Command::Dev(_)) {
+        held.let_go();
+        return Ok(None);
+    }
+    held.listen().map(Some).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))
 }
 
 fn parse() -> Result<Cli, clap::Error> {

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use futures_util::future::select_all;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client};
+use minitower_daemon::signals::Signals;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::crd;
@@ -32,23 +32,21 @@ pub async fn connect(namespace: Option<String>) -> anyhow::Result<(Client, Strin
 }
 
 /// Runs the operator until it is told to stop (`Ok`), or something that has to go on has ended.
-pub async fn operate(settings: Settings) -> anyhow::Result<()> {
-    let (client, namespace) = connect(settings.namespace.clone()).await?;
+pub async fn operate(settings: Settings, mut signals: Signals) -> anyhow::Result<()> {
+    let (client, namespace) = tokio::select! {
+        connected = connect(settings.namespace.clone()) => connected?,
+        _ = signals.next() => return Ok(()),
+    };
     let metrics = Metrics::new()?;
     metrics.alive();
     let listener = listen(&settings.listen_addr)
         .await
         .with_context(|| format!("MINITOWER_LISTEN_ADDR: cannot listen on {}", settings.listen_addr))?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let probes = http::serve(listener, metrics.clone());
     // Kept for whoever waits for it next.
     let stopped = Notify::new();
     let signals = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.next().await;
         stopped.notify_one();
         std::future::pending::<()>().await;
     };

@@ -1,10 +1,12 @@
 //! The `minitower-operator` program.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use minitower_daemon::signals::Held;
+use minitower_daemon::{logs, signals};
 use minitower_operator::pools::Pools;
 use minitower_operator::settings::{Arguments, Settings};
 use minitower_operator::{crd, lifecycle};
@@ -45,18 +47,26 @@ enum Command {
 const FINAL: u8 = 3;
 
 fn main() -> ExitCode {
+    // Before anything else: a signal that comes from now on is not lost.
+    let held = signals::hold();
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Some(Command::Crd { json }) => print_definition(json).map(|()| ExitCode::SUCCESS),
-        Some(Command::Pools { config_map, namespace, patience }) => {
-            apply_pools(&config_map, namespace, Duration::from_secs(patience))
+        Some(Command::Crd { json }) => {
+            held.let_go();
+            print_definition(json).map(|()| ExitCode::SUCCESS)
         }
-        None => operate(cli.arguments).map(|()| ExitCode::SUCCESS),
+        Some(Command::Pools { config_map, namespace, patience }) => {
+            let patience = Duration::from_secs(patience);
+            held.end_program()
+                .map_err(anyhow::Error::from)
+                .and_then(|()| apply_pools(&config_map, namespace, patience))
+        }
+        None => operate(cli.arguments, held).map(|()| ExitCode::SUCCESS),
     };
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("minitower-operator: {error:#}");
+            logs::say(format_args!("minitower-operator: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -77,9 +87,9 @@ fn apply_pools(config_map: &str, namespace: Option<String>, patience: Duration) 
     let mut failures = Vec::new();
     for outcome in &outcomes {
         match outcome {
-            Ok((name, outcome)) => println!("runnerpool {name}: {}", outcome.word()),
+            Ok((name, outcome)) => logs::answer(format_args!("runnerpool {name}: {}", outcome.word())),
             Err(error) => {
-                eprintln!("minitower-operator: {error}");
+                logs::say(format_args!("minitower-operator: {error}"));
                 failures.push(error);
             }
         }
@@ -87,19 +97,17 @@ fn apply_pools(config_map: &str, namespace: Option<String>, patience: Duration) 
     if failures.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("minitower-operator: {} of {} pools are not as they should be", failures.len(), outcomes.len());
+    let (failed, all) = (failures.len(), outcomes.len());
+    logs::say(format_args!("minitower-operator: {failed} of {all} pools are not as they should be"));
     Ok(if failures.iter().all(|error| error.is_final()) { ExitCode::from(FINAL) } else { ExitCode::FAILURE })
 }
 
-fn operate(arguments: Arguments) -> anyhow::Result<()> {
+fn operate(arguments: Arguments, held: Held) -> anyhow::Result<()> {
     let filter = arguments.log.clone().filter(|log| !log.is_empty()).unwrap_or_else(|| "info".to_owned());
     let filter = EnvFilter::try_new(&filter).map_err(|error| {
         anyhow::anyhow!("MINITOWER_LOG: it must be a level or directives such as info,kube=debug ({error})")
     })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+    let log = logs::on_stderr(filter);
     match arguments.log_format.as_deref() {
         None | Some("" | "json") => {
             log.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
@@ -110,6 +118,7 @@ fn operate(arguments: Arguments) -> anyhow::Result<()> {
     // Read here and nowhere else: a flag would show it to every user of the machine.
     let token = std::env::var("MINITOWER_OPERATOR_TOKEN").ok();
     let settings = Settings::from_arguments(arguments, token)?;
+    let signals = held.listen()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(lifecycle::operate(settings))
+    runtime.block_on(lifecycle::operate(settings, signals))
 }

@@ -13,9 +13,10 @@ use sha2::{Digest, Sha256};
 use crate::backoff::jittered;
 use crate::clock::BootTime;
 use crate::config::Config;
-use crate::data_dir::{DataDir, remove_tree};
+use crate::data_dir::DataDir;
 use crate::environment::Environments;
 use crate::error::RunnerError;
+use crate::health::Health;
 use crate::instance::Instance;
 use crate::job::{Runs, carry_out};
 use crate::session::Session;
@@ -35,6 +36,9 @@ const SIGN_OFF_WITHIN: Duration = Duration::from_secs(3);
 /// How long signing off may still hold up a runner that has nothing else to do: a server that does not answer finds out by itself.
 const SIGN_OFF_AT_THE_END: Duration = Duration::from_secs(2);
 
+/// How long a runner that ends goes on removing what its runs left.
+const REMOVAL_AT_THE_END: Duration = Duration::from_secs(1);
+
 /// Runs the agent until it is told to stop.
 ///
 /// The first line of the program's `main` must be [`supervise_if_asked`](crate::supervise_if_asked).
@@ -51,6 +55,12 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
         tracing::warn!(
             "this kernel has no Landlock: jobs can read and write whatever the runner's user can; run it as a user of its own"
         );
+    }
+    let health = Health::new(Arc::clone(&data_dir));
+    // A full disk is waited out as it is later: what former runs left may be all that fills it.
+    health.well(&shutdown.stop).await;
+    if shutdown.stop.is_cancelled() {
+        return Ok(());
     }
     let instance = Instance::begin(&data_dir)
         .map_err(|source| RunnerError::DataDir { path: config.data_dir.clone(), source })?;
@@ -79,6 +89,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
     let signing_off = tokio::spawn(sign_off_when_stopped(Arc::clone(&session), shutdown.clone()));
     let runs = Runs {
         environments: Environments::new(&data_dir, &config.python_bin, confined),
+        health,
         config,
         data_dir,
         session,
@@ -101,6 +112,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
         },
         Err(_) => signing_off.abort(),
     }
+    // What is left then is removed at the next start.
+    let _still_removing =
+        tokio::time::timeout(REMOVAL_AT_THE_END, runs.data_dir.janitor().caught_up(0)).await;
     tracing::info!("runner stopped");
     ended
 }
@@ -118,14 +132,7 @@ async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), R
         if killed > 0 {
             tracing::warn!(killed, "killed processes of a former run");
         }
-        for folder in [data_dir.work(), data_dir.spool()] {
-            let entries = std::fs::read_dir(&folder)
-                .map_err(|source| RunnerError::DataDir { path: folder.clone(), source })?;
-            for entry in entries.flatten() {
-                remove_tree(&entry.path())
-                    .map_err(|source| RunnerError::DataDir { path: entry.path(), source })?;
-            }
-        }
+        data_dir.discard_leftovers();
         Ok(())
     };
     match tokio::task::spawn_blocking(work).await {
@@ -171,6 +178,7 @@ async fn poll_and_run(runs: &Runs, mut instance: Instance, shutdown: &Shutdown) 
     let mut request_id = new_request_id();
     let mut refused = false;
     loop {
+        runs.health.well(&shutdown.stop).await;
         let token = tokio::select! {
             biased;
             () = shutdown.stop.cancelled() => return Ok(()),

@@ -11,6 +11,8 @@
 //! | `environment` | Python environments |
 //! | `logs` | from the job's streams to the control plane |
 //! | `data_dir`, `workspace`, `instance` | what lies on disk |
+//! | `folder`, `removal`, `janitor` | using and removing folders that foreign code could write |
+//! | `fault`, `health` | the runner's own faults, and whether it takes runs |
 //! | `termination_log` | last words, for Kubernetes |
 //!
 //! What a run *is* — queues, retries, states — is the control plane's; nothing of it is decided here.
@@ -24,12 +26,19 @@ mod data_dir;
 pub mod duration;
 mod environment;
 mod error;
+mod fault;
+mod folder;
+mod health;
 mod hex;
 mod instance;
+mod janitor;
 mod job;
 mod lease;
 mod logs;
+mod open_files;
+mod removal;
 mod session;
+mod short_path;
 mod shutdown;
 mod steps;
 mod supervisor;
@@ -39,6 +48,7 @@ mod workspace;
 pub use crate::agent::run;
 pub use crate::config::{Arguments, Config, ConfigError};
 pub use crate::error::RunnerError;
+pub use crate::open_files::raise as raise_open_files;
 pub use crate::shutdown::Shutdown;
 pub use crate::supervisor::supervise_if_asked;
 pub use crate::termination_log::TerminationLog;

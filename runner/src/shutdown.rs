@@ -1,9 +1,7 @@
 //! Stopping in two steps: first let the run finish, then at once.
 
-use tokio::signal::unix::{SignalKind, signal};
+use minitower_daemon::signals::Signals;
 use tokio_util::sync::CancellationToken;
-
-use crate::error::RunnerError;
 
 /// Tells the agent to stop. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -16,21 +14,15 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// Stops at the first SIGTERM or SIGINT of this process, and at once at the second.
-    pub fn on_signals() -> Result<Self, RunnerError> {
+    pub fn on_signals(mut signals: Signals) -> Self {
         let shutdown = Self::default();
-        let listen = |kind| signal(kind).map_err(|error| RunnerError::Internal(format!("signals: {error}")));
-        let mut terminate = listen(SignalKind::terminate())?;
-        let mut interrupt = listen(SignalKind::interrupt())?;
         let steps = shutdown.clone();
         tokio::spawn(async move {
             for step in [steps.stop, steps.at_once] {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
+                signals.next().await;
                 step.cancel();
             }
         });
-        Ok(shutdown)
+        shutdown
     }
 }

@@ -9,8 +9,10 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use minitower_tests::programs::source_root;
 
 /// The only edges there may be between our crates.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("minitower-wire", &[]),
+    // What all programs do alike; it knows none of them.
+    ("minitower-daemon", &[]),
     // Empty in an ordinary build.
     ("minitower-planted", &[]),
     ("minitower-domain", &["minitower-planted"]),
@@ -19,12 +21,18 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("minitower-store", &["minitower-domain", "minitower-planted"]),
     ("minitower-app", &["minitower-domain", "minitower-planted", "minitower-store", "minitower-towerfile"]),
     ("minitower-http", &["minitower-app", "minitower-wire"]),
-    ("minitowerd", &["minitower-app", "minitower-http", "minitower-store"]),
-    ("minitower-runner", &["minitower-client", "minitower-planted", "minitower-towerfile"]),
-    ("minitower-operator", &["minitower-client", "minitower-planted"]),
+    ("minitowerd", &["minitower-app", "minitower-daemon", "minitower-http", "minitower-store"]),
+    (
+        "minitower-runner",
+        &["minitower-client", "minitower-daemon", "minitower-planted", "minitower-towerfile"],
+    ),
+    ("minitower-operator", &["minitower-client", "minitower-daemon", "minitower-planted"]),
     // It stands outside, as any client does.
     ("minitower-benches", &[]),
-    ("minitower-cli", &["minitower-client", "minitower-towerfile", "minitowerd", "minitower-runner"]),
+    (
+        "minitower-cli",
+        &["minitower-client", "minitower-daemon", "minitower-towerfile", "minitowerd", "minitower-runner"],
+    ),
 ];
 
 /// What the pure crate may never use, directly or not.

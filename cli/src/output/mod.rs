@@ -7,6 +7,7 @@ mod table;
 
 use std::io::{self, IsTerminal, Write};
 
+use minitower_daemon::logs;
 use serde::Serialize;
 
 use crate::kubectl::retold;
@@ -71,12 +72,12 @@ impl Output {
 
     /// A dim line beside the answer, on standard error.
     pub fn note(&self, line: impl std::fmt::Display) {
-        eprintln!("{}", self.stderr_style.dim(retold(&line.to_string())));
+        logs::say(self.stderr_style.dim(retold(&line.to_string())));
     }
 
     /// A line about something odd, on standard error.
     pub fn warn(&self, line: impl std::fmt::Display) {
-        eprintln!("{} {line}", self.stderr_style.tone("warning:", Tone::Waiting));
+        logs::say(format_args!("{} {line}", self.stderr_style.tone("warning:", Tone::Waiting)));
     }
 
     /// The answer as indented JSON.

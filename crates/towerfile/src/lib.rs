@@ -25,7 +25,7 @@ pub mod variables;
 
 mod shown;
 
-pub use archive::{ArchiveError, Inspection, Limits, UnpackReport, inspect, unpack};
+pub use archive::{ArchiveError, Inspection, Limits, UnpackReport, inspect, unpack, unpack_into};
 pub use pack::{PackError, PackPlan, PackReport, pack, plan};
 pub use towerfile::{Error, LogOrder, Parameter, ParameterType, Start, Towerfile, Warning, name_in, renamed};
 

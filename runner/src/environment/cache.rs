@@ -11,9 +11,10 @@ use sha2::{Digest, Sha256};
 
 use super::interpreter::Interpreter;
 use super::requirements::Dependencies;
-use crate::data_dir::{create_private, remove_tree};
+use crate::data_dir::create_private;
 use crate::hex;
 use crate::job::variables::Variables;
+use crate::removal::remove_tree;
 
 /// Most environments kept.
 const MOST: usize = 50;

@@ -143,6 +143,8 @@ impl Environments {
             wanted => {
                 let key = cache::key(&interpreter, installer.name(), wanted, variables);
                 let target = self.cache.place(&key);
+                // First, and the installer's code finds no place to put a link that this would be written through.
+                bare(&interpreter, &venv, Some(&target))?;
                 if !self.cache.is_ready(&key).await {
                     self.cache.clear(&key).await.map_err(EnvironmentError::files(&target))?;
                     bare(&interpreter, &target, None)?;
@@ -150,7 +152,6 @@ impl Environments {
                     self.cache.seal(&key).await.map_err(EnvironmentError::files(&target))?;
                 }
                 self.cache.touch(&key);
-                bare(&interpreter, &venv, Some(&target))?;
                 prepared.bin.push(target.join("bin"));
                 prepared.shared = Some(target);
             }

@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +19,10 @@ use tokio_util::io::ReaderStream;
 
 use super::patience::Patience;
 use crate::calls::AttemptCalls;
+use crate::folder::Folder;
 use crate::lease::Standing;
 use crate::steps::Steps;
+use crate::workspace::Workspace;
 
 /// What the control plane takes unless the lease says otherwise.
 const MOST_BYTES: u64 = 100 * 1024 * 1024;
@@ -43,17 +44,22 @@ const READ_BYTES: usize = 64 * 1024;
 /// How everything is opened. A pipe that a job left is not waited for.
 const OPEN: OFlag = OFlag::O_RDONLY.union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK).union(OFlag::O_CLOEXEC);
 
-/// Uploads the plain files below `folder`, by their paths. What cannot be uploaded is told in the log, and in the sentence
+/// Uploads the plain files in the artifacts folder, by their paths. What cannot be uploaded is told in the log, and in the sentence
 /// that is returned; how the job ended does not change by it.
 pub(super) async fn upload(
-    folder: &Path,
+    workspace: &Arc<Workspace>,
     calls: &AttemptCalls,
     steps: &Steps,
     limits: LeaseLimits,
 ) -> Option<String> {
     let mut report = Report::default();
     let mut left = 0;
-    match look(folder.to_owned()).await {
+    let work = {
+        let workspace = Arc::clone(workspace);
+        move || look(&workspace.open_artifacts()?)
+    };
+    let looked = tokio::task::spawn_blocking(work).await;
+    match looked.unwrap_or_else(|fault| Err(io::Error::other(fault))) {
         Ok((root, found)) => {
             left = found.files.len();
             for refusal in found.refused {
@@ -215,15 +221,12 @@ struct Found {
     entries: usize,
 }
 
-async fn look(folder: std::path::PathBuf) -> io::Result<(OwnedFd, Found)> {
-    let work = move || {
-        let root = nix::fcntl::open(&folder, OPEN | OFlag::O_DIRECTORY, Mode::empty())?;
-        let mut found = Found::default();
-        found.look_into(root.try_clone()?, "", MOST_LEVELS)?;
-        found.files.sort();
-        Ok((root, found))
-    };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|fault| Err(io::Error::other(fault)))
+fn look(folder: &Folder) -> io::Result<(OwnedFd, Found)> {
+    let root = folder.as_fd().try_clone_to_owned()?;
+    let mut found = Found::default();
+    found.look_into(root.try_clone()?, "", MOST_LEVELS)?;
+    found.files.sort();
+    Ok((root, found))
 }
 
 impl Found {
@@ -305,12 +308,12 @@ mod tests {
     use std::io::Read;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
+    use std::path::Path;
 
     use super::*;
 
     fn found(folder: &Path) -> (OwnedFd, Found) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(look(folder.to_owned())).unwrap()
+        look(&Folder::open(folder).unwrap()).unwrap()
     }
 
     #[test]
@@ -348,14 +351,6 @@ mod tests {
         for path in ["passwd", "b/etc/passwd", "pipe", "b", "missing"] {
             assert!(open_beneath(&root, path).is_err(), "{path}");
         }
-    }
-
-    #[test]
-    fn a_folder_that_is_a_link_is_not_looked_into() {
-        let folder = tempfile::tempdir().unwrap();
-        symlink("/etc", folder.path().join("artifacts")).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        assert!(runtime.block_on(look(folder.path().join("artifacts"))).is_err());
     }
 
     #[test]

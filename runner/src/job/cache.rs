@@ -9,7 +9,8 @@ use std::time::SystemTime;
 use minitower_client::wire::runner::Lease;
 use nix::fcntl::OFlag;
 
-use crate::data_dir::{create_private, remove_tree};
+use crate::data_dir::create_private;
+use crate::removal::remove_tree;
 
 /// Bytes of all caches.
 const MOST_BYTES: u64 = 10 * 1024 * 1024 * 1024;

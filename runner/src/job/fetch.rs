@@ -1,19 +1,21 @@
 //! Getting a version's archive and unpacking it.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use minitower_client::{ArtifactHeaders, Error};
-use minitower_towerfile::Limits;
+use minitower_towerfile::{ArchiveError, Limits};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use super::patience::Patience;
 use super::script::SetupError;
 use crate::calls::AttemptCalls;
+use crate::fault::{self, OwnFault};
 use crate::hex;
 use crate::lease::Standing;
 use crate::steps::Steps;
@@ -30,14 +32,14 @@ pub(super) async fn download(
     calls: &AttemptCalls,
     steps: &Steps,
     workspace: &Workspace,
-) -> Result<ArtifactHeaders, SetupError> {
+) -> Result<(ArtifactHeaders, File), SetupError> {
     let mut patience = Patience::new();
     let mut told = false;
     let mut was_wrong = false;
     loop {
         let error = match attempt(calls, workspace).await {
-            Ok((headers, digest)) if headers.sha256 == digest => return Ok(headers),
-            Ok((headers, digest)) => {
+            Ok((headers, digest, archive)) if headers.sha256 == digest => return Ok((headers, archive)),
+            Ok((headers, digest, _)) => {
                 let wrong = format!(
                     "the checksum of the artifact is wrong: it should be {}, the download has {digest}",
                     headers.sha256
@@ -49,6 +51,7 @@ pub(super) async fn download(
                 continue;
             }
             Err(FetchError::Server(error)) => error,
+            Err(FetchError::Disk(source)) => return Err(OwnFault::new("store the artifact", source).into()),
             Err(error) => return Err(SetupError::Failed(format!("cannot download the artifact: {error}"))),
         };
         if error.status() == Some(410) {
@@ -79,9 +82,9 @@ enum FetchError {
 async fn attempt(
     calls: &AttemptCalls,
     workspace: &Workspace,
-) -> Result<(ArtifactHeaders, String), FetchError> {
+) -> Result<(ArtifactHeaders, String, File), FetchError> {
     let mut artifact = calls.call(TIMEOUT, |attempt| async move { attempt.artifact().await }).await?;
-    let mut file = tokio::fs::File::create(workspace.archive()).await?;
+    let mut file = tokio::fs::File::from_std(workspace.new_archive()?);
     let mut digest = Sha256::new();
     let mut bytes = 0;
     while let Some(chunk) = artifact.chunk().await? {
@@ -93,21 +96,23 @@ async fn attempt(
         file.write_all(&chunk).await?;
     }
     file.flush().await?;
-    Ok((artifact.headers, hex::encode(&digest.finalize())))
+    Ok((artifact.headers, hex::encode(&digest.finalize()), file.into_std().await))
 }
 
 /// Unpacks the downloaded archive into the workspace, unless the run has to stop.
-pub(super) async fn unpack(workspace: &Arc<Workspace>, steps: &Steps) -> Result<(), SetupError> {
+pub(super) async fn unpack(
+    workspace: &Arc<Workspace>,
+    mut archive: File,
+    steps: &Steps,
+) -> Result<(), SetupError> {
     let workspace = Arc::clone(workspace);
     let stopped = Arc::new(AtomicBool::new(false));
     let until_stopped = Arc::clone(&stopped);
-    let work = move || -> Result<(), String> {
-        let archive = workspace.archive();
-        let file = File::open(&archive).map_err(|error| error.to_string())?;
-        let archived = io::BufReader::new(Stoppable { inner: file, stopped: until_stopped });
-        minitower_towerfile::unpack(archived, &workspace.source(), &Limits::default())
-            .map_err(|error| error.to_string())?;
-        std::fs::remove_file(archive).map_err(|error| error.to_string())
+    let work = move || -> Result<(), ArchiveError> {
+        archive.rewind().map_err(ArchiveError::Read)?;
+        let archived = io::BufReader::new(Stoppable { inner: archive, stopped: until_stopped });
+        minitower_towerfile::unpack_into(archived, workspace.source_folder().as_fd(), &Limits::default())?;
+        Ok(())
     };
     let failed = |reason: String| SetupError::Failed(format!("cannot unpack the artifact: {reason}"));
     let mut unpacking = tokio::task::spawn_blocking(work);
@@ -121,7 +126,13 @@ pub(super) async fn unpack(workspace: &Arc<Workspace>, steps: &Steps) -> Result<
         }
     };
     match unpacked {
-        Ok(unpacked) => unpacked.map_err(failed),
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(ArchiveError::Read(source) | ArchiveError::Write { source, .. }))
+            if fault::is_own(&source) =>
+        {
+            Err(OwnFault::new("unpack the artifact", source).into())
+        }
+        Ok(Err(error)) => Err(failed(error.to_string())),
         Err(fault) => Err(failed(fault.to_string())),
     }
 }

@@ -1,8 +1,8 @@
 //! One run, from its lease to its result.
 //!
-//! `fetch` gets and unpacks the archive, `settings` reads its Towerfile, `script` prepares and starts the job's program,
-//! `outcome` turns its end into a result, with the `artifacts` it left, `conclude` brings that to the control plane;
-//! [`carry_out`] puts them in order. What a lease is and how
+//! `fetch` gets and unpacks the archive, `settings` reads its Towerfile, `script` prepares and starts the job's program, `own`
+//! tells the runner's faults from the run's, `outcome` turns its end into a result, with the `artifacts` it left, `conclude`
+//! brings that to the control plane; [`carry_out`] puts them in order. What a lease is and how
 //! processes are killed is known elsewhere.
 
 mod artifacts;
@@ -10,6 +10,7 @@ mod cache;
 mod conclude;
 mod fetch;
 mod outcome;
+mod own;
 mod patience;
 mod script;
 mod settings;
@@ -31,6 +32,8 @@ use crate::clock::{self, BootTime};
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::environment::Environments;
+use crate::fault::OwnFault;
+use crate::health::Health;
 use crate::lease::{self, Keeper, Standing};
 use crate::logs::{Delivered, RunLog, deliver};
 use crate::session::Session;
@@ -40,6 +43,7 @@ use crate::workspace::Workspace;
 use cache::{AppCache, AppCaches};
 use conclude::conclude;
 use outcome::Verdict;
+use script::SetupError;
 
 /// How long the start call may take.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,6 +51,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 const STOPPING_DELIVERY: Duration = Duration::from_secs(10);
 /// The same when it stops at once.
 const AT_ONCE_DELIVERY: Duration = Duration::from_secs(1);
+/// How long the end of a run waits to hear that its workspace cannot be removed.
+const REMOVAL_SHOWS_WITHIN: Duration = Duration::from_millis(100);
 /// For how many leases without an answer a stopping runner goes on telling the end of its run: five minutes with leases of one. A control plane
 /// that starts anew on another node is back by then, its volume with it; one that was uninstalled never is, and a namespace that is
 /// deleted waits for its pods.
@@ -58,6 +64,7 @@ pub(crate) struct Runs {
     pub(crate) data_dir: Arc<DataDir>,
     pub(crate) session: Arc<Session>,
     pub(crate) environments: Environments,
+    pub(crate) health: Health,
     pub(crate) stopping: Stopping,
     /// Beginning of the names of this runner's control groups.
     pub(crate) cgroup_prefix: String,
@@ -169,7 +176,7 @@ async fn attended(
     if keeper.is_gone() { Verdict::Silence } else { verdict }
 }
 
-/// Carries the job out in a folder of its own, which is gone afterwards.
+/// Carries the job out in a workspace of its own, which is gone afterwards.
 async fn in_workspace(
     runs: &Runs,
     lease: &Lease,
@@ -177,22 +184,31 @@ async fn in_workspace(
     steps: &Steps,
     started: BootTime,
 ) -> Verdict {
+    let before = runs.data_dir.room().ok();
     let caches = AppCaches::new(runs.data_dir.cache().join("apps"));
-    let made = match caches.open(lease) {
-        Ok(cache) => Workspace::create(&runs.data_dir.work(), lease.attempt_id)
-            .map(|workspace| (Arc::new(workspace), cache))
-            .map_err(|error| format!("cannot make the workspace: {error}")),
-        Err(error) => Err(format!("cannot make the app's cache: {error}")),
-    };
+    let made = caches.open(lease).map_err(|source| OwnFault::new("make the app's cache", source)).and_then(
+        |cache| {
+            Workspace::create(&runs.data_dir, lease.attempt_id)
+                .map(|workspace| (Arc::new(workspace), cache))
+                .map_err(|source| OwnFault::new("make the workspace", source))
+        },
+    );
     let (workspace, cache) = match made {
         Ok(made) => made,
-        Err(reason) => {
-            return outcome::verdict(Err(script::SetupError::Failed(reason)), lease, calls, steps).await;
+        Err(fault) => {
+            let told = own::told(runs, lease.run_id, fault.into());
+            return outcome::verdict(Err(told), lease, calls, steps).await;
         }
     };
-    let ran = script::run(runs, lease, calls, steps, &workspace, &cache.path, started).await;
+    let ran = match script::run(runs, lease, calls, steps, &workspace, &cache.path, started).await {
+        Ok(ran) => {
+            runs.health.went_well();
+            Ok(ran)
+        }
+        Err(error) => Err(own::judge(runs, lease.run_id, before, &workspace, error).await),
+    };
     let verdict = outcome::verdict(ran, lease, calls, steps).await;
-    remove(workspace).await;
+    remove(&workspace, steps).await;
     settle(caches, cache).await;
     verdict
 }
@@ -205,12 +221,24 @@ async fn settle(caches: AppCaches, used: AppCache) {
     }
 }
 
-async fn remove(workspace: Arc<Workspace>) {
-    match tokio::task::spawn_blocking(move || workspace.remove()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "cannot remove the workspace; the next start tries again"),
-        Err(fault) => tracing::error!(%fault, "removing the workspace failed"),
-    }
+/// Throws the workspace away. What cannot be removed is told in the run's log when that shows soon enough, in the runner's always.
+async fn remove(workspace: &Workspace, steps: &Steps) {
+    let reason = match workspace.remove() {
+        Ok(outcome) => match tokio::time::timeout(REMOVAL_SHOWS_WITHIN, outcome).await {
+            Ok(Ok(Err(reason))) => reason,
+            _ => return,
+        },
+        // It was removed for its room already.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+        Err(error) => {
+            tracing::error!(%error, path = %workspace.root().display(), "cannot move the workspace away; the next start tries again");
+            error.to_string()
+        }
+    };
+    let note = format!(
+        "minitower-runner: something that this run left cannot be removed ({reason}); it is set aside on the runner"
+    );
+    steps.log.note(note).await;
 }
 
 /// Waits for the rest of the log, until the attempt is over for the control plane.
@@ -264,7 +292,7 @@ async fn after(token: &CancellationToken, duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
-impl From<Stop> for script::SetupError {
+impl From<Stop> for SetupError {
     fn from(stop: Stop) -> Self {
         Self::Stopped(stop)
     }

@@ -2,8 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::sync::Arc;
 
 use minitower_client::wire::runner::{Lease, ResultReason, ResultStatus, RunResult};
 use nix::sys::signal::Signal;
@@ -63,13 +62,25 @@ pub(super) async fn verdict(
             let message = steps.log.masked(&format!("setup failed: {reason}"));
             return result(ResultStatus::Failed, None, Some(message), Some(ResultReason::Setup), None);
         }
+        Err(own @ (SetupError::Own(_) | SetupError::Full(_))) => {
+            steps
+                .log
+                .note(format!(
+                    "minitower-runner: {own}; that is this runner's fault and not the run's, which goes back into the queue"
+                ))
+                .await;
+            return Verdict::Release;
+        }
     };
     match end {
         StepEnd::TimedOut | StepEnd::Stopped(Stop::OutOfTime) => out_of_time("the job", steps).await,
         StepEnd::Stopped(stop) => stopped(stop),
         StepEnd::Ended(ended) => {
-            let path = workspace.output();
-            let output = tokio::task::spawn_blocking(move || read_output(&path)).await;
+            let output = tokio::task::spawn_blocking({
+                let workspace = Arc::clone(&workspace);
+                move || read_output(workspace.open_output())
+            })
+            .await;
             let output = match output.unwrap_or_else(|fault| Err(fault.to_string())) {
                 Ok(output) => output,
                 Err(reason) => {
@@ -78,7 +89,7 @@ pub(super) async fn verdict(
                 }
             };
             let limits = lease.limits.unwrap_or_default();
-            let missing = artifacts::upload(&workspace.artifacts(), calls, steps, limits).await;
+            let missing = artifacts::upload(&workspace, calls, steps, limits).await;
             let mut verdict = ended_by_itself(ended, output);
             if let Some(missing) = missing {
                 verdict.mention(&missing);
@@ -136,17 +147,8 @@ fn result(
 }
 
 /// Reads what the job wrote as its output. The text of an error goes into the run's log.
-fn read_output(path: &Path) -> Result<Option<Value>, String> {
-    // A job may have put anything there: no link is followed, no pipe waited for.
-    let flags = (nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK).bits();
-    let file = match File::options().read(true).custom_flags(flags).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
-    };
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return Err("it is not a plain file".to_owned());
-    }
+fn read_output(file: io::Result<Option<File>>) -> Result<Option<Value>, String> {
+    let Some(file) = file.map_err(|error| error.to_string())? else { return Ok(None) };
     let mut bytes = Vec::new();
     file.take(MAX_OUTPUT_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > MAX_OUTPUT_BYTES {
@@ -163,8 +165,12 @@ mod tests {
     use rstest::rstest;
     use serde_json::json;
 
+    use std::sync::Arc;
+
     use super::*;
     use crate::clock::BootTime;
+    use crate::data_dir::DataDir;
+    use crate::workspace::Workspace;
 
     fn ended(ending: Ending, out_of_memory: bool) -> Ended {
         Ended { ending, at: BootTime::now(), by_deadline: false, out_of_memory, stuck: 0 }
@@ -237,22 +243,25 @@ mod tests {
 
     #[test]
     fn output_is_json_of_a_bounded_plain_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("output");
-        assert_eq!(read_output(&path), Ok(None));
+        let base = tempfile::tempdir().unwrap();
+        let data_dir = Arc::new(DataDir::open(base.path(), "r").unwrap());
+        let workspace = Workspace::create(&data_dir, 1).unwrap();
+        let path = workspace.output();
+        let read_output = || read_output(workspace.open_output());
+        assert_eq!(read_output(), Ok(None));
         std::fs::write(&path, " \n").unwrap();
-        assert_eq!(read_output(&path), Ok(None));
+        assert_eq!(read_output(), Ok(None));
         std::fs::write(&path, r#"{"rows": 3}"#).unwrap();
-        assert_eq!(read_output(&path), Ok(Some(json!({"rows": 3}))));
+        assert_eq!(read_output(), Ok(Some(json!({"rows": 3}))));
         std::fs::write(&path, "{rows").unwrap();
-        assert!(read_output(&path).unwrap_err().contains("no JSON"));
+        assert!(read_output().unwrap_err().contains("no JSON"));
         std::fs::write(&path, "x".repeat(300_000)).unwrap();
-        assert!(read_output(&path).unwrap_err().contains("256 KiB"));
+        assert!(read_output().unwrap_err().contains("256 KiB"));
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
-        assert!(read_output(&path).is_err());
+        assert!(read_output().is_err());
         std::fs::remove_file(&path).unwrap();
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(read_output(&path).unwrap_err().contains("plain file"));
+        assert!(read_output().unwrap_err().contains("plain file"));
     }
 }

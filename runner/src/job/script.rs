@@ -15,6 +15,7 @@ use super::{Runs, fetch, settings};
 use crate::calls::AttemptCalls;
 use crate::clock::BootTime;
 use crate::environment::EnvironmentError;
+use crate::fault::{self, OwnFault};
 use crate::lease::Standing;
 use crate::steps::{Allowed, Step, StepEnd, Steps, Stop};
 use crate::supervisor::{Sandbox, SupervisorError};
@@ -32,12 +33,22 @@ pub(super) enum SetupError {
     /// A step failed; the text says which and why.
     #[error("{0}")]
     Failed(String),
+    /// The runner cannot carry it out, whatever run it is.
+    #[error(transparent)]
+    Own(#[from] OwnFault),
+    /// The same, for its disk is full; the text says what failed.
+    #[error("{0}")]
+    Full(String),
 }
 
 impl From<EnvironmentError> for SetupError {
     fn from(error: EnvironmentError) -> Self {
         match error {
             EnvironmentError::Stopped(stop) => Self::Stopped(stop),
+            EnvironmentError::Files { source, .. } if fault::is_own(&source) => {
+                OwnFault::new("prepare the Python environment", source).into()
+            }
+            EnvironmentError::Supervisor(error) => error.into(),
             other => Self::Failed(other.to_string()),
         }
     }
@@ -45,7 +56,10 @@ impl From<EnvironmentError> for SetupError {
 
 impl From<SupervisorError> for SetupError {
     fn from(error: SupervisorError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            SupervisorError::Start(source) => OwnFault::new("start the job's supervisor", source).into(),
+            other => Self::Failed(other.to_string()),
+        }
     }
 }
 
@@ -68,10 +82,17 @@ pub(super) async fn run(
     started: BootTime,
 ) -> Result<Ran, SetupError> {
     steps.unless_stopped(steps.keeper.reaches(Standing::Held)).await?;
-    let headers = steps.unless_stopped(fetch::download(calls, steps, workspace)).await??;
+    let (headers, archive) = steps.unless_stopped(fetch::download(calls, steps, workspace)).await??;
     let whole = timeout(lease, headers.timeout_seconds, started);
     steps.allowed.send_replace(whole.clone());
-    fetch::unpack(workspace, steps).await?;
+    fetch::unpack(workspace, archive, steps).await?;
+    let input = match &lease.input {
+        Some(input) => serde_json::to_string(input),
+        None => Ok("{}".to_owned()),
+    };
+    let input = input.map_err(|error| SetupError::Failed(format!("the input is no JSON: {error}")))?;
+    // Before the installer runs, which may be the project's own code.
+    workspace.write_input(&input).map_err(|source| OwnFault::new("write the input", source))?;
     let towerfile = match settings::read(&workspace.source()) {
         Ok(towerfile) => towerfile,
         Err(reason) => {
@@ -89,11 +110,11 @@ pub(super) async fn run(
     let mut sandbox = Sandbox {
         hidden: std::iter::once(runs.data_dir.base().to_owned()).chain(runs.config.hidden.clone()).collect(),
         readable: Vec::new(),
-        writable: vec![workspace.root().to_owned()],
+        writable: vec![workspace.root().to_owned(), workspace.temporary()],
     };
     let program = program(runs, lease, steps, workspace, &mut environment, &mut sandbox).await?;
     add_import_paths(&mut environment, &headers, workspace)?;
-    add_world(&mut environment, runs, lease, steps, workspace, towerfile.as_ref()).await?;
+    add_world(&mut environment, runs, lease, steps, towerfile.as_ref(), &input).await?;
     sandbox.writable.push(cache.to_owned());
 
     let step = Step {
@@ -137,8 +158,8 @@ async fn add_world(
     runs: &Runs,
     lease: &Lease,
     steps: &Steps,
-    workspace: &Workspace,
     towerfile: Option<&Towerfile>,
+    input: &str,
 ) -> Result<(), SetupError> {
     match &lease.api_token {
         Some(token) => variables::add_api(environment, &runs.config.server_url, token),
@@ -152,14 +173,7 @@ async fn add_world(
     let none = BTreeMap::new();
     let declared = towerfile.map_or(&none, |towerfile| &towerfile.env);
     variables::add_declared(environment, declared, &runs.config.env_pass).map_err(SetupError::Failed)?;
-    let input = match &lease.input {
-        Some(input) => serde_json::to_string(input),
-        None => Ok("{}".to_owned()),
-    };
-    let input = input.map_err(|error| SetupError::Failed(format!("the input is no JSON: {error}")))?;
-    std::fs::write(workspace.input(), &input)
-        .map_err(|error| SetupError::Failed(format!("cannot write the input: {error}")))?;
-    for skipped in variables::add_input(environment, lease, &input, declared) {
+    for skipped in variables::add_input(environment, lease, input, declared) {
         steps.log.note(format!("minitower-runner: {skipped}")).await;
     }
     Ok(())

@@ -209,7 +209,10 @@ fn is_reserved(name: &str) -> bool {
 mod tests {
     use serde_json::json;
 
+    use std::sync::Arc;
+
     use super::*;
+    use crate::data_dir::DataDir;
 
     fn lease(input: &Value) -> Lease {
         serde_json::from_value(json!({
@@ -230,7 +233,7 @@ mod tests {
 
     fn variables(input: &Value, pairs: &[(&str, &str)], pass: &str) -> (Variables, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
-        let workspace = Workspace::create(folder.path(), 9).unwrap();
+        let workspace = Workspace::create(&Arc::new(DataDir::open(folder.path(), "r").unwrap()), 9).unwrap();
         let lease = lease(input);
         let pass = globset::GlobSetBuilder::new().add(globset::Glob::new(pass).unwrap()).build().unwrap();
         let place = Place { workspace: &workspace, cache: Path::new("/cache"), environment: "served" };

@@ -17,6 +17,7 @@ use super::cgroup::remove_leftovers;
 use super::descendants::{Marker, kill_marked};
 use super::protocol::{Command, Ended, Report, Task};
 use crate::clock::BootTime;
+use crate::open_files;
 
 /// Orders that may wait for a supervisor that does not listen; its own timer makes up for the rest.
 const MAX_ORDERS: usize = 8;
@@ -94,6 +95,7 @@ impl Supervised {
             .arg(SUPERVISE)
             .env_clear()
             .envs(minitower_planted::inherited())
+            .envs(open_files::for_jobs().map(|limit| (open_files::VARIABLE, limit.to_string())))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

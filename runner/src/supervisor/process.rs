@@ -24,6 +24,7 @@ use super::launch::Launch;
 use super::protocol::{Command, Ended, Ending, Report, Task};
 use super::{LAUNCH, oom};
 use crate::clock::BootTime;
+use crate::open_files;
 
 /// How long the runner may take to say what to run.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -48,6 +49,7 @@ pub(super) fn main() -> ! {
 
 fn supervise() -> io::Result<()> {
     // Out of reach of the terminal's signals and of the runner's own process group.
+    open_files::lower();
     setsid()?;
     prctl::set_child_subreaper(true)?;
     prctl::set_dumpable(false)?;

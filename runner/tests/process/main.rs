@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+mod daemon;
+mod disk;
 mod environments;
 mod jobs;
 mod leases;

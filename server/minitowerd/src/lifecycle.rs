@@ -1,7 +1,6 @@
 //! The program's life: start, serve, stop at a signal in two stages.
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use minitower_daemon::signals::Signals;
 
 use crate::{Config, Failure, Server, StartError};
 
@@ -14,19 +13,15 @@ pub enum RunError {
     /// A part of it ended before its time.
     #[error(transparent)]
     Failure(#[from] Failure),
-    /// Signals cannot be caught.
-    #[error("cannot catch signals: {0}")]
-    Signals(#[source] std::io::Error),
 }
 
 /// Runs the server until SIGTERM or SIGINT, then stops it: requests are finished. A second signal drops them.
-pub async fn run(config: Config) -> Result<(), RunError> {
-    // Before the start, so that a signal during it ends the program in order too.
-    let mut signals = Signals::new().map_err(RunError::Signals)?;
+pub async fn run(config: Config, mut signals: Signals) -> Result<(), RunError> {
+    // A signal during the start ends the program in order too.
     let mut server = tokio::select! {
         started = Server::start(config) => started?,
-        name = signals.next() => {
-            tracing::info!(signal = name, "stopped before the start");
+        signal = signals.next() => {
+            tracing::info!(signal = signal.as_str(), "stopped before the start");
             return Ok(());
         }
     };
@@ -39,8 +34,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
             }
             Some(failure)
         }
-        name = signals.next() => {
-            tracing::info!(signal = name, "stopping");
+        signal = signals.next() => {
+            tracing::info!(signal = signal.as_str(), "stopping");
             None
         }
     };
@@ -49,8 +44,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     tokio::pin!(shutdown);
     let stopped = tokio::select! {
         stopped = &mut shutdown => stopped,
-        name = signals.next() => {
-            tracing::warn!(signal = name, "stopping at once");
+        signal = signals.next() => {
+            tracing::warn!(signal = signal.as_str(), "stopping at once");
             abort.cancel();
             shutdown.await
         }
@@ -60,34 +55,6 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         (None, Ok(())) => {
             tracing::info!("stopped");
             Ok(())
-        }
-    }
-}
-
-/// Allows the process as many open files as the system lets it have: every waiting runner is one.
-pub fn raise_file_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the limit of open files stays as it is");
-    }
-}
-
-/// The signals that end the program.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
         }
     }
 }

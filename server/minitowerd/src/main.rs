@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use minitower_daemon::signals::Held;
+use minitower_daemon::{files, logs, signals};
 use minitowerd::{Args, Command, Config, healthcheck, lifecycle, restore, restore_if_missing, telemetry};
 
 /// Requests are short and the database writes on a thread of its own: two workers are plenty, and each costs memory.
@@ -11,30 +13,35 @@ const WORKERS: usize = 2;
 const BLOCKING_THREADS: usize = 16;
 
 fn main() -> ExitCode {
-    match run() {
+    // Before anything else: a signal that comes from now on is not lost.
+    let held = signals::hold();
+    match run(held) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One line, whatever went wrong: the thing, the reason, the way out. Our errors say their cause themselves.
-            eprintln!("minitowerd: {error}");
+            logs::say(format_args!("minitowerd: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
-fn run() -> anyhow::Result<()> {
+fn run(held: Held) -> anyhow::Result<()> {
     // Lossy: a secret that is no text is refused for the replacement characters in it.
     let secret =
         |variable: &'static str| std::env::var_os(variable).map(|value| value.to_string_lossy().into_owned());
     let args = Args::parse();
     let command = args.command.clone();
     if let Some(Command::Healthcheck) = command {
-        println!("ready: {}", healthcheck(&Config::listen_addr(args.listen_addr)?)?);
+        held.let_go();
+        let ready = healthcheck(&Config::listen_addr(args.listen_addr)?)?;
+        logs::answer(format_args!("ready: {ready}"));
         return Ok(());
     }
     let config = Config::from_args(args, secret)?;
     telemetry::init(config.log_format, &config.log)
         .map_err(|e| anyhow::anyhow!("cannot set up logging: {e}"))?;
     if let Some(Command::Restore { backup, if_missing }) = command {
+        held.end_program()?;
         if if_missing {
             restore_if_missing(&config, &backup)?;
         } else {
@@ -42,13 +49,16 @@ fn run() -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    lifecycle::raise_file_limit();
+    let signals = held.listen().map_err(|e| anyhow::anyhow!("cannot listen for signals: {e}"))?;
+    if let Err(error) = files::raise_limit() {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the limit of open files stays as it is");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()
         .map_err(|e| anyhow::anyhow!("cannot start the runtime: {e}"))?;
-    runtime.block_on(lifecycle::run(config))?;
+    runtime.block_on(lifecycle::run(config, signals))?;
     Ok(())
 }

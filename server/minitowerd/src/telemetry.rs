@@ -1,7 +1,6 @@
 //! Log lines. Only the program itself sets them up: a program that embeds the server keeps its own subscriber.
 
-use std::io::{self, IsTerminal as _};
-
+use minitower_daemon::logs;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
@@ -24,10 +23,7 @@ pub(crate) fn check_filter(filter: &str) -> Result<(), String> {
 /// Makes the process log to standard error, panics included.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TryInitError> {
     // The filter has been checked with the rest of the configuration.
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
+    let builder = logs::on_stderr(EnvFilter::new(filter));
     match format {
         LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).finish().try_init()?,
         LogFormat::Text => builder.finish().try_init()?,

@@ -13,9 +13,9 @@ mod welcome;
 use std::path::PathBuf;
 
 use clap::Args;
+use minitower_daemon::signals::Signals;
 use minitower_runner::{RunnerError, Shutdown};
 use minitowerd::{ListenAddr, Server};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinHandle};
 
 use self::folder::Folder;
@@ -48,7 +48,9 @@ impl Dev {
     /// Serves until Ctrl-C or SIGTERM.
     pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
         log::init(context.out.stderr_style());
-        let mut signals = Signals::new()?;
+        let Some(mut signals) = context.take_signals() else {
+            return Err(Failure::new("dev cannot be run without its signals"));
+        };
         let folder = Folder::prepare(&self.data_dir)?;
         let bootstrap_token = control_plane::random_token()?;
         let server = control_plane::start(self.listen, &folder, &bootstrap_token).await?;
@@ -92,7 +94,7 @@ async fn serve(
     let failure = tokio::select! {
         failure = server.failed() => Some(Failure::new(format!("the control plane has ended: {failure}"))),
         ended = &mut runner => Some(runner_ended(ended)),
-        () = signals.next() => {
+        _ = signals.next() => {
             context.out.note(format_args!(
                 "\nStopping. A run gets {} s to finish, then goes back into the queue; Ctrl-C again stops it at once.",
                 RUN_GRACE.as_secs()
@@ -111,7 +113,7 @@ async fn serve(
     let (runner, server) = loop {
         tokio::select! {
             ended = &mut rest => break ended,
-            () = signals.next() => if let Some(step) = hurry.next() { step.cancel() },
+            _ = signals.next() => if let Some(step) = hurry.next() { step.cancel() },
         }
     };
     if let Some(failure) = failure {
@@ -129,26 +131,5 @@ fn runner_ended(ended: Result<Result<(), RunnerError>, JoinError>) -> Failure {
         Ok(Ok(())) => Failure::new("the runner has ended unexpectedly"),
         Ok(Err(error)) => Failure::new(format!("the runner has ended: {error}")),
         Err(error) => Failure::new(format!("the runner has ended: {error}")),
-    }
-}
-
-/// Ctrl-C and SIGTERM, caught from the start on.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }

@@ -20,4 +20,4 @@ mod walk;
 pub use error::ArchiveError;
 pub use inspect::{Inspection, inspect};
 pub use limits::Limits;
-pub use unpack::{UnpackReport, unpack};
+pub use unpack::{UnpackReport, unpack, unpack_into};

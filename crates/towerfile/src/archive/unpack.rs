@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, fchmod, mkdirat};
@@ -47,7 +48,19 @@ pub struct UnpackReport {
 /// On error what was unpacked so far stays in `dest`; the caller removes it. An archive may turn out to be damaged at
 /// its very end, so nothing in `dest` is to be used before this has returned.
 pub fn unpack(read: impl Read, dest: &Path, limits: &Limits) -> Result<UnpackReport, ArchiveError> {
-    let mut dest = Destination::open(dest)?;
+    unpack_to(read, Destination::open(dest)?, limits)
+}
+
+/// Like [`unpack`], into an empty folder that is held open.
+pub fn unpack_into(
+    read: impl Read,
+    dest: BorrowedFd<'_>,
+    limits: &Limits,
+) -> Result<UnpackReport, ArchiveError> {
+    unpack_to(read, Destination::held(dest)?, limits)
+}
+
+fn unpack_to(read: impl Read, mut dest: Destination, limits: &Limits) -> Result<UnpackReport, ArchiveError> {
     let mut walk = Walk::new(read, limits);
     let mut report = UnpackReport { entries: 0, total_bytes: 0 };
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -101,8 +114,18 @@ impl Destination {
             Errno::ENOTDIR | Errno::ELOOP => ArchiveError::DestinationNotEmpty,
             _ => at("")(errno.into()),
         })?;
-        if fs::read_dir(dest).map_err(at(""))?.next().is_some() {
-            return Err(ArchiveError::DestinationNotEmpty);
+        Self::held(root.as_fd())
+    }
+
+    fn held(root: BorrowedFd<'_>) -> Result<Self, ArchiveError> {
+        let root = openat(root, ".", FOLDER, Mode::empty()).map_err(|errno| at("")(errno.into()))?;
+        let mut listing =
+            Dir::openat(&root, ".", FOLDER, Mode::empty()).map_err(|errno| at("")(errno.into()))?;
+        for entry in listing.iter() {
+            let entry = entry.map_err(|errno| at("")(errno.into()))?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                return Err(ArchiveError::DestinationNotEmpty);
+            }
         }
         Ok(Self { root, last: None })
     }

@@ -89,6 +89,8 @@ pub(crate) struct State {
     pub(crate) conflict: bool,
     /// Behaves like a server before long polls, `lease_ttl_ms`, sign-off and release.
     pub(crate) old: bool,
+    /// Every lease is of one run, as when it was given back.
+    pub(crate) same_run: bool,
     /// Sign-offs are never answered.
     pub(crate) silent: bool,
     /// Registrations are answered 409: another team holds the name.
@@ -108,6 +110,10 @@ pub(crate) struct State {
 }
 
 impl State {
+    fn run_id(&self) -> i64 {
+        if self.same_run { 100 } else { 100 + self.attempts }
+    }
+
     /// The log's text, one line a line.
     pub(crate) fn log(&self) -> String {
         self.lines.iter().flat_map(|line| [line.line.as_str(), "\n"]).collect()
@@ -152,6 +158,7 @@ impl ControlPlane {
             cancel_requested: false,
             conflict: false,
             old: false,
+            same_run: false,
             silent: false,
             name_taken: false,
             token: "mtr_first".to_owned(),

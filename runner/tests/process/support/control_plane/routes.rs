@@ -127,7 +127,7 @@ impl Shared {
             state.attempts += 1;
             state.last_seq = 0;
             let mut lease = json!({
-                "run_id": 100 + state.attempts, "run_no": 1, "app_id": 1, "app_slug": "tested", "version_no": 1,
+                "run_id": state.run_id(), "run_no": 1, "app_id": 1, "app_slug": "tested", "version_no": 1,
                 "entrypoint": job.entrypoint, "attempt_id": state.attempts, "attempt_no": 1,
                 "lease_token": "lease", "lease_expires_at": expires(&state), "input": job.input,
             });
@@ -237,7 +237,7 @@ async fn attempt_call(
     }
     assert_eq!(headers["x-lease-token"], "lease");
     shared.change(|state| {
-        assert_eq!(run, 100 + state.attempts);
+        assert_eq!(run, state.run_id());
         state.calls += 1;
         if state.gone {
             return refusal(StatusCode::GONE);

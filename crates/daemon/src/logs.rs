@@ -1,0 +1,53 @@
+//! Log lines on standard error, which may be unwritable: its reader is gone, or its volume is full.
+//!
+//! A program is not there for its log. What cannot be written is lost, and the program goes on.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{DefaultFields, Format};
+use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
+
+/// Standard error that takes everything, and loses what cannot be written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _lost = io::stderr().write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Stderr {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self::Writer {
+        *self
+    }
+}
+
+/// The beginning of every program's log: filtered lines on [`Stderr`], coloured on a terminal.
+pub fn on_stderr(filter: EnvFilter) -> SubscriberBuilder<DefaultFields, Format, EnvFilter, Stderr> {
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        // The subscriber would report a line that it cannot write with `eprintln!`, which panics then.
+        .log_internal_errors(false)
+        .with_writer(Stderr)
+}
+
+/// Writes one line for people to standard error, as `eprintln!` does, but never panics.
+pub fn say(line: impl Display) {
+    let _lost = writeln!(Stderr, "{line}");
+}
+
+/// Writes one line for people to standard output, as `println!` does, but never panics.
+pub fn answer(line: impl Display) {
+    let _lost = writeln!(io::stdout(), "{line}");
+}

@@ -1,0 +1,89 @@
+//! The signals that end a program: SIGTERM and SIGINT.
+//!
+//! The kernel drops a signal without a handler when it is sent to the first process of a container (`pid_namespaces(7)`), but
+//! one that is blocked stays pending, there as anywhere. So `main` begins with [`hold`], and whatever comes from then on
+//! is heard, however late the program listens. A signal that comes before `main`, while the program is being loaded, is out
+//! of its reach.
+//!
+//! Threads inherit the mask, so that it has to be set before the first one is started. Programs that are started by
+//! [`std::process::Command`] and its likes begin with an empty mask.
+
+use std::io;
+use std::thread;
+
+use nix::sys::signal::{SigSet, Signal};
+use tokio::sync::mpsc;
+
+/// Signals that wait for a program that does not take them; a third one says nothing new.
+const MOST_WAITING: usize = 8;
+/// What shells add to a signal's number for the exit code.
+const SIGNALLED: i32 = 128;
+
+/// SIGTERM and SIGINT are held back.
+#[must_use = "what is held back has to be listened to, or let go"]
+#[derive(Debug)]
+pub struct Held {
+    former: Option<SigSet>,
+}
+
+/// Holds SIGTERM and SIGINT back until they are listened to. To be the first thing that `main` does.
+pub fn hold() -> Held {
+    let former = SigSet::thread_get_mask().ok();
+    // It fails only for a wrong argument; then the signals do what they do by default.
+    let _default = ending().thread_block();
+    Held { former }
+}
+
+fn ending() -> SigSet {
+    [Signal::SIGTERM, Signal::SIGINT].into_iter().collect()
+}
+
+impl Held {
+    /// Begins to hand the signals out, those that came meanwhile first.
+    pub fn listen(self) -> io::Result<Signals> {
+        let (sender, receiver) = mpsc::channel(MOST_WAITING);
+        take(move |signal| {
+            let _enough = sender.try_send(signal);
+        })?;
+        Ok(Signals { receiver })
+    }
+
+    /// Lets the first signal end the program, as it would by default, but also as the first process of a container.
+    pub fn end_program(self) -> io::Result<()> {
+        take(|signal| std::process::exit(SIGNALLED + signal as i32))
+    }
+
+    /// Gives the signals back what they do by default; one that came meanwhile does it now.
+    pub fn let_go(self) {
+        if let Some(former) = &self.former {
+            let _held = former.thread_set_mask();
+        }
+    }
+}
+
+/// Starts a thread that waits for the signals as long as the process lives.
+fn take(each: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
+    let wait = move || {
+        while let Ok(signal) = ending().wait() {
+            each(signal);
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).stack_size(64 * 1024).spawn(wait).map(drop)
+}
+
+/// SIGTERM and SIGINT, one after the other.
+#[derive(Debug)]
+pub struct Signals {
+    receiver: mpsc::Receiver<Signal>,
+}
+
+impl Signals {
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> Signal {
+        match self.receiver.recv().await {
+            Some(signal) => signal,
+            // The thread lives as long as the process.
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Faults of the runner's own: its folder, its disk, its descriptors. They are never the job's failure.
+
+use std::io;
+
+use nix::errno::Errno;
+
+/// The runner cannot carry a run out, whatever run it is.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action}: {source}")]
+pub(crate) struct OwnFault {
+    /// What the runner wanted to do.
+    action: &'static str,
+    source: io::Error,
+}
+
+impl OwnFault {
+    /// `action` completes "cannot …".
+    pub(crate) fn new(action: &'static str, source: io::Error) -> Self {
+        Self { action, source }
+    }
+
+    /// Whether its disk is full, or its share of it.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        is_full_disk(&self.source)
+    }
+}
+
+/// Whether an error says that the disk is full, or its user's share of it.
+fn is_full_disk(error: &io::Error) -> bool {
+    matches!(errno(error), Some(Errno::ENOSPC | Errno::EDQUOT))
+}
+
+/// Whether an error of an operation on the runner's own files has its cause in the machine, and not in what a run brought.
+pub(crate) fn is_own(error: &io::Error) -> bool {
+    let own =
+        [Errno::ENOSPC, Errno::EDQUOT, Errno::EROFS, Errno::EMFILE, Errno::ENFILE, Errno::EIO, Errno::ENOMEM];
+    errno(error).is_some_and(|errno| own.contains(&errno))
+}
+
+fn errno(error: &io::Error) -> Option<Errno> {
+    error.raw_os_error().map(Errno::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(Errno::ENOSPC, true, true)]
+    #[case(Errno::EDQUOT, true, true)]
+    #[case(Errno::EROFS, true, false)]
+    #[case(Errno::EMFILE, true, false)]
+    #[case(Errno::EIO, true, false)]
+    #[case(Errno::ENOENT, false, false)]
+    #[case(Errno::ENAMETOOLONG, false, false)]
+    #[case(Errno::ELOOP, false, false)]
+    fn the_machine_is_told_from_the_run(#[case] errno: Errno, #[case] own: bool, #[case] full: bool) {
+        let error = io::Error::from(errno);
+        assert_eq!(is_own(&error), own);
+        assert_eq!(OwnFault::new("write", error).is_full_disk(), full);
+    }
+
+    #[test]
+    fn it_says_what_and_why() {
+        let fault = OwnFault::new("make the workspace", io::Error::from(Errno::EROFS));
+        assert!(fault.to_string().starts_with("cannot make the workspace: Read-only file system"), "{fault}");
+    }
+}

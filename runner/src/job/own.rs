@@ -1,0 +1,132 @@
+//! When setting a run up fails: whose fault it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Runs;
+use super::script::SetupError;
+use crate::data_dir::Room;
+use crate::workspace::Workspace;
+
+/// How long to wait until what the run took is free again.
+const FREED_WITHIN: Duration = Duration::from_secs(60);
+
+/// The disk before a run and around its failure.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    before: Room,
+    at_failure: Room,
+    after: Room,
+}
+
+impl Taken {
+    /// Bytes and files that were free again when the run's own were removed.
+    fn by_the_run(self) -> (u64, u64) {
+        let files = |room: Room| room.files.unwrap_or(0);
+        (
+            self.after.bytes.saturating_sub(self.at_failure.bytes),
+            files(self.after).saturating_sub(files(self.at_failure)),
+        )
+    }
+
+    /// Whether the run itself took most of what was free.
+    fn is_its_own_doing(self) -> bool {
+        let (bytes, files) = self.by_the_run();
+        let most_files = self.before.files.is_some_and(|before| files >= before / 2);
+        bytes >= self.before.bytes / 2 || most_files
+    }
+}
+
+/// Whether a step of the setup failed for a fault of the runner's own. A run that does not fit on a disk with nothing else on it
+/// would go from runner to runner for ever: the second time here it is told to be the run's.
+pub(super) async fn judge(
+    runs: &Runs,
+    run_id: i64,
+    before: Option<Room>,
+    workspace: &Arc<Workspace>,
+    error: SetupError,
+) -> SetupError {
+    let error = match blamed_on_the_disk(runs, &error) {
+        Some((reason, at_failure)) => {
+            of_a_full_disk(runs, run_id, before, at_failure, workspace, reason).await
+        }
+        None => error,
+    };
+    told(runs, run_id, error)
+}
+
+/// Says in the runner's log that the fault is its own, if it is, and has the next run wait until it is mended.
+pub(super) fn told(runs: &Runs, run_id: i64, error: SetupError) -> SetupError {
+    if matches!(error, SetupError::Own(_) | SetupError::Full(_)) {
+        tracing::error!(run = run_id, "{error}; the run is given back");
+        runs.health.suspect();
+    }
+    error
+}
+
+/// The failure's text and what is free, when it comes from a full disk, whatever an installer says of it.
+fn blamed_on_the_disk(runs: &Runs, error: &SetupError) -> Option<(String, Option<Room>)> {
+    let room = runs.data_dir.room().ok();
+    let full = match error {
+        SetupError::Stopped(_) => false,
+        SetupError::Full(_) => true,
+        SetupError::Own(fault) => fault.is_full_disk(),
+        SetupError::Failed(_) => room.is_some_and(Room::is_full),
+    };
+    full.then(|| (error.to_string(), room))
+}
+
+async fn of_a_full_disk(
+    runs: &Runs,
+    run_id: i64,
+    before: Option<Room>,
+    at_failure: Option<Room>,
+    workspace: &Arc<Workspace>,
+    reason: String,
+) -> SetupError {
+    let own = SetupError::Full(reason.clone());
+    let (Some(before), Some(at_failure)) = (before, at_failure) else { return own };
+    if let Ok(outcome) = workspace.remove() {
+        let _whatever_it_is = tokio::time::timeout(FREED_WITHIN, outcome).await;
+    }
+    let Ok(after) = runs.data_dir.room() else { return own };
+    let taken = Taken { before, at_failure, after };
+    if !taken.is_its_own_doing() || !runs.health.filled_by(run_id) {
+        return own;
+    }
+    let (bytes, files) = taken.by_the_run();
+    SetupError::Failed(format!(
+        "{reason}: the run's project and its dependencies do not fit on this runner's disk: they took {bytes} bytes and {files} files of the {} \
+         bytes that were free; leave files out with .towerignore, or give the runner's MINITOWER_DATA_DIR a larger disk",
+        before.bytes
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn room(bytes: u64, files: u64) -> Room {
+        Room { bytes, files: Some(files) }
+    }
+
+    #[rstest]
+    // It took nearly all bytes.
+    #[case(room(1000, 1000), room(0, 900), room(990, 1000), true)]
+    // It took nearly all files.
+    #[case(room(1000, 1000), room(900, 0), room(1000, 999), true)]
+    // Somebody else filled the disk meanwhile.
+    #[case(room(1000, 1000), room(0, 900), room(100, 1000), false)]
+    // And freed it again.
+    #[case(room(1000, 1000), room(0, 900), room(0, 900), false)]
+    fn who_took_the_room(
+        #[case] before: Room,
+        #[case] at_failure: Room,
+        #[case] after: Room,
+        #[case] own: bool,
+    ) {
+        assert_eq!(Taken { before, at_failure, after }.is_its_own_doing(), own);
+    }
+}
