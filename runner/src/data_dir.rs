@@ -9,7 +9,8 @@
 //! | `work/` | workspaces |
 //! | `spool/` | undelivered log lines |
 //! | `envs/` | prepared Python environments |
-//! | `cache/` | caches of installers |
+//! | `cache/` | caches of installers, a folder per team |
+//! | `tools/` | uv and Pythons that the runner has fetched |
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
@@ -47,7 +48,9 @@ impl DataDir {
             Err(TryLockError::Error(source)) => return Err(RunnerError::DataDir { path, source }),
         }
         let data_dir = Self { base, root, _lock: lock };
-        for folder in [data_dir.work(), data_dir.spool(), data_dir.environments(), data_dir.cache()] {
+        for folder in
+            [data_dir.work(), data_dir.spool(), data_dir.environments(), data_dir.cache(), data_dir.tools()]
+        {
             create_private(&folder).map_err(failed(&folder))?;
         }
         Ok(data_dir)
@@ -76,6 +79,11 @@ impl DataDir {
     /// Caches of installers.
     pub(crate) fn cache(&self) -> PathBuf {
         self.root.join("cache")
+    }
+
+    /// Programs that the runner brings itself: uv, Pythons.
+    pub(crate) fn tools(&self) -> PathBuf {
+        self.root.join("tools")
     }
 
     /// Reads one of the small files; `None` when it is missing or empty.

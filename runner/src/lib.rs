@@ -29,6 +29,7 @@ mod instance;
 mod job;
 mod lease;
 mod logs;
+mod mask;
 mod session;
 mod shutdown;
 mod steps;

@@ -11,6 +11,7 @@ use minitower_client::wire::runs::Stream;
 use crate::clock::{BootTime, sleep_until};
 use crate::lease::{Keeper, Standing};
 use crate::logs::RunLog;
+use crate::mask::Mask;
 use crate::shutdown::Shutdown;
 use crate::supervisor::{Ended, Marker, Sandbox, Supervised, SupervisorError, Task};
 
@@ -88,6 +89,31 @@ pub(crate) struct Step {
     pub(crate) out: Stream,
     /// Longest time it may take.
     pub(crate) limit: Duration,
+    /// What becomes of the lines it writes.
+    pub(crate) lines: Lines,
+}
+
+/// What becomes of the lines that a program writes.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Lines {
+    /// They are logged.
+    #[default]
+    Logged,
+    /// They are logged without secrets.
+    Masked(Mask),
+    /// Nobody is interested.
+    Dropped,
+}
+
+impl Lines {
+    /// The lines to log.
+    pub(crate) fn filter(&self, lines: Vec<String>) -> Vec<String> {
+        match self {
+            Self::Logged => lines,
+            Self::Masked(mask) => lines.iter().map(|line| mask.apply(line)).collect(),
+            Self::Dropped => Vec::new(),
+        }
+    }
 }
 
 /// What the programs of one run have in common.
@@ -145,7 +171,7 @@ impl Steps {
     /// Runs a program to its end, or until it has to be stopped. Nothing of it is left when this returns.
     pub(crate) async fn run(&self, step: Step) -> Result<StepEnd, SupervisorError> {
         let limit = BootTime::now().plus(step.limit);
-        let out = step.out;
+        let (out, lines) = (step.out, step.lines);
         let task = Task {
             program: step.program,
             arguments: step.arguments,
@@ -159,7 +185,7 @@ impl Steps {
         let pump = match (supervised.stdout.take(), supervised.stderr.take()) {
             (Some(stdout), Some(stderr)) => {
                 let log = self.log.clone();
-                tokio::spawn(async move { log.pump(out, stdout, stderr).await })
+                tokio::spawn(async move { log.pump(out, &lines, stdout, stderr).await })
             }
             _ => return Err(SupervisorError::Lost("it has no streams".to_owned())),
         };

@@ -1,70 +1,59 @@
 //! Python environments: a private one per run, in milliseconds, over a shared one that is prepared once.
 //!
-//! A run's own environment is a few files that point to the interpreter. What it needs installed lies in a prepared
-//! environment below the data directory, which the run may only read: whatever it installs or changes lands in its
-//! own, and goes with it. Requirements that name files of the project itself are installed into the run's own
-//! environment, since the same text could mean something else in the next run.
+//! A run's own environment is a few files that point to the interpreter. What it needs installed lies in a prepared environment below
+//! the data directory, which the run may only read: whatever it installs or changes lands in its own, and goes with it.
+//!
+//! `project` tells which file decides, `interpreters` which Python, `installer` with what. `install` runs the installer. Trust is
+//! decided here: an environment belongs to a team when only wheels of the operator's indexes are in it, and then no code of
+//! strangers has run; anything else belongs to one version of one app. What is editable is part of its run.
 
 mod cache;
+mod caches;
+mod error;
+mod files;
 mod install;
+mod installer;
 mod interpreter;
-mod requirements;
+pub(crate) mod interpreters;
+mod key;
+mod lock;
+mod project;
+mod pyproject;
+mod requirement;
+mod requirements_txt;
+mod resolution;
+mod script_header;
+mod setup;
+mod text;
+mod tree;
+pub(crate) mod variables;
 mod venv;
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use minitower_client::wire::runner::Lease;
 use tokio::sync::Mutex;
 
-use crate::data_dir::DataDir;
-use crate::job::variables::Variables;
-use crate::steps::{Steps, Stop};
-use crate::supervisor::{Sandbox, SupervisorError};
+use crate::clock;
+use crate::config::Config;
+use crate::data_dir::{DataDir, create_private, remove_tree};
+use crate::mask::Mask;
+use crate::steps::Steps;
+use crate::supervisor::Sandbox;
 use crate::workspace::Workspace;
 use cache::Cache;
-use install::Installer;
+use caches::Caches;
+pub(crate) use error::EnvironmentError;
+use install::{Installation, Manner};
+use installer::{Installer, Installers};
 use interpreter::Interpreter;
-use requirements::{Dependencies, RequirementsError};
-
-/// Why there is no environment for a run.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum EnvironmentError {
-    /// The run has to stop.
-    #[error("stopped")]
-    Stopped(Stop),
-    /// The interpreter cannot be used.
-    #[error("{python}: {reason}; set MINITOWER_PYTHON_BIN of the runner to a Python 3.8 or newer")]
-    Interpreter {
-        /// As configured.
-        python: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The project's list of dependencies cannot be used.
-    #[error(transparent)]
-    Requirements(#[from] RequirementsError),
-    /// The installer failed; its own words are in the log above.
-    #[error("installing the dependencies failed: {0}")]
-    Install(String),
-    /// The supervisor failed.
-    #[error(transparent)]
-    Supervisor(#[from] SupervisorError),
-    /// A file of the environment cannot be written.
-    #[error("cannot prepare the Python environment: {path}: {source}")]
-    Files {
-        /// The file or folder.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-impl EnvironmentError {
-    fn files(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.display().to_string();
-        move |source| Self::Files { path, source }
-    }
-}
+use interpreters::{Demands, InterpreterError, Interpreters};
+use key::{Owner, key};
+pub(crate) use project::has_dependency_file;
+use project::{Needs, What};
+use setup::Setup;
+use variables::Variables;
 
 /// A run's environment.
 #[derive(Debug)]
@@ -75,103 +64,394 @@ pub(crate) struct Prepared {
     pub(crate) bin: Vec<PathBuf>,
     /// The run's own environment, for `VIRTUAL_ENV`.
     pub(crate) venv: PathBuf,
-    /// The prepared environment below it, which the job may read.
-    pub(crate) shared: Option<PathBuf>,
+    /// What the job may read besides: the prepared environment, an interpreter that the runner has fetched.
+    pub(crate) readable: Vec<PathBuf>,
+}
+
+/// For what an environment is made.
+pub(crate) struct Request<'r> {
+    /// The run.
+    pub(crate) lease: &'r Lease,
+    /// Its folders; the archive has been unpacked.
+    pub(crate) workspace: &'r Workspace,
+    /// Runs the installers.
+    pub(crate) steps: &'r Steps,
+    /// The Python script to start, if it is one: it may say what it needs.
+    pub(crate) script: Option<&'r str>,
+    /// The variables of an installer.
+    pub(crate) variables: &'r Variables,
+    /// What is hidden from it.
+    pub(crate) sandbox: &'r Sandbox,
 }
 
 /// All environments of a runner.
 #[derive(Debug)]
 pub(crate) struct Environments {
     cache: Cache,
-    installer_cache: PathBuf,
-    python: String,
-    interpreter: Mutex<Option<Interpreter>>,
+    caches: Caches,
+    tools: PathBuf,
+    server: String,
+    max_age: Duration,
+    downloads: bool,
+    interpreters: Mutex<Interpreters>,
+    installers: Mutex<Installers>,
 }
 
 impl Environments {
-    /// Environments below the data directory, made with the interpreter `python`. `confined`: jobs are kept from
-    /// writing into prepared environments; else each is checked before it is used again.
-    pub(crate) fn new(data_dir: &DataDir, python: &str, confined: bool) -> Self {
+    /// Environments below the data directory. `confined`: jobs are kept from writing into prepared environments; else each is
+    /// checked before it is used again.
+    pub(crate) fn new(data_dir: &DataDir, config: &Config, confined: bool) -> Self {
+        let own = std::env::vars().filter(|(name, _)| {
+            matches!(name.as_str(), "PATH" | "HOME" | "LANG")
+                || (config.env_pass.is_match(name) && !name.starts_with("MINITOWER_"))
+        });
+        let variables = variables::of_installer(&own.collect());
+        let (tools, python_bin) = (data_dir.tools(), &config.python_bin);
+        let interpreters = Interpreters::new(python_bin, tools.join("python"), variables.clone());
         Self {
             cache: Cache::new(data_dir.environments(), !confined),
-            installer_cache: data_dir.cache(),
-            python: python.to_owned(),
-            interpreter: Mutex::new(None),
+            caches: Caches::new(data_dir.cache()),
+            server: config.server_url.clone(),
+            max_age: config.env_max_age,
+            downloads: config.python_downloads,
+            interpreters: Mutex::new(interpreters),
+            installers: Mutex::new(Installers::new(config.uv.clone(), tools.clone(), variables)),
+            tools,
         }
     }
 
-    /// Asks the interpreter now what the first run would otherwise wait for.
+    /// Asks now what the first run would otherwise wait for.
     pub(crate) async fn get_ready(&self) {
-        if let Err(error) = self.interpreter().await {
+        if let Err(error) = self.interpreters.lock().await.preferred().await {
             // Without Python there may still be shell jobs; a Python job says it in its own log.
             tracing::warn!(%error, "no Python for jobs");
         }
+        if let Err(error) = self.installers.lock().await.at_hand().await {
+            tracing::warn!(error, "no uv for jobs");
+        }
     }
 
-    /// Makes the environment of a run whose archive has been unpacked. `variables` are those of its programs,
-    /// `sandbox` what they may read and write besides the environment being prepared.
-    pub(crate) async fn prepare(
-        &self,
-        workspace: &Workspace,
-        steps: &Steps,
-        variables: &Variables,
-        sandbox: &Sandbox,
-    ) -> Result<Prepared, EnvironmentError> {
-        let interpreter =
-            steps.unless_stopped(self.interpreter()).await.map_err(EnvironmentError::Stopped)??;
-        let path = variables.get("PATH").map(String::as_str).unwrap_or_default();
-        let installer = Installer::find(path, &self.installer_cache);
-        let source = workspace.source();
-        let dependencies = requirements::read(&source, installer.reads_uv_lock())?;
-        for note in &dependencies.notes {
+    /// Makes the environment of a run.
+    pub(crate) async fn prepare(&self, request: Request<'_>) -> Result<Prepared, EnvironmentError> {
+        let venv = request.workspace.venv();
+        let needs = project::decide(&request.workspace.source(), request.script)?;
+        let setup = Setup::create(request.workspace.root().join("setup"), &needs)
+            .map_err(EnvironmentError::files(request.workspace.root()))?;
+        let steps = request.steps;
+        let interpreter = self.interpreter(&request, &needs, &setup).await?;
+        for note in &needs.notes {
             steps.log.note(note.as_str()).await;
         }
-        let venv = workspace.venv();
+        let made = venv::create(&venv, &interpreter).and_then(|()| venv::add_pip(&venv, &interpreter));
+        made.map_err(EnvironmentError::files(&venv))?;
         let mut prepared = Prepared {
             python: venv.join("bin/python"),
             bin: vec![venv.join("bin")],
             venv: venv.clone(),
-            shared: None,
+            readable: vec![interpreter.prefix.clone()],
         };
-        let make = |target: PathBuf| install::Job { target, source: &source, steps, variables, sandbox };
-        match &dependencies.what {
-            Dependencies::None => bare(&interpreter, &venv, None)?,
-            wanted if dependencies.local => {
-                bare(&interpreter, &venv, None)?;
-                installer.install(&interpreter, wanted, make(venv)).await?;
-            }
-            wanted => {
-                let key = cache::key(&interpreter, installer.name(), wanted, variables);
-                let target = self.cache.place(&key);
-                if !self.cache.is_ready(&key).await {
-                    self.cache.clear(&key).await.map_err(EnvironmentError::files(&target))?;
-                    bare(&interpreter, &target, None)?;
-                    installer.install(&interpreter, wanted, make(target.clone())).await?;
-                    self.cache.seal(&key).await.map_err(EnvironmentError::files(&target))?;
-                }
-                self.cache.touch(&key);
-                bare(&interpreter, &venv, Some(&target))?;
+        prepared.readable.retain(|path| path.starts_with(&self.tools));
+        if needs.what != What::Nothing {
+            let mask = Mask::new(
+                needs
+                    .files
+                    .values()
+                    .map(String::as_str)
+                    .chain(request.variables.values().map(String::as_str)),
+                variables::secrets(request.variables),
+            );
+            let work = Work {
+                environments: self,
+                request: &request,
+                needs: &needs,
+                interpreter: &interpreter,
+                setup: &setup,
+                mask,
+            };
+            if needs.editable {
+                work.in_place(&venv).await?;
+            } else {
+                let target = work.find_or_make().await?;
+                venv::add_prepared(&venv, &interpreter, &target).map_err(EnvironmentError::files(&venv))?;
                 prepared.bin.push(target.join("bin"));
-                prepared.shared = Some(target);
+                prepared.readable.push(target);
             }
+        }
+        let removed = tokio::task::spawn_blocking(move || setup.remove()).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(%error, "cannot remove the installer's folders; they go with the workspace");
         }
         Ok(prepared)
     }
 
-    /// The interpreter, asked once and again when it changes on disk.
-    async fn interpreter(&self) -> Result<Interpreter, EnvironmentError> {
-        let mut known = self.interpreter.lock().await;
-        if let Some(interpreter) = &*known
-            && interpreter.is_unchanged()
-        {
-            return Ok(interpreter.clone());
+    /// The Python for a project; fetched, where none here fits and the operator allows it.
+    async fn interpreter(
+        &self,
+        request: &Request<'_>,
+        needs: &Needs,
+        setup: &Setup,
+    ) -> Result<Interpreter, EnvironmentError> {
+        let demands = Demands::read(&needs.pythons)?;
+        let stopped = EnvironmentError::Stopped;
+        let found = {
+            let mut interpreters = self.interpreters.lock().await;
+            request.steps.unless_stopped(interpreters.find(&demands)).await.map_err(stopped)?
+        };
+        match found {
+            Err(InterpreterError::Unfit { asked, here, .. }) if self.downloads => {
+                let unfit =
+                    |way_out| InterpreterError::Unfit { asked: asked.clone(), here: here.clone(), way_out };
+                let own = self.interpreters.lock().await.preferred().await?;
+                let mask = Mask::default();
+                let work = Work { environments: self, request, needs, interpreter: &own, setup, mask };
+                let Installer::Uv { program, version } = work.installer().await? else {
+                    return Err(unfit(
+                        "only uv downloads Pythons, and it cannot be had: put it on the runner's PATH",
+                    )
+                    .into());
+                };
+                let wanted = demands.joined();
+                request
+                    .steps
+                    .log
+                    .note(format!("minitower-runner: downloading a Python that is {wanted}"))
+                    .await;
+                let target = self.tools.join("python");
+                create_private(&target).map_err(EnvironmentError::files(&target))?;
+                let uv = Installer::Uv { program: program.clone(), version };
+                match work.installation(&uv).fetch_python(&program, &wanted, &target).await {
+                    Ok(()) => {}
+                    Err(EnvironmentError::Install(_)) => {
+                        return Err(unfit("none could be downloaded, see the lines above; install such a Python on the runner").into());
+                    }
+                    Err(other) => return Err(other),
+                }
+                Ok(self.interpreters.lock().await.find(&demands).await?)
+            }
+            found => Ok(found?),
         }
-        let interpreter = Interpreter::ask(&self.python).await?;
-        tracing::debug!(python = %interpreter.executable.display(), version = interpreter.version, "interpreter");
-        Ok(known.insert(interpreter).clone())
     }
 }
 
-fn bare(interpreter: &Interpreter, venv: &Path, shared: Option<&Path>) -> Result<(), EnvironmentError> {
-    venv::create(venv, interpreter, shared).map_err(EnvironmentError::files(venv))
+/// Finding or making what one run needs installed.
+struct Work<'w> {
+    environments: &'w Environments,
+    request: &'w Request<'w>,
+    needs: &'w Needs,
+    interpreter: &'w Interpreter,
+    setup: &'w Setup,
+    mask: Mask,
+}
+
+impl Work<'_> {
+    /// The prepared environment.
+    async fn find_or_make(&self) -> Result<PathBuf, EnvironmentError> {
+        let at_hand = self.at_hand().await?;
+        let team = self.team();
+        // Before uv is fetched, what pip has prepared will do.
+        let known = at_hand.clone().unwrap_or(Installer::Pip);
+        for owner in [self.shared(&team), Some(self.private(&team))].into_iter().flatten() {
+            let name = self.key(owner, &known);
+            if let Some(made) = self.environments.cache.find(&name).await {
+                let age = clock::wall().duration_since(made);
+                if !self.needs.unpinned || age.unsigned_abs() <= self.environments.max_age {
+                    self.environments.cache.touch(&name);
+                    self.tell(
+                        &format!("cached, prepared {} ago ({made:.0})", coarse(age.unsigned_abs())),
+                        &known,
+                    )
+                    .await;
+                    return Ok(self.environments.cache.place(&name));
+                }
+                let age = coarse(age.unsigned_abs());
+                self.note(&format!(
+                    "the environment of {} is {age} old and not pinned; renewing it",
+                    self.needs.decided_by
+                ))
+                .await;
+            }
+        }
+        let installer = match at_hand {
+            Some(installer) => installer,
+            None => self.installer().await?,
+        };
+        self.check(&installer)?;
+        let target = self.make(&installer, &team).await?;
+        self.tell("new", &installer).await;
+        Ok(target)
+    }
+
+    /// Makes a prepared environment: the team's, if wheels will do, else one for this version alone.
+    async fn make(&self, installer: &Installer, team: &str) -> Result<PathBuf, EnvironmentError> {
+        self.note(&format!("installing dependencies with {}", installer.name())).await;
+        let installation = self.installation(installer);
+        if let Some(owner) = self.shared(team) {
+            let caches = &self.environments.caches;
+            let cache = caches.of(team).map_err(EnvironmentError::files(&self.setup.cache()))?;
+            let name = self.key(owner, installer);
+            let target = self.clear(&name).await?;
+            let whole = match installation.install(&target, Manner::Wheels { cache: &cache }).await {
+                Ok(()) => installation.is_whole(&target).await.map(Some),
+                Err(EnvironmentError::Install(_)) => Ok(None),
+                Err(other) => Err(other),
+            };
+            let (caches, kept) = (caches.clone(), cache.clone());
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || caches.make_room(&kept)).await {
+                tracing::warn!(%error, "cannot bound the installers' caches");
+            }
+            match whole? {
+                Some(true) => return self.seal(&name, target).await,
+                Some(false) => {
+                    self.note("a wanted version comes as source; installing anew, for this version alone")
+                        .await
+                }
+                None => {
+                    self.note("not with wheels alone; trying again with builds, for this version alone").await
+                }
+            }
+            remove_tree(&target).map_err(EnvironmentError::files(&target))?;
+        }
+        let name = self.key(self.private(team), installer);
+        let target = self.clear(&name).await?;
+        let (source, project) = (self.request.workspace.source(), self.setup.project());
+        self.setup.copy_project(&source, self.needs).map_err(EnvironmentError::files(&project))?;
+        installation.install(&target, Manner::Anything).await?;
+        self.seal(&name, target).await
+    }
+
+    /// Installs into the run's own environment, which refers to the project where it lies.
+    async fn in_place(&self, venv: &Path) -> Result<(), EnvironmentError> {
+        let installer = self.installer().await?;
+        self.check(&installer)?;
+        self.note(&format!("installing dependencies with {}", installer.name())).await;
+        let source = self.request.workspace.source();
+        self.installation(&installer).install(venv, Manner::InPlace { source: &source }).await?;
+        self.tell("new, of this run alone", &installer).await;
+        Ok(())
+    }
+
+    async fn clear(&self, name: &str) -> Result<PathBuf, EnvironmentError> {
+        let target = self.environments.cache.place(name);
+        self.environments.cache.clear(name).await.map_err(EnvironmentError::files(&target))?;
+        venv::create(&target, self.interpreter).map_err(EnvironmentError::files(&target))?;
+        Ok(target)
+    }
+
+    async fn seal(&self, name: &str, target: PathBuf) -> Result<PathBuf, EnvironmentError> {
+        self.environments.cache.seal(name).await.map_err(EnvironmentError::files(&target))?;
+        Ok(target)
+    }
+
+    async fn at_hand(&self) -> Result<Option<Installer>, EnvironmentError> {
+        self.environments.installers.lock().await.at_hand().await.map_err(EnvironmentError::Install)
+    }
+
+    /// The installer; uv is fetched, where it is wanted and not there.
+    async fn installer(&self) -> Result<Installer, EnvironmentError> {
+        let mut installers = self.environments.installers.lock().await;
+        if let Some(installer) = installers.at_hand().await.map_err(EnvironmentError::Install)? {
+            return Ok(installer);
+        }
+        let target = installers.target();
+        let made = remove_tree(&target).and_then(|()| create_private(&target));
+        made.map_err(EnvironmentError::files(&target))?;
+        let fetched = match self.installation(&Installer::Pip).fetch_uv(&target).await {
+            Ok(()) => installers.take_over().await,
+            Err(EnvironmentError::Install(reason)) => Err(reason),
+            Err(other) => return Err(other),
+        };
+        if let Err(error) = remove_tree(&target) {
+            tracing::warn!(%error, "cannot remove what was fetched beside uv");
+        }
+        match fetched {
+            Ok(installer) => Ok(installer),
+            Err(reason) => {
+                tracing::warn!(reason, "uv cannot be had; pip installs for now");
+                self.note(
+                    "uv is not on the runner's PATH and cannot be had from the package index; pip installs",
+                )
+                .await;
+                Ok(installers.failed())
+            }
+        }
+    }
+
+    /// Refuses what the installer would ignore.
+    fn check(&self, installer: &Installer) -> Result<(), EnvironmentError> {
+        match (&self.needs.only_uv, installer) {
+            (Some(what), Installer::Pip) => Err(EnvironmentError::OnlyUv { what: what.clone() }),
+            _ => Ok(()),
+        }
+    }
+
+    fn installation<'i>(&'i self, installer: &'i Installer) -> Installation<'i> {
+        Installation {
+            installer,
+            interpreter: self.interpreter,
+            needs: self.needs,
+            setup: self.setup,
+            steps: self.request.steps,
+            variables: self.request.variables,
+            sandbox: self.request.sandbox,
+            mask: &self.mask,
+        }
+    }
+
+    /// Names the team; an older server does not tell it, and then no two apps trust each other.
+    fn team(&self) -> String {
+        let lease = self.request.lease;
+        let team =
+            lease.team_id.map_or_else(|| format!("app {}", lease.app_id), |team| format!("team {team}"));
+        format!("{} {team}", self.environments.server)
+    }
+
+    fn shared<'t>(&self, team: &'t str) -> Option<Owner<'t>> {
+        self.needs.private.is_none().then_some(Owner::Team(team))
+    }
+
+    fn private<'t>(&self, team: &'t str) -> Owner<'t> {
+        let lease = self.request.lease;
+        Owner::Version { team, app_id: lease.app_id, version_no: lease.version_no }
+    }
+
+    fn key(&self, owner: Owner<'_>, installer: &Installer) -> String {
+        let installer = installer.identity(self.interpreter.pip.as_deref());
+        key(owner, self.interpreter, &installer, self.needs, self.request.variables)
+    }
+
+    async fn note(&self, text: &str) {
+        self.request.steps.log.note(format!("minitower-runner: {}", self.mask.apply(text))).await;
+    }
+
+    /// One line about the environment that is used.
+    async fn tell(&self, state: &str, installer: &Installer) {
+        let (python, by) = (&self.interpreter.version, &self.needs.decided_by);
+        self.note(&format!("environment: {state}; Python {python}, {by} by {}", installer.name())).await;
+    }
+}
+
+/// A length of time for people: its largest unit.
+fn coarse(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let (count, unit) = match seconds {
+        0..60 => (seconds, "s"),
+        60..3600 => (seconds / 60, "min"),
+        3600..86_400 => (seconds / 3600, "h"),
+        _ => (seconds / 86_400, "days"),
+    };
+    if count == 1 && unit == "days" { "1 day".to_owned() } else { format!("{count} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_told_in_their_largest_unit() {
+        for (seconds, text) in
+            [(5, "5 s"), (60, "1 min"), (7199, "1 h"), (86_400, "1 day"), (1_000_000, "11 days")]
+        {
+            assert_eq!(coarse(Duration::from_secs(seconds)), text);
+        }
+    }
 }

@@ -7,7 +7,9 @@
 mod conclude;
 mod fetch;
 mod outcome;
+mod project;
 mod script;
+mod shebang;
 pub(crate) mod variables;
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Preparing and running the job's program.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +9,10 @@ use minitower_client::wire::runner::Lease;
 use minitower_client::wire::runs::Stream;
 
 use super::variables::{self, Variables};
-use super::{Runs, fetch};
+use super::{Runs, fetch, project};
 use crate::calls::AttemptCalls;
-use crate::environment::EnvironmentError;
 use crate::lease::Standing;
-use crate::steps::{Step, StepEnd, Steps, Stop};
+use crate::steps::{Lines, Step, StepEnd, Steps, Stop};
 use crate::supervisor::{Sandbox, SupervisorError};
 use crate::workspace::Workspace;
 
@@ -29,15 +28,6 @@ pub(super) enum SetupError {
     /// A step failed; the text says which and why.
     #[error("{0}")]
     Failed(String),
-}
-
-impl From<EnvironmentError> for SetupError {
-    fn from(error: EnvironmentError) -> Self {
-        match error {
-            EnvironmentError::Stopped(stop) => Self::Stopped(stop),
-            other => Self::Failed(other.to_string()),
-        }
-    }
 }
 
 impl From<SupervisorError> for SetupError {
@@ -72,8 +62,8 @@ pub(super) async fn run(
         readable: Vec::new(),
         writable: vec![workspace.root().to_owned()],
     };
-    let program = program(runs, lease, steps, workspace, &mut environment, &mut sandbox).await?;
-    add_import_paths(&mut environment, &headers, workspace)?;
+    let program = project::program(runs, lease, steps, workspace, &mut environment, &mut sandbox).await?;
+    add_import_paths(&mut environment, &headers, &program.import_from, workspace)?;
     let input = match &lease.input {
         Some(input) => serde_json::to_string(input),
         None => Ok("{}".to_owned()),
@@ -95,115 +85,34 @@ pub(super) async fn run(
         sandbox,
         out: Stream::Stdout,
         limit: limit.map_or(DEFAULT_TIMEOUT, Duration::from_secs),
+        lines: Lines::Logged,
     };
     let end = steps.run(step).await?;
     Ok(Ran { end, workspace: Arc::clone(workspace) })
 }
 
-struct Program {
-    path: PathBuf,
-    arguments: Vec<String>,
-}
-
-/// The program for the entrypoint, with what it needs added to the environment and the sandbox.
-async fn program(
-    runs: &Runs,
-    lease: &Lease,
-    steps: &Steps,
-    workspace: &Arc<Workspace>,
-    environment: &mut Variables,
-    sandbox: &mut Sandbox,
-) -> Result<Program, SetupError> {
-    let entrypoint = Path::new(&lease.entrypoint);
-    let refused = |reason: &str| SetupError::Failed(format!("entrypoint `{}`: {reason}", lease.entrypoint));
-    inside(&workspace.source(), entrypoint).map_err(refused)?;
-    if !workspace.source().join(entrypoint).is_file() {
-        return Err(refused("there is no such file in the artifact"));
-    }
-    match entrypoint.extension().and_then(|extension| extension.to_str()) {
-        Some("sh") => {
-            let arguments = vec![not_an_option(&lease.entrypoint)];
-            Ok(Program { path: PathBuf::from("/bin/sh"), arguments })
-        }
-        Some("py") => {
-            let prepared = runs.environments.prepare(workspace, steps, environment, sandbox).await?;
-            let path = environment.remove("PATH").unwrap_or_default();
-            let path = prepared.bin.into_iter().chain(std::env::split_paths(&path));
-            let path = std::env::join_paths(path)
-                .map_err(|error| SetupError::Failed(format!("the folders of PATH: {error}")))?;
-            environment.insert("PATH".to_owned(), path.to_string_lossy().into_owned());
-            environment.insert("VIRTUAL_ENV".to_owned(), prepared.venv.to_string_lossy().into_owned());
-            // What the job starts with another Python of the environment shows its lines as they come, too.
-            environment.insert("PYTHONUNBUFFERED".to_owned(), "1".to_owned());
-            sandbox.readable.extend(prepared.shared);
-            let arguments = vec!["-u".to_owned(), not_an_option(&lease.entrypoint)];
-            Ok(Program { path: prepared.python, arguments })
-        }
-        _ => Err(refused("it must end in .py or .sh")),
-    }
-}
-
-/// A file name that begins with a dash must not be read as an option.
-fn not_an_option(entrypoint: &str) -> String {
-    if entrypoint.starts_with('-') { format!("./{entrypoint}") } else { entrypoint.to_owned() }
-}
-
-/// Puts the import paths in front of `PYTHONPATH`.
+/// Puts the import paths, the project's root and what the program needs besides in front of `PYTHONPATH`.
 fn add_import_paths(
     environment: &mut Variables,
     headers: &ArtifactHeaders,
+    also: &[PathBuf],
     workspace: &Workspace,
 ) -> Result<(), SetupError> {
-    if headers.import_paths.is_empty() {
-        return Ok(());
-    }
     let source = workspace.source();
     let mut paths = Vec::new();
     for path in &headers.import_paths {
-        inside(&source, Path::new(path))
+        project::inside(&source, Path::new(path))
             .map_err(|reason| SetupError::Failed(format!("import path `{path}`: {reason}")))?;
         paths.push(source.join(path).components().collect::<PathBuf>());
     }
+    if !paths.contains(&source) {
+        paths.push(source);
+    }
+    paths.extend(also.iter().cloned());
     let former = environment.get("PYTHONPATH").cloned().unwrap_or_default();
     paths.extend(std::env::split_paths(&former).filter(|path| !path.as_os_str().is_empty()));
     let joined = std::env::join_paths(paths)
         .map_err(|error| SetupError::Failed(format!("the import paths: {error}")))?;
     environment.insert("PYTHONPATH".to_owned(), joined.to_string_lossy().into_owned());
     Ok(())
-}
-
-/// Whether a path of the artifact stays inside it, also when followed through links.
-fn inside(source: &Path, path: &Path) -> Result<(), &'static str> {
-    let plain = |component| matches!(component, Component::Normal(_) | Component::CurDir);
-    if path.as_os_str().is_empty() || !path.components().all(plain) {
-        return Err("it must be a path inside the artifact");
-    }
-    match (source.canonicalize(), source.join(path).canonicalize()) {
-        (Ok(source), Ok(target)) if !target.starts_with(&source) => Err("it leads out of the artifact"),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_stay_inside_the_artifact() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("a")).unwrap();
-        std::os::unix::fs::symlink("/etc", folder.path().join("out")).unwrap();
-        for path in ["a", "./a", "a/not-there", "main.py"] {
-            assert!(inside(folder.path(), Path::new(path)).is_ok(), "{path}");
-        }
-        for path in ["", "..", "a/../..", "/etc", "out", "out/passwd"] {
-            assert!(inside(folder.path(), Path::new(path)).is_err(), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_name_with_a_dash_is_no_option() {
-        assert_eq!(not_an_option("-c.py"), "./-c.py");
-        assert_eq!(not_an_option("src/main.py"), "src/main.py");
-    }
 }

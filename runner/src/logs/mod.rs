@@ -17,6 +17,7 @@ use minitower_client::wire::runs::{LogLine, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::Notify;
 
+use crate::steps::Lines;
 pub(crate) use delivery::{Delivered, deliver};
 use lines::LineCutter;
 use spool::Spool;
@@ -88,10 +89,12 @@ impl RunLog {
         self.shared.arrived.notify_one();
     }
 
-    /// Reads both streams of a program to their ends; lines of its standard output are logged as `out`.
+    /// Reads both streams of a program to their ends; lines of its standard output are logged as `out`, all of them as `filter`
+    /// says.
     pub(crate) async fn pump(
         &self,
         out: Stream,
+        filter: &Lines,
         mut stdout: impl AsyncRead + Unpin,
         mut stderr: impl AsyncRead + Unpin,
     ) -> io::Result<()> {
@@ -113,7 +116,7 @@ impl RunLog {
             } else {
                 cutter.push(bytes, &mut lines);
             }
-            self.append(stream, lines).await;
+            self.append(stream, filter.filter(lines)).await;
         }
         Ok(())
     }
