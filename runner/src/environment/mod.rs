@@ -66,6 +66,8 @@ pub(crate) struct Prepared {
     pub(crate) venv: PathBuf,
     /// What the job may read besides: the prepared environment, an interpreter that the runner has fetched.
     pub(crate) readable: Vec<PathBuf>,
+    /// A folder of the project that stands in for the installed project.
+    pub(crate) import_from: Option<PathBuf>,
 }
 
 /// For what an environment is made.
@@ -149,6 +151,7 @@ impl Environments {
             bin: vec![venv.join("bin")],
             venv: venv.clone(),
             readable: vec![interpreter.prefix.clone()],
+            import_from: None,
         };
         prepared.readable.retain(|path| path.starts_with(&self.tools));
         if needs.what != What::Nothing {
@@ -168,14 +171,12 @@ impl Environments {
                 setup: &setup,
                 mask,
             };
-            if needs.editable {
-                work.in_place(&venv).await?;
-            } else {
-                let target = work.find_or_make().await?;
-                venv::add_prepared(&venv, &interpreter, &target).map_err(EnvironmentError::files(&venv))?;
-                prepared.bin.push(target.join("bin"));
-                prepared.readable.push(target);
-            }
+            work.provide(&venv, &mut prepared).await.map_err(|error| match error {
+                EnvironmentError::Install(reason) => {
+                    EnvironmentError::Install(format!("{}: {reason}", needs.decided_by))
+                }
+                other => other,
+            })?;
         }
         let removed = tokio::task::spawn_blocking(move || setup.remove()).await;
         if let Ok(Err(error)) = removed {
@@ -244,45 +245,81 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
-    /// The prepared environment.
-    async fn find_or_make(&self) -> Result<PathBuf, EnvironmentError> {
-        let at_hand = self.at_hand().await?;
-        let team = self.team();
+    /// Makes what is needed visible in the run's own environment.
+    async fn provide(&self, venv: &Path, prepared: &mut Prepared) -> Result<(), EnvironmentError> {
+        if self.needs.editable {
+            return self.in_place(venv).await;
+        }
+        let unbuilt = self.needs.without_project();
+        let unbuilt = unbuilt.as_ref().map(|needs| Work { needs, mask: self.mask.clone(), ..*self });
+        let target = match (self.find().await?, &unbuilt) {
+            (Some(found), _) => found,
+            (None, None) => self.make().await?,
+            (None, Some(unbuilt)) => match unbuilt.find().await? {
+                Some(found) => {
+                    prepared.import_from = self.in_place_of_project().await;
+                    found
+                }
+                None => match self.make().await {
+                    Err(EnvironmentError::Install(_)) => {
+                        self.note(
+                            "the project cannot be built, see above; installing only what it depends on",
+                        )
+                        .await;
+                        let target = unbuilt.make().await?;
+                        prepared.import_from = self.in_place_of_project().await;
+                        target
+                    }
+                    made => made?,
+                },
+            },
+        };
+        venv::add_prepared(venv, self.interpreter, &target).map_err(EnvironmentError::files(venv))?;
+        prepared.bin.push(target.join("bin"));
+        prepared.readable.push(target);
+        Ok(())
+    }
+
+    /// The folder with the packages of a project that could not be built.
+    async fn in_place_of_project(&self) -> Option<PathBuf> {
+        let folder = Some(self.request.workspace.source().join("src")).filter(|folder| folder.is_dir());
+        let place = if folder.is_some() { "src/" } else { "its root" };
+        self.note(&format!("the project itself is not installed; it is imported from {place}")).await;
+        folder
+    }
+
+    /// A prepared environment that is there already.
+    async fn find(&self) -> Result<Option<PathBuf>, EnvironmentError> {
         // Before uv is fetched, what pip has prepared will do.
-        let known = at_hand.clone().unwrap_or(Installer::Pip);
+        let known = self.at_hand().await?.unwrap_or(Installer::Pip);
+        let team = self.team();
         for owner in [self.shared(&team), Some(self.private(&team))].into_iter().flatten() {
             let name = self.key(owner, &known);
-            if let Some(made) = self.environments.cache.find(&name).await {
-                let age = clock::wall().duration_since(made);
-                if !self.needs.unpinned || age.unsigned_abs() <= self.environments.max_age {
-                    self.environments.cache.touch(&name);
-                    self.tell(
-                        &format!("cached, prepared {} ago ({made:.0})", coarse(age.unsigned_abs())),
-                        &known,
-                    )
-                    .await;
-                    return Ok(self.environments.cache.place(&name));
-                }
-                let age = coarse(age.unsigned_abs());
-                self.note(&format!(
-                    "the environment of {} is {age} old and not pinned; renewing it",
-                    self.needs.decided_by
-                ))
-                .await;
+            let Some(made) = self.environments.cache.find(&name).await else { continue };
+            let age = clock::wall().duration_since(made).unsigned_abs();
+            if !self.needs.unpinned || age <= self.environments.max_age {
+                self.environments.cache.touch(&name);
+                self.tell(&format!("cached, prepared {} ago ({made:.0})", coarse(age)), &known).await;
+                return Ok(Some(self.environments.cache.place(&name)));
             }
+            let (by, age) = (&self.needs.decided_by, coarse(age));
+            self.note(&format!("the environment of {by} is {age} old and not pinned; renewing it")).await;
         }
-        let installer = match at_hand {
-            Some(installer) => installer,
-            None => self.installer().await?,
-        };
+        Ok(None)
+    }
+
+    /// Makes the prepared environment.
+    async fn make(&self) -> Result<PathBuf, EnvironmentError> {
+        let installer = self.installer().await?;
         self.check(&installer)?;
-        let target = self.make(&installer, &team).await?;
+        self.setup.write_list(self.needs).map_err(EnvironmentError::files(self.setup.root()))?;
+        let target = self.make_with(&installer, &self.team()).await?;
         self.tell("new", &installer).await;
         Ok(target)
     }
 
     /// Makes a prepared environment: the team's, if wheels will do, else one for this version alone.
-    async fn make(&self, installer: &Installer, team: &str) -> Result<PathBuf, EnvironmentError> {
+    async fn make_with(&self, installer: &Installer, team: &str) -> Result<PathBuf, EnvironmentError> {
         self.note(&format!("installing dependencies with {}", installer.name())).await;
         let installation = self.installation(installer);
         if let Some(owner) = self.shared(team) {
@@ -314,7 +351,9 @@ impl Work<'_> {
         let name = self.key(self.private(team), installer);
         let target = self.clear(&name).await?;
         let (source, project) = (self.request.workspace.source(), self.setup.project());
-        self.setup.copy_project(&source, self.needs).map_err(EnvironmentError::files(&project))?;
+        remove_tree(&project)
+            .and_then(|()| self.setup.copy_project(&source, self.needs))
+            .map_err(EnvironmentError::files(&project))?;
         installation.install(&target, Manner::Anything).await?;
         self.seal(&name, target).await
     }

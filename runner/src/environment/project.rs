@@ -34,7 +34,7 @@ pub(super) enum What {
 }
 
 /// What a project needs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Needs {
     /// What is to be installed.
     pub(super) what: What,
@@ -62,6 +62,8 @@ pub(super) struct Needs {
     pub(super) files: BTreeMap<PathBuf, String>,
     /// When its author asked for everything anew.
     pub(super) refreshed: Option<String>,
+    /// What is left to install of a project that cannot be built but says what it needs.
+    unbuilt: Option<What>,
 }
 
 impl Needs {
@@ -80,7 +82,13 @@ impl Needs {
             uv_options: Vec::new(),
             files: BTreeMap::new(),
             refreshed: None,
+            unbuilt: None,
         }
+    }
+
+    /// The same without the project itself, if its dependencies are known without a build.
+    pub(super) fn without_project(&self) -> Option<Self> {
+        self.unbuilt.clone().map(|what| Self { what, unbuilt: None, ..self.clone() })
     }
 
     fn list(requirements: Vec<String>, decided_by: &str) -> Result<Self, FileError> {
@@ -220,6 +228,13 @@ fn by_uv_lock(files: &Files, pyproject: Option<&PyProject>) -> Result<Needs, Fil
 fn by_project(pyproject: &PyProject, dependencies: Vec<String>) -> Result<Needs, FileError> {
     let mut needs = Needs::list(dependencies, "pyproject.toml")?;
     if pyproject.is_installed() {
+        let known = pyproject.project.as_ref().is_some_and(|project| !project.is_dynamic());
+        let listed = match needs.what {
+            What::List(requirements) if pyproject.uv_settings.is_empty() => What::List(requirements),
+            What::List(_) => What::PyProject,
+            _ => What::List(Vec::new()),
+        };
+        needs.unbuilt = known.then_some(listed);
         needs.what = What::Project;
         needs.private = Some("the project itself is installed".to_owned());
         needs.unpinned = true;

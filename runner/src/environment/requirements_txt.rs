@@ -81,9 +81,10 @@ impl Requirements {
         if let Some(place) = option(line, &["-e", "--editable"]) {
             self.count += 1;
             match requirement::origin(unquoted(place)) {
-                Origin::Address | Origin::Index => self.is_private(named("names an address")),
+                Origin::Address => self.is_private(named("names an address")),
                 Origin::Itself => (self.editable, self.itself) = (true, true),
-                Origin::Local => self.editable = true,
+                // A bare name is a folder here.
+                Origin::Local | Origin::Index => self.editable = true,
             }
             self.unpinned = true;
         } else if option(line, &["-i", "--index-url", "--extra-index-url", "-f", "--find-links"]).is_some()

@@ -25,10 +25,16 @@ impl Setup {
         for (file, contents) in &needs.files {
             setup.write(&setup.stage().join(file), contents)?;
         }
-        if let What::List(requirements) = &needs.what {
-            setup.write(&setup.list(), &(requirements.join("\n") + "\n"))?;
-        }
+        setup.write_list(needs)?;
         Ok(setup)
+    }
+
+    /// Writes down what is needed of [`What::List`].
+    pub(super) fn write_list(&self, needs: &Needs) -> io::Result<()> {
+        match &needs.what {
+            What::List(requirements) => self.write(&self.list(), &(requirements.join("\n") + "\n")),
+            _ => Ok(()),
+        }
     }
 
     /// Copies the project, so that what builds it may write there.

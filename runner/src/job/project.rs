@@ -86,7 +86,8 @@ pub(super) async fn program(
         enter(prepared, environment, sandbox)?;
     }
     match entry {
-        Entry::Python { arguments, import_from, .. } => {
+        Entry::Python { arguments, mut import_from, .. } => {
+            import_from.extend(prepared.as_ref().and_then(|prepared| prepared.import_from.clone()));
             let python = prepared.map(|prepared| prepared.python);
             let path = python.ok_or_else(|| refused("there is no Python".to_owned()))?;
             Ok(Program { path, arguments, import_from })
@@ -99,7 +100,8 @@ pub(super) async fn program(
                     "its first line is `{line}`, and the runner has no `{name}`; install it there, or name a program that it has"
                 ))
             })?;
-            Ok(Program { path, arguments, import_from: Vec::new() })
+            let import_from = prepared.and_then(|prepared| prepared.import_from).into_iter().collect();
+            Ok(Program { path, arguments, import_from })
         }
     }
 }
