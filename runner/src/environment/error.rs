@@ -34,6 +34,9 @@ pub(crate) enum EnvironmentError {
     /// The installer failed; its own words are in the log above.
     #[error("installing the dependencies failed: {0}")]
     Install(String),
+    /// The same, for a reason that no other way of installing would mend.
+    #[error("installing the dependencies failed: {0}")]
+    Unavailable(String),
     /// The supervisor failed.
     #[error(transparent)]
     Supervisor(#[from] SupervisorError),

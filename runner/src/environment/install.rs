@@ -56,8 +56,11 @@ struct Call {
     arguments: Vec<String>,
     variables: Variables,
     directory: PathBuf,
+    readable: Vec<PathBuf>,
     writable: Vec<PathBuf>,
     quiet: bool,
+    /// The exit code that says that nothing else need be tried.
+    fatal: Option<i32>,
 }
 
 impl Installation<'_> {
@@ -114,6 +117,8 @@ impl Installation<'_> {
         }
         if matches!(manner, Manner::Wheels { .. }) {
             call.arguments.push("--no-build".to_owned());
+            // One is that there is no solution, as without a wheel; two that an index does not answer, and the like.
+            call.fatal = (!matches!(self.needs.what, What::UvLock { .. })).then_some(2);
             self.without_configuration(&mut call);
         }
         call
@@ -144,6 +149,7 @@ impl Installation<'_> {
 
     fn uv_variables(&self, variables: &mut Variables, manner: Manner<'_>) {
         variables::for_uv(variables);
+        variables::trust_the_system(variables);
         let cache = match manner {
             Manner::Wheels { cache } => cache.join("uv"),
             _ => self.setup.cache(),
@@ -229,6 +235,7 @@ impl Installation<'_> {
             self.call(self.interpreter.executable.clone(), &self.setup.answers(), Manner::Anything);
         call.directory = self.setup.stage();
         pip_variables(&mut call.variables);
+        call.readable.push(target.to_owned());
         call.arguments = pip_command(self.interpreter)?;
         call.arguments.extend(["--python".to_owned(), text(&target.join("bin/python"))]);
         call.arguments.extend(words(&[
@@ -297,12 +304,24 @@ impl Installation<'_> {
         let mut variables = self.variables.clone();
         variables.insert("HOME".to_owned(), text(&setup.home()));
         variables.insert("TMPDIR".to_owned(), text(&setup.temporary()));
-        Call { program, arguments: Vec::new(), variables, directory, writable, quiet: false }
+        // Both may be the runner's own, and hidden with the rest of its folder.
+        let mut readable = vec![setup.root().to_owned(), self.interpreter.prefix.clone()];
+        readable.extend(program.parent().map(Path::to_owned));
+        Call {
+            program,
+            arguments: Vec::new(),
+            variables,
+            directory,
+            readable,
+            writable,
+            quiet: false,
+            fatal: None,
+        }
     }
 
     async fn run(&self, call: Call) -> Result<(), EnvironmentError> {
         let mut sandbox = self.sandbox.clone();
-        sandbox.readable.push(self.setup.root().to_owned());
+        sandbox.readable.extend(call.readable);
         sandbox.writable = call.writable;
         let step = Step {
             program: call.program,
@@ -314,7 +333,7 @@ impl Installation<'_> {
             limit: LIMIT,
             lines: if call.quiet { Lines::Dropped } else { Lines::Masked(self.mask.clone()) },
         };
-        ended(self.steps.run(step).await?)
+        ended(self.steps.run(step).await?, call.fatal)
     }
 
     /// Fetches uv into `target` with pip, wheels only.
@@ -376,15 +395,21 @@ fn pip_command(interpreter: &Interpreter) -> Option<Vec<String>> {
 }
 
 fn pip_variables(variables: &mut Variables) {
+    variables::trust_the_system(variables);
     variables::for_pip(variables);
     // Of configuration files only that counts which the operator passes on.
     variables.entry("PIP_CONFIG_FILE".to_owned()).or_insert_with(|| "/dev/null".to_owned());
 }
 
-fn ended(end: StepEnd) -> Result<(), EnvironmentError> {
+fn ended(end: StepEnd, fatal: Option<i32>) -> Result<(), EnvironmentError> {
     let reason = match end {
         StepEnd::Ended(ended) => match ended.ending {
             Ending::Code(0) => return Ok(()),
+            Ending::Code(code) if Some(code) == fatal => {
+                return Err(EnvironmentError::Unavailable(format!(
+                    "the installer exited with code {code}; see its lines above"
+                )));
+            }
             Ending::Code(code) => format!("the installer exited with code {code}; see its lines above"),
             Ending::Signal(signal) => format!("signal {signal} ended the installer"),
         },

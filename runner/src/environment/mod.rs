@@ -175,6 +175,9 @@ impl Environments {
                 EnvironmentError::Install(reason) => {
                     EnvironmentError::Install(format!("{}: {reason}", needs.decided_by))
                 }
+                EnvironmentError::Unavailable(reason) => {
+                    EnvironmentError::Unavailable(format!("{}: {reason}", needs.decided_by))
+                }
                 other => other,
             })?;
         }

@@ -36,6 +36,9 @@ const WHERE: [&str; 29] = [
 ];
 /// Beginnings of such names.
 const WHERE_PREFIXES: [&str; 3] = ["PYTHON", "UV_PYTHON", "UV_TOOL_"];
+/// Where Debian, Fedora, Alpine and macOS keep the certificates that the machine trusts.
+const SYSTEM_CERTIFICATES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 /// By these the processes of a run are found again.
 const MARKS: [&str; 3] = ["MINITOWER_RUN_ID", "MINITOWER_APP", "MINITOWER_ATTEMPT"];
 /// Parts of the names of secrets.
@@ -84,6 +87,16 @@ pub(super) fn secrets(variables: &Variables) -> impl Iterator<Item = &str> {
         .iter()
         .filter(|(name, _)| is_installers(name) && SECRET_PARTS.iter().any(|part| name.contains(part)));
     named.map(|(_, value)| value.as_str())
+}
+
+/// Lets an installer trust what the machine trusts, unless the operator says otherwise: uv and older pips bring a list of their own.
+pub(super) fn trust_the_system(variables: &mut Variables) {
+    if ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| variables.contains_key(*name)) {
+        return;
+    }
+    if let Some(bundle) = SYSTEM_CERTIFICATES.iter().find(|file| std::path::Path::new(file).is_file()) {
+        variables.insert("SSL_CERT_FILE".to_owned(), (*bundle).to_owned());
+    }
 }
 
 /// Gives uv what was said to pip alone, so that both install from the same place.
