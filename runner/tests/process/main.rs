@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+mod entrypoints;
 mod environments;
 mod jobs;
 mod leases;
@@ -12,3 +13,4 @@ mod nasty;
 mod registration;
 mod shutdown;
 mod support;
+mod trust;

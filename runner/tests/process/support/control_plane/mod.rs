@@ -21,6 +21,9 @@ pub(crate) struct Job {
     pub(crate) import_paths: Option<&'static str>,
     /// What the server says instead of the archive's real digest.
     pub(crate) sha256: Option<String>,
+    /// Whose run it is; an older server does not tell.
+    pub(crate) team_id: Option<i64>,
+    pub(crate) version_no: i64,
 }
 
 impl Job {
@@ -32,8 +35,21 @@ impl Job {
     /// A project.
     pub(crate) fn project(entrypoint: &'static str, files: &[(&str, &str)]) -> Self {
         let archive = super::archive(files);
-        let import_paths = None;
-        Self { archive, entrypoint, input: Value::Null, timeout_seconds: None, import_paths, sha256: None }
+        Self {
+            archive,
+            entrypoint,
+            input: Value::Null,
+            timeout_seconds: None,
+            import_paths: None,
+            sha256: None,
+            team_id: None,
+            version_no: 1,
+        }
+    }
+
+    /// The same as a version of a team's.
+    pub(crate) fn of(self, team_id: i64, version_no: i64) -> Self {
+        Self { team_id: Some(team_id), version_no, ..self }
     }
 }
 
