@@ -119,7 +119,7 @@ impl Installation<'_> {
             call.arguments.push("--no-build".to_owned());
             // One is that there is no solution, as without a wheel; two that an index does not answer, and the like.
             call.fatal = (!matches!(self.needs.what, What::UvLock { .. })).then_some(2);
-            self.without_configuration(&mut call);
+            Self::without_configuration(&mut call);
         }
         call
     }
@@ -135,13 +135,13 @@ impl Installation<'_> {
         call.arguments.extend(self.what().into_iter().filter(|word| word != "-r"));
         call.arguments
             .extend(self.needs.uv_options.iter().filter(|word| *word != "--require-hashes").cloned());
-        self.without_configuration(&mut call);
+        Self::without_configuration(&mut call);
         call.quiet = true;
         call
     }
 
     /// Of configuration files only that counts which the operator passes on.
-    fn without_configuration(&self, call: &mut Call) {
+    fn without_configuration(call: &mut Call) {
         if !call.variables.contains_key("UV_CONFIG_FILE") {
             call.arguments.push("--no-config".to_owned());
         }

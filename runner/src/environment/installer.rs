@@ -83,7 +83,7 @@ impl Installers {
                     match self.ask(&program).await {
                         Ok(version) => return Ok(Some(Installer::Uv { program, version })),
                         Err(reason) => {
-                            tracing::warn!(program = %program.display(), reason, "this uv is not used")
+                            tracing::warn!(program = %program.display(), reason, "this uv is not used");
                         }
                     }
                 }

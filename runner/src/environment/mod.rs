@@ -343,10 +343,11 @@ impl Work<'_> {
                 Some(true) => return self.seal(&name, target).await,
                 Some(false) => {
                     self.note("a wanted version comes as source; installing anew, for this version alone")
-                        .await
+                        .await;
                 }
                 None => {
-                    self.note("not with wheels alone; trying again with builds, for this version alone").await
+                    self.note("not with wheels alone; trying again with builds, for this version alone")
+                        .await;
                 }
             }
             remove_tree(&target).map_err(EnvironmentError::files(&target))?;

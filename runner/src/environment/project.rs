@@ -91,11 +91,11 @@ impl Needs {
         self.unbuilt.clone().map(|what| Self { what, unbuilt: None, ..self.clone() })
     }
 
-    fn list(requirements: Vec<String>, decided_by: &str) -> Result<Self, FileError> {
+    fn list(requirements: &[String], decided_by: &str) -> Result<Self, FileError> {
         if let Some(odd) = requirements.iter().find(|requirement| !requirement::is_plain(requirement)) {
             return Err(FileError::new(decided_by, format!("{odd:?} is not a requirement (PEP 508)")));
         }
-        let what = if requirements.is_empty() { What::Nothing } else { What::List(requirements.clone()) };
+        let what = if requirements.is_empty() { What::Nothing } else { What::List(requirements.to_vec()) };
         let mut needs = Self::new(what, decided_by);
         needs.unpinned = !requirements.iter().all(|requirement| requirement::is_pinned(requirement));
         let pinned = requirements.iter().filter(|requirement| requirement::is_pinned(requirement));
@@ -119,10 +119,8 @@ pub(crate) fn has_dependency_file(project: &Path) -> bool {
 /// Reads the project's files; `script` is the Python script to start, if it is one.
 pub(super) fn decide(project: &Path, script: Option<&str>) -> Result<Needs, FileError> {
     let files = Files::new(project);
-    let pyproject = match files.has("pyproject.toml") {
-        true => Some(PyProject::parse(&files.text(Path::new("pyproject.toml"))?)?),
-        false => None,
-    };
+    let text = |name: &str| files.has(name).then(|| files.text(Path::new(name))).transpose();
+    let pyproject = text("pyproject.toml")?.map(|text| PyProject::parse(&text)).transpose()?;
     let header = match script {
         // A script in an encoding of its own has no header that we could read; Python judges it.
         Some(script) => match files.text(Path::new(script)) {
@@ -131,15 +129,14 @@ pub(super) fn decide(project: &Path, script: Option<&str>) -> Result<Needs, File
         },
         None => None,
     };
-    let requirements = match files.has("requirements.txt") {
-        true => Some(Requirements::read(&files, "requirements.txt")?),
-        false => None,
-    };
+    let requirements =
+        files.has("requirements.txt").then(|| Requirements::read(&files, "requirements.txt")).transpose()?;
     let mut needs = first(&files, script, pyproject.as_ref(), header.as_ref(), requirements)?;
-    if let Some(file) = ["uv.toml"].into_iter().find(|file| files.has(file) && needs.what != What::Nothing) {
-        files.text(Path::new(file))?;
-        needs.private.get_or_insert_with(|| format!("the project has a {file}"));
-        needs.only_uv.get_or_insert_with(|| file.to_owned());
+    if needs.what != What::Nothing
+        && let Some(_) = text("uv.toml")?
+    {
+        needs.private.get_or_insert_with(|| "the project has a uv.toml".to_owned());
+        needs.only_uv.get_or_insert_with(|| "uv.toml".to_owned());
     }
     needs.pythons = demands(&files, script, pyproject.as_ref(), header.as_ref(), &mut needs.refreshed);
     needs.notes.extend(left(&files, &needs));
@@ -171,7 +168,7 @@ fn first(
     if let (Some(script), Some(header)) = (script, header)
         && let Some(dependencies) = &header.dependencies
     {
-        let mut needs = Needs::list(dependencies.clone(), script)?;
+        let mut needs = Needs::list(dependencies, script)?;
         if needs.what != What::Nothing && !header.uv_settings.is_empty() {
             needs.what = What::Script(script.to_owned());
             uv_settings(&mut needs, &header.uv_settings);
@@ -185,7 +182,7 @@ fn first(
         && !includes_project
         && (project.decides() || pyproject.is_installed() || requirements.is_none())
     {
-        return by_project(pyproject, project.dependencies.clone().unwrap_or_default());
+        return by_project(pyproject, project.dependencies.as_deref().unwrap_or_default());
     }
     if let Some(requirements) = requirements {
         return Ok(by_requirements(requirements, pyproject));
@@ -225,7 +222,7 @@ fn by_uv_lock(files: &Files, pyproject: Option<&PyProject>) -> Result<Needs, Fil
     Ok(needs)
 }
 
-fn by_project(pyproject: &PyProject, dependencies: Vec<String>) -> Result<Needs, FileError> {
+fn by_project(pyproject: &PyProject, dependencies: &[String]) -> Result<Needs, FileError> {
     let mut needs = Needs::list(dependencies, "pyproject.toml")?;
     if pyproject.is_installed() {
         let known = pyproject.project.as_ref().is_some_and(|project| !project.is_dynamic());

@@ -103,7 +103,7 @@ pub(super) fn tool<'t>(table: &'t Table, name: &str) -> Option<&'t Table> {
 pub(super) fn table(file: &str, text: &str) -> Result<Table, FileError> {
     toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = text.as_bytes()[..at].split(|byte| *byte == b'\n').count();
         FileError::new(file, format!("line {line}: {}", error.message()))
     })
 }

@@ -23,7 +23,7 @@ impl Setup {
             create_private(&folder)?;
         }
         for (file, contents) in &needs.files {
-            setup.write(&setup.stage().join(file), contents)?;
+            Self::write(&setup.stage().join(file), contents)?;
         }
         setup.write_list(needs)?;
         Ok(setup)
@@ -32,7 +32,7 @@ impl Setup {
     /// Writes down what is needed of [`What::List`].
     pub(super) fn write_list(&self, needs: &Needs) -> io::Result<()> {
         match &needs.what {
-            What::List(requirements) => self.write(&self.list(), &(requirements.join("\n") + "\n")),
+            What::List(requirements) => Self::write(&self.list(), &(requirements.join("\n") + "\n")),
             _ => Ok(()),
         }
     }
@@ -44,13 +44,13 @@ impl Setup {
             let target = self.project().join(file);
             // A link would lead the text elsewhere.
             if fs::symlink_metadata(&target).is_ok_and(|metadata| metadata.is_file()) {
-                self.write(&target, contents)?;
+                Self::write(&target, contents)?;
             }
         }
         Ok(())
     }
 
-    fn write(&self, path: &Path, contents: &str) -> io::Result<()> {
+    fn write(path: &Path, contents: &str) -> io::Result<()> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }

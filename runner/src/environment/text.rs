@@ -28,7 +28,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, String> {
     match coding_line(bytes) {
         Some(label) => by_label(bytes, &label),
         None => String::from_utf8(bytes.to_vec()).map_err(|error| {
-            let line = bytes[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = bytes[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
             format!(
                 "line {line} is not UTF-8; save the file as UTF-8, or name its encoding in the first line: `# -*- coding: latin-1 -*-`"
             )
