@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Deploys real Python projects of different shapes, as their authors publish them, to a fresh `minitower dev`, and runs each once. Prints a
-# table and a count; exits with the number of those that failed. Usage: projects.sh [NAME…]. Needs the package index and curl.
+# table and a count; exits with the number of those that failed. Usage: projects.sh [NAME…]. Needs pip, the package index and
+# curl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,7 +22,7 @@ click==8.1.8|flit, src|-c import click; print(click.__version__)
 requests==2.32.3|setuptools, setup.py, src|-m requests.help
 six==1.17.0|setup.py, one module|-c import six; print(six.__version__)
 docopt==0.6.2|setup.py, no pyproject|-c import docopt; print(docopt.__version__)
-tabulate==0.9.0|setuptools, pyproject, one module|-m tabulate --help
+tabulate==0.9.0|setuptools, pyproject, flat|-c import tabulate; print(tabulate.__version__)
 PyYAML==6.0.2|setuptools, own backend, C extension|-c import yaml; print(yaml.safe_load("a: 1"))
 MarkupSafe==3.0.2|setuptools, src, C extension|-c import markupsafe; print(markupsafe.escape("<"))
 simplejson==3.19.3|setup.py, C extension|-m simplejson.tool --help
@@ -63,19 +64,13 @@ for _ in $(seq 300); do
     sleep 0.1
 done
 
-# Unpacks the source distribution $1 into $2, through the index's JSON interface: pip would build it to read its metadata.
+# Unpacks the source distribution $1 into $2.
 fetch() {
-    python3 - "$1" "$2" <<'PYTHON'
-import io, json, os, sys, tarfile, urllib.request
-(name, version), target = sys.argv[1].split("=="), sys.argv[2]
-with urllib.request.urlopen(f"https://pypi.org/pypi/{name}/{version}/json") as answer:
-    urls = [file["url"] for file in json.load(answer)["urls"] if file["packagetype"] == "sdist"]
-with urllib.request.urlopen(urls[0]) as answer:
-    archive = tarfile.open(fileobj=io.BytesIO(answer.read()))
-archive.extractall(target + ".all", filter="data")
-(top,) = os.listdir(target + ".all")
-os.rename(os.path.join(target + ".all", top), target)
-PYTHON
+    mkdir "$2.sdist" "$2.all"
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --no-binary "${1%%==*}" \
+        --dest "$2.sdist" "$1" || return
+    tar -xzf "$2.sdist"/*.tar.gz -C "$2.all"
+    mv "$2.all"/* "$2"
 }
 
 # The project $1 starts as $2: a script runs the module in the environment, so that this works with every version of the Towerfile.
@@ -108,8 +103,9 @@ while IFS='|' read -r wanted shape start; do
         slug=$(towerfile "$folder/$name" "$start")
         if ! "$bin/minitower" deploy --dir "$folder/$name" >"$folder/error" 2>&1; then
             outcome="deploy: $(tail -1 "$folder/error")"
-        elif ! "$bin/minitower" run "$slug" >"$folder/error" 2>&1; then
-            outcome="run: $(grep -v '^$' "$folder/error" | tail -4 | tr '\n' ' ')"
+        elif ! "$bin/minitower" --json runs create "$slug" --wait >"$folder/run.json" 2>"$folder/error"; then
+            run=$(grep --only-matching '"run_id": *[0-9]*' "$folder/run.json" "$folder/error" | head -1 | grep --only-matching '[0-9]*$')
+            outcome="run: $("$bin/minitower" runs logs "$run" 2>&1 | grep -v '^$' | tail -4 | tr '\n' ' ')"
         fi
     fi
     [[ "$outcome" = ok ]] || failed=$((failed + 1))

@@ -106,7 +106,16 @@ impl Installation<'_> {
         let mut call = self.call(program.to_owned(), target, manner);
         self.uv_variables(&mut call.variables, manner);
         call.variables.insert("UV_PROJECT_ENVIRONMENT".to_owned(), text(target));
-        if matches!(self.needs.what, What::UvLock { .. }) {
+        if let What::Script(script) = &self.needs.what {
+            // `pip install -r` takes a script's dependencies without its sources.
+            call.variables.insert("VIRTUAL_ENV".to_owned(), text(target));
+            call.arguments = words(&["sync", "--active", "--no-editable", "--script"]);
+            call.arguments.extend([
+                script.clone(),
+                "--python".to_owned(),
+                text(&self.interpreter.executable),
+            ]);
+        } else if matches!(self.needs.what, What::UvLock { .. }) {
             call.arguments = words(&["sync", "--frozen", "--no-dev", "--no-editable", "--python"]);
             call.arguments.push(text(&self.interpreter.executable));
         } else {
@@ -183,6 +192,8 @@ impl Installation<'_> {
                 !name.starts_with("UV_") || !(name.contains("INDEX") || name.contains("LINKS"))
             });
             call.arguments.push("--offline".to_owned());
+            // What it says then is about the network that it may not use.
+            call.quiet = true;
         }
         match self.run(call).await {
             Err(EnvironmentError::Install(_)) => Err(EnvironmentError::StaleLock),
@@ -274,11 +285,10 @@ impl Installation<'_> {
     /// What is wanted, as arguments that both installers understand.
     fn what(&self) -> Vec<String> {
         match &self.needs.what {
-            What::Nothing | What::UvLock { .. } => Vec::new(),
+            What::Nothing | What::UvLock { .. } | What::Script(_) => Vec::new(),
             What::RequirementsTxt => words(&["-r", "requirements.txt"]),
             What::List(_) => vec!["-r".to_owned(), text(&self.setup.list())],
             What::PyProject => words(&["-r", "pyproject.toml"]),
-            What::Script(script) => vec!["-r".to_owned(), script.clone()],
             What::Project => words(&["."]),
             What::Pylock => words(&["-r", "pylock.toml"]),
         }

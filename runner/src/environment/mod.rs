@@ -29,6 +29,7 @@ mod tree;
 pub(crate) mod variables;
 mod venv;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -354,10 +355,12 @@ impl Work<'_> {
         }
         let name = self.key(self.private(team), installer);
         let target = self.clear(&name).await?;
-        let (source, project) = (self.request.workspace.source(), self.setup.project());
-        remove_tree(&project)
-            .and_then(|()| self.setup.copy_project(&source, self.needs))
-            .map_err(EnvironmentError::files(&project))?;
+        let (setup, needs, source) =
+            (self.setup.clone(), self.needs.clone(), self.request.workspace.source());
+        let copied = tokio::task::spawn_blocking(move || setup.copy_project(&source, &needs)).await;
+        copied
+            .unwrap_or_else(|fault| Err(io::Error::other(fault)))
+            .map_err(EnvironmentError::files(&self.setup.project()))?;
         installation.install(&target, Manner::Anything).await?;
         self.seal(&name, target).await
     }

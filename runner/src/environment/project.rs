@@ -324,7 +324,7 @@ fn left(files: &Files, needs: &Needs) -> Option<String> {
         known.into_iter().filter(|name| *name != needs.decided_by && files.has(name)).collect();
     // What belongs together: a lock is of its pyproject.toml, a build reads its own files.
     names.retain(|name| match needs.decided_by.as_str() {
-        "uv.lock" => *name != "pyproject.toml",
+        "uv.lock" | "pylock.toml" => *name != "pyproject.toml",
         "pyproject.toml" | "setup.py" => !matches!(*name, "setup.py" | "pyproject.toml"),
         _ => {
             *name != "pyproject.toml"

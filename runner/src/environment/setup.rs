@@ -9,7 +9,7 @@ use super::{text, tree};
 use crate::data_dir::{create_private, remove_tree};
 
 /// The folders of one installation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Setup {
     root: PathBuf,
 }
@@ -39,6 +39,7 @@ impl Setup {
 
     /// Copies the project, so that what builds it may write there.
     pub(super) fn copy_project(&self, source: &Path, needs: &Needs) -> io::Result<()> {
+        remove_tree(&self.project())?;
         tree::copy(source, &self.project())?;
         for (file, contents) in &needs.files {
             let target = self.project().join(file);

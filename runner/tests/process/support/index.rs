@@ -104,7 +104,8 @@ async fn page(State(folder): State<PathBuf>, Path(name): Path<String>) -> Result
     if files.is_empty() {
         return Err(StatusCode::NOT_FOUND);
     }
-    let links: Vec<_> = files.iter().map(|file| format!("<a href=\"/files/{file}\">{file}</a><br>\n")).collect();
+    let links: Vec<_> =
+        files.iter().map(|file| format!("<a href=\"/files/{file}\">{file}</a><br>\n")).collect();
     Ok(Html(links.concat()))
 }
 
