@@ -25,10 +25,10 @@ docopt==0.6.2|setup.py, no pyproject|-c import docopt; print(docopt.__version__)
 tabulate==0.9.0|setuptools, pyproject, flat|-c import tabulate; print(tabulate.__version__)
 PyYAML==6.0.2|setuptools, own backend, C extension|-c import yaml; print(yaml.safe_load("a: 1"))
 MarkupSafe==3.0.2|setuptools, src, C extension|-c import markupsafe; print(markupsafe.escape("<"))
-simplejson==3.19.3|setup.py, C extension|-m simplejson.tool --help
+simplejson==3.19.3|setup.py, C extension|-c import simplejson; print(simplejson.loads("[1]"))
 wrapt==1.17.2|setuptools, src, C extension|-c import wrapt; print(wrapt.__version__)
-rich==13.9.4|poetry-core|-m rich --help
-tomlkit==0.13.2|poetry-core|-c import tomlkit; print(tomlkit.__version__)
+poetry==2.0.1|poetry-core, [project], src|-m poetry --version
+poetry_plugin_export==1.9.0|poetry-core, [project], src|-c import poetry_plugin_export; print("poetry")
 pastel==0.2.1|poetry, setup.py beside|-c import pastel; print(pastel.__version__)
 poetry_core==2.0.1|poetry-core, [project], src|-c import poetry.core; print(poetry.core.__version__)
 pdm_backend==2.4.3|pdm, builds itself, src|-c import pdm.backend; print("pdm")
