@@ -81,10 +81,11 @@ project, start = sys.argv[1:]
 kind, _, rest = start.partition(" ")
 words = ["-c", rest] if kind == "-c" else start.split()
 code = f"import subprocess, sys\nsys.exit(subprocess.call([sys.executable, '-P', *{words!r}] if sys.version_info >= (3, 11) else [sys.executable, *{words!r}], cwd='/', env={{n: v for n, v in __import__('os').environ.items() if n != 'PYTHONPATH'}}))\n"
-os.makedirs(project + "/minitower_job", exist_ok=True)
-open(project + "/minitower_job/main.py", "w").write(code)
+# A folder that setuptools never takes for a package.
+os.makedirs(project + "/scripts", exist_ok=True)
+open(project + "/scripts/minitower_job.py", "w").write(code)
 slug = "project-" + os.path.basename(project).lower().replace(".", "-").replace("_", "-")
-open(project + "/Towerfile", "w").write(f'[app]\nname = "{slug}"\nscript = "minitower_job/main.py"\n[app.timeout]\nseconds = 600\n')
+open(project + "/Towerfile", "w").write(f'[app]\nname = "{slug}"\nscript = "scripts/minitower_job.py"\n[app.timeout]\nseconds = 600\n')
 print(slug)
 PYTHON
 }

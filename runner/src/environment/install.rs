@@ -51,16 +51,16 @@ pub(super) struct Installation<'j> {
 }
 
 /// A program to run.
-struct Call {
-    program: PathBuf,
-    arguments: Vec<String>,
-    variables: Variables,
-    directory: PathBuf,
-    readable: Vec<PathBuf>,
-    writable: Vec<PathBuf>,
-    quiet: bool,
+pub(super) struct Call {
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<String>,
+    pub(super) variables: Variables,
+    pub(super) directory: PathBuf,
+    pub(super) readable: Vec<PathBuf>,
+    pub(super) writable: Vec<PathBuf>,
+    pub(super) quiet: bool,
     /// The exit code that says that nothing else need be tried.
-    fatal: Option<i32>,
+    pub(super) fatal: Option<i32>,
 }
 
 impl Installation<'_> {
@@ -156,7 +156,7 @@ impl Installation<'_> {
         }
     }
 
-    fn uv_variables(&self, variables: &mut Variables, manner: Manner<'_>) {
+    pub(super) fn uv_variables(&self, variables: &mut Variables, manner: Manner<'_>) {
         variables::for_uv(variables);
         variables::trust_the_system(variables);
         let cache = match manner {
@@ -294,7 +294,7 @@ impl Installation<'_> {
         }
     }
 
-    fn call(&self, program: PathBuf, target: &Path, manner: Manner<'_>) -> Call {
+    pub(super) fn call(&self, program: PathBuf, target: &Path, manner: Manner<'_>) -> Call {
         let setup = self.setup;
         let mut writable = vec![target.to_owned(), setup.temporary(), setup.home()];
         let directory = match manner {
@@ -329,7 +329,7 @@ impl Installation<'_> {
         }
     }
 
-    async fn run(&self, call: Call) -> Result<(), EnvironmentError> {
+    pub(super) async fn run(&self, call: Call) -> Result<(), EnvironmentError> {
         let mut sandbox = self.sandbox.clone();
         sandbox.readable.extend(call.readable);
         sandbox.writable = call.writable;
@@ -345,58 +345,10 @@ impl Installation<'_> {
         };
         ended(self.steps.run(step).await?, call.fatal)
     }
-
-    /// Fetches uv into `target` with pip, wheels only.
-    pub(super) async fn fetch_uv(&self, target: &Path) -> Result<(), EnvironmentError> {
-        let Some(arguments) = pip_command(self.interpreter) else {
-            return Err(EnvironmentError::Install("there is no pip to fetch it with".to_owned()));
-        };
-        let mut call = self.call(self.interpreter.executable.clone(), target, Manner::Anything);
-        call.directory = self.setup.stage();
-        pip_variables(&mut call.variables);
-        call.arguments = arguments;
-        call.arguments.extend(words(&[
-            "install",
-            "--quiet",
-            "--no-input",
-            "--no-deps",
-            "--only-binary",
-            ":all:",
-            "--retries",
-            "1",
-        ]));
-        call.arguments.extend(words(&[
-            "--timeout",
-            "15",
-            "--no-cache-dir",
-            "--disable-pip-version-check",
-            "--no-compile",
-            "--target",
-        ]));
-        call.arguments.extend([text(target), "uv".to_owned()]);
-        call.quiet = true;
-        self.run(call).await
-    }
-
-    /// Fetches a Python that is `wanted` into `target` with uv.
-    pub(super) async fn fetch_python(
-        &self,
-        uv: &Path,
-        wanted: &str,
-        target: &Path,
-    ) -> Result<(), EnvironmentError> {
-        let mut call = self.call(uv.to_owned(), target, Manner::Anything);
-        call.directory = self.setup.stage();
-        self.uv_variables(&mut call.variables, Manner::Anything);
-        call.variables.insert("UV_PYTHON_DOWNLOADS".to_owned(), "manual".to_owned());
-        call.arguments = words(&["python", "install", "--no-bin", "--no-config", "--install-dir"]);
-        call.arguments.extend([text(target), wanted.to_owned()]);
-        self.run(call).await
-    }
 }
 
 /// pip's own arguments for an interpreter whose pip can install into other environments.
-fn pip_command(interpreter: &Interpreter) -> Option<Vec<String>> {
+pub(super) fn pip_command(interpreter: &Interpreter) -> Option<Vec<String>> {
     if interpreter.pip_reaches_others() {
         return Some(words(&["-I", "-m", "pip"]));
     }
@@ -404,7 +356,7 @@ fn pip_command(interpreter: &Interpreter) -> Option<Vec<String>> {
     Some(vec!["-I".to_owned(), text(&wheel.join("pip"))])
 }
 
-fn pip_variables(variables: &mut Variables) {
+pub(super) fn pip_variables(variables: &mut Variables) {
     variables::trust_the_system(variables);
     variables::for_pip(variables);
     // Of configuration files only that counts which the operator passes on.
@@ -429,10 +381,10 @@ fn ended(end: StepEnd, fatal: Option<i32>) -> Result<(), EnvironmentError> {
     Err(EnvironmentError::Install(reason))
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub(super) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }

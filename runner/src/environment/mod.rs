@@ -10,6 +10,7 @@
 mod cache;
 mod caches;
 mod error;
+mod fetch;
 mod files;
 mod install;
 mod installer;
