@@ -28,7 +28,7 @@ MarkupSafe==3.0.2|setuptools, src, C extension|-c import markupsafe; print(marku
 simplejson==3.19.3|setup.py, C extension|-c import simplejson; print(simplejson.loads("[1]"))
 wrapt==1.17.2|setuptools, src, C extension|-c import wrapt; print(wrapt.__version__)
 poetry==2.0.1|poetry-core, [project], src|-m poetry --version
-poetry_plugin_export==1.9.0|poetry-core, [project], src|-c import poetry_plugin_export; print("poetry")
+hatchling==1.27.0|hatch, src, builds itself|-m hatchling --help
 pastel==0.2.1|poetry, setup.py beside|-c import pastel; print(pastel.__version__)
 poetry_core==2.0.1|poetry-core, [project], src|-c import poetry.core; print(poetry.core.__version__)
 pdm_backend==2.4.3|pdm, builds itself, src|-c import pdm.backend; print("pdm")

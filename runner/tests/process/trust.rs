@@ -193,3 +193,74 @@ async fn what_only_uv_understands_is_refused_without_it() {
         assert!(message.contains(what) && message.contains("put uv on its PATH"), "{message}");
     }
 }
+
+/// A program that answers to `--version` with `name`, and tells how it was called instead of installing.
+fn recorder(folder: &Path, name: &str, more: &str) -> String {
+    let (plain, program) = (folder.join("uv.txt"), folder.join("uv"));
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && {{ echo '{name} 99.0.0'; exit 0; }}\n{more}\necho \"called: $* in $PWD with $UV_CACHE_DIR\"\n"
+    );
+    std::fs::write(&plain, script).unwrap();
+    // Another process writes it: what this one holds open for writing cannot be executed.
+    let install = std::process::Command::new("install").args(["-m", "755"]).args([&plain, &program]).status();
+    assert!(install.unwrap().success());
+    program.display().to_string()
+}
+
+#[tokio::test]
+async fn uv_reads_settings_of_a_project_for_its_version_alone() {
+    let server = ControlPlane::start().await;
+    let (data, tools) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let uv = recorder(tools.path(), "uv", "");
+    let main = ("main.py", "print('ran')\n");
+    let requirements = ("requirements.txt", "tinypkg==1.0\n");
+    server.submit(Job::project("main.py", &[main, requirements]).of(1, 1));
+    server.submit(Job::project("main.py", &[main, requirements, ("uv.toml", "no-index = true\n")]).of(1, 2));
+    let runner = Runner::with(&server, data.path(), &[("MINITOWER_UV", &uv)]);
+    server.results(2).await;
+    let log = server.change(|state| state.log());
+    let calls: Vec<_> = log.lines().filter(|line| line.starts_with("called: pip install")).collect();
+    let [shared, private] = calls[..] else { panic!("{log}") };
+    let cache = runner.data().canonicalize().unwrap().join("cache");
+    assert!(
+        shared.contains(" --no-build --no-config in ") && shared.contains("/setup/stage with "),
+        "{shared}"
+    );
+    assert!(shared.contains(&format!(" with {}", cache.display())), "{shared}");
+    assert!(!private.contains("--no-config") && !private.contains("--no-build"), "{private}");
+    assert!(private.contains("/setup/project with ") && private.ends_with("/setup/cache"), "{private}");
+    assert_eq!(log.matches("ran\n").count(), 2, "{log}");
+}
+
+#[tokio::test]
+async fn a_lock_that_does_not_fit_ends_the_run() {
+    let server = ControlPlane::start().await;
+    let (data, tools) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let uv = recorder(tools.path(), "uv", "[ \"$1\" = lock ] && exit 1");
+    let pyproject = "[project]\nname='x'\nversion='0'\ndependencies=['tinypkg']\n";
+    let files =
+        [("main.py", "print('must not run')"), ("pyproject.toml", pyproject), ("uv.lock", "version = 1\n")];
+    server.submit(Job::project("main.py", &files));
+    let _runner = Runner::with(&server, data.path(), &[("MINITOWER_UV", &uv)]);
+    let result = server.result().await;
+    assert_eq!((result.status, result.reason), (ResultStatus::Failed, Some(ResultReason::Setup)));
+    assert!(result.error_message.unwrap().contains("run `uv lock` and deploy again"));
+    let log = server.change(|state| state.log());
+    assert!(!log.contains("called: sync") && !log.contains("must not run"), "{log}");
+}
+
+#[tokio::test]
+async fn what_does_not_answer_as_uv_is_not_used() {
+    let (server, index) = (ControlPlane::start().await, Index::start().await);
+    let (data, tools) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    index.wheel("tinypkg", "1.0", "VALUE = 'wheel'\n");
+    recorder(tools.path(), "not uv", "[ \"$1\" = pip ] && echo HOSTILE");
+    server.submit(project("tinypkg==1.0\n"));
+    let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
+    // The test's index has no uv either, so that pip installs.
+    let runner = start(&server, data.path(), &index, &[("MINITOWER_UV", "auto"), ("PATH", &path)]);
+    server.result().await;
+    let log = server.change(|state| state.log());
+    assert!(log.contains("value wheel\n") && log.contains("requirements.txt by pip"), "{log}");
+    assert!(!log.contains("HOSTILE") && runner.log().contains("this uv is not used"), "{log}");
+}
