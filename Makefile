@@ -1,7 +1,7 @@
 # What there is to type. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check build run test crash model reference planted bench bench-runner bench-compare fuzz check crds chart observability release-dry-run fmt smoke demo cluster-up cluster-down cluster-load e2e clean-state
+.PHONY: help setup setup-check build run test crash model reference planted projects bench bench-runner bench-compare fuzz check crds chart observability release-dry-run fmt smoke demo cluster-up cluster-down cluster-load e2e clean-state
 
 # Which build `make cluster-load` (default dev) and `make e2e` (default release) take; whether `make e2e` does as much as fits into
 # twenty minutes.
@@ -56,6 +56,9 @@ reference: setup ## Random operations on a real database against a reference (CA
 
 planted: setup ## Prove the checks: every planted bug has to be caught by one
 	@scripts/planted.sh
+
+projects: setup ## Deploy and run 30 real Python projects from the package index (needs the network)
+	@scripts/projects.sh
 
 bench: setup ## Measure the release build and write benches/report.md (QUICK=1: shorter, nothing kept)
 	@QUICK="$(QUICK)" scripts/bench.sh

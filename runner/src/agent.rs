@@ -88,7 +88,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
     });
     let signing_off = tokio::spawn(sign_off_when_stopped(Arc::clone(&session), shutdown.clone()));
     let runs = Runs {
-        environments: Environments::new(&data_dir, &config.python_bin, confined),
+        environments: Environments::new(&data_dir, &config, confined),
         health,
         config,
         data_dir,

@@ -12,8 +12,10 @@ use crate::duration;
 use crate::termination_log::TerminationLog;
 
 /// What of its own environment a runner passes on unless told otherwise.
-const DEFAULT_ENV_PASS: &str = "PIP_*,UV_*,HTTP_PROXY,HTTPS_PROXY,ALL_PROXY,NO_PROXY,\
-     http_proxy,https_proxy,all_proxy,no_proxy,SSL_CERT_FILE,REQUESTS_CA_BUNDLE";
+const DEFAULT_ENV_PASS: &str = "PIP_*,UV_*,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,ALL_PROXY,http_proxy,https_proxy,no_proxy,all_proxy,\
+     SSL_CERT_FILE,SSL_CERT_DIR,REQUESTS_CA_BUNDLE,CURL_CA_BUNDLE";
+/// How old an environment may get whose packages are not pinned.
+const DEFAULT_ENV_MAX_AGE: Duration = Duration::from_secs(168 * 60 * 60);
 /// Longest runner name: it is a folder's name and, in a cluster, a pod's.
 const MAX_NAME_LENGTH: usize = 253;
 
@@ -50,9 +52,19 @@ pub struct Arguments {
     /// The pool this runner belongs to, for those who look at runners; in a cluster NAMESPACE/NAME.
     #[arg(long, env = "MINITOWER_RUNNER_POOL", value_name = "NAME")]
     pub runner_pool: Option<String>,
-    /// The Python that runs `.py` jobs. [default: python3]
-    #[arg(long, env = "MINITOWER_PYTHON_BIN", value_name = "PROGRAM")]
+    /// The Pythons that run jobs, the preferred one first, comma-separated; `python3.N` on the PATH come after
+    /// them. [default: python3]
+    #[arg(long, env = "MINITOWER_PYTHON_BIN", value_name = "PROGRAMS")]
     pub python_bin: Option<String>,
+    /// Whether uv may download a Python when none here is what a project asks for: true or false. [default: false]
+    #[arg(long, env = "MINITOWER_PYTHON_DOWNLOADS", value_name = "BOOLEAN")]
+    pub python_downloads: Option<String>,
+    /// Where uv comes from: auto (the PATH, else the package index), off (pip installs), or its path. [default: auto]
+    #[arg(long, env = "MINITOWER_UV", value_name = "auto|off|PATH")]
+    pub uv: Option<String>,
+    /// How old a prepared environment may get whose packages are not pinned. [default: 168h]
+    #[arg(long, env = "MINITOWER_ENV_MAX_AGE", value_name = "DURATION")]
+    pub env_max_age: Option<String>,
     /// Pause after a failed poll, and between polls of a server that does not hold them. [default: 3s]
     #[arg(long, env = "MINITOWER_POLL_INTERVAL", value_name = "DURATION")]
     pub poll_interval: Option<String>,
@@ -98,8 +110,14 @@ pub struct Config {
     pub environment: String,
     /// The pool it belongs to.
     pub pool: Option<String>,
-    /// The Python that runs `.py` jobs.
+    /// The Pythons that run jobs, comma-separated, the preferred one first.
     pub python_bin: String,
+    /// Whether uv may download Pythons.
+    pub python_downloads: bool,
+    /// Where uv comes from.
+    pub uv: UvSource,
+    /// How old a prepared environment may get whose packages are not pinned.
+    pub env_max_age: Duration,
     /// Pause after a failed or too early answered poll.
     pub poll_interval: Duration,
     /// Time between SIGTERM and SIGKILL of a job.
@@ -110,12 +128,26 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Which of the runner's own variables jobs may see.
     pub env_pass: GlobSet,
+    /// Whether the operator chose them, so that jobs get the secrets of installers that are among them.
+    pub env_pass_explicit: bool,
     /// Certificates trusted besides the system's.
     pub ca_file: Option<PathBuf>,
     /// Files and folders that jobs may not read, besides `data_dir`.
     pub hidden: Vec<PathBuf>,
     /// Where last words go.
     pub termination_log: Option<TerminationLog>,
+}
+
+/// Where uv comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum UvSource {
+    /// The runner's PATH, else the package index.
+    #[default]
+    Auto,
+    /// Nowhere: pip installs.
+    Off,
+    /// This program.
+    Program(PathBuf),
 }
 
 /// A missing or bad value; its text is one line that names it.
@@ -154,11 +186,15 @@ impl Config {
             environment: "default".to_owned(),
             pool: None,
             python_bin: "python3".to_owned(),
+            python_downloads: false,
+            uv: UvSource::Auto,
+            env_max_age: DEFAULT_ENV_MAX_AGE,
             poll_interval: Duration::from_secs(3),
             kill_grace: Duration::from_secs(10),
             shutdown_grace: Duration::from_secs(30),
             data_dir: data_dir.into(),
             env_pass: globs(DEFAULT_ENV_PASS).unwrap_or_default(),
+            env_pass_explicit: false,
             ca_file: None,
             hidden: Vec::new(),
             termination_log: None,
@@ -192,7 +228,17 @@ impl Config {
         if let Some(python) = filled(given.python_bin) {
             config.python_bin = python;
         }
+        if let Some(downloads) = filled(given.python_downloads) {
+            config.python_downloads = downloads.parse().map_err(|_| ConfigError::Invalid {
+                variable: "MINITOWER_PYTHON_DOWNLOADS",
+                reason: format!("`{downloads}` is neither true nor false"),
+            })?;
+        }
+        if let Some(uv) = filled(given.uv) {
+            config.uv = uv_source(&uv)?;
+        }
         for (variable, value, place) in [
+            ("MINITOWER_ENV_MAX_AGE", given.env_max_age, &mut config.env_max_age),
             ("MINITOWER_POLL_INTERVAL", given.poll_interval, &mut config.poll_interval),
             ("MINITOWER_KILL_GRACE_PERIOD", given.kill_grace_period, &mut config.kill_grace),
             ("MINITOWER_SHUTDOWN_GRACE", given.shutdown_grace, &mut config.shutdown_grace),
@@ -210,6 +256,7 @@ impl Config {
         }
         // Set but empty means: pass nothing on.
         if let Some(list) = given.run_env_pass {
+            config.env_pass_explicit = true;
             config.env_pass = globs(&list).map_err(|error| ConfigError::Invalid {
                 variable: "MINITOWER_RUN_ENV_PASS",
                 reason: error.to_string(),
@@ -248,6 +295,18 @@ fn required(
     flag: &'static str,
 ) -> Result<String, ConfigError> {
     filled(value).ok_or(ConfigError::Missing { variable, flag })
+}
+
+fn uv_source(text: &str) -> Result<UvSource, ConfigError> {
+    match text {
+        "auto" => Ok(UvSource::Auto),
+        "off" => Ok(UvSource::Off),
+        path if Path::new(path).is_file() => Ok(UvSource::Program(PathBuf::from(path))),
+        path => Err(ConfigError::Invalid {
+            variable: "MINITOWER_UV",
+            reason: format!("`{path}` is neither auto, off nor a program's path"),
+        }),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), ConfigError> {
@@ -317,6 +376,8 @@ mod tests {
         assert_eq!(config.poll_interval, Duration::from_secs(3));
         assert_eq!(config.kill_grace, Duration::from_secs(10));
         assert_eq!(config.shutdown_grace, Duration::from_secs(30));
+        assert_eq!((config.uv, config.python_downloads), (UvSource::Auto, false));
+        assert_eq!(config.env_max_age, Duration::from_secs(7 * 24 * 60 * 60));
         for (name, passed) in [
             ("PIP_INDEX_URL", true),
             ("UV_CACHE", true),
@@ -348,6 +409,11 @@ mod tests {
             let text = problem(Arguments { runner_name: Some(name.to_owned()), ..given() });
             assert!(text.contains("MINITOWER_RUNNER_NAME"), "{text}");
         }
+        assert!(problem(Arguments { env_max_age: bad(), ..given() }).contains("MINITOWER_ENV_MAX_AGE"));
+        assert!(
+            problem(Arguments { python_downloads: bad(), ..given() }).contains("MINITOWER_PYTHON_DOWNLOADS")
+        );
+        assert!(problem(Arguments { uv: bad(), ..given() }).contains("MINITOWER_UV: `soon`"));
         let glob = Some("[".to_owned());
         assert!(problem(Arguments { run_env_pass: glob, ..given() }).contains("MINITOWER_RUN_ENV_PASS"));
         let file = Some("/does/not/exist".to_owned());

@@ -35,6 +35,7 @@ mod janitor;
 mod job;
 mod lease;
 mod logs;
+mod mask;
 mod open_files;
 mod removal;
 mod session;

@@ -12,6 +12,7 @@ use minitower_client::wire::runs::Stream;
 use crate::clock::{BootTime, sleep_until};
 use crate::lease::{Keeper, Standing};
 use crate::logs::RunLog;
+use crate::mask::Mask;
 use crate::shutdown::Shutdown;
 use crate::supervisor::{Ended, Marker, Sandbox, Supervised, SupervisorError, Task};
 
@@ -91,6 +92,31 @@ pub(crate) struct Step {
     pub(crate) out: Stream,
     /// Longest time it may take.
     pub(crate) limit: Duration,
+    /// What becomes of the lines it writes.
+    pub(crate) lines: Lines,
+}
+
+/// What becomes of the lines that a program writes.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Lines {
+    /// They are logged.
+    #[default]
+    Logged,
+    /// They are logged without secrets.
+    Masked(Mask),
+    /// Nobody is interested.
+    Dropped,
+}
+
+impl Lines {
+    /// The lines to log.
+    pub(crate) fn filter(&self, lines: Vec<String>) -> Vec<String> {
+        match self {
+            Self::Logged => lines,
+            Self::Masked(mask) => lines.iter().map(|line| mask.apply(line)).collect(),
+            Self::Dropped => Vec::new(),
+        }
+    }
 }
 
 /// Until when a run may go on, whatever it does.
@@ -181,7 +207,7 @@ impl Steps {
 
     async fn run_logged(&self, step: Step, merged: bool) -> Result<StepEnd, SupervisorError> {
         let limit = BootTime::now().plus(step.limit);
-        let out = step.out;
+        let (out, lines) = (step.out, step.lines);
         let task = Task {
             program: step.program,
             arguments: step.arguments,
@@ -198,7 +224,7 @@ impl Steps {
                 let log = self.log.clone();
                 let streams = stdout.into_owned_fd().and_then(|out| Ok((out, stderr.into_owned_fd()?)));
                 let (stdout, stderr) = streams.map_err(SupervisorError::Start)?;
-                tokio::spawn(async move { log.pump(out, stdout, stderr).await })
+                tokio::spawn(async move { log.pump(out, lines, stdout, stderr).await })
             }
             _ => return Err(SupervisorError::Lost("it has no streams".to_owned())),
         };

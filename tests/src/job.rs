@@ -50,6 +50,8 @@ impl JobBed {
             ("MINITOWER_DATA_DIR", server.folder().join("runner").display().to_string()),
             ("MINITOWER_KILL_GRACE_PERIOD", "1s".to_owned()),
             ("MINITOWER_POLL_INTERVAL", "200ms".to_owned()),
+            // No test asks the public index for uv.
+            ("MINITOWER_UV", "off".to_owned()),
         ]
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value))

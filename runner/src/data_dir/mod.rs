@@ -9,7 +9,8 @@
 //! | `work/` | workspaces |
 //! | `spool/` | undelivered log lines |
 //! | `envs/` | prepared Python environments |
-//! | `cache/` | caches of installers |
+//! | `cache/` | caches of installers, a folder per team, and of apps |
+//! | `tools/` | uv and Pythons that the runner has fetched |
 //! | `trash/` | what is to be removed, and what cannot be |
 //! | `../t/` | the temporary folders of all runners' jobs: their paths have to be short |
 //!
@@ -59,13 +60,15 @@ pub(crate) enum Place {
     Environments,
     /// Caches of installers.
     Cache,
+    /// Programs that the runner brings itself.
+    Tools,
     /// Temporary folders of jobs, beside the runners' folders.
     Temporary,
 }
 
 impl Place {
-    const ALL: [Self; 6] =
-        [Self::Trash, Self::Work, Self::Spool, Self::Environments, Self::Cache, Self::Temporary];
+    const ALL: [Self; 7] =
+        [Self::Trash, Self::Work, Self::Spool, Self::Environments, Self::Cache, Self::Tools, Self::Temporary];
 
     fn name(self) -> &'static str {
         match self {
@@ -73,6 +76,7 @@ impl Place {
             Self::Spool => "spool",
             Self::Environments => "envs",
             Self::Cache => "cache",
+            Self::Tools => "tools",
             Self::Trash => "trash",
             Self::Temporary => "t",
         }
@@ -89,7 +93,7 @@ pub(crate) struct DataDir {
     base_mode: u32,
     root_folder: Folder,
     /// In the order of [`Place::ALL`].
-    places: Mutex<[Folder; 6]>,
+    places: Mutex<[Folder; 7]>,
     lock: Mutex<File>,
     janitor: Janitor,
 }
@@ -136,7 +140,7 @@ impl DataDir {
             let above = if place == Place::Temporary { &base_folder } else { &root_folder };
             places.push(open_place(above, place).map_err(failed(&file(place.name())))?);
         }
-        let places: [Folder; 6] =
+        let places: [Folder; 7] =
             places.try_into().map_err(|_| RunnerError::Internal("a folder is missing".to_owned()))?;
         let trash = places[Place::Trash as usize].clone();
         let janitor = Janitor::start(trash, root.join("trash")).map_err(failed(&root))?;
@@ -176,6 +180,11 @@ impl DataDir {
     /// Caches of installers.
     pub(crate) fn cache(&self) -> PathBuf {
         self.root.join(Place::Cache.name())
+    }
+
+    /// Programs that the runner brings itself: uv, Pythons.
+    pub(crate) fn tools(&self) -> PathBuf {
+        self.root.join(Place::Tools.name())
     }
 
     /// One of the folders, held open.

@@ -1,19 +1,16 @@
 //! Prepared environments: found by what is in them, sealed when they are whole, the least recently used out first.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::interpreter::Interpreter;
-use super::requirements::Dependencies;
+use super::tree;
+use crate::clock;
 use crate::data_dir::create_private;
-use crate::hex;
-use crate::job::variables::Variables;
 use crate::removal::remove_tree;
 
 /// Most environments kept.
@@ -33,52 +30,13 @@ pub(super) struct Cache {
     most_bytes: u64,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Seal {
     bytes: u64,
+    /// When it was prepared.
+    made: Timestamp,
     /// Digest over names, sizes, inodes and times of change, which nobody but the kernel sets.
     state: String,
-}
-
-/// Names an environment by everything that decides what is in it.
-pub(super) fn key(
-    interpreter: &Interpreter,
-    installer: &str,
-    wanted: &Dependencies,
-    variables: &Variables,
-) -> String {
-    let mut digest = Sha256::new();
-    let mut part = |text: &str| {
-        digest.update((text.len() as u64).to_le_bytes());
-        digest.update(text);
-    };
-    part(&interpreter.identity);
-    part(installer);
-    match wanted {
-        Dependencies::None => part("none"),
-        Dependencies::File { text } => {
-            part("file");
-            part(text);
-        }
-        Dependencies::List { requirements } => {
-            part("list");
-            for requirement in requirements {
-                part(requirement);
-            }
-        }
-        Dependencies::UvLock { text } => {
-            part("uv.lock");
-            part(text);
-        }
-    }
-    // Where packages come from.
-    for (name, value) in
-        variables.iter().filter(|(name, _)| name.starts_with("PIP_") || name.starts_with("UV_"))
-    {
-        part(name);
-        part(value);
-    }
-    hex::encode(&digest.finalize()[..16])
 }
 
 impl Cache {
@@ -92,19 +50,18 @@ impl Cache {
         self.folder.join(key).join("env")
     }
 
-    /// Whether it is there, whole and unchanged.
-    pub(super) async fn is_ready(&self, key: &str) -> bool {
+    /// When it was prepared, if it is there, whole and unchanged.
+    pub(super) async fn find(&self, key: &str) -> Option<Timestamp> {
         let (cache, key) = (self.clone(), key.to_owned());
-        blocking(move || {
-            let Some(seal) = cache.seal_of(&key) else { return Ok(false) };
-            if cache.suspicious && survey(&cache.place(&key))? != seal {
+        let found = blocking(move || {
+            let Some(seal) = cache.seal_of(&key) else { return Ok(None) };
+            if cache.suspicious && tree::state(&cache.place(&key))?.digest != seal.state {
                 tracing::warn!(key, "a prepared environment was changed; preparing it again");
-                return Ok(false);
+                return Ok(None);
             }
-            Ok(true)
-        })
-        .await
-        .unwrap_or(false)
+            Ok(cache.place(&key).join("pyvenv.cfg").is_file().then_some(seal.made))
+        });
+        found.await.unwrap_or_default()
     }
 
     /// Removes what is there of an environment.
@@ -122,8 +79,10 @@ impl Cache {
         let (cache, key) = (self.clone(), key.to_owned());
         blocking(move || {
             let place = cache.place(&key);
-            make_read_only(&place)?;
-            let seal = serde_json::to_vec(&survey(&place)?)?;
+            tree::make_read_only(&place)?;
+            let state = tree::state(&place)?;
+            let seal = Seal { bytes: state.bytes, made: clock::wall(), state: state.digest };
+            let seal = serde_json::to_vec(&seal)?;
             let path = cache.folder.join(&key).join(SEAL);
             fs::write(path.with_extension("new"), seal)?;
             fs::rename(path.with_extension("new"), &path)?;
@@ -187,62 +146,22 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-/// Every entry below `root`, in a fixed order.
-fn entries(root: &Path) -> io::Result<Vec<(PathBuf, fs::Metadata)>> {
-    let mut found = vec![(root.to_owned(), fs::symlink_metadata(root)?)];
-    let mut next = 0;
-    while next < found.len() {
-        if found[next].1.is_dir() {
-            let mut below: Vec<PathBuf> =
-                fs::read_dir(&found[next].0)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
-            below.sort();
-            for path in below {
-                let metadata = fs::symlink_metadata(&path)?;
-                found.push((path, metadata));
-            }
-        }
-        next += 1;
-    }
-    Ok(found)
-}
-
-fn make_read_only(root: &Path) -> io::Result<()> {
-    for (path, metadata) in entries(root)? {
-        if !metadata.is_symlink() {
-            fs::set_permissions(&path, Permissions::from_mode(metadata.mode() & 0o555))?;
-        }
-    }
-    Ok(())
-}
-
-fn survey(root: &Path) -> io::Result<Seal> {
-    let mut digest = Sha256::new();
-    let mut bytes = 0;
-    for (path, metadata) in entries(root)? {
-        digest.update(path.as_os_str().as_encoded_bytes());
-        for number in [
-            metadata.ino(),
-            metadata.size(),
-            u64::from(metadata.mode()),
-            metadata.ctime().cast_unsigned(),
-            metadata.ctime_nsec().cast_unsigned(),
-        ] {
-            digest.update(number.to_le_bytes());
-        }
-        bytes += metadata.blocks() * 512;
-    }
-    Ok(Seal { bytes, state: hex::encode(&digest.finalize()) })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::time::Duration;
 
     use super::*;
 
+    async fn is_ready(cache: &Cache, key: &str) -> bool {
+        cache.find(key).await.is_some()
+    }
+
     async fn fill(cache: &Cache, key: &str) {
         cache.clear(key).await.unwrap();
         fs::create_dir_all(cache.place(key).join("lib")).unwrap();
+        fs::write(cache.place(key).join("pyvenv.cfg"), "").unwrap();
         fs::write(cache.place(key).join("lib/x.py"), "x = 1").unwrap();
         cache.seal(key).await.unwrap();
     }
@@ -256,17 +175,17 @@ mod tests {
     async fn an_environment_is_ready_only_when_sealed_and_then_read_only() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path().to_owned(), false);
-        assert!(!cache.is_ready("k").await);
+        assert!(!is_ready(&cache, "k").await);
         fs::create_dir_all(cache.place("k")).unwrap();
-        assert!(!cache.is_ready("k").await);
+        assert!(!is_ready(&cache, "k").await);
         fill(&cache, "k").await;
-        assert!(cache.is_ready("k").await);
+        assert!(is_ready(&cache, "k").await);
         for path in ["lib", "lib/x.py"] {
             let mode = fs::metadata(cache.place("k").join(path)).unwrap().mode();
             assert_eq!(mode & 0o222, 0, "{path}");
         }
         cache.clear("k").await.unwrap();
-        assert!(!cache.is_ready("k").await);
+        assert!(!is_ready(&cache, "k").await);
     }
 
     #[tokio::test]
@@ -274,14 +193,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path().to_owned(), true);
         fill(&cache, "k").await;
-        assert!(cache.is_ready("k").await);
+        assert!(is_ready(&cache, "k").await);
         let path = cache.place("k").join("lib/x.py");
         let modified = fs::metadata(&path).unwrap().modified().unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         fs::write(&path, "x = 2").unwrap();
         File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
-        assert!(!cache.is_ready("k").await);
+        assert!(!is_ready(&cache, "k").await);
     }
 
     #[tokio::test]
@@ -294,12 +213,12 @@ mod tests {
         fill(&cache, "b").await;
         used(&cache, "b", 20);
         fill(&cache, "c").await;
-        assert!(cache.is_ready("a").await);
-        assert!(!cache.is_ready("b").await);
-        assert!(cache.is_ready("c").await);
+        assert!(is_ready(&cache, "a").await);
+        assert!(!is_ready(&cache, "b").await);
+        assert!(is_ready(&cache, "c").await);
         cache.most_bytes = 1;
         fill(&cache, "d").await;
-        assert!(cache.is_ready("d").await, "what is about to be used stays, however large");
-        assert!(!cache.is_ready("a").await && !cache.is_ready("c").await);
+        assert!(is_ready(&cache, "d").await, "what is about to be used stays, however large");
+        assert!(!is_ready(&cache, "a").await && !is_ready(&cache, "c").await);
     }
 }

@@ -1,70 +1,59 @@
 //! Python environments: a private one per run, in milliseconds, over a shared one that is prepared once.
 //!
-//! A run's own environment is a few files that point to the interpreter. What it needs installed lies in a prepared
-//! environment below the data directory, which the run may only read: whatever it installs or changes lands in its
-//! own, and goes with it. Requirements that name files of the project itself are installed into the run's own
-//! environment, since the same text could mean something else in the next run.
+//! A run's own environment is a few files that point to the interpreter. What it needs installed lies in a prepared environment below
+//! the data directory, which the run may only read: whatever it installs or changes lands in its own, and goes with it.
+//!
+//! `project` tells which file decides, `interpreters` which Python, `installer` with what. `work` finds or makes the environment, and
+//! `install` runs the installer. An environment belongs to a team when only wheels of the operator's indexes are in it, and then no
+//! code of strangers has run; anything else belongs to one version of one app. What is editable is part of its run.
 
 mod cache;
+mod caches;
+mod error;
+mod fetch;
+mod files;
 mod install;
+mod installer;
 mod interpreter;
-mod requirements;
+pub(crate) mod interpreters;
+mod key;
+mod lock;
+mod project;
+mod pyproject;
+mod requirement;
+mod requirements_txt;
+mod resolution;
+mod script_header;
+mod setup;
+mod text;
+mod tree;
+pub(crate) mod variables;
 mod venv;
+mod work;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
+use minitower_client::wire::runner::Lease;
 use tokio::sync::Mutex;
 
-use crate::data_dir::DataDir;
-use crate::job::variables::Variables;
-use crate::steps::{Steps, Stop};
-use crate::supervisor::{Sandbox, SupervisorError};
+use crate::config::Config;
+use crate::data_dir::{DataDir, create_private};
+use crate::mask::Mask;
+use crate::steps::Steps;
+use crate::supervisor::Sandbox;
 use crate::workspace::Workspace;
 use cache::Cache;
-use install::Installer;
+use caches::Caches;
+pub(crate) use error::EnvironmentError;
+use installer::{Installer, Installers};
 use interpreter::Interpreter;
-use requirements::{Dependencies, RequirementsError};
-
-/// Why there is no environment for a run.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum EnvironmentError {
-    /// The run has to stop.
-    #[error("stopped")]
-    Stopped(Stop),
-    /// The interpreter cannot be used.
-    #[error("{python}: {reason}; set MINITOWER_PYTHON_BIN of the runner to a Python 3.8 or newer")]
-    Interpreter {
-        /// As configured.
-        python: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The project's list of dependencies cannot be used.
-    #[error(transparent)]
-    Requirements(#[from] RequirementsError),
-    /// The installer failed; its own words are in the log above.
-    #[error("installing the dependencies failed: {0}")]
-    Install(String),
-    /// The supervisor failed.
-    #[error(transparent)]
-    Supervisor(#[from] SupervisorError),
-    /// A file of the environment cannot be written.
-    #[error("cannot prepare the Python environment: {path}: {source}")]
-    Files {
-        /// The file or folder.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-impl EnvironmentError {
-    fn files(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.display().to_string();
-        move |source| Self::Files { path, source }
-    }
-}
+use interpreters::{Demands, InterpreterError, Interpreters};
+pub(crate) use project::has_dependency_file;
+use project::{Needs, What};
+use setup::Setup;
+use variables::Variables;
+use work::Work;
 
 /// A run's environment.
 #[derive(Debug)]
@@ -75,104 +64,175 @@ pub(crate) struct Prepared {
     pub(crate) bin: Vec<PathBuf>,
     /// The run's own environment, for `VIRTUAL_ENV`.
     pub(crate) venv: PathBuf,
-    /// The prepared environment below it, which the job may read.
-    pub(crate) shared: Option<PathBuf>,
+    /// What the job may read besides: the prepared environment, an interpreter that the runner has fetched.
+    pub(crate) readable: Vec<PathBuf>,
+    /// A folder of the project that stands in for the installed project.
+    pub(crate) import_from: Option<PathBuf>,
+}
+
+/// For what an environment is made.
+pub(crate) struct Request<'r> {
+    /// The run.
+    pub(crate) lease: &'r Lease,
+    /// Its folders; the archive has been unpacked.
+    pub(crate) workspace: &'r Workspace,
+    /// Runs the installers.
+    pub(crate) steps: &'r Steps,
+    /// The Python script to start, if it is one: it may say what it needs.
+    pub(crate) script: Option<&'r str>,
+    /// The variables of an installer.
+    pub(crate) variables: &'r Variables,
+    /// What is hidden from it.
+    pub(crate) sandbox: &'r Sandbox,
 }
 
 /// All environments of a runner.
 #[derive(Debug)]
 pub(crate) struct Environments {
     cache: Cache,
-    installer_cache: PathBuf,
-    python: String,
-    interpreter: Mutex<Option<Interpreter>>,
+    caches: Caches,
+    tools: PathBuf,
+    server: String,
+    max_age: Duration,
+    downloads: bool,
+    interpreters: Mutex<Interpreters>,
+    installers: Mutex<Installers>,
 }
 
 impl Environments {
-    /// Environments below the data directory, made with the interpreter `python`. `confined`: jobs are kept from
-    /// writing into prepared environments; else each is checked before it is used again.
-    pub(crate) fn new(data_dir: &DataDir, python: &str, confined: bool) -> Self {
+    /// Environments below the data directory. `confined`: jobs are kept from writing into prepared environments; else each is
+    /// checked before it is used again.
+    pub(crate) fn new(data_dir: &DataDir, config: &Config, confined: bool) -> Self {
+        let own = std::env::vars().filter(|(name, _)| {
+            matches!(name.as_str(), "PATH" | "HOME" | "LANG")
+                || (config.env_pass.is_match(name) && !name.starts_with("MINITOWER_"))
+        });
+        let variables = variables::of_installer(&own.collect());
+        let (tools, python_bin) = (data_dir.tools(), &config.python_bin);
+        let interpreters = Interpreters::new(python_bin, tools.join("python"), variables.clone());
         Self {
             cache: Cache::new(data_dir.environments(), !confined),
-            installer_cache: data_dir.cache(),
-            python: python.to_owned(),
-            interpreter: Mutex::new(None),
+            caches: Caches::new(data_dir.cache()),
+            server: config.server_url.clone(),
+            max_age: config.env_max_age,
+            downloads: config.python_downloads,
+            interpreters: Mutex::new(interpreters),
+            installers: Mutex::new(Installers::new(config.uv.clone(), tools.clone(), variables)),
+            tools,
         }
     }
 
-    /// Asks the interpreter now what the first run would otherwise wait for.
+    /// Asks now what the first run would otherwise wait for.
     pub(crate) async fn get_ready(&self) {
-        if let Err(error) = self.interpreter().await {
+        if let Err(error) = self.interpreters.lock().await.preferred().await {
             // Without Python there may still be shell jobs; a Python job says it in its own log.
             tracing::warn!(%error, "no Python for jobs");
         }
+        if let Err(error) = self.installers.lock().await.at_hand().await {
+            tracing::warn!(error, "no uv for jobs");
+        }
     }
 
-    /// Makes the environment of a run whose archive has been unpacked. `variables` are those of its programs,
-    /// `sandbox` what they may read and write besides the environment being prepared.
-    pub(crate) async fn prepare(
-        &self,
-        workspace: &Workspace,
-        steps: &Steps,
-        variables: &Variables,
-        sandbox: &Sandbox,
-    ) -> Result<Prepared, EnvironmentError> {
-        let interpreter =
-            steps.unless_stopped(self.interpreter()).await.map_err(EnvironmentError::Stopped)??;
-        let path = variables.get("PATH").map(String::as_str).unwrap_or_default();
-        let installer = Installer::find(path, &self.installer_cache);
-        let source = workspace.source();
-        let dependencies = requirements::read(&source, installer.reads_uv_lock())?;
-        for note in &dependencies.notes {
+    /// Makes the environment of a run.
+    pub(crate) async fn prepare(&self, request: Request<'_>) -> Result<Prepared, EnvironmentError> {
+        let venv = request.workspace.venv();
+        let needs = project::decide(&request.workspace.source(), request.script)?;
+        let setup = Setup::create(request.workspace.root().join("setup"), &needs)
+            .map_err(EnvironmentError::files(request.workspace.root()))?;
+        let steps = request.steps;
+        let interpreter = self.interpreter(&request, &needs, &setup).await?;
+        for note in &needs.notes {
             steps.log.note(note.as_str()).await;
         }
-        let venv = workspace.venv();
+        let made = venv::create(&venv, &interpreter).and_then(|()| venv::add_pip(&venv, &interpreter));
+        made.map_err(EnvironmentError::files(&venv))?;
         let mut prepared = Prepared {
             python: venv.join("bin/python"),
             bin: vec![venv.join("bin")],
             venv: venv.clone(),
-            shared: None,
+            readable: vec![interpreter.prefix.clone()],
+            import_from: None,
         };
-        let make = |target: PathBuf| install::Job { target, source: &source, steps, variables, sandbox };
-        match &dependencies.what {
-            Dependencies::None => bare(&interpreter, &venv, None)?,
-            wanted if dependencies.local => {
-                bare(&interpreter, &venv, None)?;
-                installer.install(&interpreter, wanted, make(venv)).await?;
-            }
-            wanted => {
-                let key = cache::key(&interpreter, installer.name(), wanted, variables);
-                let target = self.cache.place(&key);
-                // First, and the installer's code finds no place to put a link that this would be written through.
-                bare(&interpreter, &venv, Some(&target))?;
-                if !self.cache.is_ready(&key).await {
-                    self.cache.clear(&key).await.map_err(EnvironmentError::files(&target))?;
-                    bare(&interpreter, &target, None)?;
-                    installer.install(&interpreter, wanted, make(target.clone())).await?;
-                    self.cache.seal(&key).await.map_err(EnvironmentError::files(&target))?;
+        prepared.readable.retain(|path| path.starts_with(&self.tools));
+        if needs.what != What::Nothing {
+            let mask = Mask::new(
+                needs
+                    .files
+                    .values()
+                    .map(String::as_str)
+                    .chain(request.variables.values().map(String::as_str)),
+                variables::secrets(request.variables),
+            );
+            let work = Work {
+                environments: self,
+                request: &request,
+                needs: &needs,
+                interpreter: &interpreter,
+                setup: &setup,
+                mask,
+            };
+            work.provide(&venv, &mut prepared).await.map_err(|error| match error {
+                EnvironmentError::Install(reason) => {
+                    EnvironmentError::Install(format!("{}: {reason}", needs.decided_by))
                 }
-                self.cache.touch(&key);
-                prepared.bin.push(target.join("bin"));
-                prepared.shared = Some(target);
-            }
+                EnvironmentError::Unavailable(reason) => {
+                    EnvironmentError::Unavailable(format!("{}: {reason}", needs.decided_by))
+                }
+                other => other,
+            })?;
+        }
+        let removed = tokio::task::spawn_blocking(move || setup.remove()).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(%error, "cannot remove the installer's folders; they go with the workspace");
         }
         Ok(prepared)
     }
 
-    /// The interpreter, asked once and again when it changes on disk.
-    async fn interpreter(&self) -> Result<Interpreter, EnvironmentError> {
-        let mut known = self.interpreter.lock().await;
-        if let Some(interpreter) = &*known
-            && interpreter.is_unchanged()
-        {
-            return Ok(interpreter.clone());
+    /// The Python for a project; fetched, where none here fits and the operator allows it.
+    async fn interpreter(
+        &self,
+        request: &Request<'_>,
+        needs: &Needs,
+        setup: &Setup,
+    ) -> Result<Interpreter, EnvironmentError> {
+        let demands = Demands::read(&needs.pythons)?;
+        let stopped = EnvironmentError::Stopped;
+        let found = {
+            let mut interpreters = self.interpreters.lock().await;
+            request.steps.unless_stopped(interpreters.find(&demands)).await.map_err(stopped)?
+        };
+        match found {
+            Err(InterpreterError::Unfit { asked, here, .. }) if self.downloads => {
+                let unfit =
+                    |way_out| InterpreterError::Unfit { asked: asked.clone(), here: here.clone(), way_out };
+                let own = self.interpreters.lock().await.preferred().await?;
+                let mask = Mask::default();
+                let work = Work { environments: self, request, needs, interpreter: &own, setup, mask };
+                let Installer::Uv { program, version } = work.installer().await? else {
+                    return Err(unfit(
+                        "only uv downloads Pythons, and it cannot be had: put it on the runner's PATH",
+                    )
+                    .into());
+                };
+                let wanted = demands.joined();
+                request
+                    .steps
+                    .log
+                    .note(format!("minitower-runner: downloading a Python that is {wanted}"))
+                    .await;
+                let target = self.tools.join("python");
+                create_private(&target).map_err(EnvironmentError::files(&target))?;
+                let uv = Installer::Uv { program: program.clone(), version };
+                match work.installation(&uv).fetch_python(&program, &wanted, &target).await {
+                    Ok(()) => {}
+                    Err(EnvironmentError::Install(_)) => {
+                        return Err(unfit("none could be downloaded, see the lines above; install such a Python on the runner").into());
+                    }
+                    Err(other) => return Err(other),
+                }
+                Ok(self.interpreters.lock().await.find(&demands).await?)
+            }
+            found => Ok(found?),
         }
-        let interpreter = Interpreter::ask(&self.python).await?;
-        tracing::debug!(python = %interpreter.executable.display(), version = interpreter.version, "interpreter");
-        Ok(known.insert(interpreter).clone())
     }
-}
-
-fn bare(interpreter: &Interpreter, venv: &Path, shared: Option<&Path>) -> Result<(), EnvironmentError> {
-    venv::create(venv, interpreter, shared).map_err(EnvironmentError::files(venv))
 }

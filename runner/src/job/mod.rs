@@ -12,8 +12,10 @@ mod fetch;
 mod outcome;
 mod own;
 mod patience;
+mod project;
 mod script;
 mod settings;
+mod shebang;
 pub(crate) mod variables;
 
 use std::sync::Arc;

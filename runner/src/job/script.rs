@@ -1,7 +1,7 @@
 //! Preparing and running the job's program.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +11,12 @@ use minitower_client::wire::runs::Stream;
 use minitower_towerfile::{LogOrder, Towerfile};
 
 use super::variables::{self, Place, Variables};
-use super::{Runs, fetch, settings};
+use super::{Runs, fetch, project, settings};
 use crate::calls::AttemptCalls;
 use crate::clock::BootTime;
-use crate::environment::EnvironmentError;
-use crate::fault::{self, OwnFault};
+use crate::fault::OwnFault;
 use crate::lease::Standing;
-use crate::steps::{Allowed, Step, StepEnd, Steps, Stop};
+use crate::steps::{Allowed, Lines, Step, StepEnd, Steps, Stop};
 use crate::supervisor::{Sandbox, SupervisorError};
 use crate::workspace::Workspace;
 
@@ -39,19 +38,6 @@ pub(super) enum SetupError {
     /// The same, for its disk is full; the text says what failed.
     #[error("{0}")]
     Full(String),
-}
-
-impl From<EnvironmentError> for SetupError {
-    fn from(error: EnvironmentError) -> Self {
-        match error {
-            EnvironmentError::Stopped(stop) => Self::Stopped(stop),
-            EnvironmentError::Files { source, .. } if fault::is_own(&source) => {
-                OwnFault::new("prepare the Python environment", source).into()
-            }
-            EnvironmentError::Supervisor(error) => error.into(),
-            other => Self::Failed(other.to_string()),
-        }
-    }
 }
 
 impl From<SupervisorError> for SetupError {
@@ -112,8 +98,8 @@ pub(super) async fn run(
         readable: Vec::new(),
         writable: vec![workspace.root().to_owned(), workspace.temporary()],
     };
-    let program = program(runs, lease, steps, workspace, &mut environment, &mut sandbox).await?;
-    add_import_paths(&mut environment, &headers, workspace)?;
+    let program = project::program(runs, lease, steps, workspace, &mut environment, &mut sandbox).await?;
+    add_import_paths(&mut environment, &headers, &program.import_from, workspace)?;
     add_world(&mut environment, runs, lease, steps, towerfile.as_ref(), &input).await?;
     sandbox.writable.push(cache.to_owned());
 
@@ -126,6 +112,7 @@ pub(super) async fn run(
         out: Stream::Stdout,
         // What the whole run is allowed bounds it.
         limit: Duration::MAX,
+        lines: Lines::Logged,
     };
     steps.allowed.send_replace(whole);
     let end = match towerfile.map(|towerfile| towerfile.log_order).unwrap_or_default() {
@@ -179,68 +166,24 @@ async fn add_world(
     Ok(())
 }
 
-struct Program {
-    path: PathBuf,
-    arguments: Vec<String>,
-}
-
-/// The program for the entrypoint, with what it needs added to the environment and the sandbox.
-async fn program(
-    runs: &Runs,
-    lease: &Lease,
-    steps: &Steps,
-    workspace: &Arc<Workspace>,
-    environment: &mut Variables,
-    sandbox: &mut Sandbox,
-) -> Result<Program, SetupError> {
-    let entrypoint = Path::new(&lease.entrypoint);
-    let refused = |reason: &str| SetupError::Failed(format!("entrypoint `{}`: {reason}", lease.entrypoint));
-    inside(&workspace.source(), entrypoint).map_err(refused)?;
-    if !workspace.source().join(entrypoint).is_file() {
-        return Err(refused("there is no such file in the artifact"));
-    }
-    match entrypoint.extension().and_then(|extension| extension.to_str()) {
-        Some("sh") => {
-            let arguments = vec![not_an_option(&lease.entrypoint)];
-            Ok(Program { path: PathBuf::from("/bin/sh"), arguments })
-        }
-        Some("py") => {
-            let prepared = runs.environments.prepare(workspace, steps, environment, sandbox).await?;
-            let path = environment.remove("PATH").unwrap_or_default();
-            let path = prepared.bin.into_iter().chain(std::env::split_paths(&path));
-            let path = std::env::join_paths(path)
-                .map_err(|error| SetupError::Failed(format!("the folders of PATH: {error}")))?;
-            environment.insert("PATH".to_owned(), path.to_string_lossy().into_owned());
-            environment.insert("VIRTUAL_ENV".to_owned(), prepared.venv.to_string_lossy().into_owned());
-            sandbox.readable.extend(prepared.shared);
-            let arguments = vec!["-u".to_owned(), not_an_option(&lease.entrypoint)];
-            Ok(Program { path: prepared.python, arguments })
-        }
-        _ => Err(refused("it must end in .py or .sh")),
-    }
-}
-
-/// A file name that begins with a dash must not be read as an option.
-fn not_an_option(entrypoint: &str) -> String {
-    if entrypoint.starts_with('-') { format!("./{entrypoint}") } else { entrypoint.to_owned() }
-}
-
-/// Puts the import paths in front of `PYTHONPATH`.
+/// Puts the import paths, the project's root and what the program needs besides in front of `PYTHONPATH`.
 fn add_import_paths(
     environment: &mut Variables,
     headers: &ArtifactHeaders,
+    also: &[PathBuf],
     workspace: &Workspace,
 ) -> Result<(), SetupError> {
-    if headers.import_paths.is_empty() {
-        return Ok(());
-    }
     let source = workspace.source();
     let mut paths = Vec::new();
     for path in &headers.import_paths {
-        inside(&source, Path::new(path))
+        project::inside(&source, Path::new(path))
             .map_err(|reason| SetupError::Failed(format!("import path `{path}`: {reason}")))?;
         paths.push(source.join(path).components().collect::<PathBuf>());
     }
+    if !paths.contains(&source) {
+        paths.push(source);
+    }
+    paths.extend(also.iter().cloned());
     let former = environment.get("PYTHONPATH").cloned().unwrap_or_default();
     paths.extend(std::env::split_paths(&former).filter(|path| !path.as_os_str().is_empty()));
     let joined = std::env::join_paths(paths)
@@ -249,34 +192,9 @@ fn add_import_paths(
     Ok(())
 }
 
-/// Whether a path of the artifact stays inside it, also when followed through links.
-fn inside(source: &Path, path: &Path) -> Result<(), &'static str> {
-    let plain = |component| matches!(component, Component::Normal(_) | Component::CurDir);
-    if path.as_os_str().is_empty() || !path.components().all(plain) {
-        return Err("it must be a path inside the artifact");
-    }
-    match (source.canonicalize(), source.join(path).canonicalize()) {
-        (Ok(source), Ok(target)) if !target.starts_with(&source) => Err("it leads out of the artifact"),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_stay_inside_the_artifact() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("a")).unwrap();
-        std::os::unix::fs::symlink("/etc", folder.path().join("out")).unwrap();
-        for path in ["a", "./a", "a/not-there", "main.py"] {
-            assert!(inside(folder.path(), Path::new(path)).is_ok(), "{path}");
-        }
-        for path in ["", "..", "a/../..", "/etc", "out", "out/passwd"] {
-            assert!(inside(folder.path(), Path::new(path)).is_err(), "{path}");
-        }
-    }
 
     #[test]
     fn setup_has_its_own_time_within_the_runs() {
@@ -286,11 +204,5 @@ mod tests {
         assert_eq!(setup.until, started.plus(Duration::from_secs(20)));
         assert!(setup.by.contains("setup_seconds"), "{}", setup.by);
         assert_eq!(setup_timeout(90, started, &whole).by, "the whole");
-    }
-
-    #[test]
-    fn a_name_with_a_dash_is_no_option() {
-        assert_eq!(not_an_option("-c.py"), "./-c.py");
-        assert_eq!(not_an_option("src/main.py"), "src/main.py");
     }
 }

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use minitower_client::wire::runs::{LogLine, Stream};
 use tokio::sync::{Mutex, Notify};
 
+use crate::steps::Lines;
 pub(crate) use delivery::{Delivered, deliver};
 use ends::Ends;
 use lines::LineCutter;
@@ -93,8 +94,14 @@ impl RunLog {
     }
 
     /// Reads both streams of a program to their ends; lines of its standard output are logged as `out`.
-    pub(crate) async fn pump(&self, out: Stream, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<()> {
-        pump::pump(self, out, stdout, stderr).await
+    pub(crate) async fn pump(
+        &self,
+        out: Stream,
+        filter: Lines,
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+    ) -> io::Result<()> {
+        pump::pump(self, out, &filter, stdout, stderr).await
     }
 
     /// Nothing is added any more: what was kept for the log's end may go.

@@ -10,15 +10,23 @@ use tokio::net::unix::pipe;
 
 use super::RunLog;
 use super::lines::LineCutter;
+use crate::steps::Lines;
 
 /// How much of a stream is read at once.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Reads both streams of a program to their ends; lines of its standard output are logged as `out`.
+/// Reads both streams of a program to their ends; lines of its standard output are logged as `out`,
+/// all of them as `filter` says.
 ///
 /// What was written to standard output before something was written to standard error stands before it: once bytes of
 /// standard error have been read, all of that is waiting in the other pipe, and goes first.
-pub(super) async fn pump(log: &RunLog, out: Stream, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<()> {
+pub(super) async fn pump(
+    log: &RunLog,
+    out: Stream,
+    filter: &Lines,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+) -> io::Result<()> {
     let mut stdout = Source::new(stdout, out, log)?;
     let mut stderr = Source::new(stderr, Stream::Stderr, log)?;
     let (mut bytes, mut held) = (vec![0; READ_BYTES], vec![0; READ_BYTES]);
@@ -34,10 +42,10 @@ pub(super) async fn pump(log: &RunLog, out: Stream, stdout: OwnedFd, stderr: Own
             && let Some(read) = stdout.read(&mut bytes)?
         {
             drained += read;
-            stdout.log(&bytes[..read], log).await;
+            stdout.log(&bytes[..read], filter, log).await;
         }
         if let Some(read) = later {
-            stderr.log(&held[..read], log).await;
+            stderr.log(&held[..read], filter, log).await;
         }
     }
     Ok(())
@@ -88,14 +96,14 @@ impl Source {
     }
 
     /// Logs bytes that were read; none of them is the end.
-    async fn log(&mut self, bytes: &[u8], log: &RunLog) {
+    async fn log(&mut self, bytes: &[u8], filter: &Lines, log: &RunLog) {
         let mut lines = Vec::new();
         if bytes.is_empty() {
             self.cutter.finish(&mut lines);
         } else {
             self.cutter.push(bytes, Instant::now(), &mut lines);
         }
-        log.append(self.stream, lines).await;
+        log.append(self.stream, filter.filter(lines)).await;
     }
 }
 
@@ -118,7 +126,7 @@ mod tests {
             let ((out, mut to_out), (err, mut to_err)) = (io::pipe().unwrap(), io::pipe().unwrap());
             let reader = tokio::spawn({
                 let log = log.clone();
-                async move { pump(&log, Stream::Stdout, out.into(), err.into()).await }
+                async move { pump(&log, Stream::Stdout, &Lines::Logged, out.into(), err.into()).await }
             });
             let writer = std::thread::spawn(move || {
                 for number in 0..100 {
@@ -146,7 +154,7 @@ mod tests {
         let ((out, mut to_out), (err, mut to_err)) = (io::pipe().unwrap(), io::pipe().unwrap());
         let reader = tokio::spawn({
             let log = log.clone();
-            async move { pump(&log, Stream::Stdout, out.into(), err.into()).await }
+            async move { pump(&log, Stream::Stdout, &Lines::Logged, out.into(), err.into()).await }
         });
         // Ends when nobody reads it any more.
         std::thread::spawn(move || while writeln!(to_out, "{}", "x".repeat(500)).is_ok() {});

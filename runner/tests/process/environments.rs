@@ -5,7 +5,7 @@ use std::process::Command;
 
 use minitower_client::wire::runner::{ResultReason, ResultStatus};
 
-use crate::support::{ControlPlane, Job, Runner};
+use crate::support::{ControlPlane, Index, Job, Runner, project_files};
 
 /// Makes a wheel of a package `tinypkg` with one value, in `folder`.
 fn wheel(folder: &Path) {
@@ -76,22 +76,119 @@ for place in site.getsitepackages() + [os.path.dirname(os.path.dirname(tinypkg._
 }
 
 #[tokio::test]
-async fn a_package_of_the_project_itself_is_installed_for_its_run_only() {
+async fn what_is_editable_is_part_of_its_run() {
     let server = ControlPlane::start().await;
-    let (data, wheels) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    wheel(wheels.path());
-    let requirements = format!("tinypkg @ file://{}/tinypkg-1.0-py3-none-any.whl\n", wheels.path().display());
-    let files = [("main.py", "import tinypkg; print(tinypkg.__file__)"), ("requirements.txt", &requirements)];
-    server.submit(Job::project("main.py", &files));
-    let runner = start(&server, data.path(), &only(wheels.path()));
+    let data = tempfile::tempdir().unwrap();
+    let owned = project_files("tinypkg", "1.0", EDITABLE);
+    let mut files: Vec<_> = owned.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    files.extend([("lib/edited.py", "VALUE = 'where it lies'"), ("requirements.txt", "-e .\n")]);
+    files.push(("jobs/main.py", "import edited; print(edited.VALUE, edited.__file__)"));
+    server.submit(Job::project("jobs/main.py", &files));
+    let runner = start(&server, data.path(), &[("PIP_NO_INDEX", "1".to_owned())]);
     let result = server.result().await;
     let log = server.change(|state| state.log());
     assert_eq!(result.status, ResultStatus::Completed, "{log}");
-    assert!(
-        log.contains(&format!("{}/work/1/venv/", runner.data().canonicalize().unwrap().display())),
-        "{log}"
-    );
+    assert!(log.contains("where it lies ") && log.contains("/work/1/source/lib/edited.py"), "{log}");
     assert_eq!(std::fs::read_dir(runner.data().join("envs")).unwrap().count(), 0);
+}
+
+/// Lets the backend build an editable wheel: one line that names a folder of the project.
+const EDITABLE: &str = r#"
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    name = build_wheel(folder)
+    with zipfile.ZipFile(os.path.join(folder, name), "a") as z:
+        z.writestr("tinypkg.pth", os.path.join(os.getcwd(), "lib") + "\n")
+    return name
+"#;
+
+#[tokio::test]
+async fn what_is_not_pinned_is_renewed_when_it_is_old() {
+    let (server, index) = (ControlPlane::start().await, Index::start().await);
+    let data = tempfile::tempdir().unwrap();
+    index.wheel("tinypkg", "1.0", "VALUE = 'first'\n");
+    let main = "import tinypkg; print('got', tinypkg.VALUE)";
+    let project =
+        |requirement| Job::project("main.py", &[("main.py", main), ("requirements.txt", requirement)]);
+    let refreshed = || {
+        let towerfile = "# refreshed: 2026-01-02T03:04:05Z\n[app]\nname = 'tested'\nscript = 'main.py'\n";
+        Job::project(
+            "main.py",
+            &[("main.py", main), ("requirements.txt", "tinypkg>=1\n"), ("Towerfile", towerfile)],
+        )
+    };
+    let url = index.url("");
+    let variables = vec![("PIP_INDEX_URL", url), ("PIP_FIND_LINKS", String::new())];
+    {
+        let _runner = start(&server, data.path(), &variables);
+        server.submit(project("tinypkg>=1\n"));
+        server.submit(project("tinypkg==1.0\n"));
+        server.results(2).await;
+        index.wheel("tinypkg", "2.0", "VALUE = 'second'\n");
+        server.submit(project("tinypkg>=1\n"));
+        server.submit(refreshed());
+        server.results(4).await;
+    }
+    let log = server.change(|state| state.log());
+    let got: Vec<_> = log.lines().filter(|line| line.starts_with("got ")).collect();
+    assert_eq!(got, ["got first", "got first", "got first", "got second"], "{log}");
+    assert!(log.contains("environment: cached, prepared"), "{log}");
+    let old = [variables, vec![("MINITOWER_ENV_MAX_AGE", "1ns".to_owned())]].concat();
+    let _runner = start(&server, data.path(), &old);
+    server.submit(project("tinypkg>=1\n"));
+    server.submit(project("tinypkg==1.0\n"));
+    server.results(6).await;
+    let log = server.change(|state| state.log());
+    let got: Vec<_> = log.lines().filter(|line| line.starts_with("got ")).skip(4).collect();
+    assert_eq!(got, ["got second", "got first"], "what is pinned is kept: {log}");
+    assert!(log.contains("not pinned; renewing it"), "{log}");
+}
+
+#[tokio::test]
+async fn pip_of_a_job_installs_into_its_own_environment() {
+    let (server, index) = (ControlPlane::start().await, Index::start().await);
+    let data = tempfile::tempdir().unwrap();
+    index.wheel("tinypkg", "1.0", "VALUE = 'one'\n");
+    index.wheel("tinypkg", "2.0", "VALUE = 'two'\n");
+    let main = r#"
+import subprocess, sys
+for command in (["pip"], ["pip3"], [sys.executable, "-m", "pip"], ["pip%d.%d" % sys.version_info[:2]]):
+    done = subprocess.run([*command, "install", "-q", "--disable-pip-version-check", "tinypkg==2.0"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+for python in ("python", "python3", "python%d.%d" % sys.version_info[:2]):
+    print(subprocess.check_output([python, "-c", "import sys, tinypkg; print(sys.prefix, tinypkg.VALUE)"], text=True), end="")
+"#;
+    let files = [("main.py", main), ("requirements.txt", "tinypkg==1.0\n")];
+    let shows =
+        [("main.py", "import tinypkg; print('next', tinypkg.VALUE)"), ("requirements.txt", "tinypkg==1.0\n")];
+    server.submit(Job::project("main.py", &files));
+    server.submit(Job::project("main.py", &shows));
+    let variables = [("PIP_INDEX_URL", index.url("")), ("PIP_FIND_LINKS", String::new())];
+    let runner = start(&server, data.path(), &variables);
+    server.results(2).await;
+    let log = server.change(|state| state.log());
+    let own = format!("{}/work/1/venv two\n", runner.data().canonicalize().unwrap().display());
+    assert_eq!(log.matches(&own).count(), 3, "{log}");
+    assert!(log.contains("next one\n"), "{log}");
+}
+
+#[tokio::test]
+async fn a_python_that_is_not_here_is_told_with_those_that_are() {
+    let server = ControlPlane::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let header = "# /// script\n# requires-python = '>=3.99'\n# ///\nprint('must not run')";
+    server.submit(Job::script("main.py", header));
+    let pyproject =
+        ("pyproject.toml", "[project]\nname='x'\nversion='0'\nrequires-python='<3'\ndependencies=[]\n");
+    server.submit(Job::project("main.sh", &[("main.sh", "echo must not run"), pyproject]));
+    // Only uv downloads, and it is switched off.
+    let _runner = start(&server, data.path(), &[("MINITOWER_PYTHON_DOWNLOADS", "true".to_owned())]);
+    let results = server.results(2).await;
+    for (result, asked) in results.iter().zip(["main.py is `>=3.99`", "pyproject.toml is `<3`"]) {
+        assert_eq!(result.reason, Some(ResultReason::Setup));
+        let message = result.error_message.as_deref().unwrap();
+        assert!(message.contains(asked) && message.contains("here: 3."), "{message}");
+        assert!(message.contains("only uv downloads Pythons"), "{message}");
+    }
 }
 
 #[tokio::test]

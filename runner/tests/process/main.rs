@@ -7,6 +7,7 @@
 
 mod daemon;
 mod disk;
+mod entrypoints;
 mod environments;
 mod jobs;
 mod leases;
@@ -15,4 +16,5 @@ mod nasty;
 mod registration;
 mod shutdown;
 mod support;
+mod trust;
 mod world;

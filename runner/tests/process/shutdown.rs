@@ -143,7 +143,8 @@ async fn a_stopping_runner_gives_the_result_up_when_nobody_answers_for_five_leas
 async fn a_stopping_runner_waits_for_a_control_plane_that_comes_back() {
     let server = ControlPlane::start().await;
     let data = tempfile::tempdir().unwrap();
-    let lease = Duration::from_secs(1);
+    // Long enough for a first run, which asks the interpreter about itself.
+    let lease = Duration::from_secs(2);
     server.change(|state| state.ttl = lease);
     server.submit(Job::script("main.sh", "echo pid=$$; sleep 0.3; echo end"));
     let mut runner = Runner::with(&server, data.path(), &[("MINITOWER_SHUTDOWN_GRACE", "1h")]);

@@ -1,6 +1,7 @@
 //! A control plane that does what a test says, and a runner process under watch.
 
 mod control_plane;
+mod index;
 mod runner;
 
 use std::io::Write;
@@ -8,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(crate) use control_plane::{ArchiveTrouble, ControlPlane, Job};
+pub(crate) use index::{Index, project_files};
 pub(crate) use runner::Runner;
 
 /// How long anything may take in a test; the machine may be busy.

@@ -41,6 +41,8 @@ impl Runner {
             .env("MINITOWER_RUNNER_NAME", "tested")
             .env("MINITOWER_REGISTRATION_TOKEN", "registration")
             .env("MINITOWER_DATA_DIR", data)
+            // No test asks the public index for uv.
+            .env("MINITOWER_UV", "off")
             .env("MINITOWER_POLL_INTERVAL", "100ms")
             .env("MINITOWER_KILL_GRACE_PERIOD", "1s")
             .env("MINITOWER_LOG", "info,minitower_runner=debug")

@@ -23,6 +23,9 @@ pub(crate) struct Job {
     pub(crate) sha256: Option<String>,
     /// Further fields of the lease.
     pub(crate) lease: Value,
+    /// Whose run it is; an older server does not tell.
+    pub(crate) team_id: Option<i64>,
+    pub(crate) version_no: i64,
 }
 
 impl Job {
@@ -34,16 +37,22 @@ impl Job {
     /// A project.
     pub(crate) fn project(entrypoint: &'static str, files: &[(&str, &str)]) -> Self {
         let archive = super::archive(files);
-        let import_paths = None;
         Self {
             archive,
             entrypoint,
             input: Value::Null,
             timeout_seconds: None,
-            import_paths,
+            import_paths: None,
             sha256: None,
+            team_id: None,
+            version_no: 1,
             lease: Value::Null,
         }
+    }
+
+    /// The same as a version of a team's.
+    pub(crate) fn of(self, team_id: i64, version_no: i64) -> Self {
+        Self { team_id: Some(team_id), version_no, ..self }
     }
 }
 

@@ -127,12 +127,15 @@ impl Shared {
             state.attempts += 1;
             state.last_seq = 0;
             let mut lease = json!({
-                "run_id": state.run_id(), "run_no": 1, "app_id": 1, "app_slug": "tested", "version_no": 1,
+                "run_id": state.run_id(), "run_no": 1, "app_id": 1, "app_slug": "tested", "version_no": job.version_no,
                 "entrypoint": job.entrypoint, "attempt_id": state.attempts, "attempt_no": 1,
                 "lease_token": "lease", "lease_expires_at": expires(&state), "input": job.input,
             });
             if let Some(seconds) = job.timeout_seconds {
                 lease["timeout_seconds"] = seconds.into();
+            }
+            if let Some(team) = job.team_id {
+                lease["team_id"] = team.into();
             }
             if !state.old {
                 lease["lease_ttl_ms"] = ttl(&state).into();

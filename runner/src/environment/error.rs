@@ -1,0 +1,59 @@
+//! Why there is no environment for a run.
+
+use std::io;
+use std::path::Path;
+
+use super::files::FileError;
+use super::interpreters::InterpreterError;
+use crate::steps::Stop;
+use crate::supervisor::SupervisorError;
+
+/// Why there is no environment for a run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EnvironmentError {
+    /// The run has to stop.
+    #[error("stopped")]
+    Stopped(Stop),
+    /// No Python can be used.
+    #[error(transparent)]
+    Interpreter(#[from] InterpreterError),
+    /// A file that decides the dependencies cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The lock is not of this project.
+    #[error("uv.lock does not fit pyproject.toml; run `uv lock` and deploy again")]
+    StaleLock,
+    /// Only uv understands something, and there is none.
+    #[error(
+        "only uv understands {what}, and the runner has no uv; put uv on its PATH, or list the dependencies in requirements.txt alone"
+    )]
+    OnlyUv {
+        /// A file or setting.
+        what: String,
+    },
+    /// The installer failed; its own words are in the log above.
+    #[error("installing the dependencies failed: {0}")]
+    Install(String),
+    /// The same, for a reason that no other way of installing would mend.
+    #[error("installing the dependencies failed: {0}")]
+    Unavailable(String),
+    /// The supervisor failed.
+    #[error(transparent)]
+    Supervisor(#[from] SupervisorError),
+    /// A file of the environment cannot be written.
+    #[error("cannot prepare the Python environment: {path}: {source}")]
+    Files {
+        /// The file or folder.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl EnvironmentError {
+    /// The error for what is wrong at `path`.
+    pub(super) fn files(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.display().to_string();
+        move |source| Self::Files { path, source }
+    }
+}

@@ -1,0 +1,295 @@
+//! `requirements.txt` with all it includes; the format is pip's.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::files::{FileError, Files, tidy};
+use super::requirement::{self, Origin};
+
+/// Most files that requirements may include.
+const MAX_FILES: usize = 50;
+
+/// What the files say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Requirements {
+    /// The files read, in order: path and decoded text.
+    pub(super) files: Vec<(PathBuf, String)>,
+    /// How many packages they ask for.
+    pub(super) count: usize,
+    /// Why an environment of them is nobody else's.
+    pub(super) private: Option<String>,
+    /// Whether something is to be installed where it lies.
+    pub(super) editable: bool,
+    /// Whether the project itself is among them.
+    pub(super) itself: bool,
+    /// Whether something may have another version tomorrow.
+    pub(super) unpinned: bool,
+    /// Names of the pinned packages.
+    pub(super) pinned: BTreeSet<String>,
+    /// Variables that the text refers to as `${NAME}`.
+    pub(super) variables: BTreeSet<String>,
+    /// Options that uv takes on its command line only.
+    pub(super) uv_options: Vec<String>,
+}
+
+impl Requirements {
+    /// Reads a requirements file and what it includes.
+    pub(super) fn read(files: &Files, file: &str) -> Result<Self, FileError> {
+        let mut requirements = Self::default();
+        let mut seen = BTreeSet::new();
+        requirements.file(files, Path::new(file), false, &mut seen)?;
+        Ok(requirements)
+    }
+
+    fn file(
+        &mut self,
+        files: &Files,
+        file: &Path,
+        constraints: bool,
+        seen: &mut BTreeSet<(PathBuf, bool)>,
+    ) -> Result<(), FileError> {
+        if !seen.insert((file.to_owned(), constraints)) {
+            return Ok(());
+        }
+        if seen.len() > MAX_FILES {
+            return Err(FileError::new(file, format!("requirements include more than {MAX_FILES} files")));
+        }
+        let text = files.text(file)?;
+        if !self.files.iter().any(|(known, _)| known == file) {
+            self.files.push((file.to_owned(), text.clone()));
+        }
+        for line in logical_lines(&text) {
+            self.note_variables(&line);
+            if let Some((place, constrains)) = include(&line) {
+                if place.contains("://") {
+                    self.is_private(format!("{} includes an address", file.display()));
+                    self.unpinned = true;
+                    self.count += usize::from(!constrains);
+                } else {
+                    let beside = file.parent().unwrap_or(Path::new("")).join(unquoted(place));
+                    self.file(files, &tidy(&beside), constrains || constraints, seen)?;
+                }
+            } else {
+                self.line(file, &line, constraints);
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, file: &Path, line: &str, constraints: bool) {
+        let named = |what: &str| format!("{} {what}", file.display());
+        if let Some(place) = option(line, &["-e", "--editable"]) {
+            self.count += 1;
+            match requirement::origin(unquoted(place)) {
+                Origin::Address => self.is_private(named("names an address")),
+                Origin::Itself => (self.editable, self.itself) = (true, true),
+                // A bare name is a folder here.
+                Origin::Local | Origin::Index => self.editable = true,
+            }
+            self.unpinned = true;
+        } else if option(line, &["-i", "--index-url", "--extra-index-url", "-f", "--find-links"]).is_some()
+            || line == "--no-index"
+        {
+            self.is_private(named("names an index of its own"));
+        } else if let Some(host) = option(line, &["--trusted-host"]) {
+            self.is_private(named("trusts a host of its own"));
+            self.uv_options.extend(["--allow-insecure-host".to_owned(), unquoted(host).to_owned()]);
+        } else if option(line, &["--no-binary", "--only-binary"]).is_some() {
+            self.is_private(named("says what is built from source"));
+        } else if line == "--pre" {
+            self.uv_options.extend(["--prerelease".to_owned(), "allow".to_owned()]);
+        } else if line == "--require-hashes" {
+            self.uv_options.push("--require-hashes".to_owned());
+        } else if !line.starts_with('-') && !constraints {
+            self.requirement(file, line);
+        }
+    }
+
+    fn requirement(&mut self, file: &Path, line: &str) {
+        self.count += 1;
+        match requirement::origin(line) {
+            Origin::Index if requirement::is_pinned(line) => {
+                self.pinned.insert(requirement::name(line));
+            }
+            Origin::Index => self.unpinned = true,
+            Origin::Address => {
+                self.is_private(format!("{} names an address", file.display()));
+                self.unpinned |= !line.contains("#sha256=") && !line.contains("--hash");
+            }
+            Origin::Itself => {
+                self.itself = true;
+                self.unpinned = true;
+                self.is_private(format!("{} names the project itself", file.display()));
+            }
+            Origin::Local => {
+                self.is_private(format!("{} names files of this machine", file.display()));
+                self.unpinned = true;
+            }
+        }
+        if ["--config-settings", "--config-setting", "--global-option", "-C"]
+            .iter()
+            .any(|word| line.contains(word))
+        {
+            self.is_private(format!("{} says how to build", file.display()));
+        }
+    }
+
+    fn is_private(&mut self, reason: String) {
+        self.private.get_or_insert(reason);
+    }
+
+    fn note_variables(&mut self, line: &str) {
+        let mut rest = line;
+        while let Some((_, after)) = rest.split_once("${") {
+            let Some((name, after)) = after.split_once('}') else { break };
+            self.variables.insert(name.to_owned());
+            rest = after;
+        }
+    }
+}
+
+/// Lines without comments, those that end in a backslash joined with the next.
+fn logical_lines(text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut open = String::new();
+    for line in text.lines() {
+        let line = line.trim_end_matches('\r');
+        let is_comment = line.trim_start().starts_with('#');
+        if let Some(begun) = line.strip_suffix('\\').filter(|_| !is_comment) {
+            open.push_str(begun);
+            continue;
+        }
+        // A comment ends a continued line, as in pip.
+        open.push_str(if is_comment { " " } else { line });
+        lines.push(without_comment(&std::mem::take(&mut open)).to_owned());
+    }
+    lines.push(without_comment(&open).to_owned());
+    lines.retain(|line| !line.is_empty());
+    lines
+}
+
+fn without_comment(line: &str) -> &str {
+    let begins = |(at, _): &(usize, &str)| *at == 0 || line[..*at].ends_with(char::is_whitespace);
+    let end = line.match_indices('#').find(begins).map_or(line.len(), |(at, _)| at);
+    line[..end].trim()
+}
+
+/// The file of `-r`, `-c`, and whether it constrains.
+fn include(line: &str) -> Option<(&str, bool)> {
+    option(line, &["-r", "--requirement"])
+        .map(|place| (place, false))
+        .or_else(|| option(line, &["-c", "--constraint"]).map(|place| (place, true)))
+}
+
+/// The value of a line that is one of these options: `-r x`, `-rx`, `--requirement x`, `--requirement=x`.
+fn option<'l>(line: &'l str, names: &[&str]) -> Option<&'l str> {
+    names.iter().find_map(|name| {
+        let rest = line.strip_prefix(name)?;
+        let long = name.starts_with("--");
+        let value = rest.strip_prefix('=').or_else(|| rest.strip_prefix(char::is_whitespace));
+        match value {
+            Some(value) => Some(value.trim()),
+            None if !long && !rest.is_empty() && !rest.starts_with('-') => Some(rest.trim()),
+            None => None,
+        }
+    })
+}
+
+fn unquoted(value: &str) -> &str {
+    let quoted = |mark: char| value.strip_prefix(mark).and_then(|value| value.strip_suffix(mark));
+    quoted('"').or_else(|| quoted('\'')).unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::super::files::tests::project;
+    use super::*;
+
+    fn read(files: &[(&str, &str)]) -> Requirements {
+        Requirements::read(&Files::new(project(files).path()), "requirements.txt").unwrap()
+    }
+
+    fn one(text: &str) -> Requirements {
+        read(&[
+            ("requirements.txt", text),
+            ("constraints.txt", "b<2\n"),
+            ("more/base.txt", "-c ../constraints.txt\na==1\n"),
+        ])
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("# nothing\n\n  # at all\n")]
+    #[case("-c constraints.txt\n")]
+    #[case("--index-url https://x/simple\n")]
+    #[case("# a \\\n")]
+    fn nothing_is_asked_for(#[case] text: &str) {
+        assert_eq!(one(text).count, 0);
+    }
+
+    #[rstest]
+    #[case("a==1\nb[x]==2 ; python_version > '3'\n", 2, false, false)]
+    #[case("a==1\t# -r nothere.txt\n", 1, false, false)]
+    #[case("a \\\n  ==1.0\n", 1, false, false)]
+    #[case("a \\\r\n  ==1.0\r\n# c\r\n", 1, false, false)]
+    #[case("a==1 \\\n --hash=sha256:00 \\\n --hash=sha256:11\n", 1, false, false)]
+    #[case("-r more/base.txt\n", 1, false, false)]
+    #[case("-rmore/base.txt\n--requirement=more/base.txt", 1, false, false)]
+    #[case("-r 'more/base.txt'\n", 1, false, false)]
+    #[case("a>=1\n--pre\n", 1, false, true)]
+    #[case("--extra-index-url http://h/\na==1\n", 1, true, false)]
+    #[case("-f wheels\na==1\n", 1, true, false)]
+    #[case("--no-binary :all:\na==1\n", 1, true, false)]
+    #[case("a @ https://h/a.whl#sha256=00\n", 1, true, false)]
+    #[case("git+https://h/a.git\n", 1, true, true)]
+    #[case("./lib\n", 1, true, true)]
+    #[case("-r https://h/r.txt\n", 1, true, true)]
+    #[case("a==1 --config-settings=x=y\n", 1, true, false)]
+    fn what_is_asked_for(
+        #[case] text: &str,
+        #[case] count: usize,
+        #[case] private: bool,
+        #[case] unpinned: bool,
+    ) {
+        let found = one(text);
+        assert_eq!(
+            (found.count, found.private.is_some(), found.unpinned),
+            (count, private, unpinned),
+            "{found:?}"
+        );
+        assert!(!found.editable && !found.itself);
+    }
+
+    #[rstest]
+    #[case("-e .\n", true, true)]
+    #[case("--editable=lib\n", true, false)]
+    #[case("-e .[x] ; python_version > '3'\n", true, true)]
+    #[case(".\n", false, true)]
+    #[case("-e git+https://h/a.git#egg=a\n", false, false)]
+    fn what_lies_in_the_project(#[case] text: &str, #[case] editable: bool, #[case] itself: bool) {
+        let found = one(text);
+        assert_eq!((found.editable, found.itself), (editable, itself), "{found:?}");
+    }
+
+    #[test]
+    fn every_file_is_remembered_once_and_loops_end() {
+        let found = read(&[
+            ("requirements.txt", "\u{feff}-r a.txt\n-c c.txt\nx==${V}\n"),
+            ("a.txt", "-r requirements.txt\nb\n"),
+            ("c.txt", "b<2\n"),
+        ]);
+        let names: Vec<_> = found.files.iter().map(|(file, _)| file.to_str().unwrap()).collect();
+        assert_eq!(names, ["requirements.txt", "a.txt", "c.txt"]);
+        assert_eq!(found.variables.iter().collect::<Vec<_>>(), ["V"]);
+        assert_eq!(found.count, 2);
+    }
+
+    #[test]
+    fn a_missing_include_is_named() {
+        let folder = project(&[("requirements.txt", "-r nothere.txt\n")]);
+        let error = Requirements::read(&Files::new(folder.path()), "requirements.txt").unwrap_err();
+        assert_eq!(error.file, "nothere.txt");
+    }
+}
