@@ -29,7 +29,7 @@ use crate::lease::{self, Keeper, Standing};
 use crate::logs::{Delivered, RunLog, deliver};
 use crate::session::Session;
 use crate::steps::{Steps, Stop, Stopping};
-use crate::supervisor::Marker;
+use crate::supervisor::{Confinement, Marker};
 use crate::workspace::Workspace;
 use conclude::conclude;
 use outcome::Verdict;
@@ -54,6 +54,8 @@ pub(crate) struct Runs {
     pub(crate) stopping: Stopping,
     /// Beginning of the names of this runner's control groups.
     pub(crate) cgroup_prefix: String,
+    /// By what jobs are confined on this machine.
+    pub(crate) confinement: Confinement,
 }
 
 /// Carries out the run of a lease whose poll was sent at `sent`. Afterwards nothing of it is left on this machine.
@@ -135,6 +137,8 @@ async fn attended(
         marker: Marker { attempt: Some(lease.attempt_id), work: runs.data_dir.work() },
         cgroup: format!("{}-{}", runs.cgroup_prefix, lease.attempt_id),
         kill_grace: runs.config.kill_grace,
+        confinement: runs.confinement,
+        limits: runs.config.limits,
     };
     let verdict = match Workspace::create(&runs.data_dir.work(), lease.attempt_id) {
         Ok(workspace) => {

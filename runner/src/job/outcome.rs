@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::script::{Ran, SetupError};
 use crate::steps::{StepEnd, Steps, Stop};
-use crate::supervisor::{Ended, Ending};
+use crate::supervisor::{Ended, Ending, SupervisorError};
 
 /// Largest output that is sent.
 const MAX_OUTPUT_BYTES: u64 = 256 * 1024;
@@ -32,6 +32,15 @@ pub(super) async fn verdict(ran: Result<Ran, SetupError>, steps: &Steps) -> Verd
     let (end, workspace) = match ran {
         Ok(Ran { end, workspace }) => (end, workspace),
         Err(SetupError::Stopped(stop)) => return stopped(stop),
+        Err(SetupError::Supervisor(error)) => {
+            tracing::error!(%error, "the attempt is lost");
+            steps.log.note(format!("minitower-runner: {error}")).await;
+            // What may still run must not meet a successor: the lease is left to run out.
+            return match error {
+                SupervisorError::AtLarge { .. } => Verdict::Silence,
+                _ => Verdict::Release,
+            };
+        }
         Err(SetupError::Failed(reason)) => {
             steps.log.note(format!("minitower-runner: setup failed: {reason}")).await;
             let message = format!("setup failed: {reason}");

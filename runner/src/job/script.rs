@@ -29,12 +29,16 @@ pub(super) enum SetupError {
     /// A step failed; the text says which and why.
     #[error("{0}")]
     Failed(String),
+    /// A fault of the runner's own while a program was to run or ran: nothing that the job could have done otherwise.
+    #[error(transparent)]
+    Supervisor(SupervisorError),
 }
 
 impl From<EnvironmentError> for SetupError {
     fn from(error: EnvironmentError) -> Self {
         match error {
             EnvironmentError::Stopped(stop) => Self::Stopped(stop),
+            EnvironmentError::Supervisor(error) => error.into(),
             other => Self::Failed(other.to_string()),
         }
     }
@@ -42,7 +46,10 @@ impl From<EnvironmentError> for SetupError {
 
 impl From<SupervisorError> for SetupError {
     fn from(error: SupervisorError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            SupervisorError::Program(_) => Self::Failed(error.to_string()),
+            _ => Self::Supervisor(error),
+        }
     }
 }
 
@@ -70,7 +77,11 @@ pub(super) async fn run(
     let mut sandbox = Sandbox {
         hidden: std::iter::once(runs.data_dir.base().to_owned()).chain(runs.config.hidden.clone()).collect(),
         readable: Vec::new(),
-        writable: vec![workspace.root().to_owned()],
+        writable: std::iter::once(workspace.root().to_owned())
+            .chain(runs.config.job_writable.clone())
+            .collect(),
+        temporary: Some(workspace.temporary()),
+        shared_tmp: runs.config.shared_tmp,
     };
     let program = program(runs, lease, steps, workspace, &mut environment, &mut sandbox).await?;
     add_import_paths(&mut environment, &headers, workspace)?;

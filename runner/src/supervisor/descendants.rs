@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, getpgrp};
@@ -36,9 +38,10 @@ impl Marker {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stat {
-    parent: i32,
+pub(super) struct Stat {
+    pub(super) parent: i32,
     group: i32,
+    pub(super) session: i32,
     /// Ended in all its threads, only not yet collected.
     dead: bool,
 }
@@ -50,19 +53,29 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
-    let threads: i32 = fields.nth(14)?.parse().ok()?;
+    let session = fields.next()?.parse().ok()?;
+    let threads: i32 = fields.nth(13)?.parse().ok()?;
     // A main thread that ended before the others shows as a zombie although the process lives.
-    Some(Stat { parent, group, dead: matches!(state, "Z" | "X") && threads <= 1 })
+    Some(Stat { parent, group, session, dead: matches!(state, "Z" | "X") && threads <= 1 })
 }
 
-fn processes() -> HashMap<i32, Stat> {
-    let Ok(entries) = fs::read_dir("/proc") else { return HashMap::new() };
-    entries
-        .filter_map(|entry| {
-            let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            Some((pid, parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?))
-        })
-        .collect()
+/// Every process there is. That it cannot be read is a failure, not an empty machine.
+pub(super) fn processes() -> io::Result<HashMap<i32, Stat>> {
+    let mut found = HashMap::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        match fs::read_to_string(format!("/proc/{pid}/stat")) {
+            Ok(text) => found.extend(parse_stat(&text).map(|stat| (pid, stat))),
+            Err(error) if has_ended(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a file in `/proc` could not be read because its process has ended meanwhile.
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
 }
 
 /// A process and the process group it was in.
@@ -72,9 +85,19 @@ pub(super) struct Process {
     group: i32,
 }
 
+/// One of the living processes of a picture.
+pub(super) fn process(processes: &HashMap<i32, Stat>, pid: Pid) -> Option<Process> {
+    let stat = processes.get(&pid.as_raw()).filter(|stat| !stat.dead)?;
+    Some(Process { pid, group: stat.group })
+}
+
 /// The living processes below `root`, itself not included.
-pub(super) fn living_below(root: Pid) -> Vec<Process> {
-    let processes = processes();
+pub(super) fn living_below(root: Pid) -> io::Result<Vec<Process>> {
+    Ok(living_among(&processes()?, root))
+}
+
+/// The same, in a picture that was taken before.
+pub(super) fn living_among(processes: &HashMap<i32, Stat>, root: Pid) -> Vec<Process> {
     let below = |pid: i32| {
         let mut current = pid;
         // Bounded: the picture was not taken at one moment and could hold a circle.
@@ -114,9 +137,9 @@ pub(super) fn kill_children(rounds: usize) {
 }
 
 /// The living processes that carry the marker, the caller not included.
-pub(super) fn living_marked(marker: &Marker) -> Vec<Process> {
+fn living_marked(marker: &Marker) -> io::Result<Vec<Process>> {
     let me = Pid::this();
-    processes()
+    let marked = processes()?
         .into_iter()
         .filter(|(_, stat)| !stat.dead)
         .map(|(pid, stat)| Process { pid: Pid::from_raw(pid), group: stat.group })
@@ -125,7 +148,8 @@ pub(super) fn living_marked(marker: &Marker) -> Vec<Process> {
                 && fs::read(format!("/proc/{pid}/environ"))
                     .is_ok_and(|environment| marker.matches(&environment))
         })
-        .collect()
+        .collect();
+    Ok(marked)
 }
 
 /// Asks each to end.
@@ -156,16 +180,17 @@ pub(super) fn kill_all(processes: &[Process]) {
 
 /// Kills every process that carries the marker, and whatever is below it. Returns how many there were.
 ///
-/// For what a former runner or a killed supervisor left. Gives up after `rounds` rounds, when processes are stuck
-/// inside the kernel.
-pub(crate) fn kill_marked(marker: &Marker, rounds: usize) -> usize {
+/// For what a former runner left. Gives up after `rounds` rounds, when processes are stuck inside the kernel.
+pub(crate) fn kill_marked(marker: &Marker, rounds: usize) -> io::Result<usize> {
     let mut killed = HashSet::new();
     for _ in 0..rounds {
-        let found = living_marked(marker);
+        let found = living_marked(marker)?;
         if found.is_empty() {
             break;
         }
-        let below: Vec<Process> = found.iter().flat_map(|process| living_below(process.pid)).collect();
+        let all = processes()?;
+        let below: Vec<Process> =
+            found.iter().flat_map(|process| living_among(&all, process.pid)).collect();
         kill_all(&found);
         kill_all(&below);
         for process in found.iter().chain(&below) {
@@ -175,7 +200,7 @@ pub(crate) fn kill_marked(marker: &Marker, rounds: usize) -> usize {
         }
         std::thread::yield_now();
     }
-    killed.len()
+    Ok(killed.len())
 }
 
 #[cfg(test)]
@@ -187,7 +212,7 @@ mod tests {
         let tail = "S 7 8 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 100 0 0";
         for name in ["sh", "a) Z 1", "x (y", "new\nline"] {
             let stat = parse_stat(&format!("9 ({name}) {tail}")).unwrap();
-            assert_eq!(stat, Stat { parent: 7, group: 8, dead: false }, "{name}");
+            assert_eq!(stat, Stat { parent: 7, group: 8, session: 7, dead: false }, "{name}");
         }
     }
 

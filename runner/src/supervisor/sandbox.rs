@@ -29,16 +29,22 @@ const DEVICES: [&str; 9] = [
 ];
 
 /// What a job may read and write. Everything that is not hidden may be read and executed.
+///
+/// Kept by Landlock, and where the job has a mount namespace of its own by that, too: see `mounts`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sandbox {
-    /// Files and folders, with all that is below them, that may not be read. Landlock can only allow, so that
-    /// instead every neighbour of the way there is allowed: a folder *above* a hidden one cannot be listed, and what
-    /// is made in it later cannot be read.
+    /// Files and folders, with all that is below them, that may not be read. In a mount namespace they are covered. Else there is
+    /// Landlock alone, which can only allow: every neighbour of the way there is allowed instead, so that a folder *above* a hidden
+    /// one cannot be listed, and what is made in it later cannot be read.
     pub(crate) hidden: Vec<PathBuf>,
     /// Exceptions below hidden folders.
     pub(crate) readable: Vec<PathBuf>,
     /// Folders that may be written; everything else may not.
     pub(crate) writable: Vec<PathBuf>,
+    /// The folder that stands for `/tmp` where a job has a view of its own of the file system; may be written.
+    pub(crate) temporary: Option<PathBuf>,
+    /// What the machine's `/tmp` holds when the job starts may be read, too.
+    pub(crate) shared_tmp: bool,
 }
 
 /// Why a job could not be confined.
@@ -47,6 +53,9 @@ pub(crate) enum SandboxError {
     /// The kernel refused a rule.
     #[error("cannot confine the job: {0}")]
     Rules(#[from] RulesetError),
+    /// What is hidden cannot be found.
+    #[error("cannot confine the job: {0}")]
+    Hidden(#[source] io::Error),
     /// A folder that the rules speak of cannot be read.
     #[error("cannot confine the job: {}: {source}", path.display())]
     Path {
@@ -68,16 +77,18 @@ pub(crate) fn is_enforced() -> bool {
 
 impl Sandbox {
     /// Confines the calling process and all it will start; where the kernel has no Landlock, nothing happens.
-    pub(super) fn enforce(&self) -> Result<(), SandboxError> {
+    /// `covered`: what is hidden is out of sight already, by mounts.
+    pub(super) fn enforce(&self, covered: bool) -> Result<(), SandboxError> {
         let mut rules = Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
             .handle_access(AccessFs::from_all(KNOWN))?
             .scope(Scope::from_all(KNOWN))?
             .create()?;
-        for path in self.openly_readable()?.iter().chain(&self.readable) {
+        let open = if covered { vec![PathBuf::from("/")] } else { self.openly_readable()? };
+        for path in open.iter().chain(&self.readable) {
             rules = allow(rules, path, AccessFs::from_read(KNOWN))?;
         }
-        for path in &self.writable {
+        for path in self.writable.iter().chain(&self.temporary) {
             rules = allow(rules, path, AccessFs::from_all(KNOWN))?;
         }
         for device in DEVICES.map(Path::new).iter().filter(|path| path.exists()) {
@@ -87,16 +98,22 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Everything but what is hidden and what leads there.
-    fn openly_readable(&self) -> Result<Vec<PathBuf>, SandboxError> {
+    /// Where the hidden files and folders that exist really lie.
+    pub(super) fn real_hidden(&self) -> io::Result<Vec<PathBuf>> {
         let mut hidden = Vec::new();
         for path in &self.hidden {
             match path.canonicalize() {
                 Ok(path) => hidden.push(path),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(SandboxError::Path { path: path.clone(), source }),
+                Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
             }
         }
+        Ok(hidden)
+    }
+
+    /// Everything but what is hidden and what leads there.
+    fn openly_readable(&self) -> Result<Vec<PathBuf>, SandboxError> {
+        let hidden = self.real_hidden().map_err(SandboxError::Hidden)?;
         let mut open = Vec::new();
         let mut to_visit = vec![PathBuf::from("/")];
         while let Some(path) = to_visit.pop() {
