@@ -120,7 +120,7 @@ async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), R
             return Ok(());
         }
         remove_leftover_cgroups(&cgroup_prefix);
-        let killed = kill_marked(&Marker { attempt: None, work: data_dir.work() }, KILL_ROUNDS)
+        let killed = kill_marked(&Marker { work: data_dir.work() }, KILL_ROUNDS)
             .map_err(|error| RunnerError::Internal(format!("cannot look for processes of a former run: {error}")))?;
         // The first time there may still have been processes in them.
         remove_leftover_cgroups(&cgroup_prefix);

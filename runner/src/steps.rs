@@ -12,7 +12,7 @@ use crate::clock::{BootTime, sleep_until};
 use crate::lease::{Keeper, Standing};
 use crate::logs::RunLog;
 use crate::shutdown::Shutdown;
-use crate::supervisor::{Confinement, Ended, Limits, Marker, Sandbox, Supervised, SupervisorError, Task};
+use crate::supervisor::{Confinement, Ended, Limits, Sandbox, Supervised, SupervisorError, Task};
 
 /// How long the last lines of an ended program may take into the log.
 const DRAIN_WITHIN: Duration = Duration::from_secs(60);
@@ -95,7 +95,6 @@ pub(crate) struct Steps {
     pub(crate) log: RunLog,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) stopping: Stopping,
-    pub(crate) marker: Marker,
     pub(crate) cgroup: String,
     pub(crate) kill_grace: Duration,
     pub(crate) confinement: Confinement,
@@ -154,7 +153,6 @@ impl Steps {
             environment: step.environment,
             directory: step.directory,
             sandbox: step.sandbox,
-            marker: self.marker.clone(),
             cgroup: self.cgroup.clone(),
             confinement: self.confinement,
             limits: self.limits,

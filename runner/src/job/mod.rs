@@ -29,7 +29,7 @@ use crate::lease::{self, Keeper, Standing};
 use crate::logs::{Delivered, RunLog, deliver};
 use crate::session::Session;
 use crate::steps::{Steps, Stop, Stopping};
-use crate::supervisor::{Confinement, Marker};
+use crate::supervisor::Confinement;
 use crate::workspace::Workspace;
 use conclude::conclude;
 use outcome::Verdict;
@@ -134,7 +134,6 @@ async fn attended(
         log,
         keeper: Arc::clone(keeper),
         stopping: runs.stopping.clone(),
-        marker: Marker { attempt: Some(lease.attempt_id), work: runs.data_dir.work() },
         cgroup: format!("{}-{}", runs.cgroup_prefix, lease.attempt_id),
         kill_grace: runs.config.kill_grace,
         confinement: runs.confinement,

@@ -9,13 +9,10 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, getpgrp};
-use serde::{Deserialize, Serialize};
 
 /// How processes of a runner's jobs are known by their environment, wherever they went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Marker {
-    /// The attempt; `None` means any.
-    pub(crate) attempt: Option<i64>,
     /// The runner's folder of workspaces. Attempt ids are unique per control plane only, and a machine may hold
     /// runners of several.
     pub(crate) work: PathBuf,
@@ -23,17 +20,8 @@ pub(crate) struct Marker {
 
 impl Marker {
     fn matches(&self, environment: &[u8]) -> bool {
-        let mut attempt = false;
-        let mut ours = false;
         let work = format!("MINITOWER_OUTPUT_FILE={}/", self.work.display());
-        for variable in environment.split(|byte| *byte == 0) {
-            if let Some(value) = variable.strip_prefix(b"MINITOWER_ATTEMPT=") {
-                attempt = self.attempt.is_none_or(|wanted| value == wanted.to_string().as_bytes());
-            } else if variable.starts_with(work.as_bytes()) {
-                ours = true;
-            }
-        }
-        attempt && ours
+        environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(work.as_bytes()))
     }
 }
 
@@ -224,13 +212,11 @@ mod tests {
     }
 
     #[test]
-    fn a_marker_needs_attempt_and_workspace() {
-        let marker = Marker { attempt: Some(4), work: "/d/work".into() };
-        assert!(marker.matches(b"A=1\0MINITOWER_ATTEMPT=4\0MINITOWER_OUTPUT_FILE=/d/work/4/output\0"));
-        assert!(!marker.matches(b"MINITOWER_ATTEMPT=41\0MINITOWER_OUTPUT_FILE=/d/work/41/output\0"));
-        assert!(!marker.matches(b"MINITOWER_ATTEMPT=4\0MINITOWER_OUTPUT_FILE=/e/work/4/output\0"));
+    fn a_marker_is_known_by_the_folder_of_workspaces() {
+        let marker = Marker { work: "/d/work".into() };
+        assert!(marker.matches(b"A=1\0MINITOWER_OUTPUT_FILE=/d/work/4/output\0"));
+        assert!(!marker.matches(b"MINITOWER_OUTPUT_FILE=/e/work/4/output\0"));
+        assert!(!marker.matches(b"MINITOWER_OUTPUT_FILE=/d/work\0"));
         assert!(!marker.matches(b"MINITOWER_ATTEMPT=4\0"));
-        let any = Marker { attempt: None, work: "/d/work".into() };
-        assert!(any.matches(b"MINITOWER_ATTEMPT=41\0MINITOWER_OUTPUT_FILE=/d/work/41/output\0"));
     }
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::confinement::Confinement;
-use super::descendants::Marker;
 use super::limits::Limits;
 use super::sandbox::Sandbox;
 use super::signals::Reach;
@@ -24,8 +23,6 @@ pub(crate) struct Task {
     pub(crate) directory: PathBuf,
     /// What it may read and write.
     pub(crate) sandbox: Sandbox,
-    /// How its processes are known, even those that got away from their ancestors.
-    pub(crate) marker: Marker,
     /// Name of a control group made for it where that is possible.
     pub(crate) cgroup: String,
     /// By what it is confined.

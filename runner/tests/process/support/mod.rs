@@ -1,6 +1,7 @@
 //! A control plane that does what a test says, and a runner process under watch.
 
 mod control_plane;
+pub(crate) mod processes;
 mod runner;
 
 use std::io::Write;

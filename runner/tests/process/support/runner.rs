@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{ControlPlane, until};
+use super::{ControlPlane, processes, until};
 
 /// A runner process; killed with the test.
 pub(crate) struct Runner {
@@ -52,6 +52,20 @@ impl Runner {
 
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// The job's process that calls itself `inner`: in a PID namespace it has another id than for us.
+    #[track_caller]
+    pub(crate) fn process(&self, inner: i32) -> i32 {
+        let found = processes::below(self.pid()).into_iter().find(|pid| processes::inner_id(*pid) == Some(inner));
+        found.unwrap_or_else(|| panic!("no process of the job calls itself {inner}"))
+    }
+
+    /// The supervisor of the running job.
+    #[track_caller]
+    pub(crate) fn supervisor(&self) -> i32 {
+        let mut below = processes::below(self.pid()).into_iter();
+        below.find(|pid| processes::parent(*pid) == Some(self.pid())).expect("a job runs")
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
