@@ -83,6 +83,8 @@ pub(super) async fn run(
         temporary: Some(workspace.temporary()),
         shared_tmp: runs.config.shared_tmp,
     };
+    // Only what the operator passes on is in there yet.
+    sandbox.allow_named(environment.values().map(String::as_str));
     let program = program(runs, lease, steps, workspace, &mut environment, &mut sandbox).await?;
     add_import_paths(&mut environment, &headers, workspace)?;
     let input = match &lease.input {

@@ -59,29 +59,34 @@ pub(super) fn arrange(sandbox: &Sandbox, own_processes: bool) -> Result<(), Moun
             show_entries(&machines)?;
         }
     }
+    let below = |path: &PathBuf, above: &[PathBuf]| above.iter().any(|above| path.starts_with(above));
+    for (path, descriptor) in &kept {
+        if below(path, &covered) && !below(path, &hidden) {
+            place(path, &through(descriptor))?;
+        }
+    }
     let mut emptied = Vec::new();
-    for path in hidden {
-        match fs::symlink_metadata(&path) {
+    for path in &hidden {
+        match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
-                cover(&path, "mode=755,size=1m")?;
-                emptied.push(path.clone());
-                covered.push(path);
+                cover(path, "mode=755,size=1m")?;
+                emptied.push(path);
             }
-            Ok(_) => bind(Path::new("/dev/null"), &path)?,
+            Ok(_) => bind(Path::new("/dev/null"), path)?,
             // It lay in what is covered already.
             Err(_) => {}
         }
     }
     for (path, descriptor) in &kept {
-        if covered.iter().any(|covered| path.starts_with(covered)) {
-            place(path, through(descriptor).as_path())?;
+        if below(path, &hidden) {
+            place(path, &through(descriptor))?;
         }
     }
     for path in emptied {
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
         let flags = flags | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        mount(None::<&str>, &path, None::<&str>, flags, None::<&str>)
-            .map_err(failed("cannot close", &path))?;
+        mount(None::<&str>, path, None::<&str>, flags, None::<&str>)
+            .map_err(failed("cannot close", path))?;
     }
     if own_processes {
         let proc = Path::new("/proc");

@@ -10,6 +10,8 @@ use landlock::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::mounts::TEMPORARY;
+
 /// The newest kernel interface whose rules we know; older kernels enforce what they can. Six adds that signals do
 /// not leave the sandbox, so that a job cannot kill its supervisor.
 const KNOWN: ABI = ABI::V6;
@@ -76,6 +78,24 @@ pub(crate) fn is_enforced() -> bool {
 }
 
 impl Sandbox {
+    /// Lets what the operator names in variables that are passed on be read although it lies in `/tmp`: certificates, folders of
+    /// packages, programs.
+    pub(crate) fn allow_named<'v>(&mut self, values: impl IntoIterator<Item = &'v str>) {
+        let is_hidden = |path: &Path| {
+            self.hidden.iter().any(|hidden| path.starts_with(hidden) || hidden.starts_with(path))
+        };
+        let paths = values
+            .into_iter()
+            // Lists, and URLs with `file:`.
+            .flat_map(|value| value.split([':', ',', ' ', '\n']))
+            .map(Path::new)
+            .filter(|path| path.starts_with(TEMPORARY) && path.components().count() > 2)
+            .filter_map(|path| path.canonicalize().ok())
+            .filter(|path| !is_hidden(path))
+            .collect::<Vec<_>>();
+        self.readable.extend(paths);
+    }
+
     /// Confines the calling process and all it will start; where the kernel has no Landlock, nothing happens.
     /// `covered`: what is hidden is out of sight already, by mounts.
     pub(super) fn enforce(&self, covered: bool) -> Result<(), SandboxError> {
@@ -152,6 +172,27 @@ fn allow(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_operator_names_in_tmp_may_be_read_unless_it_is_hidden() {
+        let root = tempfile::tempdir_in(TEMPORARY).unwrap();
+        let base = root.path().canonicalize().unwrap();
+        for folder in ["data/run", "wheels", "bin"] {
+            fs::create_dir_all(base.join(folder)).unwrap();
+        }
+        let named = |folder: &str| base.join(folder).display().to_string();
+        let mut sandbox = Sandbox { hidden: vec![base.join("data")], ..Sandbox::default() };
+        let values = [
+            format!("file://{}", named("wheels")),
+            format!("/usr/bin:{}", named("bin")),
+            named("data/run"),
+            base.display().to_string(),
+            TEMPORARY.to_owned(),
+            named("missing"),
+        ];
+        sandbox.allow_named(values.iter().map(String::as_str));
+        assert_eq!(sandbox.readable, [base.join("wheels"), base.join("bin")]);
+    }
 
     #[test]
     fn all_but_the_hidden_and_the_way_there_is_open() {

@@ -5,10 +5,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+mod attacks;
+mod confinement;
 mod environments;
 mod jobs;
 mod leases;
 mod nasty;
 mod registration;
 mod shutdown;
+mod supervisors;
 mod support;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(crate) use control_plane::{ControlPlane, Job};
-pub(crate) use runner::Runner;
+pub(crate) use runner::{Circumstances, Runner};
 
 /// How long anything may take in a test; the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);

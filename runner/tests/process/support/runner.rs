@@ -10,6 +10,37 @@ use nix::unistd::Pid;
 
 use super::{ControlPlane, processes, until};
 
+/// As whom and where a runner runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Circumstances {
+    /// As the test: root in a container, a user on a developer's machine.
+    AsTheTest,
+    /// As a user without any right. Needs a test that is root.
+    AsNobody,
+    /// Where no namespaces can be made, as in many a pod.
+    WithoutNamespaces,
+}
+
+impl Circumstances {
+    /// What has to start the runner.
+    fn starter(self) -> &'static [&'static str] {
+        match self {
+            Self::AsNobody if nix::unistd::geteuid().is_root() => {
+                &["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--inh-caps=-all"]
+            }
+            Self::AsTheTest | Self::AsNobody => &[],
+            Self::WithoutNamespaces => &[
+                "unshare",
+                "--user",
+                "--map-root-user",
+                "sh",
+                "-c",
+                "echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all \"$0\"",
+            ],
+        }
+    }
+}
+
 /// A runner process; killed with the test.
 pub(crate) struct Runner {
     child: Child,
@@ -25,9 +56,22 @@ impl Runner {
 
     /// The same with further variables.
     pub(crate) fn with(server: &ControlPlane, data: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::through(&[], server, data, variables)
+    }
+
+    /// The same, started by another program: its name and arguments.
+    pub(crate) fn through(
+        starter: &[&str],
+        server: &ControlPlane,
+        data: &Path,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let log = data.join("runner.log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_minitower-runner"));
+        let words: Vec<&str> =
+            starter.iter().copied().chain([env!("CARGO_BIN_EXE_minitower-runner")]).collect();
+        let mut command = Command::new(words[0]);
         command
+            .args(&words[1..])
             .env("MINITOWER_SERVER_URL", &server.url)
             .env("MINITOWER_RUNNER_NAME", "tested")
             .env("MINITOWER_REGISTRATION_TOKEN", "registration")
@@ -43,6 +87,23 @@ impl Runner {
             command.env(name, value);
         }
         Self { child: command.spawn().unwrap(), data: data.join("tested"), log }
+    }
+
+    /// Starts a runner under these circumstances.
+    pub(crate) fn under(circumstances: Circumstances, server: &ControlPlane, data: &Path) -> Self {
+        Self::under_with(circumstances, server, data, &[])
+    }
+
+    /// The same with further variables.
+    pub(crate) fn under_with(
+        circumstances: Circumstances,
+        server: &ControlPlane,
+        data: &Path,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        // Also for a user who is not the test's.
+        std::fs::set_permissions(data, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        Self::through(circumstances.starter(), server, data, variables)
     }
 
     /// The runner's own folder.
