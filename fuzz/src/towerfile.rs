@@ -70,8 +70,11 @@ fn obeys_the_rules(towerfile: &Towerfile) {
 /// The Towerfile as a person could have written it.
 fn written(towerfile: &Towerfile) -> String {
     let list = |items: &[String]| items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", ");
-    let mut text =
-        format!("[app]\nname = {}\nscript = {}\n", quoted(&towerfile.name), quoted(&towerfile.start.entrypoint()));
+    let mut text = format!(
+        "[app]\nname = {}\nscript = {}\n",
+        quoted(&towerfile.name),
+        quoted(&towerfile.start.entrypoint())
+    );
     let mut line = |key: &str, value: Option<String>| {
         if let Some(value) = value {
             writeln!(text, "{key} = {value}").expect("a string takes all text");

@@ -54,9 +54,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
             tracing::warn!("MINITOWER_SANDBOX=off: jobs can do whatever the runner's user can");
             Confinement::NONE
         }
-        _ => Confinement::of_this_machine()
-            .await
-            .map_err(|error| RunnerError::Internal(format!("cannot find out how jobs can be confined: {error}")))?,
+        _ => Confinement::of_this_machine().await.map_err(|error| {
+            RunnerError::Internal(format!("cannot find out how jobs can be confined: {error}"))
+        })?,
     };
     tracing::info!(%confinement, "jobs are confined by");
     let instance = Instance::begin(&data_dir)
@@ -120,8 +120,9 @@ async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), R
             return Ok(());
         }
         remove_leftover_cgroups(&cgroup_prefix);
-        let killed = kill_marked(&Marker { work: data_dir.work() }, KILL_ROUNDS)
-            .map_err(|error| RunnerError::Internal(format!("cannot look for processes of a former run: {error}")))?;
+        let killed = kill_marked(&Marker { work: data_dir.work() }, KILL_ROUNDS).map_err(|error| {
+            RunnerError::Internal(format!("cannot look for processes of a former run: {error}"))
+        })?;
         // The first time there may still have been processes in them.
         remove_leftover_cgroups(&cgroup_prefix);
         if killed > 0 {

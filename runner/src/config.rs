@@ -364,7 +364,8 @@ fn folders(variable: &'static str, list: &str) -> Result<Vec<PathBuf>, ConfigErr
     let parts = list.split(',').map(str::trim).filter(|part| !part.is_empty());
     parts
         .map(|part| {
-            let invalid = |reason: String| ConfigError::Invalid { variable, reason: format!("{part}: {reason}") };
+            let invalid =
+                |reason: String| ConfigError::Invalid { variable, reason: format!("{part}: {reason}") };
             let folder = fs::canonicalize(part).map_err(|error| invalid(error.to_string()))?;
             if folder.is_dir() { Ok(folder) } else { Err(invalid("it is not a folder".to_owned())) }
         })

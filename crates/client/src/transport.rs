@@ -124,10 +124,7 @@ impl Request<'_> {
         bytes: u64,
         content: impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send + 'static,
     ) -> Self {
-        self.builder = self
-            .builder
-            .header(CONTENT_LENGTH, bytes)
-            .body(reqwest::Body::wrap_stream(content));
+        self.builder = self.builder.header(CONTENT_LENGTH, bytes).body(reqwest::Body::wrap_stream(content));
         self
     }
 

@@ -31,7 +31,7 @@ pub(crate) struct Confinement {
 
 impl Confinement {
     /// A job may do whatever its user may.
-    pub(crate) const NONE: Self = 
+    pub(crate) const NONE: Self =
         Self { namespaces: Namespaces::None, own_users: false, landlock: false, seccomp: false };
 
     /// Asks this machine. A process of its own does the trying, since there is no way back from most of it.
@@ -52,7 +52,9 @@ impl Confinement {
     pub(crate) fn lacks(self) -> Option<&'static str> {
         match (self.landlock, self.seccomp) {
             (true, true) => None,
-            (false, true) => Some("Landlock (Linux 5.13 or newer, with `landlock` among the kernel's `lsm=`)"),
+            (false, true) => {
+                Some("Landlock (Linux 5.13 or newer, with `landlock` among the kernel's `lsm=`)")
+            }
             (true, false) => Some("seccomp filters (CONFIG_SECCOMP_FILTER)"),
             (false, false) => Some("Landlock and seccomp filters (Linux 5.13 or newer)"),
         }

@@ -177,8 +177,7 @@ pub(crate) fn kill_marked(marker: &Marker, rounds: usize) -> io::Result<usize> {
             break;
         }
         let all = processes()?;
-        let below: Vec<Process> =
-            found.iter().flat_map(|process| living_among(&all, process.pid)).collect();
+        let below: Vec<Process> = found.iter().flat_map(|process| living_among(&all, process.pid)).collect();
         kill_all(&found);
         kill_all(&below);
         for process in found.iter().chain(&below) {

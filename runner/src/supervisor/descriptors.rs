@@ -46,7 +46,10 @@ fn open_ones() -> io::Result<Vec<RawFd>> {
     Ok(names.iter().filter_map(|name| name.to_str()?.parse().ok()).filter(|number| *number > 2).collect())
 }
 
-#[expect(unsafe_code, reason = "the number is all that is known of a descriptor that somebody else left open")]
+#[expect(
+    unsafe_code,
+    reason = "the number is all that is known of a descriptor that somebody else left open"
+)]
 fn mark(descriptor: RawFd) {
     // SAFETY: borrowed for one call that closes nothing; if it was closed meanwhile, the call fails.
     let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) };

@@ -142,8 +142,7 @@ impl Inner<'_> {
     }
 
     fn start_and_wait(&mut self) -> io::Result<()> {
-        let children =
-            SignalFd::with_flags(&signals(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        let children = SignalFd::with_flags(&signals(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let main = launch::spawn(self.task, Pid::this())?;
         self.say(&Word::Started);
         let mut terminating = false;

@@ -315,7 +315,10 @@ impl Supervisor {
 }
 
 /// Which of the descriptors have something to read, or were closed.
-pub(super) fn wait<const N: usize>(descriptors: [BorrowedFd<'_>; N], timeout: PollTimeout) -> io::Result<[bool; N]> {
+pub(super) fn wait<const N: usize>(
+    descriptors: [BorrowedFd<'_>; N],
+    timeout: PollTimeout,
+) -> io::Result<[bool; N]> {
     let mut polled = descriptors.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
     match poll(&mut polled, timeout) {
         Ok(_) => Ok(polled.map(|descriptor| descriptor.any().unwrap_or(true))),

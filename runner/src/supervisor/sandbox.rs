@@ -125,7 +125,9 @@ impl Sandbox {
             match path.canonicalize() {
                 Ok(path) => hidden.push(path),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+                Err(error) => {
+                    return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display())));
+                }
             }
         }
         Ok(hidden)

@@ -114,10 +114,8 @@ pub(crate) enum SeccompError {
 pub(super) fn enforce(alone: bool) -> Result<(), SeccompError> {
     #[cfg(target_arch = "x86_64")]
     apply_filter(&without_x32())?;
-    let filters = [
-        (BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS),
-        (refused(alone)?, libc::EPERM),
-    ];
+    let filters =
+        [(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS), (refused(alone)?, libc::EPERM)];
     for (rules, errno) in filters {
         let action = SeccompAction::Errno(errno.unsigned_abs());
         let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, TargetArch::try_from(ARCH)?)?;

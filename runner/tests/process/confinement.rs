@@ -72,7 +72,6 @@ print("root", "usr" in os.listdir("/"), "tested" in os.listdir(base))
     job.input = serde_json::json!({"base": base});
     server.submit(job);
     let runner = Runner::under(circumstances, &server, data.path());
-    std::fs::create_dir_all(runner.data().join("work")).unwrap();
     server.result().await;
     let log = server.change(|state| state.log());
     assert!(log.starts_with("seen []\nruns ['1']\n"), "{log}");
@@ -119,7 +118,8 @@ if __name__ == "__main__":
         Circumstances::WithoutNamespaces => &[],
         _ => &[("MINITOWER_RUNNER_NAME", name)],
     };
-    let data = if circumstances == Circumstances::WithoutNamespaces { tempfile::tempdir().unwrap() } else { data };
+    let data =
+        if circumstances == Circumstances::WithoutNamespaces { tempfile::tempdir().unwrap() } else { data };
     let _runner = Runner::under_with(circumstances, &server, data.path(), variables);
     let result = server.result().await;
     let log = server.change(|state| state.log());
@@ -254,13 +254,17 @@ async fn without_landlock_runs_are_taken_only_where_they_may_be(
     if taken {
         assert_eq!(server.result().await.status, ResultStatus::Completed);
         until(Duration::from_secs(5), "a warning", || {
-            runner.log().contains("this machine lacks Landlock") || runner.log().contains("MINITOWER_SANDBOX=off")
+            runner.log().contains("this machine lacks Landlock")
+                || runner.log().contains("MINITOWER_SANDBOX=off")
         })
         .await;
     } else {
         assert!(!runner.ends(Duration::from_secs(10)).await.success());
         let log = runner.log();
-        assert!(log.contains("this machine lacks Landlock") && log.contains("MINITOWER_SANDBOX=best-effort"), "{log}");
+        assert!(
+            log.contains("this machine lacks Landlock") && log.contains("MINITOWER_SANDBOX=best-effort"),
+            "{log}"
+        );
         assert!(server.change(|state| state.polls.is_empty()), "nothing is leased");
     }
 }

@@ -13,10 +13,15 @@ use crate::support::{Circumstances, ControlPlane, Job, Runner, ends, processes, 
 fn with_daemon(mark: &str) -> Job {
     let text = r#"
 import os, signal, subprocess, sys, time
-subprocess.Popen(["setsid", "env", "-i", "sleep", "MARK"])
+# The pipe ends when the program is executed.
+read, write = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0: os.execve("/bin/sleep", ["sleep", "MARK"], {})
+    os._exit(0)
+os.close(write)
+os.read(read, 1)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-while not any(b"sleep\0MARK" in open("/proc/%s/cmdline" % pid, "rb").read() for pid in os.listdir("/proc") if pid.isdigit()):
-    time.sleep(0.01)
 print("pid=%d" % os.getpid())
 time.sleep(600)
 "#;
@@ -46,7 +51,8 @@ async fn a_killed_supervisor_takes_its_job_along_and_the_run_is_given_back(
     ends(pid, Duration::ZERO).await;
     assert_eq!(processes::with_argument(mark), Vec::<i32>::new(), "before the run is given back");
     let log = server.change(|state| state.log());
-    let told = "minitower-runner: the supervisor was lost: it ended without a report; what it left has been killed";
+    let told =
+        "minitower-runner: the supervisor was lost: it ended without a report; what it left has been killed";
     assert!(log.contains(told), "{log}");
     assert!(server.change(|state| state.results.is_empty()), "no job has failed");
 }
@@ -85,9 +91,11 @@ async fn with_namespaces_no_two_faults_of_runner_and_supervisor_leave_a_job(
     #[case] mark: &str,
 ) {
     for runner_first in [true, false] {
-        for (of_runner, of_supervisor) in
-            [(Signal::SIGKILL, Signal::SIGSTOP), (Signal::SIGSTOP, Signal::SIGKILL), (Signal::SIGKILL, Signal::SIGKILL)]
-        {
+        for (of_runner, of_supervisor) in [
+            (Signal::SIGKILL, Signal::SIGSTOP),
+            (Signal::SIGSTOP, Signal::SIGKILL),
+            (Signal::SIGKILL, Signal::SIGKILL),
+        ] {
             let server = ControlPlane::start().await;
             let data = tempfile::tempdir().unwrap();
             server.submit(with_daemon(mark));
@@ -106,8 +114,10 @@ async fn with_namespaces_no_two_faults_of_runner_and_supervisor_leave_a_job(
                 send(runner.pid(), of_runner);
             }
             ends(pid, Duration::from_secs(5)).await;
-            until(Duration::from_secs(1), "the daemon has ended", || processes::with_argument(mark).is_empty())
-                .await;
+            until(Duration::from_secs(1), "the daemon has ended", || {
+                processes::with_argument(mark).is_empty()
+            })
+            .await;
             assert!(since.elapsed() < Duration::from_secs(5));
         }
     }
@@ -163,7 +173,8 @@ signal.signal(signal.SIGTERM, end)
 while True: time.sleep(0.1)
 "#,
     ));
-    let _runner = Runner::under_with(circumstances, &server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "20s")]);
+    let _runner =
+        Runner::under_with(circumstances, &server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "20s")]);
     server.wait_for("the worker", |state| state.log().contains("ready")).await;
     server.change(|state| state.cancel_requested = true);
     assert_eq!(server.result().await.status, ResultStatus::Cancelled);
@@ -183,9 +194,11 @@ async fn what_a_shell_waits_for_is_asked_with_it(#[case] circumstances: Circumst
     let data = tempfile::tempdir().unwrap();
     let child = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (print('child was asked', flush=True), sys.exit()))\n\
         print('ready', flush=True)\ntime.sleep(600)\n";
-    let files = [("main.sh", "trap 'echo shell was asked' TERM\npython3 child.py\nsleep 0.1\n"), ("child.py", child)];
+    let files =
+        [("main.sh", "trap 'echo shell was asked' TERM\npython3 child.py\nsleep 0.1\n"), ("child.py", child)];
     server.submit(Job::project("main.sh", &files));
-    let _runner = Runner::under_with(circumstances, &server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "20s")]);
+    let _runner =
+        Runner::under_with(circumstances, &server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "20s")]);
     server.wait_for("the child", |state| state.log().contains("ready")).await;
     server.change(|state| state.cancel_requested = true);
     assert_eq!(server.result().await.status, ResultStatus::Cancelled);

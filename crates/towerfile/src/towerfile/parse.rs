@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use toml::Value;
 
 use super::table::Reader;
-use super::{Error, LogOrder, MAX_BYTES, Parameter, Start, ParameterType, Towerfile, Warning};
+use super::{Error, LogOrder, MAX_BYTES, Parameter, ParameterType, Start, Towerfile, Warning};
 use crate::path::{PathFault, normalise};
 use crate::shown::shown;
 use crate::slug;

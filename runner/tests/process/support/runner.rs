@@ -118,7 +118,8 @@ impl Runner {
     /// The job's process that calls itself `inner`: in a PID namespace it has another id than for us.
     #[track_caller]
     pub(crate) fn process(&self, inner: i32) -> i32 {
-        let found = processes::below(self.pid()).into_iter().find(|pid| processes::inner_id(*pid) == Some(inner));
+        let found =
+            processes::below(self.pid()).into_iter().find(|pid| processes::inner_id(*pid) == Some(inner));
         found.unwrap_or_else(|| panic!("no process of the job calls itself {inner}"))
     }
 

@@ -20,6 +20,11 @@ pub(crate) async fn register(
     let new = runners::Register { name, environment, pool, labels };
     let registered = state.app().register_runner(caller, new).await?;
     let status = if registered.created { StatusCode::CREATED } else { StatusCode::OK };
-    let answer = Registered { runner_id: registered.id.0, name: registered.name, token: registered.token, scope: None };
+    let answer = Registered {
+        runner_id: registered.id.0,
+        name: registered.name,
+        token: registered.token,
+        scope: None,
+    };
     Ok((status, Json(answer)))
 }
