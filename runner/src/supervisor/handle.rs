@@ -140,7 +140,11 @@ impl Supervised {
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
         let (reader, mut writer) = UnixStream::from_std(ours).map_err(SupervisorError::Start)?.into_split();
         let first = Command::Start { task: Box::new(task), deadline: *deadline.borrow() };
-        send(&mut writer, &first).await.map_err(SupervisorError::Start)?;
+        if let Err(error) = send(&mut writer, &first).await {
+            // It ends with its connection.
+            strays::forget(pid);
+            return Err(SupervisorError::Start(error));
+        }
         let (sender, orders) = mpsc::channel(MAX_ORDERS);
         tokio::spawn(forward(writer, orders, deadline.clone()));
         Ok(Self {

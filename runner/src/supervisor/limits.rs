@@ -3,8 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use nix::libc::rlim_t;
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 const KIB: u64 = 1024;
@@ -101,13 +100,11 @@ impl Limits {
     }
 }
 
-/// Never more than the caller has itself.
+/// Never more than the caller may have itself.
 fn set(resource: Resource, limit: Limit) -> nix::Result<()> {
     let (_, hard) = getrlimit(resource)?;
     let Limit::AtMost(number) = limit else { return Ok(()) };
-    let number = rlim_t::from(number).min(hard);
-    // A lower one of the caller's own is raised: the setting is what was asked for.
-    debug_assert!(number <= RLIM_INFINITY);
+    let number = number.min(hard);
     setrlimit(resource, number, number)
 }
 

@@ -1,4 +1,4 @@
-//! What a job sees of the file system, in a mount namespace of its own (mount_namespaces(7)).
+//! What a job sees of the file system, in a mount namespace of its own (`mount_namespaces(7)`).
 //!
 //! The tree is that of the machine, with some places covered: `/tmp` by the run's own temporary folder, `/dev/shm` by shared memory of
 //! its own, what is the runner's by nothing at all. What the job may use below a covered place is put back at its own path.
@@ -227,10 +227,8 @@ fn show_entries(machines: &OwnedFd) -> Result<(), MountError> {
             empty_file(&place).map(drop)
         };
         // What the job's own folder has by this name, or what vanished meanwhile, is nothing to fail for.
-        if made.is_ok() && !kind.is_symlink() {
-            if bind(&from.join(entry.file_name()), &place).is_ok() {
-                make_read_only(&place)?;
-            }
+        if made.is_ok() && !kind.is_symlink() && bind(&from.join(entry.file_name()), &place).is_ok() {
+            make_read_only(&place)?;
         }
     }
     Ok(())

@@ -89,7 +89,7 @@ fn map_ids(child: Pid) -> io::Result<()> {
     fs::write(file("gid_map"), format!("{group} {group} 1\n"))
 }
 
-/// Maps every id that is known here to itself; see user_namespaces(7).
+/// Maps every id that is known here to itself; see `user_namespaces(7)`.
 fn identity(map: &str) -> String {
     let mut text = String::new();
     for line in map.lines() {

@@ -15,6 +15,7 @@ fn outside_tmp() -> tempfile::TempDir {
 #[rstest]
 #[case(Circumstances::AsTheTest)]
 #[case(Circumstances::AsNobody)]
+#[case(Circumstances::WithMaskedProc)]
 #[tokio::test]
 async fn temporary_files_and_shared_memory_are_each_runs_own(#[case] circumstances: Circumstances) {
     let server = ControlPlane::start().await;
@@ -41,6 +42,7 @@ open(os.environ["HOME"] + "/left-behind", "w").write("x")
 #[case(Circumstances::AsTheTest, false)]
 #[case(Circumstances::AsNobody, false)]
 #[case(Circumstances::AsTheTest, true)]
+#[case(Circumstances::WithMaskedProc, false)]
 #[tokio::test]
 async fn nothing_of_the_runner_and_of_other_runs_can_be_seen_or_changed(
     #[case] circumstances: Circumstances,
@@ -92,6 +94,7 @@ print("root", "usr" in os.listdir("/"), "tested" in os.listdir(base))
 #[case(Circumstances::AsTheTest)]
 #[case(Circumstances::AsNobody)]
 #[case(Circumstances::WithoutNamespaces)]
+#[case(Circumstances::WithMaskedProc)]
 #[tokio::test]
 async fn multiprocessing_works_in_all_its_ways(#[case] circumstances: Circumstances) {
     let server = ControlPlane::start().await;
@@ -131,6 +134,7 @@ if __name__ == "__main__":
 #[rstest]
 #[case(Circumstances::AsTheTest)]
 #[case(Circumstances::WithoutNamespaces)]
+#[case(Circumstances::WithMaskedProc)]
 #[tokio::test]
 async fn folders_that_the_operator_names_may_be_written(#[case] circumstances: Circumstances) {
     let server = ControlPlane::start().await;
@@ -164,6 +168,7 @@ async fn a_job_gets_no_descriptor_that_the_runner_inherited() {
 #[rstest]
 #[case(Circumstances::AsTheTest)]
 #[case(Circumstances::WithoutNamespaces)]
+#[case(Circumstances::WithMaskedProc)]
 #[tokio::test]
 async fn a_job_cannot_take_more_than_its_limits(#[case] circumstances: Circumstances) {
     let server = ControlPlane::start().await;

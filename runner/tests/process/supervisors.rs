@@ -35,6 +35,7 @@ fn send(pid: i32, signal: Signal) {
 #[rstest]
 #[case(Circumstances::AsTheTest, "61001")]
 #[case(Circumstances::AsNobody, "61002")]
+#[case(Circumstances::WithMaskedProc, "61004")]
 #[case(Circumstances::WithoutNamespaces, "61003")]
 #[tokio::test]
 async fn a_killed_supervisor_takes_its_job_along_and_the_run_is_given_back(
@@ -60,6 +61,7 @@ async fn a_killed_supervisor_takes_its_job_along_and_the_run_is_given_back(
 #[rstest]
 #[case(Circumstances::AsTheTest, "61011")]
 #[case(Circumstances::AsNobody, "61012")]
+#[case(Circumstances::WithMaskedProc, "61014")]
 #[case(Circumstances::WithoutNamespaces, "61013")]
 #[tokio::test]
 async fn a_stopped_supervisor_of_a_runner_that_is_cut_off_is_no_reason_to_outlive_the_lease(
@@ -147,6 +149,7 @@ async fn a_job_that_had_ended_before_a_frozen_runner_woke_up_is_completed() {
 
 #[rstest]
 #[case(Circumstances::AsTheTest)]
+#[case(Circumstances::WithMaskedProc)]
 #[case(Circumstances::WithoutNamespaces)]
 #[tokio::test]
 async fn workers_are_asked_to_end_when_their_parent_has_ended(#[case] circumstances: Circumstances) {
@@ -186,6 +189,7 @@ while True: time.sleep(0.1)
 
 #[rstest]
 #[case(Circumstances::AsTheTest)]
+#[case(Circumstances::WithMaskedProc)]
 #[case(Circumstances::WithoutNamespaces)]
 #[tokio::test]
 async fn what_a_shell_waits_for_is_asked_with_it(#[case] circumstances: Circumstances) {

@@ -17,11 +17,18 @@ pub(crate) enum Circumstances {
     AsTheTest,
     /// As a user without any right. Needs a test that is root.
     AsNobody,
+    /// Where a part of `/proc` is covered, as container engines do: no further `/proc` may be mounted.
+    WithMaskedProc,
     /// Where no namespaces can be made, as in many a pod.
     WithoutNamespaces,
 }
 
 impl Circumstances {
+    /// Whether jobs get a PID namespace.
+    pub(crate) fn gives_processes(self) -> bool {
+        matches!(self, Self::AsTheTest | Self::AsNobody)
+    }
+
     /// What has to start the runner.
     fn starter(self) -> &'static [&'static str] {
         match self {
@@ -29,6 +36,15 @@ impl Circumstances {
                 &["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--inh-caps=-all"]
             }
             Self::AsTheTest | Self::AsNobody => &[],
+            Self::WithMaskedProc => &[
+                "unshare",
+                "--user",
+                "--map-root-user",
+                "--mount",
+                "sh",
+                "-c",
+                "mount --bind /dev/null /proc/version && exec \"$0\"",
+            ],
             Self::WithoutNamespaces => &[
                 "unshare",
                 "--user",
