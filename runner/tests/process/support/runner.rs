@@ -43,7 +43,7 @@ impl Circumstances {
                 "--mount",
                 "sh",
                 "-c",
-                "mount --bind /dev/null /proc/version && exec \"$0\"",
+                "mount --bind /dev/null /proc/version && exec unshare --user --map-root-user --mount \"$0\"",
             ],
             Self::WithoutNamespaces => &[
                 "unshare",
