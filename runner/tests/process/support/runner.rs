@@ -143,7 +143,7 @@ impl Runner {
     #[track_caller]
     pub(crate) fn supervisor(&self) -> i32 {
         let mut below = processes::below(self.pid()).into_iter();
-        below.find(|pid| processes::parent(*pid) == Some(self.pid())).expect("a job runs")
+        below.find(|pid| processes::parent(*pid) == Some(self.pid())).unwrap()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
