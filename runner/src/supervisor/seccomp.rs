@@ -10,7 +10,7 @@ use std::env::consts::ARCH;
 use nix::libc;
 use seccompiler::{
     BackendError, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, apply_filter, sock_filter,
+    SeccompRule, TargetArch, apply_filter,
 };
 
 /// Refused whatever the arguments are.
@@ -178,8 +178,8 @@ fn argument(index: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompCond
 
 /// Refuses, as a kernel without it would, the ABI with 32-bit pointers.
 #[cfg(target_arch = "x86_64")]
-fn without_x32() -> Vec<sock_filter> {
-    let step = |code: u32, jf: u8, k: u32| sock_filter {
+fn without_x32() -> seccompiler::BpfProgram {
+    let step = |code: u32, jf: u8, k: u32| seccompiler::sock_filter {
         // All of them are below 2^16: `linux/bpf_common.h`.
         code: u16::try_from(code).unwrap_or_default(),
         jt: 0,
