@@ -1,5 +1,7 @@
 //! Configuration: flags and environment variables, checked once at the start.
 
+mod confinement;
+
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +11,9 @@ use clap::Parser;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use crate::duration;
-use crate::supervisor::{BadLimit, Limits};
+use crate::supervisor::Limits;
 use crate::termination_log::TerminationLog;
+pub use confinement::{ConfinementArguments, SandboxMode};
 
 /// What of its own environment a runner passes on unless told otherwise.
 const DEFAULT_ENV_PASS: &str = "PIP_*,UV_*,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,SSL_CERT_FILE,REQUESTS_CA_BUNDLE";
@@ -69,28 +72,9 @@ pub struct Arguments {
     /// By default those of pip, uv, proxies and certificates.
     #[arg(long, env = "MINITOWER_RUN_ENV_PASS", value_name = "GLOBS")]
     pub run_env_pass: Option<String>,
-    /// Whether jobs must be confined: required (no runs without Landlock and seccomp), best-effort, or off. By default required where
-    /// every team's runs are taken, best-effort where one team's are.
-    #[arg(long, env = "MINITOWER_SANDBOX", value_name = "MODE")]
-    pub sandbox: Option<String>,
-    /// Folders besides the run's own that jobs may write, comma-separated.
-    #[arg(long, env = "MINITOWER_JOB_WRITABLE", value_name = "FOLDERS")]
-    pub job_writable: Option<String>,
-    /// Most processes and threads of one job, or unlimited. [default: 4096]
-    #[arg(long, env = "MINITOWER_JOB_PROCESSES", value_name = "NUMBER")]
-    pub job_processes: Option<String>,
-    /// Most files that a process of a job may have open, or unlimited. [default: 65536]
-    #[arg(long, env = "MINITOWER_JOB_OPEN_FILES", value_name = "NUMBER")]
-    pub job_open_files: Option<String>,
-    /// Largest file that a job may write, or unlimited. [default: 64GiB]
-    #[arg(long, env = "MINITOWER_JOB_FILE_SIZE", value_name = "SIZE")]
-    pub job_file_size: Option<String>,
-    /// Largest core dump of a job, or unlimited. [default: 0]
-    #[arg(long, env = "MINITOWER_JOB_CORE_SIZE", value_name = "SIZE")]
-    pub job_core_size: Option<String>,
-    /// Most memory of a job, or unlimited. [default: unlimited]
-    #[arg(long, env = "MINITOWER_JOB_MEMORY", value_name = "SIZE")]
-    pub job_memory: Option<String>,
+    /// What jobs may do and take.
+    #[command(flatten)]
+    pub confinement: ConfinementArguments,
     /// PEM file with certificates trusted besides the system's.
     #[arg(long, env = "MINITOWER_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<String>,
@@ -146,31 +130,6 @@ pub struct Config {
     pub limits: Limits,
     /// Where last words go.
     pub termination_log: Option<TerminationLog>,
-}
-
-/// Whether jobs must be confined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SandboxMode {
-    /// No runs are taken where Landlock or seccomp are missing.
-    Required,
-    /// Jobs are confined as far as the machine can.
-    BestEffort,
-    /// Jobs may do whatever the runner's user may.
-    Off,
-}
-
-impl SandboxMode {
-    fn parse(text: &str) -> Result<Self, ConfigError> {
-        match text {
-            "required" => Ok(Self::Required),
-            "best-effort" => Ok(Self::BestEffort),
-            "off" => Ok(Self::Off),
-            _ => Err(ConfigError::Invalid {
-                variable: "MINITOWER_SANDBOX",
-                reason: format!("`{text}` is not a mode; use required, best-effort or off"),
-            }),
-        }
-    }
 }
 
 /// A missing or bad value; its text is one line that names it.
@@ -267,24 +226,7 @@ impl Config {
                 reason: "it must be longer than nothing".to_owned(),
             });
         }
-        config.sandbox = filled(given.sandbox).as_deref().map(SandboxMode::parse).transpose()?;
-        if let Some(list) = filled(given.job_writable) {
-            config.job_writable = folders("MINITOWER_JOB_WRITABLE", &list)?;
-        }
-        for (variable, value, place) in [
-            ("MINITOWER_JOB_PROCESSES", given.job_processes, &mut config.limits.processes),
-            ("MINITOWER_JOB_OPEN_FILES", given.job_open_files, &mut config.limits.open_files),
-            ("MINITOWER_JOB_FILE_SIZE", given.job_file_size, &mut config.limits.file_size),
-            ("MINITOWER_JOB_CORE_SIZE", given.job_core_size, &mut config.limits.core_size),
-            ("MINITOWER_JOB_MEMORY", given.job_memory, &mut config.limits.memory),
-        ] {
-            if let Some(value) = filled(value) {
-                *place = value.parse().map_err(|error: BadLimit| ConfigError::Invalid {
-                    variable,
-                    reason: error.to_string(),
-                })?;
-            }
-        }
+        given.confinement.check(&mut config)?;
         // Set but empty means: pass nothing on.
         if let Some(list) = given.run_env_pass {
             config.env_pass = globs(&list).map_err(|error| ConfigError::Invalid {
@@ -359,19 +301,6 @@ fn read_secret(variable: &'static str, file: &Path) -> Result<String, ConfigErro
     filled(Some(text)).ok_or_else(|| invalid("the file is empty".to_owned()))
 }
 
-/// Folders that exist, by their real paths.
-fn folders(variable: &'static str, list: &str) -> Result<Vec<PathBuf>, ConfigError> {
-    let parts = list.split(',').map(str::trim).filter(|part| !part.is_empty());
-    parts
-        .map(|part| {
-            let invalid =
-                |reason: String| ConfigError::Invalid { variable, reason: format!("{part}: {reason}") };
-            let folder = fs::canonicalize(part).map_err(|error| invalid(error.to_string()))?;
-            if folder.is_dir() { Ok(folder) } else { Err(invalid("it is not a folder".to_owned())) }
-        })
-        .collect()
-}
-
 fn globs(list: &str) -> Result<GlobSet, globset::Error> {
     let mut set = GlobSetBuilder::new();
     for glob in list.split(',').map(str::trim).filter(|glob| !glob.is_empty()) {
@@ -435,12 +364,6 @@ mod tests {
         }
         let glob = Some("[".to_owned());
         assert!(problem(Arguments { run_env_pass: glob, ..given() }).contains("MINITOWER_RUN_ENV_PASS"));
-        let text = problem(Arguments { sandbox: Some("strict".to_owned()), ..given() });
-        assert_eq!(text, "MINITOWER_SANDBOX: `strict` is not a mode; use required, best-effort or off");
-        let text = problem(Arguments { job_memory: Some("much".to_owned()), ..given() });
-        assert!(text.contains("MINITOWER_JOB_MEMORY: `much`"), "{text}");
-        let text = problem(Arguments { job_writable: Some("/etc/passwd".to_owned()), ..given() });
-        assert_eq!(text, "MINITOWER_JOB_WRITABLE: /etc/passwd: it is not a folder");
         let file = Some("/does/not/exist".to_owned());
         let text = problem(Arguments { registration_token_file: file, ..given() });
         assert!(text.contains("MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE: /does/not/exist"), "{text}");
