@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use minitower_client::Error;
-use minitower_client::wire::runner::LeaseRequest;
+use minitower_client::wire::runner::{LeaseRequest, RunnerScope};
 use minitower_planted::{Bug, planted};
 use nix::sys::prctl;
 use sha2::{Digest, Sha256};
 
 use crate::backoff::jittered;
 use crate::clock::BootTime;
-use crate::config::Config;
+use crate::config::{Config, SandboxMode};
 use crate::data_dir::DataDir;
 use crate::environment::Environments;
 use crate::error::RunnerError;
@@ -22,7 +22,7 @@ use crate::job::{Runs, carry_out};
 use crate::session::Session;
 use crate::shutdown::Shutdown;
 use crate::steps::Stopping;
-use crate::supervisor::{Marker, is_enforced, kill_marked, remove_leftover_cgroups};
+use crate::supervisor::{Confinement, Marker, kill_marked, remove_leftover_cgroups};
 
 /// How long the server may hold a poll. Well below what proxies allow a silent connection.
 const WAIT_SECONDS: u64 = 30;
@@ -47,15 +47,22 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
     if let Err(error) = prctl::set_dumpable(false) {
         tracing::warn!(%error, "jobs of the same user may look into the runner's memory");
     }
+    // What a lost supervisor leaves comes to this process.
+    prctl::set_child_subreaper(true)
+        .map_err(|error| RunnerError::Internal(format!("cannot look after processes: {error}")))?;
     let data_dir = Arc::new(DataDir::open(&config.data_dir, &config.runner_name)?);
     let cgroup_prefix = cgroup_prefix(&data_dir);
     clean_up(Arc::clone(&data_dir), cgroup_prefix.clone()).await?;
-    let confined = is_enforced();
-    if !confined {
-        tracing::warn!(
-            "this kernel has no Landlock: jobs can read and write whatever the runner's user can; run it as a user of its own"
-        );
-    }
+    let confinement = match config.sandbox {
+        Some(SandboxMode::Off) => {
+            tracing::warn!("MINITOWER_SANDBOX=off: jobs can do whatever the runner's user can");
+            Confinement::NONE
+        }
+        _ => Confinement::of_this_machine().await.map_err(|error| {
+            RunnerError::Internal(format!("cannot find out how jobs can be confined: {error}"))
+        })?,
+    };
+    tracing::info!(%confinement, "jobs are confined by");
     let health = Health::new(Arc::clone(&data_dir));
     // A full disk is waited out as it is later: what former runs left may be all that fills it.
     health.well(&shutdown.stop).await;
@@ -88,13 +95,14 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
     });
     let signing_off = tokio::spawn(sign_off_when_stopped(Arc::clone(&session), shutdown.clone()));
     let runs = Runs {
-        environments: Environments::new(&data_dir, &config, confined),
+        environments: Environments::new(&data_dir, &config, confinement.closes_files()),
         health,
         config,
         data_dir,
         session,
         stopping,
         cgroup_prefix,
+        confinement,
     };
     // Both at once: neither does the first poll wait for the interpreter, nor the end for its answer.
     let mut polling = pin!(poll_and_run(&runs, instance, &shutdown));
@@ -126,7 +134,9 @@ async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), R
             return Ok(());
         }
         remove_leftover_cgroups(&cgroup_prefix);
-        let killed = kill_marked(&Marker { attempt: None, work: data_dir.work() }, KILL_ROUNDS);
+        let killed = kill_marked(&Marker { work: data_dir.work() }, KILL_ROUNDS).map_err(|error| {
+            RunnerError::Internal(format!("cannot look for processes of a former run: {error}"))
+        })?;
         // The first time there may still have been processes in them.
         remove_leftover_cgroups(&cgroup_prefix);
         if killed > 0 {
@@ -177,6 +187,7 @@ async fn poll_and_run(runs: &Runs, mut instance: Instance, shutdown: &Shutdown) 
     // Kept over polls whose answer was lost: it may have held a lease.
     let mut request_id = new_request_id();
     let mut refused = false;
+    let mut warned = false;
     loop {
         runs.health.well(&shutdown.stop).await;
         let token = tokio::select! {
@@ -184,6 +195,9 @@ async fn poll_and_run(runs: &Runs, mut instance: Instance, shutdown: &Shutdown) 
             () = shutdown.stop.cancelled() => return Ok(()),
             token = runs.session.ensure_token() => token?,
         };
+        if let Some(lacks) = runs.confinement.lacks() {
+            confined_enough(runs.config.sandbox, runs.session.scope(), lacks, &mut warned)?;
+        }
         let request = LeaseRequest {
             request_id: Some(request_id.clone()),
             instance_id: Some(instance.id().to_owned()),
@@ -244,10 +258,61 @@ async fn poll_and_run(runs: &Runs, mut instance: Instance, shutdown: &Shutdown) 
     }
 }
 
+/// Whether runs may be taken on a machine that `lacks` something. Those of teams that need not trust each other may not, unless the
+/// operator says so.
+fn confined_enough(
+    mode: Option<SandboxMode>,
+    scope: Option<RunnerScope>,
+    lacks: &'static str,
+    warned: &mut bool,
+) -> Result<(), RunnerError> {
+    let mode = mode.unwrap_or(match scope {
+        Some(RunnerScope::Team) => SandboxMode::BestEffort,
+        Some(RunnerScope::Platform) | None => SandboxMode::Required,
+    });
+    match mode {
+        SandboxMode::Required => return Err(RunnerError::Unconfined { lacks }),
+        SandboxMode::BestEffort if !*warned => {
+            *warned = true;
+            tracing::warn!(
+                "this machine lacks {lacks}: jobs can reach much of what the runner's user can; run it as a user of its own"
+            );
+        }
+        SandboxMode::BestEffort | SandboxMode::Off => {}
+    }
+    Ok(())
+}
+
 fn pause_after(error: &Error) -> Pause {
     error.retry_after().map_or(Pause::PollInterval, Pause::For)
 }
 
 fn new_request_id() -> String {
     uuid::Uuid::new_v4().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(None, Some(RunnerScope::Platform), false)]
+    #[case(None, None, false)]
+    #[case(None, Some(RunnerScope::Team), true)]
+    #[case(Some(SandboxMode::Required), Some(RunnerScope::Team), false)]
+    #[case(Some(SandboxMode::BestEffort), Some(RunnerScope::Platform), true)]
+    #[case(Some(SandboxMode::Off), Some(RunnerScope::Platform), true)]
+    fn runs_of_every_team_need_confinement(
+        #[case] mode: Option<SandboxMode>,
+        #[case] scope: Option<RunnerScope>,
+        #[case] taken: bool,
+    ) {
+        let judged = confined_enough(mode, scope, "Landlock", &mut false);
+        assert_eq!(judged.is_ok(), taken, "{judged:?}");
+        if let Err(error) = judged {
+            assert!(error.to_string().contains("MINITOWER_SANDBOX=best-effort"), "{error}");
+        }
+    }
 }

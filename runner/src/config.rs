@@ -1,5 +1,7 @@
 //! Configuration: flags and environment variables, checked once at the start.
 
+mod confinement;
+
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,9 @@ use clap::Parser;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use crate::duration;
+use crate::supervisor::Limits;
 use crate::termination_log::TerminationLog;
+pub use confinement::{ConfinementArguments, SandboxMode};
 
 /// What of its own environment a runner passes on unless told otherwise.
 const DEFAULT_ENV_PASS: &str = "PIP_*,UV_*,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,ALL_PROXY,http_proxy,https_proxy,no_proxy,all_proxy,\
@@ -81,6 +85,9 @@ pub struct Arguments {
     /// By default those of pip, uv, proxies and certificates.
     #[arg(long, env = "MINITOWER_RUN_ENV_PASS", value_name = "GLOBS")]
     pub run_env_pass: Option<String>,
+    /// What jobs may do and take.
+    #[command(flatten)]
+    pub confinement: ConfinementArguments,
     /// PEM file with certificates trusted besides the system's.
     #[arg(long, env = "MINITOWER_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<String>,
@@ -134,6 +141,14 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Files and folders that jobs may not read, besides `data_dir`.
     pub hidden: Vec<PathBuf>,
+    /// Whether jobs must be confined; `None`: as the runner's registration asks.
+    pub sandbox: Option<SandboxMode>,
+    /// Jobs may read what `/tmp` holds, as their user may.
+    pub shared_tmp: bool,
+    /// Folders besides the run's own that jobs may write.
+    pub job_writable: Vec<PathBuf>,
+    /// What one job may take of the machine.
+    pub limits: Limits,
     /// Where last words go.
     pub termination_log: Option<TerminationLog>,
 }
@@ -197,6 +212,10 @@ impl Config {
             env_pass_explicit: false,
             ca_file: None,
             hidden: Vec::new(),
+            sandbox: None,
+            shared_tmp: false,
+            job_writable: Vec::new(),
+            limits: Limits::default(),
             termination_log: None,
         }
     }
@@ -254,6 +273,7 @@ impl Config {
                 reason: "it must be longer than nothing".to_owned(),
             });
         }
+        given.confinement.check(&mut config)?;
         // Set but empty means: pass nothing on.
         if let Some(list) = given.run_env_pass {
             config.env_pass_explicit = true;

@@ -31,6 +31,15 @@ pub enum RunnerError {
     /// The control plane refuses to register this runner.
     #[error("the control plane does not register this runner: {0}{way}", way = way_to_register(.0))]
     Refused(#[source] minitower_client::Error),
+    /// Jobs could not be confined as they have to be here.
+    #[error(
+        "jobs cannot be confined here: this machine lacks {lacks}; run the runner where it has, or, where all jobs may be trusted with \
+         everything the runner's user can do, set MINITOWER_SANDBOX=best-effort"
+    )]
+    Unconfined {
+        /// What is missing.
+        lacks: &'static str,
+    },
     /// A part of the agent died.
     #[error("the runner's own fault, please report it: {0}")]
     Internal(String),

@@ -47,9 +47,9 @@ mod termination_log;
 mod workspace;
 
 pub use crate::agent::run;
-pub use crate::config::{Arguments, Config, ConfigError};
+pub use crate::config::{Arguments, Config, ConfigError, SandboxMode};
 pub use crate::error::RunnerError;
 pub use crate::open_files::raise as raise_open_files;
 pub use crate::shutdown::Shutdown;
-pub use crate::supervisor::supervise_if_asked;
+pub use crate::supervisor::{BadLimit, Limit, Limits, supervise_if_asked};
 pub use crate::termination_log::TerminationLog;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use minitower_daemon::files;
 
 /// Tells a supervisor the limit of its job.
-pub(crate) const VARIABLE: &str = "MINITOWER_JOB_OPEN_FILES";
+pub(crate) const VARIABLE: &str = "MINITOWER_FORMER_OPEN_FILES";
 
 /// The soft limit before it was raised.
 static BEFORE: OnceLock<u64> = OnceLock::new();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use minitower_client::wire::runner::Register;
+use minitower_client::wire::runner::{Register, Registered, RunnerScope};
 use minitower_client::{ClientConfig, Error, RunnerClient};
 use tokio::sync::Mutex;
 
@@ -18,6 +18,8 @@ const TOKEN_FILE: &str = "token";
 const ENVIRONMENT_FILE: &str = "environment";
 /// File in the data directory that names the pool the kept token was registered with.
 const POOL_FILE: &str = "pool";
+/// File in the data directory that says whose runs the kept token takes: `platform` or `team`.
+const SCOPE_FILE: &str = "scope";
 /// Pauses between attempts at registering.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -89,7 +91,7 @@ impl Session {
             match self.client.register(registration_token, &self.register).await {
                 Ok(registered) => {
                     tracing::info!(runner_id = registered.runner_id, name = registered.name, "registered");
-                    self.keep(&registered.token);
+                    self.keep(&registered);
                     *token = Some(registered.token);
                 }
                 Err(error) if error.is_retryable() => {
@@ -114,15 +116,31 @@ impl Session {
         }
     }
 
-    fn keep(&self, token: &str) {
+    /// Whose runs the current token takes; `None` when the control plane has not said, or the token was given.
+    pub(crate) fn scope(&self) -> Option<RunnerScope> {
+        match self.data_dir.read(SCOPE_FILE).ok()??.as_str() {
+            "platform" => Some(RunnerScope::Platform),
+            "team" => Some(RunnerScope::Team),
+            _ => None,
+        }
+    }
+
+    fn keep(&self, registered: &Registered) {
+        let token = registered.token.as_str();
         let environment = self.register.environment.as_deref().unwrap_or_default();
         let kept = self
             .data_dir
-            .write(TOKEN_FILE, token)
+            .remove(SCOPE_FILE)
+            .and_then(|()| self.data_dir.write(TOKEN_FILE, token))
             .and_then(|()| self.data_dir.write(ENVIRONMENT_FILE, environment))
             .and_then(|()| match &self.register.pool {
                 Some(pool) => self.data_dir.write(POOL_FILE, pool),
                 None => self.data_dir.remove(POOL_FILE),
+            })
+            .and_then(|()| match registered.scope {
+                Some(RunnerScope::Platform) => self.data_dir.write(SCOPE_FILE, "platform"),
+                Some(RunnerScope::Team) => self.data_dir.write(SCOPE_FILE, "team"),
+                None => Ok(()),
             });
         if let Err(error) = kept {
             tracing::warn!(%error, "cannot keep the token; the next start registers again");

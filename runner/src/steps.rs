@@ -14,7 +14,7 @@ use crate::lease::{Keeper, Standing};
 use crate::logs::RunLog;
 use crate::mask::Mask;
 use crate::shutdown::Shutdown;
-use crate::supervisor::{Ended, Marker, Sandbox, Supervised, SupervisorError, Task};
+use crate::supervisor::{Confinement, Ended, Limits, Sandbox, Supervised, SupervisorError, Task};
 
 /// How long the last lines of an ended program may take into the log.
 const DRAIN_WITHIN: Duration = Duration::from_secs(60);
@@ -133,11 +133,12 @@ pub(crate) struct Steps {
     pub(crate) log: RunLog,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) stopping: Stopping,
-    pub(crate) marker: Marker,
     pub(crate) cgroup: String,
     pub(crate) kill_grace: Duration,
     /// How long the run may go on, as far as that is known.
     pub(crate) allowed: watch::Sender<Allowed>,
+    pub(crate) confinement: Confinement,
+    pub(crate) limits: Limits,
 }
 
 impl Steps {
@@ -215,8 +216,9 @@ impl Steps {
             directory: step.directory,
             sandbox: step.sandbox,
             merged,
-            marker: self.marker.clone(),
             cgroup: self.cgroup.clone(),
+            confinement: self.confinement,
+            limits: self.limits,
         };
         let mut supervised = Supervised::start(task, self.keeper.deadline()).await?;
         let pump = match (supervised.stdout.take(), supervised.stderr.take()) {
@@ -226,7 +228,7 @@ impl Steps {
                 let (stdout, stderr) = streams.map_err(SupervisorError::Start)?;
                 tokio::spawn(async move { log.pump(out, lines, stdout, stderr).await })
             }
-            _ => return Err(SupervisorError::Lost("it has no streams".to_owned())),
+            _ => return Err(SupervisorError::Start(std::io::Error::other("it has no streams"))),
         };
         let end = self.attend(&mut supervised, limit).await;
         let drain = pump.abort_handle();
@@ -259,7 +261,11 @@ impl Steps {
             stop = self.stopped() => StepEnd::Stopped(stop),
             () = sleep_until(limit) => StepEnd::TimedOut,
         };
-        let stopped_at = BootTime::now();
+        let since = match stopped {
+            // A runner that was itself stopped finds the time over before it reads that the program had ended within it.
+            StepEnd::TimedOut => limit,
+            _ => BootTime::now(),
+        };
         let gentle = match stopped {
             StepEnd::Stopped(stop) => stop.is_gentle(),
             _ => true,
@@ -268,17 +274,29 @@ impl Steps {
             orders.terminate();
             tokio::select! {
                 biased;
-                ended = &mut end => return ended.map(|_| stopped),
+                ended = &mut end => return judged(stopped, since, ended),
                 _ = self.stopped_harshly() => {}
                 () = tokio::time::sleep(self.kill_grace) => {}
             }
         }
         orders.kill();
-        end.await.map(|ended| match stopped {
-            // A runner that was itself stopped finds the lease over before it reads that the program had ended in time.
-            StepEnd::Stopped(Stop::Lapsed) if ended.at < stopped_at => by_itself(ended),
-            _ => stopped,
-        })
+        judged(stopped, since, end.await)
+    }
+}
+
+/// How a program ended that was to be stopped since some moment.
+fn judged(
+    stopped: StepEnd,
+    since: BootTime,
+    ended: Result<Ended, SupervisorError>,
+) -> Result<StepEnd, SupervisorError> {
+    match (stopped, ended) {
+        // What the server has decided stands.
+        (StepEnd::Stopped(Stop::Cancelled | Stop::Gone), Ok(_)) => Ok(stopped),
+        (_, Ok(ended)) if ended.at < since && !ended.by_deadline => Ok(by_itself(ended)),
+        // All of it has been killed, whoever did it.
+        (_, Ok(_) | Err(SupervisorError::Lost(_))) => Ok(stopped),
+        (_, Err(error)) => Err(error),
     }
 }
 
@@ -296,4 +314,35 @@ fn by_itself(ended: Ended) -> StepEnd {
         tracing::error!(processes = ended.stuck, "processes of the job are stuck inside the kernel");
     }
     if ended.by_deadline { StepEnd::Stopped(Stop::Lapsed) } else { StepEnd::Ended(ended) }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::supervisor::Ending;
+
+    fn ended(at: BootTime, by_deadline: bool) -> Ended {
+        Ended { ending: Ending::Code(0), at, by_deadline, out_of_memory: false, stuck: 0 }
+    }
+
+    #[rstest]
+    #[case(StepEnd::TimedOut, true)]
+    #[case(StepEnd::Stopped(Stop::Lapsed), true)]
+    #[case(StepEnd::Stopped(Stop::ShuttingDown), true)]
+    #[case(StepEnd::Stopped(Stop::Cancelled), false)]
+    #[case(StepEnd::Stopped(Stop::Gone), false)]
+    fn a_program_that_had_ended_before_it_was_stopped_has_ended_by_itself(
+        #[case] stopped: StepEnd,
+        #[case] by_itself: bool,
+    ) {
+        let before = BootTime::from_boot(Duration::from_secs(1));
+        let since = BootTime::from_boot(Duration::from_secs(2));
+        let end = judged(stopped, since, Ok(ended(before, false))).unwrap();
+        assert_eq!(matches!(end, StepEnd::Ended(_)), by_itself, "{end:?}");
+        for killed in [ended(since, false), ended(before, true)] {
+            assert_eq!(judged(stopped, since, Ok(killed)).unwrap(), stopped);
+        }
+    }
 }

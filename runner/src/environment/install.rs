@@ -333,6 +333,7 @@ impl Installation<'_> {
         let mut sandbox = self.sandbox.clone();
         sandbox.readable.extend(call.readable);
         sandbox.writable = call.writable;
+        sandbox.temporary = Some(self.setup.temporary());
         let step = Step {
             program: call.program,
             arguments: call.arguments,

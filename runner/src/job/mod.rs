@@ -40,7 +40,7 @@ use crate::lease::{self, Keeper, Standing};
 use crate::logs::{Delivered, RunLog, deliver};
 use crate::session::Session;
 use crate::steps::{Steps, Stop, Stopping};
-use crate::supervisor::Marker;
+use crate::supervisor::Confinement;
 use crate::workspace::Workspace;
 use cache::{AppCache, AppCaches};
 use conclude::conclude;
@@ -70,6 +70,8 @@ pub(crate) struct Runs {
     pub(crate) stopping: Stopping,
     /// Beginning of the names of this runner's control groups.
     pub(crate) cgroup_prefix: String,
+    /// By what jobs are confined on this machine.
+    pub(crate) confinement: Confinement,
 }
 
 /// Carries out the run of a lease whose poll was sent at `sent`. Afterwards nothing of it is left on this machine.
@@ -154,10 +156,11 @@ async fn attended(
         log: log.clone(),
         keeper: Arc::clone(keeper),
         stopping: runs.stopping.clone(),
-        marker: Marker { attempt: Some(lease.attempt_id), work: runs.data_dir.work() },
         cgroup: format!("{}-{}", runs.cgroup_prefix, lease.attempt_id),
         kill_grace: runs.config.kill_grace,
         allowed: watch::Sender::new(script::timeout(lease, None, started)),
+        confinement: runs.confinement,
+        limits: runs.config.limits,
     };
     let mut verdict = in_workspace(runs, lease, calls, &steps, started).await;
     log.finish().await;

@@ -12,7 +12,7 @@ use super::artifacts;
 use super::script::{Ran, SetupError};
 use crate::calls::AttemptCalls;
 use crate::steps::{StepEnd, Steps, Stop};
-use crate::supervisor::{Ended, Ending};
+use crate::supervisor::{Ended, Ending, SupervisorError};
 
 /// Largest output that is sent.
 const MAX_OUTPUT_BYTES: u64 = 256 * 1024;
@@ -57,6 +57,15 @@ pub(super) async fn verdict(
         Ok(Ran { end, workspace }) => (end, workspace),
         Err(SetupError::Stopped(Stop::OutOfTime)) => return out_of_time("the setup", steps).await,
         Err(SetupError::Stopped(stop)) => return stopped(stop),
+        Err(SetupError::Supervisor(error)) => {
+            tracing::error!(%error, "the attempt is lost");
+            steps.log.note(format!("minitower-runner: {error}")).await;
+            // What may still run must not meet a successor: the lease is left to run out.
+            return match error {
+                SupervisorError::AtLarge { .. } => Verdict::Silence,
+                _ => Verdict::Release,
+            };
+        }
         Err(SetupError::Failed(reason)) => {
             steps.log.note(format!("minitower-runner: setup failed: {reason}")).await;
             let message = steps.log.masked(&format!("setup failed: {reason}"));

@@ -57,9 +57,14 @@ pub(super) async fn judge(
 
 /// Says in the runner's log that the fault is its own, if it is, and has the next run wait until it is mended.
 pub(super) fn told(runs: &Runs, run_id: i64, error: SetupError) -> SetupError {
-    if matches!(error, SetupError::Own(_) | SetupError::Full(_)) {
-        tracing::error!(run = run_id, "{error}; the run is given back");
-        runs.health.suspect();
+    match error {
+        SetupError::Own(_) | SetupError::Full(_) => {
+            tracing::error!(run = run_id, "{error}; the run is given back");
+            runs.health.suspect();
+        }
+        // A run that loses every supervisor, or cannot be confined, must not come back at once.
+        SetupError::Supervisor(_) => runs.health.suspect(),
+        SetupError::Stopped(_) | SetupError::Failed(_) => {}
     }
     error
 }
@@ -68,7 +73,7 @@ pub(super) fn told(runs: &Runs, run_id: i64, error: SetupError) -> SetupError {
 fn blamed_on_the_disk(runs: &Runs, error: &SetupError) -> Option<(String, Option<Room>)> {
     let room = runs.data_dir.room().ok();
     let full = match error {
-        SetupError::Stopped(_) => false,
+        SetupError::Stopped(_) | SetupError::Supervisor(_) => false,
         SetupError::Full(_) => true,
         SetupError::Own(fault) => fault.is_full_disk(),
         SetupError::Failed(_) => room.is_some_and(Room::is_full),

@@ -38,13 +38,17 @@ pub(super) enum SetupError {
     /// The same, for its disk is full; the text says what failed.
     #[error("{0}")]
     Full(String),
+    /// A supervisor was lost, or could not do its work: nothing that the job could have done otherwise.
+    #[error(transparent)]
+    Supervisor(SupervisorError),
 }
 
 impl From<SupervisorError> for SetupError {
     fn from(error: SupervisorError) -> Self {
         match error {
             SupervisorError::Start(source) => OwnFault::new("start the job's supervisor", source).into(),
-            other => Self::Failed(other.to_string()),
+            SupervisorError::Program(_) => Self::Failed(error.to_string()),
+            _ => Self::Supervisor(error),
         }
     }
 }
@@ -96,8 +100,14 @@ pub(super) async fn run(
     let mut sandbox = Sandbox {
         hidden: std::iter::once(runs.data_dir.base().to_owned()).chain(runs.config.hidden.clone()).collect(),
         readable: Vec::new(),
-        writable: vec![workspace.root().to_owned(), workspace.temporary()],
+        writable: std::iter::once(workspace.root().to_owned())
+            .chain(runs.config.job_writable.clone())
+            .collect(),
+        temporary: Some(workspace.temporary()),
+        shared_tmp: runs.config.shared_tmp,
     };
+    // Only what the operator passes on is in there yet.
+    sandbox.allow_named(environment.values().map(String::as_str));
     let program = project::program(runs, lease, steps, workspace, &mut environment, &mut sandbox).await?;
     add_import_paths(&mut environment, &headers, &program.import_from, workspace)?;
     add_world(&mut environment, runs, lease, steps, towerfile.as_ref(), &input).await?;

@@ -5,6 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::Pid;
+
+use super::limits::Limits;
+
 /// A job's control group. Removed when dropped, if it is empty.
 #[derive(Debug)]
 pub(super) struct Cgroup {
@@ -12,8 +16,9 @@ pub(super) struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes the group `name` below the caller's own; `None` where that is not allowed.
-    pub(super) fn create(name: &str) -> Option<Self> {
+    /// Makes the group `name` below the caller's own, with these limits where the controllers for them are there; `None` where that is
+    /// not allowed.
+    pub(super) fn create(name: &str, limits: &Limits) -> Option<Self> {
         let path = own()?.join(name);
         match fs::create_dir(&path) {
             Ok(()) => {}
@@ -22,7 +27,21 @@ impl Cgroup {
         }
         let group = Self { path };
         // Before Linux 5.14 there is no cgroup.kill, and without it a group is of no use to us.
-        group.path.join("cgroup.kill").exists().then_some(group)
+        if !group.path.join("cgroup.kill").exists() {
+            return None;
+        }
+        for (file, limit) in [("pids.max", limits.processes), ("memory.max", limits.memory)] {
+            let file = group.path.join(file);
+            if file.exists() {
+                let _not_allowed = fs::write(file, limit.to_string());
+            }
+        }
+        Some(group)
+    }
+
+    /// Moves a process into it. Where that is not allowed it only loses the means to be killed at one stroke.
+    pub(super) fn take_in(&self, process: Pid) {
+        let _not_allowed = fs::write(self.door(), process.to_string());
     }
 
     /// The file through which a process joins.

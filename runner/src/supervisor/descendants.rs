@@ -2,18 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, getpgrp};
-use serde::{Deserialize, Serialize};
 
 /// How processes of a runner's jobs are known by their environment, wherever they went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Marker {
-    /// The attempt; `None` means any.
-    pub(crate) attempt: Option<i64>,
     /// The runner's folder of workspaces. Attempt ids are unique per control plane only, and a machine may hold
     /// runners of several.
     pub(crate) work: PathBuf,
@@ -21,24 +20,16 @@ pub(crate) struct Marker {
 
 impl Marker {
     fn matches(&self, environment: &[u8]) -> bool {
-        let mut attempt = false;
-        let mut ours = false;
         let work = format!("MINITOWER_OUTPUT_FILE={}/", self.work.display());
-        for variable in environment.split(|byte| *byte == 0) {
-            if let Some(value) = variable.strip_prefix(b"MINITOWER_ATTEMPT=") {
-                attempt = self.attempt.is_none_or(|wanted| value == wanted.to_string().as_bytes());
-            } else if variable.starts_with(work.as_bytes()) {
-                ours = true;
-            }
-        }
-        attempt && ours
+        environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(work.as_bytes()))
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stat {
-    parent: i32,
+pub(super) struct Stat {
+    pub(super) parent: i32,
     group: i32,
+    pub(super) session: i32,
     /// Ended in all its threads, only not yet collected.
     dead: bool,
 }
@@ -50,19 +41,29 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
-    let threads: i32 = fields.nth(14)?.parse().ok()?;
+    let session = fields.next()?.parse().ok()?;
+    let threads: i32 = fields.nth(13)?.parse().ok()?;
     // A main thread that ended before the others shows as a zombie although the process lives.
-    Some(Stat { parent, group, dead: matches!(state, "Z" | "X") && threads <= 1 })
+    Some(Stat { parent, group, session, dead: matches!(state, "Z" | "X") && threads <= 1 })
 }
 
-fn processes() -> HashMap<i32, Stat> {
-    let Ok(entries) = fs::read_dir("/proc") else { return HashMap::new() };
-    entries
-        .filter_map(|entry| {
-            let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            Some((pid, parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?))
-        })
-        .collect()
+/// Every process there is. That it cannot be read is a failure, not an empty machine.
+pub(super) fn processes() -> io::Result<HashMap<i32, Stat>> {
+    let mut found = HashMap::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        match fs::read_to_string(format!("/proc/{pid}/stat")) {
+            Ok(text) => found.extend(parse_stat(&text).map(|stat| (pid, stat))),
+            Err(error) if has_ended(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a file in `/proc` could not be read because its process has ended meanwhile.
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
 }
 
 /// A process and the process group it was in.
@@ -72,9 +73,19 @@ pub(super) struct Process {
     group: i32,
 }
 
+/// One of the living processes of a picture.
+pub(super) fn process(processes: &HashMap<i32, Stat>, pid: Pid) -> Option<Process> {
+    let stat = processes.get(&pid.as_raw()).filter(|stat| !stat.dead)?;
+    Some(Process { pid, group: stat.group })
+}
+
 /// The living processes below `root`, itself not included.
-pub(super) fn living_below(root: Pid) -> Vec<Process> {
-    let processes = processes();
+pub(super) fn living_below(root: Pid) -> io::Result<Vec<Process>> {
+    Ok(living_among(&processes()?, root))
+}
+
+/// The same, in a picture that was taken before.
+pub(super) fn living_among(processes: &HashMap<i32, Stat>, root: Pid) -> Vec<Process> {
     let below = |pid: i32| {
         let mut current = pid;
         // Bounded: the picture was not taken at one moment and could hold a circle.
@@ -114,9 +125,9 @@ pub(super) fn kill_children(rounds: usize) {
 }
 
 /// The living processes that carry the marker, the caller not included.
-pub(super) fn living_marked(marker: &Marker) -> Vec<Process> {
+fn living_marked(marker: &Marker) -> io::Result<Vec<Process>> {
     let me = Pid::this();
-    processes()
+    let marked = processes()?
         .into_iter()
         .filter(|(_, stat)| !stat.dead)
         .map(|(pid, stat)| Process { pid: Pid::from_raw(pid), group: stat.group })
@@ -125,7 +136,8 @@ pub(super) fn living_marked(marker: &Marker) -> Vec<Process> {
                 && fs::read(format!("/proc/{pid}/environ"))
                     .is_ok_and(|environment| marker.matches(&environment))
         })
-        .collect()
+        .collect();
+    Ok(marked)
 }
 
 /// Asks each to end.
@@ -156,16 +168,16 @@ pub(super) fn kill_all(processes: &[Process]) {
 
 /// Kills every process that carries the marker, and whatever is below it. Returns how many there were.
 ///
-/// For what a former runner or a killed supervisor left. Gives up after `rounds` rounds, when processes are stuck
-/// inside the kernel.
-pub(crate) fn kill_marked(marker: &Marker, rounds: usize) -> usize {
+/// For what a former runner left. Gives up after `rounds` rounds, when processes are stuck inside the kernel.
+pub(crate) fn kill_marked(marker: &Marker, rounds: usize) -> io::Result<usize> {
     let mut killed = HashSet::new();
     for _ in 0..rounds {
-        let found = living_marked(marker);
+        let found = living_marked(marker)?;
         if found.is_empty() {
             break;
         }
-        let below: Vec<Process> = found.iter().flat_map(|process| living_below(process.pid)).collect();
+        let all = processes()?;
+        let below: Vec<Process> = found.iter().flat_map(|process| living_among(&all, process.pid)).collect();
         kill_all(&found);
         kill_all(&below);
         for process in found.iter().chain(&below) {
@@ -175,7 +187,7 @@ pub(crate) fn kill_marked(marker: &Marker, rounds: usize) -> usize {
         }
         std::thread::yield_now();
     }
-    killed.len()
+    Ok(killed.len())
 }
 
 #[cfg(test)]
@@ -187,7 +199,7 @@ mod tests {
         let tail = "S 7 8 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 100 0 0";
         for name in ["sh", "a) Z 1", "x (y", "new\nline"] {
             let stat = parse_stat(&format!("9 ({name}) {tail}")).unwrap();
-            assert_eq!(stat, Stat { parent: 7, group: 8, dead: false }, "{name}");
+            assert_eq!(stat, Stat { parent: 7, group: 8, session: 7, dead: false }, "{name}");
         }
     }
 
@@ -199,13 +211,11 @@ mod tests {
     }
 
     #[test]
-    fn a_marker_needs_attempt_and_workspace() {
-        let marker = Marker { attempt: Some(4), work: "/d/work".into() };
-        assert!(marker.matches(b"A=1\0MINITOWER_ATTEMPT=4\0MINITOWER_OUTPUT_FILE=/d/work/4/output\0"));
-        assert!(!marker.matches(b"MINITOWER_ATTEMPT=41\0MINITOWER_OUTPUT_FILE=/d/work/41/output\0"));
-        assert!(!marker.matches(b"MINITOWER_ATTEMPT=4\0MINITOWER_OUTPUT_FILE=/e/work/4/output\0"));
+    fn a_marker_is_known_by_the_folder_of_workspaces() {
+        let marker = Marker { work: "/d/work".into() };
+        assert!(marker.matches(b"A=1\0MINITOWER_OUTPUT_FILE=/d/work/4/output\0"));
+        assert!(!marker.matches(b"MINITOWER_OUTPUT_FILE=/e/work/4/output\0"));
+        assert!(!marker.matches(b"MINITOWER_OUTPUT_FILE=/d/work\0"));
         assert!(!marker.matches(b"MINITOWER_ATTEMPT=4\0"));
-        let any = Marker { attempt: None, work: "/d/work".into() };
-        assert!(any.matches(b"MINITOWER_ATTEMPT=41\0MINITOWER_OUTPUT_FILE=/d/work/41/output\0"));
     }
 }

@@ -14,17 +14,18 @@ use tokio::sync::{mpsc, watch};
 
 use super::SUPERVISE;
 use super::cgroup::remove_leftovers;
-use super::descendants::{Marker, kill_marked};
 use super::protocol::{Command, Ended, Report, Task};
-use crate::clock::BootTime;
+use super::{spawner, strays};
+use crate::clock::{BootTime, sleep_until};
 use crate::open_files;
 
 /// Orders that may wait for a supervisor that does not listen; its own timer makes up for the rest.
 const MAX_ORDERS: usize = 8;
-/// How long a supervisor may take to report, once it has to.
+/// How long a supervisor may take to report the end that it was ordered to make.
 const REPORT_WITHIN: Duration = Duration::from_secs(15);
-/// Rounds of killing what a lost supervisor left.
-const KILL_ROUNDS: usize = 1000;
+/// How long after the deadline the runner gives the supervisor to have ended the job and said so. Measured while the runner runs: one
+/// that was itself stopped still hears a report that has come meanwhile. Less than the lease goes on after its deadline.
+const REPORT_AFTER_DEADLINE: Duration = Duration::from_millis(100);
 
 /// Why a task has no ending.
 #[derive(Debug, thiserror::Error)]
@@ -35,18 +36,54 @@ pub(crate) enum SupervisorError {
     /// The task's program could not be started.
     #[error("cannot start {0}")]
     Program(String),
-    /// The supervisor ended without a report; what it left has been killed.
-    #[error("the supervisor was lost: {0}")]
-    Lost(String),
+    /// The task could not be confined as this machine was found to be able to, and was not started.
+    #[error("cannot confine the job: {0}")]
+    Unconfined(String),
+    /// The supervisor ended, or did not do its work; what it left has been killed.
+    #[error("the supervisor was lost: {0}; what it left has been killed")]
+    Lost(Loss),
+    /// The same, and what it left could not all be killed, or not be found.
+    #[error("the supervisor was lost: {loss}; what it left may still run: {source}")]
+    AtLarge {
+        /// How it was lost.
+        loss: Loss,
+        /// Why there may be something left.
+        source: io::Error,
+    },
+}
+
+/// How a supervisor was lost.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Loss {
+    /// It is gone.
+    #[error("it ended without a report")]
+    Ended,
+    /// It is there, but the lease's deadline has passed and the job was not ended.
+    #[error("it did not end the job by the lease's deadline")]
+    Late,
+    /// It is there, but does not carry out an order.
+    #[error("it did not end the job when it was told to")]
+    Deaf,
+    /// What it said makes no sense.
+    #[error("its report cannot be read: {0}")]
+    Garbled(#[source] serde_json::Error),
+    /// It cannot see what is left.
+    #[error("it cannot see what is left of the job: {0}")]
+    Blind(String),
+    /// The connection to it broke.
+    #[error("its connection broke: {0}")]
+    Broken(#[source] io::Error),
 }
 
 /// A task under a supervisor.
 #[derive(Debug)]
 pub(crate) struct Supervised {
     child: Child,
+    pid: i32,
     reports: BufReader<OwnedReadHalf>,
+    /// What was read of a report so far.
+    report: Vec<u8>,
     orders: Orders,
-    marker: Marker,
     cgroup: String,
     deadline: watch::Receiver<BootTime>,
     /// What the job writes to its standard output; taken once.
@@ -64,7 +101,7 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// Asks every process of the job to end.
+    /// Asks the job to end: its main process first.
     pub(crate) fn terminate(&self) {
         // Full: the supervisor is stopped or stuck, and its deadline will do.
         let _full = self.sender.try_send(Command::Terminate);
@@ -87,10 +124,11 @@ impl Supervised {
         task: Task,
         deadline: watch::Receiver<BootTime>,
     ) -> Result<Self, SupervisorError> {
-        let (marker, cgroup) = (task.marker.clone(), task.cgroup.clone());
+        let cgroup = task.cgroup.clone();
         let (ours, theirs) = StdUnixStream::pair().map_err(SupervisorError::Start)?;
         ours.set_nonblocking(true).map_err(SupervisorError::Start)?;
-        let mut child = tokio::process::Command::new("/proc/self/exe")
+        let mut command = tokio::process::Command::new("/proc/self/exe");
+        command
             .arg0("minitower-runner")
             .arg(SUPERVISE)
             .env_clear()
@@ -99,21 +137,26 @@ impl Supervised {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .current_dir("/")
-            .spawn()
-            .map_err(SupervisorError::Start)?;
+            .current_dir("/");
+        let mut child = spawner::spawn(command).await.map_err(SupervisorError::Start)?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
         let (reader, mut writer) = UnixStream::from_std(ours).map_err(SupervisorError::Start)?.into_split();
         let first = Command::Start { task: Box::new(task), deadline: *deadline.borrow() };
-        send(&mut writer, &first).await.map_err(SupervisorError::Start)?;
+        if let Err(error) = send(&mut writer, &first).await {
+            // It ends with its connection.
+            strays::forget(pid);
+            return Err(SupervisorError::Start(error));
+        }
         let (sender, orders) = mpsc::channel(MAX_ORDERS);
         tokio::spawn(forward(writer, orders, deadline.clone()));
         Ok(Self {
             stdout: child.stdout.take(),
             stderr: child.stderr.take(),
             child,
+            pid,
             reports: BufReader::new(reader),
+            report: Vec::new(),
             orders: Orders { sender, report_by: watch::Sender::new(None) },
-            marker,
             cgroup,
             deadline,
         })
@@ -124,56 +167,104 @@ impl Supervised {
         self.orders.clone()
     }
 
-    /// Waits for the end of the task. When this returns, no process of it runs any more.
+    /// Waits for the end of the task. When this returns, no process of it runs any more, but for [`SupervisorError::AtLarge`].
     pub(crate) async fn wait(&mut self) -> Result<Ended, SupervisorError> {
-        let mut line = String::new();
-        let report = tokio::select! {
-            report = self.reports.read_line(&mut line) => report,
-            () = overdue(self.deadline.clone(), self.orders.report_by.subscribe()) => Err(io::Error::other("it did not report the end in time")),
+        let late = overdue(self.deadline.clone(), self.orders.report_by.subscribe());
+        let heard = tokio::select! {
+            biased;
+            heard = hear(&mut self.reports, &mut self.report) => heard,
+            loss = late => Err(loss),
         };
-        let report = match report {
-            Ok(_) => serde_json::from_str(&line).map_err(io::Error::from),
-            Err(error) => Err(error),
-        };
-        if report.is_err() {
-            // A supervisor that does not do its work has nothing left to protect.
-            let _ended_already = self.child.start_kill();
-            let marker = self.marker.clone();
-            let cgroup = self.cgroup.clone();
-            let work = move || {
-                remove_leftovers(&cgroup);
-                kill_marked(&marker, KILL_ROUNDS);
-                // The first time there were still processes in it.
-                remove_leftovers(&cgroup);
-            };
-            if let Err(fault) = tokio::task::spawn_blocking(work).await {
-                tracing::error!(%fault, "cannot end what a lost supervisor left");
+        let loss = match heard {
+            Ok(Report::Blind { reason }) => Loss::Blind(reason),
+            Ok(report) => {
+                let _status = tokio::time::timeout(REPORT_WITHIN, self.child.wait()).await;
+                return told(report);
             }
+            Err(loss) => loss,
+        };
+        self.make_up_for(loss).await
+    }
+
+    /// Does the work of a supervisor that did not.
+    async fn make_up_for(&mut self, loss: Loss) -> Result<Ended, SupervisorError> {
+        let _ended_already = self.child.start_kill();
+        let killed = tokio::time::timeout(REPORT_WITHIN, self.child.wait()).await;
+        strays::forget(self.pid);
+        let cgroup = self.cgroup.clone();
+        let work = move || {
+            remove_leftovers(&cgroup);
+            let killed = strays::kill_all_strays();
+            // The first time there were still processes in it.
+            remove_leftovers(&cgroup);
+            killed
+        };
+        let left = match (killed, tokio::task::spawn_blocking(work).await) {
+            (Ok(Ok(_)), Ok(left)) => left,
+            (Ok(Err(error)), _) => Err(error),
+            (Err(_), _) => Err(io::Error::other("the supervisor is stuck inside the kernel")),
+            (_, Err(fault)) => Err(io::Error::other(fault)),
+        };
+        // A report that is there after all says how the job ended, and that it had.
+        if let Ok(Ok(report @ Report::Ended(_))) =
+            tokio::time::timeout(REPORT_WITHIN, hear(&mut self.reports, &mut self.report)).await
+        {
+            return told(report);
         }
-        let _status = tokio::time::timeout(REPORT_WITHIN, self.child.wait()).await;
-        match report {
-            Ok(Report::Ended(ended)) => Ok(ended),
-            Ok(Report::Failed { reason }) => Err(SupervisorError::Program(reason)),
-            Err(error) => Err(SupervisorError::Lost(error.to_string())),
+        match left {
+            Ok(()) => Err(SupervisorError::Lost(loss)),
+            Err(source) => Err(SupervisorError::AtLarge { loss, source }),
         }
     }
 }
 
-/// Returns some time after the task was to be killed: by order, or because the deadline, as it is extended, has
-/// passed.
-async fn overdue(deadline: watch::Receiver<BootTime>, mut report_by: watch::Receiver<Option<BootTime>>) {
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        // It ends with its connection; should it have to be made up for, it is as good as any stray.
+        strays::forget(self.pid);
+    }
+}
+
+fn told(report: Report) -> Result<Ended, SupervisorError> {
+    match report {
+        Report::Ended(ended) => Ok(ended),
+        Report::Failed { reason } => Err(SupervisorError::Program(reason)),
+        Report::Unconfined { reason } => Err(SupervisorError::Unconfined(reason)),
+        Report::Blind { reason } => Err(SupervisorError::Lost(Loss::Blind(reason))),
+    }
+}
+
+/// Reads a report. May be dropped and called again: what was read stays in `line`.
+async fn hear(reports: &mut BufReader<OwnedReadHalf>, line: &mut Vec<u8>) -> Result<Report, Loss> {
+    reports.read_until(b'\n', line).await.map_err(Loss::Broken)?;
+    if line.is_empty() {
+        return Err(Loss::Ended);
+    }
+    serde_json::from_slice(line).map_err(Loss::Garbled)
+}
+
+/// Returns some time after the task was to be killed: because the deadline, as it is extended, has passed, or by order.
+async fn overdue(
+    mut deadline: watch::Receiver<BootTime>,
+    mut report_by: watch::Receiver<Option<BootTime>>,
+) -> Loss {
     loop {
+        let by_deadline = *deadline.borrow_and_update();
         let by_order = *report_by.borrow_and_update();
-        let limit = by_order.unwrap_or_else(|| deadline.borrow().plus(REPORT_WITHIN));
-        if limit.has_passed() {
-            return;
-        }
         tokio::select! {
-            () = crate::clock::sleep_until(limit) => {}
+            biased;
+            Ok(()) = deadline.changed() => {}
             // The sender lives as long as the task's owner, who waits here.
             Ok(()) = report_by.changed() => {}
+            () = late(by_deadline) => return Loss::Late,
+            () = sleep_until(by_order.unwrap_or(by_deadline)), if by_order.is_some() => return Loss::Deaf,
         }
     }
+}
+
+async fn late(deadline: BootTime) {
+    sleep_until(deadline).await;
+    tokio::time::sleep(REPORT_AFTER_DEADLINE).await;
 }
 
 async fn send(writer: &mut OwnedWriteHalf, command: &Command) -> io::Result<()> {

@@ -5,19 +5,27 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use caps::{CapSet, Capability};
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{getppid, setsid};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdout, getppid, setsid};
 use serde::{Deserialize, Serialize};
 
+use super::LAUNCH;
+use super::confinement::Confinement;
+use super::descriptors::close_at_exec;
+use super::limits::Limits;
+use super::mounts::TEMPORARY;
+use super::namespaces::Namespaces;
+use super::protocol::Task;
 use super::sandbox::{Sandbox, SandboxError};
+use super::seccomp::{self, SeccompError};
 
 /// Memory pressure ends the job before the runner; see `proc_pid_oom_score_adj(5)`.
 const OOM_SCORE_ADJ: &str = "1000";
@@ -42,13 +50,54 @@ const CANNOT_EXECUTE: i32 = 126;
 
 /// What the process needs to know.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Launch {
-    /// Process id of the supervisor.
-    pub(super) supervisor: i32,
+struct Launch {
+    /// Process id of its parent, the supervisor or the first process of its PID namespace.
+    parent: i32,
     /// What the job may read and write.
-    pub(super) sandbox: Sandbox,
-    /// The control group's file to join through.
-    pub(super) cgroup: Option<PathBuf>,
+    sandbox: Sandbox,
+    /// By what it is confined.
+    confinement: Confinement,
+    /// What it may take.
+    limits: Limits,
+}
+
+/// What starts the process, as a child of `parent`.
+pub(super) fn command(task: &Task, parent: Pid) -> io::Result<Command> {
+    let launch = Launch {
+        parent: parent.as_raw(),
+        sandbox: task.sandbox.clone(),
+        confinement: task.confinement,
+        limits: task.limits,
+    };
+    // In a view of its own the job's temporary folder is /tmp, the shortest path that there is.
+    let temporary = task.sandbox.temporary.as_deref().and_then(Path::to_str);
+    let temporary = temporary.filter(|_| task.confinement.namespaces != Namespaces::None);
+    let value = |value: &String| {
+        let renamed = temporary == Some(value) && Path::new(TEMPORARY).is_dir();
+        if renamed { TEMPORARY.to_owned() } else { value.clone() }
+    };
+    // The link names this very binary even after it was replaced on disk.
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0("minitower-runner")
+        .arg(LAUNCH)
+        .arg(serde_json::to_string(&launch)?)
+        .arg(&task.program)
+        .args(&task.arguments)
+        .env_clear()
+        .envs(task.environment.iter().map(|(key, text)| (key, value(text))))
+        .current_dir(&task.directory)
+        .stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Starts it. Afterwards the caller no longer holds the job's streams: these end with the job, not with whoever looks after it.
+pub(super) fn spawn(task: &Task, parent: Pid) -> io::Result<Pid> {
+    let child = command(task, parent)?.spawn()?;
+    let null = fs::OpenOptions::new().write(true).open("/dev/null")?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)?;
+    i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +112,10 @@ enum LaunchError {
     System(#[from] nix::Error),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    Seccomp(#[from] SeccompError),
+    #[error("cannot close what is not the job's: {0}")]
+    Descriptors(#[from] io::Error),
     #[error("cannot start {program}: {source}")]
     Execute { program: String, source: std::io::Error },
 }
@@ -80,7 +133,7 @@ fn launch(mut arguments: impl Iterator<Item = OsString>) -> Result<Infallible, L
     let launch: Launch = serde_json::from_slice(launch.as_encoded_bytes())?;
 
     prctl::set_pdeathsig(Signal::SIGKILL)?;
-    if getppid().as_raw() != launch.supervisor {
+    if getppid().as_raw() != launch.parent {
         return Err(LaunchError::Orphaned);
     }
     setsid()?;
@@ -89,16 +142,20 @@ fn launch(mut arguments: impl Iterator<Item = OsString>) -> Result<Infallible, L
     SigSet::empty().thread_set_mask()?;
     stop_ignoring_signals();
     umask(Mode::from_bits_truncate(0o022));
-    // A job's memory is not the runner's to keep.
-    let _hard_limit_is_lower = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    // Both are best effort: without them the walk through /proc and the container's limits do their work.
+    // Best effort: without it the container's limits do their work.
     let _no_proc = fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ);
-    if let Some(door) = &launch.cgroup {
-        let _not_allowed = fs::write(door, "0");
-    }
+    let confinement = launch.confinement;
+    launch.limits.enforce(confinement.own_users)?;
+    close_at_exec()?;
     drop_capabilities();
     prctl::set_no_new_privs()?;
-    launch.sandbox.enforce()?;
+    if confinement.landlock {
+        launch.sandbox.enforce(confinement.namespaces != Namespaces::None)?;
+    }
+    if confinement.seccomp {
+        // Last: nothing above has to do without what it refuses.
+        seccomp::enforce(confinement.namespaces == Namespaces::Processes)?;
+    }
 
     let source = Command::new(&program).args(arguments).exec();
     Err(LaunchError::Execute { program: program.to_string_lossy().into_owned(), source })

@@ -4,29 +4,44 @@
 //! stays the ancestor of whatever the job starts. It knows the lease's deadline and kills everything below it with
 //! SIGKILL when that passes or when the runner is gone, whatever state the runner is in.
 //!
-//! Three roles, in three processes: [`Supervised`] in the runner, `process` in the supervisor, and `launch`, which
-//! confines itself and then becomes the job. No HTTP, no async but in [`Supervised`], and nothing about runs or
+//! Four roles, in four processes: [`Supervised`] in the runner, `process` in the supervisor, `init` as the first process of the job's
+//! PID namespace, and `launch`, which confines itself and then becomes the job. Where the kernel makes no namespaces the supervisor does
+//! without `init`, and walks through `/proc` to end the job. No HTTP, no async but in [`Supervised`], and nothing about runs or
 //! leases: a task is a program with a deadline.
 
 mod cgroup;
+mod confinement;
 mod descendants;
+mod descriptors;
 mod handle;
+mod init;
 mod launch;
+mod limits;
+mod mounts;
+mod namespaces;
 mod oom;
 mod process;
 mod protocol;
 mod sandbox;
+mod seccomp;
+mod signals;
+mod spawner;
+mod strays;
 
 pub(crate) use cgroup::remove_leftovers as remove_leftover_cgroups;
+pub(crate) use confinement::Confinement;
 pub(crate) use descendants::{Marker, kill_marked};
 pub(crate) use handle::{Supervised, SupervisorError};
+pub use limits::{BadLimit, Limit, Limits};
 pub(crate) use protocol::{Ended, Ending, Task};
-pub(crate) use sandbox::{Sandbox, is_enforced};
+pub(crate) use sandbox::Sandbox;
 
 /// First argument of a supervisor.
 const SUPERVISE: &str = "__supervise";
 /// First argument of a process that is about to become a job.
 const LAUNCH: &str = "__launch";
+/// First argument of a process that finds out what this machine can do to confine jobs.
+const PROBE: &str = "__probe";
 
 /// Becomes a supervisor or a job when the arguments ask for it, and then does not return.
 ///
@@ -39,5 +54,8 @@ pub fn supervise_if_asked() {
     }
     if first == LAUNCH {
         launch::main(arguments);
+    }
+    if first == PROBE {
+        confinement::main();
     }
 }

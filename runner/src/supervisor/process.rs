@@ -3,26 +3,25 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
 use minitower_planted::{Bug, planted};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal, killpg};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
 use super::cgroup::Cgroup;
-use super::descendants::{Process as Found, kill_all, kill_children, living_below, living_marked, terminate};
-use super::launch::Launch;
+use super::descendants::{kill_all, kill_children, living_below, terminate};
+use super::descriptors::close_at_exec;
+use super::init::{Nested, Word, reap};
+use super::namespaces::Namespaces;
 use super::protocol::{Command, Ended, Ending, Report, Task};
-use super::{LAUNCH, oom};
+use super::{launch, oom};
 use crate::clock::BootTime;
 use crate::open_files;
 
@@ -48,15 +47,13 @@ pub(super) fn main() -> ! {
 }
 
 fn supervise() -> io::Result<()> {
-    // Out of reach of the terminal's signals and of the runner's own process group.
+    close_at_exec()?;
     open_files::lower();
+    // Out of reach of the terminal's signals and of the runner's own process group.
     setsid()?;
     prctl::set_child_subreaper(true)?;
     prctl::set_dumpable(false)?;
-    // Blocked, not ignored: they are read in the loop, and only the runner ends this process.
-    let mask: SigSet = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT]
-        .into_iter()
-        .collect();
+    let mask = signals();
     mask.thread_block()?;
     let children = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
 
@@ -64,7 +61,7 @@ fn supervise() -> io::Result<()> {
     dup2_stdin(std::fs::File::open("/dev/null")?)?;
     control.set_read_timeout(Some(START_WITHIN))?;
     let mut inbox = Inbox::default();
-    let (task, deadline) = loop {
+    let (mut task, deadline) = loop {
         match inbox.next()? {
             Some(Command::Start { task, deadline }) => break (task, deadline),
             Some(_) => {}
@@ -73,37 +70,115 @@ fn supervise() -> io::Result<()> {
             None => return Ok(()),
         }
     };
+    if planted(Bug::GrandchildMissed) || planted(Bug::LeftoversIgnored) {
+        task.confinement.namespaces = Namespaces::None;
+    }
     control.set_nonblocking(true)?;
 
     let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
-    let cgroup = Cgroup::create(&task.cgroup);
+    let cgroup = Cgroup::create(&task.cgroup, &task.limits);
     let kills_before = oom::kills();
-    let mut supervisor = Supervisor {
-        control,
-        inbox,
-        timer,
-        children,
-        cgroup,
-        task,
-        main: None,
-        ending: None,
-        terminating: false,
-    };
-    supervisor.set_deadline(deadline)?;
-    match supervisor.launch() {
-        Ok(main) => supervisor.main = Some(main),
-        Err(error) => {
-            let reason = format!("{}: {error}", supervisor.task.program.display());
-            supervisor.report(&Report::Failed { reason });
+    if task.merged {
+        // One pipe for both keeps the order of writing.
+        dup2_stderr(io::stdout())?;
+    }
+    let job = match start(&task, cgroup.as_ref()) {
+        Ok(job) => job,
+        Err(report) => {
+            send(&mut control, &report);
             return Ok(());
         }
-    }
+    };
+    let mut supervisor =
+        Supervisor { control, inbox, timer, children, cgroup, task, job, ending: None, terminating: false };
+    supervisor.set_deadline(deadline)?;
     let by_deadline = supervisor.watch()?;
-    let stuck = supervisor.kill_everything();
-    let (ending, at) = supervisor.ending.unwrap_or((Ending::Signal(Signal::SIGKILL as i32), BootTime::now()));
-    let out_of_memory = oom::kills() > kills_before;
-    supervisor.report(&Report::Ended(Ended { ending, at, by_deadline, out_of_memory, stuck }));
+    let report = match supervisor.kill_everything() {
+        Left::Unknown(error) => Report::Blind { reason: error.to_string() },
+        Left::Processes(stuck) => {
+            let killed = (Ending::Signal(Signal::SIGKILL as i32), BootTime::now());
+            let (ending, at) = supervisor.ending.unwrap_or(killed);
+            let out_of_memory = oom::kills() > kills_before;
+            Report::Ended(Ended { ending, at, by_deadline, out_of_memory, stuck })
+        }
+    };
+    send(&mut supervisor.control, &report);
     Ok(())
+}
+
+/// What is blocked, not ignored: it is read in a loop, and only who started the process ends it.
+pub(super) fn signals() -> SigSet {
+    [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT].into_iter().collect()
+}
+
+/// The runner may be gone or stuck: then nobody needs the report.
+fn send(control: &mut UnixStream, report: &Report) {
+    if let Ok(mut line) = serde_json::to_vec(report) {
+        line.push(b'\n');
+        let _runner_gone = control.write_all(&line);
+    }
+}
+
+/// The job, as its supervisor has it.
+enum Job {
+    /// In namespaces of its own, in which it has a first process.
+    Nested(Nested),
+    /// Somewhere below the supervisor.
+    Below(Pid),
+}
+
+impl Job {
+    /// The child that stands for it.
+    fn pid(&self) -> Pid {
+        match self {
+            Self::Nested(nested) => nested.pid,
+            Self::Below(main) => *main,
+        }
+    }
+}
+
+/// Starts the job, or says why there is none.
+fn start(task: &Task, cgroup: Option<&Cgroup>) -> Result<Job, Report> {
+    let program = |error: String| Report::Failed { reason: format!("{}: {error}", task.program.display()) };
+    let unconfined = |error: io::Error| Report::Unconfined { reason: error.to_string() };
+    if task.confinement.namespaces == Namespaces::None {
+        let main = launch::spawn(task, Pid::this()).map_err(|error| program(error.to_string()))?;
+        if let Some(cgroup) = cgroup {
+            cgroup.take_in(main);
+        }
+        return Ok(Job::Below(main));
+    }
+    if task.confinement.namespaces == Namespaces::Processes {
+        // What is left when this process is killed ends with the first process of the namespace. So also a stopped supervisor takes
+        // its job along when the runner dies.
+        prctl::set_pdeathsig(Signal::SIGKILL).map_err(|error| unconfined(error.into()))?;
+    }
+    let mut nested = Nested::spawn(task, Pid::this()).map_err(unconfined)?;
+    if let Some(cgroup) = cgroup {
+        cgroup.take_in(nested.pid);
+    }
+    let word = nested.go().map_err(unconfined)?;
+    let failure = match word {
+        Word::Started | Word::Ended(..) => None,
+        Word::Unarranged(reason) => Some(Report::Unconfined { reason }),
+        Word::NotStarted(error) => Some(program(error)),
+    };
+    if let Some(report) = failure {
+        return Err(report);
+    }
+    let null = std::fs::OpenOptions::new().write(true).open("/dev/null");
+    let released = null.and_then(|null| Ok(dup2_stdout(&null).and_then(|()| dup2_stderr(&null))?));
+    released.map_err(unconfined)?;
+    let nests = task.confinement.namespaces == Namespaces::Processes;
+    Ok(if nests { Job::Nested(nested) } else { Job::Below(nested.pid) })
+}
+
+/// What is left of a job that was killed.
+enum Left {
+    /// So many processes, stuck inside the kernel.
+    Processes(usize),
+    /// It cannot be found out.
+    Unknown(io::Error),
 }
 
 struct Supervisor {
@@ -113,56 +188,32 @@ struct Supervisor {
     children: SignalFd,
     cgroup: Option<Cgroup>,
     task: Box<Task>,
-    main: Option<Pid>,
+    job: Job,
     ending: Option<(Ending, BootTime)>,
     /// The job was asked to end: all its processes get the grace period, not only the main one.
     terminating: bool,
 }
 
 impl Supervisor {
-    fn launch(&self) -> io::Result<Pid> {
-        let launch = Launch {
-            supervisor: Pid::this().as_raw(),
-            sandbox: self.task.sandbox.clone(),
-            cgroup: self.cgroup.as_ref().map(Cgroup::door),
-        };
-        if self.task.merged {
-            // One pipe for both keeps the order of writing.
-            dup2_stderr(io::stdout())?;
-        }
-        // The link names this very binary even after it was replaced on disk.
-        let child = Process::new("/proc/self/exe")
-            .arg0("minitower-runner")
-            .arg(LAUNCH)
-            .arg(serde_json::to_string(&launch)?)
-            .arg(&self.task.program)
-            .args(&self.task.arguments)
-            .env_clear()
-            .envs(self.task.environment.iter().map(|(key, value)| (key, value)))
-            .current_dir(&self.task.directory)
-            .stdin(Stdio::null())
-            .spawn()?;
-        // The job's streams end with the job, not with its supervisor.
-        let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
-        dup2_stdout(&null)?;
-        dup2_stderr(&null)?;
-        i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)
-    }
-
     /// Returns when the job is over or has to be: its main process ended (all of its processes, once it was asked to
     /// end), the deadline passed (`true`), it is to be killed, or the runner is gone.
     fn watch(&mut self) -> io::Result<bool> {
         loop {
             let [control, children, timer] =
                 wait([self.control.as_fd(), self.children.as_fd(), self.timer.as_fd()], PollTimeout::NONE)?;
-            if timer {
-                return Ok(true);
-            }
             if children {
-                self.reap();
-                if self.ending.is_some() && (!self.terminating || living_below(Pid::this()).is_empty()) {
+                let had_ended = self.ending.is_some();
+                let none_left = self.collect()?;
+                if self.ending.is_some() && (none_left || !self.terminating) {
                     return Ok(false);
                 }
+                if self.ending.is_some() && !had_ended {
+                    // The others, now that the main process has had its time with them.
+                    terminate(&living_below(Pid::this())?);
+                }
+            }
+            if timer {
+                return Ok(true);
             }
             if control && self.obey()? {
                 return Ok(false);
@@ -183,7 +234,11 @@ impl Supervisor {
                 Command::Extend { deadline } => self.set_deadline(deadline)?,
                 Command::Terminate => {
                     self.terminating = true;
-                    terminate(&self.living());
+                    match &mut self.job {
+                        Job::Nested(nested) => nested.terminate(),
+                        Job::Below(main) if self.ending.is_none() => self.task.reach().terminate(*main),
+                        Job::Below(_) => {}
+                    }
                 }
                 Command::Kill => return Ok(true),
             }
@@ -201,68 +256,75 @@ impl Supervisor {
         Ok(self.timer.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?)
     }
 
-    /// Collects every ended child: the main process, and orphans that came to us.
-    fn reap(&mut self) {
+    /// Collects every ended child: the main process, and orphans that came to us. Yields whether none is left, and with that nothing of
+    /// the job: what loses its parent becomes our child.
+    fn collect(&mut self) -> io::Result<bool> {
         while let Ok(Some(_)) = self.children.read_signal() {}
-        loop {
-            let (pid, ending) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => (pid, Ending::Code(code)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Ending::Signal(signal as i32)),
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
-                Ok(_) | Err(Errno::EINTR) => continue,
-                Err(_) => return,
-            };
-            if Some(pid) == self.main && self.ending.is_none() {
-                self.ending = Some((ending, BootTime::now()));
-            }
+        let (ended, none_left) = reap(self.job.pid())?;
+        let ended = match (&mut self.job, ended) {
+            // What its first process says of the main one counts. Without a word it was killed, and with it all the others.
+            (Job::Nested(nested), Some(ending)) => Some(match nested.next() {
+                Some(Word::Ended(ending, at)) => (ending, at),
+                _ => (ending, BootTime::now()),
+            }),
+            (_, ended) => ended.map(|ending| (ending, BootTime::now())),
+        };
+        if self.ending.is_none() {
+            self.ending = ended;
         }
+        Ok(none_left)
     }
 
-    fn living(&self) -> Vec<Found> {
-        let mut living = living_below(Pid::this());
-        if living.is_empty() {
-            // Only what escaped its ancestors is left to be found; reading every environment is slow.
-            living = living_marked(&self.task.marker);
-        }
-        living
-    }
-
-    /// Kills until nothing is left; returns how many could not be killed.
-    fn kill_everything(&mut self) -> usize {
+    /// Kills until nothing is left. That is known by having no children any more, and by nothing else.
+    fn kill_everything(&mut self) -> Left {
         if planted(Bug::GrandchildMissed) {
-            let _gone = self.main.map(|main| killpg(main, Signal::SIGKILL));
-            return 0;
+            let _gone = killpg(self.job.pid(), Signal::SIGKILL);
+            return Left::Processes(0);
         }
         let until = Instant::now() + KILL_WITHIN;
         loop {
-            if let Some(cgroup) = &self.cgroup {
-                cgroup.kill();
+            match self.kill_once() {
+                Ok(true) => return Left::Processes(0),
+                Ok(false) if Instant::now() < until => {}
+                Ok(false) => {
+                    return match living_below(Pid::this()) {
+                        Ok(living) => Left::Processes(living.len()),
+                        Err(error) => Left::Unknown(error),
+                    };
+                }
+                Err(error) if Instant::now() >= until => return Left::Unknown(error),
+                Err(_) => {}
             }
-            for _ in 0..CHILDREN_ROUNDS {
-                kill_children(CHILDREN_ROUNDS);
-                self.reap();
-            }
-            let living = self.living();
-            if living.is_empty() || Instant::now() >= until {
-                self.reap();
-                return living.len();
-            }
-            kill_all(&living);
             let _any_end = wait([self.children.as_fd()], PollTimeout::from(KILL_PAUSE_MS));
         }
     }
 
-    /// The runner may be gone or stuck: then nobody needs the report.
-    fn report(&mut self, report: &Report) {
-        if let Ok(mut line) = serde_json::to_vec(report) {
-            line.push(b'\n');
-            let _runner_gone = self.control.write_all(&line);
+    /// One round; whether nothing is left.
+    fn kill_once(&mut self) -> io::Result<bool> {
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
         }
+        if let Job::Nested(nested) = &self.job {
+            // It is collected when the kernel has killed all that is with it.
+            let _gone = kill(nested.pid, Signal::SIGKILL);
+            return self.collect();
+        }
+        for _ in 0..CHILDREN_ROUNDS {
+            kill_children(CHILDREN_ROUNDS);
+            if self.collect()? {
+                return Ok(true);
+            }
+        }
+        kill_all(&living_below(Pid::this())?);
+        Ok(false)
     }
 }
 
 /// Which of the descriptors have something to read, or were closed.
-fn wait<const N: usize>(descriptors: [BorrowedFd<'_>; N], timeout: PollTimeout) -> io::Result<[bool; N]> {
+pub(super) fn wait<const N: usize>(
+    descriptors: [BorrowedFd<'_>; N],
+    timeout: PollTimeout,
+) -> io::Result<[bool; N]> {
     let mut polled = descriptors.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
     match poll(&mut polled, timeout) {
         Ok(_) => Ok(polled.map(|descriptor| descriptor.any().unwrap_or(true))),

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::descendants::Marker;
+use super::confinement::Confinement;
+use super::limits::Limits;
 use super::sandbox::Sandbox;
+use super::signals::Reach;
 use crate::clock::BootTime;
 
 /// A program to run under a supervisor.
@@ -23,10 +25,19 @@ pub(crate) struct Task {
     pub(crate) sandbox: Sandbox,
     /// Whether its standard error goes where its standard output goes.
     pub(crate) merged: bool,
-    /// How its processes are known, even those that got away from their ancestors.
-    pub(crate) marker: Marker,
     /// Name of a control group made for it where that is possible.
     pub(crate) cgroup: String,
+    /// By what it is confined.
+    pub(crate) confinement: Confinement,
+    /// What it may take of the machine.
+    pub(crate) limits: Limits,
+}
+
+impl Task {
+    /// Who gets SIGTERM first.
+    pub(super) fn reach(&self) -> Reach {
+        Reach::of(&self.program, &self.arguments)
+    }
 }
 
 /// From the runner.
@@ -37,7 +48,7 @@ pub(super) enum Command {
     Start { task: Box<Task>, deadline: BootTime },
     /// A new deadline.
     Extend { deadline: BootTime },
-    /// Ask every process of the job to end.
+    /// Ask the job to end: its main process, and the others as soon as that has ended.
     Terminate,
     /// End every process of the job.
     Kill,
@@ -49,6 +60,10 @@ pub(super) enum Command {
 pub(super) enum Report {
     /// The program could not be started.
     Failed { reason: String },
+    /// It could not be confined, and was not started.
+    Unconfined { reason: String },
+    /// Whether anything of the program is left cannot be known.
+    Blind { reason: String },
     /// The program has ended, and nothing of it is left.
     Ended(Ended),
 }

@@ -93,12 +93,13 @@ async fn a_job_over_its_timeout_is_stopped_and_failed() {
     let mut job = Job::script("main.sh", "echo pid=$$; sleep 600");
     job.timeout_seconds = Some(1);
     server.submit(job);
-    let _runner = Runner::start(&server, data.path());
+    let runner = Runner::start(&server, data.path());
+    let pid = runner.process(server.number("pid").await);
     let result = server.result().await;
     assert_eq!(result.status, ResultStatus::Failed);
     assert_eq!(result.reason, Some(ResultReason::Timeout));
     assert_eq!(result.error_message.as_deref(), Some("timeout"));
-    ends(server.number("pid").await, Duration::from_secs(1)).await;
+    ends(pid, Duration::from_secs(1)).await;
 }
 
 #[tokio::test]
@@ -110,8 +111,8 @@ async fn a_cancelled_job_gets_sigterm_and_its_grace_and_is_reported_cancelled() 
         "main.sh",
         "trap 'echo cleaning up; exit 0' TERM; echo pid=$$; while true; do sleep 600 & wait $!; done",
     ));
-    let _runner = Runner::with(&server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "20s")]);
-    let pid = server.number("pid").await;
+    let runner = Runner::with(&server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "20s")]);
+    let pid = runner.process(server.number("pid").await);
     server.change(|state| state.cancel_requested = true);
     let result = server.result().await;
     assert_eq!(result.status, ResultStatus::Cancelled);
@@ -128,8 +129,8 @@ async fn the_children_of_a_cancelled_job_get_the_grace_even_when_its_main_proces
         "main.sh",
         "sh -c 'trap \"sleep 0.3; echo child cleaned up; exit 0\" TERM; echo pid=$$; while true; do sleep 0.05; done' & wait",
     ));
-    let _runner = Runner::with(&server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "20s")]);
-    let pid = server.number("pid").await;
+    let runner = Runner::with(&server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "20s")]);
+    let pid = runner.process(server.number("pid").await);
     server.change(|state| state.cancel_requested = true);
     assert_eq!(server.result().await.status, ResultStatus::Cancelled);
     assert!(server.change(|state| state.log()).contains("child cleaned up"));
@@ -142,8 +143,8 @@ async fn a_cancelled_job_that_ignores_sigterm_is_killed_after_the_grace() {
     server.change(|state| state.ttl = Duration::from_secs(2));
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.sh", "trap '' TERM; echo pid=$$; while true; do sleep 1; done"));
-    let _runner = Runner::start(&server, data.path());
-    let pid = server.number("pid").await;
+    let runner = Runner::start(&server, data.path());
+    let pid = runner.process(server.number("pid").await);
     server.change(|state| state.cancel_requested = true);
     let asked = Instant::now();
     assert_eq!(server.result().await.status, ResultStatus::Cancelled);

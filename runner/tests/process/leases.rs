@@ -32,8 +32,8 @@ async fn without_heartbeats_the_job_dies_before_its_lease_and_the_run_is_given_b
     server.change(|state| state.ttl = Duration::from_secs(2));
     let data = tempfile::tempdir().unwrap();
     server.submit(staying());
-    let _runner = Runner::start(&server, data.path());
-    let pid = server.number("pid").await;
+    let runner = Runner::start(&server, data.path());
+    let pid = runner.process(server.number("pid").await);
     server.change(|state| state.no_heartbeats = true);
     let last = server.change(|state| *state.heartbeats.last().unwrap());
     ends(pid, Duration::from_secs(10)).await;
@@ -48,8 +48,8 @@ async fn an_attempt_that_is_gone_is_killed_and_nothing_more_is_reported() {
     server.change(|state| state.ttl = Duration::from_secs(2));
     let data = tempfile::tempdir().unwrap();
     server.submit(staying());
-    let _runner = Runner::start(&server, data.path());
-    let pid = server.number("pid").await;
+    let runner = Runner::start(&server, data.path());
+    let pid = runner.process(server.number("pid").await);
     let polls = server.change(|state| {
         state.gone = true;
         state.polls.len()
@@ -102,7 +102,7 @@ async fn a_job_that_ended_by_itself_is_reported_even_past_its_lease() {
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.sh", "echo pid=$$; sleep 0.3"));
     let runner = Runner::start(&server, data.path());
-    let pid = server.number("pid").await;
+    let pid = runner.process(server.number("pid").await);
     server.change(|state| state.down = true);
     ends(pid, Duration::from_secs(5)).await;
     until(Duration::from_secs(10), "the lease is over", || {
@@ -153,7 +153,7 @@ async fn a_stopped_runner_leaves_no_job_past_its_lease() {
     let data = tempfile::tempdir().unwrap();
     server.submit(staying());
     let runner = Runner::start(&server, data.path());
-    let pid = server.number("pid").await;
+    let pid = runner.process(server.number("pid").await);
     let frozen = Instant::now();
     runner.signal(Signal::SIGSTOP);
     ends(pid, Duration::from_secs(10)).await;
@@ -168,7 +168,7 @@ async fn a_killed_runner_takes_its_job_along_and_its_successor_supersedes_it() {
     let data = tempfile::tempdir().unwrap();
     server.submit(staying());
     let mut runner = Runner::start(&server, data.path());
-    let pid = server.number("pid").await;
+    let pid = runner.process(server.number("pid").await);
     runner.signal(Signal::SIGKILL);
     ends(pid, Duration::from_secs(2)).await;
     runner.ends(Duration::from_secs(1)).await;
@@ -224,7 +224,7 @@ async fn a_runner_that_cannot_register_any_more_stops_its_run_and_says_why() {
     server.submit(staying());
     let variables = [("MINITOWER_REGISTRATION_TOKEN", ""), ("MINITOWER_RUNNER_TOKEN", "mtr_given")];
     let mut runner = Runner::with(&server, data.path(), &variables);
-    let pid = server.number("pid").await;
+    let pid = runner.process(server.number("pid").await);
     server.change(|state| state.token = "mtr_other".to_owned());
     ends(pid, Duration::from_secs(5)).await;
     assert!(!runner.ends(Duration::from_secs(10)).await.success());

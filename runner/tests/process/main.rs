@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+mod attacks;
+mod confinement;
 mod daemon;
 mod disk;
 mod entrypoints;
@@ -15,6 +17,7 @@ mod logs;
 mod nasty;
 mod registration;
 mod shutdown;
+mod supervisors;
 mod support;
 mod trust;
 mod world;

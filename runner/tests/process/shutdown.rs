@@ -92,7 +92,7 @@ async fn a_run_over_the_shutdown_grace_is_stopped_gently_and_given_back() {
         "trap 'echo cleaning up; exit 0' TERM; echo pid=$$; while true; do sleep 600 & wait $!; done",
     ));
     let mut runner = Runner::with(&server, data.path(), &[("MINITOWER_SHUTDOWN_GRACE", "300ms")]);
-    let pid = server.number("pid").await;
+    let pid = runner.process(server.number("pid").await);
     runner.signal(Signal::SIGTERM);
     server.wait_for("release", |state| state.releases == 1).await;
     assert!(runner.ends(Duration::from_secs(5)).await.success());
@@ -109,7 +109,7 @@ async fn a_second_sigterm_stops_at_once() {
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.sh", "trap '' TERM; echo pid=$$; while true; do sleep 1; done"));
     let mut runner = Runner::with(&server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "1h")]);
-    let pid = server.number("pid").await;
+    let pid = runner.process(server.number("pid").await);
     runner.signal(Signal::SIGTERM);
     server.wait_for("sign-off", |state| state.sign_offs == 1).await;
     let asked = Instant::now();

@@ -220,6 +220,7 @@ impl Bed {
             ("MINITOWER_KILL_GRACE_PERIOD", "300ms".to_owned()),
             ("MINITOWER_SHUTDOWN_GRACE", "1s".to_owned()),
             ("MINITOWER_POLL_INTERVAL", "100ms".to_owned()),
+            ("MINITOWER_JOB_WRITABLE", self.witnesses.path().display().to_string()),
         ];
         let mut unit = Unit::new(&name, programs::RUNNER, self.folder.path(), env);
         unit.start();

@@ -1,5 +1,4 @@
-//! What the jobs say of themselves: one file a process, in a folder of shared memory that jobs may write to and that the
-//! product knows nothing of.
+//! What the jobs say of themselves: one file a process, in a folder of shared memory that jobs may write to.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::history::{Ended, Life, Moment};
 
-/// Where jobs may write besides their workspaces: a rule of the runner's sandbox, for the sake of `multiprocessing`.
+/// Memory outlives no machine, but is quick. Jobs have one of their own; the runners are told to let them write here.
 const SHARED_MEMORY: &str = "/dev/shm";
 /// What `/proc/uptime` cuts off, in microseconds.
 const UPTIME_CUT: i64 = 10_000;

@@ -34,7 +34,8 @@ for folder, _, names in os.walk(root):
             text = path.read_bytes()
         except OSError:
             continue
-        if b"mtr_" in text:
+        # Not as one word: this program lies there, too.
+        if b"mtr" + b"_" in text:
             found.append(str(path))
 for process in pathlib.Path("/proc").iterdir():
     try:
@@ -74,7 +75,8 @@ for place in (os.environ["outside"], os.environ["data"]):
 print("refused", refused)
 "#;
     bed.team.python_app("writer", code);
-    let outside = bed.server.folder().display().to_string();
+    // Not in /tmp: there the job has a folder of its own.
+    let outside = env!("CARGO_TARGET_TMPDIR");
     let data = bed.data_dir().display().to_string();
     let input = serde_json::json!({"input": {"outside": outside, "data": data}});
     let run = minitower_tests::shape::int(&bed.team.run("writer", input), "run_id");
@@ -89,7 +91,7 @@ fn a_job_cannot_change_the_runners_last_words() {
         return;
     }
     // World-writable, as Kubernetes makes it.
-    let file = tempfile::NamedTempFile::new().unwrap();
+    let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     std::fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
     let path = file.path().to_str().unwrap();
     let bed = JobBed::start_with(Server::builder(), &[("MINITOWER_TERMINATION_LOG", path)]);

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use minitower_daemon::signals::Signals;
-use minitower_runner::{RunnerError, Shutdown};
+use minitower_runner::{RunnerError, SandboxMode, Shutdown};
 use minitowerd::{ListenAddr, Server};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -70,6 +70,9 @@ impl Dev {
         config.environment.clone_from(&self.environment);
         config.python_bin.clone_from(&self.python);
         config.shutdown_grace = RUN_GRACE;
+        // Here a person runs jobs of their own: these may read what the person may, on whatever machine it is.
+        config.sandbox = Some(SandboxMode::BestEffort);
+        config.shared_tmp = true;
         // Jobs have no business with the database, nor with the person's tokens.
         config.hidden = vec![folder.control_plane(), context.profiles_path()?];
         let runner = tokio::spawn(minitower_runner::run(config, shutdown.clone()));

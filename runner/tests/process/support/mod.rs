@@ -2,6 +2,7 @@
 
 mod control_plane;
 mod index;
+pub(crate) mod processes;
 mod runner;
 
 use std::io::Write;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 pub(crate) use control_plane::{ArchiveTrouble, ControlPlane, Job};
 pub(crate) use index::{Index, project_files};
-pub(crate) use runner::Runner;
+pub(crate) use runner::{Circumstances, Runner};
 
 /// How long anything may take in a test; the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);

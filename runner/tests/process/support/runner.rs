@@ -8,7 +8,54 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{ControlPlane, until};
+use super::{ControlPlane, processes, until};
+
+/// As whom and where a runner runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Circumstances {
+    /// As the test: root in a container, a user on a developer's machine.
+    AsTheTest,
+    /// As a user without any right. Needs a test that is root.
+    AsNobody,
+    /// Where a part of `/proc` is covered, as container engines do: no further `/proc` may be mounted.
+    WithMaskedProc,
+    /// Where no namespaces can be made, as in many a pod.
+    WithoutNamespaces,
+}
+
+impl Circumstances {
+    /// Whether jobs get a PID namespace.
+    pub(crate) fn gives_processes(self) -> bool {
+        matches!(self, Self::AsTheTest | Self::AsNobody)
+    }
+
+    /// What has to start the runner.
+    fn starter(self) -> &'static [&'static str] {
+        match self {
+            Self::AsNobody if nix::unistd::geteuid().is_root() => {
+                &["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--inh-caps=-all"]
+            }
+            Self::AsTheTest | Self::AsNobody => &[],
+            Self::WithMaskedProc => &[
+                "unshare",
+                "--user",
+                "--map-root-user",
+                "--mount",
+                "sh",
+                "-c",
+                "mount --bind /dev/null /proc/version && exec unshare --user --map-root-user --mount \"$0\"",
+            ],
+            Self::WithoutNamespaces => &[
+                "unshare",
+                "--user",
+                "--map-root-user",
+                "sh",
+                "-c",
+                "echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all \"$0\"",
+            ],
+        }
+    }
+}
 
 /// A runner process; killed with the test.
 pub(crate) struct Runner {
@@ -25,7 +72,21 @@ impl Runner {
 
     /// The same with further variables.
     pub(crate) fn with(server: &ControlPlane, data: &Path, variables: &[(&str, &str)]) -> Self {
-        Self::by(Command::new(env!("CARGO_BIN_EXE_minitower-runner")), server, data, variables)
+        Self::through(&[], server, data, variables)
+    }
+
+    /// The same, started by another program: its name and arguments.
+    pub(crate) fn through(
+        starter: &[&str],
+        server: &ControlPlane,
+        data: &Path,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let words: Vec<&str> =
+            starter.iter().copied().chain([env!("CARGO_BIN_EXE_minitower-runner")]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
+        Self::by(command, server, data, variables)
     }
 
     /// The same through a command that becomes the runner.
@@ -56,6 +117,23 @@ impl Runner {
         Self { child: command.spawn().unwrap(), data: data.join("tested"), log }
     }
 
+    /// Starts a runner under these circumstances.
+    pub(crate) fn under(circumstances: Circumstances, server: &ControlPlane, data: &Path) -> Self {
+        Self::under_with(circumstances, server, data, &[])
+    }
+
+    /// The same with further variables.
+    pub(crate) fn under_with(
+        circumstances: Circumstances,
+        server: &ControlPlane,
+        data: &Path,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        // Also for a user who is not the test's.
+        std::fs::set_permissions(data, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        Self::through(circumstances.starter(), server, data, variables)
+    }
+
     /// The runner's own folder.
     pub(crate) fn data(&self) -> &Path {
         &self.data
@@ -63,6 +141,21 @@ impl Runner {
 
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// The job's process that calls itself `inner`: in a PID namespace it has another id than for us.
+    #[track_caller]
+    pub(crate) fn process(&self, inner: i32) -> i32 {
+        let found =
+            processes::below(self.pid()).into_iter().find(|pid| processes::inner_id(*pid) == Some(inner));
+        found.unwrap_or_else(|| panic!("no process of the job calls itself {inner}"))
+    }
+
+    /// The supervisor of the running job.
+    #[track_caller]
+    pub(crate) fn supervisor(&self) -> i32 {
+        let mut below = processes::below(self.pid()).into_iter();
+        below.find(|pid| processes::parent(*pid) == Some(self.pid())).unwrap()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

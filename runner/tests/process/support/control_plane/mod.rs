@@ -104,6 +104,8 @@ pub(crate) struct State {
     pub(crate) silent: bool,
     /// Registrations are answered 409: another team holds the name.
     pub(crate) name_taken: bool,
+    /// Whose runs a registered runner takes; older servers do not say.
+    pub(crate) scope: Option<&'static str>,
     pub(crate) token: String,
     pub(crate) registrations: Vec<Register>,
     pub(crate) polls: Vec<LeaseRequest>,
@@ -170,6 +172,7 @@ impl ControlPlane {
             same_run: false,
             silent: false,
             name_taken: false,
+            scope: None,
             token: "mtr_first".to_owned(),
             registrations: Vec::new(),
             polls: Vec::new(),

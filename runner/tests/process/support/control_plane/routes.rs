@@ -76,7 +76,10 @@ async fn register(Extract(shared): Extract<Shared>, headers: HeaderMap, body: By
         let name = register.name.clone();
         state.registrations.push(register);
         state.token = format!("mtr_{}", state.registrations.len());
-        let answer = json!({"runner_id": 1, "name": name, "token": state.token});
+        let mut answer = json!({"runner_id": 1, "name": name, "token": state.token});
+        if let Some(scope) = state.scope {
+            answer["scope"] = scope.into();
+        }
         (StatusCode::CREATED, as_json(&answer)).into_response()
     })
 }

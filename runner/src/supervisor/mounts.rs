@@ -1,0 +1,235 @@
+//! What a job sees of the file system, in a mount namespace of its own (`mount_namespaces(7)`).
+//!
+//! The tree is that of the machine, with some places covered: `/tmp` by the run's own temporary folder, `/dev/shm` by shared memory of
+//! its own, what is the runner's by nothing at all. What the job may use below a covered place is put back at its own path.
+
+use std::ffi::CString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::libc;
+use nix::mount::{MsFlags, mount};
+use nix::sys::stat::Mode;
+use nix::sys::statvfs::statvfs;
+
+use super::sandbox::Sandbox;
+
+/// Where programs keep temporary files.
+pub(super) const TEMPORARY: &str = "/tmp";
+const SHARED_MEMORY: &str = "/dev/shm";
+/// Most entries of the machine's `/tmp` that are shown; see [`Sandbox::shared_tmp`].
+const MAX_ENTRIES: usize = 1000;
+
+/// Why a job does not get its view of the file system.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} {}: {source}", path.display())]
+pub(super) struct MountError {
+    what: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+fn failed<E: Into<io::Error>>(what: &'static str, path: &Path) -> impl FnOnce(E) -> MountError {
+    move |error| MountError { what, path: path.to_owned(), source: error.into() }
+}
+
+/// Arranges what `sandbox` says in the caller's mount namespace, which must be its own. `own_processes`: it is in a PID namespace, and
+/// gets the `/proc` of that.
+pub(super) fn arrange(sandbox: &Sandbox, own_processes: bool) -> Result<(), MountError> {
+    // Nothing that is mounted here may reach the machine.
+    let root = Path::new("/");
+    mount(None::<&str>, root, None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .map_err(failed("cannot make mounts private below", root))?;
+    let hidden = sandbox.real_hidden().map_err(failed("cannot look at", root))?;
+    let folders: Vec<&PathBuf> = hidden.iter().filter(|path| path.is_dir()).collect();
+    let kept = keep(sandbox)?;
+    let mut covered = Vec::new();
+
+    if Path::new(SHARED_MEMORY).is_dir() {
+        cover(Path::new(SHARED_MEMORY), "mode=1777,size=50%")?;
+        covered.push(PathBuf::from(SHARED_MEMORY));
+    }
+    let temporary = Path::new(TEMPORARY);
+    if let Some(folder) = sandbox.temporary.as_deref().filter(|_| temporary.is_dir()) {
+        let machines = hold(temporary)?;
+        bind(&through(&hold(folder)?), temporary)?;
+        covered.push(temporary.to_owned());
+        if sandbox.shared_tmp {
+            show_entries(&machines)?;
+        }
+    }
+    let below = |path: &Path, above: &[PathBuf]| above.iter().any(|above| path.starts_with(above));
+    for item in kept.iter().filter(|item| below(&item.path, &covered) && !below(&item.path, &hidden)) {
+        item.put_back()?;
+    }
+    for path in &hidden {
+        if !folders.contains(&path) {
+            // What lay in a covered place is out of sight already.
+            if fs::symlink_metadata(path).is_ok() {
+                bind(Path::new("/dev/null"), path)?;
+            }
+            continue;
+        }
+        if kept.iter().any(|item| item.path.starts_with(path)) {
+            make_folder(path)?;
+        }
+        if path.is_dir() {
+            cover(path, "mode=755,size=1m")?;
+        }
+    }
+    for item in kept.iter().filter(|item| below(&item.path, &hidden)) {
+        item.put_back()?;
+    }
+    for path in folders.into_iter().filter(|path| path.is_dir()) {
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+        let flags = flags | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        mount(None::<&str>, path, None::<&str>, flags, None::<&str>).map_err(failed("cannot close", path))?;
+    }
+    if own_processes {
+        let proc = Path::new("/proc");
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        mount(Some("proc"), proc, Some("proc"), flags, None::<&str>).map_err(failed("cannot mount", proc))?;
+    }
+    Ok(())
+}
+
+/// Something that the job may use.
+struct Kept {
+    path: PathBuf,
+    /// Held since before anything was covered.
+    descriptor: OwnedFd,
+    writable: bool,
+}
+
+impl Kept {
+    /// Puts it at its own path, below something covered. What it may only read is made read-only there: a rule that lets it write a
+    /// folder (Landlock) also holds for what is mounted below that.
+    fn put_back(&self) -> Result<(), MountError> {
+        place(&self.path, &through(&self.descriptor))?;
+        if self.writable { Ok(()) } else { make_read_only(&self.path) }
+    }
+}
+
+/// What the job may use. What lies below another thing that it may use in the same way comes with that.
+fn keep(sandbox: &Sandbox) -> Result<Vec<Kept>, MountError> {
+    let readable = sandbox.readable.iter().map(|path| (path, false));
+    let writable = sandbox.writable.iter().chain(&sandbox.temporary).map(|path| (path, true));
+    let mut paths: Vec<(&PathBuf, bool)> = readable.chain(writable).collect();
+    // A folder before what is in it, and of the same path the writable first.
+    paths.sort_by_key(|(path, writable)| (*path, !writable));
+    let mut kept: Vec<Kept> = Vec::new();
+    for (path, writable) in paths {
+        if kept.iter().any(|above| path.starts_with(&above.path) && (above.writable || !writable)) {
+            continue;
+        }
+        match open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
+            Ok(descriptor) => kept.push(Kept { path: path.clone(), descriptor, writable }),
+            // Landlock has no rule for what is not there, either.
+            Err(Errno::ENOENT) => {}
+            Err(error) => return Err(failed("cannot open", path)(error)),
+        }
+    }
+    Ok(kept)
+}
+
+fn hold(path: &Path) -> Result<OwnedFd, MountError> {
+    open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed("cannot open", path))
+}
+
+/// The way to what is held, whatever covers its path.
+fn through(descriptor: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))
+}
+
+/// Puts an empty file system of its own over a folder.
+fn cover(path: &Path, options: &str) -> Result<(), MountError> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some(options)).map_err(failed("cannot cover", path))
+}
+
+fn bind(from: &Path, to: &Path) -> Result<(), MountError> {
+    mount(Some(from), to, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
+        .map_err(failed("cannot mount on", to))
+}
+
+/// Makes `path` below something covered, and puts there what is held.
+fn place(path: &Path, from: &Path) -> Result<(), MountError> {
+    let is_folder = fs::metadata(from).map_err(failed("cannot look at", path))?.is_dir();
+    let folder = if is_folder { Some(path) } else { path.parent() };
+    if let Some(folder) = folder {
+        make_folder(folder)?;
+    }
+    if !is_folder {
+        empty_file(path).map_err(failed("cannot make", path))?;
+    }
+    bind(from, path)
+}
+
+fn make_folder(path: &Path) -> Result<(), MountError> {
+    DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(failed("cannot make", path))
+}
+
+/// Makes a mount read-only, with all that is mounted below it.
+#[expect(unsafe_code, reason = "mount_setattr(2) has no safe wrapper; see below")]
+fn make_read_only(path: &Path) -> Result<(), MountError> {
+    let failed = failed("cannot make read-only", path);
+    let name = CString::new(path.as_os_str().as_encoded_bytes());
+    let Ok(name) = name else { return Err(failed(io::Error::from(io::ErrorKind::InvalidInput))) };
+    let attributes =
+        libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    // SAFETY: both pointers are to values that live beyond the call, and the size is that of the second.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            name.as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if done == 0 {
+        return Ok(());
+    }
+    match Errno::last() {
+        // Linux before 5.12.
+        Errno::ENOSYS => {
+            let flags = statvfs(path).map_err(self::failed("cannot look at", path))?.flags();
+            let kept = MsFlags::from_bits_truncate(flags.bits());
+            let flags = kept | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+            mount(None::<&str>, path, None::<&str>, flags, None::<&str>).map_err(|error| failed(error.into()))
+        }
+        error => Err(failed(error.into())),
+    }
+}
+
+fn empty_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+/// Shows what the machine's `/tmp` holds now, to be read and no more.
+fn show_entries(machines: &OwnedFd) -> Result<(), MountError> {
+    let (from, to) = (through(machines), Path::new(TEMPORARY));
+    let entries = fs::read_dir(&from).map_err(failed("cannot list", to))?;
+    for entry in entries.flatten().take(MAX_ENTRIES) {
+        let place = to.join(entry.file_name());
+        let Ok(kind) = entry.file_type() else { continue };
+        let made = if kind.is_symlink() {
+            fs::read_link(entry.path()).and_then(|target| std::os::unix::fs::symlink(target, &place))
+        } else if kind.is_dir() {
+            DirBuilder::new().mode(0o700).create(&place)
+        } else {
+            empty_file(&place).map(drop)
+        };
+        // What the job's own folder has by this name, or what vanished meanwhile, is nothing to fail for.
+        if made.is_ok() && !kind.is_symlink() && bind(&from.join(entry.file_name()), &place).is_ok() {
+            make_read_only(&place)?;
+        }
+    }
+    Ok(())
+}
