@@ -48,16 +48,18 @@ pub(super) fn arrange(sandbox: &Sandbox, own_processes: bool) -> Result<(), Moun
     let hidden = sandbox.real_hidden().map_err(failed("cannot look at", root))?;
     let folders: Vec<&PathBuf> = hidden.iter().filter(|path| path.is_dir()).collect();
     let kept = keep(sandbox)?;
+    let temporary = Path::new(TEMPORARY);
+    // Held before anything is covered: it may itself lie in shared memory.
+    let own = sandbox.temporary.as_deref().filter(|_| temporary.is_dir()).map(hold).transpose()?;
     let mut covered = Vec::new();
 
     if Path::new(SHARED_MEMORY).is_dir() {
         cover(Path::new(SHARED_MEMORY), "mode=1777,size=50%")?;
         covered.push(PathBuf::from(SHARED_MEMORY));
     }
-    let temporary = Path::new(TEMPORARY);
-    if let Some(folder) = sandbox.temporary.as_deref().filter(|_| temporary.is_dir()) {
+    if let Some(own) = own {
         let machines = hold(temporary)?;
-        bind(&through(&hold(folder)?), temporary)?;
+        bind(&through(&own), temporary)?;
         covered.push(temporary.to_owned());
         if sandbox.shared_tmp {
             show_entries(&machines)?;

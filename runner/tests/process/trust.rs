@@ -33,7 +33,7 @@ async fn teams_share_nothing_and_versions_of_a_team_what_is_made_of_wheels() {
     assert_eq!(log.matches("value wheel\n").count(), 3, "{log}");
     assert_eq!(log.matches("environment: new").count(), 2, "{log}");
     assert_eq!(log.matches("environment: cached").count(), 1, "{log}");
-    assert_eq!(entries(&runner.data().join("cache")).len(), 2, "a cache for each team");
+    assert_eq!(entries(&runner.data().join("cache/installers")).len(), 2, "a cache for each team");
 }
 
 #[tokio::test]
@@ -102,8 +102,8 @@ for place in places:
             let folder = runner.data().join(folder);
             assert!(!folder.join("planted").exists(), "{}", folder.display());
         }
-        for team in entries(&runner.data().join("cache")) {
-            assert!(!runner.data().join("cache").join(team).join("planted").exists());
+        for team in entries(&runner.data().join("cache/installers")) {
+            assert!(!runner.data().join("cache/installers").join(team).join("planted").exists());
         }
     }
 }

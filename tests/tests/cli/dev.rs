@@ -21,7 +21,8 @@ impl Dev {
         let port = free_port();
         let listen = format!("127.0.0.1:{port}");
         let data = home.path().join("data").display().to_string();
-        let args = ["dev", "--listen", &listen, "--data-dir", &data];
+        // No test asks the public index for uv.
+        let args = ["dev", "--listen", &listen, "--data-dir", &data, "--uv", "off"];
         let log = home.path().join("logs/dev.log");
         let mut program = Program::start(programs::CLI, &args, &[], home.path(), &log);
         let cli = Cli::new(home.path());

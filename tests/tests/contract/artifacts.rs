@@ -25,7 +25,7 @@ fn read(team: &Team, run: i64, path: &str) -> Request {
 
 fn list(team: &Team, run: i64) -> Vec<Value> {
     let answer = team.get(&format!("/runs/{run}/artifacts")).send().expect_json(200);
-    answer["artifacts"].as_array().expect("a list of artifacts").clone()
+    answer["artifacts"].as_array().unwrap().clone()
 }
 
 /// The names of the files in the object store, and whatever else lies there.

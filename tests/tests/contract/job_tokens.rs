@@ -89,8 +89,8 @@ fn everything_else_of_its_team_is_forbidden_and_other_teams_runs_are_not_there()
 
 #[test]
 fn it_dies_with_its_attempt_however_that_ends() {
-    let (server, team) = bed();
     type End = fn(&Lease, &Team);
+    let (server, team) = bed();
     let ends: [(&str, End); 4] = [
         ("completed", |lease, _| drop(lease.complete().expect(200))),
         ("failed", |lease, _| drop(lease.result(json!({"status": "failed"})).expect(200))),

@@ -172,13 +172,17 @@ fn the_job_of_a_stopped_supervisor_has_ended_before_another_runner_begins() {
     let run = running(&bed, Plan { children: 1, linger: 8000, ..Plan::lasting(8000) }, 1);
     let holder = runner_of(&bed, run);
     let supervisors = processes::children(bed.runners[holder].program().pid());
-    supervisors.iter().for_each(|pid| processes::stop(*pid));
+    for pid in &supervisors {
+        processes::stop(*pid);
+    }
     // Nobody extends the lease any more, and the other runner finds a server again before the first one gives up.
     bed.server.kill();
     wait::pass(LEASE_TTL + Duration::from_millis(500));
     bed.start_server();
     bed.clients[0].team.wait_for(run, "was given up", wait::SOON, |it| it["status"] != "running");
-    supervisors.iter().for_each(|pid| processes::resume(*pid));
+    for pid in &supervisors {
+        processes::resume(*pid);
+    }
     let history = settle(bed);
     // Given back, since its runner lives and says so.
     let attempts = &history.runs[0].attempts;

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use minitower_daemon::signals::Signals;
-use minitower_runner::{RunnerError, SandboxMode, Shutdown};
+use minitower_runner::{Arguments, Config, RunnerError, SandboxMode, Shutdown};
 use minitowerd::{ListenAddr, Server};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -42,6 +42,15 @@ pub struct Dev {
     /// The Pythons that run jobs, separated by commas
     #[arg(long, env = "MINITOWER_PYTHON_BIN", default_value = "python3", value_name = "PROGRAMS")]
     python: String,
+    /// Where uv comes from: auto (the PATH, else the package index), off (pip installs), or its path
+    #[arg(long, env = "MINITOWER_UV", default_value = "auto", value_name = "UV")]
+    uv: String,
+    /// How old an environment may get whose packages are not pinned
+    #[arg(long, env = "MINITOWER_ENV_MAX_AGE", default_value = "168h", value_name = "DURATION")]
+    env_max_age: String,
+    /// Whether uv may download a Python when none here is what a project asks for
+    #[arg(long, env = "MINITOWER_PYTHON_DOWNLOADS", default_value = "false", value_name = "BOOL")]
+    python_downloads: String,
 }
 
 impl Dev {
@@ -52,6 +61,7 @@ impl Dev {
             return Err(Failure::new("dev cannot be run without its signals"));
         };
         let folder = Folder::prepare(&self.data_dir)?;
+        let mut config = self.runner(&folder, context)?;
         let bootstrap_token = control_plane::random_token()?;
         let server = control_plane::start(self.listen, &folder, &bootstrap_token).await?;
         let url = control_plane::url(&server);
@@ -65,16 +75,8 @@ impl Dev {
             }
         };
         let shutdown = Shutdown::default();
-        let mut config = minitower_runner::Config::new(&url, RUNNER, folder.runner());
+        config.server_url.clone_from(&url);
         config.registration_token = Some(team.registration_token.clone());
-        config.environment.clone_from(&self.environment);
-        config.python_bin.clone_from(&self.python);
-        config.shutdown_grace = RUN_GRACE;
-        // Here a person runs jobs of their own: these may read what the person may, on whatever machine it is.
-        config.sandbox = Some(SandboxMode::BestEffort);
-        config.shared_tmp = true;
-        // Jobs have no business with the database, nor with the person's tokens.
-        config.hidden = vec![folder.control_plane(), context.profiles_path()?];
         let runner = tokio::spawn(minitower_runner::run(config, shutdown.clone()));
         welcome::print(context, &url, &folder, &self.environment, &team)?;
         if let Some(reason) = python::lacking(&self.python).await {
@@ -83,6 +85,30 @@ impl Dev {
             ));
         }
         serve(context, server, runner, shutdown, &mut signals).await
+    }
+
+    /// What the runner is told, but for the server's address and the token, which are not known yet.
+    fn runner(&self, folder: &Folder, context: &Context) -> Result<Config, Failure> {
+        let mut config = Config::from_arguments(Arguments {
+            server_url: Some(self.listen.to_string()),
+            runner_name: Some(RUNNER.to_owned()),
+            data_dir: Some(folder.runner().display().to_string()),
+            runner_environment: Some(self.environment.clone()),
+            python_bin: Some(self.python.clone()),
+            uv: Some(self.uv.clone()),
+            env_max_age: Some(self.env_max_age.clone()),
+            python_downloads: Some(self.python_downloads.clone()),
+            ..Arguments::default()
+        })
+        .map_err(Failure::new)?;
+        config.shutdown_grace = RUN_GRACE;
+        // Here a person runs jobs of their own: these may read what the person may, on whatever machine it is.
+        config.sandbox = Some(SandboxMode::BestEffort);
+        config.shared_tmp = true;
+        // Jobs have no business with the database, nor with the person's tokens.
+        config.hidden = vec![folder.control_plane(), context.profiles_path()?];
+        config.termination_log = None;
+        Ok(config)
     }
 }
 

@@ -89,9 +89,9 @@ pub(crate) fn door(access: Access, kind: Kind) -> Door {
     let members = [AcmeMember, OtherMember, AcmeAttempt];
     if opens.contains(&kind) {
         Door::Open
-    } else if members.contains(&kind) && matches!(access, Access::TeamAdmin | Access::Admin) {
-        Door::Forbidden
-    } else if kind == AcmeAttempt && access == Access::Team {
+    } else if members.contains(&kind) && matches!(access, Access::TeamAdmin | Access::Admin)
+        || kind == AcmeAttempt && access == Access::Team
+    {
         Door::Forbidden
     } else {
         Door::Unauthorized
