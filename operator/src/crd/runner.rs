@@ -29,7 +29,8 @@ pub struct Runner {
 
     /// Variables of the runner. Jobs see those that MINITOWER_RUN_ENV_PASS lets through. Names that begin with MINITOWER_ are the
     /// operator's but for MINITOWER_RUN_ENV_PASS, MINITOWER_LOG, MINITOWER_LOG_FORMAT, MINITOWER_KILL_GRACE_PERIOD,
-    /// MINITOWER_POLL_INTERVAL and MINITOWER_CA_FILE.
+    /// MINITOWER_POLL_INTERVAL, MINITOWER_CA_FILE, MINITOWER_SANDBOX, MINITOWER_UV, MINITOWER_ENV_MAX_AGE,
+    /// MINITOWER_PYTHON_DOWNLOADS and MINITOWER_JOB_*.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         transform = lists::env,

@@ -105,6 +105,8 @@ fn what_is_just_allowed_is_accepted() {
         url("https://minitower.example.com/below/a/path"),
         json!({ "spec": { "runner": { "env": [
             { "name": "MINITOWER_RUN_ENV_PASS", "value": "A,B_*" },
+            { "name": "MINITOWER_SANDBOX", "value": "best-effort" },
+            { "name": "MINITOWER_JOB_MEMORY", "value": "8GiB" },
             { "name": "MINITOWER_LOG", "value": "info" },
             { "name": "MINITOWER_LOG_FORMAT", "value": "json" },
             { "name": "MINITOWER_KILL_GRACE_PERIOD", "value": "5s" },

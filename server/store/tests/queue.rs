@@ -147,7 +147,7 @@ async fn runs_that_wait_are_counted_apart_until_they_are_ready_or_cancelled() {
 }
 
 async fn counted(store: &Store) -> Vec<String> {
-    let all = store.read(|db| counts::all(db)).await.unwrap();
+    let all = store.read(counts::all).await.unwrap();
     let mut all: Vec<String> =
         all.iter().filter(|c| c.n != 0).map(|c| format!("{:?} {}", c.bucket, c.n)).collect();
     all.sort();

@@ -61,7 +61,8 @@ fn server() -> Vec<Refused> {
 
 fn runner() -> Vec<Refused> {
     let env = "names that begin with MINITOWER_ are the operator's; only MINITOWER_RUN_ENV_PASS, MINITOWER_LOG, MINITOWER_LOG_FORMAT, \
-               MINITOWER_KILL_GRACE_PERIOD, MINITOWER_POLL_INTERVAL and MINITOWER_CA_FILE may be set";
+               MINITOWER_KILL_GRACE_PERIOD, MINITOWER_POLL_INTERVAL, MINITOWER_CA_FILE, MINITOWER_SANDBOX, MINITOWER_UV, \
+               MINITOWER_ENV_MAX_AGE, MINITOWER_PYTHON_DOWNLOADS and MINITOWER_JOB_* may be set";
     let quantity = "must be a quantity, such as 500m of cpu or 512Mi of memory, and not negative";
     let size = "must be a quantity greater than 0, such as 20Gi";
     let cache = "spec.runner.cache takes exactly one of emptyDir and ephemeral";
