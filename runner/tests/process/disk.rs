@@ -8,7 +8,7 @@ use std::time::Duration;
 use minitower_client::wire::runner::{ResultReason, ResultStatus};
 use nix::sys::signal::Signal;
 
-use crate::support::{ControlPlane, Job, PATIENCE, Runner, entries, skip, until};
+use crate::support::{Circumstances, ControlPlane, Job, PATIENCE, Runner, entries, skip, until};
 
 /// A place in memory where there is one: some disks take milliseconds for each folder.
 fn quick_place() -> tempfile::TempDir {
@@ -64,7 +64,9 @@ async fn a_runner_outlives_a_job_that_makes_the_deepest_tree_and_takes_its_right
     let place = quick_place();
     server.submit(Job::script("main.py", MAKE_A_MESS));
     server.submit(Job::script("main.sh", "echo second=2; touch $TMPDIR/x"));
-    let mut runner = Runner::start(&server, place.path());
+    // With namespaces of its own a job does not reach the runner's folders.
+    let bare = Circumstances::WithoutNamespaces;
+    let mut runner = Runner::under(bare, &server, place.path());
     let results = server.results(2).await;
     assert!(results.iter().all(|result| result.status == ResultStatus::Completed), "{results:?}");
     assert_eq!(server.change(|state| state.number("levels")), Some(15_000));
@@ -81,7 +83,7 @@ async fn a_runner_outlives_a_job_that_makes_the_deepest_tree_and_takes_its_right
     runner.signal(Signal::SIGKILL);
     runner.ends(PATIENCE).await;
     server.submit(Job::script("main.sh", "exit 0"));
-    let _runner = Runner::start(&server, place.path());
+    let _runner = Runner::under(bare, &server, place.path());
     assert_eq!(server.results(4).await[3].status, ResultStatus::Completed);
     until(PATIENCE, "the trash is empty", || entries(&data.join("trash")).is_empty()).await;
     assert_eq!(entries(&data.join("work")), Vec::<String>::new());

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ use crate::witness::Witnesses;
 /// How far the server's own two clocks, which it reads one after the other and cuts to milliseconds, may be apart from
 /// ours, in microseconds.
 const CLOCKS_APART: i64 = 20_000;
+
+/// The folder of all runners.
+const RUNNERS: &str = "runners";
 
 /// Whom a runner serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,13 +130,33 @@ pub(crate) struct Bed {
     /// The length of leases.
     pub(crate) lease_ttl: Duration,
     invariants: Witness,
+    /// Whether the runners' folder is a small disk of its own.
+    small_disk: bool,
     folder: TempDir,
 }
 
 impl Bed {
+    /// The same as [`Bed::start`], with the runners on a disk of 64 MiB; `None` where none can be mounted.
+    pub(crate) fn start_on_a_small_disk(lease_ttl: Duration, runners: &[Serves]) -> Option<Self> {
+        let mount = |folder: &Path| {
+            fs::create_dir(folder).unwrap();
+            Command::new("mount")
+                .args(["-t", "tmpfs", "-o", "size=64m,mode=700", "tmpfs"])
+                .arg(folder)
+                .status()
+                .is_ok_and(|status| status.success())
+        };
+        let folder = tempfile::Builder::new().prefix("minitower-test-").tempdir().unwrap();
+        mount(&folder.path().join(RUNNERS)).then(|| Self::start_in(folder, true, lease_ttl, runners))
+    }
+
     /// Three teams with an app each in Python and shell (nobody serves the third's runs), and a runner for each entry of `runners`.
     pub(crate) fn start(lease_ttl: Duration, runners: &[Serves]) -> Self {
         let folder = tempfile::Builder::new().prefix("minitower-test-").tempdir().unwrap();
+        Self::start_in(folder, false, lease_ttl, runners)
+    }
+
+    fn start_in(folder: TempDir, small_disk: bool, lease_ttl: Duration, runners: &[Serves]) -> Self {
         let (port, root) = (free_port(), folder.path());
         let server_env = vec![
             ("MINITOWER_LISTEN_ADDR", format!("127.0.0.1:{port}")),
@@ -157,6 +181,7 @@ impl Bed {
             http: Http::new(port),
             lease_ttl,
             invariants: Witness::default(),
+            small_disk,
             folder,
         };
         bed.start_server();
@@ -269,7 +294,7 @@ impl Bed {
 
     /// The runners' folder.
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("runners")
+        self.folder.path().join(RUNNERS)
     }
 
     /// What is left of runs in the runners' folders.
@@ -290,5 +315,9 @@ impl Drop for Bed {
         self.server.program = None;
         // Supervisors notice the ends of their runners by themselves; a planted bug may leave more.
         leftovers::kill_below(self.folder.path());
+        if self.small_disk {
+            // Lazily, as what was just killed may still hold it.
+            let _gone_with_the_machine = Command::new("umount").arg("--lazy").arg(self.data_dir()).status();
+        }
     }
 }

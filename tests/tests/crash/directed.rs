@@ -11,7 +11,7 @@ use crate::bed::{Bed, Serves, State};
 use crate::checker::Breach;
 use crate::history::{History, Life};
 use crate::ledger::Terms;
-use crate::plan::{APPS, Plan};
+use crate::plan::{APPS, Harm, Plan};
 use crate::processes;
 
 const LEASE_TTL: Duration = Duration::from_secs(2);
@@ -187,6 +187,48 @@ fn the_job_of_a_stopped_supervisor_has_ended_before_another_runner_begins() {
     // Given back, since its runner lives and says so.
     let attempts = &history.runs[0].attempts;
     assert_eq!(attempts[0].status, "released", "{attempts:?}");
+}
+
+#[test]
+fn jobs_that_leave_what_can_hardly_be_removed_take_no_runner_away() {
+    let mut bed = Bed::start(LONGER_TTL, &[Serves::Platform, Serves::Platform]);
+    for _ in 0..3 {
+        let harmful = Plan { harm: Harm::Tree, lines: 5, ..Plan::lasting(100) };
+        let terms = Terms { priority: 0, max_retries: 2 };
+        let run = bed.clients[0].create(APPS[0], "default", harmful, terms).unwrap();
+        bed.clients[0].team.wait_end(run);
+    }
+    // A runner that was killed finds such trees of its own at its start.
+    let run = running(&bed, Plan { harm: Harm::Tree, ..Plan::lasting(5000) }, 1);
+    let holder = runner_of(&bed, run);
+    processes::kill_tree(bed.runners[holder].program());
+    bed.runners[holder].state = State::Down;
+    bed.runners[holder].start();
+    bed.clients[0].team.wait_end(run);
+    for _ in 0..4 {
+        let run = bed.clients[0].create(APPS[1], "default", Plan::lasting(50), Terms::default()).unwrap();
+        bed.clients[0].team.wait_end(run);
+    }
+    bed.runners.iter_mut().for_each(crate::bed::Unit::assert_alive);
+    let history = settle(bed);
+    assert!(statuses(&history).iter().all(|(status, _)| *status == "completed"), "{:?}", statuses(&history));
+}
+
+#[test]
+fn a_full_disk_of_the_runner_shortens_no_log_and_takes_no_runner_away() {
+    let Some(mut bed) = Bed::start_on_a_small_disk(LONGER_TTL, &[Serves::Platform]) else {
+        return minitower_tests::skip::skip("a small disk needs root");
+    };
+    for _ in 0..2 {
+        let harmful = Plan { harm: Harm::Disk, lines: 20_000, ..Plan::lasting(500) };
+        let run = bed.clients[0].create(APPS[0], "default", harmful, Terms::default()).unwrap();
+        bed.clients[0].team.wait_end(run);
+        let run = bed.clients[0].create(APPS[1], "default", Plan::lasting(50), Terms::default()).unwrap();
+        bed.clients[0].team.wait_end(run);
+    }
+    bed.runners.iter_mut().for_each(crate::bed::Unit::assert_alive);
+    let history = settle(bed);
+    assert!(statuses(&history).iter().all(|(status, _)| *status == "completed"), "{:?}", statuses(&history));
 }
 
 #[test]

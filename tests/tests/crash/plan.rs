@@ -39,12 +39,44 @@ pub(crate) struct Plan {
     pub(crate) holds: bool,
     /// Whether it ignores SIGTERM.
     pub(crate) stubborn: bool,
+    /// What it does to its runner first. Jobs in shell do none.
+    pub(crate) harm: Harm,
+}
+
+/// What a job does to its runner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Harm {
+    /// None.
+    None,
+    /// A tree of very many levels, without any rights, for the runner to remove.
+    Tree,
+    /// It fills the disk, and leaves that full.
+    Disk,
+}
+
+impl Harm {
+    fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Tree => "tree",
+            Self::Disk => "disk",
+        }
+    }
 }
 
 impl Plan {
     /// A job that lasts so long and does nothing.
     pub(crate) fn lasting(ms: u32) -> Self {
-        Self { ms, lines: 0, code: 0, children: 0, linger: 0, holds: false, stubborn: false }
+        Self {
+            ms,
+            lines: 0,
+            code: 0,
+            children: 0,
+            linger: 0,
+            holds: false,
+            stubborn: false,
+            harm: Harm::None,
+        }
     }
 
     /// Any job.
@@ -62,6 +94,7 @@ impl Plan {
             linger: rng.random_range(2000..6000),
             holds: rng.random_bool(0.3),
             stubborn: rng.random_bool(0.2),
+            harm: if rng.random_bool(0.02) { Harm::Tree } else { Harm::None },
         }
     }
 
@@ -70,7 +103,7 @@ impl Plan {
         json!({
             "nonce": nonce, "witness": witnesses.display().to_string(), "ms": self.ms, "lines": self.lines,
             "code": self.code, "children": self.children, "linger": self.linger, "holds": self.holds,
-            "stubborn": self.stubborn,
+            "stubborn": self.stubborn, "harm": self.harm.word(),
         })
     }
 }

@@ -47,6 +47,31 @@ def daemon():
     os._exit(0)
 
 
+def harm_with_a_tree():
+    """Leaves a tree that no path reaches to its end, and takes the rights to it away."""
+    home = os.open(".", os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d" * 50)
+        os.chdir("d" * 50)
+    os.fchdir(home)
+    os.chmod("d" * 50, 0)
+    os.close(home)
+
+
+def harm_with_a_full_disk():
+    """Leaves a disk without a free byte."""
+    file = os.open("filler", os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        while True:
+            os.write(file, b"x" * 65536)
+    except OSError:
+        os.close(file)
+
+
+if given["harm"] == "tree":
+    harm_with_a_tree()
+if given["harm"] == "disk":
+    harm_with_a_full_disk()
 if given["stubborn"]:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 note = witness()
