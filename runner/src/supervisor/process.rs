@@ -212,11 +212,12 @@ impl Supervisor {
                     terminate(&living_below(Pid::this())?);
                 }
             }
-            if timer {
-                return Ok(true);
-            }
             if control && self.obey()? {
                 return Ok(false);
+            }
+            // A supervisor that was itself stopped finds its timer run down and the extensions of that time unread: these count.
+            if timer && self.is_due()? {
+                return Ok(true);
             }
         }
     }
@@ -254,6 +255,11 @@ impl Supervisor {
         let since_boot = deadline.since_boot().clamp(Duration::from_nanos(1), Duration::from_secs(1 << 40));
         let at = Expiration::OneShot(TimeSpec::from_duration(since_boot));
         Ok(self.timer.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?)
+    }
+
+    /// Whether the deadline has passed, as it was last set: setting it takes back what the timer had counted.
+    fn is_due(&self) -> io::Result<bool> {
+        wait([self.timer.as_fd()], PollTimeout::ZERO).map(|[due]| due)
     }
 
     /// Collects every ended child: the main process, and orphans that came to us. Yields whether none is left, and with that nothing of

@@ -87,6 +87,32 @@ async fn a_stopped_supervisor_of_a_runner_that_is_cut_off_is_no_reason_to_outliv
 }
 
 #[rstest]
+#[case(Circumstances::AsTheTest, "61071")]
+#[case(Circumstances::WithoutNamespaces, "61072")]
+#[tokio::test]
+async fn a_supervisor_that_was_stopped_finds_the_lease_extended(
+    #[case] circumstances: Circumstances,
+    #[case] mark: &str,
+) {
+    let server = ControlPlane::start().await;
+    server.change(|state| state.ttl = Duration::from_secs(3));
+    let data = tempfile::tempdir().unwrap();
+    server.submit(with_daemon(mark));
+    let runner = Runner::under(circumstances, &server, data.path());
+    let pid = runner.process(server.number("pid").await);
+    let supervisor = runner.supervisor();
+    send(supervisor, Signal::SIGSTOP);
+    let stopped = Instant::now();
+    // For longer than the deadline that it knows of.
+    server.wait_for("the lease is kept", |_| stopped.elapsed() > Duration::from_secs(4)).await;
+    send(supervisor, Signal::SIGCONT);
+    let beats = server.change(|state| state.heartbeats.len());
+    server.wait_for("another heartbeat", |state| state.heartbeats.len() > beats + 1).await;
+    assert!(processes::below(runner.pid()).contains(&pid), "the job goes on");
+    assert_eq!(server.change(|state| (state.releases, state.results.len())), (0, 0));
+}
+
+#[rstest]
 #[case(Circumstances::AsTheTest, "61021")]
 #[case(Circumstances::AsNobody, "61022")]
 #[tokio::test]
