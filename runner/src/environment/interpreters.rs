@@ -167,6 +167,16 @@ impl Interpreters {
         self.find(&Demands::default()).await
     }
 
+    /// The versions of all that answer.
+    pub(super) async fn versions(&mut self) -> Vec<String> {
+        let others = self.others().into_iter().map(|program| program.to_string_lossy().into_owned());
+        let mut versions = Vec::new();
+        for name in self.configured.clone().into_iter().chain(others) {
+            versions.extend(self.ask(&name).await.ok().map(|interpreter| interpreter.version));
+        }
+        versions
+    }
+
     async fn ask(&mut self, name: &str) -> Result<Interpreter, String> {
         let program = if name.contains('/') { PathBuf::from(name) } else { on_path(name, &self.path)? };
         let stamp = stamp(&program).map_err(|error| error.to_string())?;
