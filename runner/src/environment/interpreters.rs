@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use minitower_towerfile::python;
 use pep440_rs::{Version, VersionSpecifiers};
 
 use super::interpreter::{Interpreter, stamp};
@@ -62,15 +63,7 @@ impl Demands {
     /// Reads the demands.
     pub(super) fn read(asked: &[Demand]) -> Result<Self, InterpreterError> {
         let specifiers = asked.iter().map(|demand| {
-            let text = demand.specifier.trim();
-            // A bare version means that version with all its patches.
-            let text =
-                if text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains([',', '=', '<', '>']) {
-                    if text.ends_with(".*") { format!("=={text}") } else { format!("=={text}.*") }
-                } else {
-                    text.to_owned()
-                };
-            VersionSpecifiers::from_str(&text).map_err(|error| InterpreterError::Specifier {
+            python::specifiers(&demand.specifier).map_err(|error| InterpreterError::Specifier {
                 by: demand.by.clone(),
                 specifier: demand.specifier.clone(),
                 reason: error.to_string().lines().next().unwrap_or_default().to_owned(),
