@@ -19,6 +19,7 @@ use crate::error::RunnerError;
 use crate::health::Health;
 use crate::instance::Instance;
 use crate::job::{Runs, carry_out};
+use crate::labels::Labels;
 use crate::session::Session;
 use crate::shutdown::Shutdown;
 use crate::steps::Stopping;
@@ -74,7 +75,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
     if let Some(last_words) = &config.termination_log {
         last_words.tell_instance(instance.id());
     }
-    let session = Arc::new(Session::open(&config, Arc::clone(&data_dir))?);
+    let environments = Environments::new(&data_dir, &config, confinement.closes_files());
+    let labels = tokio::select! {
+        biased;
+        () = shutdown.stop.cancelled() => return Ok(()),
+        labels = labels(&environments, &config) => labels,
+    };
+    let session = Arc::new(Session::open(&config, labels, Arc::clone(&data_dir))?);
     tracing::info!(
         name = config.runner_name,
         environment = config.environment,
@@ -94,17 +101,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
         }
     });
     let signing_off = tokio::spawn(sign_off_when_stopped(Arc::clone(&session), shutdown.clone()));
-    let runs = Runs {
-        environments: Environments::new(&data_dir, &config, confinement.closes_files()),
-        health,
-        config,
-        data_dir,
-        session,
-        stopping,
-        cgroup_prefix,
-        confinement,
-    };
-    // Both at once: neither does the first poll wait for the interpreter, nor the end for its answer.
+    let runs = Runs { config, data_dir, session, environments, health, stopping, cgroup_prefix, confinement };
+    // Both at once: neither does the first poll wait for uv, nor the end for its answer.
     let mut polling = pin!(poll_and_run(&runs, instance, &shutdown));
     let ended = tokio::select! {
         biased;
@@ -125,6 +123,14 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
         tokio::time::timeout(REMOVAL_AT_THE_END, runs.data_dir.janitor().caught_up(0)).await;
     tracing::info!("runner stopped");
     ended
+}
+
+/// What a registration is to tell of this machine.
+async fn labels(environments: &Environments, config: &Config) -> Labels {
+    match config.registration_token {
+        Some(_) => environments.labels().await,
+        None => Labels::default(),
+    }
 }
 
 /// Kills and removes what a former process of this folder left, now that its lock is ours.
@@ -188,6 +194,11 @@ async fn poll_and_run(runs: &Runs, mut instance: Instance, shutdown: &Shutdown) 
     let mut request_id = new_request_id();
     let mut refused = false;
     let mut warned = false;
+    tokio::select! {
+        biased;
+        () = shutdown.stop.cancelled() => return Ok(()),
+        () = runs.session.tell_labels() => {}
+    }
     loop {
         runs.health.well(&shutdown.stop).await;
         let token = tokio::select! {

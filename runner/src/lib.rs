@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `config`, `duration` | what the operator sets |
 //! | `agent` | the loop: register, poll, carry out, sign off |
-//! | `session`, `calls` | the runner token and the calls made with it |
+//! | `session`, `labels`, `calls` | the runner token, what it is registered with, and the calls made with it |
 //! | `lease` | how long a lease lasts, and extending it |
 //! | `job` | one run, from its lease to its result |
 //! | `steps`, `supervisor` | running a program so that nothing of it outlives the lease |
@@ -33,6 +33,7 @@ mod hex;
 mod instance;
 mod janitor;
 mod job;
+mod labels;
 mod lease;
 mod logs;
 mod mask;

@@ -11,6 +11,7 @@ use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::error::RunnerError;
+use crate::labels::Labels;
 
 /// File in the data directory that holds the runner token and nothing else.
 const TOKEN_FILE: &str = "token";
@@ -18,6 +19,8 @@ const TOKEN_FILE: &str = "token";
 const ENVIRONMENT_FILE: &str = "environment";
 /// File in the data directory that names the pool the kept token was registered with.
 const POOL_FILE: &str = "pool";
+/// File in the data directory with the labels the kept token was registered with, a JSON object.
+const LABELS_FILE: &str = "labels";
 /// File in the data directory that says whose runs the kept token takes: `platform` or `team`.
 const SCOPE_FILE: &str = "scope";
 /// Pauses between attempts at registering.
@@ -32,11 +35,16 @@ pub(crate) struct Session {
     registration_token: Option<String>,
     data_dir: std::sync::Arc<DataDir>,
     token: Mutex<Option<String>>,
+    labels: Labels,
 }
 
 impl Session {
     /// Prepares the client and looks for a kept token; nothing is sent yet.
-    pub(crate) fn open(config: &Config, data_dir: std::sync::Arc<DataDir>) -> Result<Self, RunnerError> {
+    pub(crate) fn open(
+        config: &Config,
+        labels: Labels,
+        data_dir: std::sync::Arc<DataDir>,
+    ) -> Result<Self, RunnerError> {
         let mut client = ClientConfig::new(&config.server_url);
         client.ca_file.clone_from(&config.ca_file);
         concat!("minitower-runner/", env!("CARGO_PKG_VERSION")).clone_into(&mut client.user_agent);
@@ -59,11 +67,12 @@ impl Session {
                 name: config.runner_name.clone(),
                 environment: Some(config.environment.clone()),
                 pool: config.pool.clone(),
-                ..Register::default()
+                labels: labels.all.clone(),
             },
             registration_token: config.registration_token.clone(),
             data_dir,
             token: Mutex::new(token),
+            labels,
         })
     }
 
@@ -104,6 +113,29 @@ impl Session {
         }
     }
 
+    /// Registers anew when the kept token was registered with other labels. Before the first poll only, and once: they are no reason to
+    /// keep a runner from its work.
+    pub(crate) async fn tell_labels(&self) {
+        let mut token = self.token.lock().await;
+        let Some(registration_token) = self.registration_token.as_ref().filter(|_| token.is_some()) else {
+            return;
+        };
+        // Nothing is known here of a token that was given, nor of Pythons that did not answer in time.
+        let kept = self.data_dir.read(TOKEN_FILE).ok().flatten().is_some();
+        let told = self.data_dir.read(LABELS_FILE).ok().flatten();
+        if !kept || !self.labels.complete || told == Some(self.labels.to_text()) {
+            return;
+        }
+        match self.client.register(registration_token, &self.register).await {
+            Ok(registered) => {
+                tracing::info!(labels = ?self.labels.all, "registered again: this machine has other Pythons than before");
+                self.keep(&registered);
+                *token = Some(registered.token);
+            }
+            Err(error) => tracing::warn!(%error, "cannot tell the control plane which Pythons are here"),
+        }
+    }
+
     /// The control plane refused `refused` (401): drops it, unless another was got meanwhile.
     pub(crate) async fn drop_token(&self, refused: &str) {
         let mut token = self.token.lock().await;
@@ -131,12 +163,14 @@ impl Session {
         let kept = self
             .data_dir
             .remove(SCOPE_FILE)
+            .and_then(|()| self.data_dir.remove(LABELS_FILE))
             .and_then(|()| self.data_dir.write(TOKEN_FILE, token))
             .and_then(|()| self.data_dir.write(ENVIRONMENT_FILE, environment))
             .and_then(|()| match &self.register.pool {
                 Some(pool) => self.data_dir.write(POOL_FILE, pool),
                 None => self.data_dir.remove(POOL_FILE),
             })
+            .and_then(|()| self.data_dir.write(LABELS_FILE, &self.labels.to_text()))
             .and_then(|()| match registered.scope {
                 Some(RunnerScope::Platform) => self.data_dir.write(SCOPE_FILE, "platform"),
                 Some(RunnerScope::Team) => self.data_dir.write(SCOPE_FILE, "team"),

@@ -126,6 +126,36 @@ fn an_unknown_key_stops_a_deploy_unless_it_is_allowed() {
     );
 }
 
+#[test]
+fn a_python_that_no_runner_has_is_pointed_at() {
+    let runners = r#"{"runners":[{"runner_id":1,"name":"r","environment":"default","status":"online",
+        "scope":"platform","busy":false,"draining":false,"labels":{"python":"3.11.7"}}]}"#;
+    let towerfile = format!("{TOWERFILE}python = '>=3.9'\n");
+    let files = [
+        ("main.py", ""),
+        ("Towerfile", towerfile.as_str()),
+        ("pyproject.toml", "[project]\nname = 'x'\nrequires-python = '>=3.12'\n"),
+    ];
+    let fake = serving("hello", &files, 404).on("GET /admin/runners", 200, runners);
+    let ran = fake.run(&["deploy", "--json"]).good();
+    assert_eq!(ran.json()["version"]["version_no"], 3);
+    for words in [
+        "warning: requires-python of pyproject.toml is \">=3.12\" and app.python of the Towerfile is \">=3.9\"",
+        "3.11.7: install",
+    ] {
+        assert_eq!(ran.stderr.matches(words).count(), 1, "{}", ran.stderr);
+    }
+
+    // A member may not list runners, and what is not packed asks for nothing.
+    let fake = serving("hello", &files, 404).on("GET /admin/runners", 403, error("forbidden", "no"));
+    assert!(!fake.run(&["deploy"]).good().stderr.contains("python"));
+    let towerfile = format!("{TOWERFILE}source = ['main.py']\n");
+    let files = [files[0], ("Towerfile", towerfile.as_str()), files[2]];
+    let fake = serving("hello", &files, 404).on("GET /admin/runners", 200, runners);
+    assert!(!fake.run(&["deploy"]).good().stderr.contains("requires-python"));
+    assert!(fake.asked("GET /admin/runners").is_empty());
+}
+
 #[rstest]
 #[case("elt_pipeline", "elt-pipeline")]
 #[case("16-sling-data", "sling-data")]

@@ -6,6 +6,7 @@
 //! | [`source`] | which paths a Towerfile's `source` patterns select |
 //! | [`slug`] | the rule for names of apps and teams |
 //! | [`near`] | the word that somebody probably meant |
+//! | [`python`] | the Pythons that a project asks for |
 //! | [`variables`] | the names that no app may give to a variable |
 //! | [`path`] | the rule for paths and link targets, one for packing and unpacking |
 //! | [`mod@pack`] | a project's folder becomes a deterministic `.tar.gz` |
@@ -18,6 +19,7 @@ pub mod archive;
 pub mod near;
 pub mod pack;
 pub mod path;
+pub mod python;
 pub mod slug;
 pub mod source;
 pub mod towerfile;

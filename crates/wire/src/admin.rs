@@ -1,5 +1,7 @@
 //! Runners as administrators see them, and fences.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -43,6 +45,9 @@ pub struct Runner {
     /// The pool it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
+    /// What it said of its machine when it registered. Empty too when that is longer than 512 bytes, and from older servers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// The process that last polled under this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,

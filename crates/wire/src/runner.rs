@@ -8,6 +8,13 @@ use serde_json::{Map, Value};
 use crate::Timestamp;
 use crate::runs::{AttemptStatus, LogLine, RunStatus};
 
+/// The label with the versions of a runner's Pythons, newest first, separated by commas: `3.13.1,3.12.9`.
+pub const LABEL_PYTHON: &str = "python";
+/// The label that is `true` where a runner downloads Pythons that it lacks.
+pub const LABEL_PYTHON_DOWNLOADS: &str = "python-downloads";
+/// Most bytes of a label's key or value.
+pub const MAX_LABEL_BYTES: usize = 253;
+
 /// Body of `POST /runners/register`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Register {

@@ -12,8 +12,8 @@ use super::{ControlPlaneError, ErrorKind, RunnerView, Snapshot};
 
 /// Longest a scrape may take, both of its answers together, and longest any other call.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Longest answer: 1000 runners take some 400 kB. Pools name control planes of their own, and none may use up the operator's memory.
-const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// Longest answer: 1000 runners take some 500 kB, and one answer has up to 10,000. Pools name control planes of their own, and none may use up the operator's memory.
+const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 

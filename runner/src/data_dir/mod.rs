@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `lock` | held as long as the process lives |
 //! | `token` | the runner token and nothing else |
-//! | `environment`, `pool` | what the token was registered for |
+//! | `environment`, `pool`, `labels` | what the token was registered for and with |
+//! | `scope` | whose runs it takes |
 //! | `instance` | ids of this process and of former ones whose attempt may still be open |
 //! | `work/` | workspaces |
 //! | `spool/` | undelivered log lines |
@@ -36,7 +37,7 @@ use crate::short_path;
 use mend::{open_lock, open_place, restore_file};
 
 /// The files in the folder whose rights are restored.
-const FILES: [&str; 5] = ["lock", "token", "environment", "pool", "instance"];
+const FILES: [&str; 7] = ["lock", "token", "environment", "pool", "labels", "scope", "instance"];
 /// Name of the file that is written to see whether one can be.
 const PROBE: &str = "probe";
 /// What is written into it.

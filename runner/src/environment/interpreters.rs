@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use minitower_towerfile::python;
 use pep440_rs::{Version, VersionSpecifiers};
 
 use super::interpreter::{Interpreter, stamp};
@@ -62,15 +63,7 @@ impl Demands {
     /// Reads the demands.
     pub(super) fn read(asked: &[Demand]) -> Result<Self, InterpreterError> {
         let specifiers = asked.iter().map(|demand| {
-            let text = demand.specifier.trim();
-            // A bare version means that version with all its patches.
-            let text =
-                if text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains([',', '=', '<', '>']) {
-                    if text.ends_with(".*") { format!("=={text}") } else { format!("=={text}.*") }
-                } else {
-                    text.to_owned()
-                };
-            VersionSpecifiers::from_str(&text).map_err(|error| InterpreterError::Specifier {
+            python::specifiers(&demand.specifier).map_err(|error| InterpreterError::Specifier {
                 by: demand.by.clone(),
                 specifier: demand.specifier.clone(),
                 reason: error.to_string().lines().next().unwrap_or_default().to_owned(),
@@ -167,6 +160,20 @@ impl Interpreters {
         self.find(&Demands::default()).await
     }
 
+    /// The versions of all that answer.
+    pub(super) async fn versions(&mut self) -> Vec<String> {
+        let mut others = self.others();
+        // `/bin/python3`, `/usr/bin/python3` and `python3.11` are often one.
+        let mut known = BTreeSet::new();
+        others.retain(|program| known.insert(behind_links(program)));
+        let others = others.into_iter().map(|program| program.to_string_lossy().into_owned());
+        let mut versions = Vec::new();
+        for name in self.configured.clone().into_iter().chain(others) {
+            versions.extend(self.ask(&name).await.ok().map(|interpreter| interpreter.version));
+        }
+        versions
+    }
+
     async fn ask(&mut self, name: &str) -> Result<Interpreter, String> {
         let program = if name.contains('/') { PathBuf::from(name) } else { on_path(name, &self.path)? };
         let stamp = stamp(&program).map_err(|error| error.to_string())?;
@@ -207,6 +214,14 @@ pub(crate) fn is_python(name: &str) -> bool {
             .is_some_and(|minor| !minor.is_empty() && minor.chars().all(|c| c.is_ascii_digit())),
         None => false,
     }
+}
+
+/// The Python that a link leads to. One that leads elsewhere is left as it is: such programs go by the name they are called by.
+fn behind_links(program: &Path) -> PathBuf {
+    let target = program.canonicalize().ok();
+    let python =
+        target.filter(|target| target.file_name().and_then(|name| name.to_str()).is_some_and(is_python));
+    python.unwrap_or_else(|| program.to_owned())
 }
 
 fn on_path(name: &str, path: &str) -> Result<PathBuf, String> {
@@ -279,6 +294,21 @@ mod tests {
         let asked = Demand { by: "app.python".to_owned(), specifier: "^3.8".to_owned() };
         let error = Demands::read(&[asked]).unwrap_err().to_string();
         assert!(error.contains("app.python: `^3.8`"), "{error}");
+    }
+
+    #[test]
+    fn links_to_a_python_are_that_python_and_links_to_a_shim_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let link = |name: &str, target: &str| {
+            std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+            behind_links(&root.join(name))
+        };
+        fs::write(root.join("python3.11"), "").unwrap();
+        fs::write(root.join("shim"), "").unwrap();
+        assert_eq!(link("python3", "python3.11"), root.join("python3.11"));
+        assert_eq!(link("python", "python3"), root.join("python3.11"));
+        assert_eq!(link("python3.12", "shim"), root.join("python3.12"));
     }
 
     #[test]

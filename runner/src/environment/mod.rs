@@ -37,8 +37,9 @@ use std::time::Duration;
 use minitower_client::wire::runner::Lease;
 use tokio::sync::Mutex;
 
-use crate::config::Config;
+use crate::config::{Config, UvSource};
 use crate::data_dir::{DataDir, create_private};
+use crate::labels::Labels;
 use crate::mask::Mask;
 use crate::steps::Steps;
 use crate::supervisor::Sandbox;
@@ -86,6 +87,9 @@ pub(crate) struct Request<'r> {
     pub(crate) sandbox: &'r Sandbox,
 }
 
+/// How long all Pythons together may take to say their versions before the runner registers without.
+const VERSIONS_WITHIN: Duration = Duration::from_secs(3);
+
 /// All environments of a runner.
 #[derive(Debug)]
 pub(crate) struct Environments {
@@ -95,6 +99,7 @@ pub(crate) struct Environments {
     server: String,
     max_age: Duration,
     downloads: bool,
+    installs_with_uv: bool,
     interpreters: Mutex<Interpreters>,
     installers: Mutex<Installers>,
 }
@@ -116,10 +121,18 @@ impl Environments {
             server: config.server_url.clone(),
             max_age: config.env_max_age,
             downloads: config.python_downloads,
+            installs_with_uv: config.uv != UvSource::Off,
             interpreters: Mutex::new(interpreters),
             installers: Mutex::new(Installers::new(config.uv.clone(), tools.clone(), variables)),
             tools,
         }
+    }
+
+    /// What the control plane may know of this machine.
+    pub(crate) async fn labels(&self) -> Labels {
+        let versions = async { self.interpreters.lock().await.versions().await };
+        let versions = tokio::time::timeout(VERSIONS_WITHIN, versions).await.ok();
+        Labels::of(versions.as_deref(), self.downloads && self.installs_with_uv)
     }
 
     /// Asks now what the first run would otherwise wait for.

@@ -175,7 +175,8 @@ async fn a_killed_runner_takes_its_job_along_and_its_successor_supersedes_it() {
     let work = runner.data().join("work/1");
     assert!(work.exists());
     server.submit(Job::script("main.sh", "echo again"));
-    let _successor = Runner::start(&server, data.path());
+    let _successor =
+        Runner::with(&server, data.path(), &[("MINITOWER_REGISTRATION_TOKEN", "no longer needed")]);
     server.wait_for("the successor's run", |state| state.results.len() == 1).await;
     server.wait_for("a further poll", |state| state.polls.len() >= 3).await;
     server.change(|state| {

@@ -23,8 +23,9 @@ async fn a_runner_registers_with_its_pool_and_again_when_that_changes() {
         [(None, 1), (Some("ns/a"), 2), (Some("ns/a"), 2), (Some("ns/b"), 3), (None, 4)]
     {
         let polls = server.change(|state| state.polls.len());
-        let variables = pool.map(|pool| ("MINITOWER_RUNNER_POOL", pool));
-        let mut runner = Runner::with(&server, data.path(), variables.as_slice());
+        // Without Pythons, so that nothing else changes.
+        let variables = [("PATH", "/nowhere"), ("MINITOWER_RUNNER_POOL", pool.unwrap_or_default())];
+        let mut runner = Runner::with(&server, data.path(), &variables);
         server.wait_for("a poll", |state| state.polls.len() > polls).await;
         server.change(|state| {
             assert_eq!(state.registrations.len(), registrations, "pool {pool:?}");
@@ -33,6 +34,71 @@ async fn a_runner_registers_with_its_pool_and_again_when_that_changes() {
         runner.signal(Signal::SIGTERM);
         runner.ends(SOON).await;
     }
+}
+
+/// A program that answers as a Python of that version does, or not at all.
+fn write_python(path: &Path, version: Option<&str>) {
+    let script = match version {
+        Some(version) => format!(
+            "#!/bin/sh\necho '{{\"executable\":\"/bin/sh\",\"prefix\":\"/usr\",\"version\":\"{version}\",\"identity\":\"\",\
+             \"purelib\":\"lib\",\"platlib\":\"lib\",\"pip\":null,\"pip_home\":null,\"ensurepip\":true}}'\n"
+        ),
+        None => "#!/bin/sh\nexec /bin/sleep 3600\n".to_owned(),
+    };
+    let plain = path.with_extension("txt");
+    fs::write(&plain, script).unwrap();
+    // By another process: what this one holds open for writing, another test's child may hold too, and then it cannot be executed.
+    let install = std::process::Command::new("install").args(["-m", "755"]).args([&plain, path]).status();
+    assert!(install.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_runner_tells_its_pythons_and_again_when_they_have_changed() {
+    let server = ControlPlane::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let bin = data.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    write_python(&bin.join("python3.9"), Some("3.9.2"));
+    let start = |token: &str, downloads: &str| {
+        let variables = [
+            ("PATH", bin.to_str().unwrap()),
+            ("MINITOWER_PYTHON_BIN", "python3.9"),
+            ("MINITOWER_PYTHON_DOWNLOADS", downloads),
+            ("MINITOWER_UV", "auto"),
+            ("MINITOWER_REGISTRATION_TOKEN", token),
+        ];
+        Runner::with(&server, data.path(), &variables)
+    };
+    let told = async |mut runner: Runner| {
+        let polls = server.change(|state| std::mem::take(&mut state.polls).len());
+        assert_eq!(polls, 0);
+        server.wait_for("a poll", |state| !state.polls.is_empty()).await;
+        runner.signal(Signal::SIGTERM);
+        assert!(runner.ends(SOON).await.success());
+        server.change(|state| {
+            state.polls.clear();
+            let labels = state.registrations.last().unwrap().labels.clone();
+            (state.registrations.len(), labels.into_iter().collect::<Vec<_>>())
+        })
+    };
+    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let first = (1, vec![label("python", "3.9.2")]);
+    assert_eq!(told(start("registration", "false")).await, first);
+    assert_eq!(told(start("registration", "false")).await, first, "nothing has changed");
+
+    write_python(&bin.join("python3.12"), Some("3.12.9"));
+    assert_eq!(told(start("refused by now", "false")).await, first, "the kept token is good enough");
+    let second = (2, vec![label("python", "3.12.9,3.9.2")]);
+    assert_eq!(told(start("registration", "false")).await, second);
+    let third = (3, vec![label("python", "3.12.9,3.9.2"), label("python-downloads", "true")]);
+    assert_eq!(told(start("registration", "true")).await, third);
+
+    write_python(&bin.join("python3.12"), None);
+    assert_eq!(told(start("registration", "true")).await, third, "one does not answer in time");
+    fs::remove_dir_all(&bin).unwrap();
+    assert_eq!(told(start("registration", "true")).await, third, "no Python answers");
+    fs::remove_file(data.path().join("tested/token")).unwrap();
+    assert_eq!(told(start("registration", "true")).await, (4, vec![label("python-downloads", "true")]));
 }
 
 #[tokio::test]

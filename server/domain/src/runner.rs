@@ -1,5 +1,6 @@
 //! Runners and the fences that keep work from them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -52,6 +53,8 @@ pub struct Runner {
     pub environment: String,
     /// The pool it belongs to.
     pub pool: Option<String>,
+    /// What it said of its machine when it registered.
+    pub labels: BTreeMap<String, String>,
     /// The process of its newest lease or poll.
     pub instance_id: Option<String>,
     /// When it was last heard of.

@@ -1,5 +1,7 @@
 //! Runners.
 
+use std::collections::BTreeMap;
+
 use minitower_domain::clock::Timestamp;
 use minitower_domain::ids::{RunId, RunnerId, TeamId};
 use minitower_domain::runner::{FenceHolder, Runner, RunnerPrincipal, RunnerScope};
@@ -132,7 +134,9 @@ pub fn delete(tx: &Tx<'_>, ids: &[RunnerId], holder: Option<FenceHolder>) -> Res
     Ok(())
 }
 
-const SELECT: &str = "SELECT r.id, r.name, r.team_id, r.environment, r.pool, r.instance_id, r.registered_at, r.last_seen_at, \
+// Longer labels are not read: whoever may register could otherwise make the list longer than its readers take.
+const SELECT: &str = "SELECT r.id, r.name, r.team_id, r.environment, r.pool, \
+     CASE WHEN octet_length(r.labels) <= 512 THEN r.labels END AS labels, r.instance_id, r.registered_at, r.last_seen_at, \
      a.run_id, a.started_at, a.leased_at, \
      (SELECT finished_at FROM run_attempts WHERE runner_id = r.id ORDER BY id DESC LIMIT 1) AS last_finished_at, \
      EXISTS (SELECT 1 FROM runner_fences f WHERE f.runner_name = r.name) AS draining \
@@ -178,6 +182,11 @@ pub fn by_name(db: &Db, name: &str) -> Result<Option<Runner>, StoreError> {
 }
 
 fn read(row: &Row<'_>) -> Result<Runner, StoreError> {
+    let labels = match row.get::<_, Option<String>>("labels")? {
+        Some(json) => serde_json::from_str(&json)
+            .map_err(|error| StoreError::Inconsistent(format!("labels of a runner: {error}")))?,
+        None => BTreeMap::new(),
+    };
     let run_id = row.get::<_, Option<i64>>("run_id")?.map(RunId);
     let registered_at = at(row, "registered_at")?;
     let idle_since = match run_id {
@@ -196,6 +205,7 @@ fn read(row: &Row<'_>) -> Result<Runner, StoreError> {
         scope: scope_of(row.get("team_id")?),
         environment: row.get("environment")?,
         pool: row.get("pool")?,
+        labels,
         instance_id: row.get("instance_id")?,
         last_seen_at: at(row, "last_seen_at")?,
         idle_since,

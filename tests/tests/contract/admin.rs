@@ -1,6 +1,6 @@
 //! Runners as administrators see and change them. Fences and ended processes are in the protocol tests.
 
-use minitower_tests::server::OPERATOR_TOKEN;
+use minitower_tests::server::{OPERATOR_TOKEN, REGISTRATION_TOKEN};
 use minitower_tests::{Response, Runner, Server, Team, shape};
 use serde_json::{Value, json};
 
@@ -78,6 +78,32 @@ fn a_team_sees_platform_runners_without_their_runs_and_no_other_teams_runners() 
     let seen = list["runners"].as_array().unwrap().iter().find(|one| one["name"] == "platform").unwrap();
     assert_eq!(seen["run_id"], run);
     shape::fields(seen, &["attempt_started_at"], &[]);
+}
+
+#[test]
+fn labels_of_a_runner_are_those_of_its_newest_registration() {
+    let (server, team) = bed();
+    let longest = "x".repeat(253);
+    let pythons = json!({"python": "3.13.1,3.12.9", "python-downloads": "true"});
+    let with_quotes = json!({"a \"b\"": "ü"});
+    let too_long: serde_json::Map<_, _> =
+        (0..4).map(|number| (format!("l{number}"), json!(longest))).collect();
+    for (labels, shown) in [
+        (None, None),
+        (Some(pythons.clone()), Some(pythons)),
+        (Some(with_quotes.clone()), Some(with_quotes)),
+        (Some(json!({"python": longest})), Some(json!({"python": longest}))),
+        (Some(json!(too_long)), None),
+        (Some(json!({})), None),
+    ] {
+        let body = json!({"name": "platform", "labels": labels.unwrap_or_else(|| json!({}))});
+        Runner::register_with(&server, REGISTRATION_TOKEN, body);
+        let list = operator(&server, "GET", "").expect_json(200);
+        // They say nothing secret: a team sees those of the platform's runners, too.
+        for seen in [&team.runner("platform").unwrap(), &list["runners"][0]] {
+            assert_eq!(seen.get("labels"), shown.as_ref());
+        }
+    }
 }
 
 #[test]

@@ -56,6 +56,12 @@ pub(super) fn left_behind(root: &Path, towerfile: &Towerfile, plan: &PackPlan) -
     ))
 }
 
+/// Which Pythons the packed `pyproject.toml` asks for.
+pub(super) fn requires_python(root: &Path, plan: &PackPlan) -> Option<String> {
+    let pyproject = Project { root, plan }.table("pyproject.toml")?;
+    Some(pyproject.get("project")?.get("requires-python")?.as_str()?.to_owned())
+}
+
 struct Project<'a> {
     root: &'a Path,
     plan: &'a PackPlan,

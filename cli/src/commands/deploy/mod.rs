@@ -2,6 +2,7 @@
 
 mod dependencies;
 mod project;
+mod pythons;
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use minitower_towerfile::{PackReport, Towerfile, plan, slug};
 use serde_json::json;
 
 use self::project::Project;
+use self::pythons::Asked;
 use super::versions::upload_with_progress;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -44,7 +46,7 @@ impl Deploy {
         // Without a name: whatever ends the program, nothing of it stays.
         let archive = tempfile::tempfile()
             .map_err(|error| Failure::new(format!("cannot make a temporary file: {error}")))?;
-        let packed = self.pack(context, &project, &archive)?;
+        let (packed, pythons) = self.pack(context, &project, &archive)?;
         let created = ensure_app(&team, app, towerfile).await?;
         if let (None, Some(written)) = (&self.app, &project.written_name) {
             if !created {
@@ -63,6 +65,9 @@ impl Deploy {
                 version.version_no, packed.sha256, version.artifact_sha256
             ))
             .help("deploy again, and look for what changes uploads on their way"));
+        }
+        if let Some(warning) = pythons.missing(&team).await {
+            context.out.warn(warning);
         }
         if context.out.is_json() {
             context.out.json(&json!({
@@ -92,7 +97,7 @@ impl Deploy {
         context: &Context,
         project: &Project,
         archive: &std::fs::File,
-    ) -> Result<PackReport, Failure> {
+    ) -> Result<(PackReport, Asked), Failure> {
         let towerfile = &project.towerfile;
         let mut plan = plan(&self.dir, towerfile).map_err(Failure::new)?;
         dependencies::check(&self.dir, towerfile, &plan)?;
@@ -102,13 +107,14 @@ impl Deploy {
         if let Some(note) = dependencies::left_behind(&self.dir, towerfile, &plan) {
             context.out.warn(note);
         }
+        let pythons = Asked::by(towerfile, dependencies::requires_python(&self.dir, &plan));
         if let Some(text) = project.packed_text(self.refresh) {
             plan = plan.with_towerfile(text);
         }
         let progress = context.out.progress("Packing", plan.total_bytes);
         let report = plan.write(archive, |packed| progress.set(packed));
         progress.clear();
-        report.map_err(Failure::new)
+        Ok((report.map_err(Failure::new)?, pythons))
     }
 }
 
