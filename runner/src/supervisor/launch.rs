@@ -29,9 +29,10 @@ use super::seccomp::{self, SeccompError};
 
 /// Memory pressure ends the job before the runner; see `proc_pid_oom_score_adj(5)`.
 const OOM_SCORE_ADJ: &str = "1000";
-/// What a job started by root may still do: what container engines leave to root by default. The rest would let it
-/// read the runner's memory and environment past Landlock, or change the machine.
-const KEPT_CAPABILITIES: [Capability; 12] = [
+/// What a job started by root may still do: what container engines leave to root by default, less raw sockets, which hear what
+/// others say to each other on the machine. The rest would let it read the runner's memory and environment past Landlock, or change
+/// the machine.
+const KEPT_CAPABILITIES: [Capability; 11] = [
     Capability::CAP_AUDIT_WRITE,
     Capability::CAP_CHOWN,
     Capability::CAP_DAC_OVERRIDE,
@@ -39,7 +40,6 @@ const KEPT_CAPABILITIES: [Capability; 12] = [
     Capability::CAP_FSETID,
     Capability::CAP_KILL,
     Capability::CAP_NET_BIND_SERVICE,
-    Capability::CAP_NET_RAW,
     Capability::CAP_SETFCAP,
     Capability::CAP_SETGID,
     Capability::CAP_SETUID,

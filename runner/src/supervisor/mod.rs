@@ -13,6 +13,7 @@ mod cgroup;
 mod confinement;
 mod descendants;
 mod descriptors;
+mod devices;
 mod handle;
 mod init;
 mod launch;

@@ -1,7 +1,7 @@
 //! What a job sees of the file system, in a mount namespace of its own (`mount_namespaces(7)`).
 //!
-//! The tree is that of the machine, with some places covered: `/tmp` by the run's own temporary folder, `/dev/shm` by shared memory of
-//! its own, what is the runner's by nothing at all. What the job may use below a covered place is put back at its own path.
+//! The tree is that of the machine, read-only, with some places covered: `/tmp` by the run's own temporary folder, `/dev` by devices
+//! without harm and shared memory of its own, what is the runner's by nothing at all. What the job may use below a covered place is put back at its own path.
 
 use std::ffi::CString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -17,11 +17,13 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::stat::Mode;
 use nix::sys::statvfs::statvfs;
 
+use super::devices;
 use super::sandbox::Sandbox;
 
 /// Where programs keep temporary files.
 pub(super) const TEMPORARY: &str = "/tmp";
-const SHARED_MEMORY: &str = "/dev/shm";
+/// Where devices are.
+const DEVICES: &str = "/dev";
 /// Most entries of the machine's `/tmp` that are shown; see [`Sandbox::shared_tmp`].
 const MAX_ENTRIES: usize = 1000;
 
@@ -34,7 +36,7 @@ pub(super) struct MountError {
     source: io::Error,
 }
 
-fn failed<E: Into<io::Error>>(what: &'static str, path: &Path) -> impl FnOnce(E) -> MountError {
+pub(super) fn failed<E: Into<io::Error>>(what: &'static str, path: &Path) -> impl FnOnce(E) -> MountError {
     move |error| MountError { what, path: path.to_owned(), source: error.into() }
 }
 
@@ -45,6 +47,8 @@ pub(super) fn arrange(sandbox: &Sandbox, own_processes: bool) -> Result<(), Moun
     let root = Path::new("/");
     mount(None::<&str>, root, None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .map_err(failed("cannot make mounts private below", root))?;
+    // Landlock knows nothing of modes, owners, times and attributes: where all is read-only, these cannot be changed either.
+    set_read_only(root, true)?;
     let hidden = sandbox.real_hidden().map_err(failed("cannot look at", root))?;
     let folders: Vec<&PathBuf> = hidden.iter().filter(|path| path.is_dir()).collect();
     let kept = keep(sandbox)?;
@@ -53,13 +57,12 @@ pub(super) fn arrange(sandbox: &Sandbox, own_processes: bool) -> Result<(), Moun
     let own = sandbox.temporary.as_deref().filter(|_| temporary.is_dir()).map(hold).transpose()?;
     let mut covered = Vec::new();
 
-    if Path::new(SHARED_MEMORY).is_dir() {
-        cover(Path::new(SHARED_MEMORY), "mode=1777,size=50%")?;
-        covered.push(PathBuf::from(SHARED_MEMORY));
-    }
+    devices::arrange()?;
+    covered.push(PathBuf::from(DEVICES));
     if let Some(own) = own {
         let machines = hold(temporary)?;
         bind(&through(&own), temporary)?;
+        set_read_only(temporary, false)?;
         covered.push(temporary.to_owned());
         if sandbox.shared_tmp {
             show_entries(&machines)?;
@@ -88,9 +91,13 @@ pub(super) fn arrange(sandbox: &Sandbox, own_processes: bool) -> Result<(), Moun
         item.put_back()?;
     }
     for path in folders.into_iter().filter(|path| path.is_dir()) {
-        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
-        let flags = flags | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        mount(None::<&str>, path, None::<&str>, flags, None::<&str>).map_err(failed("cannot close", path))?;
+        set_read_only_alone(path)?;
+    }
+    // What may be written elsewhere lies in a place that is read-only by now.
+    let elsewhere = |item: &&Kept| !below(&item.path, &covered) && !below(&item.path, &hidden);
+    for item in kept.iter().filter(elsewhere).filter(|item| item.writable) {
+        bind(&through(&item.descriptor), &item.path)?;
+        set_read_only(&item.path, false)?;
     }
     if own_processes {
         let proc = Path::new("/proc");
@@ -98,6 +105,13 @@ pub(super) fn arrange(sandbox: &Sandbox, own_processes: bool) -> Result<(), Moun
         mount(Some("proc"), proc, Some("proc"), flags, None::<&str>).map_err(failed("cannot mount", proc))?;
     }
     Ok(())
+}
+
+/// Closes a covered place itself, not what was put back there.
+fn set_read_only_alone(path: &Path) -> Result<(), MountError> {
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+    let flags = flags | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(None::<&str>, path, None::<&str>, flags, None::<&str>).map_err(failed("cannot close", path))
 }
 
 /// Something that the job may use.
@@ -113,7 +127,7 @@ impl Kept {
     /// folder (Landlock) also holds for what is mounted below that.
     fn put_back(&self) -> Result<(), MountError> {
         place(&self.path, &through(&self.descriptor))?;
-        if self.writable { Ok(()) } else { make_read_only(&self.path) }
+        set_read_only(&self.path, !self.writable)
     }
 }
 
@@ -139,28 +153,28 @@ fn keep(sandbox: &Sandbox) -> Result<Vec<Kept>, MountError> {
     Ok(kept)
 }
 
-fn hold(path: &Path) -> Result<OwnedFd, MountError> {
+pub(super) fn hold(path: &Path) -> Result<OwnedFd, MountError> {
     open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed("cannot open", path))
 }
 
 /// The way to what is held, whatever covers its path.
-fn through(descriptor: &OwnedFd) -> PathBuf {
+pub(super) fn through(descriptor: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))
 }
 
 /// Puts an empty file system of its own over a folder.
-fn cover(path: &Path, options: &str) -> Result<(), MountError> {
+pub(super) fn cover(path: &Path, options: &str) -> Result<(), MountError> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some(options)).map_err(failed("cannot cover", path))
 }
 
-fn bind(from: &Path, to: &Path) -> Result<(), MountError> {
+pub(super) fn bind(from: &Path, to: &Path) -> Result<(), MountError> {
     mount(Some(from), to, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
         .map_err(failed("cannot mount on", to))
 }
 
 /// Makes `path` below something covered, and puts there what is held.
-fn place(path: &Path, from: &Path) -> Result<(), MountError> {
+pub(super) fn place(path: &Path, from: &Path) -> Result<(), MountError> {
     let is_folder = fs::metadata(from).map_err(failed("cannot look at", path))?.is_dir();
     let folder = if is_folder { Some(path) } else { path.parent() };
     if let Some(folder) = folder {
@@ -176,21 +190,23 @@ fn make_folder(path: &Path) -> Result<(), MountError> {
     DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(failed("cannot make", path))
 }
 
-/// Makes a mount read-only, with all that is mounted below it.
+/// Makes a mount read-only, with all that is mounted below it; or writable again, alone: what the machine has mounted below it
+/// read-only stays so.
 #[expect(unsafe_code, reason = "mount_setattr(2) has no safe wrapper; see below")]
-fn make_read_only(path: &Path) -> Result<(), MountError> {
-    let failed = failed("cannot make read-only", path);
+fn set_read_only(path: &Path, read_only: bool) -> Result<(), MountError> {
+    let failed = failed("cannot change the mount", path);
     let name = CString::new(path.as_os_str().as_encoded_bytes());
     let Ok(name) = name else { return Err(failed(io::Error::from(io::ErrorKind::InvalidInput))) };
-    let attributes =
-        libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let [set, clear] = if read_only { [libc::MOUNT_ATTR_RDONLY, 0] } else { [0, libc::MOUNT_ATTR_RDONLY] };
+    let attributes = libc::mount_attr { attr_set: set, attr_clr: clear, propagation: 0, userns_fd: 0 };
+    let below = if read_only { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: both pointers are to values that live beyond the call, and the size is that of the second.
     let done = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             libc::AT_FDCWD,
             name.as_ptr(),
-            libc::AT_RECURSIVE,
+            below,
             &raw const attributes,
             size_of::<libc::mount_attr>(),
         )
@@ -199,11 +215,12 @@ fn make_read_only(path: &Path) -> Result<(), MountError> {
         return Ok(());
     }
     match Errno::last() {
-        // Linux before 5.12.
+        // Linux before 5.12 changes one mount at a time.
         Errno::ENOSYS => {
             let flags = statvfs(path).map_err(self::failed("cannot look at", path))?.flags();
-            let kept = MsFlags::from_bits_truncate(flags.bits());
-            let flags = kept | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+            let kept = MsFlags::from_bits_truncate(flags.bits()) - MsFlags::MS_RDONLY;
+            let wanted = if read_only { MsFlags::MS_RDONLY } else { MsFlags::empty() };
+            let flags = kept | wanted | MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
             mount(None::<&str>, path, None::<&str>, flags, None::<&str>).map_err(|error| failed(error.into()))
         }
         error => Err(failed(error.into())),
@@ -230,7 +247,7 @@ fn show_entries(machines: &OwnedFd) -> Result<(), MountError> {
         };
         // What the job's own folder has by this name, or what vanished meanwhile, is nothing to fail for.
         if made.is_ok() && !kind.is_symlink() && bind(&from.join(entry.file_name()), &place).is_ok() {
-            make_read_only(&place)?;
+            set_read_only(&place, true)?;
         }
     }
     Ok(())

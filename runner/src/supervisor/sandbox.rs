@@ -10,6 +10,7 @@ use landlock::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::devices;
 use super::mounts::TEMPORARY;
 
 /// The newest kernel interface whose rules we know; older kernels enforce what they can. Six adds that signals do
@@ -111,8 +112,9 @@ impl Sandbox {
         for path in self.writable.iter().chain(&self.temporary) {
             rules = allow(rules, path, AccessFs::from_all(KNOWN))?;
         }
-        for device in DEVICES.map(Path::new).iter().filter(|path| path.exists()) {
-            rules = allow(rules, device, AccessFs::from_all(KNOWN))?;
+        let devices = DEVICES.map(PathBuf::from).into_iter().chain(devices::processors());
+        for device in devices.filter(|path| path.exists()) {
+            rules = allow(rules, &device, AccessFs::from_all(KNOWN))?;
         }
         rules.restrict_self()?;
         Ok(())

@@ -186,3 +186,59 @@ print("still here")
     server.result().await;
     assert_eq!(server.change(|state| state.log()), "still here\n");
 }
+
+#[rstest]
+#[case(Circumstances::AsTheTest)]
+#[case(Circumstances::AsNobody)]
+#[case(Circumstances::WithMaskedProc)]
+#[tokio::test]
+async fn the_machines_files_terminals_disks_and_wires_are_out_of_reach(#[case] circumstances: Circumstances) {
+    let server = ControlPlane::start().await;
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    // Somebody else's, which whoever the runner runs as could otherwise change.
+    let victims = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let victim = victims.path().join("victim");
+    std::fs::write(&victim, "x").unwrap();
+    if circumstances == Circumstances::AsNobody && nix::unistd::geteuid().is_root() {
+        for path in [victims.path(), &victim] {
+            nix::unistd::chown(path, Some(12345.into()), Some(12345.into())).unwrap();
+        }
+    }
+    let mut job = Job::script(
+        "main.py",
+        r#"
+import os, pty, socket, stat
+victim = os.environ["victim"]
+def tried(name, work):
+    try: work()
+    except OSError: return
+    print("possible:", name)
+for path in (victim, os.path.dirname(victim), "/usr", "/etc/passwd"):
+    tried("chmod " + path, lambda: os.chmod(path, 0o4755))
+    tried("chown " + path, lambda: os.chown(path, os.getuid(), os.getgid()))
+    tried("utime " + path, lambda: os.utime(path, (1, 1)))
+    tried("setxattr " + path, lambda: os.setxattr(path, "user.mark", b"x"))
+tried("raw socket", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
+tried("raw IP", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))
+for name in os.listdir("/dev"):
+    mode = os.lstat("/dev/" + name).st_mode
+    if stat.S_ISBLK(mode) or name.startswith(("ttyS", "vcs", "mem", "kmsg")) or name == "console":
+        print("there:", name)
+print("terminals", sorted(os.listdir("/dev/pts")))
+# And what jobs need of it works.
+leader, follower = pty.openpty()
+os.write(follower, b"heard\n")
+print("own terminal", os.read(leader, 100).strip())
+for name in ("null", "zero", "urandom", "full"):
+    open("/dev/" + name, "rb").read(1)
+open("/dev/null", "w").write("x")
+open("/dev/stdout", "w").write("stdout\n")
+"#,
+    );
+    job.input = json!({"victim": victim});
+    server.submit(job);
+    let _runner = Runner::under(circumstances, &server, data.path());
+    server.result().await;
+    let log = server.change(|state| state.log());
+    assert_eq!(log, "terminals ['ptmx']\nown terminal b'heard'\nstdout\n");
+}
