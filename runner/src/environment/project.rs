@@ -12,6 +12,12 @@ use super::requirements_txt::Requirements;
 use super::script_header::{self, Header};
 use super::{lock, requirement};
 
+/// Most files that one line names.
+const MOST_NAMED: usize = 5;
+/// What to do about dependencies that only Poetry reads.
+const POETRY: &str = "the dependencies of [tool.poetry] are not read; run `poetry export -f requirements.txt -o requirements.txt` and deploy \
+     again";
+
 /// What is to be installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
@@ -182,12 +188,15 @@ fn first(
         && !includes_project
         && (project.decides() || pyproject.is_installed() || requirements.is_none())
     {
+        if pyproject.leaves_them_to_poetry() {
+            return Err(FileError::new("pyproject.toml", POETRY));
+        }
         return by_project(pyproject, project.dependencies.as_deref().unwrap_or_default());
     }
     if let Some(requirements) = requirements {
         return Ok(by_requirements(requirements, pyproject));
     }
-    let built = pyproject.is_some_and(|pyproject| pyproject.builds && !pyproject.poetry);
+    let built = pyproject.is_some_and(|pyproject| pyproject.builds && pyproject.poetry.is_none());
     if files.has("setup.py") || built {
         let file = if files.has("setup.py") { "setup.py" } else { "pyproject.toml" };
         let mut needs = Needs::new(What::Project, file);
@@ -308,8 +317,8 @@ fn demands(
 
 /// A line about the files that do not decide although they could.
 fn left(files: &Files, needs: &Needs) -> Option<String> {
-    if needs.decided_by.is_empty() {
-        return None;
+    if needs.what == What::Nothing {
+        return passed_over(files);
     }
     let known = [
         "uv.lock",
@@ -337,9 +346,27 @@ fn left(files: &Files, needs: &Needs) -> Option<String> {
     })
 }
 
+/// Files whose names say that they list dependencies, in a project that needs nothing by those that are read.
+fn passed_over(files: &Files) -> Option<String> {
+    let lists = |name: &String| {
+        let name = name.to_ascii_lowercase();
+        (name.starts_with("requirements") || name.ends_with("requirements.txt")) && name != "requirements.txt"
+    };
+    let mut names: Vec<String> = files.names().into_iter().filter(lists).collect();
+    names.sort();
+    names.truncate(MOST_NAMED);
+    (!names.is_empty()).then(|| {
+        format!(
+            "minitower-runner: nothing is installed: {} is not read; name it in requirements.txt with `-r`, if the job needs it",
+            names.join(", ")
+        )
+    })
+}
+
 fn lists_dependencies(pyproject: &str) -> bool {
-    PyProject::parse(pyproject)
-        .is_ok_and(|pyproject| pyproject.poetry || pyproject.project.is_some_and(|project| project.decides()))
+    PyProject::parse(pyproject).is_ok_and(|pyproject| {
+        pyproject.poetry.is_some() || pyproject.project.is_some_and(|project| project.decides())
+    })
 }
 
 /// The error for files of other tools that list dependencies, when nothing that we read does.
@@ -351,12 +378,9 @@ fn foreign(files: &Files) -> Option<FileError> {
             .text(Path::new("pyproject.toml"))
             .ok()
             .and_then(|text| PyProject::parse(&text).ok())
-            .is_some_and(|it| it.poetry)
+            .is_some_and(|it| it.poetry.is_some())
     {
-        return error(
-            "pyproject.toml",
-            "Poetry's dependencies are not read; run `poetry export -f requirements.txt -o requirements.txt` and deploy again",
-        );
+        return error("pyproject.toml", POETRY);
     }
     if files.has("Pipfile") {
         return error(

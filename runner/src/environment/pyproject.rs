@@ -32,8 +32,17 @@ pub(super) struct PyProject {
     pub(super) package: Option<bool>,
     /// Names of the settings of `[tool.uv]` that change what is installed: `sources`, `index` …
     pub(super) uv_settings: Vec<String>,
-    /// Whether there is a `[tool.poetry]`.
-    pub(super) poetry: bool,
+    /// `[tool.poetry]`, if it is there.
+    pub(super) poetry: Option<Poetry>,
+}
+
+/// `[tool.poetry]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Poetry {
+    /// Whether its `dependencies` name more than the Python.
+    names_dependencies: bool,
+    /// `package-mode = false`: its build refuses to build the project.
+    is_application: bool,
 }
 
 /// `[project]`.
@@ -66,7 +75,14 @@ impl PyProject {
         let table = table("pyproject.toml", text)?;
         let mut found = Self {
             builds: table.contains_key("build-system"),
-            poetry: tool(&table, "poetry").is_some(),
+            poetry: tool(&table, "poetry").map(|poetry| {
+                let dependencies = poetry.get("dependencies").and_then(Value::as_table);
+                Poetry {
+                    names_dependencies: dependencies
+                        .is_some_and(|table| table.keys().any(|name| name != "python")),
+                    is_application: poetry.get("package-mode").and_then(Value::as_bool) == Some(false),
+                }
+            }),
             ..Self::default()
         };
         if let Some(project) = table.get("project") {
@@ -85,7 +101,16 @@ impl PyProject {
     /// Whether an installation includes the project itself.
     pub(super) fn is_installed(&self) -> bool {
         let dynamic = self.project.as_ref().is_some_and(Project::is_dynamic);
-        self.package.unwrap_or(self.builds || dynamic)
+        let refuses = self.poetry.is_some_and(|poetry| poetry.is_application);
+        self.package.unwrap_or((self.builds || dynamic) && !refuses)
+    }
+
+    /// Whether dependencies stand where only Poetry looks: `[project]` names none, and no build tells them.
+    pub(super) fn leaves_them_to_poetry(&self) -> bool {
+        let told = self.project.as_ref().is_some_and(|project| {
+            project.dependencies.is_some() || (project.is_dynamic() && self.is_installed())
+        });
+        self.poetry.is_some_and(|poetry| poetry.names_dependencies) && !told
     }
 }
 

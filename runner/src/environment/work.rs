@@ -125,7 +125,7 @@ impl Work<'_> {
                         .await;
                 }
                 None => {
-                    self.note("not with wheels alone; trying again with builds, for this version alone")
+                    self.note("wheels alone will not do, see above; trying again with what has to be built, for this version alone")
                         .await;
                 }
             }
@@ -150,7 +150,7 @@ impl Work<'_> {
         self.note(&format!("installing dependencies with {}", installer.name())).await;
         let source = self.request.workspace.source();
         self.installation(&installer).install(venv, Manner::InPlace { source: &source }).await?;
-        self.tell("new, of this run alone", &installer).await;
+        self.tell("newly made, for this run only", &installer).await;
         Ok(())
     }
 

@@ -90,17 +90,18 @@ pub(super) async fn verdict(
                 move || read_output(workspace.open_output())
             })
             .await;
-            let output = match output.unwrap_or_else(|fault| Err(fault.to_string())) {
-                Ok(output) => output,
+            let (output, lost) = match output.unwrap_or_else(|fault| Err(fault.to_string())) {
+                Ok(output) => (output, None),
                 Err(reason) => {
-                    steps.log.note(format!("minitower-runner: the output is ignored: {reason}")).await;
-                    None
+                    let lost = format!("the output is not kept: {reason}");
+                    steps.log.note(format!("minitower-runner: {lost}")).await;
+                    (None, Some(lost))
                 }
             };
             let limits = lease.limits.unwrap_or_default();
             let missing = artifacts::upload(&workspace, calls, steps, limits).await;
             let mut verdict = ended_by_itself(ended, output);
-            if let Some(missing) = missing {
+            for missing in lost.into_iter().chain(missing) {
                 verdict.mention(&missing);
             }
             verdict
@@ -166,7 +167,9 @@ fn read_output(file: io::Result<Option<File>>) -> Result<Option<Value>, String> 
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| format!("it is no JSON: {error}"))
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| format!("MINITOWER_OUTPUT_FILE is not valid JSON (which knows no NaN): {error}"))
 }
 
 #[cfg(test)]
@@ -263,7 +266,7 @@ mod tests {
         std::fs::write(&path, r#"{"rows": 3}"#).unwrap();
         assert_eq!(read_output(), Ok(Some(json!({"rows": 3}))));
         std::fs::write(&path, "{rows").unwrap();
-        assert!(read_output().unwrap_err().contains("no JSON"));
+        assert!(read_output().unwrap_err().contains("not valid JSON"));
         std::fs::write(&path, "x".repeat(300_000)).unwrap();
         assert!(read_output().unwrap_err().contains("256 KiB"));
         std::fs::remove_file(&path).unwrap();

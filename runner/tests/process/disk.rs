@@ -109,7 +109,7 @@ async fn an_input_is_not_written_through_what_an_installer_planted() {
     let result = server.result().await;
     assert_eq!((result.status, result.output), (ResultStatus::Completed, None));
     let log = server.change(|state| state.log());
-    assert!(log.contains(r#"{"a":"b"}"#) && log.contains("the output is ignored: it is a link"), "{log}");
+    assert!(log.contains(r#"{"a":"b"}"#) && log.contains("the output is not kept: it is a link"), "{log}");
     assert_eq!(std::fs::read(&victim).unwrap(), b"whole");
 }
 

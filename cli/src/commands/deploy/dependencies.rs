@@ -62,6 +62,22 @@ pub(super) fn requires_python(root: &Path, plan: &PackPlan) -> Option<String> {
     Some(pyproject.get("project")?.get("requires-python")?.as_str()?.to_owned())
 }
 
+/// Whether `[project]` says what is installed. Beside dependencies that only Poetry reads it has to name its own, or leave them to a
+/// build that Poetry does not refuse.
+fn decides(pyproject: &Table) -> bool {
+    let Some(project) = pyproject.get("project") else { return false };
+    let poetry = pyproject.get("tool").and_then(|tool| tool.get("poetry"));
+    let only_poetrys = poetry
+        .and_then(|poetry| poetry.get("dependencies")?.as_table())
+        .is_some_and(|dependencies| dependencies.keys().any(|name| name != "python"));
+    let builds = poetry.and_then(|poetry| poetry.get("package-mode")?.as_bool()) != Some(false);
+    let is_dynamic = project
+        .get("dynamic")
+        .and_then(Value::as_array)
+        .is_some_and(|dynamic| dynamic.iter().any(|field| field.as_str() == Some("dependencies")));
+    !only_poetrys || project.get("dependencies").is_some() || (is_dynamic && builds)
+}
+
 struct Project<'a> {
     root: &'a Path,
     plan: &'a PackPlan,
@@ -103,7 +119,7 @@ impl Project<'_> {
         };
         header
             || DECIDING.iter().any(|name| self.has(name))
-            || self.table("pyproject.toml").is_some_and(|pyproject| pyproject.contains_key("project"))
+            || self.table("pyproject.toml").is_some_and(|pyproject| decides(&pyproject))
     }
 
     fn unread(&self) -> Option<Unread> {
@@ -230,6 +246,12 @@ mod tests {
 
     #[rstest]
     #[case("pyproject.toml", POETRY, "poetry export")]
+    #[case("pyproject.toml", "[project]\nname = 'x'\n[tool.poetry.dependencies]\na = '1'", "poetry export")]
+    #[case(
+        "pyproject.toml",
+        "[project]\nname = 'x'\ndynamic = ['dependencies']\n[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\na = '1'",
+        "poetry export"
+    )]
     #[case("pyproject.toml", "[tool.poetry.group.main.dependencies]\nx = '1'", "poetry export")]
     #[case("pyproject.toml", "[tool.flit.metadata]\nrequires = ['x']", "[project]")]
     #[case("pyproject.toml", "\u{feff}[tool.pixi.dependencies]\nx = '*'", "requirements.txt")]
@@ -273,7 +295,9 @@ mod tests {
 
     #[test]
     fn a_table_project_decides_over_poetry() {
-        checked(&[("pyproject.toml", &format!("[project]\nname = 'x'\n{POETRY}"))]).0.unwrap();
+        checked(&[("pyproject.toml", &format!("[project]\nname = 'x'\ndependencies = []\n{POETRY}"))])
+            .0
+            .unwrap();
     }
 
     #[rstest]

@@ -42,7 +42,7 @@ impl Init {
     pub fn run(self, context: &Context) -> Result<Exit, Failure> {
         let name = match self.name {
             Some(name) => name,
-            None => name_of(&self.dir),
+            None => name_of(&self.dir)?,
         };
         let start = find_start(&self.dir, self.script, self.module)?;
         let text = towerfile(&name, &start);
@@ -93,12 +93,15 @@ fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
 }
 
 /// A slug made from the folder's name.
-fn name_of(dir: &Path) -> String {
+fn name_of(dir: &Path) -> Result<String, Failure> {
     let full = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let folder = full.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     match slug::violation(&folder) {
-        None => folder,
-        Some(_) => slug::nearest(&folder).unwrap_or_else(|| "my-app".to_owned()),
+        None => Ok(folder),
+        Some(rule) => slug::nearest(&folder).ok_or_else(|| {
+            Failure::new(format!("the folder's name {folder:?} cannot be the app's: it must {rule}"))
+                .help("give the app a name with --name")
+        }),
     }
 }
 
@@ -222,15 +225,15 @@ mod tests {
     }
 
     #[rstest]
-    #[case("Daily Report (v2)", "daily-report-v2")]
-    #[case("2024-sales", "sales")]
-    #[case("ü", "my-app")]
-    #[case("admin", "my-app")]
-    fn the_folders_name_becomes_a_slug(#[case] folder_name: &str, #[case] expected: &str) {
+    #[case("Daily Report (v2)", Some("daily-report-v2"))]
+    #[case("2024-sales", Some("sales"))]
+    #[case("ü", None)]
+    #[case("admin", None)]
+    fn the_folders_name_becomes_a_slug(#[case] folder_name: &str, #[case] expected: Option<&str>) {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join(folder_name);
         std::fs::create_dir(&dir).unwrap();
-        assert_eq!(name_of(&dir), expected);
+        assert_eq!(name_of(&dir).ok().as_deref(), expected);
     }
 
     #[test]

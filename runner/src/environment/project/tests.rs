@@ -110,3 +110,36 @@ fn what_decides_and_what_it_includes_is_part_of_the_key() {
         assert!(needs.files.contains_key(Path::new(name)), "{name}: {:?}", needs.files);
     }
 }
+
+const ONLY_POETRYS: &str =
+    "[project]\nname='x'\nversion='0'\n[tool.poetry.dependencies]\npython='^3.9'\ntabulate='^0.9'\n";
+
+#[rstest]
+#[case(ONLY_POETRYS)]
+#[case(&format!("{ONLY_POETRYS}[build-system]\nrequires=['poetry-core']\n"))]
+#[case(
+    "[project]\nname='x'\ndynamic=['dependencies']\n[tool.poetry]\npackage-mode=false\n[tool.poetry.dependencies]\na='1'\n"
+)]
+fn what_only_poetry_reads_is_refused_beside_a_project_table_too(#[case] text: &str) {
+    let error = decide(project(&[("pyproject.toml", text)]).path(), None).unwrap_err().to_string();
+    assert!(error.contains("poetry export"), "{error}");
+}
+
+#[rstest]
+#[case("[project]\nname='x'\ndependencies=['tabulate']\n[tool.poetry.dependencies]\ntabulate='^0.9'\n", What::List(vec!["tabulate".to_owned()]))]
+#[case("[project]\nname='x'\nversion='0'\n[tool.poetry.dependencies]\npython='^3.9'\n", What::Nothing)]
+#[case(
+    "[project]\nname='x'\ndynamic=['dependencies']\n[tool.poetry.dependencies]\na='1'\n[build-system]\nrequires=['poetry-core']\n",
+    What::Project
+)]
+#[case("[project]\nname='x'\ndependencies=['a']\n[tool.poetry]\npackage-mode=false\n[build-system]\nrequires=['poetry-core']\n", What::List(vec!["a".to_owned()]))]
+fn beside_poetrys_tables_a_project_counts(#[case] text: &str, #[case] what: What) {
+    assert_eq!(needs(&[("pyproject.toml", text)]).what, what);
+}
+
+#[test]
+fn files_that_look_like_lists_are_named_when_nothing_is_installed() {
+    let notes = needs(&[("requirements-dev.txt", "a\n"), ("dev-requirements.txt", "b\n")]).notes;
+    assert!(notes[0].contains("dev-requirements.txt, requirements-dev.txt is not read"), "{notes:?}");
+    assert!(needs(&[("requirements-dev.txt", "a\n"), TXT]).notes.is_empty());
+}
