@@ -168,12 +168,9 @@ impl Environments {
         };
         prepared.readable.retain(|path| path.starts_with(&self.tools));
         if needs.what != What::Nothing {
-            let mask = Mask::new(
-                needs
-                    .files
-                    .values()
-                    .map(String::as_str)
-                    .chain(request.variables.values().map(String::as_str)),
+            let mask = Mask::with_project(
+                needs.files.values().map(String::as_str),
+                request.variables.values().map(String::as_str),
                 variables::secrets(request.variables),
             );
             let work = Work {
