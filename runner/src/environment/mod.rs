@@ -20,6 +20,7 @@ mod key;
 mod lock;
 mod project;
 mod pyproject;
+mod references;
 mod requirement;
 mod requirements_txt;
 mod resolution;
@@ -99,6 +100,7 @@ pub(crate) struct Environments {
     server: String,
     max_age: Duration,
     downloads: bool,
+    jobs_see_secrets: bool,
     installs_with_uv: bool,
     interpreters: Mutex<Interpreters>,
     installers: Mutex<Installers>,
@@ -121,6 +123,7 @@ impl Environments {
             server: config.server_url.clone(),
             max_age: config.env_max_age,
             downloads: config.python_downloads,
+            jobs_see_secrets: config.env_pass_explicit,
             installs_with_uv: config.uv != UvSource::Off,
             interpreters: Mutex::new(interpreters),
             installers: Mutex::new(Installers::new(config.uv.clone(), tools.clone(), variables)),
@@ -168,6 +171,9 @@ impl Environments {
         };
         prepared.readable.retain(|path| path.starts_with(&self.tools));
         if needs.what != What::Nothing {
+            if !self.jobs_see_secrets {
+                needs.references.refuse_secrets(request.variables)?;
+            }
             let mask = Mask::with_project(
                 needs.files.values().map(String::as_str),
                 request.variables.values().map(String::as_str),

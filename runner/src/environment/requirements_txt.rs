@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::files::{FileError, Files, tidy};
+use super::references::References;
 use super::requirement::{self, Origin};
 
 /// Most files that requirements may include.
@@ -27,7 +28,7 @@ pub(super) struct Requirements {
     /// Names of the pinned packages.
     pub(super) pinned: BTreeSet<String>,
     /// Variables that the text refers to as `${NAME}`.
-    pub(super) variables: BTreeSet<String>,
+    pub(super) references: References,
     /// Options that uv takes on its command line only.
     pub(super) uv_options: Vec<String>,
 }
@@ -58,11 +59,12 @@ impl Requirements {
         if !self.files.iter().any(|(known, _)| known == file) {
             self.files.push((file.to_owned(), text.clone()));
         }
-        for line in logical_lines(&text) {
-            self.note_variables(&line);
+        for (number, line) in logical_lines(&text) {
+            self.references.add_line(file, number, &line);
             if let Some((place, constrains)) = include(&line) {
                 if place.contains("://") {
                     self.is_private(format!("{} includes an address", file.display()));
+                    self.references.add_remote(file, number);
                     self.unpinned = true;
                     self.count += usize::from(!constrains);
                 } else {
@@ -137,35 +139,34 @@ impl Requirements {
     fn is_private(&mut self, reason: String) {
         self.private.get_or_insert(reason);
     }
-
-    fn note_variables(&mut self, line: &str) {
-        let mut rest = line;
-        while let Some((_, after)) = rest.split_once("${") {
-            let Some((name, after)) = after.split_once('}') else { break };
-            self.variables.insert(name.to_owned());
-            rest = after;
-        }
-    }
 }
 
-/// Lines without comments, those that end in a backslash joined with the next.
-fn logical_lines(text: &str) -> Vec<String> {
+/// Lines with their numbers and without comments, those that end in a backslash joined with the next.
+fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut open = String::new();
-    for line in text.lines() {
-        let line = line.trim_end_matches('\r');
+    let mut first = None;
+    for (at, line) in text.replace("\r\n", "\n").split(ends_line).enumerate() {
+        let number = *first.get_or_insert(at + 1);
         let is_comment = line.trim_start().starts_with('#');
-        if let Some(begun) = line.strip_suffix('\\').filter(|_| !is_comment) {
-            open.push_str(begun);
+        if line.ends_with('\\') && !is_comment {
+            // All of them, as pip does it.
+            open.push_str(line.trim_matches('\\'));
             continue;
         }
         // A comment ends a continued line, as in pip.
         open.push_str(if is_comment { " " } else { line });
-        lines.push(without_comment(&std::mem::take(&mut open)).to_owned());
+        lines.push((number, without_comment(&std::mem::take(&mut open)).to_owned()));
+        first = None;
     }
-    lines.push(without_comment(&open).to_owned());
-    lines.retain(|line| !line.is_empty());
+    lines.extend(first.map(|number| (number, without_comment(&open).to_owned())));
+    lines.retain(|(_, line)| !line.is_empty());
     lines
+}
+
+/// Whether a line ends there for pip, which is where Python's `str.splitlines` ends it.
+fn ends_line(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
 fn without_comment(line: &str) -> &str {
@@ -282,7 +283,7 @@ mod tests {
         ]);
         let names: Vec<_> = found.files.iter().map(|(file, _)| file.to_str().unwrap()).collect();
         assert_eq!(names, ["requirements.txt", "a.txt", "c.txt"]);
-        assert_eq!(found.variables.iter().collect::<Vec<_>>(), ["V"]);
+        assert!(found.references.contains("V"));
         assert_eq!(found.count, 2);
     }
 
