@@ -32,6 +32,7 @@ pub(crate) mod variables;
 mod venv;
 mod work;
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -152,7 +153,7 @@ impl Environments {
     /// Makes the environment of a run.
     pub(crate) async fn prepare(&self, request: Request<'_>) -> Result<Prepared, EnvironmentError> {
         let venv = request.workspace.venv();
-        let needs = project::decide(&request.workspace.source(), request.script)?;
+        let (needs, mask) = self.read(&request).await?;
         let setup = Setup::create(request.workspace.root().join("setup"), &needs)
             .map_err(EnvironmentError::files(request.workspace.root()))?;
         let steps = request.steps;
@@ -174,11 +175,6 @@ impl Environments {
             if !self.jobs_see_secrets {
                 needs.references.refuse_secrets(request.variables)?;
             }
-            let mask = Mask::with_project(
-                needs.files.values().map(String::as_str),
-                request.variables.values().map(String::as_str),
-                variables::secrets(request.variables),
-            );
             let work = Work {
                 environments: self,
                 request: &request,
@@ -202,6 +198,23 @@ impl Environments {
             tracing::warn!(%error, "cannot remove the installer's folders; they go with the workspace");
         }
         Ok(prepared)
+    }
+
+    /// Reads what the project needs, and what must not come into the log. Its files may be large: that holds up nothing else.
+    async fn read(&self, request: &Request<'_>) -> Result<(Needs, Mask), EnvironmentError> {
+        let (source, variables) = (request.workspace.source(), request.variables.clone());
+        let script = request.script.map(str::to_owned);
+        let reading = tokio::task::spawn_blocking(move || {
+            let needs = project::decide(&source, script.as_deref())?;
+            let mask = Mask::with_project(
+                needs.files.values().map(String::as_str),
+                variables.values().map(String::as_str),
+                variables::secrets(&variables),
+            );
+            Ok::<_, EnvironmentError>((needs, mask))
+        });
+        let read = reading.await.map_err(io::Error::other);
+        read.map_err(EnvironmentError::files(&request.workspace.source()))?
     }
 
     /// The Python for a project; fetched, where none here fits and the operator allows it.
