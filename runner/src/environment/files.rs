@@ -10,6 +10,8 @@ use super::text;
 
 /// Largest file that is read.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// Most bytes of all files of a project that are read.
+const MAX_BYTES_TOGETHER: usize = 64 * 1024 * 1024;
 
 /// A file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +57,14 @@ impl Files {
     /// The text of a file.
     pub(super) fn text(&self, file: &Path) -> Result<String, FileError> {
         let text = text::decode(&self.bytes(file)?).map_err(|reason| FileError::new(file, reason))?;
-        self.read.borrow_mut().insert(file.to_owned(), text.clone());
+        let mut read = self.read.borrow_mut();
+        read.insert(file.to_owned(), text.clone());
+        if read.values().map(String::len).sum::<usize>() > MAX_BYTES_TOGETHER {
+            let most = MAX_BYTES_TOGETHER / 1024 / 1024;
+            let reason =
+                format!("with it, the files that say what to install are larger than {most} MiB together");
+            return Err(FileError::new(file, reason));
+        }
         Ok(text)
     }
 
@@ -131,6 +140,19 @@ pub(super) mod tests {
             assert!(error.contains("not a file inside the project"), "{error}");
         }
         assert_eq!(files.seen().len(), 1);
+    }
+
+    #[test]
+    fn what_is_read_is_bounded_in_all() {
+        let text = "#".repeat(usize::try_from(MAX_BYTES).unwrap());
+        let names = ["a", "b", "c", "d", "e"];
+        let folder = project(&names.map(|name| (name, text.as_str())));
+        let files = Files::new(folder.path());
+        for name in &names[..4] {
+            assert!(files.text(Path::new(name)).is_ok() && files.text(Path::new("a")).is_ok());
+        }
+        let error = files.text(Path::new("e")).unwrap_err().to_string();
+        assert!(error.starts_with("e: ") && error.contains("64 MiB together"), "{error}");
     }
 
     #[test]

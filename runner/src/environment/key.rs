@@ -55,7 +55,7 @@ pub(super) fn key(
         // Where packages come from, and how they are built.
         let decides =
             ["PIP_", "UV_", "CC", "CXX", "CFLAGS", "LDFLAGS"].iter().any(|word| name.starts_with(word));
-        if decides || needs.variables.contains(name) {
+        if decides || needs.references.contains(name) {
             parts.add(&["variable", name, value]);
         }
         if matches!(

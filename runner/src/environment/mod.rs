@@ -20,6 +20,7 @@ mod key;
 mod lock;
 mod project;
 mod pyproject;
+mod references;
 mod requirement;
 mod requirements_txt;
 mod resolution;
@@ -31,6 +32,7 @@ pub(crate) mod variables;
 mod venv;
 mod work;
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -99,6 +101,7 @@ pub(crate) struct Environments {
     server: String,
     max_age: Duration,
     downloads: bool,
+    jobs_see_secrets: bool,
     installs_with_uv: bool,
     interpreters: Mutex<Interpreters>,
     installers: Mutex<Installers>,
@@ -121,6 +124,7 @@ impl Environments {
             server: config.server_url.clone(),
             max_age: config.env_max_age,
             downloads: config.python_downloads,
+            jobs_see_secrets: config.env_pass_explicit,
             installs_with_uv: config.uv != UvSource::Off,
             interpreters: Mutex::new(interpreters),
             installers: Mutex::new(Installers::new(config.uv.clone(), tools.clone(), variables)),
@@ -149,7 +153,7 @@ impl Environments {
     /// Makes the environment of a run.
     pub(crate) async fn prepare(&self, request: Request<'_>) -> Result<Prepared, EnvironmentError> {
         let venv = request.workspace.venv();
-        let needs = project::decide(&request.workspace.source(), request.script)?;
+        let (needs, mask) = self.read(&request).await?;
         let setup = Setup::create(request.workspace.root().join("setup"), &needs)
             .map_err(EnvironmentError::files(request.workspace.root()))?;
         let steps = request.steps;
@@ -168,14 +172,9 @@ impl Environments {
         };
         prepared.readable.retain(|path| path.starts_with(&self.tools));
         if needs.what != What::Nothing {
-            let mask = Mask::new(
-                needs
-                    .files
-                    .values()
-                    .map(String::as_str)
-                    .chain(request.variables.values().map(String::as_str)),
-                variables::secrets(request.variables),
-            );
+            if !self.jobs_see_secrets {
+                needs.references.refuse_secrets(request.variables)?;
+            }
             let work = Work {
                 environments: self,
                 request: &request,
@@ -199,6 +198,23 @@ impl Environments {
             tracing::warn!(%error, "cannot remove the installer's folders; they go with the workspace");
         }
         Ok(prepared)
+    }
+
+    /// Reads what the project needs, and what must not come into the log. Its files may be large: that holds up nothing else.
+    async fn read(&self, request: &Request<'_>) -> Result<(Needs, Mask), EnvironmentError> {
+        let (source, variables) = (request.workspace.source(), request.variables.clone());
+        let script = request.script.map(str::to_owned);
+        let reading = tokio::task::spawn_blocking(move || {
+            let needs = project::decide(&source, script.as_deref())?;
+            let mask = Mask::with_project(
+                needs.files.values().map(String::as_str),
+                variables.values().map(String::as_str),
+                variables::secrets(&variables),
+            );
+            Ok::<_, EnvironmentError>((needs, mask))
+        });
+        let read = reading.await.map_err(io::Error::other);
+        read.map_err(EnvironmentError::files(&request.workspace.source()))?
     }
 
     /// The Python for a project; fetched, where none here fits and the operator allows it.

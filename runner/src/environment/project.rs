@@ -8,6 +8,7 @@ use minitower_towerfile::Towerfile;
 use super::files::{FileError, Files};
 use super::interpreters::Demand;
 use super::pyproject::PyProject;
+use super::references::References;
 use super::requirements_txt::Requirements;
 use super::script_header::{self, Header};
 use super::{lock, requirement};
@@ -61,7 +62,7 @@ pub(super) struct Needs {
     /// What only uv understands, if there is such a thing.
     pub(super) only_uv: Option<String>,
     /// Variables that the files refer to.
-    pub(super) variables: BTreeSet<String>,
+    pub(super) references: References,
     /// Options for uv's command line.
     pub(super) uv_options: Vec<String>,
     /// Everything that was read but the script and the Towerfile: path and decoded text.
@@ -84,7 +85,7 @@ impl Needs {
             unpinned: true,
             pinned: BTreeSet::new(),
             only_uv: None,
-            variables: BTreeSet::new(),
+            references: References::default(),
             uv_options: Vec::new(),
             files: BTreeMap::new(),
             refreshed: None,
@@ -151,6 +152,12 @@ pub(super) fn decide(project: &Path, script: Option<&str>) -> Result<Needs, File
     needs
         .files
         .retain(|file, _| file != Path::new("Towerfile") && Some(file.as_path()) != script.map(Path::new));
+    for (file, text) in &needs.files {
+        if file.extension().is_some_and(|ending| ending == "toml" || ending == "lock") {
+            needs.references.add_toml(file, text)?;
+        }
+    }
+    needs.references.extend(header.map(|header| header.references).unwrap_or_default());
     Ok(needs)
 }
 
@@ -268,7 +275,7 @@ fn by_requirements(requirements: Requirements, pyproject: Option<&PyProject>) ->
     needs.editable = requirements.editable;
     needs.unpinned = requirements.unpinned;
     needs.pinned = requirements.pinned;
-    needs.variables = requirements.variables;
+    needs.references = requirements.references;
     needs.uv_options = requirements.uv_options;
     needs
 }

@@ -75,10 +75,14 @@ pub(super) fn is_pinned(requirement: &str) -> bool {
     })
 }
 
-/// Whether it can be a PEP 508 requirement and nothing else to an installer: no option, no path, one line.
+/// Whether it can be a PEP 508 requirement and nothing else to an installer, which reads it as a line of a file: no path, no
+/// option, and no other line, whatever ends one for Python.
 pub(super) fn is_plain(requirement: &str) -> bool {
+    let ends_line = |c: char| (c.is_control() && c != '\t') || matches!(c, '\u{2028}' | '\u{2029}');
     requirement.trim_start().starts_with(|c: char| c.is_ascii_alphanumeric())
-        && !requirement.contains(['\n', '\r', '\0'])
+        && !requirement.contains(ends_line)
+        && !requirement.ends_with('\\')
+        && !requirement.split_whitespace().any(|word| word.starts_with('-'))
 }
 
 #[cfg(test)]
@@ -132,6 +136,20 @@ mod tests {
         for text in ["Foo.Bar[x]>=1", "foo_bar==2", "FOO--bar ; x", "foo-bar@https://h/x"] {
             assert_eq!(name(text), "foo-bar");
         }
-        assert!(is_plain("a>=1") && !is_plain("-r x") && !is_plain("a\n-e .") && !is_plain("./x"));
+    }
+
+    #[rstest]
+    #[case("a>=1", true)]
+    #[case("a[x] @ https://h/a-1.whl ; python_version > '3'", true)]
+    #[case("-r x", false)]
+    #[case("./x", false)]
+    #[case("a\n-e .", false)]
+    #[case("a\u{2028}--no-binary=a", false)]
+    #[case("a\u{85}--no-binary=a", false)]
+    #[case("a\u{c}b", false)]
+    #[case("a --no-binary=a", false)]
+    #[case("a\\", false)]
+    fn a_plain_requirement_is_nothing_else(#[case] requirement: &str, #[case] plain: bool) {
+        assert_eq!(is_plain(requirement), plain);
     }
 }

@@ -5,6 +5,7 @@ use toml::Value;
 
 use super::files::FileError;
 use super::pyproject::{table, tool, uv_settings};
+use super::references::References;
 
 /// What the header says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub(super) struct Header {
     pub(super) dependencies: Option<Vec<String>>,
     /// Which Pythons may run it.
     pub(super) requires_python: Option<String>,
+    /// Variables that it refers to.
+    pub(super) references: References,
     /// Settings of `[tool.uv]` that change what is installed.
     pub(super) uv_settings: Vec<String>,
 }
@@ -31,12 +34,15 @@ pub(super) fn read(file: &str, script: &str) -> Result<Option<Header>, FileError
         return Err(FileError::new(file, "it has two `# /// script` headers; keep one"));
     }
     let table = table(&format!("{file}, its `# /// script` header"), &text)?;
+    let mut references = References::default();
+    references.add_table(file, script, &table);
     let settings = tool(&table, "uv").map(uv_settings).unwrap_or_default();
     let metadata = Metadata::deserialize(Value::Table(table))
         .map_err(|error| FileError::new(file, format!("its `# /// script` header: {}", error.message())))?;
     Ok(Some(Header {
         dependencies: metadata.dependencies,
         requires_python: metadata.requires_python,
+        references,
         uv_settings: settings,
     }))
 }

@@ -1,5 +1,7 @@
 //! Which variables reach the installer, and which the job.
 
+use std::collections::BTreeSet;
+
 pub(crate) use crate::job::variables::Variables;
 
 /// Names that say where to install, or what is the project: the runner says so itself.
@@ -87,6 +89,15 @@ pub(super) fn secrets(variables: &Variables) -> impl Iterator<Item = &str> {
         .iter()
         .filter(|(name, _)| is_installers(name) && SECRET_PARTS.iter().any(|part| name.contains(part)));
     named.map(|(_, value)| value.as_str())
+}
+
+/// Names of the installers' secrets, whichever of the two installers is told them: those that jobs do not get.
+pub(super) fn secret_names(variables: &Variables) -> BTreeSet<String> {
+    let mut all = variables.clone();
+    for_uv(&mut all);
+    for_pip(&mut all);
+    all.retain(|name, value| is_installers(name) && is_secret(name, value));
+    all.into_keys().collect()
 }
 
 /// Lets an installer trust what the machine trusts, unless the operator says otherwise: uv and older pips bring a list of their own.

@@ -149,6 +149,8 @@ async fn passwords_reach_the_installer_alone() {
     server.submit(Job::project("main.py", &[("main.py", job), ("requirements.txt", "tinypkg==1.0\n")]));
     server.submit(Job::project("main.py", &[("main.py", job), ("requirements.txt", &direct)]));
     server.submit(Job::project("main.py", &[("main.py", job), ("requirements.txt", "no-such-package==1\n")]));
+    let sends = format!("--index-url {}/${{UV_INDEX_MY_PASSWORD}}/simple\ntinypkg==1.0\n", index.url(""));
+    server.submit(Job::project("main.py", &[("main.py", job), ("requirements.txt", &sends)]));
     let url = index.url("user:ind%65x-pass@");
     let more = [
         ("PIP_INDEX_URL", url.as_str()),
@@ -157,10 +159,11 @@ async fn passwords_reach_the_installer_alone() {
         ("PIP_VERBOSE", "1"),
     ];
     let _runner = start(&server, data.path(), &index, &more);
-    let results = server.results(3).await;
+    let results = server.results(4).await;
     let log = server.change(|state| state.log());
     assert_eq!(log.matches("sees ['PIP_VERBOSE']\n").count(), 2, "{log}");
     let messages: String = results.iter().filter_map(|result| result.error_message.clone()).collect();
+    assert!(messages.contains("requirements.txt: line 1 refers to ${UV_INDEX_MY_PASSWORD}"), "{messages}");
     for secret in ["index-pass", "ind%65x-pass", "dir%40ct-pass", "dir@ct-pass", "uv-pass"] {
         assert!(!log.contains(secret) && !messages.contains(secret), "{secret}: {log}\n{messages}");
     }
