@@ -26,19 +26,30 @@ const INSTALLERS: &str = "installers";
 #[derive(Debug, Clone)]
 pub(super) struct Caches {
     base: PathBuf,
+    /// Look before each use whether a job has closed anything in there.
+    suspicious: bool,
     most_bytes: u64,
 }
 
 impl Caches {
     /// Caches below `base`, the runner's folder for caches of all kinds.
-    pub(super) fn new(base: PathBuf) -> Self {
-        Self { base, most_bytes: MOST_BYTES }
+    pub(super) fn new(base: PathBuf, suspicious: bool) -> Self {
+        Self { base, suspicious, most_bytes: MOST_BYTES }
     }
 
     /// The folder of a team, there and in use. Where a job took rights away, they come back from the top on.
     pub(super) fn of(&self, team: &str) -> io::Result<PathBuf> {
         let name = hex::encode(&Sha256::digest(team)[..8]);
-        let folder = self.installers()?.claim(&name)?;
+        let installers = self.installers()?;
+        let mut folder = installers.claim(&name)?;
+        for installer in ["uv", "pip"] {
+            folder.claim(installer)?;
+        }
+        if self.suspicious && !tree::is_open(&self.base.join(INSTALLERS).join(&name)) {
+            tracing::warn!(cache = name, "rights are missing in an installer's cache; beginning a new one");
+            remove_entry(installers.as_fd(), &CString::new(name.as_str())?)?;
+            folder = installers.claim(&name)?;
+        }
         for installer in ["uv", "pip"] {
             folder.claim(installer)?;
         }
@@ -94,7 +105,7 @@ mod tests {
     #[test]
     fn rights_that_a_job_took_come_back_from_the_top_on() {
         let folder = tempfile::tempdir().unwrap();
-        let caches = Caches::new(folder.path().to_owned());
+        let caches = Caches::new(folder.path().to_owned(), false);
         let place = caches.of("a").unwrap();
         fs::write(place.join("uv/wheel"), "kept").unwrap();
         let closed = [place.join(USED), place.join("uv"), place.clone(), folder.path().join(INSTALLERS)];
@@ -117,9 +128,30 @@ mod tests {
     }
 
     #[test]
+    fn a_cache_that_was_closed_within_is_begun_anew_where_jobs_can_reach_it() {
+        for (suspicious, closed, kept) in [
+            (false, "uv/wheels", true),
+            (true, "uv/wheels", false),
+            (true, "uv/wheels/wheel", false),
+            (true, "uv", true),
+            (true, "", true),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let caches = Caches::new(folder.path().to_owned(), suspicious);
+            let place = caches.of("a").unwrap();
+            fs::create_dir(place.join("uv/wheels")).unwrap();
+            fs::write(place.join("uv/wheels/wheel"), "").unwrap();
+            fs::set_permissions(place.join(closed), Permissions::from_mode(0o000)).unwrap();
+            caches.of("a").unwrap();
+            assert_eq!(fs::symlink_metadata(place.join("uv/wheels")).is_ok(), kept, "{closed:?}");
+            assert!(place.join("uv").is_dir() && place.join("pip").is_dir());
+        }
+    }
+
+    #[test]
     fn teams_have_folders_of_their_own_and_the_oldest_goes_first() {
         let folder = tempfile::tempdir().unwrap();
-        let mut caches = Caches::new(folder.path().to_owned());
+        let mut caches = Caches::new(folder.path().to_owned(), false);
         let places: Vec<_> = ["a", "b", "c"].map(|team| caches.of(team).unwrap()).into();
         for (age, place) in [30, 20, 10].into_iter().zip(&places) {
             fs::write(place.join("uv/wheel"), vec![1; 100_000]).unwrap();

@@ -117,7 +117,7 @@ impl Environments {
         let interpreters = Interpreters::new(python_bin, tools.join("python"), variables.clone());
         Self {
             cache: Cache::new(data_dir.environments(), !confined),
-            caches: Caches::new(data_dir.cache()),
+            caches: Caches::new(data_dir.cache(), !confined),
             server: config.server_url.clone(),
             max_age: config.env_max_age,
             downloads: config.python_downloads,
