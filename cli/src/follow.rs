@@ -111,11 +111,11 @@ pub fn print(out: &Output, lines: &[LogLine]) -> Result<(), Failure> {
     let (mut stdout, mut stderr) = (io::stdout().lock(), io::stderr().lock());
     for LogLine { stream, line, .. } in lines {
         match stream {
-            Stream::Stdout => writeln!(stdout, "{line}")?,
+            Stream::Stdout => writeln!(stdout, "{}", out.log_line(line))?,
             Stream::Stderr => {
                 // On a terminal, where both meet, the order is the job's.
                 stdout.flush()?;
-                writeln!(stderr, "{line}")?;
+                writeln!(stderr, "{}", out.stderr_log_line(line))?;
             }
         }
     }

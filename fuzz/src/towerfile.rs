@@ -78,7 +78,7 @@ fn obeys_the_rules(towerfile: &Towerfile) {
     }
     assert!(description.as_ref().is_none_or(|text| !text.is_empty()));
     for (variable, value) in env {
-        assert!(!variables::is_reserved(variable), "{variable:?}");
+        assert!(!variables::is_reserved(variable, variables::Setter::Author), "{variable:?}");
         assert!(!variable.contains(|c: char| c == '=' || c.is_control()) && !value.contains('\0'));
     }
     for folder in import_paths {

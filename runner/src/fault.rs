@@ -37,6 +37,11 @@ pub(crate) fn is_own(error: &io::Error) -> bool {
     errno(error).is_some_and(|errno| own.contains(&errno))
 }
 
+/// Whether rights are missing. Of what is the runner's alone, that is its own fault too.
+pub(crate) fn is_denied(error: &io::Error) -> bool {
+    matches!(errno(error), Some(Errno::EACCES | Errno::EPERM))
+}
+
 fn errno(error: &io::Error) -> Option<Errno> {
     error.raw_os_error().map(Errno::from_raw)
 }
@@ -60,6 +65,15 @@ mod tests {
         let error = io::Error::from(errno);
         assert_eq!(is_own(&error), own);
         assert_eq!(OwnFault::new("write", error).is_full_disk(), full);
+    }
+
+    #[rstest]
+    #[case(Errno::EACCES, true)]
+    #[case(Errno::EPERM, true)]
+    #[case(Errno::ENOENT, false)]
+    fn missing_rights_are_told_apart(#[case] errno: Errno, #[case] denied: bool) {
+        assert_eq!(is_denied(&io::Error::from(errno)), denied);
+        assert!(!is_own(&io::Error::from(errno)), "a project may have brought what cannot be read");
     }
 
     #[test]

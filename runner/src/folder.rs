@@ -17,7 +17,7 @@ use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, re
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use crate::removal::FOLDER;
+use crate::removal::{FOLDER, remove_entry};
 
 /// How a file is made: as a new one, never through a link or onto something that is there.
 const NEW_FILE: OFlag =
@@ -70,6 +70,23 @@ impl Folder {
         };
         folder.restore_mode(0o700)?;
         Ok(folder)
+    }
+
+    /// The same, where the name is the runner's: what else has it, a link or a file, goes.
+    pub(crate) fn claim(&self, name: &str) -> io::Result<Self> {
+        match self.make_or_enter(name) {
+            Err(error) if is_no_folder(&error) => {
+                self.remove_file(name)?;
+                self.make_or_enter(name)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Writes a small file anew, whatever has its name.
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        remove_entry(self.as_fd(), &CString::new(name)?)?;
+        self.write_new(name, bytes).map(drop)
     }
 
     /// Makes the file `name`, which may not be there yet, private to its user.
@@ -195,6 +212,11 @@ fn plain(file: File) -> io::Result<File> {
     }
 }
 
+/// Whether an entry could not be entered because it is a file, or a link.
+fn is_no_folder(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::NotADirectory || error.raw_os_error() == Some(nix::libc::ELOOP)
+}
+
 /// Whether two descriptions are of the same thing.
 pub(crate) fn is_same(one: &FileStat, other: &FileStat) -> bool {
     (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
@@ -204,7 +226,7 @@ pub(crate) fn is_same(one: &FileStat, other: &FileStat) -> bool {
 mod tests {
     use std::fs;
     use std::io::Read;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -226,6 +248,29 @@ mod tests {
         assert!(folder.make_or_enter("folder").is_err());
         assert_eq!(fs::read(&victim).unwrap(), b"whole");
         assert!(!place.path().join("w/nowhere").exists());
+    }
+
+    #[test]
+    fn the_runners_own_names_are_its_own_whatever_has_them() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(place.path()).unwrap();
+        fs::write(place.path().join("whole"), "whole").unwrap();
+        fs::create_dir_all(place.path().join("closed/below")).unwrap();
+        fs::create_dir_all(place.path().join("stamp/deep")).unwrap();
+        fs::set_permissions(place.path().join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
+        symlink("whole", place.path().join("link")).unwrap();
+        fs::write(place.path().join("file"), "").unwrap();
+        for name in ["closed", "link", "file", "new"] {
+            let claimed = folder.claim(name).unwrap();
+            assert_eq!(claimed.status().unwrap().st_mode & RIGHTS, 0o700, "{name}");
+        }
+        assert!(place.path().join("closed/below").is_dir(), "what was in it stays");
+        symlink("whole", place.path().join("stamp-link")).unwrap();
+        for name in ["stamp", "stamp-link", "stamp-new"] {
+            folder.replace(name, b"1").unwrap();
+            assert_eq!(fs::read(place.path().join(name)).unwrap(), b"1");
+        }
+        assert_eq!(fs::read(place.path().join("whole")).unwrap(), b"whole");
     }
 
     #[test]

@@ -4,7 +4,9 @@ mod format;
 mod progress;
 mod style;
 mod table;
+mod terminal;
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use minitower_daemon::logs;
@@ -58,6 +60,17 @@ impl Output {
     /// Whether a person looks at standard output.
     pub const fn is_terminal(&self) -> bool {
         self.terminal
+    }
+
+    /// A line of a job's log for standard output. On a terminal it may have colours, and steers nothing else; a pipe or a file
+    /// gets it as it is.
+    pub fn log_line<'l>(&self, line: &'l str) -> Cow<'l, str> {
+        if self.terminal { terminal::harmless(line) } else { Cow::Borrowed(line) }
+    }
+
+    /// The same for standard error.
+    pub fn stderr_log_line<'l>(&self, line: &'l str) -> Cow<'l, str> {
+        if self.stderr_terminal { terminal::harmless(line) } else { Cow::Borrowed(line) }
     }
 
     /// A progress bar over `total` bytes on standard error; invisible when that is no terminal.

@@ -24,20 +24,28 @@ impl TeamClient {
     /// One of these files, to be read piece by piece.
     pub async fn artifact(&self, run_id: i64, path: &str) -> Result<RunArtifact, Error> {
         let run = run_id.to_string();
-        let answer = self.call(Method::GET, &segments(&run, path)).head().await?;
+        let answer = self.call(Method::GET, &segments(&run, path)?).head().await?;
         Ok(RunArtifact { answer })
     }
 
     /// Removes one of these files. Needs a token of role admin.
     pub async fn delete_artifact(&self, run_id: i64, path: &str) -> Result<(), Error> {
         let run = run_id.to_string();
-        self.call(Method::DELETE, &segments(&run, path)).done().await
+        self.call(Method::DELETE, &segments(&run, path)?).done().await
     }
 }
 
-/// The path of a call about one artifact.
-pub(crate) fn segments<'a>(run: &'a str, path: &'a str) -> Vec<&'a str> {
-    ["runs", run, "artifacts"].into_iter().chain(path.split('/')).collect()
+/// The path of a call about one artifact. URLs drop some characters and components without a word (WHATWG URL, section
+/// 4.4): a path with them would become that of another file.
+pub(crate) fn segments<'a>(run: &'a str, path: &'a str) -> Result<Vec<&'a str>, Error> {
+    let refused = |reason| Err(Error::ArtifactPath { path: path.to_owned(), reason });
+    if path.contains(char::is_control) {
+        return refused("its path has control characters");
+    }
+    if path.split('/').any(|component| matches!(component, "." | "..")) {
+        return refused("its path has `.` or `..` as a component");
+    }
+    Ok(["runs", run, "artifacts"].into_iter().chain(path.split('/')).collect())
 }
 
 /// A file that a run left behind, being downloaded.
@@ -67,5 +75,20 @@ impl RunArtifact {
         }
         to.flush().await.map_err(failed)?;
         Ok(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_other_file_is_meant() {
+        assert_eq!(segments("7", "a b/c.txt").unwrap(), ["runs", "7", "artifacts", "a b", "c.txt"]);
+        for path in ["ab\t.txt", "a/b\nc", ".\n./x", "a\r", "\u{1b}[31m", "a/../b", "./a", "..", "a\0"] {
+            let refused = segments("7", path).unwrap_err();
+            assert!(matches!(refused, Error::ArtifactPath { .. }), "{path:?}: {refused}");
+            assert!(!refused.to_string().contains(char::is_control), "{refused}");
+        }
     }
 }

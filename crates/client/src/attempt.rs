@@ -91,7 +91,7 @@ impl AttemptClient {
     ) -> Result<(), Error> {
         let run = self.run_id.to_string();
         self.transport
-            .api(Method::PUT, &segments(&run, path))
+            .api(Method::PUT, &segments(&run, path)?)
             .bearer(&self.runner_token)
             .lease_token(&self.lease_token)
             .timeout(self.timeout)

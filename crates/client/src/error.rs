@@ -70,6 +70,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The path of an artifact that no URL carries as it is: another one would be meant.
+    #[error("artifact {path:?}: {reason}; give the file another name")]
+    ArtifactPath {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// What is downloaded cannot be written.
     #[error("cannot write {name}: {source}")]
     Write {

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::Path;
 use std::sync::PoisonError;
 
@@ -88,17 +88,7 @@ fn had_mode(path: &Path, former: Option<u32>) -> Option<String> {
 
 /// Opens one of the folders. What else has its name, a link or a file, is not ours, and goes out of the way.
 pub(super) fn open_place(above: &Folder, place: Place) -> io::Result<Folder> {
-    match above.make_or_enter(place.name()) {
-        Err(error) if error.kind() == ErrorKind::NotADirectory || is_link(&error) => {
-            above.remove_file(place.name())?;
-            above.make_or_enter(place.name())
-        }
-        opened => opened,
-    }
-}
-
-fn is_link(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(nix::libc::ELOOP)
+    above.claim(place.name())
 }
 
 pub(super) fn open_lock(root: &Folder) -> io::Result<File> {

@@ -166,6 +166,25 @@ mod tests {
         cache.seal(key).await.unwrap();
     }
 
+    #[tokio::test]
+    async fn rights_that_a_job_took_are_noticed_and_the_environment_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().to_owned(), true);
+        for closed in ["", SEAL, "env", "env/lib", "env/lib/x.py"] {
+            fill(&cache, "k").await;
+            assert!(is_ready(&cache, "k").await);
+            let path = folder.path().join("k").join(closed);
+            fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
+            let mode = fs::symlink_metadata(&path).unwrap().mode() & 0o777;
+            assert_eq!(mode, 0, "{closed}");
+            // Root reads a seal and enters a folder of any mode.
+            let outside_the_tree = !closed.starts_with("env") && nix::unistd::Uid::effective().is_root();
+            assert_eq!(is_ready(&cache, "k").await, outside_the_tree, "{closed:?}");
+        }
+        fill(&cache, "k").await;
+        assert!(is_ready(&cache, "k").await);
+    }
+
     fn used(cache: &Cache, key: &str, seconds_ago: u64) {
         let file = File::options().append(true).open(cache.folder.join(key).join(SEAL)).unwrap();
         file.set_modified(now() - Duration::from_secs(seconds_ago)).unwrap();

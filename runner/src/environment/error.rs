@@ -48,6 +48,14 @@ pub(crate) enum EnvironmentError {
         /// Why.
         source: io::Error,
     },
+    /// The same of a file or folder that is the runner's alone: no project brought it.
+    #[error("cannot prepare the Python environment: {path}: {source}")]
+    OwnFiles {
+        /// The file or folder.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 impl EnvironmentError {
@@ -55,5 +63,11 @@ impl EnvironmentError {
     pub(super) fn files(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.display().to_string();
         move |source| Self::Files { path, source }
+    }
+
+    /// The error for what is wrong at `path`, which is the runner's alone.
+    pub(super) fn own_files(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.display().to_string();
+        move |source| Self::OwnFiles { path, source }
     }
 }

@@ -9,6 +9,7 @@ use super::interpreter::stamp;
 use super::interpreters::is_program;
 use super::variables::Variables;
 use crate::config::UvSource;
+use crate::data_dir::create_private;
 
 /// How long uv may take to tell its version.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -111,7 +112,8 @@ impl Installers {
         let fetched = self.target().join("bin/uv");
         let version = ask(&fetched, &self.variables).await?;
         let folder = self.tools.join(format!("uv-{version}"));
-        fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        // A job may have taken the rights to the former one away.
+        create_private(&folder).map_err(|error| error.to_string())?;
         let program = folder.join("uv");
         fs::rename(&fetched, &program).map_err(|error| error.to_string())?;
         self.failed_at = None;
@@ -176,6 +178,8 @@ fn version(text: &str) -> Option<(String, (u32, u32))> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -198,6 +202,25 @@ mod tests {
         assert_eq!(auto.at_hand().await, Ok(None));
         assert_eq!(auto.failed(), Installer::Pip);
         assert_eq!(auto.at_hand().await, Ok(Some(Installer::Pip)));
+    }
+
+    #[tokio::test]
+    async fn a_closed_one_is_replaced_by_what_is_fetched_anew() {
+        let tools = tempfile::tempdir().unwrap();
+        let mut auto = Installers::new(UvSource::Auto, tools.path().to_owned(), Variables::new());
+        let (fetched, former) = (tools.path().join("new-uv/bin"), tools.path().join("uv-0.9.1"));
+        fs::create_dir_all(&fetched).unwrap();
+        fs::create_dir(&former).unwrap();
+        fs::write(fetched.join("uv"), "#!/bin/sh\necho uv 0.9.1\n").unwrap();
+        fs::set_permissions(fetched.join("uv"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(former.join("uv"), "").unwrap();
+        for path in [former.join("uv"), former.clone()] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
+        }
+        assert_eq!(auto.at_hand().await, Ok(None));
+        let uv = Installer::Uv { program: former.join("uv"), version: "0.9.1".to_owned() };
+        assert_eq!(auto.take_over().await, Ok(uv.clone()));
+        assert_eq!(auto.at_hand().await, Ok(Some(uv)));
     }
 
     #[tokio::test]

@@ -108,8 +108,8 @@ pub(crate) struct Environments {
 }
 
 impl Environments {
-    /// Environments below the data directory. `confined`: jobs are kept from writing into prepared environments; else each is
-    /// checked before it is used again.
+    /// Environments below the data directory. `confined`: jobs are kept from prepared environments, their modes included; else
+    /// each is checked before it is used again.
     pub(crate) fn new(data_dir: &DataDir, config: &Config, confined: bool) -> Self {
         let own = std::env::vars().filter(|(name, _)| {
             matches!(name.as_str(), "PATH" | "HOME" | "LANG")
@@ -120,7 +120,7 @@ impl Environments {
         let interpreters = Interpreters::new(python_bin, tools.join("python"), variables.clone());
         Self {
             cache: Cache::new(data_dir.environments(), !confined),
-            caches: Caches::new(data_dir.cache().join("installers")),
+            caches: Caches::new(data_dir.cache(), !confined),
             server: config.server_url.clone(),
             max_age: config.env_max_age,
             downloads: config.python_downloads,
@@ -162,7 +162,7 @@ impl Environments {
             steps.log.note(note.as_str()).await;
         }
         let made = venv::create(&venv, &interpreter).and_then(|()| venv::add_pip(&venv, &interpreter));
-        made.map_err(EnvironmentError::files(&venv))?;
+        made.map_err(EnvironmentError::own_files(&venv))?;
         let mut prepared = Prepared {
             python: venv.join("bin/python"),
             bin: vec![venv.join("bin")],
@@ -250,7 +250,7 @@ impl Environments {
                     .note(format!("minitower-runner: downloading a Python that is {wanted}"))
                     .await;
                 let target = self.tools.join("python");
-                create_private(&target).map_err(EnvironmentError::files(&target))?;
+                create_private(&target).map_err(EnvironmentError::own_files(&target))?;
                 let uv = Installer::Uv { program: program.clone(), version };
                 match work.installation(&uv).fetch_python(&program, &wanted, &target).await {
                     Ok(()) => {}

@@ -75,6 +75,16 @@ pub(super) fn state(root: &Path) -> io::Result<State> {
     Ok(State { bytes, digest: hex::encode(&digest.finalize()) })
 }
 
+/// Whether its owner may use all of it: enter and change every folder, read every file.
+pub(super) fn is_open(root: &Path) -> bool {
+    entries(root).is_ok_and(|found| {
+        found.iter().all(|(_, metadata)| {
+            let needed = if metadata.is_dir() { 0o700 } else { 0o400 };
+            metadata.is_symlink() || metadata.mode() & needed == needed
+        })
+    })
+}
+
 /// Copies a project: folders, files with their modes, links as links. Anything else is left out.
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     for (path, metadata) in entries(from)? {

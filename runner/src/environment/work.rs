@@ -106,7 +106,7 @@ impl Work<'_> {
         let installation = self.installation(installer);
         if let Some(owner) = self.shared(team) {
             let caches = &self.environments.caches;
-            let cache = caches.of(team).map_err(EnvironmentError::files(&self.setup.cache()))?;
+            let cache = caches.of(team).map_err(EnvironmentError::own_files(caches.path()))?;
             let name = self.key(owner, installer);
             let target = self.clear(&name).await?;
             let whole = match installation.install(&target, Manner::Wheels { cache: &cache }).await {
@@ -156,8 +156,8 @@ impl Work<'_> {
 
     async fn clear(&self, name: &str) -> Result<PathBuf, EnvironmentError> {
         let target = self.environments.cache.place(name);
-        self.environments.cache.clear(name).await.map_err(EnvironmentError::files(&target))?;
-        venv::create(&target, self.interpreter).map_err(EnvironmentError::files(&target))?;
+        self.environments.cache.clear(name).await.map_err(EnvironmentError::own_files(&target))?;
+        venv::create(&target, self.interpreter).map_err(EnvironmentError::own_files(&target))?;
         Ok(target)
     }
 
@@ -178,7 +178,7 @@ impl Work<'_> {
         }
         let target = installers.target();
         let made = remove_tree(&target).and_then(|()| create_private(&target));
-        made.map_err(EnvironmentError::files(&target))?;
+        made.map_err(EnvironmentError::own_files(&target))?;
         let fetched = match self.installation(&Installer::Pip).fetch_uv(&target).await {
             Ok(()) => installers.take_over().await,
             Err(EnvironmentError::Install(reason)) => Err(reason),

@@ -265,6 +265,10 @@ impl Found {
         path: &str,
         levels: usize,
     ) -> Result<(), String> {
+        // Checked for each name on the way, folders too.
+        if path.contains(char::is_control) {
+            return Err("its name has control characters".to_owned());
+        }
         if path.len() > MOST_PATH_BYTES {
             return Err(format!("its path is longer than {MOST_PATH_BYTES} bytes"));
         }
@@ -350,6 +354,23 @@ mod tests {
         assert_eq!(text, "1,2");
         for path in ["passwd", "b/etc/passwd", "pipe", "b", "missing"] {
             assert!(open_beneath(&root, path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn names_that_urls_would_change_are_refused_and_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        fs::create_dir_all(at(".\n./deep")).unwrap();
+        for path in ["ab.txt", "ab\t.txt", "c\r", "d\u{1b}[2J", ".\n./deep/e"] {
+            fs::write(at(path), path).unwrap();
+        }
+        let (_, found) = found(folder.path());
+        assert_eq!(found.files, [Artifact { path: "ab.txt".to_owned(), bytes: 6 }]);
+        assert_eq!(found.refused.len(), 4, "{:?}", found.refused);
+        for refusal in &found.refused {
+            assert!(refusal.ends_with("its name has control characters"), "{refusal}");
+            assert!(!refusal.contains(char::is_control), "{refusal:?}");
         }
     }
 

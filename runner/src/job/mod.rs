@@ -190,7 +190,7 @@ async fn in_workspace(
     started: BootTime,
 ) -> Verdict {
     let before = runs.data_dir.room().ok();
-    let caches = AppCaches::new(runs.data_dir.cache().join("apps"));
+    let caches = AppCaches::new(Arc::clone(&runs.data_dir), &runs.config.server_url);
     let made = caches.open(lease).map_err(|source| OwnFault::new("make the app's cache", source)).and_then(
         |cache| {
             Workspace::create(&runs.data_dir, lease.attempt_id)

@@ -111,6 +111,9 @@ fn without_environment(error: EnvironmentError, installers: &Variables) -> Setup
         EnvironmentError::Files { source, .. } if fault::is_own(&source) => {
             OwnFault::new("prepare the Python environment", source).into()
         }
+        EnvironmentError::OwnFiles { source, .. } if fault::is_own(&source) || fault::is_denied(&source) => {
+            OwnFault::new("prepare the Python environment", source).into()
+        }
         error => {
             let known = installers.values().map(String::as_str);
             SetupError::Failed(Mask::new(known, []).apply(&error.to_string()))

@@ -91,6 +91,9 @@ pub(super) async fn run(
             None
         }
     };
+    for value in towerfile.iter().flat_map(|towerfile| hidden(towerfile, lease)) {
+        steps.log.hide(&value);
+    }
     if let Some(seconds) = towerfile.as_ref().and_then(|towerfile| towerfile.setup_seconds) {
         steps.allowed.send_replace(setup_timeout(seconds, started, &whole));
     }
@@ -130,6 +133,25 @@ pub(super) async fn run(
         LogOrder::Streams => steps.run(step).await?,
     };
     Ok(Ran { end, workspace: Arc::clone(workspace) })
+}
+
+/// The values of the hidden parameters as a log may show them: as their variables hold them, line by line, and as they stand
+/// in the input's JSON.
+fn hidden(towerfile: &Towerfile, lease: &Lease) -> Vec<String> {
+    let mut shown = Vec::new();
+    for parameter in towerfile.parameters.iter().filter(|parameter| parameter.hidden) {
+        let Some(value) = lease.input.as_ref().and_then(|input| input.get(&parameter.name)) else { continue };
+        let text = variables::text(value);
+        shown.extend(text.lines().map(str::to_owned));
+        if value.is_string() {
+            let json = value.to_string();
+            shown.push(json[1..json.len() - 1].to_owned());
+        }
+        shown.push(text);
+    }
+    shown.sort();
+    shown.dedup();
+    shown
 }
 
 /// How long a run may take, by its lease, else by its version's archive, else by default.
@@ -204,7 +226,33 @@ fn add_import_paths(
 
 #[cfg(test)]
 mod tests {
+    use minitower_towerfile::{Parameter, ParameterType};
+
     use super::*;
+
+    #[test]
+    fn hidden_values_are_known_in_every_form_that_a_log_may_show() {
+        let parameter = |name: &str, hidden| Parameter {
+            name: name.to_owned(),
+            description: None,
+            kind: ParameterType::default(),
+            default: None,
+            hidden,
+        };
+        let text = "[app]\nname = \"hello\"\nscript = \"main.py\"\n";
+        let (mut towerfile, _) = Towerfile::parse(text).unwrap();
+        towerfile.parameters =
+            ["key", "pin", "quoted", "absent"].map(|name| parameter(name, true)).into_iter().collect();
+        towerfile.parameters.push(parameter("open", false));
+        let lease: Lease = serde_json::from_value(serde_json::json!({
+            "run_id": 7, "run_no": 1, "app_id": 1, "app_slug": "hello", "version_no": 1, "entrypoint": "main.py",
+            "attempt_id": 9, "attempt_no": 1, "lease_token": "secret", "lease_expires_at": "2030-01-01T00:00:00Z",
+            "input": {"key": "first\nsecond", "pin": 4711, "quoted": "a\"b", "open": "seen", "other": "seen"},
+        }))
+        .unwrap();
+        let expected = ["4711", "a\"b", "a\\\"b", "first", "first\nsecond", "first\\nsecond", "second"];
+        assert_eq!(hidden(&towerfile, &lease), expected);
+    }
 
     #[test]
     fn setup_has_its_own_time_within_the_runs() {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use globset::GlobSet;
 use minitower_client::wire::runner::Lease;
+use minitower_towerfile::variables::{Setter, is_reserved};
 use nix::unistd::{Uid, User};
 use serde_json::Value;
 
@@ -25,10 +26,6 @@ const NAMELESS_USER: &str = "minitower";
 const LOCALE: &str = "C.UTF-8";
 /// What a Towerfile may set although the base does.
 const DECLARABLE: [&str; 5] = ["LANG", "LC_ALL", "LOGNAME", "TZ", "USER"];
-/// Beginnings of names that change how programs are loaded, or belong to the runner.
-const RESERVED_PREFIXES: [&str; 3] = ["LD_", "PYTHON", "MINITOWER_"];
-/// Names that do the same.
-const RESERVED: [&str; 4] = ["BASH_ENV", "GLIBC_TUNABLES", "SHELLOPTS", "VIRTUAL_ENV"];
 
 /// Variables by name.
 pub(crate) type Variables = BTreeMap<String, String>;
@@ -131,9 +128,10 @@ pub(crate) fn add_declared(
                 "app.env: {name:?} cannot be a variable: a name has no `=`, and neither it nor its value NUL"
             ));
         }
-        if !DECLARABLE.contains(&name.as_str()) && (is_reserved(name) || is_set) {
+        if !DECLARABLE.contains(&name.as_str()) && (is_reserved(name, Setter::Author) || is_set) {
             return Err(format!(
-                "app.env: {name:?} is a variable that the runner sets itself; use another name"
+                "app.env: {name:?} is a variable that the runner sets itself, or that makes programs run other code; use another \
+                 name"
             ));
         }
         variables.insert(name.clone(), value.clone());
@@ -175,19 +173,17 @@ pub(crate) fn add_input(
         );
     }
     for (key, value) in lease.input.iter().flatten() {
-        let value = match value {
-            Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
+        let value = text(value);
         let reason = if key.is_empty() {
             "it has no name"
         } else if key.contains('=') || key.contains('\0') {
             "its name holds '=' or NUL"
         } else if value.contains('\0') {
             "its value holds NUL"
-        } else if is_reserved(key) || (variables.contains_key(key) && !declared.contains_key(key)) {
+        } else if variables.contains_key(key) && !declared.contains_key(key) {
             "the runner sets this variable itself"
+        } else if is_reserved(key, Setter::Caller) {
+            "it belongs to the runner, or makes programs run other code"
         } else if !fits(key, &value) {
             "its value is too large for a variable"
         } else {
@@ -201,8 +197,13 @@ pub(crate) fn add_input(
     skipped
 }
 
-fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+/// A value of the input as a variable holds it.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -307,7 +308,7 @@ mod tests {
             add_declared(&mut all, &BTreeMap::from([(name.to_owned(), value.to_owned())]), &pass)
                 .map(|()| all)
         };
-        for name in ["MODE", "TZ", "LANG", "HTTP_PROXY"] {
+        for name in ["MODE", "TZ", "LANG", "HTTP_PROXY", "NODE_OPTIONS", "ENV"] {
             assert_eq!(declare(name, "x").unwrap()[name], "x");
         }
         for name in [
@@ -317,6 +318,7 @@ mod tests {
             "SHELL",
             "LD_PRELOAD",
             "PYTHONHOME",
+            "BASH_FUNC_ls%%",
             "MINITOWER_RUN_ID",
             "",
             "a=b",
@@ -355,8 +357,8 @@ mod tests {
     fn keys_that_cannot_or_must_not_be_variables_are_skipped_and_said() {
         let input = json!({
             "a=b": 1, "n\0l": 2, "": 3, "PATH": "/evil", "HOME": "/evil", "LD_PRELOAD": "/evil.so",
-            "PYTHONPATH": "/evil", "MINITOWER_ATTEMPT": "1", "BASH_ENV": "x", "HTTP_PROXY": "evil", "nul": "a\0b",
-            "big": "x".repeat(200_000), "fine": "1", "path": "lower case is another name",
+            "PYTHONPATH": "/evil", "MINITOWER_ATTEMPT": "1", "BASH_ENV": "evil", "PS4": "evil", "BASH_FUNC_ls%%": "evil", "NODE_OPTIONS": "evil", "HTTP_PROXY": "evil", "nul": "a\0b",
+            "big": "x".repeat(200_000), "fine": "1", "a-b": "1", "env": "1", "path": "lower case is another name",
         });
         let (variables, skipped) = variables(&input, &[("HTTP_PROXY", "good")], "HTTP_PROXY");
         assert!(!variables.values().any(|value| value.contains("evil")), "{variables:?}");
@@ -364,7 +366,8 @@ mod tests {
         assert_eq!(variables["MINITOWER_ATTEMPT"], "9");
         assert_eq!(variables["fine"], "1");
         assert_eq!(variables["path"], "lower case is another name");
-        assert_eq!(skipped.len(), 13, "{skipped:#?}");
+        assert_eq!((variables["a-b"].as_str(), variables["env"].as_str()), ("1", "1"));
+        assert_eq!(skipped.len(), 16, "{skipped:#?}");
         assert!(skipped[0].contains("MINITOWER_INPUT_FILE"));
         assert!(skipped.iter().any(|line| line.contains(r#""PATH""#)));
         assert!(!skipped.iter().any(|line| line.contains('\0')));

@@ -10,8 +10,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What stands in a log instead of a secret.
 const MASKED: &str = "[secret]";
-/// What is shorter is no secret worth the name, and would be found everywhere.
-const SHORTEST: usize = 8;
+/// What is shorter is found everywhere: a log full of masks would tell it rather than keep it. Four characters are a PIN,
+/// which somebody may well pass as a hidden parameter.
+const SHORTEST: usize = 4;
 /// What URLs carry as it is (RFC 3986, section 2.3, "unreserved").
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 

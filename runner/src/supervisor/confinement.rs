@@ -60,9 +60,10 @@ impl Confinement {
         }
     }
 
-    /// Whether jobs cannot write into what is not theirs.
+    /// Whether jobs cannot change what is not theirs: neither write into it, which Landlock sees to, nor take its rights away
+    /// or change its times, which Landlock does not know and only a mount namespace, where it is out of sight, keeps from them.
     pub(crate) fn closes_files(self) -> bool {
-        self.landlock
+        self.landlock && self.namespaces != Namespaces::None
     }
 }
 
@@ -109,4 +110,26 @@ fn can_be_made(namespaces: Namespaces) -> bool {
     let Ok(pid) = (unsafe { spawn(namespaces, child) }) else { return false };
     drop(ready.take());
     matches!(waitpid(pid, None), Ok(WaitStatus::Exited(_, 0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(Namespaces::Processes, true, true)]
+    #[case(Namespaces::Files, true, true)]
+    #[case(Namespaces::None, true, false)]
+    #[case(Namespaces::Files, false, false)]
+    #[case(Namespaces::None, false, false)]
+    fn modes_are_open_without_a_mount_namespace(
+        #[case] namespaces: Namespaces,
+        #[case] landlock: bool,
+        #[case] closed: bool,
+    ) {
+        let confinement = Confinement { namespaces, landlock, ..Confinement::NONE };
+        assert_eq!(confinement.closes_files(), closed);
+    }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use minitower_client::wire::runner::{ResultReason, ResultStatus};
 
-use crate::support::{ControlPlane, Index, Job, Runner, project_files};
+use crate::support::{Circumstances, ControlPlane, Index, Job, Runner, project_files};
 
 /// Makes a wheel of a package `tinypkg` with one value, in `folder`.
 fn wheel(folder: &Path) {
@@ -73,6 +73,43 @@ for place in site.getsitepackages() + [os.path.dirname(os.path.dirname(tinypkg._
     if !runner.log().contains("no Landlock") {
         assert!(log.contains("refused planted.py"), "{log}");
     }
+}
+
+#[tokio::test]
+async fn what_a_job_closes_of_caches_and_environments_is_open_to_the_next_one() {
+    let server = ControlPlane::start().await;
+    let (data, wheels) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    wheel(wheels.path());
+    let main = r#"
+import os, tinypkg
+cache = os.environ["MINITOWER_CACHE_DIR"]
+print("value", tinypkg.VALUE, "model", os.path.exists(cache + "/model"))
+open(cache + "/model", "w").close()
+# Nothing can be listed there, but the paths are known.
+data = os.path.abspath(os.path.join(os.environ["HOME"], "..", "..", ".."))
+environment = tinypkg.__file__[:tinypkg.__file__.index("/env/")]
+closed = os.environ["closed"].split()
+paths = [environment + "/" + name for name in closed if name != "none"]
+for path in paths + [cache + ".used", cache, data + "/cache/apps", data + "/cache/installers"]:
+    os.chmod(path, 0)
+"#;
+    for closed in ["env/lib", "seal.json", "env", ".", "none"] {
+        let files = [("main.py", main), ("requirements.txt", "tinypkg==1.0\n")];
+        let mut job = Job::project("main.py", &files);
+        job.input = serde_json::json!({"closed": closed});
+        server.submit(job);
+    }
+    let variables = only(wheels.path());
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    // With namespaces of its own a job does not reach them.
+    let _runner = Runner::under_with(Circumstances::WithoutNamespaces, &server, data.path(), &variables);
+    let results = server.results(5).await;
+    let log = server.change(|state| state.log());
+    assert!(results.iter().all(|result| result.status == ResultStatus::Completed), "{results:?}\n{log}");
+    assert_eq!(log.matches("value original model False\n").count(), 1, "{log}");
+    assert_eq!(log.matches("value original model True\n").count(), 4, "{log}");
+    // An environment that was touched is not trusted.
+    assert_eq!(log.matches("installing dependencies").count(), 5, "{log}");
 }
 
 #[tokio::test]

@@ -128,6 +128,36 @@ raise SystemExit("bad token " + token)
     assert!(!log.contains("0123456789"), "{log}");
 }
 
+#[tokio::test]
+async fn hidden_parameters_are_masked_and_others_are_not() {
+    let towerfile = "[app]\nname = \"logs\"\nscript = \"main.py\"\n[[parameters]]\nname = \"password\"\nhidden = true\n\
+                     [[parameters]]\nname = \"pin\"\ntype = \"integer\"\nhidden = true\n[[parameters]]\nname = \"user\"\n";
+    let main = r#"
+import base64, os, sys
+password, pin = os.environ["password"], os.environ["pin"]
+print("password", password, "pin", pin, "user", os.environ["user"])
+print("input", os.environ["MINITOWER_INPUT"])
+print("basic", base64.b64encode(password.encode()).decode())
+print(len(password), file=sys.stderr)
+raise SystemExit("cannot log in with " + password)
+"#;
+    let mut job = Job::project("main.py", &[("Towerfile", towerfile), ("main.py", main)]);
+    job.input = json!({"password": "hunter \"2\"", "pin": 4711, "user": "ann-user"});
+    let (result, lines) = run(job).await;
+    assert_eq!(result.exit_code, Some(1));
+    let log: String = lines.into_iter().map(|(_, text)| text + "\n").collect();
+    for part in [
+        "password [secret] pin [secret] user ann-user\n",
+        r#""password":"[secret]""#,
+        "\n10\n",
+        "cannot log in with [secret]\n",
+    ] {
+        assert!(log.contains(part), "{part:?} in\n{log}");
+    }
+    assert!(log.contains("basic ") && !log.contains("aHVudGVy"), "{log}");
+    assert!(!log.contains("hunter") && !log.contains("4711"), "{log}");
+}
+
 /// A small file system of its own; only root can have one.
 struct SmallDisk<'f>(&'f Path);
 

@@ -140,8 +140,10 @@ fn env(app: &Reader<'_>) -> Result<BTreeMap<String, String>, Error> {
         if name.is_empty() || name.len() > MAX_VARIABLE_NAME_BYTES || name.contains(odd) {
             return fault("must have a name of 1 to 128 bytes without `=` and control characters");
         }
-        if variables::is_reserved(name) {
-            return fault("is a variable that the runner sets itself: give it another name");
+        if variables::is_reserved(name, variables::Setter::Author) {
+            return fault(
+                "is a variable that the runner sets itself, or that makes programs run other code: give it another name",
+            );
         }
         if value.contains('\0') {
             return fault("must not contain a NUL character");
