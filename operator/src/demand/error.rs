@@ -89,7 +89,9 @@ impl ControlPlaneError {
             Error::Api { status: 401 | 403, .. } => ErrorKind::Unauthorized,
             Error::Api { status: 404 | 405, .. } => ErrorKind::NotFound,
             Error::Api { status: 429 | 500..=599, .. } => ErrorKind::Server,
-            Error::Api { .. } | Error::File { .. } | Error::Write { .. } => ErrorKind::Refused,
+            Error::Api { .. } | Error::File { .. } | Error::Write { .. } | Error::ArtifactPath { .. } => {
+                ErrorKind::Refused
+            }
         };
         let mut said = match error {
             // Its own words name the server once more.
