@@ -45,6 +45,7 @@ pyflakes==3.2.0|setup.py, flat|-m pyflakes --help
 
 folder=$(mktemp -d)
 server=
+# shellcheck disable=SC2317 # The trap calls it.
 tidy() {
     [[ -z "$server" ]] || { kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; }
     chmod -R u+w "$folder" 2>/dev/null || true
