@@ -113,11 +113,11 @@ pub(super) fn tidy(path: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A project of these files.
-    pub(in super::super) fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+    pub(crate) fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
             let path = folder.path().join(name);

@@ -11,7 +11,7 @@ mod cache;
 mod caches;
 mod error;
 mod fetch;
-mod files;
+pub(crate) mod files;
 mod install;
 mod installer;
 mod interpreter;

@@ -289,16 +289,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-
-    fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        folder
-    }
+    use crate::environment::files::tests::project;
 
     #[test]
     fn paths_stay_inside_the_artifact() {
