@@ -209,6 +209,11 @@ fn jobs_that_leave_what_can_hardly_be_removed_take_no_runner_away() {
         let run = bed.clients[0].create(APPS[1], "default", Plan::lasting(50), Terms::default()).unwrap();
         bed.clients[0].team.wait_end(run);
     }
+    all_completed_and_all_alive(bed);
+}
+
+/// No runner was lost, and every run completed.
+fn all_completed_and_all_alive(mut bed: Bed) {
     bed.runners.iter_mut().for_each(crate::bed::Unit::assert_alive);
     let history = settle(bed);
     assert!(statuses(&history).iter().all(|(status, _)| *status == "completed"), "{:?}", statuses(&history));
@@ -216,7 +221,7 @@ fn jobs_that_leave_what_can_hardly_be_removed_take_no_runner_away() {
 
 #[test]
 fn a_full_disk_of_the_runner_shortens_no_log_and_takes_no_runner_away() {
-    let Some(mut bed) = Bed::start_on_a_small_disk(LONGER_TTL, &[Serves::Platform]) else {
+    let Some(bed) = Bed::start_on_a_small_disk(LONGER_TTL, &[Serves::Platform]) else {
         return minitower_tests::skip::skip("a small disk needs root");
     };
     for _ in 0..2 {
@@ -226,9 +231,7 @@ fn a_full_disk_of_the_runner_shortens_no_log_and_takes_no_runner_away() {
         let run = bed.clients[0].create(APPS[1], "default", Plan::lasting(50), Terms::default()).unwrap();
         bed.clients[0].team.wait_end(run);
     }
-    bed.runners.iter_mut().for_each(crate::bed::Unit::assert_alive);
-    let history = settle(bed);
-    assert!(statuses(&history).iter().all(|(status, _)| *status == "completed"), "{:?}", statuses(&history));
+    all_completed_and_all_alive(bed);
 }
 
 #[test]
