@@ -20,7 +20,7 @@ SCRAPING = ROOT / "deploy/prometheus/prometheus.yml"
 MONITOR = ROOT / "charts/minitower/templates/monitoring/servicemonitor.yaml"
 RUNBOOKS = "https://github.com/minitower/minitower/blob/main/docs/observability.md#"
 # Where metrics are registered.
-SOURCES = ["server/app/src/metrics.rs", "server/http/src/metrics.rs", "operator/src/metrics.rs"]
+SOURCES = ["server/runs/src/metrics.rs", "server/kernel/src/metrics.rs", "server/doors/rest/src/metrics.rs", "operator/src/metrics.rs"]
 # What Prometheus, the kubelet and the rules themselves add to a series.
 ADDED = {"job", "instance", "namespace", "le", "persistentvolumeclaim", "alertname", "alertstate", "severity"}
 
@@ -207,7 +207,7 @@ def main():
             problem("docs/observability.md", f"no program exports {name}")
         elif rows[name][1] != known[name]:
             problem("docs/observability.md", f"{name} has the labels {sorted(known[name])}, not {sorted(rows[name][1])}")
-    rust = [*ROOT.glob("server/*/src/**/*.rs"), *ROOT.glob("operator/src/**/*.rs")]
+    rust = [*ROOT.glob("server/**/src/**/*.rs"), *ROOT.glob("operator/src/**/*.rs")]
     words = set(re.findall(r'"([^"\\\n]+)"', "\n".join(path.read_text() for path in rust)))
     tests = "\n".join(path.read_text() for path in sorted(ROOT.glob("deploy/prometheus/*_test.yaml")))
     alerts = check_alerts(tests)

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "tests")]
 
-#[path = "../../../fuzz/src/archive.rs"]
+#[path = "../../../proofs/fuzz/src/archive.rs"]
 mod archive;
-#[path = "../../../fuzz/src/towerfile.rs"]
+#[path = "../../../proofs/fuzz/src/towerfile.rs"]
 mod towerfile;
 
 use std::fs;
@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// Runs a target on all inputs that are kept for it.
 fn each_of(target: &str, run: fn(&[u8])) {
-    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proofs/fuzz");
     let mut inputs = 0;
     for folder in ["seeds", "regressions"] {
         for entry in fs::read_dir(fuzz.join(folder).join(target)).into_iter().flatten() {

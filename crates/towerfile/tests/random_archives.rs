@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 #[allow(dead_code, clippy::expect_used, unreachable_pub, reason = "tests")]
-#[path = "../../../fuzz/src/archive.rs"]
+#[path = "../../../proofs/fuzz/src/archive.rs"]
 mod fuzzed;
 mod support;
 
