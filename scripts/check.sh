@@ -34,6 +34,7 @@ else
     echo "check: skipped: the local cluster's network policies are tested with Go, which is not installed"
 fi
 step scripts/chart.sh
+step scripts/links.py
 step scripts/observability.sh
 step scripts/compose-check.sh
 step scripts/release.sh check
