@@ -41,4 +41,5 @@ step scripts/release.sh check
 step scripts/release_test.sh
 # Of the programs that the tests build anyway.
 step cargo build --workspace --bins --locked
+step scripts/reference.py --check
 step scripts/release.sh dry-run
