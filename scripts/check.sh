@@ -19,7 +19,7 @@ if cargo deny --version >/dev/null 2>&1; then
     if cargo deny fetch db >/dev/null 2>&1; then
         step cargo deny --log-level error check advisories
     else
-        echo "check: skipped: the advisory database cannot be fetched from here"
+        echo "check: skipped: the advisory database cannot be fetched"
     fi
 else
     echo "check: skipped: cargo-deny is not installed (make setup-check)"
