@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What must hold of the sources, cheapest first. A tool that is not there is named and left out.
+# Checks the sources, the cheapest check first. If a tool is not installed, says so and skips its check.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -41,5 +41,5 @@ step scripts/release.sh check
 step scripts/release_test.sh
 # Of the programs that the tests build anyway.
 step cargo build --workspace --bins --locked
-step scripts/reference.py --check
+step scripts/cli_docs.py --check
 step scripts/release.sh dry-run

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the Secret `minitower` with three random tokens, in the namespace minitower-system; one that is there is kept.
+# Creates the Secret `minitower` with three random tokens in the namespace minitower-system, unless it exists.
 # Arguments go to kubectl: secret.sh --context kind-minitower
 set -euo pipefail
 

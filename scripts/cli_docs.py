@@ -27,12 +27,14 @@ SHARED = ("Connection:", "Output:")
 INTRODUCTION = """\
 # Command line
 
-The command line is the program `minitower`. This page is written by `scripts/reference.py` from the program's own help texts; `minitower
-help COMMAND` shows the same in your terminal.
+The command line is the program `minitower`. This page is written by `scripts/cli_docs.py` from the
+program's own help texts; `minitower help COMMAND` shows the same in your terminal.
 
-- **Server and token** come from flags, then from variables, then from the active profile. See [Configuration](configuration.md#command-line-minitower).
+- **Server and token** come from flags, then from variables, then from the active profile. See
+  [Configuration](configuration.md#command-line-minitower).
 - **JSON**: every command accepts `--json`.
-- **As a kubectl plugin**: link the program as `kubectl-minitower`. See [Kubernetes](../how-to/kubernetes.md#use-the-command-line-as-a-kubectl-plugin).
+- **As a kubectl plugin**: link the program as `kubectl-minitower`. See
+  [Kubernetes](../how-to/kubernetes.md#use-the-command-line-as-a-kubectl-plugin).
 """
 
 
@@ -118,18 +120,18 @@ def compare(program):
 def main():
     check = sys.argv[1:] == ["--check"]
     if sys.argv[1:] and not check:
-        sys.exit("usage: scripts/reference.py [--check]")
+        sys.exit("usage: scripts/cli_docs.py [--check]")
     problems = [problem for program in ("minitowerd", "minitower-runner", "minitower-operator", "minitower") for problem in compare(program)]
     page = cli_page()
     if not CLI.exists() or CLI.read_text() != page:
         if check:
-            problems.append("docs/reference/cli.md differs from the program's help texts: run scripts/reference.py and commit the result")
+            problems.append("docs/reference/cli.md differs from the program's help texts: run scripts/cli_docs.py and commit the result")
         else:
             CLI.write_text(page)
-            print("reference: wrote docs/reference/cli.md")
+            print("cli_docs: wrote docs/reference/cli.md")
     if problems:
         sys.exit("\n".join(problems))
-    print("reference: commands, flags, variables and defaults are as the programs have them")
+    print("cli_docs: commands, flags, variables and defaults are as the programs have them")
 
 
 if __name__ == "__main__":
