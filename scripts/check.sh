@@ -41,5 +41,5 @@ step scripts/release.sh check
 step scripts/release_test.sh
 # Of the programs that the tests build anyway.
 step cargo build --workspace --bins --locked
-step scripts/cli_docs.py --check
+step scripts/reference_docs.py --check
 step scripts/release.sh dry-run
