@@ -11,7 +11,8 @@ const WATCHING: [&str; 4] = ["/health", "/ready", "/metrics", "/version"];
 
 /// The prefixes that are always routed: the words of the list in the template `minitower.paths`.
 fn routed() -> Vec<String> {
-    let helpers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/minitower/templates/_helpers.tpl");
+    let helpers =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../charts/minitower/templates/_helpers.tpl");
     let text = fs::read_to_string(helpers).expect("the chart's helpers");
     let (_, paths) = text.split_once("define \"minitower.paths\"").expect("the template minitower.paths");
     let (_, list) = paths.split_once("{{- range list ").expect("its list");
