@@ -210,10 +210,9 @@ impl Plane {
                 changes.changed().await.expect("the plane is there");
             }
         };
-        match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(found) => found,
-            Err(_) => panic!("not within {PATIENCE:?}: {what}; so far:\n{}", self.record.summary()),
-        }
+        let found = tokio::time::timeout(PATIENCE, waiting).await;
+        found
+            .unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}; so far:\n{}", self.record.summary()))
     }
 
     /// [`Plane::seen`] for plain tests.
