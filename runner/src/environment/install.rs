@@ -16,8 +16,9 @@ use super::project::{Needs, What};
 use super::setup::Setup;
 use super::variables::{self, Variables};
 use super::{resolution, venv};
+use crate::logs::Lines;
 use crate::mask::Mask;
-use crate::steps::{Lines, Step, StepEnd, Steps};
+use crate::steps::{Step, StepEnd, Steps};
 use crate::supervisor::{Ending, Sandbox};
 
 /// How long installing may take.

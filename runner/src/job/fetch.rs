@@ -12,8 +12,8 @@ use minitower_towerfile::{ArchiveError, Limits};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
+use super::error::SetupError;
 use super::patience::Patience;
-use super::script::SetupError;
 use crate::calls::AttemptCalls;
 use crate::fault::{self, OwnFault};
 use crate::hex;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use minitower_client::wire::runner::Lease;
 use minitower_towerfile::Start;
 
-use super::Runs;
-use super::script::SetupError;
+use super::error::SetupError;
+use super::runs::Runs;
 use super::shebang::{self, Beginning, Runner};
 use super::variables::Variables;
 use crate::environment::interpreters::is_program;
