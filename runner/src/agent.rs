@@ -243,7 +243,7 @@ async fn poll_and_run(
             biased;
             () = shutdown.stop.cancelled() => {
                 if let Some(leased) = late_answer(poll, runs, signed_off).await {
-                    give_back(runs, leased).await;
+                    Box::pin(give_back(runs, leased)).await;
                 }
                 return Ok(());
             }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use minitower_client::wire::runs::Stream;
 
-use super::EnvironmentError;
+use super::error::EnvironmentError;
 use super::installer::Installer;
 use super::interpreter::Interpreter;
-use super::project::{Needs, What};
+use super::needs::{Needs, What};
 use super::setup::Setup;
 use super::variables::{self, Variables};
 use super::{resolution, venv};

@@ -6,7 +6,7 @@ use std::io::Read;
 use sha2::{Digest, Sha256};
 
 use super::interpreter::Interpreter;
-use super::project::Needs;
+use super::needs::Needs;
 use super::variables::Variables;
 use crate::hex;
 

@@ -16,7 +16,7 @@ mod project;
 mod runs;
 mod script;
 mod shebang;
-pub(crate) mod variables;
+mod variables;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,10 +15,11 @@ use minitower_towerfile::{LogOrder, TOWERFILE, Towerfile};
 
 use super::error::SetupError;
 use super::runs::Runs;
-use super::variables::{self, Place, Variables};
+use super::variables::{self, Place};
 use super::{fetch, project};
 use crate::calls::AttemptCalls;
 use crate::clock::BootTime;
+use crate::environment::variables::Variables;
 use crate::fault::OwnFault;
 use crate::lease::Standing;
 use crate::logs::Lines;
