@@ -4,14 +4,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use minitower_client::wire::runner::{LeaseRequest, RunnerScope};
 use minitower_client::{Error, Leased};
+use minitower_daemon::backoff::jittered;
+use minitower_daemon::signals::Shutdown;
 use minitower_planted::{Bug, planted};
 use nix::sys::prctl;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::jittered;
 use crate::clock::BootTime;
 use crate::config::{Config, SandboxMode};
 use crate::data_dir::DataDir;
@@ -22,7 +24,7 @@ use crate::instance::Instance;
 use crate::job::{Runs, carry_out, give_back};
 use crate::labels::Labels;
 use crate::session::Session;
-use crate::shutdown::{Shutdown, Stopping};
+use crate::stopping::Stopping;
 use crate::supervisor::{Confinement, Marker, kill_marked, remove_leftover_cgroups};
 
 /// How long the server may hold a poll. Well below what proxies allow a silent connection.
@@ -169,7 +171,7 @@ async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), R
 /// Names of control groups tell which runner of the machine made them.
 fn cgroup_prefix(data_dir: &DataDir) -> String {
     let digest = Sha256::digest(data_dir.work().as_os_str().as_encoded_bytes());
-    format!("minitower-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
+    format!("minitower-{}", HEXLOWER.encode(&digest[..4]))
 }
 
 async fn sign_off_when_stopped(session: Arc<Session>, shutdown: Shutdown) {
@@ -258,7 +260,7 @@ async fn poll_and_run(
         let pause = match answer {
             Ok(Some(leased)) => {
                 request_id = new_request_id();
-                carry_out(runs, leased, sent).await;
+                Box::pin(carry_out(runs, leased, sent)).await;
                 Pause::None
             }
             Ok(None) => {

@@ -11,7 +11,7 @@ use minitower_client::wire::runs::Stream;
 use crate::clock::{BootTime, sleep_until};
 use crate::lease::{Keeper, Standing};
 use crate::logs::{Lines, Loss, RunLog};
-use crate::shutdown::Stopping;
+use crate::stopping::Stopping;
 use crate::supervisor::{Confinement, Ended, Limits, Sandbox, Supervised, SupervisorError, Task};
 
 /// How long the last lines of an ended program may take into the log.

@@ -8,11 +8,10 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::places::{FILES, Place, open_base, open_lock, open_place, restore_file};
+use super::places::{FILES, Place, open_base, open_lock, open_place, restore_file, temporary_name};
 use crate::error::RunnerError;
 use crate::folder::Folder;
 use crate::janitor::{Janitor, Outcome};
-use crate::short_path;
 
 /// Most entries that are thrown away of one folder.
 const MOST_LEFTOVERS: usize = 100_000;
@@ -112,7 +111,7 @@ impl DataDir {
 
     /// Name and path of an attempt's temporary folder: short, since the paths of sockets in it must be.
     pub(crate) fn temporary(&self, attempt: &str) -> (CString, PathBuf) {
-        let name = short_path::name(&self.runner_name, attempt);
+        let name = temporary_name(&self.runner_name, attempt);
         let path = self.base.join(Place::Temporary.name()).join(name.to_string_lossy().as_ref());
         (name, path)
     }

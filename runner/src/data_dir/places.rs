@@ -1,12 +1,15 @@
 //! What lies in the folder, and how it is opened: never through a link, and private to its user.
 
+use std::ffi::CString;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
+use sha2::{Digest, Sha256};
 
 use crate::folder::Folder;
 
@@ -96,4 +99,26 @@ pub(super) fn restore_file(root: &Folder, name: &str) -> io::Result<Option<u32>>
     }
     root.set_mode_of(name, 0o600)?;
     Ok(Some(former))
+}
+
+/// Names an attempt's temporary folder among those of all runners: eight hexadecimal digits.
+///
+/// The path of a Unix socket has at most 107 bytes (`unix(7)`), and Python's `multiprocessing` makes sockets in the temporary
+/// folder, with 30 bytes of its own. The names of runners, a pod's for example, would leave no room for them.
+pub(super) fn temporary_name(runner_name: &str, attempt: &str) -> CString {
+    let digest = Sha256::digest(format!("{runner_name}/{attempt}"));
+    CString::new(HEXLOWER.encode(&digest[..4])).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_temporary_folders_are_short_and_differ() {
+        let names = [temporary_name("a", "1"), temporary_name("a", "2"), temporary_name("b", "1")];
+        assert!(names.iter().all(|name| name.to_bytes().len() == 8), "{names:?}");
+        assert!(names[0] != names[1] && names[0] != names[2]);
+        assert_eq!(temporary_name("a", "1"), names[0], "a later process finds it again");
+    }
 }

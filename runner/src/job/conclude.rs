@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use minitower_client::Error;
 use minitower_client::wire::runner::{LogBatch, ResultStatus, RunResult};
+use minitower_daemon::backoff::Backoff;
 use minitower_planted::{Bug, planted};
 
 use super::outcome::Verdict;
 use super::patience::given_up;
-use crate::backoff::Backoff;
 use crate::calls::AttemptCalls;
 use crate::logs::{Sent, longest_pause, send};
-use crate::shutdown::Stopping;
+use crate::stopping::Stopping;
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use minitower_client::Error;
+use minitower_daemon::backoff::Backoff;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
 use crate::calls::AttemptCalls;
-use crate::shutdown::Stopping;
+use crate::stopping::Stopping;
 
 /// Answers of trouble after which a call is given up: with the pauses between them, after 15 to 30 seconds.
 const MOST_ANSWERS: u32 = 6;

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use minitower_client::wire::runner::LogBatch;
 use minitower_client::wire::runs::LogLine;
+use minitower_daemon::backoff::Backoff;
 use minitower_planted::{Bug, planted};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::line::Loss;
 use super::run_log::RunLog;
-use crate::backoff::Backoff;
 use crate::calls::AttemptCalls;
 use crate::lease::heartbeat_interval;
 

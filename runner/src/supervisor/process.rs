@@ -18,12 +18,11 @@ use super::cgroup::{Cgroup, out_of_memory_kills};
 use super::descendants::{kill_all, kill_children, living_below, terminate};
 use super::descriptors::close_at_exec;
 use super::init::{Nested, Word};
-use super::launch;
 use super::namespaces::Namespaces;
 use super::protocol::{Command, Ended, Ending, Report, Task};
 use super::waiting::{reap, signals, wait};
+use super::{launch, limits};
 use crate::clock::BootTime;
-use crate::open_files;
 
 /// How long the runner may take to say what to run.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -48,7 +47,7 @@ pub(super) fn main() -> ! {
 
 fn supervise() -> io::Result<()> {
     close_at_exec()?;
-    open_files::lower();
+    limits::lower_open_files();
     // Out of reach of the terminal's signals and of the runner's own process group.
     setsid()?;
     prctl::set_child_subreaper(true)?;

@@ -1,17 +1,13 @@
 //! Archives that must be accepted, whoever made them.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod support;
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::{Node, Tar, accepted, gz, tree};
 use minitower_towerfile::{ArchiveError, Limits, inspect, unpack};
 use rstest::rstest;
-use support::{Node, Tar, accepted, gz, tree};
 use tar::EntryType;
 
 fn file(content: &[u8]) -> Node {

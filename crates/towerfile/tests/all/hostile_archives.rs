@@ -1,19 +1,15 @@
 //! Archives that must be refused, by inspection and unpacking alike, and never write outside the destination.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod support;
-
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
+use crate::support::{Tar, gz, header, pax_record, refused};
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use minitower_towerfile::path::{LinkFault, PathFault};
 use minitower_towerfile::{ArchiveError, Limits, inspect};
 use rstest::rstest;
-use support::{Tar, gz, header, pax_record, refused};
 use tar::EntryType;
 
 fn refused_by_default(archive: &[u8]) -> ArchiveError {
