@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use minitower_client::wire::auth::BootstrapTeam;
+use minitower_client::wire::auth::{BootstrapTeam, Signup};
 use minitower_client::wire::runner::Register;
 use minitower_client::{Client, ClientConfig, TeamClient};
 use minitowerd::{Config, ListenAddr, Secret, Server};
@@ -114,6 +114,15 @@ impl Plane {
         Team::new(&self.direct, made.expect("a team"))
     }
 
+    /// Makes a further team, which nobody needs a token for.
+    pub fn sign_up(&self, slug: &str) -> Team {
+        let team =
+            Signup { slug: slug.to_owned(), name: slug.to_owned(), password: format!("password-of-{slug}") };
+        let client = Client::new(&self.direct.config).unwrap();
+        let made = self.direct.run(async move { client.signup(&team).await });
+        Team::new(&self.direct, made.expect("a team"))
+    }
+
     /// The operator's calls, past the proxy.
     pub fn operator(&self) -> TeamClient {
         TeamClient::new(&self.direct.config, OPERATOR_TOKEN).unwrap()
@@ -150,6 +159,11 @@ impl Plane {
     /// Every such request is answered so, until the rule is lifted.
     pub fn always(&self, call: impl Into<Call>, answer: Answer) -> Rule {
         self.record.tell(call.into(), None, answer)
+    }
+
+    /// Every such request that no other rule fits is answered so, whenever the others are told.
+    pub fn otherwise(&self, call: impl Into<Call>, answer: Answer) -> Rule {
+        self.record.tell_last(call.into(), answer)
     }
 
     /// Takes a rule back.
@@ -212,7 +226,7 @@ impl Plane {
         };
         match tokio::time::timeout(PATIENCE, waiting).await {
             Ok(found) => found,
-            Err(_) => panic!("not within {PATIENCE:?}: {what}; so far:\n{}", self.record.summary()),
+            Err(_elapsed) => panic!("not within {PATIENCE:?}: {what}; so far:\n{}", self.record.summary()),
         }
     }
 

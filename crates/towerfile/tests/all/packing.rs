@@ -7,18 +7,12 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::support::{Node, accepted, planned, project, towerfile, tree};
+use crate::support::{Node, TOWERFILE, accepted, packed, planned, project, towerfile, tree};
 use minitower_towerfile::pack::{PlanNote, PlannedKind};
 use minitower_towerfile::path::LinkFault;
-use minitower_towerfile::{Limits, PackError, PackReport, Towerfile, inspect, pack, plan, unpack};
+use minitower_towerfile::{Limits, PackError, inspect, plan, unpack};
 use proptest::prelude::*;
 use rstest::rstest;
-
-fn packed(root: &Path, towerfile: &Towerfile) -> (Vec<u8>, PackReport) {
-    let mut archive = Vec::new();
-    let report = pack(root, towerfile, &mut archive, |_| {}).unwrap();
-    (archive, report)
-}
 
 #[test]
 fn the_towerfile_comes_first_even_among_many() {

@@ -3,13 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 
-use minitower_towerfile::pack::{PlanNote, PlannedKind};
-use minitower_towerfile::{PackError, plan};
+use minitower_towerfile::{Towerfile, plan};
 use rstest::rstest;
 
-use crate::support::{planned, project, towerfile};
+use crate::support::{TOWERFILE, planned, project, towerfile};
 
 #[rstest]
 #[case("", &["Towerfile", ".env", "a/.hidden", "a/b.txt", "a/c.py", "main.py"])]

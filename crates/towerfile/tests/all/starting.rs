@@ -3,11 +3,10 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use minitower_towerfile::pack::PlanNote;
-use minitower_towerfile::{Towerfile, plan};
+use minitower_towerfile::{Limits, Towerfile, inspect, plan};
 use rstest::rstest;
 
-use crate::support::{project, towerfile};
+use crate::support::{packed, project, towerfile};
 
 #[test]
 fn scripts_that_are_not_packed_are_explained() {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use minitower_towerfile::{ArchiveError, Limits, inspect, unpack};
+use minitower_towerfile::{ArchiveError, Limits, PackReport, Towerfile, inspect, pack, plan, unpack};
 use tar::{EntryType, Header};
 
 /// The Towerfile of [`project`].
@@ -34,6 +34,13 @@ pub fn towerfile(lines: &str) -> Towerfile {
 /// The paths that would be packed.
 pub fn planned(root: &Path, lines: &str) -> Vec<String> {
     plan(root, &towerfile(lines)).unwrap().entries.into_iter().map(|entry| entry.path).collect()
+}
+
+/// The archive of a folder.
+pub fn packed(root: &Path, towerfile: &Towerfile) -> (Vec<u8>, PackReport) {
+    let mut archive = Vec::new();
+    let report = pack(root, towerfile, &mut archive, |_| {}).unwrap();
+    (archive, report)
 }
 
 /// A tar archive, header by header, with no rule obeyed.
