@@ -50,7 +50,7 @@ use tokio_util::sync::CancellationToken;
 pub use admin::{Drained, ListRunners, ListedRunner};
 pub use artifacts::Put;
 pub use engine::{Engine, revive};
-pub use error::{Error, StartError};
+pub use error::{Absent, Error, Field, InputError, SchemaTooMuch, StartError, UploadError};
 pub use leases::{Archive, MAX_LOG_BATCH, MAX_LOG_LINE_BYTES, RunAndAttempt};
 pub use memory::Memory;
 pub use objects::Upload;
