@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use minitower_client::Error;
 use minitower_client::wire::runner::{LeaseRequest, RunnerScope};
-use minitower_planted::{Bug, planted};
 use nix::sys::prctl;
 use sha2::{Digest, Sha256};
 
@@ -136,9 +135,6 @@ async fn labels(environments: &Environments, config: &Config) -> Labels {
 /// Kills and removes what a former process of this folder left, now that its lock is ours.
 async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), RunnerError> {
     let work = move || {
-        if planted(Bug::LeftoversIgnored) {
-            return Ok(());
-        }
         remove_leftover_cgroups(&cgroup_prefix);
         let killed = kill_marked(&Marker { work: data_dir.work() }, KILL_ROUNDS).map_err(|error| {
             RunnerError::Internal(format!("cannot look for processes of a former run: {error}"))
@@ -212,10 +208,7 @@ async fn poll_and_run(runs: &Runs, mut instance: Instance, shutdown: &Shutdown) 
         let request = LeaseRequest {
             request_id: Some(request_id.clone()),
             instance_id: Some(instance.id().to_owned()),
-            supersedes: instance
-                .supersedes()
-                .filter(|_| !planted(Bug::SupersedesForgotten))
-                .map(str::to_owned),
+            supersedes: instance.supersedes().map(str::to_owned),
         };
         let sent = BootTime::now();
         let answer = tokio::select! {

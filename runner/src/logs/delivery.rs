@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use minitower_client::wire::runner::LogBatch;
-use minitower_planted::{Bug, planted};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -78,7 +77,6 @@ async fn send(log: &RunLog, calls: &AttemptCalls, batch: &LogBatch, longest_paus
         match outcome {
             Ok(()) => return true,
             Err(error) if error.status() == Some(410) => return false,
-            Err(_) if planted(Bug::UnsentLogForgotten) => return true,
             Err(error) if error.is_retryable() || error.status() == Some(401) => {
                 tracing::debug!(%error, lines = batch.logs.len(), "log lines are kept for later");
                 backoff.pause().await;

@@ -132,7 +132,6 @@ impl Supervised {
             .arg0("minitower-runner")
             .arg(SUPERVISE)
             .env_clear()
-            .envs(minitower_planted::inherited())
             .envs(open_files::for_jobs().map(|limit| (open_files::VARIABLE, limit.to_string())))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())

@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use minitower_planted::{Bug, planted};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
@@ -70,9 +69,6 @@ fn supervise() -> io::Result<()> {
             None => return Ok(()),
         }
     };
-    if planted(Bug::GrandchildMissed) || planted(Bug::LeftoversIgnored) {
-        task.confinement.namespaces = Namespaces::None;
-    }
     control.set_nonblocking(true)?;
 
     let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
@@ -248,9 +244,6 @@ impl Supervisor {
     }
 
     fn set_deadline(&self, deadline: BootTime) -> io::Result<()> {
-        if planted(Bug::DeadlineIgnored) {
-            return Ok(());
-        }
         // Zero would switch the timer off.
         let since_boot = deadline.since_boot().clamp(Duration::from_nanos(1), Duration::from_secs(1 << 40));
         let at = Expiration::OneShot(TimeSpec::from_duration(since_boot));
@@ -283,10 +276,6 @@ impl Supervisor {
 
     /// Kills until nothing is left. That is known by having no children any more, and by nothing else.
     fn kill_everything(&mut self) -> Left {
-        if planted(Bug::GrandchildMissed) {
-            let _gone = killpg(self.job.pid(), Signal::SIGKILL);
-            return Left::Processes(0);
-        }
         let until = Instant::now() + KILL_WITHIN;
         loop {
             match self.kill_once() {

@@ -11,7 +11,6 @@ use crate::domain::runner::RunnerPrincipal;
 use crate::store::attempts::TokenHashes;
 use crate::store::{attempts, fences, queue, runners, runs};
 use minitower_kernel::{StoreError, Tx};
-use minitower_planted::{Bug, planted};
 use minitower_vocabulary::time::Timestamp;
 use tokio::sync::oneshot;
 
@@ -218,8 +217,7 @@ impl Claim<'_> {
             Some(attempt) => Some((load_run(tx, attempt.run_id)?, attempt)),
             None => None,
         };
-        let fenced =
-            fences::any(tx, &self.by.name)? && !(self.waited && planted(Bug::FenceMissesWaitingPoll));
+        let fenced = fences::any(tx, &self.by.name)?;
         let held = active.as_ref().map(|(run, attempt)| held(run, attempt));
         match (claim::decide(held.as_ref(), self.poll, fenced, self.ttl, self.now), active) {
             (Decision::Busy, _) => Ok(Claimed::Busy),
