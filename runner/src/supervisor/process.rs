@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal, kill, killpg};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -60,7 +60,7 @@ fn supervise() -> io::Result<()> {
     dup2_stdin(std::fs::File::open("/dev/null")?)?;
     control.set_read_timeout(Some(START_WITHIN))?;
     let mut inbox = Inbox::default();
-    let (mut task, deadline) = loop {
+    let (task, deadline) = loop {
         match inbox.next()? {
             Some(Command::Start { task, deadline }) => break (task, deadline),
             Some(_) => {}

@@ -181,7 +181,7 @@ fn by_demand(
     let down = highest.min(from_bounded);
     let to = if wish_now > from_bounded {
         step(from_bounded, up, policy.up, memory.grown, policy.poll, now)
-    } else if wish_now < from_bounded && !holds {
+    } else if wish_now < from_bounded && !stale {
         step(from_bounded, down, policy.down, memory.shrunk, policy.poll, now)
     } else {
         from_bounded
