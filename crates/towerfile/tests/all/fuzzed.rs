@@ -1,5 +1,6 @@
 //! What the fuzz targets begin with, and what they once found, through the same functions as theirs.
 
+<<<<<<< HEAD:crates/towerfile/tests/fuzzed.rs
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "tests")]
 
 #[path = "../../../proofs/fuzz/src/archive.rs"]
@@ -7,6 +8,8 @@ mod archive;
 #[path = "../../../proofs/fuzz/src/towerfile.rs"]
 mod towerfile;
 
+=======
+>>>>>>> main:crates/towerfile/tests/all/fuzzed.rs
 use std::fs;
 use std::path::Path;
 
@@ -27,10 +30,10 @@ fn each_of(target: &str, run: fn(&[u8])) {
 
 #[test]
 fn archives_as_fuzzed() {
-    each_of("archive", archive::run);
+    each_of("archive", crate::fuzz_archive::run);
 }
 
 #[test]
 fn towerfiles_as_fuzzed() {
-    each_of("towerfile", towerfile::run);
+    each_of("towerfile", crate::fuzz_towerfile::run);
 }
