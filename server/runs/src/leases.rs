@@ -38,6 +38,23 @@ pub struct Archive {
     pub version: Version,
 }
 
+/// What a runner reports of an attempt that ends.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the job wrote for whoever started it.
+    pub output: Option<Value>,
+    /// The last lines of its log, stored in the same transaction.
+    pub lines: Vec<LogLine>,
+}
+
+impl From<Outcome> for Report {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, output: None, lines: Vec::new() }
+    }
+}
+
 impl Leases {
     /// A runner token. Whoever shows one was heard of.
     pub async fn authenticate(&self, token: Option<&str>) -> Result<RunnerPrincipal, Error> {
@@ -83,10 +100,9 @@ impl Leases {
         by: &RunnerPrincipal,
         run: RunId,
         lease_token: &str,
-        mut outcome: Outcome,
-        output: Option<Value>,
-        lines: Vec<LogLine>,
+        report: Report,
     ) -> Result<(), Error> {
+        let Report { mut outcome, output, lines } = report;
         check_lines(&lines)?;
         let output = output.map(|output| output.to_string());
         if let Some(found) = output.as_ref().map(String::len).filter(|bytes| *bytes > OUTPUT_BYTES) {

@@ -51,7 +51,7 @@ pub use admin::{Drained, ListRunners, ListedRunner};
 pub use artifacts::Put;
 pub use engine::{Engine, revive};
 pub use error::{Absent, Error, Field, InputError, SchemaTooMuch, StartError, UploadError};
-pub use leases::{Archive, MAX_LOG_BATCH, MAX_LOG_LINE_BYTES, RunAndAttempt};
+pub use leases::{Archive, MAX_LOG_BATCH, MAX_LOG_LINE_BYTES, Report, RunAndAttempt};
 pub use memory::Memory;
 pub use objects::Upload;
 pub use poll::{Grant, MAX_WAIT, Offer};
