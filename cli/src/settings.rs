@@ -64,7 +64,7 @@ pub struct GlobalArgs {
         help = "PEM file with additional trusted certificates [env: MINITOWER_CA_FILE]"
     )]
     pub ca_file: Option<PathBuf>,
-    /// Print JSON
+    /// Print the answer as JSON
     #[arg(long, global = true, help_heading = "Output")]
     pub json: bool,
 }

@@ -131,6 +131,14 @@ pub async fn unless_interrupted(
     }
 }
 
+/// A run's id as a flag or an argument. People try the app's name first.
+pub(crate) fn run_id(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| match text {
+        "" => "it is empty; in a script, check that the command before it created a run".to_owned(),
+        _ => "give the run's number, which `minitower runs list` shows".to_owned(),
+    })
+}
+
 /// Adds what to do about a wrong run id.
 pub fn no_such_run(error: Error) -> Failure {
     Failure::from(error).help_not_found("`minitower runs list` shows the existing runs")

@@ -32,7 +32,7 @@ pub struct Create {
     /// The app's slug, for example daily-report
     #[arg(value_name = "SLUG", required_unless_present = "slug_flag")]
     slug: Option<String>,
-    /// The app's slug, as a flag
+    /// The app's slug, given as a flag
     #[arg(long = "slug", value_name = "SLUG", conflicts_with = "slug", hide = true)]
     slug_flag: Option<String>,
     /// A sentence that describes the app

@@ -4,11 +4,10 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
+use clap::Args;
 use clap::builder::StyledStr;
-use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::Cli;
 use crate::failure::{Exit, Explained, Failure};
 use crate::kubectl::{Called, NO_SCRIPT};
 use crate::output::OutputError;
@@ -33,14 +32,14 @@ impl Explained for PluginError {
 }
 
 impl Completion {
-    /// Prints the script.
-    pub fn run(self) -> Result<Exit, Failure> {
+    /// Prints the script that completes `command`.
+    pub fn run(self, mut command: clap::Command) -> Result<Exit, Failure> {
         if Called::from_process() == Called::Plugin {
             return Err(PluginError.into());
         }
         // Into memory first: the generator panics when its output is closed.
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "minitower", &mut script);
+        clap_complete::generate(self.shell, &mut command, "minitower", &mut script);
         io::stdout().write_all(&script).map_err(OutputError::from)?;
         Ok(Exit::Success)
     }

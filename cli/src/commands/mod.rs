@@ -13,7 +13,7 @@ pub mod runners;
 pub mod runs;
 pub mod versions;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -94,15 +94,13 @@ impl Command {
             Self::Me => access::me(context).await,
             Self::Tokens(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
-            Self::Completion(command) => command.run(),
+            Self::Completion(command) => command.run(Cli::command()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -36,7 +36,7 @@ pub struct List {
 pub struct Fence {
     /// The runner's name
     name: String,
-    /// Who drains the runner; by default you. It stays drained until nobody does
+    /// The owner of the fence on the runner; by default you
     #[arg(long)]
     owner: Option<String>,
 }

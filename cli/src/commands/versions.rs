@@ -28,10 +28,10 @@ pub enum Versions {
 /// Flags of `versions list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// The app; by default the profile's
+    /// The app; by default the profile's app
     #[arg(value_name = "APP")]
     app: Option<String>,
-    /// The app, as a flag
+    /// The app, given as a flag
     #[arg(long = "app", value_name = "APP", conflicts_with = "app")]
     app_flag: Option<String>,
 }
@@ -42,7 +42,7 @@ pub struct Get {
     /// The version's number
     #[arg(value_name = "NUMBER")]
     version_no: i64,
-    /// The app; by default the profile's
+    /// The app; by default the profile's app
     #[arg(long)]
     app: Option<String>,
 }
@@ -50,7 +50,7 @@ pub struct Get {
 /// Flags of `versions upload`.
 #[derive(Debug, Args)]
 pub struct Upload {
-    /// The app; by default the profile's
+    /// The app; by default the profile's app
     #[arg(long)]
     app: Option<String>,
     /// The archive to upload, a .tar.gz

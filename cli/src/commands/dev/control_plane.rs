@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use minitowerd::{Config, ListenAddr, Secret, Server, StartError};
 
-use super::DevError;
+use super::error::DevError;
 use super::folder::Folder;
 
 /// A short lease: the runner learns of a cancel from a heartbeat, which comes every third of this. There is no network

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::DevError;
+use super::error::DevError;
 
 /// The folder, all of whose parts exist.
 pub(super) struct Folder {

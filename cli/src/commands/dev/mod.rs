@@ -4,13 +4,12 @@
 //! stopped.
 
 mod control_plane;
+mod error;
 mod folder;
 mod python;
 mod team;
 mod welcome;
 
-use std::borrow::Cow;
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,19 +17,19 @@ use clap::Args;
 use minitower_daemon::logs;
 use minitower_daemon::signals::Signals;
 use minitower_runner::{Arguments, Config, RunnerError, SandboxMode, Shutdown};
-use minitowerd::{ListenAddr, Server, StartError};
+use minitowerd::{ListenAddr, Server};
 use tokio::task::{JoinError, JoinHandle};
 use tracing_subscriber::EnvFilter;
 
+use self::error::DevError;
 use self::folder::Folder;
+use self::team::RUNNER;
 use crate::context::Context;
-use crate::failure::{Exit, Explained, Failure};
+use crate::failure::{Exit, Failure};
 use crate::output::Style;
 
 /// How long a run may continue after Ctrl-C before it goes back into the queue.
 const RUN_GRACE: Duration = Duration::from_secs(5);
-/// The runner's name.
-const RUNNER: &str = "dev-runner";
 
 /// Flags of `dev`.
 #[derive(Debug, Args)]
@@ -47,69 +46,15 @@ pub struct Dev {
     /// The Python interpreters that run jobs, separated by commas
     #[arg(long, env = "MINITOWER_PYTHON_BIN", default_value = "python3", value_name = "PROGRAMS")]
     python: String,
-    /// Which uv to use: auto (from PATH, otherwise from the package index), off (pip installs), or a path
+    /// Which uv to use: auto (from PATH, otherwise from the package index), off (use pip), or a path
     #[arg(long, env = "MINITOWER_UV", default_value = "auto", value_name = "UV")]
     uv: String,
     /// How old a Python environment with unpinned packages may get before it is built again
     #[arg(long, env = "MINITOWER_ENV_MAX_AGE", default_value = "168h", value_name = "DURATION")]
     env_max_age: String,
-    /// Whether uv may download a Python if none here is what a project requires
+    /// Whether uv may download a Python if no installed one matches a project
     #[arg(long, env = "MINITOWER_PYTHON_DOWNLOADS", default_value = "false", value_name = "BOOL")]
     python_downloads: String,
-}
-
-/// Why `dev` cannot go on.
-#[derive(Debug, thiserror::Error)]
-enum DevError {
-    #[error("dev cannot run without its signals")]
-    NoSignals,
-    #[error("cannot use the folder {}", folder.display())]
-    Folder {
-        folder: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("cannot make a token")]
-    Random(#[source] getrandom::Error),
-    #[error("cannot listen on {addr}")]
-    Listen {
-        addr: ListenAddr,
-        #[source]
-        source: io::Error,
-    },
-    #[error("the control plane does not start")]
-    ControlPlane {
-        folder: PathBuf,
-        #[source]
-        source: StartError,
-    },
-    #[error("the control plane gave no registration token for the runner")]
-    NoRegistrationToken,
-    #[error("the control plane has ended")]
-    ControlPlaneEnded(#[source] minitowerd::Failure),
-    #[error("the control plane did not stop in order")]
-    BadEnd(#[source] minitowerd::Failure),
-    #[error("the runner has ended unexpectedly")]
-    RunnerGone,
-    #[error("the runner has ended")]
-    Runner(#[source] RunnerError),
-    #[error("the runner has ended")]
-    RunnerTask(#[source] JoinError),
-}
-
-impl Explained for DevError {
-    fn help(&self) -> Option<Cow<'static, str>> {
-        match self {
-            Self::Folder { .. } => Some("name another folder with --data-dir".into()),
-            Self::Listen { .. } => Some(
-                "choose another address, such as --listen 127.0.0.1:8081, or stop what listens there".into(),
-            ),
-            Self::ControlPlane { folder, .. } => {
-                Some(format!("its files are in {}", folder.display()).into())
-            }
-            _ => None,
-        }
-    }
 }
 
 impl Dev {

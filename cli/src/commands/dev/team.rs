@@ -5,13 +5,15 @@ use std::time::Duration;
 use minitower_client::wire::auth::BootstrapTeam;
 use minitower_client::{Client, ClientConfig};
 
-use super::DevError;
+use super::error::DevError;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::profiles::{Profile, Profiles};
 
 /// Slug of the team, and name of the profile unless another `minitower dev` uses it.
 pub(super) const NAME: &str = "dev";
+/// The runner's name.
+pub(super) const RUNNER: &str = "dev-runner";
 /// How long the server of an existing profile may take to answer.
 const ALIVE_WITHIN: Duration = Duration::from_secs(1);
 

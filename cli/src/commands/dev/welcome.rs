@@ -2,9 +2,8 @@
 
 use serde_json::json;
 
-use super::RUNNER;
 use super::folder::Folder;
-use super::team::{NAME, Team};
+use super::team::{NAME, RUNNER, Team};
 use crate::context::Context;
 use crate::kubectl::Called;
 use crate::output::OutputError;

@@ -12,7 +12,7 @@ use tokio::io::AsyncWrite;
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
 use crate::output::{Cell, bytes, short_sha, time};
-use crate::watch::no_such_run;
+use crate::watch::{no_such_run, run_id};
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -27,7 +27,7 @@ pub enum Artifacts {
 #[derive(Debug, Args)]
 pub struct List {
     /// The run's id
-    #[arg(value_name = "RUN", value_parser = super::run_id)]
+    #[arg(value_name = "RUN", value_parser = run_id)]
     run_id: i64,
 }
 
@@ -35,7 +35,7 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct Get {
     /// The run's id
-    #[arg(value_name = "RUN", value_parser = super::run_id)]
+    #[arg(value_name = "RUN", value_parser = run_id)]
     run_id: i64,
     /// The file's path, as `list` shows it
     path: String,

@@ -17,10 +17,10 @@ use crate::watch::{describe, no_runner, unless_interrupted, until_terminal};
 /// Flags of `runs create`.
 #[derive(Debug, Args)]
 pub struct Create {
-    /// The app; by default the profile's
+    /// The app; by default the profile's app
     #[arg(value_name = "APP")]
     app: Option<String>,
-    /// The app, as a flag
+    /// The app, given as a flag
     #[arg(long = "app", value_name = "APP", conflicts_with = "app")]
     app_flag: Option<String>,
     /// The input, a JSON object; @FILE reads it from a file, - from standard input
@@ -35,7 +35,7 @@ pub struct Create {
     /// The run's priority; higher goes first
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     priority: Option<i64>,
-    /// How often the run starts again if its runner is lost
+    /// How often the run may start again if its runner is lost
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     max_retries: Option<i64>,
     /// How long the run may take; by default as long as the version says
@@ -77,7 +77,7 @@ struct RetryArgs {
         value_parser = clap::value_parser!(i64).range(0..)
     )]
     initial_ms: Option<i64>,
-    /// The factor by which each wait is longer than the one before
+    /// How many times longer each wait is than the one before
     #[arg(long = "retry-factor", value_name = "NUMBER", requires = "max_attempts")]
     multiplier: Option<f64>,
     /// The longest wait between two attempts

@@ -12,21 +12,21 @@ use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
 use crate::follow::{self, JsonLines};
 use crate::output::Tone;
-use crate::watch::{describe, no_such_run, patiently, unless_interrupted};
+use crate::watch::{describe, no_such_run, patiently, run_id, unless_interrupted};
 
 /// Flags of `runs logs`.
 #[derive(Debug, Args)]
 pub struct Logs {
     /// The run's id
-    #[arg(value_name = "RUN", value_parser = super::run_id)]
+    #[arg(value_name = "RUN", value_parser = run_id)]
     run_id: i64,
     /// Keep printing until the run ends
     #[arg(long, short)]
     follow: bool,
-    /// Only the last lines of what is there
+    /// Print only the last NUMBER lines
     #[arg(long, value_name = "NUMBER")]
     tail: Option<usize>,
-    /// Only lines after this number
+    /// Print only lines after line NUMBER
     #[arg(long, value_name = "NUMBER")]
     after_seq: Option<i64>,
     /// The attempt whose log to print; a server shows only the newest attempt's

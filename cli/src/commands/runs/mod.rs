@@ -11,7 +11,7 @@ use minitower_client::wire::runs::RunStatus;
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::watch::no_such_run;
+use crate::watch::{no_such_run, run_id};
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -74,12 +74,4 @@ impl Cancel {
         })?;
         Ok(Exit::Success)
     }
-}
-
-/// A run's id as a flag or an argument. People try the app's name first.
-fn run_id(text: &str) -> Result<i64, String> {
-    text.parse().map_err(|_| match text {
-        "" => "it is empty; in a script, check that the command before it created a run".to_owned(),
-        _ => "give the run's number, which `minitower runs list` shows".to_owned(),
-    })
 }

@@ -8,7 +8,7 @@ use minitower_client::wire::runs::{Attempt, AttemptStatus, Run};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::{Cell, Output, OutputError, duration, now, time};
-use crate::watch::no_such_run;
+use crate::watch::{no_such_run, run_id};
 
 /// Flags of `runs list`.
 #[derive(Debug, Args)]
@@ -22,11 +22,11 @@ pub struct List {
     /// Only runs in this environment
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
-    /// The most runs to list, 1 to 100
+    /// How many runs to list, 1 to 100
     #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: u32,
     /// Only runs older than this one
-    #[arg(long, value_name = "RUN", value_parser = super::run_id)]
+    #[arg(long, value_name = "RUN", value_parser = run_id)]
     before: Option<i64>,
 }
 
@@ -34,7 +34,7 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct Get {
     /// The run's id
-    #[arg(value_name = "RUN", value_parser = super::run_id)]
+    #[arg(value_name = "RUN", value_parser = run_id)]
     run_id: i64,
 }
 
@@ -42,7 +42,7 @@ pub struct Get {
 #[derive(Debug, Args)]
 pub struct Attempts {
     /// The run's id
-    #[arg(value_name = "RUN", value_parser = super::run_id)]
+    #[arg(value_name = "RUN", value_parser = run_id)]
     run_id: i64,
 }
 

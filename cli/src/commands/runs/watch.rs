@@ -9,7 +9,7 @@ use crate::commands::apps::no_such_app;
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
 use crate::output::Tone;
-use crate::watch::{describe, unless_interrupted, until_terminal};
+use crate::watch::{describe, run_id, unless_interrupted, until_terminal};
 
 /// Flags of `runs watch`.
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ use crate::watch::{describe, unless_interrupted, until_terminal};
 )]
 pub struct Watch {
     /// The run's id; by default the app's newest run
-    #[arg(value_name = "RUN", value_parser = super::run_id)]
+    #[arg(value_name = "RUN", value_parser = run_id)]
     run_id: Option<i64>,
     /// Watch the newest run of this app
     #[arg(long, conflicts_with = "run_id")]
