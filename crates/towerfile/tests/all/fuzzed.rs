@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Runs a target on all inputs that are kept for it.
 fn each_of(target: &str, run: fn(&[u8])) {
-    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proofs/fuzz");
     let mut inputs = 0;
     for folder in ["seeds", "regressions"] {
         for entry in fs::read_dir(fuzz.join(folder).join(target)).into_iter().flatten() {
