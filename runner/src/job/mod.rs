@@ -7,6 +7,7 @@
 mod artifacts;
 mod cache;
 mod conclude;
+mod entry;
 mod error;
 mod fetch;
 mod outcome;

@@ -148,7 +148,7 @@ async fn a_result_that_is_refused_is_told_without_lines_once_these_have_gone_by_
 
 #[tokio::test]
 async fn a_run_that_is_given_back_has_all_its_lines() {
-    let server = ControlPlane::start().starts(Starts::InThePoll);
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script(
         "main.sh",

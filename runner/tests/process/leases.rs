@@ -200,6 +200,7 @@ async fn a_refused_token_is_dropped_and_the_run_goes_on_with_a_new_one() {
     server.register_another();
     assert_eq!(server.result().await.status, ResultStatus::Completed);
     assert_eq!(server.seen().registrations().len(), 2);
+    server.wait_for("a poll with the new token", |seen| seen.tokens().len() > 1).await;
     let tokens = server.seen().tokens();
     let kept = std::fs::read_to_string(runner.data().join("token")).unwrap();
     assert!(tokens[0] != kept && *tokens.last().unwrap() == kept, "{tokens:?}");

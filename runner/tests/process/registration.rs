@@ -139,7 +139,8 @@ async fn a_refused_registration_token_ends_the_runner_with_the_reason_where_it_i
     assert_eq!(words.len(), 2, "{words:?}");
     assert_eq!(
         words[1],
-        "the control plane does not register this runner: the test says 401 Unauthorized (401 test); \
+        "the control plane does not register this runner: the token is missing, unknown, no longer valid, or not of the kind this \
+         call needs (401 unauthorized); \
          MINITOWER_RUNNER_REGISTRATION_TOKEN (or the file that MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE names) must hold the \
          platform's registration token or a team's"
     );
@@ -157,7 +158,11 @@ async fn a_name_that_another_holds_ends_the_runner() {
     let mut runner = Runner::with(&server, data.path(), &variables);
     assert_eq!(runner.ends(SOON).await.code(), Some(1));
     let words = last_words(&log);
-    assert!(words[1].ends_with("the test says 409 Conflict (409 test)"), "{words:?}");
+    assert_eq!(
+        words[1],
+        "the control plane does not register this runner: the runner name \"tested\" is held by another team or the platform: \
+         choose another (409 conflict)"
+    );
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ async fn a_killed_supervisor_takes_its_job_along_and_the_run_is_given_back(
     assert_eq!(processes::with_argument(mark), Vec::<i32>::new(), "before the run is given back");
     let log = server.seen().log();
     let told =
-        "minitower-runner: the supervisor was lost: it ended without a report; what it left has been killed";
+        "minitower-runner: the supervisor was lost; what it left has been killed: it ended without a report";
     assert!(log.contains(told), "{log}");
     assert!(server.seen().result_count() == 0, "no job has failed");
 }

@@ -9,6 +9,9 @@ use crate::support::archive;
 /// The app of all runs.
 pub(crate) const APP: &str = "tested";
 
+/// What a smuggled job is uploaded with.
+const PLACEHOLDER: &str = "placeholder.sh";
+
 /// A run to be, and the version it is of.
 #[derive(Clone)]
 pub(crate) struct Job {
@@ -21,7 +24,7 @@ pub(crate) struct Job {
     pub(crate) import_paths: Option<&'static str>,
     /// What the server says instead of the archive's real digest.
     pub(crate) sha256: Option<String>,
-    /// The server refuses such an archive: it is served in the place of another one.
+    /// The server refuses it: its archive is served in the place of another one.
     pub(crate) smuggled: bool,
     /// Further fields of the lease.
     pub(crate) lease: Value,
@@ -45,15 +48,19 @@ impl Job {
 
     /// A project.
     pub(crate) fn project(entrypoint: &'static str, files: &[(&str, &str)]) -> Self {
+        let has_towerfile = files.iter().any(|(name, _)| *name == "Towerfile");
+        let is_known =
+            entrypoint.starts_with("-m ") || [".py", ".sh"].iter().any(|end| entrypoint.ends_with(end));
         Self {
             archive: archive(files),
             entrypoint,
-            has_towerfile: files.iter().any(|(name, _)| *name == "Towerfile"),
+            has_towerfile,
             input: Value::Null,
             timeout_seconds: None,
             import_paths: None,
             sha256: None,
-            smuggled: false,
+            // Without a Towerfile the server takes only what it knows how to start.
+            smuggled: !has_towerfile && !is_known,
             team: 1,
             version: 1,
             lease: Value::Null,
@@ -73,12 +80,22 @@ impl Job {
 
     /// The entrypoint for the upload; a Towerfile says it itself.
     pub(super) fn named_entrypoint(&self) -> Option<String> {
-        (!self.has_towerfile).then(|| self.entrypoint.to_owned())
+        let named = if self.smuggled { PLACEHOLDER } else { self.entrypoint };
+        (!self.has_towerfile).then(|| named.to_owned())
     }
 
     /// The archive that is uploaded.
     pub(super) fn uploaded(&self) -> Vec<u8> {
-        if self.smuggled { archive(&[(self.entrypoint, "")]) } else { self.archive.clone() }
+        if self.smuggled { archive(&[(PLACEHOLDER, "")]) } else { self.archive.clone() }
+    }
+
+    /// What its lease says besides what the server does.
+    pub(super) fn into_lease(self) -> Value {
+        let mut lease = self.lease;
+        if self.smuggled {
+            lease["entrypoint"] = self.entrypoint.into();
+        }
+        lease
     }
 
     /// How its archive is served, if not as it was uploaded.

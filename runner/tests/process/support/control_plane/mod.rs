@@ -150,7 +150,7 @@ impl ControlPlane {
             let call = format!("GET /runs/{run_id}/artifact");
             self.plane.otherwise(&*call, Answer::change(move |answer| served.replace(answer)));
         }
-        told.leases.insert(run_id, job.lease);
+        told.leases.insert(run_id, job.into_lease());
         drop(told);
         self.runs.lock().unwrap().push((team, run_id));
         self.has_work.store(true, Ordering::Relaxed);

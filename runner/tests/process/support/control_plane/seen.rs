@@ -6,6 +6,7 @@ use std::time::Instant;
 use minitower_client::wire::runner::{LeaseRequest, LogBatch, Register, RunResult};
 use minitower_client::wire::runs::LogLine;
 use minitower_test_plane::{Plane, Request};
+use percent_encoding::percent_decode_str;
 
 /// The calls so far. Each method looks at them afresh.
 pub(crate) struct Seen<'p> {
@@ -134,7 +135,8 @@ impl Seen<'_> {
         uploads
             .iter()
             .map(|request| {
-                let path = request.path.split_once("/artifacts/").unwrap().1.to_owned();
+                let path = request.path.split_once("/artifacts/").unwrap().1;
+                let path = percent_decode_str(path).decode_utf8().unwrap().into_owned();
                 (path, request.body.to_vec())
             })
             .collect()
