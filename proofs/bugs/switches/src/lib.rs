@@ -1,13 +1,10 @@
-//! Deliberate bugs, each standing beside the code it breaks. A check that does not notice them is worthless.
+//! The deliberate bugs: a check that does not notice the bug it is there for is worthless.
 //!
-//! Without the feature `enabled` every bug is `false` at compile time and leaves nothing in the program. With it, one bug at a time
-//! is chosen by the environment variable [`VARIABLE`]. `tests/planted` runs the check that has to catch each of them.
-//! What lives here: the bugs' names. What must not: their code, which stands where a real one would.
+//! The product's code knows nothing of them. The patches beside this crate, `proofs/bugs/*.patch`, put each bug into a copy of the source
+//! tree, behind [`planted!`]. `make planted` builds that copy once; the environment variable [`VARIABLE`] then chooses one bug for a
+//! process, or none. `proofs/planted` runs the check that has to catch each of them.
 
-#[cfg(all(feature = "enabled", not(debug_assertions)))]
-compile_error!("a release must not contain planted bugs");
-
-/// Names the bug that a program built with the feature `enabled` has.
+/// Names the bug that a program of the patched tree is to have.
 pub const VARIABLE: &str = "MINITOWER_PLANTED_BUG";
 
 macro_rules! bugs {
@@ -136,28 +133,25 @@ bugs! {
     EpochIgnored = "epoch-ignored",
 }
 
-/// What a process that is started with an empty environment is to get so that it has the same bug: nothing, in an ordinary build.
+/// What a process that is started with an empty environment needs so that it has the same bug.
 #[must_use]
 pub fn inherited() -> Option<(&'static str, std::ffi::OsString)> {
-    if !cfg!(feature = "enabled") {
-        return None;
-    }
     std::env::var_os(VARIABLE).map(|bug| (VARIABLE, bug))
 }
 
-/// Whether this program is to have the bug: never, in an ordinary build.
-#[cfg(not(feature = "enabled"))]
-#[inline]
-#[must_use]
-pub const fn planted(_: Bug) -> bool {
-    false
+/// Whether this process is to have the bug: `planted!(HeartbeatAfterExpiry)`.
+#[macro_export]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::planted($crate::Bug::$bug)
+    };
 }
 
-/// Whether this program is to have the bug: when [`VARIABLE`] names it.
+/// Whether this process is to have the bug. A release build does not have this function, so that none can be made of the patched tree.
 ///
 /// # Panics
-/// If the variable names a bug that there is not.
-#[cfg(feature = "enabled")]
+/// If [`VARIABLE`] names a bug that does not exist.
+#[cfg(debug_assertions)]
 #[must_use]
 pub fn planted(bug: Bug) -> bool {
     static CHOSEN: std::sync::OnceLock<Option<Bug>> = std::sync::OnceLock::new();
@@ -174,10 +168,11 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(not(feature = "enabled"))]
-    fn an_ordinary_build_has_no_bug() {
-        for &bug in Bug::ALL {
-            assert!(!planted(bug), "{bug:?}");
+    fn without_the_variable_no_bug_is_there() {
+        if std::env::var_os(VARIABLE).is_none() {
+            for &bug in Bug::ALL {
+                assert!(!planted(bug), "{bug:?}");
+            }
         }
     }
 
