@@ -259,6 +259,10 @@ fn lease_answer(told: &Arc<Mutex<Told>>) -> Answer {
 
 impl Told {
     fn change_lease(&mut self, lease: &mut Value) {
+        let Some(attempt) = lease["attempt_id"].as_i64() else {
+            // A refusal.
+            return;
+        };
         self.change_ttl(lease);
         match self.starts {
             Some(true) => lease["status"] = "running".into(),
@@ -267,7 +271,6 @@ impl Told {
             }
             None => {}
         }
-        let attempt = lease["attempt_id"].as_i64().unwrap();
         if lease["status"] == "running" && !self.started.contains(&attempt) {
             self.started.push(attempt);
         }
