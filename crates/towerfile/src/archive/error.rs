@@ -102,7 +102,11 @@ pub enum ArchiveError {
         target: String,
     },
     /// An entry lies behind a link or a file.
-    #[error("the path {} in the archive leads through {}, which is not a folder", shown(name), shown(through))]
+    #[error(
+        "the path {} in the archive leads through {}, which is not a folder",
+        shown(name),
+        shown(through)
+    )]
     Through {
         /// The entry's path.
         name: String,
