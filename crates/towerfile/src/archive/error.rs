@@ -91,7 +91,7 @@ pub enum ArchiveError {
     },
     /// A hard link names something that is no file before it in the archive.
     #[error(
-        "the hard link {} in the archive is refused: {} is no other file before it",
+        "the hard link {} in the archive is refused: {} is not an earlier file",
         shown(name),
         shown(target)
     )]
@@ -102,7 +102,11 @@ pub enum ArchiveError {
         target: String,
     },
     /// An entry lies behind a link or a file.
-    #[error("the path {} in the archive leads through {}, which is no folder", shown(name), shown(through))]
+    #[error(
+        "the path {} in the archive leads through {}, which is not a folder",
+        shown(name),
+        shown(through)
+    )]
     Through {
         /// The entry's path.
         name: String,
@@ -127,7 +131,7 @@ pub enum ArchiveError {
     #[error("the archive has more than one Towerfile at its root")]
     SecondTowerfile,
     /// The Towerfile is a folder or a link.
-    #[error("the Towerfile in the archive is no regular file")]
+    #[error("the Towerfile in the archive is not a regular file")]
     TowerfileNotAFile,
     /// The Towerfile is longer than allowed.
     #[error("the Towerfile in the archive has {bytes} bytes; at most {limit} are allowed")]

@@ -58,7 +58,7 @@ pub enum PackError {
         fault: crate::source::PatternFault,
     },
     /// The Towerfile is missing, or a link or folder.
-    #[error("{} is no regular file: write one with `minitower init`", path.display())]
+    #[error("{} is not a regular file: write one with `minitower init`", path.display())]
     NoTowerfile {
         /// Where it should be.
         path: PathBuf,

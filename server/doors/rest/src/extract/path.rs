@@ -33,7 +33,7 @@ fn refuse(rejection: &PathRejection) -> ApiError {
     };
     match inner.kind() {
         ErrorKind::ParseErrorAtKey { key, value, expected_type } => ApiError::invalid_request(format!(
-            "`{value}` in the path is no valid {key}: {} is expected",
+            "`{value}` in the path is not a valid {key}: {} is expected",
             if *expected_type == "i64" { "a whole number" } else { expected_type }
         )),
         ErrorKind::InvalidUtf8InPathParam { key } => {

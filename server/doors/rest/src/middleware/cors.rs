@@ -19,7 +19,7 @@ pub struct CorsOrigin(HeaderValue);
 /// The text is no origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no origin: write `*`, or scheme and host such as https://tower.example.com, without a path"
+    "`{0}` is not an origin: write `*`, or scheme and host such as https://tower.example.com, without a path"
 )]
 pub struct InvalidOrigin(String);
 

@@ -50,6 +50,6 @@ fn given(text: Option<String>) -> Option<String> {
 fn status(text: &str) -> Result<RunStatus, ApiError> {
     RunStatus::parse(text).ok_or_else(|| {
         let known = RunStatus::ALL.map(RunStatus::as_str).join(", ");
-        ApiError::invalid_request(format!("{text:?} is no status: it must be one of {known}"))
+        ApiError::invalid_request(format!("{text:?} is not a status: it must be one of {known}"))
     })
 }
