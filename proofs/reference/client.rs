@@ -288,7 +288,7 @@ impl Client {
         };
         let ended = tokio::time::timeout(SOON, async {
             tokio::select! {
-                () = self.app.engine().run_background() => panic!("the background tasks have ended"),
+                () = self.app.run_background() => panic!("the background tasks have ended"),
                 () = done => {}
             }
         });

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`Store`] | one writer with group commit, a pool of readers, migrations, restore |
 //! | [`events`] | what a commit changed, told to those who follow it |
+//! | [`due`] | "call me at this time": one task, for everything that the server does by itself |
 //! | [`clock`] | the server's time, which no jump of the wall clock moves |
 //! | [`objects`] | files named by their SHA-256 |
 //! | [`remembered`] | reads kept in memory until a commit may have changed them |
@@ -14,6 +15,7 @@
 
 pub mod clock;
 mod db;
+pub mod due;
 mod error;
 pub mod events;
 pub mod metrics;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use minitower_kernel::clock::Clock;
+use minitower_kernel::due::DueQueue;
 use minitower_kernel::events::Subscribers;
 use minitower_kernel::metrics::DatabaseMetrics;
 use minitower_kernel::{Hooks, OpenError, Store, StoreError};
@@ -31,6 +32,8 @@ pub struct ControlPlane {
     teams: Teams,
     engine: Engine,
     subjects: Subjects,
+    due: DueQueue,
+    stopping: CancellationToken,
 }
 
 /// The control plane cannot be opened.
@@ -54,7 +57,7 @@ impl ControlPlane {
     /// Opens the database and the object store, and puts right what the last stop left.
     ///
     /// `fatal` is called when the process has to end at once, because only a restart can find out what was committed. Cancel
-    /// `stopping` to begin a graceful stop. [`Engine::run_background`] has to be spawned beside.
+    /// `stopping` to begin a graceful stop. [`ControlPlane::run_background`] has to be spawned beside.
     pub async fn open(
         settings: Settings,
         clock: Clock,
@@ -65,16 +68,18 @@ impl ControlPlane {
         let database = DatabaseMetrics::new(&registry)?;
         // First the memories that follow the commits, then the database, then the subjects.
         let mut subscribers = Subscribers::default();
+        let due = DueQueue::new(clock.clone());
         let of_teams = minitower_teams::Memory::new(&mut subscribers);
-        let of_runs = minitower_runs::Memory::new(&registry, of_teams.clone(), &mut subscribers)?;
+        let of_runs = minitower_runs::Memory::new(&registry, of_teams.clone(), &due, &mut subscribers)?;
         let batches = database.clone();
         let hooks = Hooks { batch: Box::new(move |size| batches.batch(size)), fatal: Box::new(fatal) };
         let store = Arc::new(Store::open(&settings.db_path, subscribers, hooks)?);
         let teams = Teams::open(Arc::clone(&store), clock.clone(), settings.teams, of_teams).await?;
         let engine =
-            Engine::open(Arc::clone(&store), clock, settings.runs, teams.clone(), of_runs, stopping).await?;
+            Engine::open(Arc::clone(&store), clock, settings.runs, teams.clone(), of_runs, stopping.clone())
+                .await?;
         let subjects = Subjects::new(Arc::clone(&store), teams.clone(), &engine, registry, database);
-        Ok(Self { store, teams, engine, subjects })
+        Ok(Self { store, teams, engine, subjects, due, stopping })
     }
 
     /// Teams, and whom tokens speak for.
@@ -110,6 +115,14 @@ impl ControlPlane {
     /// What the doors reach.
     pub fn subjects(&self) -> Subjects {
         self.subjects.clone()
+    }
+
+    /// Does what the server does by itself, until the stop begins. Whoever spawns it treats its end before that as a failure.
+    pub async fn run_background(&self) {
+        tokio::select! {
+            () = self.stopping.cancelled() => {}
+            () = self.due.run() => {}
+        }
     }
 
     /// Folds the write-ahead log into the database; nothing is written after.

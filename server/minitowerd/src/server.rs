@@ -125,8 +125,8 @@ impl Server {
         );
         let http = tokio::spawn(serve(listener, router(state), serve_limits(), stop.clone(), abort.clone()));
         let background = tokio::spawn({
-            let engine = plane.engine().clone();
-            async move { engine.run_background().await }
+            let plane = plane.clone();
+            async move { plane.run_background().await }
         });
         tracing::info!(addr = %local_addr, version = env!("CARGO_PKG_VERSION"), commit = COMMIT, "listening");
         Ok(Self { local_addr, plane, stop, abort, http, background, fatal })

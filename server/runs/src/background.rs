@@ -1,14 +1,11 @@
 //! What runs by itself: the reaper of expired leases, the ends of backoffs, and the upkeep of runners.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::domain::lease::{self, Command};
 use crate::store::{attempts, runs};
-use minitower_kernel::clock::Clock;
 use minitower_vocabulary::ids::RunId;
 use minitower_vocabulary::time::Timestamp;
-use tokio::sync::Notify;
 
 use crate::leases::{held, load_run, save_held};
 use crate::{Engine, Error};
@@ -18,83 +15,56 @@ const BATCH: i64 = 100;
 /// Pause after a failed round.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Longest sleep at a time: a machine that was suspended wakes up later than its timers think.
-const LONGEST_SLEEP: Duration = Duration::from_secs(10);
-
-/// Tells who waits for a moment of one that comes before it means to look next: of a lease that may run out, of a backoff that ends.
-#[derive(Debug)]
-pub(crate) struct Alarm {
-    /// When it looks next, or would have to.
-    set_for: AtomicI64,
-    earlier: Notify,
-}
-
-impl Default for Alarm {
-    fn default() -> Self {
-        Self { set_for: AtomicI64::new(i64::MAX), earlier: Notify::new() }
-    }
-}
-
-impl Alarm {
-    /// Something is due at `at`, unless it is put off.
-    pub(crate) fn note(&self, at: Timestamp) {
-        if at.0 < self.set_for.fetch_min(at.0, Ordering::SeqCst) {
-            self.earlier.notify_one();
+impl Engine {
+    /// Gives the due-queue what this subject does by itself, each to be called at once for the first time.
+    pub(crate) fn register(&self) {
+        let (memory, now) = (&self.0.memory, self.0.clock.now());
+        let engine = self.clone();
+        memory.leases_due.call(move || engine.clone().reap_due());
+        let engine = self.clone();
+        memory.backoffs_due.call(move || engine.clone().wake_due());
+        let engine = self.clone();
+        memory.upkeep_due.call(move || engine.clone().upkeep_due());
+        for due in [&memory.leases_due, &memory.backoffs_due, &memory.upkeep_due] {
+            due.at(now);
         }
     }
 
-    /// Whoever waits is about to look: what is noted from now on counts for its next pause.
-    fn clear(&self) {
-        self.set_for.store(i64::MAX, Ordering::SeqCst);
+    async fn reap_due(self) -> Option<Timestamp> {
+        let latest = self.0.settings.expiry_check_interval;
+        Some(match self.reap().await {
+            Ok(next) => {
+                let latest = self.0.clock.now().plus(latest);
+                next.map_or(latest, |next| next.min(latest))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not look for expired leases");
+                self.0.clock.now().plus(AFTER_FAILURE)
+            }
+        })
     }
 
-    /// Waits until `at`, or until the earliest moment that was noted.
-    async fn wait(&self, at: Timestamp, clock: &Clock) {
-        let mut at = at.0.min(self.set_for.fetch_min(at.0, Ordering::SeqCst));
-        loop {
-            // A millisecond more than the difference, so that it is due by then.
-            let pause = Timestamp(at).since(clock.now()) + Duration::from_millis(1);
-            tokio::select! {
-                () = tokio::time::sleep(pause.min(LONGEST_SLEEP)) => {
-                    if pause <= LONGEST_SLEEP {
-                        return;
-                    }
-                }
-                () = self.earlier.notified() => at = at.min(self.set_for.load(Ordering::SeqCst)),
+    async fn wake_due(self) -> Option<Timestamp> {
+        match self.wake().await {
+            // Nothing waits: nothing is looked for until something does.
+            Ok(next) => next,
+            Err(error) => {
+                tracing::warn!(%error, "could not look for backoffs that have passed");
+                Some(self.0.clock.now().plus(AFTER_FAILURE))
             }
         }
     }
-}
 
-impl Engine {
-    /// Runs until the stop begins. Whoever spawns it treats its end before that as a failure of the server.
-    pub async fn run_background(&self) {
-        let stopping = self.0.stopping.clone();
-        tokio::select! {
-            () = stopping.cancelled() => {}
-            () = self.reap_forever() => {}
-            () = self.wake_forever() => {}
-            () = self.upkeep_forever() => {}
+    async fn upkeep_due(self) -> Option<Timestamp> {
+        if let Err(error) = self.0.flush_presence().await {
+            tracing::warn!(%error, "could not write down which runners were heard of");
         }
-    }
-
-    async fn reap_forever(&self) {
-        let (clock, alarm) = (&self.0.clock, &self.0.memory.alarm);
-        loop {
-            // Before the look: a lease granted after it is noted, one granted before it is seen.
-            alarm.clear();
-            let next = match self.reap().await {
-                Ok(next) => {
-                    let latest = clock.now().plus(self.0.settings.expiry_check_interval);
-                    next.map_or(latest, |next| next.min(latest))
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "could not look for expired leases");
-                    clock.now().plus(AFTER_FAILURE)
-                }
-            };
-            alarm.wait(next, clock).await;
+        match self.runners().prune().await {
+            Ok(0) => {}
+            Ok(forgotten) => tracing::info!(forgotten, "forgot silent runners"),
+            Err(error) => tracing::warn!(%error, "could not forget silent runners"),
         }
+        Some(self.0.clock.now().plus(self.0.settings.expiry_check_interval))
     }
 
     /// Ends what has run out, in batches, and answers when the next lease will.
@@ -139,25 +109,8 @@ impl Engine {
         }
     }
 
-    async fn wake_forever(&self) {
-        let (clock, alarm) = (&self.0.clock, &self.0.memory.backoffs);
-        loop {
-            // Before the look: a backoff that begins after it is noted, one that began before it is seen.
-            alarm.clear();
-            let next = match self.wake_due().await {
-                // Nothing waits: nothing is looked for until something does.
-                Ok(next) => next.unwrap_or(Timestamp(i64::MAX)),
-                Err(error) => {
-                    tracing::warn!(%error, "could not look for backoffs that have passed");
-                    clock.now().plus(AFTER_FAILURE)
-                }
-            };
-            alarm.wait(next, clock).await;
-        }
-    }
-
     /// Makes runs ready whose backoff has passed, in batches, and answers when the next one will have.
-    async fn wake_due(&self) -> Result<Option<Timestamp>, Error> {
+    async fn wake(&self) -> Result<Option<Timestamp>, Error> {
         loop {
             let clock = self.0.clock.clone();
             let next = self.0.store.read(|db| Ok::<_, Error>(runs::next_due(db)?)).await?;
@@ -179,22 +132,6 @@ impl Engine {
                 })
                 .await?;
             tracing::debug!(woken, "made runs ready whose backoff had passed");
-        }
-    }
-
-    async fn upkeep_forever(&self) {
-        let mut ticks = tokio::time::interval(self.0.settings.expiry_check_interval);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = self.0.flush_presence().await {
-                tracing::warn!(%error, "could not write down which runners were heard of");
-            }
-            match self.runners().prune().await {
-                Ok(0) => {}
-                Ok(forgotten) => tracing::info!(forgotten, "forgot silent runners"),
-                Err(error) => tracing::warn!(%error, "could not forget silent runners"),
-            }
         }
     }
 
@@ -245,42 +182,5 @@ impl Engine {
                 None => return Ok(()),
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn waits(alarm: &Alarm, at: Timestamp, clock: &Clock) -> bool {
-        tokio::time::timeout(Duration::from_millis(50), alarm.wait(at, clock)).await.is_err()
-    }
-
-    #[tokio::test]
-    async fn a_lease_noted_between_the_look_and_the_pause_is_not_slept_through() {
-        let (alarm, clock) = (Alarm::default(), Clock::start());
-        let (soon, late) = (clock.now(), clock.now().plus(Duration::from_secs(3600)));
-        alarm.clear();
-        alarm.note(soon);
-        assert!(!waits(&alarm, late, &clock).await);
-        // A notification that is left over ends no later pause before its time, and prolongs none.
-        alarm.clear();
-        alarm.note(late);
-        assert!(!waits(&alarm, clock.now(), &clock).await);
-        alarm.clear();
-        assert!(waits(&alarm, late, &clock).await);
-    }
-
-    #[tokio::test]
-    async fn a_lease_noted_during_the_pause_cuts_it_short() {
-        let (alarm, clock) = (Alarm::default(), Clock::start());
-        alarm.clear();
-        let late = clock.now().plus(Duration::from_secs(3600));
-        let note = async {
-            tokio::task::yield_now().await;
-            alarm.note(clock.now());
-        };
-        let both = async { tokio::join!(alarm.wait(late, &clock), note) };
-        tokio::time::timeout(Duration::from_secs(5), both).await.unwrap();
     }
 }

@@ -27,7 +27,7 @@ impl Engine {
     /// files go.
     ///
     /// `memory` followed the commits from the database's opening on. Cancel `stopping` to begin a graceful stop.
-    /// [`Engine::run_background`] has to be spawned beside.
+    /// What it does by itself is called by the due-queue that `memory` was made with.
     pub async fn open(
         store: Arc<Store>,
         clock: Clock,
@@ -42,6 +42,7 @@ impl Engine {
         let engine =
             Self(Arc::new(Shared { store, objects, clock, settings, teams, memory, schemas, stopping }));
         engine.load().await?;
+        engine.register();
         Ok(engine)
     }
 

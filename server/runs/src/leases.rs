@@ -211,7 +211,7 @@ impl Leases {
                 Ok::<_, Error>(save_held(tx, &run, &attempt, after)?)
             })
             .await?;
-        self.0.memory.alarm.note(done.1.state.lease_expires_at);
+        self.0.memory.leases_due.at(done.1.state.lease_expires_at);
         Ok(done)
     }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use minitower_kernel::due::{Due, DueQueue};
 use minitower_kernel::events::Subscribers;
 use minitower_kernel::remembered::Remembered;
 use minitower_teams::EnvironmentMade;
 use minitower_teams::secrets::TokenHash;
 
-use crate::background::Alarm;
 use crate::dispatch::Dispatch;
 use crate::domain::runner::RunnerPrincipal;
 use crate::gauges::Gauges;
@@ -31,10 +31,12 @@ pub struct Memory {
     pub(crate) gauges: Gauges,
     pub(crate) metrics: Metrics,
     pub(crate) presence: Presence,
-    /// The next lease to run out.
-    pub(crate) alarm: Alarm,
-    /// The next backoff to end.
-    pub(crate) backoffs: Alarm,
+    /// Calls the reaper when the next lease runs out.
+    pub(crate) leases_due: Due,
+    /// Calls whoever ends backoffs when the next one has passed.
+    pub(crate) backoffs_due: Due,
+    /// Calls the upkeep of runners.
+    pub(crate) upkeep_due: Due,
 }
 
 impl Memory {
@@ -42,6 +44,7 @@ impl Memory {
     pub fn new(
         registry: &prometheus::Registry,
         slugs: minitower_teams::Memory,
+        due: &DueQueue,
         subscribers: &mut Subscribers,
     ) -> Result<Arc<Self>, prometheus::Error> {
         let memory = Arc::new(Self {
@@ -51,8 +54,9 @@ impl Memory {
             gauges: Gauges::default(),
             metrics: Metrics::new(registry, slugs)?,
             presence: Presence::default(),
-            alarm: Alarm::default(),
-            backoffs: Alarm::default(),
+            leases_due: due.place(),
+            backoffs_due: due.place(),
+            upkeep_due: due.place(),
         });
         memory.follow(subscribers);
         Ok(memory)
@@ -87,7 +91,7 @@ impl Memory {
         self.metrics.moved(moved);
         self.dispatch.moved(moved);
         if let Some(at) = moved.after.not_before {
-            self.backoffs.note(at);
+            self.backoffs_due.at(at);
         }
     }
 

@@ -100,7 +100,7 @@ impl Leases {
             let next = match self.claim(by, &poll, ticket.pass()).await? {
                 Claimed::Granted(grant) => {
                     ticket.served();
-                    self.0.memory.alarm.note(grant.attempt.state.lease_expires_at);
+                    self.0.memory.leases_due.at(grant.attempt.state.lease_expires_at);
                     return Ok(Some(Offer { leases: self.clone(), grant: Some(grant) }));
                 }
                 Claimed::Busy => {

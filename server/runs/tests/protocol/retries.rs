@@ -55,7 +55,7 @@ impl Plane {
 
 fn run_background(app: &App) {
     let app = app.clone();
-    tokio::spawn(async move { app.engine().run_background().await });
+    tokio::spawn(async move { app.run_background().await });
 }
 
 async fn wait_for_work(app: App, by: RunnerPrincipal) -> Option<Box<Grant>> {

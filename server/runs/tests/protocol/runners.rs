@@ -149,7 +149,7 @@ async fn runners_that_are_silent_are_forgotten_in_one_round_however_many() {
     // Its first round is at once, and there is no other within this test.
     let upkeep = tokio::spawn({
         let app = plane.app.clone();
-        async move { app.engine().run_background().await }
+        async move { app.run_background().await }
     });
     let left = tokio::time::timeout(Duration::from_secs(10), async {
         loop {

@@ -14,6 +14,7 @@ use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use minitower_kernel::clock::Clock;
+use minitower_kernel::due::DueQueue;
 use minitower_kernel::events::Subscribers;
 use minitower_kernel::metrics::DatabaseMetrics;
 use minitower_kernel::{Hooks, Store};
@@ -37,8 +38,10 @@ pub(super) const OPERATOR_TOKEN: &str = "operator-token";
 /// Subjects whose database and objects lie in `folder`.
 pub(super) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Subjects {
     let (registry, mut subscribers) = (Registry::new(), Subscribers::default());
+    let clock = Clock::start();
+    let due = DueQueue::new(clock.clone());
     let of_teams = minitower_teams::Memory::new(&mut subscribers);
-    let of_runs = minitower_runs::Memory::new(&registry, of_teams.clone(), &mut subscribers).unwrap();
+    let of_runs = minitower_runs::Memory::new(&registry, of_teams.clone(), &due, &mut subscribers).unwrap();
     let hooks = Hooks { batch: Box::new(|_| {}), fatal: Box::new(|reason| panic!("{reason}")) };
     let store = Arc::new(Store::open(&folder.join("minitower.db"), subscribers, hooks).unwrap());
     let settings = minitower_teams::Settings {
@@ -47,7 +50,6 @@ pub(super) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Su
         operator_token: Secret::new(OPERATOR_TOKEN),
         signup_enabled: true,
     };
-    let clock = Clock::start();
     let teams = Teams::open(Arc::clone(&store), clock.clone(), settings, of_teams).await.unwrap();
     let settings = minitower_runs::Settings {
         objects_dir: folder.join("objects"),
