@@ -1,7 +1,7 @@
 //! The flags of `runs create` that say how a run is retried.
 
 use clap::{Args, ValueEnum};
-use minitower_client::wire::runs::{Retry, RetryOn};
+use minitower_client::wire::runs::{Failure, Retry};
 
 /// How a run is retried.
 #[derive(Debug, Args)]
@@ -54,9 +54,9 @@ impl RetryArgs {
     /// The policy, when one was asked for.
     pub(super) fn retry(&self) -> Option<Retry> {
         let on = self.on.iter().map(|on| match on {
-            On::Failed => RetryOn::Failed,
-            On::Timeout => RetryOn::Timeout,
-            On::Lost => RetryOn::Lost,
+            On::Failed => Failure::Failed,
+            On::Timeout => Failure::Timeout,
+            On::Lost => Failure::Lost,
         });
         Some(Retry {
             max_attempts: self.max_attempts?,

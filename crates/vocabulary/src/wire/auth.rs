@@ -4,15 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
-/// What a team token may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Everything of the team, tokens and runners included.
-    Admin,
-    /// Apps, versions and runs.
-    Member,
-}
+pub use crate::statuses::Role;
 
 /// Answer of `GET /auth/options`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

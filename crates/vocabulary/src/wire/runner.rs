@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 use super::Timestamp;
 use super::runs::{AttemptStatus, LogLine, RunStatus};
 
+pub use crate::statuses::{ResultReason, ResultStatus};
+
 /// The label with the versions of a runner's Pythons, newest first, separated by commas: `3.13.1,3.12.9`.
 pub const LABEL_PYTHON: &str = "python";
 /// The label that is `true` where a runner downloads Pythons that it lacks.
@@ -176,44 +178,6 @@ impl LogBatch {
     pub const MAX_LINES: usize = 100;
     /// Most bytes of one line, its newline not counted.
     pub const MAX_LINE_BYTES: usize = 8 * 1024;
-}
-
-/// How a job ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ResultStatus {
-    /// Well.
-    Completed,
-    /// Badly.
-    Failed,
-    /// By a cancel.
-    Cancelled,
-}
-
-/// What ended a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ResultReason {
-    /// It exited.
-    Exit,
-    /// A signal.
-    Signal,
-    /// Its timeout.
-    Timeout,
-    /// It could not be set up.
-    Setup,
-}
-
-impl ResultReason {
-    /// The word on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exit => "exit",
-            Self::Signal => "signal",
-            Self::Timeout => "timeout",
-            Self::Setup => "setup",
-        }
-    }
 }
 
 /// Body of `POST /runs/{run}/result`.

@@ -5,70 +5,7 @@ use serde_json::{Map, Value};
 
 use super::Timestamp;
 
-/// State of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RunStatus {
-    /// Waits for a runner.
-    Queued,
-    /// Given to a runner that has not started it yet.
-    Leased,
-    /// A runner has started it.
-    Running,
-    /// A cancel was asked for; the runner has not confirmed yet.
-    Cancelling,
-    /// Ended well.
-    Completed,
-    /// Ended badly.
-    Failed,
-    /// Ended by a cancel.
-    Cancelled,
-    /// Its runners were lost as often as its retries allow.
-    Dead,
-}
-
-impl RunStatus {
-    /// The word on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Leased => "leased",
-            Self::Running => "running",
-            Self::Cancelling => "cancelling",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Dead => "dead",
-        }
-    }
-
-    /// Whether the run has ended for good.
-    pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Dead)
-    }
-}
-
-/// State of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AttemptStatus {
-    /// Given to a runner.
-    Leased,
-    /// Started by the runner.
-    Running,
-    /// A cancel was asked for.
-    Cancelling,
-    /// Ended well.
-    Completed,
-    /// Ended badly.
-    Failed,
-    /// Ended by a cancel.
-    Cancelled,
-    /// The lease ran out.
-    Expired,
-    /// The runner gave the run back.
-    Released,
-}
+pub use crate::statuses::{AttemptStatus, Failure, RunStatus};
 
 /// Body of `POST /apps/{app}/runs`; may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -104,7 +41,7 @@ pub struct Retry {
     pub max_attempts: i64,
     /// What is retried; default all three. What is not named ends the run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on: Option<Vec<RetryOn>>,
+    pub on: Option<Vec<Failure>>,
     /// Wait before the first retry of a failure or a timeout, in milliseconds; default 1000. A lost run is queued at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff_initial_ms: Option<i64>,
@@ -114,18 +51,6 @@ pub struct Retry {
     /// Longest wait, in milliseconds; default 300000. Each wait is lengthened at random, by at most a fifth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff_max_ms: Option<i64>,
-}
-
-/// What may be retried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RetryOn {
-    /// A failed result: the job exited badly, ended by a signal, or could not be set up.
-    Failed,
-    /// The job was stopped at its timeout.
-    Timeout,
-    /// The runner was lost.
-    Lost,
 }
 
 /// Stands for the value of a hidden parameter in a run's input: it was given, and nobody is shown it.

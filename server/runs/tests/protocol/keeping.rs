@@ -7,10 +7,9 @@ use minitower_kernel::OpenError;
 use minitower_runs::CreateRun;
 use minitower_runs::Error;
 use minitower_runs::Register;
-use minitower_runs::domain::attempt::ResultStatus;
 use minitower_runs::domain::claim::Poll;
 use minitower_runs::domain::lease::Outcome;
-use minitower_runs::domain::run::RunStatus;
+use minitower_vocabulary::statuses::{ResultStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
 use crate::support::{Plane, TTL, outcome, retries};

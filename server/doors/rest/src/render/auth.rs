@@ -1,17 +1,10 @@
-//! Roles and tokens.
+//! Teams and tokens.
 
 use minitower_teams::NewTeam;
 use minitower_teams::team;
 use minitower_vocabulary::wire::auth::{RegistrationToken, Role, TeamCreated};
 
 use super::moment;
-
-pub(crate) fn role(role: team::Role) -> Role {
-    match role {
-        team::Role::Admin => Role::Admin,
-        team::Role::Member => Role::Member,
-    }
-}
 
 pub(crate) fn registration_token(token: &team::RegistrationToken) -> RegistrationToken {
     let team::RegistrationToken { id, created_at, last_used_at } = *token;

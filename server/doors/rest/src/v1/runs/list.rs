@@ -2,9 +2,9 @@
 
 use axum::extract::State;
 use minitower_runs::ListRuns;
-use minitower_runs::domain::run::RunStatus;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::RunId;
+use minitower_vocabulary::statuses::RunStatus;
 use minitower_vocabulary::wire::runs::Runs;
 use serde::Deserialize;
 

@@ -5,7 +5,7 @@ use http::StatusCode;
 use minitower_vocabulary::wire::auth::{LoggedIn, Login};
 
 use crate::extract::{Json, Peer, SmallJson};
-use crate::{ApiError, HttpState, render};
+use crate::{ApiError, HttpState};
 
 /// Gives a new token for a team's password.
 pub(crate) async fn login(
@@ -15,11 +15,7 @@ pub(crate) async fn login(
 ) -> Result<(StatusCode, Json<LoggedIn>), ApiError> {
     let Login { slug, password } = body;
     let (team, token) = state.teams().login(&slug, password, address).await?;
-    let logged_in = LoggedIn {
-        team_id: team.id.0,
-        token: token.token,
-        token_id: token.id.0,
-        role: render::role(token.role),
-    };
+    let logged_in =
+        LoggedIn { team_id: team.id.0, token: token.token, token_id: token.id.0, role: token.role };
     Ok((StatusCode::CREATED, Json(logged_in)))
 }

@@ -7,7 +7,7 @@ use minitower_vocabulary::wire::auth::{CreateToken, TokenCreated};
 
 use crate::auth::Caller;
 use crate::extract::{Json, OptionalJson};
-use crate::{ApiError, HttpState, render};
+use crate::{ApiError, HttpState};
 
 /// Makes a team token.
 pub(crate) async fn create(
@@ -17,11 +17,6 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<TokenCreated>), ApiError> {
     let CreateToken { name, role } = body;
     let made = state.teams().create_token(&caller, name, role).await?;
-    let created = TokenCreated {
-        token_id: made.id.0,
-        token: made.token,
-        name: made.name,
-        role: render::role(made.role),
-    };
+    let created = TokenCreated { token_id: made.id.0, token: made.token, name: made.name, role: made.role };
     Ok((StatusCode::CREATED, Json(created)))
 }

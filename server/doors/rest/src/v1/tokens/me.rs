@@ -4,9 +4,9 @@ use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::wire::auth::Me;
 use minitower_vocabulary::wire::error::ErrorCode;
 
+use crate::ApiError;
 use crate::auth::Caller;
 use crate::extract::Json;
-use crate::{ApiError, render};
 
 /// Says who the caller is. The API token of an attempt does not come here: it has neither an id nor a role.
 pub(crate) async fn me(Caller(caller): Caller<TeamPrincipal>) -> Result<Json<Me>, ApiError> {
@@ -17,5 +17,5 @@ pub(crate) async fn me(Caller(caller): Caller<TeamPrincipal>) -> Result<Json<Me>
         )
     })?;
     let TeamPrincipal { team_id, team_slug, credential: _ } = caller;
-    Ok(Json(Me { team_id: team_id.0, team_slug, token_id: token_id.0, role: render::role(role) }))
+    Ok(Json(Me { team_id: team_id.0, team_slug, token_id: token_id.0, role }))
 }
