@@ -2,12 +2,16 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`signals`] | SIGTERM and SIGINT from the first instruction of `main` on, also as PID 1 |
+//! | [`signals`] | SIGTERM and SIGINT from the first instruction of `main` on, also as PID 1; stopping in two steps |
 //! | [`logs`] | log lines on a standard error that may be unwritable |
+//! | [`duration`] | durations as settings give them |
+//! | [`backoff`] | pauses between attempts |
 //! | [`files`] | as many open files as the system allows |
 //!
 //! Nothing here knows what a program does.
 
+pub mod backoff;
+pub mod duration;
 pub mod files;
 pub mod logs;
 pub mod signals;

@@ -1,0 +1,37 @@
+//! The examples can be deployed as they are.
+
+use std::fs;
+use std::path::Path;
+
+use minitower_towerfile::{Limits, Towerfile, inspect, pack, plan};
+use rstest::rstest;
+
+#[rstest]
+#[case("data", "airports", &["Towerfile", "main.py", "requirements.txt"])]
+#[case("fails", "fails", &["Towerfile", "README.md", "main.py"])]
+#[case("hello", "hello", &["Towerfile", "README.md", "main.py"])]
+#[case(
+    "imports",
+    "imports",
+    &["Towerfile", "jobs/report.py", "lib/greeting/__init__.py", "lib/greeting/words.py", "texts/tower.txt"],
+)]
+#[case("shell", "shell-backup", &["Towerfile", "README.md", "backup.sh"])]
+#[case("slow", "slow", &["Towerfile", "README.md", "main.py"])]
+fn packs_without_warnings(#[case] example: &str, #[case] name: &str, #[case] files: &[&str]) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(example);
+    let text = fs::read_to_string(root.join("Towerfile")).unwrap();
+    let (towerfile, warnings) = Towerfile::parse(&text).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(towerfile.name, name);
+
+    let plan = plan(&root, &towerfile).unwrap();
+    assert_eq!(plan.notes, []);
+    let planned: Vec<_> = plan.entries.iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!(planned, files);
+
+    let mut archive = Vec::new();
+    pack(&root, &towerfile, &mut archive, |_| {}).unwrap();
+    let inspection = inspect(archive.as_slice(), &Limits::default()).unwrap();
+    assert_eq!(inspection.towerfile.as_deref(), Some(text.as_str()));
+    assert!(inspection.has_file(&towerfile.start.entrypoint()));
+}
