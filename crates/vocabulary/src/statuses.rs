@@ -14,6 +14,7 @@ macro_rules! words {
     ) => {
         $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
         pub enum $Name {
             $($(#[$doc])* #[serde(rename = $word)] $Variant,)+
         }

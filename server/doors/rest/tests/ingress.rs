@@ -9,7 +9,10 @@ use minitower_rest::{Access, table};
 /// What stays inside unless the chart's values say otherwise: who watches is inside.
 const WATCHING: [&str; 4] = ["/health", "/ready", "/metrics", "/version"];
 
-/// The prefixes that are always routed: the words of the list in the template `minitower.paths`.
+/// The description of the API, which is always routed.
+const DESCRIPTION: [&str; 2] = ["/api/docs", "/api/openapi.json"];
+
+/// The prefixes that are always routed: those of the list in the template `minitower.paths`, and what stands below it.
 fn routed() -> Vec<String> {
     let helpers =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../charts/minitower/templates/_helpers.tpl");
@@ -18,7 +21,13 @@ fn routed() -> Vec<String> {
     let (_, list) = paths.split_once("{{- range list ").expect("its list");
     let (list, rest) = list.split_once(" }}").expect("the list's end");
     assert!(rest.trim_start().starts_with("- /api/v1/{{ . }}"), "the list is of parts of /api/v1");
-    list.split_whitespace().map(|word| format!("/api/v1/{}", word.trim_matches('"'))).collect()
+    let always = rest.split("{{- if").next().expect("what is always routed");
+    assert!(
+        DESCRIPTION.iter().all(|path| always.contains(&format!("- {path}\n"))),
+        "the description is routed"
+    );
+    let prefixes = list.split_whitespace().map(|word| format!("/api/v1/{}", word.trim_matches('"')));
+    prefixes.chain(DESCRIPTION.map(str::to_owned)).collect()
 }
 
 /// As Ingress and Gateway API match prefixes: by whole segments.

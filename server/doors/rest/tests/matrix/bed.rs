@@ -110,7 +110,7 @@ impl Template {
         open(folder.path(), Some(BOOTSTRAP)).await.close().await.unwrap();
         raise_ids(folder.path());
         let app = open(folder.path(), Some(BOOTSTRAP)).await;
-        let bed = Bed::of(folder, service(app.clone()));
+        let bed = Bed::of(folder, service(&app));
         let things = furnish(&bed).await;
         let Bed { folder, .. } = bed;
         app.close().await.unwrap();
@@ -129,7 +129,7 @@ impl Template {
                 }
             }
         }
-        let service = service(open(folder.path(), Some(BOOTSTRAP)).await);
+        let service = service(&open(folder.path(), Some(BOOTSTRAP)).await);
         Bed::of(folder, service)
     }
 }
@@ -206,7 +206,7 @@ fn rows(db: &Connection) -> Vec<String> {
     found
 }
 
-fn service(app: App) -> Router {
+fn service(app: &App) -> Router {
     router(HttpState::new(app.subjects(), HttpConfig::default(), HttpMetrics::new("test").unwrap()))
 }
 

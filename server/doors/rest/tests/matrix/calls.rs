@@ -55,6 +55,7 @@ impl Call {
     pub(crate) fn of(route: &Route) -> Self {
         match (route.method.as_str(), route.path) {
             ("GET", "/health" | "/ready" | "/metrics" | "/version") => Self::own(200),
+            ("GET", "/api/openapi.json" | "/api/docs") => Self::own(200),
             ("GET", "/api/v1/auth/options" | "/api/v1/me" | "/api/v1/registration-tokens") => Self::own(200),
             ("GET", "/api/v1/environments" | "/api/v1/apps" | "/api/v1/runs" | "/api/v1/runs/summary") => {
                 Self::own(200)
