@@ -1,5 +1,4 @@
 //! The rules of the source tree: which crate may use which, where SQL and the clock live, how long a file may be.
-#![allow(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

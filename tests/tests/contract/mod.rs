@@ -1,5 +1,4 @@
 //! The HTTP contract, route by route: success, each documented error, field names, and who may call what.
-#![allow(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
 
 mod admin;
 mod apps;

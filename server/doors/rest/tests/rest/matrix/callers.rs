@@ -5,7 +5,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request};
 use minitower_rest::Access;
 
-use crate::bed::{BOOTSTRAP, OPERATOR, REGISTRATION, Things};
+use super::bed::{BOOTSTRAP, OPERATOR, REGISTRATION, Things};
 
 /// What a caller's credential is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,5 @@
 //! What the fuzz target of JSON bodies begins with, and what it once found, through the same function.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "tests")]
-
-#[path = "../../../../proofs/fuzz/src/bodies.rs"]
+#[path = "../../../../../proofs/fuzz/src/bodies.rs"]
 mod bodies;
 
 use std::fs;

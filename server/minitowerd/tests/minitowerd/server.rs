@@ -1,5 +1,4 @@
 //! The server as a part of another program.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails by panicking")]
 
 use std::net::SocketAddr;
 use std::path::Path;

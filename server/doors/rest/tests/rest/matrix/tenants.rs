@@ -6,9 +6,9 @@ use http::{Method, Request};
 use minitower_rest::{Route, table};
 use serde_json::{Value, json};
 
-use crate::bed::{Answer, Bed, Template, Things};
-use crate::callers::{Caller, Kind, known, nobodies};
-use crate::calls::{About, Call, nameless, names_a_thing};
+use super::bed::{Answer, Bed, Template, Things};
+use super::callers::{Caller, Kind, known, nobodies};
+use super::calls::{About, Call, nameless, names_a_thing};
 
 /// An answer without what differs from one request to the next.
 fn comparable(answer: Answer, things: &Things) -> (u16, Vec<(String, String)>, String) {
@@ -151,7 +151,7 @@ async fn a_runners_name_is_not_to_be_taken_over_by_another_scope() {
     for (token, names) in [
         (&things.other_registration, ["acme-holder", "acme-runner", "platform-runner"]),
         (&things.acme_registration, ["umbrella-runner", "platform-runner", "platform-runner"]),
-        (&crate::bed::REGISTRATION.to_owned(), ["umbrella-runner", "acme-holder", "acme-runner"]),
+        (&super::bed::REGISTRATION.to_owned(), ["umbrella-runner", "acme-holder", "acme-runner"]),
     ] {
         for name in names {
             let answer = post(&bed, "/runners/register", token, json!({"name": name})).await;

@@ -6,8 +6,8 @@ use axum::body::Body;
 use http::{Method, Request};
 use minitower_rest::{Access, HttpConfig, HttpMetrics, HttpState, Route, router, table};
 
-use crate::bed::{Answer, Template};
-use crate::callers::{Door, door, known, nobodies};
+use super::bed::{Answer, Template};
+use super::callers::{Door, door, known, nobodies};
 
 /// The one shape of errors.
 fn is_error(answer: &Answer) -> bool {
@@ -60,7 +60,7 @@ async fn a_runner_without_a_lease_token_is_told_so_and_a_wrong_one_is_gone() {
     let template = Template::make().await;
     let bed = template.copy().await;
     let (things, before) = (&template.things, bed.content());
-    for route in table().into_iter().filter(crate::calls::is_under_a_lease) {
+    for route in table().into_iter().filter(super::calls::is_under_a_lease) {
         for mut caller in
             known(things).into_iter().filter(|caller| door(route.access, caller.kind) == Door::Open)
         {
@@ -73,7 +73,7 @@ async fn a_runner_without_a_lease_token_is_told_so_and_a_wrong_one_is_gone() {
                 (things.holder.clone(), 410),
             ] {
                 caller.lease_token = token;
-                let request = crate::calls::Call::of(&route).request(&route, things, &caller);
+                let request = super::calls::Call::of(&route).request(&route, things, &caller);
                 let answer = bed.send(request).await;
                 let what = format!("{} {} with {}: {answer:?}", route.method, route.path, caller.what);
                 assert_eq!(answer.status, status, "{what}");
@@ -133,10 +133,10 @@ async fn the_router_has_no_route_outside_the_table() {
 #[tokio::test]
 async fn the_route_of_a_bootstrap_that_is_off_tells_everyone_the_same() {
     let folder = tempfile::tempdir().unwrap();
-    let app = crate::bed::open(folder.path(), None).await;
+    let app = super::bed::open(folder.path(), None).await;
     let service =
         router(HttpState::new(app.subjects(), HttpConfig::default(), HttpMetrics::new("test").unwrap()));
-    let bed = crate::bed::Bed::of(folder, service);
+    let bed = super::bed::Bed::of(folder, service);
     for row in table().into_iter().filter(|row| row.access == Access::Bootstrap) {
         for token in ["", "Bearer x", "Bearer bootstrap-token"] {
             let request = Request::builder().method(&row.method).uri(row.path).header("authorization", token);

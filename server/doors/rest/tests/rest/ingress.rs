@@ -1,5 +1,4 @@
 //! What the Helm chart's Ingress and `HTTPRoute` lead to is the API, all of it and no more.
-#![allow(clippy::expect_used, reason = "a helper of a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! The lease protocol over HTTP: each test is named by the promise it proves. The runners are played by hand.
-#![allow(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
 
 mod cancel;
 mod expiry;

@@ -1,5 +1,4 @@
 //! The accept loop on a real port of the loopback interface.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails by panicking")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

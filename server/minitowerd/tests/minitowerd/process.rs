@@ -1,5 +1,4 @@
 //! The program itself: its start, its signals, its last words.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;

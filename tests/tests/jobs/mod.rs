@@ -1,5 +1,4 @@
 //! Real jobs on a real runner under a real control plane.
-#![allow(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
 
 mod cancel;
 mod confinement;

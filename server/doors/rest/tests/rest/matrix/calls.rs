@@ -6,8 +6,8 @@ use http::header::CONTENT_TYPE;
 use minitower_rest::{Access, Route};
 use serde_json::{Value, json};
 
-use crate::bed::{ARTIFACT, BOUNDARY, INSTANCE, PASSWORD, Things, upload};
-use crate::callers::{Caller, Door, Kind, door};
+use super::bed::{ARTIFACT, BOUNDARY, INSTANCE, PASSWORD, Things, upload};
+use super::callers::{Caller, Door, Kind, door};
 
 /// What a call is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

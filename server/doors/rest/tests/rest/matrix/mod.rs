@@ -3,7 +3,6 @@
 //!
 //! `bed` holds two teams and their things, `callers` everyone who may come along, `calls` a good call of each route. `doors` asks who is let
 //! in, `tenants` what those who are let in can reach of others.
-#![allow(clippy::unwrap_used, reason = "a helper of a test fails by panicking")]
 
 mod bed;
 mod callers;
