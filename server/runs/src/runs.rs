@@ -291,8 +291,10 @@ impl Runs {
     }
 
     /// How many runs the team has; counted nowhere, known from the commits.
-    pub fn runs_summary(&self, by: &TeamPrincipal) -> Summary {
-        self.0.memory.gauges.summary(by.team_id)
+    pub async fn runs_summary(&self, by: &TeamPrincipal) -> Summary {
+        let summary = self.0.memory.gauges.summary(by.team_id);
+        self.0.store.durable().await;
+        summary
     }
 
     /// The team's run of that id.
@@ -346,7 +348,7 @@ impl Runs {
         let (team, clock) = (by.team_id, self.0.clock.clone());
         self.0
             .store
-            .write(move |tx| {
+            .write_lease(move |tx| {
                 let now = clock.now();
                 let run = find(tx, team, id)?;
                 if !run.state.status.is_active() {
