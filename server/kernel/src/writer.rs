@@ -11,7 +11,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use minitower_planted::{Bug, planted};
 use tokio::sync::oneshot;
 
 use crate::disk::{Disk, Progress, Slot};
@@ -278,13 +277,7 @@ impl Loop<'_> {
         }
         let batch = self.run_waiting();
         let size = batch.answers.len();
-        let Batch { mut answers, events, broken, .. } = batch;
-        if planted(Bug::AnswerBeforeCommit) && broken.is_none() {
-            for answer in answers.drain(..) {
-                answer(Ok(()));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let Batch { answers, events, broken, .. } = batch;
         if !self.wait_for_disk() {
             self.sync_failed();
             std::mem::forget(answers);

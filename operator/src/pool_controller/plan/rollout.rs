@@ -7,8 +7,6 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use minitower_planted::{Bug, planted};
-
 use super::{
     Action, CHOSEN, Candidate, Elapsed, Fence, LIFT_AGAIN, Memory, Observed, Pod, Policy, Revision, Runner,
     count,
@@ -82,11 +80,9 @@ impl Sizes {
         let wanted = target.saturating_sub(ending.min(former_size));
         // A size that somebody fixed is the bound; the demand's is not.
         let most = policy.replicas.unwrap_or(policy.max.max(target));
-        let room = if planted(Bug::MaximumOfEachRevision) { most } else { most.saturating_sub(former_size) };
+        let room = most.saturating_sub(former_size);
         let grow_current = wanted.min(room).max(size);
-        let serving = current.map_or(0, |revision| {
-            count(revision.pods.iter().filter(|pod| pod.serves() || planted(Bug::NewTemplateEmptiesPool)))
-        });
+        let serving = current.map_or(0, |revision| count(revision.pods.iter().filter(|pod| pod.serves())));
         let mut leave_former = former_size.saturating_sub(target.saturating_sub(serving));
         // No room for the first or next pod of the current revision: one of the former makes it, unless one that made it is still awaited.
         let blocked = size < target && room <= size && former_size > 0;

@@ -2,6 +2,8 @@
 
 use axum::Router;
 use axum::body::Body;
+use axum::handler::Handler;
+use axum::routing::MethodFilter;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::{Method, StatusCode};
 use rstest::rstest;
@@ -10,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{error, json, request, send};
 use crate::extract::{Json, OptionalJson, Path, Query};
-use crate::routes::{assemble, get, post};
+use crate::routes::{Route, assemble, row};
 use crate::{Access, ApiError, HttpConfig, HttpMetrics, HttpState, Limits};
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -54,6 +56,14 @@ async fn guarded(Path(_): Path<ThingPath>, Json(thing): Json<Thing>) -> Json<Thi
 
 async fn panics() -> Result<Json<()>, ApiError> {
     panic!("the test asked for it")
+}
+
+fn get<H: Handler<T, HttpState>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    row(Method::GET, MethodFilter::GET, path, access, handler)
+}
+
+fn post<H: Handler<T, HttpState>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    row(Method::POST, MethodFilter::POST, path, access, handler)
 }
 
 struct Bed {
@@ -283,11 +293,11 @@ async fn requests_are_counted_by_template_and_unknown_paths_and_methods_share_a_
     let mut text = String::new();
     state.metrics().encode(&[], &mut text).unwrap();
     for line in [
-        r#"minitower_rest_requests_total{method="GET",path="/things/{thing}",status="200"} 2"#,
-        r#"minitower_rest_requests_total{method="GET",path="/things/{thing}",status="400"} 1"#,
-        r#"minitower_rest_requests_total{method="GET",path="unmatched",status="404"} 2"#,
-        r#"minitower_rest_requests_total{method="OTHER",path="unmatched",status="404"} 1"#,
-        r#"minitower_rest_requests_total{method="PUT",path="/things",status="405"} 1"#,
+        r#"minitower_http_requests_total{method="GET",path="/things/{thing}",status="200"} 2"#,
+        r#"minitower_http_requests_total{method="GET",path="/things/{thing}",status="400"} 1"#,
+        r#"minitower_http_requests_total{method="GET",path="unmatched",status="404"} 2"#,
+        r#"minitower_http_requests_total{method="OTHER",path="unmatched",status="404"} 1"#,
+        r#"minitower_http_requests_total{method="PUT",path="/things",status="405"} 1"#,
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
