@@ -13,7 +13,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
-use rand::RngExt as _;
+use minitower_daemon::backoff::jittered;
 use tokio::time::timeout;
 
 use crate::clock::{boottime, wall_clock};
@@ -259,9 +259,4 @@ fn is_conflict(error: &LeaseError) -> bool {
 
 async fn call<T>(of: impl Future<Output = Result<T, kube::Error>>) -> Result<T, LeaseError> {
     timeout(CALL, of).await.map_err(|_| LeaseError::Timeout)?.map_err(LeaseError::from)
-}
-
-/// Up to a fifth longer, so that replicas do not ask in step.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::rng().random_range(1.0..1.2))
 }

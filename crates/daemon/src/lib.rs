@@ -6,12 +6,14 @@
 //! | [`logs`] | log lines on a standard error that may be unwritable |
 //! | [`duration`] | durations as settings give them |
 //! | [`backoff`] | pauses between attempts |
+//! | [`errors`] | errors with their sources, in one line |
 //! | [`files`] | as many open files as the system allows |
 //!
 //! Nothing here knows what a program does.
 
 pub mod backoff;
 pub mod duration;
+pub mod errors;
 pub mod files;
 pub mod logs;
 pub mod signals;
