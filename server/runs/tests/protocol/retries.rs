@@ -36,7 +36,7 @@ impl Plane {
     }
 
     async fn fail(&self, by: &RunnerPrincipal, run: RunId, lease: &str) {
-        self.app.leases().finish_run(by, run, lease, outcome(ResultStatus::Failed), None).await.unwrap();
+        self.app.leases().finish_run(by, run, lease, outcome(ResultStatus::Failed).into()).await.unwrap();
     }
 
     /// The gauges of ready and of blocked runs.
@@ -178,7 +178,7 @@ async fn many_runs_that_become_ready_at_once_are_all_taken() {
         plane
             .app
             .leases()
-            .finish_run(&runner, grant.run.id, &grant.lease_token, outcome(ResultStatus::Completed), None)
+            .finish_run(&runner, grant.run.id, &grant.lease_token, outcome(ResultStatus::Completed).into())
             .await
             .unwrap();
         taken.push(grant.run.id);
