@@ -23,7 +23,7 @@ use crate::instance::Instance;
 use crate::job::{Runs, carry_out, give_back};
 use crate::labels::Labels;
 use crate::session::Session;
-use crate::stopping::Stopping;
+use crate::steps::Stopping;
 use crate::supervisor::{Confinement, Marker, kill_marked, remove_leftover_cgroups};
 
 /// How long the server may hold a poll. Well below what proxies allow a silent connection.

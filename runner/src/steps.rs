@@ -1,21 +1,47 @@
 //! Running programs for a run: under the supervisor, into the run's log, and only as long as the run may go on.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::sync::watch;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use minitower_client::wire::runs::Stream;
+use minitower_daemon::signals::Shutdown;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::{BootTime, sleep_until};
 use crate::lease::{Keeper, Standing};
 use crate::logs::{Lines, Loss, RunLog};
-use crate::stopping::Stopping;
 use crate::supervisor::{Confinement, Ended, Limits, Sandbox, Supervised, SupervisorError, Task};
 
 /// How long the last lines of an ended program may take into the log.
 const DRAIN_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a stopping runner says to the run it is carrying out. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stopping {
+    /// No further run is taken.
+    pub(crate) stop: CancellationToken,
+    /// When that was first asked for.
+    stop_seen: Arc<OnceLock<Instant>>,
+    /// The shutdown grace is over: stop the job, give the run back.
+    pub(crate) grace_over: CancellationToken,
+    /// Give the run back at once.
+    pub(crate) at_once: CancellationToken,
+}
+
+impl Stopping {
+    /// As `shutdown` says; the grace is its caller's.
+    pub(crate) fn by(shutdown: &Shutdown) -> Self {
+        Self { stop: shutdown.stop.clone(), at_once: shutdown.at_once.clone(), ..Self::default() }
+    }
+
+    /// Waits until no further run is taken. Yields the same moment each time, that of the first answer.
+    pub(crate) async fn seen(&self) -> Instant {
+        self.stop.cancelled().await;
+        *self.stop_seen.get_or_init(Instant::now)
+    }
+}
 
 /// Why a run cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

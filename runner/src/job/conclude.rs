@@ -10,7 +10,7 @@ use super::outcome::Verdict;
 use super::patience::given_up;
 use crate::calls::AttemptCalls;
 use crate::logs::{Sent, longest_pause, send};
-use crate::stopping::Stopping;
+use crate::steps::Stopping;
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,8 +1,9 @@
 //! One run, from its lease to its result.
 //!
-//! `fetch` gets and unpacks the archive, `script` prepares and starts the job's program, `own` tells the runner's faults from
-//! the run's, `outcome` turns its end into a result, with the `artifacts` it left, and `conclude` brings that to the control plane.
-//! [`carry_out`] puts them in order. What a lease is and how processes are killed is known elsewhere.
+//! `fetch` gets and unpacks the archive, `entry` tells what its entrypoint starts, `script` prepares and starts the job's program,
+//! `own` tells the runner's faults from the run's. `outcome` turns the job's end into a result, `artifacts` uploads the files
+//! `found` in its folder, and `conclude` brings the result to the control plane. [`carry_out`] puts them in order. What a lease is
+//! and how processes are killed is known elsewhere.
 
 mod artifacts;
 mod cache;
@@ -10,6 +11,7 @@ mod conclude;
 mod entry;
 mod error;
 mod fetch;
+mod found;
 mod outcome;
 mod own;
 mod patience;
@@ -35,8 +37,7 @@ use crate::clock::{self, BootTime};
 use crate::fault::OwnFault;
 use crate::lease::{self, Keeper, Standing};
 use crate::logs::{Delivered, Progress, RunLog, deliver};
-use crate::steps::Steps;
-use crate::stopping::Stopping;
+use crate::steps::{Steps, Stopping};
 use crate::workspace::Workspace;
 use cache::{AppCache, AppCaches};
 use conclude::conclude;
