@@ -42,23 +42,23 @@ macro_rules! words {
 }
 
 words! {
-    /// State of a run.
+    /// The state of a run.
     pub enum RunStatus {
-        /// Waits for a runner.
+        /// It waits for a runner.
         Queued = "queued",
-        /// Given to a runner that has not started it yet.
+        /// A runner holds it and has not started it yet.
         Leased = "leased",
         /// A runner has started it.
         Running = "running",
-        /// A cancel was asked for; the runner has not confirmed yet.
+        /// A cancel was requested, and the runner has not confirmed it yet.
         Cancelling = "cancelling",
-        /// Ended well.
+        /// It ended well.
         Completed = "completed",
-        /// Ended badly.
+        /// It failed.
         Failed = "failed",
-        /// Ended by a cancel.
+        /// It was cancelled.
         Cancelled = "cancelled",
-        /// Its runners were lost as often as its retries allow.
+        /// Its runners were lost more often than its retries allow.
         Dead = "dead",
     }
 }
@@ -82,21 +82,21 @@ impl RunStatus {
 }
 
 words! {
-    /// State of an attempt.
+    /// The state of an attempt.
     pub enum AttemptStatus {
-        /// Given to a runner.
+        /// A runner holds it and has not started it yet.
         Leased = "leased",
-        /// Started by the runner.
+        /// The runner has started it.
         Running = "running",
-        /// A cancel was asked for.
+        /// A cancel was requested.
         Cancelling = "cancelling",
-        /// Ended well.
+        /// It ended well.
         Completed = "completed",
-        /// Ended badly.
+        /// It failed.
         Failed = "failed",
-        /// Ended by a cancel.
+        /// It was cancelled.
         Cancelled = "cancelled",
-        /// The lease ran out, or its process is known to have ended.
+        /// Its lease expired, or its process is known to have ended.
         Expired = "expired",
         /// The runner gave the run back.
         Released = "released",
@@ -114,13 +114,13 @@ impl AttemptStatus {
 }
 
 words! {
-    /// How a runner says that a job ended.
+    /// How a job ended.
     pub enum ResultStatus {
-        /// Well.
+        /// It ended well.
         Completed = "completed",
-        /// Badly.
+        /// It failed.
         Failed = "failed",
-        /// By a cancel.
+        /// It was cancelled.
         Cancelled = "cancelled",
     }
 }
@@ -137,13 +137,13 @@ impl ResultStatus {
 }
 
 words! {
-    /// What ended a job, as its runner saw it.
+    /// What ended a job.
     pub enum ResultReason {
-        /// It exited.
+        /// The job exited.
         Exit = "exit",
-        /// A signal.
+        /// A signal ended it.
         Signal = "signal",
-        /// Its timeout.
+        /// It reached its timeout.
         Timeout = "timeout",
         /// It could not be set up.
         Setup = "setup",
@@ -151,9 +151,9 @@ words! {
 }
 
 words! {
-    /// Why an attempt came to nothing; a run's retry policy names those that it retries.
+    /// What a run may be retried after.
     pub enum Failure {
-        /// A failed result: the job exited badly, ended by a signal, or could not be set up.
+        /// A failed result: the job failed, a signal ended it, or it could not be set up.
         Failed = "failed",
         /// The job was stopped at its timeout.
         Timeout = "timeout",
@@ -165,7 +165,7 @@ words! {
 words! {
     /// What a team token may do.
     pub enum Role {
-        /// Everything of the team, tokens and runners included.
+        /// Everything of the team, including its tokens and runners.
         Admin = "admin",
         /// Apps, versions and runs.
         Member = "member",
