@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use clap::{Args, ValueEnum};
 use minitower_client::wire::apps::Version;
-use minitower_client::wire::runs::{CreateRun, Failure, Retry, Run, RunStatus};
+use minitower_client::wire::runs::{CreateRun, Failure as RetryOn, Retry, Run, RunStatus};
 use minitower_client::{Error, TeamClient};
 use serde_json::Value;
 
@@ -214,9 +214,9 @@ impl RetryArgs {
     /// The policy, if the person asked for one.
     fn retry(&self) -> Option<Retry> {
         let on = self.on.iter().map(|on| match on {
-            On::Failed => Failure::Failed,
-            On::Timeout => Failure::Timeout,
-            On::Lost => Failure::Lost,
+            On::Failed => RetryOn::Failed,
+            On::Timeout => RetryOn::Timeout,
+            On::Lost => RetryOn::Lost,
         });
         Some(Retry {
             max_attempts: self.max_attempts?,
