@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{lists, rules};
+use super::{bounds, rules};
 
 /// The runner's container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,7 +33,7 @@ pub struct Runner {
     /// MINITOWER_PYTHON_DOWNLOADS and MINITOWER_JOB_*.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(
-        transform = lists::env,
+        transform = bounds::env,
         length(max = 100),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
@@ -63,7 +63,7 @@ pub struct Runner {
     /// Where volumes of template.volumes appear in the container. Not below /var/lib/minitower, /etc/minitower/registration, nor at /tmp.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(
-        transform = lists::volume_mounts,
+        transform = bounds::volume_mounts,
         length(max = 32),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"])
     )]
@@ -99,12 +99,12 @@ impl ImagePullPolicy {
 pub struct Resources {
     /// What the node sets aside for it, such as cpu: 500m and memory: 512Mi.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(transform = lists::quantities, extend("maxProperties" = 8))]
+    #[schemars(transform = bounds::quantities, extend("maxProperties" = 8))]
     pub requests: BTreeMap<String, Quantity>,
 
     /// What it may use at most.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(transform = lists::quantities, extend("maxProperties" = 8))]
+    #[schemars(transform = bounds::quantities, extend("maxProperties" = 8))]
     pub limits: BTreeMap<String, Quantity>,
 }
 

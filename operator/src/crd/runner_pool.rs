@@ -5,9 +5,13 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{MAX_RUNNERS, MAX_SECONDS};
 use super::rules;
-use super::{MAX_RUNNERS, MAX_SECONDS};
-use super::{OperatorTokenRef, RegistrationTokenRef, Runner, RunnerPoolStatus, Scaling, ServerRef, Template};
+use super::runner::Runner;
+use super::scaling::Scaling;
+use super::server::{OperatorTokenRef, RegistrationTokenRef, ServerRef};
+use super::status::RunnerPoolStatus;
+use super::template::Template;
 
 /// The size and the make of a pool of runner pods for one environment of one control plane.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_RUNNERS, MAX_WINDOW_SECONDS};
+use super::bounds::{MAX_RUNNERS, MAX_WINDOW_SECONDS};
 
 /// How the size follows the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

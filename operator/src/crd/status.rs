@@ -56,6 +56,47 @@ pub struct RunnerPoolStatus {
     pub conditions: Vec<Condition>,
 }
 
+/// The conditions of a pool's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConditionType {
+    /// All runners that there should be are online.
+    Ready,
+    /// The pool is changing its size or its template.
+    Progressing,
+    /// The control plane answers.
+    DemandAvailable,
+    /// A bound keeps the pool from the size that the demand asks for.
+    ScalingLimited,
+    /// `spec.paused` holds the size.
+    Paused,
+    /// Something is wrong that a person has to look at.
+    Degraded,
+}
+
+impl ConditionType {
+    /// Every condition.
+    pub const ALL: [Self; 6] = [
+        Self::Ready,
+        Self::Progressing,
+        Self::DemandAvailable,
+        Self::ScalingLimited,
+        Self::Paused,
+        Self::Degraded,
+    ];
+
+    /// The condition's `type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Progressing => "Progressing",
+            Self::DemandAvailable => "DemandAvailable",
+            Self::ScalingLimited => "ScalingLimited",
+            Self::Paused => "Paused",
+            Self::Degraded => "Degraded",
+        }
+    }
+}
+
 /// How well the queue is known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]

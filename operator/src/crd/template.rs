@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{lists, rules};
+use super::{bounds, rules};
 
 /// What is laid over the pod around the runner's container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,7 +17,7 @@ pub struct Template {
     /// Further labels of the pods. Those below minitower.dev/ and app.kubernetes.io/name and managed-by are the operator's.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(
-        transform = lists::labels,
+        transform = bounds::labels,
         extend("maxProperties" = 32, "x-kubernetes-validations" = rules::schema(&rules::LABELS))
     )]
     pub labels: BTreeMap<String, String>,
@@ -25,7 +25,7 @@ pub struct Template {
     /// Further annotations of the pods. Those below minitower.dev/ and controller.kubernetes.io/pod-deletion-cost are the operator's.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(
-        transform = lists::annotations,
+        transform = bounds::annotations,
         extend("maxProperties" = 32, "x-kubernetes-validations" = rules::schema(&rules::ANNOTATIONS))
     )]
     pub annotations: BTreeMap<String, String>,
@@ -33,7 +33,7 @@ pub struct Template {
     /// Labels of the nodes that may take the pods.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(
-        transform = lists::labels,
+        transform = bounds::labels,
         extend("maxProperties" = 32, "x-kubernetes-validations" = rules::schema(&[rules::KEYS]))
     )]
     pub node_selector: BTreeMap<String, String>,
@@ -45,7 +45,7 @@ pub struct Template {
 
     /// Where the pods would rather be, as a pod's affinity (kubectl explain pod.spec.affinity).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "lists::any_object")]
+    #[schemars(schema_with = "bounds::any_object")]
     pub affinity: Option<Map<String, Value>>,
 
     /// How the pods spread over zones and nodes, as a pod's topologySpreadConstraints. A constraint without labelSelector counts the

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::observe::{Counts, Ending, Expected, failed_create, is_marked, meddler, observe};
 use super::super::plan::{self, Runner};
 use super::objects::{busy, container, deployment, in_state, pod, pool, runner, seen, seen_after, snapshot};
-use crate::demand::{ControlPlaneError, Demand, ErrorKind, RunnerView};
+use crate::demand::{Cause, ControlPlaneError, Demand, RunnerView};
 
 /// Longer than a write is waited for.
 const LONG: Duration = Duration::from_secs(31);
@@ -226,7 +226,7 @@ fn a_node_out_of_reach_proves_nothing() {
 
 #[test]
 fn without_a_control_plane_nothing_is_known_of_runners() {
-    let error = ControlPlaneError::new("http://x", ErrorKind::Unreachable, "silent");
+    let error = ControlPlaneError::new("http://x", Cause::Deadline(Duration::from_secs(5)));
     let demand = Demand::Unknown { reason: &error };
     let pods = [pod("a", "new", &in_state(&terminated("i-1")))];
     let deployments = [deployment("new", 1, &json!({}))];

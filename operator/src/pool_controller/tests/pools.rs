@@ -3,8 +3,9 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::super::pool::{OwnService, Pool, PoolError, TokenSource};
+use super::super::pool::{Pool, PoolError, TokenSource};
 use super::objects::{pool, pool_object};
+use crate::settings::OwnService;
 
 fn own() -> OwnService {
     OwnService { name: "tower".to_owned(), namespace: "ns".to_owned(), port: 8080 }

@@ -94,7 +94,10 @@ async fn a_template_that_is_none_is_told_and_the_pods_stay() {
     assert_eq!(world.calls(), ["status"]);
     let (status, reason, message) = world.condition("Degraded");
     assert_eq!((status.as_str(), reason.as_str()), ("True", "InvalidTemplate"));
-    assert!(message.starts_with("spec.template.affinity: "), "{message}");
+    assert!(
+        message.starts_with("spec.template.affinity is not valid (see kubectl explain pod.spec.affinity): "),
+        "{message}"
+    );
     assert_eq!(world.state().pods().len(), 2);
     world.respec(&json!({ "template": null }));
     world.rest().await;

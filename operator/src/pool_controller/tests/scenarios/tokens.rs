@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::world::{Fault, TOKEN, World, secret, secret_path};
 
 #[rstest]
-#[case::no_secret(None, "spec.operatorTokenSecretRef: Secret ns/tokens does not exist: make it")]
+#[case::no_secret(None, "spec.operatorTokenSecretRef: Secret ns/tokens does not exist: create it")]
 #[case::no_key(
     Some(json!({ "metadata": { "name": "tokens" }, "data": { "other": "eA==" } })),
     "spec.operatorTokenSecretRef: Secret ns/tokens has no key operator-token with a token in it"

@@ -30,13 +30,6 @@ async fn answer(Extracted(shared): Extracted<Arc<Shared>>, request: Request) -> 
         let token = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         if let Some(code) = state.plane_fails {
             (refusal(code, "unavailable"), None)
-        } else if path == "/metrics" {
-            let text = format!(
-                "minitower_build_info{{version=\"1\"}} 1\n\
-                 minitower_runs_pending{{team=\"acme\",app=\"a\",environment=\"default\"}} {}\n",
-                state.pending
-            );
-            (text.into_response(), None)
         } else if token != Some(&format!("Bearer {TOKEN}")) {
             (refusal(401, "unauthorized"), None)
         } else {
@@ -78,6 +71,11 @@ fn name(method: &str, path: &str) -> Option<String> {
 }
 
 fn act(state: &mut State, method: &str, path: &str, body: &Value) -> Response {
+    if path == "/api/v1/admin/demand" {
+        let place =
+            json!({ "team": "acme", "environment": "default", "pending": state.pending, "active": 0 });
+        return json_answer(200, &json!({ "environments": [place] }));
+    }
     let Some((name, what)) = parts(path) else {
         let draining = |name: &str| state.fences.iter().any(|(runner, _)| runner == name);
         let runners: Vec<Value> = state

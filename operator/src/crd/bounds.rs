@@ -1,11 +1,20 @@
-//! Bounds laid over the schemas of Kubernetes' own types, which carry none.
+//! Bounds: of the numbers in a pool, and of the lists and maps of Kubernetes' own types, whose schemas carry none.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::rules;
 
-/// A list of variables, each with a name that a shell takes and that is not the operator's.
+/// The largest number of runners that a field may name: far above what one control plane serves, far below what an API server can bear.
+pub const MAX_RUNNERS: u32 = 10_000;
+/// The longest time that a field may name, in seconds: a week.
+pub const MAX_SECONDS: u32 = 7 * 24 * 60 * 60;
+/// The longest stabilization window, in seconds: that of a HorizontalPodAutoscaler.
+pub const MAX_WINDOW_SECONDS: u32 = 3600;
+/// The longest name of a pool, in characters: the names of its pods and the values of their labels are made from it.
+pub const MAX_NAME_LENGTH: usize = 50;
+
+/// A list of variables: each name must be one that a shell takes and that the operator does not set itself.
 pub(super) fn env(schema: &mut Schema) {
     lay_over(schema, "/items", &json!({ "x-kubernetes-validations": rules::schema(&rules::ENV) }));
     lay_over(
