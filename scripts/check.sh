@@ -34,10 +34,12 @@ else
     echo "check: skipped: the local cluster's network policies are tested with Go, which is not installed"
 fi
 step scripts/chart.sh
+step scripts/links.py
 step scripts/observability.sh
 step scripts/compose-check.sh
 step scripts/release.sh check
 step scripts/release_test.sh
 # Of the programs that the tests build anyway.
 step cargo build --workspace --bins --locked
+step scripts/reference.py --check
 step scripts/release.sh dry-run

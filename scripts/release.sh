@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a release is made with; docs/releasing.md tells the way from a commit to a release.
+# What a release is made with; docs/how-to/release.md tells the way from a commit to a release.
 #   release.sh version                  the workspace's version
 #   release.sh check [TAG]              whether all places name that version, and what makes a release is in order; with a tag,
 #                                       whether it may become a release

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares what the alerts and the dashboard ask for with what the programs export.
 
-Known is what the sources register; the table of docs/observability.md has to say the same, and so has a running program's answer,
+Known is what the sources register; the tables of docs/reference/metrics.md have to say the same, and so has a running program's answer,
 given as `--scrape URL`. A metric, label, label value, alert or runbook that one side does not know is an error.
 """
 
@@ -15,10 +15,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 ALERTS = ROOT / "charts/minitower/files/alerts.yaml"
 DASHBOARD = ROOT / "charts/minitower/files/dashboard.json"
-DOCS = ROOT / "docs/observability.md"
+METRICS = ROOT / "docs/reference/metrics.md"
+ALERT_GUIDE = ROOT / "docs/how-to/alerts.md"
 SCRAPING = ROOT / "deploy/prometheus/prometheus.yml"
 MONITOR = ROOT / "charts/minitower/templates/monitoring/servicemonitor.yaml"
-RUNBOOKS = "https://github.com/minitower/minitower/blob/main/docs/observability.md#"
+RUNBOOKS = "https://github.com/minitower/minitower/blob/main/docs/how-to/alerts.md#"
 # Where metrics are registered.
 SOURCES = ["server/app/src/metrics.rs", "server/http/src/metrics.rs", "operator/src/metrics.rs"]
 # What Prometheus, the kubelet and the rules themselves add to a series.
@@ -69,7 +70,7 @@ def exported():
 def documented():
     """Name, type and labels from the tables of the documentation."""
     rows = {}
-    for line in DOCS.read_text().splitlines():
+    for line in METRICS.read_text().splitlines():
         row = re.match(rf"\| `({NAME})` \| (counter|gauge|histogram) \|([^|]*)\|", line)
         if row:
             rows[row[1]] = (row[2], set(re.findall(r"`([a-z_]+)`", row[3])))
@@ -158,9 +159,9 @@ def check_alerts(tests):
             problem(name, "its text is not tested")
         if f'alertname="{name}"' not in tests:
             problem(name, "that it fires is not tested")
-    headings = re.findall(r"(?m)^### (MiniTower\w+)$", DOCS.read_text())
+    headings = re.findall(r"(?m)^### (MiniTower\w+)$", ALERT_GUIDE.read_text())
     for name in sorted(set(alerts) ^ set(headings)):
-        problem(name, "an alert without a runbook in docs/observability.md, or a runbook without an alert")
+        problem(name, "an alert without a runbook in docs/how-to/alerts.md, or a runbook without an alert")
     for name in {name for name in alerts if alerts.count(name) > 1}:
         problem(name, "two alerts of one name")
     jobs = set(re.findall(r'job=~"([^"]+)"', text))
@@ -202,11 +203,11 @@ def main():
     known, rows = exported(), documented()
     for name in sorted(set(known) | set(rows)):
         if name not in rows:
-            problem("docs/observability.md", f"{name} is missing in its tables")
+            problem("docs/reference/metrics.md", f"{name} is missing in its tables")
         elif name not in known:
-            problem("docs/observability.md", f"no program exports {name}")
+            problem("docs/reference/metrics.md", f"no program exports {name}")
         elif rows[name][1] != known[name]:
-            problem("docs/observability.md", f"{name} has the labels {sorted(known[name])}, not {sorted(rows[name][1])}")
+            problem("docs/reference/metrics.md", f"{name} has the labels {sorted(known[name])}, not {sorted(rows[name][1])}")
     rust = [*ROOT.glob("server/*/src/**/*.rs"), *ROOT.glob("operator/src/**/*.rs")]
     words = set(re.findall(r'"([^"\\\n]+)"', "\n".join(path.read_text() for path in rust)))
     tests = "\n".join(path.read_text() for path in sorted(ROOT.glob("deploy/prometheus/*_test.yaml")))

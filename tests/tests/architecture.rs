@@ -9,7 +9,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use minitower_tests::programs::source_root;
 
 /// The only edges there may be between our crates.
-const EDGES: [(&str, &[&str]); 14] = [
+const EDGES: [(&str, &[&str]); 15] = [
     ("minitower-wire", &[]),
     // What all programs do alike; it knows none of them.
     ("minitower-daemon", &[]),
@@ -27,6 +27,8 @@ const EDGES: [(&str, &[&str]); 14] = [
         &["minitower-client", "minitower-daemon", "minitower-planted", "minitower-towerfile"],
     ),
     ("minitower-operator", &["minitower-client", "minitower-daemon", "minitower-planted"]),
+    // The real server for the tests of its clients.
+    ("minitower-test-plane", &["minitower-client", "minitowerd"]),
     // It stands outside, as any client does.
     ("minitower-benches", &[]),
     (

@@ -232,7 +232,7 @@ fn everything_of_our_own_is_bounded_and_described() {
 
 #[test]
 fn every_field_of_the_spec_is_in_the_reference() {
-    let reference = fs::read_to_string(source_root().join("docs/runnerpool.md")).unwrap();
+    let reference = fs::read_to_string(source_root().join("docs/reference/runnerpool.md")).unwrap();
     walk_all(&mut |path, _| {
         let Some(field) = path.strip_prefix(".spec.") else { return };
         if !foreign(path) && !field.ends_with("[]") && !field.ends_with("{}") {
@@ -240,7 +240,7 @@ fn every_field_of_the_spec_is_in_the_reference() {
             let told = reference.contains(&format!("| `{name}` |"));
             assert!(
                 told || ["scaling", "runner", "template"].contains(&field),
-                "{name} is not in docs/runnerpool.md"
+                "{name} is not in docs/reference/runnerpool.md"
             );
         }
     });
