@@ -276,7 +276,7 @@ mod tests {
         is_older.note(noted);
         // Scrapes in between do not put it off.
         is_older.note(noted + OLDER_FOR / 2);
-        assert!(is_older.holds(noted + OLDER_FOR - Duration::from_millis(1)));
+        assert!(is_older.holds(noted + OLDER_FOR.mul_f64(0.999)));
         assert!(!is_older.holds(noted + OLDER_FOR));
     }
 

@@ -192,7 +192,7 @@ fn in_short(error: &Error) -> String {
     match error {
         Error::Transport { reason, .. } => reason.to_string(),
         Error::Decode { reason, .. } => format!("an unexpected answer, {reason}"),
-        Error::Url { reason, .. } => reason.to_string(),
+        Error::Url { reason, .. } => reason.clone(),
         other => chain(other).to_string(),
     }
 }
