@@ -1,6 +1,6 @@
 //! What the operator may do.
 
-use crate::bed::{ACCOUNT, HOME, alone};
+use crate::controller::bed::{ACCOUNT, HOME, alone};
 
 /// What `kubectl auth can-i --list` says of resources, but for what every account of the cluster may do.
 fn rights(namespace: &str) -> Option<String> {

@@ -8,7 +8,7 @@ use minitower_tests::wait;
 use serde_json::{Value, json};
 
 use crate::api::{self, Namespace};
-use crate::objects::{minimal, with};
+use crate::crd::objects::{minimal, with};
 
 /// How long garbage collection may take.
 const COLLECTED: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use minitower_operator::crd;
 use serde_json::{Value, json};
 
 use crate::api;
-use crate::objects::{minimal, with};
+use crate::crd::objects::{minimal, with};
 
 /// A pool that makes no sense, by one fault.
 struct Refused {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use minitower_tests::wait;
 use serde_json::json;
 
-use crate::bed::{Bed, bed};
+use crate::controller::bed::{Bed, bed};
 
 /// The garbage collector looks for kinds that it does not watch yet every 30 s, and RunnerPool may be as young as that.
 const COLLECTED: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::api;
-use crate::objects::{minimal, with};
+use crate::crd::objects::{minimal, with};
 
 fn status() -> Value {
     json!({

@@ -1,6 +1,6 @@
-//! An API server that does not know RunnerPools. The last of all: the garbage collector would have to find them anew.
+//! An API server that does not know RunnerPools. This test comes last: afterwards the garbage collector needs a while to find the definition again.
 
-use crate::bed::{SOON, alone, start};
+use crate::controller::bed::{SOON, alone, start};
 
 #[test]
 fn a_missing_definition_is_told_with_the_way_out() {

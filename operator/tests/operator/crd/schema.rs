@@ -8,7 +8,7 @@ use minitower_tests::programs::source_root;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::objects;
+use crate::crd::objects;
 
 /// `kubectl apply` keeps the whole object in an annotation, of which 256 KiB may be; well below it there is room to grow.
 const MOST_BYTES: usize = 150 * 1024;

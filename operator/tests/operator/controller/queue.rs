@@ -3,7 +3,7 @@
 use minitower_tests::{Runner, wait};
 use serde_json::json;
 
-use crate::bed::{SOON, bed};
+use crate::controller::bed::{SOON, bed};
 
 #[test]
 fn a_pool_follows_its_queue_and_what_holds_a_run_is_never_taken() {

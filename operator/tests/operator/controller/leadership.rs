@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::bed::bed;
+use crate::controller::bed::bed;
 
 /// A Lease lasts 15 s after its last renewal; the other looks every two or so.
 const TAKES_OVER: Duration = Duration::from_secs(20);

@@ -8,9 +8,9 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::api::Api;
-use crate::bed::{SOON, bed};
+use crate::controller::bed::{SOON, bed};
 
-/// Lets the API server answer nothing for so long.
+/// Stops the API server from answering for this long.
 fn silence(api: &Api, span: Duration) {
     let pid = Pid::from_raw(api.pid("kube-apiserver"));
     kill(pid, Signal::SIGSTOP).unwrap();
@@ -41,7 +41,7 @@ fn a_leader_that_cannot_renew_ends_and_the_next_process_leads() {
     silence(bed.api, Duration::from_secs(18));
     let status = operator.program.wait_end(SOON);
     assert_eq!(status.code(), Some(1));
-    assert!(operator.program.log().contains("not the leader any more"));
+    assert!(operator.program.log().contains("this replica does not lead any more"));
     // As the kubelet does: the same pod, a new process.
     let operator = bed.operator("op").leads();
     bed.apply(&json!({ "replicas": 2 }));

@@ -4,7 +4,7 @@ use minitower_operator::crd::RunnerPool;
 use serde_json::{Value, json};
 
 use crate::api;
-use crate::objects::{full, minimal, with};
+use crate::crd::objects::{full, minimal, with};
 
 /// The spec of [`minimal`] as the API server shows it.
 fn minimal_with_defaults() -> Value {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{OnceLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use minitower_tests::programs::source_root;
@@ -20,7 +20,6 @@ pub(crate) const ACCOUNT: &str = "minitower-operator";
 /// Long enough for what the controllers do at once.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 static KUBECONFIG: OnceLock<PathBuf> = OnceLock::new();
 
 /// A namespace with a control plane; nobody else's operator runs meanwhile.
@@ -30,7 +29,7 @@ pub(crate) struct Bed {
     pub(crate) team: Team,
     pub(crate) api: &'static Api,
     kubeconfig: &'static Path,
-    _alone: MutexGuard<'static, ()>,
+    _alone: RwLockWriteGuard<'static, ()>,
 }
 
 /// A running operator.
@@ -40,20 +39,19 @@ pub(crate) struct Operator {
 }
 
 /// The API server with all that is installed beside the operator, for one test; says why the test is skipped where it cannot be.
-pub(crate) fn alone() -> Option<(&'static Api, &'static Path, MutexGuard<'static, ()>)> {
+pub(crate) fn alone() -> Option<(&'static Api, &'static Path, RwLockWriteGuard<'static, ()>)> {
     if std::env::var_os("MINITOWER_TEST_KUBECONFIG").is_some() {
         skip("MINITOWER_TEST_KUBECONFIG is set, and these tests need an API server of their own");
         return None;
     }
-    let api = api::api()?;
-    let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let (api, alone) = api::alone()?;
     Some((api, KUBECONFIG.get_or_init(|| install(api)), alone))
 }
 
 /// A namespace `test-NAME-…` with its tokens, and a control plane.
 pub(crate) fn bed(name: &str) -> Option<Bed> {
     let (api, kubeconfig, alone) = alone()?;
-    let cluster = api::namespace(name)?;
+    let cluster = api.namespace(name);
     let literals = [
         format!("--from-literal=operator-token={OPERATOR_TOKEN}"),
         format!("--from-literal=registration-token={REGISTRATION_TOKEN}"),

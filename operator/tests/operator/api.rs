@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, ChildStdin, Command, Output, Stdio};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use minitower_tests::programs::source_root;
@@ -18,6 +18,8 @@ use serde_json::Value;
 const KNOWN: Duration = Duration::from_secs(30);
 
 static API: LazyLock<Result<Api, String>> = LazyLock::new(Api::start);
+/// Tests that only use the API server share it; those that stop it, or run an operator on it, have it alone.
+static IN_USE: RwLock<()> = RwLock::new(());
 
 /// An API server that knows `RunnerPool`.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ pub(crate) struct Api {
 pub(crate) struct Namespace {
     api: &'static Api,
     name: String,
+    _in_use: Option<RwLockReadGuard<'static, ()>>,
 }
 
 /// What `kubectl` said.
@@ -53,12 +56,17 @@ pub(crate) fn api() -> Option<&'static Api> {
     API.as_ref().map_err(|why| skip(why)).ok()
 }
 
-/// A namespace on the shared API server, if there is one.
+/// A namespace on the API server, if there is one, which other tests use at the same time.
 pub(crate) fn namespace(name: &str) -> Option<Namespace> {
     let api = api()?;
-    let name = format!("test-{name}-{}", process::id());
-    api.kubectl(&["create", "namespace", &name], None).expect_ok();
-    Some(Namespace { api, name })
+    let in_use = IN_USE.read().unwrap_or_else(PoisonError::into_inner);
+    Some(Namespace { _in_use: Some(in_use), ..api.namespace(name) })
+}
+
+/// The API server, if there is one, for this test alone.
+pub(crate) fn alone() -> Option<(&'static Api, RwLockWriteGuard<'static, ()>)> {
+    let api = api()?;
+    Some((api, IN_USE.write().unwrap_or_else(PoisonError::into_inner)))
 }
 
 impl Api {
@@ -77,6 +85,13 @@ impl Api {
         let api = Self { kubeconfig, kubectl, cache: folder.join("kubectl-cache"), folder, _alive: alive };
         api.define();
         Ok(api)
+    }
+
+    /// A namespace of a test that has the API server alone.
+    pub(crate) fn namespace(&'static self, name: &str) -> Namespace {
+        let name = format!("test-{name}-{}", process::id());
+        self.kubectl(&["create", "namespace", &name], None).expect_ok();
+        Namespace { api: self, name, _in_use: None }
     }
 
     /// Tells it what a `RunnerPool` is, and waits until it knows.

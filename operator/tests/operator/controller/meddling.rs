@@ -5,7 +5,7 @@ use rstest::rstest;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::bed::{Bed, SOON, bed, name};
+use crate::controller::bed::{Bed, SOON, bed, name};
 
 /// The only Deployment.
 fn deployment(bed: &Bed) -> Value {
