@@ -4,17 +4,17 @@
 #   docker build --target minitower-operator -t minitower-operator .
 #   docker build --target minitower-runner -t minitower-runner .
 #   docker build --target minitower -t minitower .
-# The programs are compiled here. PROGRAMS=built takes them from the build context instead, which then holds nothing else:
-# scripts/images.sh builds that way where the programs are there already.
+# The build compiles the programs. With PROGRAMS=built it takes them from the build context instead, which then contains nothing else;
+# scripts/images.sh does so with programs that are already built.
 ARG PROGRAMS=compiled
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
-# What the programs but the runner lie on. They are static and need nothing; programs that are not need debian:bookworm-slim.
+# The base of all programs except the runner. They are static and need nothing; dynamic ones need debian:bookworm-slim.
 ARG SERVER_IMAGE=scratch
-# What jobs run on: any Debian-like image with Python 3, its module venv, pip and ca-certificates.
+# The base for jobs: any Debian-like image with Python 3, its module venv, pip and ca-certificates.
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
-# The workspace with every source file emptied: it changes with manifests and file names only, so that the layer with the
-# compiled dependencies outlives an edit of the code.
+# The workspace with every source file emptied. It changes only with manifests and file names, so the layer with the compiled
+# dependencies outlives an edit of the code.
 FROM ${RUST_IMAGE} AS skeleton
 WORKDIR /src
 COPY . .
@@ -27,7 +27,7 @@ COPY --from=skeleton /src .
 RUN scripts/static-programs.sh /programs
 COPY . .
 ARG REVISION=
-# Copied files keep their old times; without new ones cargo would take the emptied sources for these.
+# Copied files keep their old times. Without new ones, cargo would mistake the emptied sources for these.
 RUN find . -name '*.rs' -not -path './target/*' -exec touch {} + \
     && MINITOWER_COMMIT="${REVISION}" scripts/static-programs.sh /programs
 
@@ -36,7 +36,7 @@ COPY . /programs/
 
 FROM ${PROGRAMS} AS programs
 
-# What an image with nothing else in it needs beside the program: who certifies servers, and names for user ids.
+# What a scratch image needs beside the program: certificate authorities, and names for user ids.
 FROM ${PYTHON_IMAGE} AS files
 RUN install -d /rootfs/etc/ssl/certs /rootfs/var/lib \
     && install -m 0644 /etc/ssl/certs/ca-certificates.crt /rootfs/etc/ssl/certs/ \
@@ -48,10 +48,10 @@ RUN install -d /rootfs/etc/ssl/certs /rootfs/var/lib \
 
 FROM ${SERVER_IMAGE} AS minitowerd
 COPY --from=files /rootfs/ /
-# A folder of its own, so that a volume mounted there is the program's.
+# A folder of its own, so that a volume mounted there belongs to the program.
 COPY --from=files --chown=10001:10001 /state/ /var/lib/
 COPY --from=programs /programs/minitowerd /usr/local/bin/
-# A number, so that Kubernetes can tell that it is not root.
+# A number, so that Kubernetes can see that it is not root.
 USER 10001:10001
 WORKDIR /var/lib/minitower
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
@@ -116,7 +116,7 @@ FROM ${PYTHON_IMAGE} AS minitower-runner
 RUN groupadd --gid 10001 minitower \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/minitower minitower \
     && install -d -o 10001 -g 10001 -m 0750 /var/lib/minitower
-# The program alone: what else the package brings starts it from Python.
+# Only the program: the rest of the package starts it from Python.
 COPY --from=uv /uv/bin/uv /usr/local/bin/
 COPY --from=programs /programs/minitower-runner /usr/local/bin/
 USER 10001:10001

@@ -1,4 +1,4 @@
-# What there is to type. The logic is in scripts/.
+# The commands of this repository. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-check build run test crash model reference planted projects bench bench-runner bench-compare fuzz check crds chart observability release-dry-run fmt smoke demo cluster-up cluster-down cluster-load e2e clean-state
@@ -27,10 +27,10 @@ SECONDS ?= 60
 QUICK ?=
 BASE ?=
 
-help: ## List what there is to type
+help: ## List the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what is missing on this machine (Debian; says what it cannot do)
+setup: ## Install what is missing (on Debian; elsewhere it says what you need)
 	@scripts/setup.sh
 
 setup-check: setup ## Install the optional tools of `make check` too (takes minutes)
@@ -39,7 +39,7 @@ setup-check: setup ## Install the optional tools of `make check` too (takes minu
 build: ## Build the programs into target/debug
 	cargo build --workspace --bins --locked
 
-run: setup ## Start everything on this machine, run a first job, keep serving (ONCE=1: end after it)
+run: setup ## Start everything, run a first job, keep serving (ONCE=1: stop after it)
 	@LISTEN="$(LISTEN)" ONCE="$(ONCE)" scripts/run.sh
 
 test: setup ## Build, then run every test there is
@@ -48,13 +48,13 @@ test: setup ## Build, then run every test there is
 crash: setup ## Kill everything at random moments under load, and check (CYCLES=100 SECONDS_MAX=1200 SEED=)
 	@CYCLES="$(CYCLES)" SECONDS_MAX="$(SECONDS_MAX)" SEED="$(SEED)" scripts/crash.sh
 
-model: setup ## Walk through every interleaving of small systems under the lease protocol (minutes)
+model: setup ## Explore every interleaving of small systems under the lease protocol (minutes)
 	@scripts/model.sh
 
-reference: setup ## Random operations on a real database against a reference (CASES=1000)
+reference: setup ## Compare random operations on a real database with a reference (CASES=1000)
 	@CASES="$(CASES)" scripts/reference.sh
 
-planted: setup ## Prove the checks: every planted bug has to be caught by one
+planted: setup ## Prove the checks: one of them has to catch every planted bug
 	@scripts/planted.sh
 
 projects: setup ## Deploy and run 30 real Python projects from the package index (needs the network)
@@ -63,7 +63,7 @@ projects: setup ## Deploy and run 30 real Python projects from the package index
 bench: setup ## Measure the release build and write benches/report.md (QUICK=1: shorter, nothing kept)
 	@QUICK="$(QUICK)" scripts/bench.sh
 
-bench-runner: setup ## Measure the runner of the release build (BASE=<commit>: in turn with that commit's)
+bench-runner: setup ## Measure the runner of the release build (BASE=<commit>: alternating with that commit's)
 	@scripts/bench-runner.sh "$(BASE)"
 
 bench-compare: ## Compare the server's speed with that of another commit (BASE=<commit>)
@@ -72,34 +72,34 @@ bench-compare: ## Compare the server's speed with that of another commit (BASE=<
 fuzz: ## Feed random archives, Towerfiles and bodies to what reads them, SECONDS each (nightly toolchain)
 	@scripts/fuzz.sh "$(SECONDS)"
 
-check: ## Formatting, lints, licences and advisories, shell scripts
+check: ## Check formatting, lints, licences, advisories, scripts, chart, docs
 	@scripts/check.sh
 
-crds: ## Write crds/ and what is made from it anew from the operator's types
+crds: ## Regenerate crds/ and what depends on it from the operator's types
 	@scripts/crds.sh
 
-chart: ## Write the chart's README and snapshots anew, and check the chart (Go)
+chart: ## Regenerate the chart's README and snapshots, and check the chart (needs Go)
 	@scripts/chart.sh --write
 
 observability: ## Check alerts, their tests and the dashboard
 	@scripts/observability.sh
 
-release-dry-run: ## Make what a release hands out, from the programs built here
+release-dry-run: ## Make the files of a release from the programs in target/
 	@scripts/release.sh dry-run
 
 fmt: ## Format the sources
 	cargo fmt --all
 
-smoke: build ## The end-to-end test with curl alone
+smoke: build ## Run the end-to-end test that needs only curl
 	@scripts/smoke.sh
 
 demo: ## Give the Compose services something to do
 	@scripts/demo-compose.sh --loop
 
-cluster-up: ## Start a Kubernetes on this machine (root, Debian; the first time takes minutes)
+cluster-up: ## Start a local Kubernetes (root, Debian; the first time takes minutes)
 	@tests/cluster/cluster up
 
-cluster-down: ## Stop it and remove what it left, but for its caches
+cluster-down: ## Stop it and remove everything except its caches
 	@tests/cluster/cluster down
 
 cluster-load: ## Build the programs and their images, load them into it (PROFILE=release, or dev)
@@ -108,5 +108,5 @@ cluster-load: ## Build the programs and their images, load them into it (PROFILE
 e2e: setup ## Install the product on a real Kubernetes and run real jobs there (E2E_SHORT=1: shorter; PROFILE=dev; E2E_ONLY=chart::)
 	@PROFILE="$(PROFILE)" E2E_SHORT="$(E2E_SHORT)" scripts/e2e.sh
 
-clean-state: ## Forget what `make run` has kept
+clean-state: ## Delete what `make run` has kept
 	rm -rf .minitower

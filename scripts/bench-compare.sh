@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 base=${1:-}
 [[ -n "$base" ]] || { echo "bench-compare: which commit? make bench-compare BASE=<commit>" >&2; exit 2; }
 shift
-commit=$(git rev-parse --verify --quiet "$base^{commit}") || { echo "bench-compare: $base is no commit" >&2; exit 2; }
+commit=$(git rev-parse --verify --quiet "$base^{commit}") || { echo "bench-compare: $base is not a commit" >&2; exit 2; }
 
 target=${CARGO_TARGET_DIR:-target}
 [[ "$target" = /* ]] || target="$PWD/$target"

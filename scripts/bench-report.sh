@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes benches/runner.md, which `make bench-runner` writes, and benches/cluster.md, which `make e2e` writes, the last sections of
-# benches/report.md, which `make bench` writes.
+# Puts benches/runner.md (written by `make bench-runner`) and benches/cluster.md (written by `make e2e`) at the end of benches/report.md
+# (written by `make bench`).
 set -euo pipefail
 cd "$(dirname "$0")/../benches"
 

@@ -10,7 +10,7 @@ folder="$target/compare"
 args=()
 
 if [[ -n "${1:-}" ]]; then
-    commit=$(git rev-parse --verify --quiet "$1^{commit}") || { echo "bench-runner: $1 is no commit" >&2; exit 2; }
+    commit=$(git rev-parse --verify --quiet "$1^{commit}") || { echo "bench-runner: $1 is not a commit" >&2; exit 2; }
     former="$folder/programs-$commit"
     if [[ ! -x "$former/minitower-runner" ]]; then
         # Not below this folder: cargo would take this tree's .cargo/config.toml for the other commit's too.

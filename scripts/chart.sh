@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# chart.sh [--write]: what must hold of the chart without a cluster. Its README is in step, it passes the linter, its manifests are valid
-# for several versions of Kubernetes and are the ones in charts/minitower/snapshots, and wrong values are refused in words that name them.
-# With --write the README and the snapshots are made anew. Needs Go for the tools, which are built once.
+# chart.sh [--write]: checks the chart without a cluster. Its README is up to date, it passes the linter, its manifests are valid for
+# several versions of Kubernetes and match charts/minitower/snapshots, and wrong values are refused by name. With --write it regenerates
+# the README and the snapshots. Needs Go for the tools, which are built once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,7 +31,7 @@ keep() {
         echo "chart: wrote $1"
     else
         diff -u "$1" "$2" | head -n 40 >&2 || true
-        wrong "$1 is out of step: run 'make chart' and look at the difference"
+        wrong "$1 is out of date: run 'make chart' and look at the difference"
     fi
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What must hold of the sources, cheapest first. A tool that is not there is named and left out.
+# Checks the sources, the cheapest check first. If a tool is not installed, says so and skips its check.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +19,7 @@ if cargo deny --version >/dev/null 2>&1; then
     if cargo deny fetch db >/dev/null 2>&1; then
         step cargo deny --log-level error check advisories
     else
-        echo "check: skipped: the advisory database cannot be fetched from here"
+        echo "check: skipped: the advisory database cannot be fetched"
     fi
 else
     echo "check: skipped: cargo-deny is not installed (make setup-check)"
@@ -41,5 +41,5 @@ step scripts/release.sh check
 step scripts/release_test.sh
 # Of the programs that the tests build anyway.
 step cargo build --workspace --bins --locked
-step scripts/reference.py --check
+step scripts/reference_docs.py --check
 step scripts/release.sh dry-run

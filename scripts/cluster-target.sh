@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Prints, in one line, which Kubernetes the end-to-end tests take on this machine:
+# Prints in one line which Kubernetes the end-to-end tests use:
 #   kubeconfig PATH   KUBECONFIG is set
 #   kind NAME         Docker runs, and kind and its node image are there
 #   local             the cluster of tests/cluster, which needs root on Linux and Debian's packages
-#   skip: WHY         none of them
+#   skip: WHY         none of them is available
 # E2E_TARGET=kubeconfig, kind or local leaves only that one.
 set -euo pipefail
 cd "$(dirname "$0")/.."

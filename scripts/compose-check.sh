@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What must hold of docker-compose.yml, with and without docker-compose.local.yml: Compose understands it, every port is open to this
-# machine only, what is mounted is there, and Prometheus scrapes services that exist. Needs Compose, no daemon.
+# Checks docker-compose.yml, with and without docker-compose.local.yml: Compose understands it, every port is open to the local machine
+# only, what is mounted exists, and Prometheus scrapes services that exist. Needs Compose but no daemon.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

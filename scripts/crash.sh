@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Kills a real control plane, real runners and real jobs at random moments under load, CYCLES times or for SECONDS_MAX seconds, and
-# checks what came of it. SEED repeats the same sequence of faults; their moments still depend on the machine.
+# checks the outcome. SEED repeats the same sequence of faults; their moments still depend on the machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

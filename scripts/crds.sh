@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes what is made from the operator's types anew: the definition in crds/, the chart's copy of it, and the schema of the chart's
-# value `runnerPools`. With --check it writes nothing, and fails where a file differs.
+# Regenerates what is derived from the operator's types: the definition in crds/, the chart's copy of it, and the schema of the chart's
+# value `runnerPools`. With --check it writes nothing, and fails if a file differs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ differs=
 # keep FILE GENERATED
 keep() {
     if cmp -s "$2" "$1"; then
-        echo "crds: $1 is as the code has it"
+        echo "crds: $1 matches the code"
     elif [[ "${check:-}" ]]; then
         diff -u "$1" "$2" >&2 || true
         echo "crds: $1 differs from the code: run 'make crds' and commit it" >&2

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # demo-compose.sh [--loop]: gives the services of docker-compose.yml something to do, so that Prometheus and Grafana have something to
-# show: runs that succeed, fail, take long, are cancelled, are queued in heaps, and are started again because their runner was killed.
-# Once, or with --loop until Ctrl-C.
+# show: runs that succeed, fail, take long, are cancelled, are queued in bulk, and are started again because their runner was killed.
+# Runs once, or with --loop until Ctrl-C.
 #   BASE_URL, MINITOWER_BOOTSTRAP_TOKEN   of the control plane, as docker-compose.yml has them by default
 #   TEAM_SLUG                             whose runs they are (default acme; its registration token is replaced)
-#   MINITOWER_API_TOKEN                   a token of that team: nothing is bootstrapped then
+#   MINITOWER_API_TOKEN                   a token of that team; then nothing is bootstrapped
 #   COMPOSE                               the Compose command (default: docker compose)
 #   PAUSE_MAX                             longest pause between two rounds, in seconds (default 20)
 # The command line is `minitower` on PATH, else the service `cli`.
@@ -17,7 +17,7 @@ slug=${TEAM_SLUG:-acme}
 pause_max=${PAUSE_MAX:-20}
 read -ra compose <<<"${COMPOSE:-docker compose}"
 examples=(hello imports shell slow fails data)
-unset MINITOWER_SERVER_URL # told to each call
+unset MINITOWER_SERVER_URL # given to each call
 
 say() { echo "demo: $*"; }
 die() {
@@ -32,7 +32,7 @@ case "${1:-}" in
 esac
 (($# < 2)) || die "usage: scripts/demo-compose.sh [--loop]"
 command -v curl >/dev/null || die "curl is not installed"
-"${compose[@]}" version >/dev/null 2>&1 || die "'${compose[*]}' does not run: install Docker with Compose, or name another command by COMPOSE"
+"${compose[@]}" version >/dev/null 2>&1 || die "'${compose[*]}' does not run: install Docker with Compose, or name another command in COMPOSE"
 
 # minitower ARGUMENTS...
 if command -v minitower >/dev/null; then
@@ -53,16 +53,16 @@ wait_for() {
     done
 }
 
-# field NAME: of the JSON object on standard input, a text or a number.
+# field NAME: prints a string or number of the JSON object on standard input.
 field() { tr -d '\n' | sed -nE 's/.*"'"$1"'": ?"?([^",}]*).*/\1/p'; }
 
 bootstrap() {
     local answer
-    wait_for 60 ready || die "$base_url is not ready: start it with 'docker compose up -d --build', or name another by BASE_URL"
+    wait_for 60 ready || die "$base_url is not ready: start it with 'docker compose up -d --build', or name another one in BASE_URL"
     [[ -z ${MINITOWER_API_TOKEN:-} ]] || return 0
     answer=$(curl -sS --fail-with-body --max-time 30 -X POST "$base_url/api/v1/bootstrap/team" \
         -H "Authorization: Bearer $bootstrap_token" -d "{\"slug\":\"$slug\",\"name\":\"Acme\"}" 2>/dev/null) ||
-        die "no team was made: ${answer:-no answer}; name the team that is there by TEAM_SLUG, and the control plane's MINITOWER_BOOTSTRAP_TOKEN"
+        die "no team was created: ${answer:-no answer}; name the existing team in TEAM_SLUG, and set the control plane's MINITOWER_BOOTSTRAP_TOKEN"
     MINITOWER_API_TOKEN=$(field token <<<"$answer")
     export MINITOWER_API_TOKEN
 }
@@ -72,10 +72,10 @@ deploy() {
     for example in "${examples[@]}"; do minitower deploy --dir "examples/$example"; done
 }
 
-# run APP [ARGUMENTS...]: queues it, and prints its id.
+# run APP [ARGUMENTS...]: queues a run and prints its id.
 run() { minitower runs create "$@" --json | field run_id; }
 
-# queue APP [ARGUMENTS...]: for those whose id nobody asks for.
+# queue APP [ARGUMENTS...]: queues a run whose id nobody needs.
 queue() {
     local id
     id=$(run "$@")
@@ -88,13 +88,13 @@ runs_on_a_runner() {
     [[ -n $runner && $runner != null ]]
 }
 
-# A run whose runner is killed is started again: here by the same runner, which says when it is back that its former self is dead.
+# A run whose runner is killed is started again: in this case by the same runner, which reports its predecessor as dead when it is back.
 lose_a_runner() {
     local id runner
     id=$(run slow -p seconds=8 --max-retries 3 --priority 10)
     say "run $id: slow, whose runner will be killed"
     runs+=("$id")
-    wait_for 120 runs_on_a_runner "$id" || die "run $id was not taken within 120 s: see 'minitower runners list'"
+    wait_for 120 runs_on_a_runner "$id" || die "run $id did not start within 120 s: see 'minitower runners list'"
     "${compose[@]}" kill --signal SIGKILL "$runner" >/dev/null
     "${compose[@]}" up -d --no-deps --no-build "$runner" >/dev/null
     say "run $id: $runner was killed, and is back"
@@ -111,7 +111,7 @@ one_round() {
     minitower runs cancel "${runs[-1]}" >/dev/null
 }
 
-# Each is told by its last state; which one it is, is part of the demonstration.
+# Prints the last state of each run.
 watch_all() {
     local id
     for id in "${runs[@]}"; do minitower runs watch "$id" || true; done
@@ -130,7 +130,7 @@ if [[ -z $loop ]]; then
     minitower runs list
     exit
 fi
-say "going on until Ctrl-C; look at http://localhost:3000 (Grafana) and http://localhost:9090 (Prometheus)"
+say "running until Ctrl-C; see http://localhost:3000 (Grafana) and http://localhost:9090 (Prometheus)"
 for ((round = 2; ; round++)); do
     # The load's own rhythm, calm and busy by turns.
     sleep $((1 + RANDOM % pause_max))

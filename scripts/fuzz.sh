@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets of fuzz/, each for so many seconds: fuzz.sh [SECONDS [TARGET…]]. Needs a nightly toolchain for libFuzzer's
-# instrumentation; builds cargo-fuzz when it is missing. What is found stays in fuzz/artifacts: mend it, and keep the input in fuzz/regressions.
+# instrumentation; builds cargo-fuzz when it is missing. Findings stay in fuzz/artifacts: fix the fault, and keep the input in fuzz/regressions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

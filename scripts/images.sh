@@ -4,7 +4,7 @@
 # when it runs. Image NAME becomes docker.io/minitower/NAME:dev, and ghcr.io/minitower/NAME:VERSION as the chart names it. What has
 # not changed is neither made nor loaded again.
 #   PROFILE=dev       (default) the programs as the tests build them, on Debian
-#   PROFILE=release   the programs as releases have them, static, on nothing; says what each image weighs, and fails when one is too heavy
+#   PROFILE=release   the programs as in releases: static, in scratch images; prints each image's size, and fails if one is too large
 set -eEuo pipefail
 # shellcheck source=tests/cluster/lib/common.sh disable=SC1091
 source "$(dirname "${BASH_SOURCE[0]}")/../tests/cluster/lib/common.sh"
@@ -27,7 +27,7 @@ fi
 names=("$@")
 ((${#names[@]})) || names=("${programs[@]}")
 for name in "${names[@]}"; do
-    [[ " ${programs[*]} " == *" $name "* ]] || die "$name is no image; there are: ${programs[*]}"
+    [[ " ${programs[*]} " == *" $name "* ]] || die "$name is not an image; choose from: ${programs[*]}"
 done
 need_root
 
@@ -129,6 +129,6 @@ for name in "${names[@]}"; do step "image $name" make_image "$name"; done
 if [[ $PROFILE == release ]]; then
     too_heavy=()
     for name in "${names[@]}"; do weigh "$name"; done
-    ((${#too_heavy[@]} == 0)) || die "too heavy: ${too_heavy[*]}; see what takes the room with 'tar --list --verbose' on the layers of $IMAGES/NAME.tar"
+    ((${#too_heavy[@]} == 0)) || die "too large: ${too_heavy[*]}; see what takes the space with 'tar --list --verbose' on the layers of $IMAGES/NAME.tar"
 fi
 if running kube-apiserver; then load_images; else echo "the cluster is down: nothing loaded"; fi

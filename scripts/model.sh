@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Walks through every interleaving of small systems under the lease protocol, and says how many states there were and what bounded them.
-# Optimised, in a target folder of its own; `make test` walks through the smaller ones without.
+# Explores every interleaving of small systems under the lease protocol, and prints how many states there were and what bounded them.
+# Uses an optimised build in a target folder of its own; `make test` explores the smaller systems without one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts a control plane with one runner on this machine, deploys examples/hello, runs it, shows its log while it
-# runs, and keeps serving. ONCE=1 ends after the first run, with its exit code.
+# Starts a control plane and one runner, deploys examples/hello, runs it, shows its log live, and keeps serving.
+# ONCE=1 stops after the first run, with its exit code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,13 +15,13 @@ fail() {
     exit 1
 }
 
-# The connection is the one made here, whatever the shell has set for another.
+# Use the server started below, whatever the shell has set for another one.
 unset MINITOWER_SERVER_URL MINITOWER_API_TOKEN
 
 command -v cargo >/dev/null 2>&1 || fail "cargo is missing" "install Rust with rustup, see https://rustup.rs"
 python3 -c 'import venv' >/dev/null 2>&1 || fail "python3 with its module venv is missing" "run 'make setup'"
 if (exec 3<>"/dev/tcp/${listen%:*}/${listen##*:}") 2>/dev/null; then
-    fail "$listen is taken by another program" "choose another port: make run LISTEN=127.0.0.1:8081"
+    fail "another program is listening on $listen" "choose another port: make run LISTEN=127.0.0.1:8081"
 fi
 
 echo "run: building (the first time takes a few minutes)"
@@ -43,7 +43,7 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# said KEY prints a text of the line `minitower dev` writes once it serves.
+# said KEY: prints a string from the line that `minitower dev` writes once it serves.
 said() {
     sed -nE 's/.*"'"$1"'": ?"([^"]*)".*/\1/p' "$welcome"
 }
@@ -52,7 +52,7 @@ deadline=$((SECONDS + 30))
 until [[ -n "$(said profile)" ]]; do
     if ! kill -0 "$server" 2>/dev/null; then
         cat "$server_log" >&2
-        fail "minitower dev has ended; what it said is above"
+        fail "minitower dev has exited; its output is above"
     fi
     ((SECONDS < deadline)) || fail "minitower dev is not ready after 30 s" "its log: $server_log"
     sleep 0.1
@@ -77,6 +77,6 @@ ask runs watch "$run" >/dev/null || code=$?
 if [[ -n "${ONCE:-}" ]]; then
     exit "$code"
 fi
-trap 'echo; echo "run: stopping; what was deployed stays (\`make clean-state\` forgets it)"; exit 0' INT TERM
-echo "run: still serving at $url; try '$minitower --profile $profile runs list'. Ctrl-C ends it."
+trap 'echo; echo "run: stopping; your apps and runs are kept (\`make clean-state\` deletes them)"; exit 0' INT TERM
+echo "run: still serving at $url; try '$minitower --profile $profile runs list'. Ctrl-C stops it."
 wait "$server"

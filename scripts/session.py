@@ -24,7 +24,7 @@ COMMANDS = [
     "cat main.py",
     "minitower init",
     "minitower deploy",
-    "minitower runs create greet -p name=you --wait",
+    "minitower runs create hello -p name=you --wait",
     "minitower runs logs 1",
     "minitower runs list",
 ]
@@ -103,7 +103,7 @@ def main():
     for name in ("PYENV_ROOT", "UV_CACHE_DIR"):
         if name in os.environ:
             environment[name] = os.environ[name]
-    project = work / "greet"
+    project = work / "hello"
     project.mkdir()
     (project / "main.py").write_text(SCRIPT)
     server, profile = start(work, environment)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the build and the tests need and this machine lacks. Silent when nothing is missing.
-# With --check also the optional tools of `make check`.
+# Installs what the build and the tests need and the machine does not have. Prints nothing if nothing is missing.
+# With --check also installs the optional tools of `make check`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,7 +34,7 @@ if ((${#packages[@]} > 0)); then
     fi
     install=(apt-get install -y --no-install-recommends "${packages[@]}")
     if ! command -v apt-get >/dev/null 2>&1; then
-        unmet+=("packages ${packages[*]}: this is no Debian; install their like with your package manager")
+        unmet+=("packages ${packages[*]}: this is not Debian; install the equivalent with your package manager")
     elif [[ "${sudo[*]}" == false ]]; then
         unmet+=("packages ${packages[*]}: run 'sudo ${install[*]}'")
     else

@@ -56,7 +56,7 @@ until_true() {
     local deadline=$((SECONDS + $1)) what=$2
     shift 2
     until "$@"; do
-        ((SECONDS < deadline)) || fail "waited in vain: $what"
+        ((SECONDS < deadline)) || fail "timed out waiting: $what"
         sleep 0.1
     done
 }
@@ -155,14 +155,14 @@ if os.environ["name"] == "forever":
 PY
 tar -czf "$work/job.tar.gz" -C "$work/artifact" .
 call POST "/api/v1/apps/$app/versions" 201 "${team[@]}" -F "artifact=@$work/job.tar.gz" -F entrypoint=main.py
-[[ "$(number version_no)" == 1 ]] || fail "the first version has another number: $(cat "$work/answer")"
+[[ "$(number version_no)" == 1 ]] || fail "the first version is not number 1: $(cat "$work/answer")"
 
 step "a run to its end"
 call POST "/api/v1/apps/$app/runs" 201 "${team[@]}" -d '{"input":{"name":"smoke"}}'
 run=$(number run_id)
 until_true 60 "run $run completes" has_status "$run" completed
 call GET "/api/v1/runs/$run/logs" 200 "${team[@]}"
-grep -q 'hello, smoke' "$work/answer" || fail "the log lacks its line: $(cat "$work/answer")"
+grep -q 'hello, smoke' "$work/answer" || fail "the log does not contain the line: $(cat "$work/answer")"
 
 step "a run that is cancelled"
 call POST "/api/v1/apps/$app/runs" 201 "${team[@]}" -d '{"input":{"name":"forever"}}'
@@ -174,11 +174,11 @@ until_true 60 "run $run is cancelled" has_status "$run" cancelled
 step "lists"
 call GET /api/v1/runs/summary 200 "${team[@]}"
 call GET "/api/v1/runs?app=$app" 200 "${team[@]}"
-[[ "$(grep -o '"run_id":' "$work/answer" | wc -l)" == 2 ]] || fail "two runs were made: $(cat "$work/answer")"
+[[ "$(grep -o '"run_id":' "$work/answer" | wc -l)" == 2 ]] || fail "expected two runs: $(cat "$work/answer")"
 if [[ -z "${TEAM_TOKEN:-}" ]]; then
     step "metrics"
     call GET /metrics 200
-    grep -q '^minitower_http_requests_total' "$work/answer" || fail "the metrics lack the requests"
+    grep -q '^minitower_http_requests_total' "$work/answer" || fail "the metrics do not contain the requests"
 fi
 
 step "passed"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the Secret `minitower` with three random tokens, in the namespace minitower-system; one that is there is kept.
+# Creates the Secret `minitower` with three random tokens in the namespace minitower-system, unless it exists.
 # Arguments go to kubectl: secret.sh --context kind-minitower
 set -euo pipefail
 
@@ -10,7 +10,7 @@ if kubectl "$@" -n "$namespace" get secret minitower >/dev/null 2>&1; then
     echo "secret.sh: the Secret minitower is there already; kept"
     exit
 fi
-# By standard input: arguments can be read by everyone on the machine.
+# On standard input, because everyone on the machine can read arguments.
 kubectl "$@" create -f - <<END
 apiVersion: v1
 kind: Secret

@@ -1,204 +1,311 @@
 //! Commands that ask once and print: tables and details for people, the server's own JSON with `--json`.
 
+use minitower_client::wire::admin::Ended;
+use minitower_client::wire::runner::{LeaseRequest, Register};
+use minitower_client::wire::runs::{CreateRun, RunStatus};
+use minitower_test_plane::{Answer, REGISTRATION_TOKEN};
 use rstest::rstest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{APP, Fake, TOKEN, VERSION, a_run};
+use crate::support::{Bed, program, run, shown};
 
-const RUNNERS: &str = r#"{"runners":[
-    {"runner_id":1,"name":"r-1","environment":"default","status":"online","scope":"platform","pool":"ns/big","busy":true,
-     "run_id":7,"attempt_started_at":"2026-01-02T03:03:05Z","draining":false,"last_seen_at":"2026-01-02T03:04:05Z"},
-    {"runner_id":2,"name":"r-2","environment":"gpu","status":"offline","scope":"team","busy":false,"draining":true},
-    {"runner_id":3,"name":"r-3","environment":"default","status":"online","scope":"platform","pool":"ns/a","busy":true,
-     "draining":false},
-    {"runner_id":4,"name":"r-4","environment":"default","status":"online","scope":"platform","pool":"ns/big","busy":false,
-     "idle_since":"2026-01-02T03:02:05Z","draining":true}]}"#;
-const ATTEMPTS: &str = r#"{"attempts":[
-    {"attempt_id":1,"attempt_no":1,"status":"expired","runner":"r-1","leased_at":"2026-01-02T03:04:05Z",
-     "error_message":"lease expired"},
-    {"attempt_id":2,"attempt_no":2,"status":"completed","runner":"r-2","leased_at":"2026-01-02T03:05:05Z",
-     "started_at":"2026-01-02T03:05:06Z","finished_at":"2026-01-02T03:05:18Z","exit_code":0}]}"#;
-const ENVIRONMENT: &str = r#"{"name":"staging","created_at":"2026-01-02T03:04:05Z"}"#;
-const ME: &str = r#"{"team_id":1,"team_slug":"acme","token_id":2,"role":"admin"}"#;
-const DRAINED: &str = r#"{"name":"r-1","busy":true,"run_id":7,"draining":true}"#;
+/// Runs a command twice; its text must begin so, and its JSON must be the server's.
+#[track_caller]
+fn prints(bed: &Bed, line: &str, server: &Value, text: &str) {
+    let ran = bed.words(line).good();
+    assert!(ran.stdout.starts_with(text), "{line}: {}\nand not:\n{text}", ran.stdout);
+    assert_eq!(bed.words(&format!("{line} --json")).good().json(), *server, "{line}");
+}
 
-/// Line, call, its answer, and the text for people.
-#[rstest]
-#[case("me", "GET /me", ME, "team      acme (id 1)\nrole      admin\ntoken id  2\n")]
-#[case(
-    "apps list",
-    "GET /apps",
-    &format!(r#"{{"apps":[{APP}]}}"#),
-    "APP    DISABLED  UPDATED               DESCRIPTION\nhello  no        2026-01-02 03:04:06Z  says hello\n"
-)]
-#[case(
-    "apps get hello",
-    "GET /apps/hello",
-    APP,
-    "app          hello\nid           1\ndescription  says hello\ncreated      2026-01-02 03:04:05Z\n\
-     updated      2026-01-02 03:04:06Z\n"
-)]
-#[case("apps create hello --description x", "POST /apps", APP, "app          hello\n")]
-#[case(
-    "versions list hello",
-    "GET /apps/hello/versions",
-    &format!(r#"{{"versions":[{VERSION}]}}"#),
-    "VERSION  ENTRYPOINT  SHA256        CREATED\n3        main.py     0123456789ab  2026-01-02 03:04:05Z\n"
-)]
-#[case(
-    "versions get 3 --app hello",
-    "GET /apps/hello/versions/3",
-    VERSION,
-    "app         hello\nversion     3\n"
-)]
-#[case(
-    "runs list",
-    "GET /runs",
-    &format!(r#"{{"runs":[{}]}}"#, a_run("running", r#","environment":"default","runner":"r-1""#)),
-    "RUN  APP    NO  STATUS   VER  ENV      QUEUED                TOOK  RUNNER\n\
-     7    hello  2   running  3    default  2026-01-02 03:04:05Z  -     r-1\n"
-)]
-#[case(
-    "runs get 7",
-    "GET /runs/7",
-    &a_run("failed", r#","exit_code":3,"input":{"name":"x"},"started_at":"2026-01-02T03:04:06Z","finished_at":"2026-01-02T03:07:06Z""#),
-    "run        7 (hello #2)\nstatus     failed\nversion    3\ninput      {\"name\":\"x\"}\nretries    0 of 1\n\
-     queued     2026-01-02 03:04:05Z\nstarted    2026-01-02 03:04:06Z\nfinished   2026-01-02 03:07:06Z\n\
-     took       3m00s\nexit code  3\n"
-)]
-#[case("runs cancel 7", "POST /runs/7/cancel", &a_run("cancelled", ""), "Run 7 is cancelled.\n")]
-#[case("runs cancel 7", "POST /runs/7/cancel", &a_run("cancelling", ""), "Run 7 is being cancelled")]
-#[case("runs cancel 7", "POST /runs/7/cancel", &a_run("completed", ""), "Run 7 had ended before: completed.\n")]
-#[case(
-    "runs attempts 7",
-    "GET /runs/7/attempts",
-    ATTEMPTS,
-    "ATTEMPT  STATUS     RUNNER  LEASED                TOOK  EXIT  ERROR\n\
-     1        expired    r-1     2026-01-02 03:04:05Z  -     -     lease expired\n\
-     2        completed  r-2     2026-01-02 03:05:05Z  12s   0     -\n"
-)]
-#[case(
-    "environments list",
-    "GET /environments",
-    &format!(r#"{{"environments":[{ENVIRONMENT}]}}"#),
-    "ENVIRONMENT  CREATED\nstaging      2026-01-02 03:04:05Z\n"
-)]
-#[case(
-    "environments create staging",
-    "POST /environments",
-    ENVIRONMENT,
-    "environment  staging\ncreated      2026-01-02 03:04:05Z\n"
-)]
-#[case(
-    "runners list",
-    "GET /admin/runners",
-    RUNNERS,
-    "NAME  POOL    ENVIRONMENT  STATUS             WORK                             RUN  LAST SEEN\n\
-     r-2   -       gpu          offline, draining  -                                -    -\n\
-     r-3   ns/a    default      online             busy                             -    -\n\
-     r-1   ns/big  default      online             busy since 2026-01-02 03:03:05Z  7    2026-01-02 03:04:05Z\n\
-     r-4   ns/big  default      draining           idle since 2026-01-02 03:02:05Z  -    -\n"
-)]
-#[case("runners drain r-1", "POST /admin/runners/r-1/drain", DRAINED, "runner    r-1\ndraining  yes\n")]
-#[case("runners undrain r-1", "DELETE /admin/runners/r-1/drain", DRAINED, "runner    r-1\n")]
-#[case(
-    "tokens create --name ci --role member",
-    "POST /tokens",
-    r#"{"token_id":9,"token":"mtk_new","name":"ci","role":"member"}"#,
-    "mtk_new\n"
-)]
-fn an_answer_is_text_for_people_and_the_servers_json_for_programs(
-    #[case] line: &str,
-    #[case] call: &str,
-    #[case] answer: &str,
-    #[case] text: &str,
-) {
-    let fake = Fake::start().on(call, 200, answer);
-    let words: Vec<_> = line.split(' ').collect();
-    let ran = fake.run(&words).good();
-    assert!(ran.stdout.starts_with(text), "{}", ran.stdout);
-    assert_eq!(fake.asked(call)[0].token.as_deref(), Some(&*format!("Bearer {TOKEN}")));
+#[test]
+fn the_token_travels_and_its_team_is_shown() {
+    let bed = Bed::start();
+    let me = bed.team.get("/me");
+    let text =
+        format!("team      acme (id {})\nrole      admin\ntoken id  {}\n", me["team_id"], me["token_id"]);
+    prints(&bed, "me", &me, &text);
+    assert_eq!(bed.plane.requests("GET /me")[0].token(), Some(bed.team.token.as_str()));
+}
 
-    let ran = fake.run(&[&words[..], &["--json"]].concat()).good();
-    assert_eq!(ran.json(), serde_json::from_str::<Value>(answer).unwrap());
+#[test]
+fn apps_and_versions_are_text_for_people_and_the_servers_json_for_programs() {
+    let bed = Bed::start();
+    let made = bed.run(&["apps", "create", "hello", "--description", "says hello"]).good();
+    assert!(made.stdout.starts_with("app          hello\n"), "{}", made.stdout);
+    bed.team.version("hello", Bed::project());
+    let app = bed.team.get("/apps/hello");
+    let (created, updated) = (shown(&app["created_at"]), shown(&app["updated_at"]));
+    prints(
+        &bed,
+        "apps list",
+        &json!({"apps": [app]}),
+        &format!(
+            "APP    DISABLED  UPDATED               DESCRIPTION\nhello  no        {updated}  says hello\n"
+        ),
+    );
+    prints(
+        &bed,
+        "apps get hello",
+        &app,
+        &format!(
+            "app          hello\nid           {}\ndescription  says hello\ncreated      {created}\n\
+             updated      {updated}\n",
+            app["app_id"]
+        ),
+    );
+    let version = bed.team.get("/apps/hello/versions/1");
+    let (created, sha) = (shown(&version["created_at"]), version["artifact_sha256"].as_str().unwrap());
+    prints(
+        &bed,
+        "versions list hello",
+        &json!({"versions": [version]}),
+        &format!(
+            "VERSION  ENTRYPOINT  SHA256        CREATED\n1        main.py     {}  {created}\n",
+            &sha[..12]
+        ),
+    );
+    prints(
+        &bed,
+        "versions get 1 --app hello",
+        &version,
+        &format!(
+            "app         hello\nversion     1\nid          {}\nentrypoint  main.py\n",
+            version["version_id"]
+        ),
+    );
+    let ran = bed.words("apps create other --json").good();
+    assert_eq!(ran.json(), bed.team.get("/apps/other"));
+}
+
+/// A run that was lost by `r-1`, and failed on `r-2`.
+fn failed_run(bed: &Bed) -> i64 {
+    let input = Some(json!({"name": "x"}));
+    let run = CreateRun { input, max_retries: Some(1), ..CreateRun::default() };
+    let run = bed.team.run_with("hello", run).run_id;
+    let process = LeaseRequest { instance_id: Some("i".to_owned()), ..LeaseRequest::default() };
+    bed.plane.runner("r-1").poll(process).unwrap();
+    let operator = bed.plane.operator();
+    bed.plane.run(async move {
+        let ended = Ended { instance_id: Some("i".to_owned()), reason: Some("OOMKilled".to_owned()) };
+        operator.runner_ended("r-1", &ended).await.unwrap();
+    });
+    let second = bed.plane.runner("r-2");
+    let lease = second.lease();
+    second.start(&lease);
+    second.exit(&lease, 3);
+    run
+}
+
+#[test]
+fn runs_and_attempts_are_text_for_people_and_the_servers_json_for_programs() {
+    let bed = Bed::with_app();
+    let id = failed_run(&bed);
+    let run = bed.team.get(&format!("/runs/{id}"));
+    let at = |name: &str| shown(&run[name]);
+    prints(
+        &bed,
+        "runs list",
+        &json!({"runs": [run]}),
+        &format!(
+            "RUN  APP    NO  STATUS  VER  ENV      QUEUED                TOOK  RUNNER\n\
+             {id}    hello  1   failed  1    default  {}  0.",
+            at("queued_at")
+        ),
+    );
+    prints(
+        &bed,
+        &format!("runs get {id}"),
+        &run,
+        &format!(
+            "run          {id} (hello #1)\nstatus       failed\nversion      1\nenvironment  default\nrunner       r-2\n\
+             input        {{\"name\":\"x\"}}\nretries      1 of 1\nqueued       {}\nstarted      {}\nfinished     {}\n\
+             took         0.",
+            at("queued_at"),
+            at("started_at"),
+            at("finished_at")
+        ),
+    );
+    let text = bed.words(&format!("runs get {id}")).stdout;
+    assert!(text.contains("\nexit code    3\nerror        "), "{text}");
+    let attempts = bed.team.get(&format!("/runs/{id}/attempts"));
+    let row = |index: usize| attempts["attempts"][index].clone();
+    let ran = bed.words(&format!("runs attempts {id}")).good();
+    let lines: Vec<_> = ran.stdout.lines().collect();
+    assert!(
+        lines[0].starts_with("ATTEMPT  STATUS   RUNNER  LEASED                TOOK  EXIT  ERROR"),
+        "{ran:?}"
+    );
+    let lost = format!("1        expired  r-1     {}  -     -     ", shown(&row(0)["leased_at"]));
+    assert!(lines[1].starts_with(&lost) && lines[1].contains("OOMKilled"), "{ran:?}");
+    let failed = format!("2        failed   r-2     {}  0.", shown(&row(1)["leased_at"]));
+    assert!(lines[2].starts_with(&failed) && lines[2].contains("s  3     "), "{ran:?}");
+    assert_eq!(bed.words(&format!("runs attempts {id} --json")).good().json(), attempts);
+}
+
+#[test]
+fn a_cancel_says_what_became_of_the_run() {
+    let bed = Bed::with_app();
+    let (first, second) = (bed.team.run("hello").run_id, bed.team.run("hello").run_id);
+    let runner = bed.plane.runner("r");
+    let lease = runner.lease();
+    assert_eq!(lease.run_id, first);
+    runner.start(&lease);
+    let cancel = |run: i64| bed.words(&format!("runs cancel {run}")).good().stdout;
+    assert_eq!(cancel(second), format!("Run {second} is cancelled.\n"));
+    let said = cancel(first);
+    assert!(said.starts_with(&format!("Run {first} is being cancelled")), "{said}");
+    let third = bed.team.run("hello").run_id;
+    let other = bed.plane.runner("r-2");
+    other.exit(&other.lease(), 0);
+    assert_eq!(bed.team.read(third).status, RunStatus::Completed);
+    assert_eq!(cancel(third), format!("Run {third} had ended before: completed.\n"));
+    let ran = bed.words(&format!("runs cancel {third} --json")).good();
+    assert_eq!(ran.json(), bed.team.get(&format!("/runs/{third}")));
+}
+
+#[test]
+fn environments_are_text_for_people_and_the_servers_json_for_programs() {
+    let bed = Bed::start();
+    let made = bed.words("environments create staging").good().stdout;
+    let all = bed.team.get("/environments");
+    let created = shown(&all["environments"][0]["created_at"]);
+    assert_eq!(made, format!("environment  staging\ncreated      {created}\n"));
+    prints(&bed, "environments list", &all, &format!("ENVIRONMENT  CREATED\nstaging      {created}\n"));
+    let more = bed.words("environments create gpu --json").good().json();
+    assert_eq!(more, bed.team.get("/environments")["environments"][0]);
+}
+
+#[test]
+fn runners_are_listed_by_pool_with_what_they_do() {
+    let bed = Bed::with_app();
+    let register = |name: &str, pool: Option<&str>, environment: Option<&str>| Register {
+        name: name.to_owned(),
+        pool: pool.map(str::to_owned),
+        environment: environment.map(str::to_owned),
+        ..Register::default()
+    };
+    let (own, platform) = (bed.team.registration_token.as_str(), REGISTRATION_TOKEN);
+    let mine = bed.plane.runner_with(own, register("r-1", Some("ns/big"), None));
+    bed.plane.runner_with(own, register("r-2", None, Some("gpu")));
+    let others = bed.plane.runner_with(platform, register("r-3", Some("ns/a"), None));
+    let idle = bed.plane.runner_with(own, register("r-4", Some("ns/big"), None));
+    // Online is who polls.
+    assert!(idle.poll(LeaseRequest::default()).is_none());
+    let (first, second) = (bed.team.run("hello").run_id, bed.team.run("hello").run_id);
+    for (runner, run) in [(&others, first), (&mine, second)] {
+        let lease = runner.lease();
+        assert_eq!(lease.run_id, run);
+        runner.start(&lease);
+    }
+    let drained = bed.words("runners drain r-4").good().stdout;
+    assert_eq!(drained, "runner    r-4\ndraining  yes\nbusy      no\n");
+    bed.words("runners drain r-2").good();
+
+    let all = bed.team.get("/admin/runners");
+    assert_eq!(bed.words("runners list --json").good().json(), all);
+    let ran = bed.words("runners list").good();
+    let lines: Vec<Vec<&str>> = ran.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    let order: Vec<_> = lines.iter().map(|line| line[0]).collect();
+    assert_eq!(order, ["NAME", "r-2", "r-3", "r-1", "r-4"], "no pool first, then by pool and name: {ran:?}");
+    let runner = |name: &str| {
+        all["runners"].as_array().unwrap().iter().find(|runner| runner["name"] == name).unwrap().clone()
+    };
+    let row = |name: &str| ran.stdout.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    let since = shown(&runner("r-1")["attempt_started_at"]);
+    assert!(row("r-1").contains(&format!("online    busy since {since}  {second}")), "{ran:?}");
+    assert!(
+        row("r-3").contains("ns/a    default      online    busy "),
+        "whose and since when is not told: {ran:?}"
+    );
+    assert!(!row("r-3").contains(" since "), "{ran:?}");
+    let since = shown(&runner("r-4")["idle_since"]);
+    assert!(row("r-4").contains(&format!("draining  idle since {since}")), "{ran:?}");
+    assert!(row("r-2").contains("gpu"), "{ran:?}");
+
+    // Nobody waits there for work.
+    bed.plane.once(
+        "GET /admin/runners",
+        Answer::change_json(|body| body["runners"][1]["status"] = json!("offline")),
+    );
+    let offline = bed.words("runners list").good().stdout;
+    let row = offline.lines().find(|line| line.starts_with("r-2")).unwrap();
+    assert!(row.contains("offline, draining  -  "), "{offline}");
+
+    let lifted = bed.words("runners undrain r-4").good().stdout;
+    assert_eq!(lifted, "runner    r-4\ndraining  no\nbusy      no\n");
+}
+
+#[test]
+fn a_token_stands_alone_on_standard_output_and_works() {
+    let bed = Bed::start();
+    let ran = bed.words("tokens create --name ci --role member").good();
+    let token = ran.stdout.trim_end();
+    assert!(ran.stderr.contains("(member)") && !ran.stderr.contains(token), "{ran:?}");
+    let me = run(bed.cli(&["me", "--json"]).env("MINITOWER_API_TOKEN", token), "").good().json();
+    assert_eq!((&me["team_slug"], &me["role"]), (&json!("acme"), &json!("member")));
+    let made = bed.words("tokens create --role member --json").good().json();
+    assert!(made["token"].is_string() && made["role"] == "member", "{made}");
 }
 
 #[rstest]
-#[case("apps list", "GET /apps", r#"{"apps":[]}"#, "minitower deploy")]
-#[case("runs list", "GET /runs", r#"{"runs":[]}"#, "minitower runs create")]
-#[case("runs attempts 7", "GET /runs/7/attempts", r#"{"attempts":[]}"#, "waits for a runner")]
-#[case("runners list", "GET /admin/runners", r#"{"runners":[]}"#, "minitower-runner")]
-#[case("runners list --pool p", "GET /admin/runners", r#"{"runners":[]}"#, "no such runners")]
-fn an_empty_list_says_what_to_do_beside_the_answer(
-    #[case] line: &str,
-    #[case] call: &str,
-    #[case] answer: &str,
-    #[case] hint: &str,
-) {
-    let fake = Fake::start().on(call, 200, answer);
-    let ran = fake.run(&line.split(' ').collect::<Vec<_>>()).good();
+#[case("apps list", "minitower deploy")]
+#[case("runs list", "minitower runs create")]
+#[case("runners list", "minitower-runner")]
+#[case("runners list --pool p", "no such runners")]
+fn an_empty_list_says_what_to_do_beside_the_answer(#[case] line: &str, #[case] hint: &str) {
+    let bed = Bed::start();
+    let ran = bed.words(line).good();
     assert_eq!(ran.stdout, "");
     assert!(ran.stderr.contains(hint), "{}", ran.stderr);
 }
 
 #[test]
+fn a_run_without_attempts_waits_for_a_runner() {
+    let bed = Bed::with_app();
+    let ran = bed.words(&format!("runs attempts {}", bed.team.run("hello").run_id)).good();
+    assert!(ran.stdout.is_empty() && ran.stderr.contains("waits for a runner"), "{ran:?}");
+}
+
+#[test]
 fn a_list_is_printed_with_all_its_pages() {
-    let page = |slugs: &[&str]| {
-        let apps: Vec<_> = slugs.iter().map(|slug| APP.replace(r#""hello""#, &format!("{slug:?}"))).collect();
-        format!(r#"{{"apps":[{}]}}"#, apps.join(","))
-    };
-    let fake = || {
-        [page(&["one", "two"]), page(&["zoo"]), page(&[])]
-            .into_iter()
-            .fold(Fake::start(), |fake, page| fake.on("GET /apps", 200, page))
-    };
-    let ran = fake().run(&["apps", "list"]).good();
+    let bed = Bed::start();
+    for app in ["one", "two", "zoo"] {
+        bed.team.app(app);
+    }
+    // Pages of two: the server's own are longer.
+    let two = Answer::change_json(|body| body["apps"].as_array_mut().unwrap().truncate(2));
+    bed.plane.always("GET /apps", two);
+    let ran = bed.words("apps list").good();
     let names: Vec<_> = ran.stdout.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(names, ["one", "two", "zoo"]);
-    let ran = fake().run(&["apps", "list", "--json"]).good();
-    assert_eq!(ran.json(), serde_json::from_str::<Value>(&page(&["one", "two", "zoo"])).unwrap());
+    assert!(bed.plane.count("GET /apps") > 1);
+    assert_eq!(bed.words("apps list --json").good().json(), bed.team.get("/apps"));
 }
 
 #[test]
 fn flags_of_lists_travel_as_queries_and_bodies() {
-    let fake = Fake::start()
-        .on("GET /runs", 200, r#"{"runs":[]}"#)
-        .on("POST /tokens", 201, r#"{"token_id":9,"token":"t","role":"member"}"#)
-        .on("POST /admin/runners/r-1/drain", 200, DRAINED);
-    fake.run(&[
-        "runs",
-        "list",
-        "--app",
-        "a",
-        "--status",
-        "dead",
-        "--environment",
-        "e",
-        "--limit",
-        "5",
-        "--before",
-        "9",
-    ])
-    .good();
-    assert_eq!(
-        fake.asked("GET /runs")[0].query.as_deref(),
-        Some("limit=5&before=9&status=dead&app=a&environment=e")
+    let bed = Bed::with_app();
+    bed.words("runs list --app hello --status dead --environment e --limit 5 --before 9").good();
+    let query = |call: &str| bed.plane.requests(call)[0].query.clone();
+    let expected = "limit=5&before=9&status=dead&app=hello&environment=e";
+    assert_eq!(query("GET /runs").as_deref(), Some(expected));
+    bed.words("runners list --pool ns/p --environment gpu").good();
+    assert_eq!(query("GET /admin/runners").as_deref(), Some("pool=ns%2Fp&environment=gpu"));
+    bed.words("tokens create --role member").good();
+    assert_eq!(bed.plane.requests("POST /tokens")[0].json(), json!({"role": "member"}));
+    bed.plane.runner_with(
+        &bed.team.registration_token,
+        Register { name: "r-1".to_owned(), ..Register::default() },
     );
-    let fake = fake.on("GET /admin/runners", 200, r#"{"runners":[]}"#);
-    fake.run(&["runners", "list", "--pool", "ns/p", "--environment", "gpu"]).good();
-    assert_eq!(fake.asked("GET /admin/runners")[0].query.as_deref(), Some("pool=ns%2Fp&environment=gpu"));
-    fake.run(&["tokens", "create", "--role", "member"]).good();
-    assert_eq!(fake.asked("POST /tokens")[0].json(), serde_json::json!({"role": "member"}));
-    fake.run(&["runners", "drain", "r-1", "--owner", "ops"]).good();
-    assert_eq!(fake.asked("POST /admin/runners/r-1/drain")[0].json(), serde_json::json!({"owner": "ops"}));
+    bed.words("runners drain r-1 --owner ops").good();
+    assert_eq!(bed.plane.requests("POST /admin/runners/r-1/drain")[0].json(), json!({"owner": "ops"}));
 }
 
 #[test]
 fn completion_scripts_know_the_commands() {
     let home = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish"] {
-        let ran =
-            crate::support::run(&mut crate::support::program(home.path(), &["completion", shell]), "").good();
+        let ran = run(&mut program(home.path(), &["completion", shell]), "").good();
         assert!(ran.stdout.contains("attempts") && ran.stdout.contains("minitower"), "{shell}");
     }
 }

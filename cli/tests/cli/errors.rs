@@ -1,77 +1,88 @@
 //! What a person sees when something goes wrong, and the exit codes.
 
+use minitower_test_plane::Answer;
 use rstest::rstest;
 
-use crate::support::{Fake, TOKEN, error, program, run};
+use crate::support::{Bed, program, run};
 
-#[rstest]
-#[case(400, "invalid_request", 1, "")]
-#[case(401, "unauthorized", 10, "minitower login")]
-#[case(403, "forbidden", 10, "admin")]
-#[case(404, "not_found", 11, "minitower runs list")]
-#[case(409, "conflict", 12, "")]
-#[case(410, "gone", 13, "")]
-#[case(429, "rate_limited", 1, "try again")]
-fn a_refusal_is_said_in_two_lines_and_has_its_exit_code(
-    #[case] status: u16,
-    #[case] code: &str,
-    #[case] exit: i32,
-    #[case] way_out: &str,
-) {
-    let fake = Fake::start().on("POST /runs/7/cancel", status, error(code, "the reason"));
-    for line in [&["runs", "cancel", "7"][..], &["runs", "cancel", "7", "--json"]] {
-        let ran = fake.run(line).plain();
-        assert_eq!((ran.code, ran.stdout.as_str()), (exit, ""), "{ran:?}");
-        assert!(ran.stderr.contains("error: the reason"), "{}", ran.stderr);
-        assert!(ran.stderr.contains(way_out) && ran.stderr.lines().count() <= 2, "{}", ran.stderr);
-        assert!(!ran.stderr.contains(TOKEN), "{}", ran.stderr);
+#[test]
+fn a_refusal_is_said_in_two_lines_and_has_its_exit_code() {
+    let bed = Bed::start();
+    for (status, code, exit, way_out) in [
+        (400, "invalid_request", 1, ""),
+        (401, "unauthorized", 10, "minitower login"),
+        (403, "forbidden", 10, "admin"),
+        (404, "not_found", 11, "minitower runs list"),
+        (409, "conflict", 12, ""),
+        (410, "gone", 13, ""),
+        (429, "rate_limited", 1, "try again"),
+    ] {
+        let rule = bed.plane.always("POST /runs/7/cancel", Answer::refusal(status, code, "the reason"));
+        for line in [&["runs", "cancel", "7"][..], &["runs", "cancel", "7", "--json"]] {
+            let ran = bed.run(line).plain();
+            assert_eq!((ran.code, ran.stdout.as_str()), (exit, ""), "{ran:?}");
+            assert!(ran.stderr.contains("error: the reason"), "{}", ran.stderr);
+            assert!(ran.stderr.contains(way_out) && ran.stderr.lines().count() <= 2, "{}", ran.stderr);
+            assert!(!ran.stderr.contains(&bed.team.token), "{}", ran.stderr);
+        }
+        bed.plane.lift(rule);
     }
 }
 
-#[rstest]
-#[case("me", "GET /me")]
-#[case("apps list", "GET /apps")]
-#[case("apps get hello", "GET /apps/hello")]
-#[case("apps create hello", "POST /apps")]
-#[case("versions list --app hello", "GET /apps/hello/versions")]
-#[case("versions get 3 --app hello", "GET /apps/hello/versions/3")]
-#[case("runs create hello", "POST /apps/hello/runs")]
-#[case("runs create hello -p a=1", "GET /apps/hello/versions")]
-#[case("runs list", "GET /runs")]
-#[case("runs get 7", "GET /runs/7")]
-#[case("runs logs 7", "GET /runs/7/logs")]
-#[case("runs logs 7 --follow", "GET /runs/7")]
-#[case("runs watch 7", "GET /runs/7")]
-#[case("runs watch --app hello", "GET /apps/hello/runs")]
-#[case("runs attempts 7", "GET /runs/7/attempts")]
-#[case("environments list", "GET /environments")]
-#[case("environments create e", "POST /environments")]
-#[case("runners list", "GET /admin/runners")]
-#[case("runners drain r", "POST /admin/runners/r/drain")]
-#[case("runners undrain r", "DELETE /admin/runners/r/drain")]
-#[case("tokens create", "POST /tokens")]
-fn every_command_hands_a_refused_token_on(#[case] line: &str, #[case] call: &str) {
-    let fake = Fake::start().on(call, 401, error("unauthorized", "unknown token"));
-    let ran = fake.run(&line.split(' ').collect::<Vec<_>>()).plain();
-    assert_eq!(ran.code, 10, "{ran:?}");
-    assert_eq!(
-        ran.stderr,
-        "error: unknown token (401 unauthorized)\nhelp: run `minitower login` for a new token\n"
-    );
+#[test]
+fn every_command_hands_a_refused_token_on() {
+    let bed = Bed::start();
+    for (line, call) in [
+        ("me", "GET /me"),
+        ("apps list", "GET /apps"),
+        ("apps get hello", "GET /apps/hello"),
+        ("apps create hello", "POST /apps"),
+        ("versions list --app hello", "GET /apps/hello/versions"),
+        ("versions get 3 --app hello", "GET /apps/hello/versions/3"),
+        ("runs create hello", "POST /apps/hello/runs"),
+        ("runs create hello -p a=1", "GET /apps/hello/versions"),
+        ("runs list", "GET /runs"),
+        ("runs get 7", "GET /runs/7"),
+        ("runs logs 7", "GET /runs/7/logs"),
+        ("runs logs 7 --follow", "GET /runs/7"),
+        ("runs watch 7", "GET /runs/7"),
+        ("runs watch --app hello", "GET /apps/hello/runs"),
+        ("runs attempts 7", "GET /runs/7/attempts"),
+        ("runs artifacts list 7", "GET /runs/7/artifacts"),
+        ("environments list", "GET /environments"),
+        ("environments create e", "POST /environments"),
+        ("runners list", "GET /admin/runners"),
+        ("runners drain r", "POST /admin/runners/r/drain"),
+        ("runners undrain r", "DELETE /admin/runners/r/drain"),
+        ("tokens create", "POST /tokens"),
+    ] {
+        let words: Vec<_> = line.split(' ').collect();
+        let ran = run(bed.cli(&words).env("MINITOWER_API_TOKEN", "mtk_wrong"), "").plain();
+        assert_eq!(ran.code, 10, "{line}: {ran:?}");
+        let (error, help) = ran.stderr.split_once('\n').unwrap();
+        assert!(error.starts_with("error: ") && error.ends_with(" (401 unauthorized)"), "{line}: {error}");
+        assert_eq!(help, "help: run `minitower login` for a new token\n", "{line}");
+        let asked = bed.plane.requests(call);
+        assert_eq!(asked.last().and_then(|asked| asked.answered), Some(401), "{line}");
+    }
 }
 
-#[rstest]
-#[case("apps get nope", "minitower apps list")]
-#[case("versions get 9 --app hello", "minitower versions list")]
-#[case("runs create nope", "minitower apps list")]
-#[case("runs get 9", "minitower runs list")]
-#[case("runs watch 9", "minitower runs list")]
-#[case("runs logs 9 -f", "minitower runs list")]
-#[case("runners drain nope", "minitower runners list")]
-fn what_does_not_exist_leads_to_what_does(#[case] line: &str, #[case] way_out: &str) {
-    let ran = Fake::start().run(&line.split(' ').collect::<Vec<_>>());
-    assert_eq!(ran.code, 11, "{ran:?}");
-    assert!(ran.stderr.contains(way_out), "{}", ran.stderr);
+#[test]
+fn what_does_not_exist_leads_to_what_does() {
+    let bed = Bed::with_app();
+    for (line, way_out) in [
+        ("apps get nope", "minitower apps list"),
+        ("versions get 9 --app hello", "minitower versions list"),
+        ("runs create nope", "minitower apps list"),
+        ("runs get 9", "minitower runs list"),
+        ("runs watch 9", "minitower runs list"),
+        ("runs logs 9 -f", "minitower runs list"),
+        ("runners drain nope", "minitower runners list"),
+    ] {
+        let ran = bed.words(line);
+        assert_eq!(ran.code, 11, "{ran:?}");
+        assert!(ran.stderr.contains(way_out), "{}", ran.stderr);
+    }
 }
 
 #[test]
@@ -92,6 +103,16 @@ fn no_server_named_and_no_server_there_say_so() {
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains(&url) && ran.stderr.contains("connection refused"), "{}", ran.stderr);
     assert!(ran.stderr.contains("minitower dev") && !ran.stderr.contains("mtk_secret"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_an_error_of_one_line() {
+    let bed = Bed::with_app();
+    bed.plane.once("GET /apps", Answer::break_off());
+    let ran = bed.words("apps list").plain();
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.lines().count()), (1, "", 1), "{ran:?}");
+    bed.plane.once("GET /apps", Answer::cut());
+    assert_eq!(bed.words("apps list").code, 1);
 }
 
 #[rstest]

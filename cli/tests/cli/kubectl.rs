@@ -6,7 +6,7 @@ use std::process::Command;
 use assert_cmd::cargo::cargo_bin;
 use rstest::rstest;
 
-use crate::support::{Fake, Ran, run};
+use crate::support::{Bed, Ran, run};
 
 /// The program under another name.
 fn linked(home: &Path, name: &str, words: &[&str]) -> Command {
@@ -46,13 +46,14 @@ fn help_and_version_name_what_was_typed() {
 
 #[test]
 fn hints_name_what_was_typed() {
-    let fake = Fake::start().on("GET /apps", 200, r#"{"apps":[]}"#);
-    let mut command = linked(fake.home.path(), "kubectl-minitower", &["apps", "list"]);
-    command.env("MINITOWER_SERVER_URL", &fake.url).env("MINITOWER_API_TOKEN", "mtk_good");
-    assert!(run(&mut command, "").good().stderr.contains("`kubectl minitower deploy`"));
-    let mut command = linked(fake.home.path(), "kubectl-minitower", &["runs", "get", "9"]);
-    command.env("MINITOWER_SERVER_URL", &fake.url).env("MINITOWER_API_TOKEN", "mtk_good");
-    let ran = run(&mut command, "");
+    let bed = Bed::start();
+    let answered = |words: &[&str]| {
+        let mut command = linked(bed.home.path(), "kubectl-minitower", words);
+        command.env("MINITOWER_SERVER_URL", bed.plane.url()).env("MINITOWER_API_TOKEN", &bed.team.token);
+        run(&mut command, "")
+    };
+    assert!(answered(&["apps", "list"]).good().stderr.contains("`kubectl minitower deploy`"));
+    let ran = answered(&["runs", "get", "9"]);
     assert!(ran.code == 11 && ran.stderr.contains("`kubectl minitower runs list`"), "{ran:?}");
 }
 

@@ -1,4 +1,4 @@
-//! The `minitower` program against a small server on a loopback port.
+//! The `minitower` program against a real control plane.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod answers;
@@ -6,6 +6,7 @@ mod deploy;
 mod dev;
 mod errors;
 mod kubectl;
+mod logs;
 mod profiles;
 mod runs;
 mod support;

@@ -2,84 +2,102 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use minitower_test_plane::{Answer, Plane};
 use serde_json::json;
 
-use crate::support::{Fake, Ran, error, program, run};
+use crate::support::{Bed, Ran, program, run};
 
-const LOGGED_IN: &str = r#"{"team_id":1,"token":"mtk_new","token_id":2,"role":"admin"}"#;
-const ME: &str = r#"{"team_id":1,"team_slug":"acme","token_id":2,"role":"admin"}"#;
+const PASSWORD: &str = "correct horse battery staple";
 
-fn login(fake: &Fake, more: &[&str]) -> Ran {
-    let line = [&["login", "--server", &fake.url, "--team", "acme", "--password-stdin"], more].concat();
-    run(&mut program(fake.home.path(), &line), "pass word\n")
+/// A bed whose team `tower` was signed up with a password.
+fn signed_up() -> Bed {
+    let bed = Bed::start();
+    signup(&bed, "tower", &["--profile", "of-the-signup"]).good();
+    std::fs::remove_file(bed.config()).unwrap();
+    bed
+}
+
+fn signup(bed: &Bed, team: &str, more: &[&str]) -> Ran {
+    let line = [&["signup", "--server", bed.plane.url(), "--team", team, "--password-stdin"], more].concat();
+    run(&mut program(bed.home.path(), &line), PASSWORD)
+}
+
+fn login(bed: &Bed, password: &str, more: &[&str]) -> Ran {
+    let line =
+        [&["login", "--server", bed.plane.url(), "--team", "tower", "--password-stdin"], more].concat();
+    run(&mut program(bed.home.path(), &line), &format!("{password}\n"))
 }
 
 #[test]
 fn a_login_makes_a_private_profile_that_the_next_commands_use() {
-    let fake = Fake::start().on("POST /teams/login", 201, LOGGED_IN).on("GET /me", 200, ME);
-    let ran = login(&fake, &[]).good();
+    let bed = signed_up();
+    let ran = login(&bed, PASSWORD, &[]).good();
     assert!(ran.stdout.starts_with("Logged in to http://127.0.0.1"), "{}", ran.stdout);
-    assert_eq!(fake.asked("POST /teams/login")[0].json(), json!({"slug": "acme", "password": "pass word"}));
-    assert_eq!(std::fs::metadata(fake.config()).unwrap().permissions().mode() & 0o777, 0o600);
-    run(&mut program(fake.home.path(), &["me"]), "").good();
-    assert_eq!(fake.asked("GET /me")[0].token.as_deref(), Some("Bearer mtk_new"));
+    let asked = bed.plane.requests("POST /teams/login")[0].json();
+    assert_eq!(asked, json!({"slug": "tower", "password": PASSWORD}));
+    assert_eq!(std::fs::metadata(bed.config()).unwrap().permissions().mode() & 0o777, 0o600);
+    let me = run(&mut program(bed.home.path(), &["me", "--json"]), "").good().json();
+    assert_eq!(me["team_slug"], "tower");
+    let config: serde_json::Value = serde_json::from_slice(&std::fs::read(bed.config()).unwrap()).unwrap();
+    assert_eq!(bed.plane.requests("GET /me")[0].token(), config["profiles"]["default"]["token"].as_str());
 }
 
 #[test]
 fn a_login_as_json_names_the_profile() {
-    let fake = Fake::start().on("POST /teams/login", 201, LOGGED_IN);
-    let ran = login(&fake, &["--json", "--profile", "work"]).good();
-    assert_eq!(ran.json()["profile"], "work");
-    assert_eq!(ran.json()["login"]["token_id"], 2);
+    let bed = signed_up();
+    let ran = login(&bed, PASSWORD, &["--json", "--profile", "work"]).good().json();
+    assert_eq!(ran["profile"], "work");
+    let me = run(&mut program(bed.home.path(), &["me", "--json"]), "").good().json();
+    assert_eq!(ran["login"]["token_id"], me["token_id"]);
 }
 
 #[test]
 fn a_wrong_password_changes_nothing() {
-    let fake = Fake::start().on("POST /teams/login", 401, error("unauthorized", "wrong team or password"));
-    let ran = login(&fake, &[]);
+    let bed = signed_up();
+    let ran = login(&bed, "another", &[]);
     assert_eq!(ran.code, 10);
     assert!(ran.stderr.contains("check team and password"), "{}", ran.stderr);
-    assert!(!fake.config().exists());
+    assert!(!bed.config().exists());
 }
 
 #[test]
 fn without_a_terminal_the_password_comes_from_standard_input() {
-    let fake = Fake::start();
-    let ran = run(&mut program(fake.home.path(), &["login", "--server", &fake.url, "--team", "acme"]), "x");
+    let bed = Bed::start();
+    let line = ["login", "--server", bed.plane.url(), "--team", "acme"];
+    let ran = run(&mut program(bed.home.path(), &line), "x");
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("--password-stdin"), "{}", ran.stderr);
 }
 
 #[test]
 fn a_signup_makes_a_profile_and_shows_the_registration_token_once() {
-    let answer =
-        r#"{"team_id":1,"slug":"acme","token":"mtk_new","role":"admin","registration_token":"mtreg"}"#;
-    let fake = Fake::start().on("POST /teams/signup", 201, answer).on("GET /me", 200, ME);
-    let line = ["signup", "--server", &fake.url, "--team", "acme", "--password-stdin"];
-    let ran = run(&mut program(fake.home.path(), &line), "secret").good();
-    assert!(ran.stdout.contains("mtreg") && !ran.stdout.contains("mtk_new"), "{}", ran.stdout);
-    assert_eq!(
-        fake.asked("POST /teams/signup")[0].json(),
-        json!({"slug": "acme", "name": "acme", "password": "secret"})
-    );
-    run(&mut program(fake.home.path(), &["me"]), "").good();
+    let bed = Bed::start();
+    let ran = signup(&bed, "tower", &[]).good();
+    let config = std::fs::read_to_string(bed.config()).unwrap();
+    let token = config.split('"').find(|word| word.starts_with("mtk_")).unwrap();
+    assert!(ran.stdout.contains("Registration token") && !ran.stdout.contains(token), "{}", ran.stdout);
+    let shown = ran.stdout.split_whitespace().last().unwrap();
+    assert!(shown.len() > 20 && !config.contains(shown), "{}", ran.stdout);
+    let asked = bed.plane.requests("POST /teams/signup")[0].json();
+    assert_eq!(asked, json!({"slug": "tower", "name": "tower", "password": PASSWORD}));
+    run(&mut program(bed.home.path(), &["me"]), "").good();
 }
 
 #[test]
 fn a_refused_signup_says_what_to_do() {
-    for (status, code, exit, way_out) in [(403, "forbidden", 10, "ask"), (409, "slug_taken", 12, "--team")] {
-        let fake = Fake::start().on("POST /teams/signup", status, error(code, "no"));
-        let line = ["signup", "--server", &fake.url, "--team", "acme", "--password-stdin"];
-        let ran = run(&mut program(fake.home.path(), &line), "secret");
-        assert_eq!(ran.code, exit);
-        assert!(ran.stderr.contains(way_out), "{}", ran.stderr);
-    }
+    let bed = Bed::start();
+    let ran = signup(&bed, "acme", &[]);
+    assert!(ran.code == 12 && ran.stderr.contains("--team"), "{ran:?}");
+    bed.plane.once("POST /teams/signup", Answer::refusal(403, "forbidden", "no"));
+    let ran = signup(&bed, "tower", &[]);
+    assert!(ran.code == 10 && ran.stderr.contains("ask"), "{ran:?}");
+    assert!(!bed.config().exists());
 }
 
 #[test]
 fn profiles_are_set_listed_shown_and_chosen_without_showing_tokens() {
-    let fake = Fake::start();
-    let cli = |line: &[&str]| run(&mut program(fake.home.path(), line), "");
+    let home = tempfile::tempdir().unwrap();
+    let cli = |line: &[&str]| run(&mut program(home.path(), line), "");
     cli(&["config", "set", "--server", "http://one", "--token", "mtk_one", "--team", "acme"]).good();
     cli(&["config", "set", "--profile", "two", "--server", "http://two", "--app", "hello"]).good();
     assert_eq!(
@@ -103,8 +121,8 @@ fn profiles_are_set_listed_shown_and_chosen_without_showing_tokens() {
 
 #[test]
 fn a_profile_that_is_not_there_is_named() {
-    let fake = Fake::start();
-    let cli = |line: &[&str]| run(&mut program(fake.home.path(), line), "");
+    let home = tempfile::tempdir().unwrap();
+    let cli = |line: &[&str]| run(&mut program(home.path(), line), "");
     for line in [
         &["config", "use", "nope"][..],
         &["me", "--profile", "nope"],
@@ -120,23 +138,26 @@ fn a_profile_that_is_not_there_is_named() {
 
 #[test]
 fn flags_come_before_the_environment_before_the_profile() {
-    let (other, fake) = (Fake::start().on("GET /me", 200, ME), Fake::start().on("GET /me", 200, ME));
-    run(&mut program(fake.home.path(), &["config", "set", "--server", &other.url, "--token", "profile"]), "")
-        .good();
-    run(&mut program(fake.home.path(), &["me"]), "").good();
-    assert_eq!(other.asked("GET /me")[0].token.as_deref(), Some("Bearer profile"));
-    fake.run(&["me"]).good();
-    fake.run(&["me", "--token", "flag"]).good();
-    let tokens: Vec<_> = fake.asked("GET /me").into_iter().map(|asked| asked.token.unwrap()).collect();
-    assert_eq!(tokens, ["Bearer mtk_good", "Bearer flag"]);
+    let (other, bed) = (Plane::start(), Bed::start());
+    let profile = other.team("other").token;
+    let set = ["config", "set", "--server", other.url(), "--token", &profile];
+    run(&mut program(bed.home.path(), &set), "").good();
+    run(&mut program(bed.home.path(), &["me"]), "").good();
+    assert_eq!(other.requests("GET /me")[0].token(), Some(profile.as_str()));
+    bed.run(&["me"]).good();
+    let flag = bed.team.member_token();
+    bed.run(&["me", "--token", &flag]).good();
+    let asked = bed.plane.requests("GET /me");
+    let tokens: Vec<_> = asked.iter().map(|asked| asked.token().unwrap()).collect();
+    assert_eq!(tokens, [bed.team.token.as_str(), flag.as_str()]);
 }
 
 #[test]
 fn a_profiles_token_is_not_sent_to_another_server() {
-    let fake = Fake::start().on("GET /me", 200, ME);
-    run(&mut program(fake.home.path(), &["config", "set", "--server", "http://h", "--token", "mtk_p"]), "")
-        .good();
-    let ran = run(&mut program(fake.home.path(), &["me", "--server", &fake.url]), "");
+    let bed = Bed::start();
+    let set = ["config", "set", "--server", "http://h", "--token", "mtk_p"];
+    run(&mut program(bed.home.path(), &set), "").good();
+    let ran = run(&mut program(bed.home.path(), &["me", "--server", bed.plane.url()]), "");
     assert_eq!(ran.code, 1);
-    assert!(fake.asked("GET /me").is_empty() && !ran.stderr.contains("mtk_p"), "{}", ran.stderr);
+    assert!(bed.plane.count("GET /me") == 0 && !ran.stderr.contains("mtk_p"), "{}", ran.stderr);
 }

@@ -46,7 +46,7 @@ build_program() {
     command -v go >/dev/null || die "go is not installed: see https://go.dev/dl (1.26 or newer)"
     mkdir -p "$BIN"
     exec {lock}>"$BIN/$name.lock"
-    flock -n "$lock" || { echo "waiting for another session that builds $name"; flock "$lock"; }
+    flock -n "$lock" || { echo "waiting for another process that builds $name"; flock "$lock"; }
     if [[ ! -x $folder/$name ]]; then
         echo "building $name (once; minutes on a small machine)"
         mkdir -p "$folder.part"

@@ -76,15 +76,15 @@ packages() {
     fi
 }
 
-# lock FOLDER: one command at a time changes a cluster. Waits a little for another session's command, then gives up. Held until
+# lock FOLDER: one command at a time changes a cluster. Waits a little for another process's command, then gives up. Held until
 # the script ends; what `start` starts does not inherit it.
 lock() {
     mkdir -p "$1"
     exec 9>"$1/lock"
     flock -n 9 && return
-    echo "waiting for another session's command on $1"
+    echo "waiting for another process's command on $1"
     flock -w "${MINITOWER_CLUSTER_LOCK_WAIT:-120}" 9 ||
-        die "another session still works on $1: wait for it, or find it with 'fuser $1/lock'"
+        die "another process still works on $1: wait for it, or find it with 'fuser $1/lock'"
 }
 
 # A pid alone may by now belong to another process, so its start time is kept beside it. A dead process that nobody has waited for

@@ -81,8 +81,8 @@ node_network() {
     fi
     # Service traffic between two pods of one bridge passes iptables only with this; without it the answer comes from the wrong address.
     in_node "$n" sysctl -qw net.bridge.bridge-nf-call-iptables=1
-    # A Service that kube-proxy does not know yet is nowhere: without these, a connection would leave the machine, and where a proxy out
-    # there answers everything, a client would keep it.
+    # A Service that kube-proxy does not know yet has no address: without these rules, a connection to it would leave the machine, and a
+    # client could keep a connection that something outside answers.
     rule "$n" filter FORWARD -d "$SERVICE_NET" -j REJECT
     rule "$n" filter OUTPUT -d "$SERVICE_NET" -j REJECT
     # Another tool, such as Docker, may have set the policy of FORWARD to DROP.
@@ -156,7 +156,7 @@ containerd_ready() { ctr -a "$(node_dir "$1")/containerd.sock" version; }
 
 import_image() { ctr -a "$(node_dir "$1")/containerd.sock" -n k8s.io images import "$2" >/dev/null; }
 
-# What kubelet, kube-proxy, containerd and `ip netns` change outside our folder, wherever they are told to keep their things.
+# What kubelet, kube-proxy, containerd and `ip netns` change outside our folder, whatever folder they are given.
 SYSCTLS=(net.ipv4.ip_forward net.ipv4.conf.all.route_localnet net.bridge.bridge-nf-call-iptables
     net.netfilter.nf_conntrack_max net.netfilter.nf_conntrack_tcp_timeout_established net.netfilter.nf_conntrack_tcp_timeout_close_wait
     vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys.root_maxkeys kernel.keys.root_maxbytes)

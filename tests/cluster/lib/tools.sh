@@ -35,7 +35,7 @@ install_tool() {
         command -v go >/dev/null || die "go is not installed: see https://go.dev/dl (1.26 or newer)"
         mkdir -p "$BIN"
         exec {lock}>"$BIN/$name.lock"
-        flock -n "$lock" || { echo "waiting for another session that builds $name"; flock "$lock"; }
+        flock -n "$lock" || { echo "waiting for another process that builds $name"; flock "$lock"; }
         if [[ ! -x $folder/$name ]]; then
             echo "building $name $version (once; minutes on a small machine)"
             rm -rf "$folder.part"
@@ -51,7 +51,7 @@ install_tool() {
     link_tool "$name" "$folder"
 }
 
-# link_tool NAME FOLDER: replaced in one step, for another session may be using the name just then.
+# link_tool NAME FOLDER: replaced in one step, for another process may be using the name just then.
 link_tool() {
     mkdir -p "$TOOLS"
     [[ $(readlink "$TOOLS/$1") != "$2/$1" ]] || return 0

@@ -4,10 +4,14 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::TokioExecutor;
 use minitower_client::wire::auth::BootstrapTeam;
 use minitower_client::wire::runner::Register;
 use minitower_client::{Client, ClientConfig, TeamClient};
 use minitowerd::{Config, ListenAddr, Secret, Server};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
@@ -50,6 +54,20 @@ impl Direct {
         let (send, receive) = mpsc::channel();
         self.handle.spawn(async move { send.send(work.await) });
         receive.recv().expect("the call ends")
+    }
+
+    /// The server's own JSON below `/api/v1`, to the letter: fields that no type of the wire has among them.
+    pub(crate) fn get(&self, path: &str, token: &str) -> Value {
+        let request = http::Request::get(format!("{}/api/v1{path}", self.config.server_url))
+            .header("authorization", format!("Bearer {token}"))
+            .body(Empty::<Bytes>::new())
+            .unwrap();
+        self.run(async move {
+            let answer = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
+            let answer = answer.request(request).await.unwrap();
+            assert!(answer.status().is_success(), "{}", answer.status());
+            serde_json::from_slice(&answer.into_body().collect().await.unwrap().to_bytes()).unwrap()
+        })
     }
 }
 
@@ -210,10 +228,9 @@ impl Plane {
                 changes.changed().await.expect("the plane is there");
             }
         };
-        match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(found) => found,
-            Err(_) => panic!("not within {PATIENCE:?}: {what}; so far:\n{}", self.record.summary()),
-        }
+        let found = tokio::time::timeout(PATIENCE, waiting).await;
+        found
+            .unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}; so far:\n{}", self.record.summary()))
     }
 
     /// [`Plane::seen`] for plain tests.

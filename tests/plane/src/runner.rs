@@ -1,5 +1,6 @@
 //! A runner that does what a test says, past the proxy.
 
+use bytes::Bytes;
 use minitower_client::wire::Timestamp;
 use minitower_client::wire::runner::{
     Lease, LeaseRequest, LogBatch, Register, ResultReason, ResultStatus, RunResult,
@@ -63,17 +64,30 @@ impl Runner {
     /// Delivers lines of standard output; the first has the number `first`.
     #[track_caller]
     pub fn log(&self, lease: &Lease, first: i64, lines: &[&str]) {
+        let lines: Vec<_> = lines.iter().map(|line| (Stream::Stdout, (*line).to_owned())).collect();
+        self.log_streams(lease, first, &lines);
+    }
+
+    /// Delivers lines of both streams; the first has the number `first`.
+    #[track_caller]
+    pub fn log_streams(&self, lease: &Lease, first: i64, lines: &[(Stream, String)]) {
+        let logged_at = Timestamp::UNIX_EPOCH;
         let logs = (first..)
             .zip(lines)
-            .map(|(seq, line)| LogLine {
-                seq,
-                stream: Stream::Stdout,
-                line: (*line).to_owned(),
-                logged_at: Timestamp::UNIX_EPOCH,
-            })
+            .map(|(seq, (stream, line))| LogLine { seq, stream: *stream, line: line.clone(), logged_at })
             .collect();
         let attempt = self.attempt(lease);
         self.direct.run(async move { attempt.logs(&LogBatch { logs }).await.expect("a log") });
+    }
+
+    /// Leaves a file behind.
+    #[track_caller]
+    pub fn artifact(&self, lease: &Lease, path: &str, content: &[u8]) {
+        let (attempt, path, content) =
+            (self.attempt(lease), path.to_owned(), Bytes::copy_from_slice(content));
+        let bytes = content.len() as u64;
+        let content = futures_util::stream::once(std::future::ready(Ok(content)));
+        self.direct.run(async move { attempt.put_artifact(&path, bytes, content).await.expect("an upload") });
     }
 
     /// Reports an end.

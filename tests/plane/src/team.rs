@@ -90,6 +90,12 @@ impl Team {
         self.direct.run(call(self.client.clone())).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// The server's JSON below `/api/v1`, to the letter.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Value {
+        self.direct.get(path, &self.token)
+    }
+
     /// Another token of the team, of the role `member`.
     #[track_caller]
     pub fn member_token(&self) -> String {

@@ -1,5 +1,4 @@
 //! Which certificates are trusted, against a TLS server on a loopback port.
-#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::io::Write;
 use std::sync::Arc;

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Keeps the reference in step with the programs.
 
-Writes docs/reference/cli.md from the command line's own help texts, and compares the tables of docs/reference/configuration.md with the
-variables, flags and defaults that the programs' help texts name. With --check it writes nothing, and fails if cli.md would change.
-Needs the programs in the target folder: make build.
+Writes docs/reference/cli.md from the command line's own help texts. Compares the tables of docs/reference/configuration.md with the
+variables, flags and defaults that the programs' help texts name, and the routes of docs/reference/api.md with the server's. With --check it
+writes nothing, and fails if cli.md would change. Needs the programs in the target folder: make build.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -16,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
 CLI = ROOT / "docs/reference/cli.md"
 CONFIGURATION = ROOT / "docs/reference/configuration.md"
+API = ROOT / "docs/reference/api.md"
+METHODS = ("get", "post", "put", "patch", "delete")
 # Variables that no help text names: older names, secrets without a flag, and what other programs define.
 UNNAMED = {
     "minitower-runner": {"MINITOWER_REGISTRATION_TOKEN", "MINITOWER_REGISTRATION_TOKEN_FILE"},
@@ -27,12 +30,14 @@ SHARED = ("Connection:", "Output:")
 INTRODUCTION = """\
 # Command line
 
-The command line is the program `minitower`. This page is written by `scripts/reference.py` from the program's own help texts; `minitower
-help COMMAND` shows the same in your terminal.
+The command line is the program `minitower`. This page is written by `scripts/reference_docs.py` from the
+program's own help texts; `minitower help COMMAND` shows the same in your terminal.
 
-- **Server and token** come from flags, then from variables, then from the active profile. See [Configuration](configuration.md#command-line-minitower).
+- **Server and token** come from flags, then from variables, then from the active profile. See
+  [Configuration](configuration.md#command-line-minitower).
 - **JSON**: every command accepts `--json`.
-- **As a kubectl plugin**: link the program as `kubectl-minitower`. See [Kubernetes](../how-to/kubernetes.md#use-the-command-line-as-a-kubectl-plugin).
+- **As a kubectl plugin**: link the program as `kubectl-minitower`. See
+  [Kubernetes](../how-to/kubernetes.md#use-the-command-line-as-a-kubectl-plugin).
 """
 
 
@@ -115,21 +120,45 @@ def compare(program):
     return problems
 
 
+def served():
+    """Each route of the server as `METHOD /path`: from its OpenAPI description, else from the table of its router."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "*openapi.json", "server/*routes.rs"], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = [ROOT / name for name in listed.stdout.splitlines()]
+    found = set()
+    for file in [file for file in files if file.name == "openapi.json"] or files:
+        if file.name == "openapi.json":
+            paths = json.loads(file.read_text())["paths"]
+            found |= {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods if method in METHODS}
+        else:
+            rows = re.findall(rf'\b({"|".join(METHODS)})\(\s*"(/[^"]*)"', file.read_text())
+            found |= {f"{method.upper()} {path}" for method, path in rows}
+    return {route.replace("{*", "{") for route in found}
+
+
+def compare_routes():
+    described = set(re.findall(rf"^\| `((?:{'|'.join(METHODS).upper()}) /[^`]*)` \|", API.read_text(), re.M))
+    routes = served()
+    problems = [f"docs/reference/api.md: {route} is missing" for route in sorted(routes - described)]
+    problems += [f"docs/reference/api.md: the server has no {route}" for route in sorted(described - routes)]
+    return problems if routes else ["docs/reference/api.md: no table of the server's routes was found to compare it with"]
+
+
 def main():
     check = sys.argv[1:] == ["--check"]
     if sys.argv[1:] and not check:
-        sys.exit("usage: scripts/reference.py [--check]")
+        sys.exit("usage: scripts/reference_docs.py [--check]")
     problems = [problem for program in ("minitowerd", "minitower-runner", "minitower-operator", "minitower") for problem in compare(program)]
+    problems += compare_routes()
     page = cli_page()
     if not CLI.exists() or CLI.read_text() != page:
         if check:
-            problems.append("docs/reference/cli.md differs from the program's help texts: run scripts/reference.py and commit the result")
+            problems.append("docs/reference/cli.md differs from the program's help texts: run scripts/reference_docs.py and commit the result")
         else:
             CLI.write_text(page)
-            print("reference: wrote docs/reference/cli.md")
+            print("reference_docs: wrote docs/reference/cli.md")
     if problems:
         sys.exit("\n".join(problems))
-    print("reference: commands, flags, variables and defaults are as the programs have them")
+    print("reference_docs: commands, flags, variables, defaults and routes are as the programs have them")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,216 @@
+//! Logs: read, followed, over retries and page by page.
+
+use std::io::Read;
+
+use minitower_client::wire::runner::LeaseRequest;
+use minitower_client::wire::runs::{CreateRun, Stream};
+use minitower_test_plane::{Answer, Call, Gate};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::support::{Bed, Ran, end};
+
+/// Lines `text FROM` to `text TO`; the even ones of standard error.
+fn lines(from: i64, to: i64, text: &str) -> Vec<(Stream, String)> {
+    let stream = |seq: i64| if seq % 2 == 0 { Stream::Stderr } else { Stream::Stdout };
+    (from..=to).map(|seq| (stream(seq), format!("{text} {seq}"))).collect()
+}
+
+/// A completed run 1 with nine lines, of a server that answers with four of them at most.
+fn paged() -> Bed {
+    let bed = Bed::with_app();
+    bed.team.run("hello");
+    let runner = bed.plane.runner("r-1");
+    let lease = runner.lease();
+    runner.start(&lease);
+    runner.log_streams(&lease, 1, &lines(1, 9, "line"));
+    runner.exit(&lease, 0);
+    let four = Answer::change_json(|body| body["logs"].as_array_mut().unwrap().truncate(4));
+    bed.plane.always("GET /runs/1/logs", four);
+    bed
+}
+
+fn seqs(lines: &[Value]) -> Vec<i64> {
+    lines.iter().map(|line| line["seq"].as_i64().unwrap()).collect()
+}
+
+fn logged(ran: &Ran) -> Vec<i64> {
+    seqs(ran.json()["logs"].as_array().unwrap())
+}
+
+fn queries(bed: &Bed) -> Vec<String> {
+    let asked = bed.plane.requests("GET /runs/1/logs");
+    asked.into_iter().map(|asked| asked.query.unwrap_or_default()).collect()
+}
+
+#[test]
+fn a_log_goes_to_the_streams_it_came_from() {
+    let bed = paged();
+    bed.plane.lift_all();
+    let ran = bed.words("runs logs 1").good();
+    assert_eq!(ran.stdout, "line 1\nline 3\nline 5\nline 7\nline 9\n");
+    assert_eq!(ran.stderr, "line 2\nline 4\nline 6\nline 8\n");
+    assert_eq!(bed.words("runs logs 1 --json").good().json(), bed.team.get("/runs/1/logs"));
+}
+
+#[test]
+fn a_log_is_read_to_its_end_page_by_page() {
+    let bed = paged();
+    let ran = bed.words("runs logs 1 --after-seq 0").good();
+    assert_eq!(ran.stdout.lines().count() + ran.stderr.lines().count(), 9, "{ran:?}");
+    assert_eq!(queries(&bed), ["after_seq=0", "after_seq=4", "after_seq=8", "after_seq=9"]);
+    assert_eq!(logged(&bed.words("runs logs 1 --json").good()), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+
+    let silent = bed.team.run("hello").run_id;
+    assert_eq!(bed.words(&format!("runs logs {silent} --json")).good().json(), json!({"logs": []}));
+}
+
+#[test]
+fn a_server_that_begins_again_and_again_is_not_asked_for_ever() {
+    let bed = paged();
+    bed.plane.lift_all();
+    let first = bed.team.get("/runs/1/logs");
+    bed.plane.always("GET /runs/1/logs", Answer::json(200, &first));
+    assert_eq!(logged(&bed.words("runs logs 1 --json").good()).len(), 9);
+}
+
+#[rstest]
+#[case("0", &[])]
+#[case("2", &[8, 9])]
+#[case("6", &[4, 5, 6, 7, 8, 9])]
+#[case("100", &[1, 2, 3, 4, 5, 6, 7, 8, 9])]
+fn the_tail_of_a_log_is_its_last_lines(#[case] most: &str, #[case] expected: &[i64]) {
+    assert_eq!(logged(&paged().words(&format!("runs logs 1 --json --tail {most}")).good()), expected);
+}
+
+#[test]
+fn following_may_begin_with_the_tail() {
+    let bed = Bed::with_app();
+    bed.team.run("hello");
+    let runner = bed.plane.runner("r-1");
+    let lease = runner.lease();
+    runner.start(&lease);
+    runner.log_streams(&lease, 1, &lines(1, 9, "line"));
+    let following = bed.spawn("runs logs 1 -f --tail 1 --json");
+    bed.plane.seen_blocking("GET /runs/1", 1);
+    runner.log_streams(&lease, 10, &lines(10, 11, "late"));
+    runner.exit(&lease, 0);
+    assert_eq!(seqs(&end(following).good().json_lines()), [9, 10, 11]);
+}
+
+/// A run that `r-1` gave back and `r-2` has completed.
+fn retried() -> Bed {
+    let bed = Bed::with_app();
+    bed.team.run("hello");
+    let (first, second) = (bed.plane.runner("r-1"), bed.plane.runner("r-2"));
+    let attempt = first.attempt(&first.lease());
+    bed.plane.run(async move { attempt.release().await.unwrap() });
+    let lease = second.lease();
+    second.start(&lease);
+    second.log(&lease, 1, &["second"]);
+    second.exit(&lease, 0);
+    bed
+}
+
+#[rstest]
+#[case("2", 0, "")]
+#[case("1", 1, "the server shows the log of a run's newest attempt alone")]
+#[case("3", 1, "run 1 has no attempt 3")]
+fn the_log_of_an_older_attempt_is_refused(#[case] attempt: &str, #[case] code: i32, #[case] reason: &str) {
+    let bed = retried();
+    let ran = bed.words(&format!("runs logs 1 --attempt {attempt}"));
+    assert_eq!((ran.code, bed.plane.count("GET /runs/1/logs") == 0), (code, code == 1), "{ran:?}");
+    assert!(ran.stderr.contains(reason), "{}", ran.stderr);
+}
+
+#[test]
+fn a_followed_log_is_complete_over_a_retry() {
+    let bed = Bed::with_app();
+    bed.team.run_with("hello", CreateRun { max_retries: Some(1), ..CreateRun::default() });
+    let following = bed.spawn("runs logs 1 --follow");
+    bed.plane.seen_blocking("GET /admin/runners", 1);
+    let (first, second) = (bed.plane.runner("r-1"), bed.plane.runner("r-2"));
+    let lease = first.lease();
+    first.start(&lease);
+    first.log(&lease, 1, &["first 1", "first 2"]);
+    let after = |seq: &'static str| {
+        let of_first = move |query: &str| query.contains(seq) && query.contains("attempt=1");
+        Call::from("GET /runs/1/logs").when(move |asked| asked.query.as_deref().is_some_and(of_first))
+    };
+    bed.plane.seen_blocking(after("after_seq=2"), 2);
+
+    // While it does not look, the first attempt logs its last words and ends, and the second begins. A server that
+    // keeps the lines of each attempt still has those words; ours has them no more.
+    let gate = Gate::closed();
+    bed.plane.always("GET /runs/1", Answer::real().held_by(&gate));
+    let asked = bed.plane.count("GET /runs/1");
+    bed.plane.seen_blocking("GET /runs/1", asked + 1);
+    let attempt = first.attempt(&lease);
+    bed.plane.run(async move { attempt.release().await.unwrap() });
+    let lease = second.poll(LeaseRequest::default()).unwrap();
+    second.start(&lease);
+    second.log(&lease, 1, &["second 1"]);
+    let last = json!({"seq": 3, "stream": "stdout", "line": "first 3", "logged_at": "2026-01-02T03:04:05Z"});
+    bed.plane.once(after("after_seq=2"), Answer::json(200, &json!({"logs": [last]})));
+    bed.plane.once(after("after_seq=3"), Answer::json(200, &json!({"logs": []})));
+    gate.open();
+    let of_second =
+        |asked: &minitower_test_plane::Request| asked.query.as_deref() == Some("after_seq=1&attempt=2");
+    bed.plane.seen_blocking(Call::from("GET /runs/1/logs").when(of_second), 1);
+    second.log(&lease, 2, &["second 2"]);
+    second.exit(&lease, 0);
+
+    let ran = end(following).good();
+    assert_eq!(ran.stdout, "first 1\nfirst 2\nfirst 3\nsecond 1\nsecond 2\n");
+    assert!(
+        ran.stderr.contains("waits for a runner") && ran.stderr.contains("attempt 2 on r-2"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.lines().last().unwrap().starts_with("── run 1 completed"), "{}", ran.stderr);
+    let mut asked = queries(&bed);
+    asked.dedup();
+    let expected = [
+        "",
+        "attempt=1",
+        "after_seq=2&attempt=1",
+        "after_seq=3&attempt=1",
+        "attempt=2",
+        "after_seq=1&attempt=2",
+        "after_seq=2&attempt=2",
+    ];
+    assert_eq!(asked, expected);
+}
+
+#[test]
+fn a_followed_log_as_json_is_a_line_each() {
+    let ran = paged().words("runs logs 1 -f --json").good();
+    assert_eq!(seqs(&ran.json_lines()), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn a_server_that_does_not_know_attempts_is_followed_all_the_same() {
+    let bed = paged();
+    bed.plane.always("GET /runs/1/attempts", Answer::refusal(404, "not_found", "no such route"));
+    let ran = bed.words("runs logs 1 --follow").good();
+    assert_eq!(ran.stdout.lines().count(), 5, "{ran:?}");
+    assert!(queries(&bed).iter().all(|query| !query.contains("attempt=")));
+}
+
+#[test]
+fn a_closed_pipe_ends_the_program_in_silence() {
+    let bed = Bed::with_app();
+    bed.team.run("hello");
+    let runner = bed.plane.runner("r-1");
+    let lease = runner.lease();
+    runner.start(&lease);
+    let line = "a line that fills the pipe ".repeat(100);
+    runner.log(&lease, 1, &vec![line.as_str(); 100]);
+    runner.exit(&lease, 0);
+    let mut child = bed.spawn("runs logs 1");
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
+    child.wait().unwrap();
+    assert!(!said.contains("panicked") && !said.contains("error:"), "{said}");
+}
