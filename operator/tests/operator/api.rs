@@ -37,7 +37,9 @@ pub(crate) struct Api {
 pub(crate) struct Namespace {
     api: &'static Api,
     name: String,
-    _in_use: Option<RwLockReadGuard<'static, ()>>,
+    /// Held until the namespace is gone.
+    #[allow(dead_code, reason = "a guard")]
+    in_use: Option<RwLockReadGuard<'static, ()>>,
 }
 
 /// What `kubectl` said.
@@ -60,7 +62,9 @@ pub(crate) fn api() -> Option<&'static Api> {
 pub(crate) fn namespace(name: &str) -> Option<Namespace> {
     let api = api()?;
     let in_use = IN_USE.read().unwrap_or_else(PoisonError::into_inner);
-    Some(Namespace { _in_use: Some(in_use), ..api.namespace(name) })
+    let mut namespace = api.namespace(name);
+    namespace.in_use = Some(in_use);
+    Some(namespace)
 }
 
 /// The API server, if there is one, for this test alone.
@@ -91,7 +95,7 @@ impl Api {
     pub(crate) fn namespace(&'static self, name: &str) -> Namespace {
         let name = format!("test-{name}-{}", process::id());
         self.kubectl(&["create", "namespace", &name], None).expect_ok();
-        Namespace { api: self, name, _in_use: None }
+        Namespace { api: self, name, in_use: None }
     }
 
     /// Tells it what a `RunnerPool` is, and waits until it knows.
