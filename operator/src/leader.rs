@@ -13,8 +13,9 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
+use minitower_daemon::backoff::jittered;
+use minitower_daemon::clock::{boottime, wall_clock};
 use minitower_daemon::errors::chain;
-use minitower_daemon::time::{boottime, jittered, wall_clock};
 use minitower_planted::{Bug, planted};
 use tokio::time::timeout;
 

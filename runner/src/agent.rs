@@ -4,13 +4,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use minitower_client::Error;
+use data_encoding::HEXLOWER;
 use minitower_client::wire::runner::{LeaseRequest, RunnerScope};
+use minitower_client::{Error, Leased};
+use minitower_daemon::backoff::jittered;
+use minitower_daemon::signals::Shutdown;
 use minitower_planted::{Bug, planted};
 use nix::sys::prctl;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
-use crate::backoff::jittered;
 use crate::clock::BootTime;
 use crate::config::{Config, SandboxMode};
 use crate::data_dir::DataDir;
@@ -18,11 +21,10 @@ use crate::environment::Environments;
 use crate::error::RunnerError;
 use crate::health::Health;
 use crate::instance::Instance;
-use crate::job::{Runs, carry_out};
+use crate::job::{Runs, carry_out, give_back};
 use crate::labels::Labels;
 use crate::session::Session;
-use crate::shutdown::Shutdown;
-use crate::steps::Stopping;
+use crate::stopping::Stopping;
 use crate::supervisor::{Confinement, Marker, kill_marked, remove_leftover_cgroups};
 
 /// How long the server may hold a poll. Well below what proxies allow a silent connection.
@@ -34,7 +36,8 @@ const KILL_ROUNDS: usize = 10_000;
 /// Attempts at signing off, and how long one may take.
 const SIGN_OFF_ATTEMPTS: u32 = 3;
 const SIGN_OFF_WITHIN: Duration = Duration::from_secs(3);
-/// How long signing off may still hold up a runner that has nothing else to do: a server that does not answer finds out by itself.
+/// For how long after the wish to stop signing off may hold up a runner that has nothing else to do. A server that does not answer
+/// finds out by itself.
 const SIGN_OFF_AT_THE_END: Duration = Duration::from_secs(2);
 
 /// How long a runner that ends goes on removing what its runs left.
@@ -100,10 +103,18 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
             grace_over.cancel();
         }
     });
-    let signing_off = tokio::spawn(sign_off_when_stopped(Arc::clone(&session), shutdown.clone()));
+    let signed_off = CancellationToken::new();
+    let signing_off = tokio::spawn({
+        let over = signed_off.clone().drop_guard();
+        let (session, shutdown) = (Arc::clone(&session), shutdown.clone());
+        async move {
+            let _over = over;
+            sign_off_when_stopped(session, shutdown).await;
+        }
+    });
     let runs = Runs { config, data_dir, session, environments, health, stopping, cgroup_prefix, confinement };
     // Both at once: neither does the first poll wait for uv, nor the end for its answer.
-    let mut polling = pin!(poll_and_run(&runs, instance, &shutdown));
+    let mut polling = pin!(poll_and_run(&runs, instance, &shutdown, &signed_off));
     let ended = tokio::select! {
         biased;
         ended = &mut polling => ended,
@@ -111,7 +122,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
     };
     grace.abort();
     match &ended {
-        Ok(()) => match tokio::time::timeout(SIGN_OFF_AT_THE_END, signing_off).await {
+        Ok(()) => match tokio::time::timeout_at(sign_off_by(&runs.stopping).await, signing_off).await {
             Ok(Ok(())) => {}
             Ok(Err(fault)) => tracing::error!(%fault, "signing off died"),
             Err(_) => tracing::warn!("not signed off: the control plane does not answer"),
@@ -160,7 +171,7 @@ async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), R
 /// Names of control groups tell which runner of the machine made them.
 fn cgroup_prefix(data_dir: &DataDir) -> String {
     let digest = Sha256::digest(data_dir.work().as_os_str().as_encoded_bytes());
-    format!("minitower-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
+    format!("minitower-{}", HEXLOWER.encode(&digest[..4]))
 }
 
 async fn sign_off_when_stopped(session: Arc<Session>, shutdown: Shutdown) {
@@ -182,6 +193,11 @@ async fn sign_off_when_stopped(session: Arc<Session>, shutdown: Shutdown) {
     }
 }
 
+/// Until when a stopping runner waits for its sign-off.
+async fn sign_off_by(stopping: &Stopping) -> tokio::time::Instant {
+    tokio::time::Instant::from_std(stopping.seen().await) + SIGN_OFF_AT_THE_END
+}
+
 /// What a poll that gave no work is followed by.
 enum Pause {
     None,
@@ -189,7 +205,12 @@ enum Pause {
     For(Duration),
 }
 
-async fn poll_and_run(runs: &Runs, mut instance: Instance, shutdown: &Shutdown) -> Result<(), RunnerError> {
+async fn poll_and_run(
+    runs: &Runs,
+    mut instance: Instance,
+    shutdown: &Shutdown,
+    signed_off: &CancellationToken,
+) -> Result<(), RunnerError> {
     // Kept over polls whose answer was lost: it may have held a lease.
     let mut request_id = new_request_id();
     let mut refused = false;
@@ -216,12 +237,19 @@ async fn poll_and_run(runs: &Runs, mut instance: Instance, shutdown: &Shutdown) 
                 .supersedes()
                 .filter(|_| !planted(Bug::SupersedesForgotten))
                 .map(str::to_owned),
+            start: Some(true),
         };
         let sent = BootTime::now();
+        let mut poll = pin!(runs.session.client().lease(&token, WAIT_SECONDS, &request));
         let answer = tokio::select! {
             biased;
-            () = shutdown.stop.cancelled() => return Ok(()),
-            answer = runs.session.client().lease(&token, WAIT_SECONDS, &request) => answer,
+            () = shutdown.stop.cancelled() => {
+                if let Some(leased) = late_answer(poll, runs, signed_off).await {
+                    Box::pin(give_back(runs, leased)).await;
+                }
+                return Ok(());
+            }
+            answer = &mut poll => answer,
         };
         let was_refused = std::mem::replace(&mut refused, false);
         if answer.is_ok()
@@ -232,7 +260,7 @@ async fn poll_and_run(runs: &Runs, mut instance: Instance, shutdown: &Shutdown) 
         let pause = match answer {
             Ok(Some(leased)) => {
                 request_id = new_request_id();
-                carry_out(runs, leased, sent).await;
+                Box::pin(carry_out(runs, leased, sent)).await;
                 Pause::None
             }
             Ok(None) => {
@@ -292,6 +320,22 @@ fn confined_enough(
         SandboxMode::BestEffort | SandboxMode::Off => {}
     }
     Ok(())
+}
+
+/// The lease that a poll brings although the runner stops. It may have started the attempt, so that nobody else gives it back. Once
+/// the sign-off is answered no lease is granted any more.
+async fn late_answer(
+    poll: impl Future<Output = Result<Option<Leased>, Error>>,
+    runs: &Runs,
+    signed_off: &CancellationToken,
+) -> Option<Leased> {
+    tokio::select! {
+        biased;
+        answer = poll => answer.ok().flatten(),
+        () = signed_off.cancelled() => None,
+        () = runs.stopping.at_once.cancelled() => None,
+        () = tokio::time::sleep_until(sign_off_by(&runs.stopping).await) => None,
+    }
 }
 
 fn pause_after(error: &Error) -> Pause {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use globset::{Glob, GlobSet, GlobSetBuilder};
+use minitower_daemon::duration;
 
-use crate::duration;
 use crate::supervisor::Limits;
 use crate::termination_log::TerminationLog;
 pub use confinement::{ConfinementArguments, SandboxMode};

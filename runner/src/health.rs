@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
+use minitower_daemon::backoff::Backoff;
+
 use crate::data_dir::{DataDir, Room};
 use crate::janitor::MOST_WAITING;
 
@@ -95,7 +96,7 @@ impl Health {
     /// Returns when the runner can take a run.
     pub(crate) async fn well(&self, stop: &CancellationToken) {
         if self.state(|state| std::mem::take(&mut state.suspected)) {
-            let pause = self.state(|state| state.backoff.next());
+            let pause = self.state(|state| state.backoff.next_pause());
             wait(pause, stop).await;
         }
         let mut told = None;
@@ -111,7 +112,7 @@ impl Health {
                 tracing::error!("{trouble}. The runner takes no run until then");
                 told = kind;
             }
-            wait(backoff.next(), stop).await;
+            wait(backoff.next_pause(), stop).await;
         }
         if told.is_some() && !stop.is_cancelled() {
             tracing::info!("the runner's folder can be used again; the runner takes runs");

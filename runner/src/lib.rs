@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `config`, `duration` | what the operator sets |
+//! | `config` | what the operator sets |
 //! | `agent` | the loop: register, poll, carry out, sign off |
 //! | `session`, `labels`, `calls` | the runner token, what it is registered with, and the calls made with it |
 //! | `lease` | how long a lease lasts, and extending it |
@@ -18,18 +18,15 @@
 //! What a run *is* — queues, retries, states — is the control plane's; nothing of it is decided here.
 
 mod agent;
-mod backoff;
 mod calls;
 mod clock;
 pub mod config;
 mod data_dir;
-pub mod duration;
 mod environment;
 mod error;
 mod fault;
 mod folder;
 mod health;
-mod hex;
 mod instance;
 mod janitor;
 mod job;
@@ -37,20 +34,18 @@ mod labels;
 mod lease;
 mod logs;
 mod mask;
-mod open_files;
 mod removal;
 mod session;
-mod short_path;
-mod shutdown;
 mod steps;
+mod stopping;
 mod supervisor;
 mod termination_log;
 mod workspace;
 
+pub use minitower_daemon::signals::Shutdown;
+
 pub use crate::agent::run;
 pub use crate::config::{Arguments, Config, ConfigError, SandboxMode};
 pub use crate::error::RunnerError;
-pub use crate::open_files::raise as raise_open_files;
-pub use crate::shutdown::Shutdown;
 pub use crate::supervisor::{BadLimit, Limit, Limits, supervise_if_asked};
 pub use crate::termination_log::TerminationLog;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use minitower_daemon::signals::Held;
-use minitower_daemon::{logs, signals};
+use minitower_daemon::{files, logs, signals};
 use minitower_runner::{Arguments, Config, Shutdown, TerminationLog};
 use tracing_subscriber::EnvFilter;
 
@@ -33,7 +33,9 @@ fn start(arguments: Arguments, last_words: &TerminationLog, held: Held) -> anyho
     last_words.begin();
     log?;
     let config = Config::from_arguments(arguments)?;
-    minitower_runner::raise_open_files();
+    if let Err(error) = files::raise_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let signals = held.listen().map_err(|error| anyhow::anyhow!("cannot listen for signals: {error}"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // Heartbeats must go on whatever one of them does.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use minitower_client::wire::runner::{Register, Registered, RunnerScope};
 use minitower_client::{ClientConfig, Error, RunnerClient};
+use minitower_daemon::backoff::Backoff;
 use tokio::sync::Mutex;
 
-use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::error::RunnerError;

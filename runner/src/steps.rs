@@ -1,49 +1,21 @@
 //! Running programs for a run: under the supervisor, into the run's log, and only as long as the run may go on.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use minitower_client::wire::runs::Stream;
 
 use crate::clock::{BootTime, sleep_until};
 use crate::lease::{Keeper, Standing};
-use crate::logs::RunLog;
-use crate::mask::Mask;
-use crate::shutdown::Shutdown;
+use crate::logs::{Lines, Loss, RunLog};
+use crate::stopping::Stopping;
 use crate::supervisor::{Confinement, Ended, Limits, Sandbox, Supervised, SupervisorError, Task};
 
 /// How long the last lines of an ended program may take into the log.
 const DRAIN_WITHIN: Duration = Duration::from_secs(60);
-
-/// What a stopping runner says to the run it is carrying out. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Stopping {
-    /// No further run is taken.
-    pub(crate) stop: CancellationToken,
-    /// When that was first asked for.
-    stop_seen: Arc<OnceLock<Instant>>,
-    /// The shutdown grace is over: stop the job, give the run back.
-    pub(crate) grace_over: CancellationToken,
-    /// Give the run back at once.
-    pub(crate) at_once: CancellationToken,
-}
-
-impl Stopping {
-    /// As `shutdown` says; the grace is its caller's.
-    pub(crate) fn by(shutdown: &Shutdown) -> Self {
-        Self { stop: shutdown.stop.clone(), at_once: shutdown.at_once.clone(), ..Self::default() }
-    }
-
-    /// Waits until no further run is taken. Yields the same moment each time, that of the first answer.
-    pub(crate) async fn seen(&self) -> Instant {
-        self.stop.cancelled().await;
-        *self.stop_seen.get_or_init(Instant::now)
-    }
-}
 
 /// Why a run cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,29 +66,6 @@ pub(crate) struct Step {
     pub(crate) limit: Duration,
     /// What becomes of the lines it writes.
     pub(crate) lines: Lines,
-}
-
-/// What becomes of the lines that a program writes.
-#[derive(Debug, Clone, Default)]
-pub(crate) enum Lines {
-    /// They are logged.
-    #[default]
-    Logged,
-    /// They are logged without secrets.
-    Masked(Mask),
-    /// Nobody is interested.
-    Dropped,
-}
-
-impl Lines {
-    /// The lines to log.
-    pub(crate) fn filter(&self, lines: Vec<String>) -> Vec<String> {
-        match self {
-            Self::Logged => lines,
-            Self::Masked(mask) => lines.iter().map(|line| mask.apply(line)).collect(),
-            Self::Dropped => Vec::new(),
-        }
-    }
 }
 
 /// Until when a run may go on, whatever it does.
@@ -226,7 +175,7 @@ impl Steps {
                 let log = self.log.clone();
                 let streams = stdout.into_owned_fd().and_then(|out| Ok((out, stderr.into_owned_fd()?)));
                 let (stdout, stderr) = streams.map_err(SupervisorError::Start)?;
-                tokio::spawn(async move { log.pump(out, lines, stdout, stderr).await })
+                tokio::spawn(async move { log.pump(out, &lines, stdout, stderr).await })
             }
             _ => return Err(SupervisorError::Start(std::io::Error::other("it has no streams"))),
         };
@@ -239,13 +188,13 @@ impl Steps {
         match drained {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => {
-                self.log.lose(0, 0, &format!("they could not be read: {error}")).await;
+                self.log.lose(&Loss::uncounted(format!("they could not be read: {error}"))).await;
                 self.log.note(format!("minitower-runner: cannot read the log: {error}")).await;
             }
             Ok(Err(fault)) => tracing::error!(%fault, "the log's reader died"),
             Err(_) => {
                 drain.abort();
-                self.log.lose(0, 0, "its end could not be read in time").await;
+                self.log.lose(&Loss::uncounted("its end could not be read in time")).await;
                 self.log.note("minitower-runner: the end of the log could not be read in time").await;
             }
         }

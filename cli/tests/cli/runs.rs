@@ -138,8 +138,14 @@ fn finish(bed: &Bed, runner: &Runner, lease: &minitower_client::wire::runner::Le
         RunStatus::Cancelled => {
             bed.team.cancel(lease.run_id);
             let status = ResultStatus::Cancelled;
-            let cancelled =
-                RunResult { status, exit_code: None, error_message: None, reason: None, output: None };
+            let cancelled = RunResult {
+                status,
+                exit_code: None,
+                error_message: None,
+                reason: None,
+                output: None,
+                logs: Vec::new(),
+            };
             runner.end(lease, cancelled);
         }
         RunStatus::Dead => {

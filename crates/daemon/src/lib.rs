@@ -2,16 +2,20 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`signals`] | SIGTERM and SIGINT from the first instruction of `main` on, also as PID 1 |
+//! | [`signals`] | SIGTERM and SIGINT from the first instruction of `main` on, also as PID 1; stopping in two steps |
 //! | [`logs`] | log lines on a standard error that may be unwritable |
+//! | [`duration`] | durations as settings give them |
+//! | [`backoff`] | pauses between attempts |
 //! | [`files`] | as many open files as the system allows |
-//! | [`time`] | clocks, and doubling, jittered pauses between attempts |
+//! | [`clock`] | a monotonic clock to decide by, and the wall clock |
 //! | [`errors`] | an error with its causes, as one line for people |
 //!
 //! Nothing here knows what a program does.
 
+pub mod backoff;
+pub mod clock;
+pub mod duration;
 pub mod errors;
 pub mod files;
 pub mod logs;
 pub mod signals;
-pub mod time;

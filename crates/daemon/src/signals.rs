@@ -13,6 +13,7 @@ use std::thread;
 
 use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Signals that wait for a program that does not take them; a third one says nothing new.
 const MOST_WAITING: usize = 8;
@@ -85,5 +86,29 @@ impl Signals {
             // The thread lives as long as the process.
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Stopping in two steps: first what has begun may end in order, then everything stops at once. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    /// Begin nothing new; what has begun may end within its grace.
+    pub stop: CancellationToken,
+    /// Stop now.
+    pub at_once: CancellationToken,
+}
+
+impl Shutdown {
+    /// Stops at the first of the signals, and at once at the second.
+    pub fn on_signals(mut signals: Signals) -> Self {
+        let shutdown = Self::default();
+        let steps = shutdown.clone();
+        tokio::spawn(async move {
+            for step in [steps.stop, steps.at_once] {
+                signals.next().await;
+                step.cancel();
+            }
+        });
+        shutdown
     }
 }

@@ -5,7 +5,7 @@
 //! | [`towerfile`] | the typed Towerfile and its parser |
 //! | [`source`] | which paths a Towerfile's `source` patterns select |
 //! | [`slug`] | the rule for names of apps and teams |
-//! | [`near`] | the word that somebody probably meant |
+//! | [`near`] | how words of strangers are shown, and what was probably meant |
 //! | [`python`] | the Pythons that a project asks for |
 //! | [`variables`] | the names that no app may give to a variable |
 //! | [`path`] | the rule for paths and link targets, one for packing and unpacking |
@@ -24,8 +24,6 @@ pub mod slug;
 pub mod source;
 pub mod towerfile;
 pub mod variables;
-
-mod shown;
 
 pub use archive::{ArchiveError, Inspection, Limits, UnpackReport, inspect, unpack, unpack_into};
 pub use pack::{PackError, PackPlan, PackReport, pack, plan};

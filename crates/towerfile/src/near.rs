@@ -1,4 +1,9 @@
-//! The word that somebody probably meant.
+//! Words of strangers in messages: how they are shown, and what was probably meant.
+
+use std::fmt;
+
+/// Most characters of a stranger's text in a message.
+const MOST_CHARS: usize = 120;
 
 /// The candidate that `word` is most likely a slip of, or `None` when it resembles none.
 ///
@@ -23,6 +28,15 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
 
 fn folded(word: &str) -> String {
     word.to_lowercase().replace('-', "_")
+}
+
+/// Quotes `text`, escapes control characters and cuts what is too long, so that a message stays one readable line.
+pub(crate) fn shown(text: &str) -> impl fmt::Display + '_ {
+    fmt::from_fn(move |f| {
+        let mut chars = text.chars();
+        write!(f, "\"{}", chars.by_ref().take(MOST_CHARS).collect::<String>().escape_debug())?;
+        f.write_str(if chars.next().is_some() { "…\"" } else { "\"" })
+    })
 }
 
 #[cfg(test)]
@@ -55,5 +69,11 @@ mod tests {
     #[test]
     fn long_words_are_nobodys_slip() {
         assert_eq!(nearest(&"name".repeat(100_000), KEYS), None);
+    }
+
+    #[test]
+    fn control_characters_are_escaped_and_long_text_is_cut() {
+        assert_eq!(shown("a\n\u{1b}[31m").to_string(), "\"a\\n\\u{1b}[31m\"");
+        assert_eq!(shown(&"é".repeat(500)).to_string(), format!("\"{}…\"", "é".repeat(120)));
     }
 }

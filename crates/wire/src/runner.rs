@@ -76,6 +76,10 @@ pub struct LeaseRequest {
     /// The former process whose attempt is to be ended: it is known to be dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<String>,
+    /// Whether to start the attempt in the same transaction that leases it. Servers that do not know this leave
+    /// [`Lease::status`] out, and the runner calls `start`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<bool>,
 }
 
 /// Answer of `POST /runs/lease` when there is work.
@@ -103,6 +107,10 @@ pub struct Lease {
     pub attempt_id: i64,
     /// Its number within the run.
     pub attempt_no: i64,
+    /// The attempt's state when the poll asked to [start](LeaseRequest::start) it. A server that answers `running` also takes
+    /// [`RunResult::logs`]; older servers leave this out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<AttemptStatus>,
     /// Goes into `X-Lease-Token` of every call of this attempt.
     pub lease_token: String,
     /// When the lease ends unless extended, by the server's clock.
@@ -233,6 +241,10 @@ pub struct RunResult {
     /// What the job wrote to `MINITOWER_OUTPUT_FILE`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
+    /// The last lines of the log, at most [`LogBatch::MAX_LINES`]. The server stores them in the transaction of the result.
+    /// Older servers ignore them; see [`Lease::status`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogLine>,
 }
 
 /// `{"status":"ok"}`.

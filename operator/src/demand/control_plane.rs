@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use minitower_client::wire::admin::{self, Runners};
 use minitower_client::{Client, ClientConfig, Error, RunnerFilter, TeamClient};
-use minitower_daemon::time::boottime;
+use minitower_daemon::clock::boottime;
 
 use super::error::{Call, Cause, ControlPlaneError};
 use super::exposition::{ExpositionError, Reader};

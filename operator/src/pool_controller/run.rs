@@ -14,8 +14,8 @@ use kube::runtime::{
     Controller, PredicateConfig, WatchStreamExt as _, controller, predicates, reflector, watcher,
 };
 use kube::{Api, Client, Resource, ResourceExt as _};
+use minitower_daemon::backoff::{jittered, pause_after};
 use minitower_daemon::errors::chain;
-use minitower_daemon::time::{jittered, pause_after};
 
 use super::apply::ApplyError;
 use super::events::Teller;

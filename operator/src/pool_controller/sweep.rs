@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use futures_util::future;
 use kube::ResourceExt as _;
+use minitower_daemon::clock::boottime;
 use minitower_daemon::errors::chain;
-use minitower_daemon::time::boottime;
 
 use super::calls::CALL;
 use super::reconcile::Context;

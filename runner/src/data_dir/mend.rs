@@ -1,16 +1,13 @@
 //! Putting right what a job did to the runner's folder: rights that it took away, folders that it moved or replaced.
 
 use std::ffi::CString;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::PoisonError;
 
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
-
-use super::{DataDir, FILES, Place};
-use crate::folder::{Folder, is_same};
+use super::dir::DataDir;
+use super::places::{FILES, Place, open_lock, open_place, restore_file};
+use crate::folder::is_same;
 
 impl DataDir {
     /// Restores the rights of the runner's folders and files, and makes anew what was replaced. Yields a line for each.
@@ -86,29 +83,79 @@ fn had_mode(path: &Path, former: Option<u32>) -> Option<String> {
     former.map(|former| format!("{} had mode {former:04o}", path.display()))
 }
 
-/// Opens one of the folders. What else has its name, a link or a file, is not ours, and goes out of the way.
-pub(super) fn open_place(above: &Folder, place: Place) -> io::Result<Folder> {
-    above.claim(place.name())
-}
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
 
-pub(super) fn open_lock(root: &Folder) -> io::Result<File> {
-    let flags = OFlag::O_WRONLY
-        | OFlag::O_CREAT
-        | OFlag::O_APPEND
-        | OFlag::O_NOFOLLOW
-        | OFlag::O_NONBLOCK
-        | OFlag::O_CLOEXEC;
-    Ok(openat(root, "lock", flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
-}
+    use super::*;
+    use crate::error::RunnerError;
 
-/// Sets the mode of one of the small files where it is another one. Says which it was then.
-pub(super) fn restore_file(root: &Folder, name: &str) -> io::Result<Option<u32>> {
-    let Some(found) = root.status_of(name)? else { return Ok(None) };
-    let is_file = found.st_mode & nix::libc::S_IFMT == nix::libc::S_IFREG;
-    let former = found.st_mode & 0o7777;
-    if !is_file || former == 0o600 {
-        return Ok(None);
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
     }
-    root.set_mode_of(name, 0o600)?;
-    Ok(Some(former))
+
+    #[test]
+    fn rights_come_back_before_the_next_run_and_at_the_next_start() {
+        let base = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(base.path(), "r").unwrap();
+        data_dir.write("token", "mtr_x").unwrap();
+        let root = base.path().join("r");
+        let take = || {
+            for (name, wrong) in [
+                ("work", 0o000),
+                ("envs", 0o000),
+                ("trash", 0o100),
+                ("token", 0o000),
+                ("lock", 0o666),
+                (".", 0o777),
+            ] {
+                fs::set_permissions(root.join(name), Permissions::from_mode(wrong)).unwrap();
+            }
+            fs::set_permissions(base.path().join("t"), Permissions::from_mode(0o1777)).unwrap();
+        };
+        let are_back = || {
+            let folders = ["work", "envs", "trash", "."].map(|name| mode(&root.join(name)));
+            let files = ["token", "lock"].map(|name| mode(&root.join(name)));
+            (folders, files, mode(&base.path().join("t"))) == ([0o700; 4], [0o600; 2], 0o700)
+        };
+        assert_eq!(data_dir.mend().unwrap(), Vec::<String>::new());
+        take();
+        let mended = data_dir.mend().unwrap();
+        assert_eq!(mended.len(), 7, "{mended:?}");
+        assert!(mended.iter().any(|line| line.ends_with("work had mode 0000")), "{mended:?}");
+        assert!(are_back());
+        take();
+        fs::set_permissions(base.path(), Permissions::from_mode(0o000)).unwrap();
+        drop(data_dir);
+        let data_dir = DataDir::open(base.path(), "r").unwrap();
+        assert!(are_back());
+        assert_eq!(data_dir.read("token").unwrap().as_deref(), Some("mtr_x"));
+    }
+
+    #[test]
+    fn what_was_replaced_is_made_anew() {
+        let base = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(base.path(), "r").unwrap();
+        let root = base.path().join("r");
+        let victim = base.path().join("victim");
+        fs::create_dir(&victim).unwrap();
+        fs::write(victim.join("file"), "whole").unwrap();
+        fs::rename(root.join("work"), root.join("w2")).unwrap();
+        std::os::unix::fs::symlink(&victim, root.join("work")).unwrap();
+        fs::remove_dir(root.join("spool")).unwrap();
+        fs::remove_dir_all(root.join("trash")).unwrap();
+        fs::remove_file(root.join("lock")).unwrap();
+        let mended = data_dir.mend().unwrap();
+        assert_eq!(mended.len(), 4, "{mended:?}");
+        for name in ["work", "spool", "trash"] {
+            assert!(fs::symlink_metadata(root.join(name)).unwrap().is_dir(), "{name}");
+        }
+        assert_eq!(fs::read(victim.join("file")).unwrap(), b"whole");
+        assert!(matches!(DataDir::open(base.path(), "r"), Err(RunnerError::Locked { .. })));
+        assert_eq!(data_dir.mend().unwrap(), Vec::<String>::new());
+        data_dir.probe().unwrap();
+        fs::rename(&root, base.path().join("elsewhere")).unwrap();
+        assert!(data_dir.mend().is_err());
+    }
 }

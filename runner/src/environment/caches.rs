@@ -7,11 +7,11 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::tree;
 use crate::folder::Folder;
-use crate::hex;
 use crate::removal::remove_entry;
 
 /// Most bytes of all of them.
@@ -39,7 +39,7 @@ impl Caches {
 
     /// The folder of a team, there and in use. Where a job took rights away, they come back from the top on.
     pub(super) fn of(&self, team: &str) -> io::Result<PathBuf> {
-        let name = hex::encode(&Sha256::digest(team)[..8]);
+        let name = HEXLOWER.encode(&Sha256::digest(team)[..8]);
         let installers = self.installers()?;
         let mut folder = installers.claim(&name)?;
         for installer in ["uv", "pip"] {

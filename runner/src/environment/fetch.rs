@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::EnvironmentError;
+use super::error::EnvironmentError;
 use super::install::{Installation, Manner, pip_command, pip_variables, text, words};
 
 impl Installation<'_> {

@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use minitower_client::wire::runs::Stream;
 
-use super::EnvironmentError;
+use super::error::EnvironmentError;
 use super::installer::Installer;
 use super::interpreter::Interpreter;
-use super::project::{Needs, What};
+use super::needs::{Needs, What};
 use super::setup::Setup;
 use super::variables::{self, Variables};
 use super::{resolution, venv};
+use crate::logs::Lines;
 use crate::mask::Mask;
-use crate::steps::{Lines, Step, StepEnd, Steps};
+use crate::steps::{Step, StepEnd, Steps};
 use crate::supervisor::{Ending, Sandbox};
 
 /// How long installing may take.

@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::io::Read;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::interpreter::Interpreter;
-use super::project::Needs;
+use super::needs::Needs;
 use super::variables::Variables;
-use crate::hex;
 
 /// Most bytes of an installer's own configuration.
 const MAX_CONFIGURATION_BYTES: u64 = 1024 * 1024;
@@ -65,7 +65,7 @@ pub(super) fn key(
             parts.add(&["configuration", &contents(value)]);
         }
     }
-    hex::encode(&parts.0.finalize()[..16])
+    HEXLOWER.encode(&parts.0.finalize()[..16])
 }
 
 /// Each part with its length, so that no two lists of parts are the same bytes.

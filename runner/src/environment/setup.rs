@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::project::{Needs, What};
+use super::needs::{Needs, What};
 use super::{text, tree};
 use crate::data_dir::create_private;
 use crate::removal::remove_tree;

@@ -5,9 +5,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-
-use crate::hex;
 
 /// How a tree is.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,7 +71,7 @@ pub(super) fn state(root: &Path) -> io::Result<State> {
         }
         bytes += metadata.blocks() * 512;
     }
-    Ok(State { bytes, digest: hex::encode(&digest.finalize()) })
+    Ok(State { bytes, digest: HEXLOWER.encode(&digest.finalize()) })
 }
 
 /// Whether its owner may use all of it: enter and change every folder, read every file.

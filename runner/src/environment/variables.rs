@@ -1,8 +1,9 @@
 //! Which variables reach the installer, and which the job.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use crate::job::variables::Variables;
+/// Variables of a program, by name.
+pub(crate) type Variables = BTreeMap<String, String>;
 
 /// Names that say where to install, or what is the project: the runner says so itself.
 const WHERE: [&str; 29] = [

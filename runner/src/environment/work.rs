@@ -4,13 +4,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::error::EnvironmentError;
 use super::install::{Installation, Manner};
 use super::installer::Installer;
 use super::interpreter::Interpreter;
 use super::key::{Owner, key};
-use super::project::Needs;
+use super::needs::Needs;
+use super::pool::{Environments, Prepared, Request};
 use super::setup::Setup;
-use super::{EnvironmentError, Environments, Prepared, Request, venv};
+use super::venv;
 use crate::clock;
 use crate::data_dir::create_private;
 use crate::mask::Mask;

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use data_encoding::HEXLOWER;
 use minitower_client::wire::runner::Lease;
 use sha2::{Digest, Sha256};
 
 use crate::data_dir::{DataDir, Place};
 use crate::folder::Folder;
-use crate::hex;
 
 /// Bytes of all caches.
 const MOST_BYTES: u64 = 10 * 1024 * 1024 * 1024;
@@ -44,7 +44,7 @@ pub(super) struct AppCaches {
 impl AppCaches {
     /// The caches in the runner's folder, for runs of the control plane at `server_url`.
     pub(super) fn new(data_dir: Arc<DataDir>, server_url: &str) -> Self {
-        let server = hex::encode(&Sha256::digest(server_url.trim_end_matches('/'))[..4]);
+        let server = HEXLOWER.encode(&Sha256::digest(server_url.trim_end_matches('/'))[..4]);
         Self { data_dir, server, most_bytes: MOST_BYTES, most: MOST }
     }
 

@@ -3,28 +3,25 @@
 use std::time::Duration;
 
 use minitower_client::Error;
-use minitower_client::wire::runner::{ResultStatus, RunResult};
+use minitower_client::wire::runner::{LogBatch, ResultStatus, RunResult};
+use minitower_daemon::backoff::Backoff;
 use minitower_planted::{Bug, planted};
 
-use super::given_up;
 use super::outcome::Verdict;
-use crate::backoff::Backoff;
+use super::patience::given_up;
 use crate::calls::AttemptCalls;
-use crate::lease::heartbeat_interval;
-use crate::steps::Stopping;
+use crate::logs::{Sent, longest_pause, send};
+use crate::stopping::Stopping;
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest pause between two calls.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Brings the verdict to the control plane. Goes on past the lease's end, until the control plane answers that it
 /// has the verdict or does not want it; a stopping runner [gives up](given_up) after a while. `length` is the lease's: a server that was
 /// away grants one more of it from its start, within which it is to hear.
 pub(super) async fn conclude(calls: &AttemptCalls, verdict: Verdict, length: Duration, stopping: &Stopping) {
-    let longest_pause = heartbeat_interval(length).min(LONGEST_PAUSE);
     tokio::select! {
-        () = tell(calls, verdict, longest_pause) => {}
+        () = tell(calls, verdict, longest_pause(length)) => {}
         () = given_up(calls, length, stopping) => {
             tracing::warn!("the control plane could not be told how the run ended; its lease will run out");
         }
@@ -47,6 +44,15 @@ async fn tell(calls: &AttemptCalls, mut verdict: Verdict, longest_pause: Duratio
             Next::Done => return,
             Next::Again(_) if planted(Bug::ResultGivenUp) => return,
             Next::Tell(other) => verdict = other,
+            Next::LogsFirst(mut result) => {
+                let batch = LogBatch { logs: std::mem::take(&mut result.logs) };
+                verdict = Verdict::Result(result);
+                match send(calls, &batch, longest_pause, |_| ()).await {
+                    Sent::Taken => {}
+                    Sent::Refused(loss) => verdict.mention(&loss.to_string()),
+                    Sent::Gone => return,
+                }
+            }
             Next::Again(same) => {
                 verdict = same;
                 backoff.pause().await;
@@ -61,6 +67,8 @@ enum Next {
     Done,
     /// Something else is to be told.
     Tell(Verdict),
+    /// The same without the lines in it, which are to be sent by themselves.
+    LogsFirst(Box<RunResult>),
     /// Not heard.
     Again(Verdict),
 }
@@ -85,7 +93,12 @@ fn next(verdict: Verdict, answer: Result<(), Error>) -> Next {
         }
         (Verdict::Result(result), Some(409)) if result.status != ResultStatus::Cancelled => {
             tracing::info!("a cancel came before the result");
-            Next::Tell(Verdict::Result(Box::new(cancelled())))
+            // The lines were refused with the result.
+            Next::Tell(Verdict::Result(Box::new(RunResult { logs: result.logs, ..cancelled() })))
+        }
+        (Verdict::Result(result), Some(400 | 413)) if !result.logs.is_empty() => {
+            tracing::warn!(%error, "the control plane refused the result; sending its log lines by themselves");
+            Next::LogsFirst(result)
         }
         // Too large, or of a kind this server refuses: how the run ended matters more.
         (Verdict::Result(mut result), Some(400 | 413)) if result.output.is_some() => {
@@ -119,6 +132,7 @@ fn cancelled() -> RunResult {
         error_message: None,
         reason: None,
         output: None,
+        logs: Vec::new(),
     }
 }
 
@@ -160,6 +174,28 @@ mod tests {
         let told = Verdict::Result(Box::new(cancelled()));
         assert_eq!(next(completed(false), answer(409)), Next::Tell(told.clone()));
         assert_eq!(next(told, answer(409)), Next::Done);
+    }
+
+    fn with_lines(mut verdict: Verdict) -> Verdict {
+        let Verdict::Result(result) = &mut verdict else { panic!() };
+        let line = r#"{"seq":1,"stream":"stdout","line":"last","logged_at":"2030-01-01T00:00:00Z"}"#;
+        result.logs = vec![serde_json::from_str(line).unwrap()];
+        verdict
+    }
+
+    #[test]
+    fn the_last_lines_follow_a_result_that_a_cancel_overtook() {
+        let cancelled = Verdict::Result(Box::new(cancelled()));
+        assert_eq!(next(with_lines(completed(true)), answer(409)), Next::Tell(with_lines(cancelled)));
+    }
+
+    #[rstest]
+    #[case(400)]
+    #[case(413)]
+    fn a_result_that_is_refused_with_its_lines_is_told_again_without_them(#[case] status: u16) {
+        let Next::LogsFirst(result) = next(with_lines(completed(true)), answer(status)) else { panic!() };
+        assert_eq!(result.logs.len(), 1, "they are sent before");
+        assert!(result.output.is_some(), "what was wrong is not known yet");
     }
 
     #[test]

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use minitower_client::{ArtifactHeaders, Error};
 use minitower_towerfile::{ArchiveError, Limits};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
+use super::error::SetupError;
 use super::patience::Patience;
-use super::script::SetupError;
 use crate::calls::AttemptCalls;
 use crate::fault::{self, OwnFault};
-use crate::hex;
 use crate::lease::Standing;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
@@ -96,7 +96,7 @@ async fn attempt(
         file.write_all(&chunk).await?;
     }
     file.flush().await?;
-    Ok((artifact.headers, hex::encode(&digest.finalize()), file.into_std().await))
+    Ok((artifact.headers, HEXLOWER.encode(&digest.finalize()), file.into_std().await))
 }
 
 /// Unpacks the downloaded archive into the workspace, unless the run has to stop.

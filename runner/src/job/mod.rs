@@ -1,78 +1,52 @@
 //! One run, from its lease to its result.
 //!
-//! `fetch` gets and unpacks the archive, `settings` reads its Towerfile, `script` prepares and starts the job's program, `own`
-//! tells the runner's faults from the run's, `outcome` turns its end into a result, with the `artifacts` it left, `conclude`
-//! brings that to the control plane; [`carry_out`] puts them in order. What a lease is and how
-//! processes are killed is known elsewhere.
+//! `fetch` gets and unpacks the archive, `script` prepares and starts the job's program, `own` tells the runner's faults from
+//! the run's, `outcome` turns its end into a result, with the `artifacts` it left, and `conclude` brings that to the control plane.
+//! [`carry_out`] puts them in order. What a lease is and how processes are killed is known elsewhere.
 
 mod artifacts;
 mod cache;
 mod conclude;
+mod error;
 mod fetch;
 mod outcome;
 mod own;
 mod patience;
 mod project;
+mod runs;
 mod script;
-mod settings;
 mod shebang;
-pub(crate) mod variables;
+mod variables;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use minitower_client::Leased;
 use minitower_client::wire::runner::Lease;
+use minitower_client::wire::runs::{AttemptStatus, LogLine};
+use minitower_daemon::backoff::Backoff;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::backoff::Backoff;
 use crate::calls::AttemptCalls;
 use crate::clock::{self, BootTime};
-use crate::config::Config;
-use crate::data_dir::DataDir;
-use crate::environment::Environments;
 use crate::fault::OwnFault;
-use crate::health::Health;
 use crate::lease::{self, Keeper, Standing};
-use crate::logs::{Delivered, RunLog, deliver};
-use crate::session::Session;
-use crate::steps::{Steps, Stop, Stopping};
-use crate::supervisor::Confinement;
+use crate::logs::{Delivered, Progress, RunLog, deliver};
+use crate::steps::Steps;
+use crate::stopping::Stopping;
 use crate::workspace::Workspace;
 use cache::{AppCache, AppCaches};
 use conclude::conclude;
 use outcome::Verdict;
-use script::SetupError;
+use patience::given_up;
+pub(crate) use runs::Runs;
 
 /// How long the start call may take.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a stopping runner goes on delivering the log.
-const STOPPING_DELIVERY: Duration = Duration::from_secs(10);
-/// The same when it stops at once.
-const AT_ONCE_DELIVERY: Duration = Duration::from_secs(1);
 /// How long the end of a run waits to hear that its workspace cannot be removed.
 const REMOVAL_SHOWS_WITHIN: Duration = Duration::from_millis(100);
-/// For how many leases without an answer a stopping runner goes on telling the end of its run: five minutes with leases of one. A control plane
-/// that starts anew on another node is back by then, its volume with it; one that was uninstalled never is, and a namespace that is
-/// deleted waits for its pods.
-const UNANSWERED_LEASES: u32 = 5;
-
-/// What all runs of this process share.
-pub(crate) struct Runs {
-    pub(crate) config: Config,
-    pub(crate) data_dir: Arc<DataDir>,
-    pub(crate) session: Arc<Session>,
-    pub(crate) environments: Environments,
-    pub(crate) health: Health,
-    pub(crate) stopping: Stopping,
-    /// Beginning of the names of this runner's control groups.
-    pub(crate) cgroup_prefix: String,
-    /// By what jobs are confined on this machine.
-    pub(crate) confinement: Confinement,
-}
 
 /// Carries out the run of a lease whose poll was sent at `sent`. Afterwards nothing of it is left on this machine.
 pub(crate) async fn carry_out(runs: &Runs, leased: Leased, sent: BootTime) {
@@ -90,7 +64,14 @@ pub(crate) async fn carry_out(runs: &Runs, leased: Leased, sent: BootTime) {
     let confirm_by = BootTime::now().plus(first_calls);
     let confirm_by = if polled > confirm_by { polled } else { confirm_by };
 
-    let verdict = match start(&calls, confirm_by, &runs.stopping).await {
+    let started_in_poll = lease.status == Some(AttemptStatus::Running);
+    let start = async {
+        if started_in_poll {
+            return Started::Running { cancelled: false };
+        }
+        start(&calls, confirm_by, &runs.stopping).await
+    };
+    let verdict = match start.await {
         Started::Running { cancelled } => {
             let keeper = Arc::new(Keeper::start(calls.clone(), length, confirm_by, cancelled));
             let verdict = attended(runs, &lease, &calls, &keeper, length, started).await;
@@ -101,6 +82,15 @@ pub(crate) async fn carry_out(runs: &Runs, leased: Leased, sent: BootTime) {
         Started::Unheard => Verdict::Release,
     };
     conclude(&calls, verdict, length, &runs.stopping).await;
+}
+
+/// Gives a lease back whose answer came when the runner was already stopping.
+pub(crate) async fn give_back(runs: &Runs, leased: Leased) {
+    let Leased { lease, server_date } = leased;
+    let length = lease::length(lease.lease_ttl_ms, lease.lease_expires_at, server_date, clock::wall());
+    tracing::info!(run = lease.run_id, attempt = lease.attempt_id, "leased while stopping");
+    let calls = AttemptCalls::new(Arc::clone(&runs.session), Arc::new(lease));
+    conclude(&calls, Verdict::Release, length, &runs.stopping).await;
 }
 
 enum Started {
@@ -142,13 +132,16 @@ async fn attended(
     if let Some(token) = &lease.api_token {
         log.hide(token);
     }
-    let finishing = CancellationToken::new();
+    let (progress, progresses) = watch::channel(Progress::Growing);
     let delivery = {
         let (log, calls, keeper) = (log.clone(), calls.clone(), Arc::clone(keeper));
-        let finishing = finishing.clone();
         tokio::spawn(async move {
-            if deliver(log, calls, length, finishing).await == Delivered::Gone {
-                keeper.advance(Standing::Gone);
+            match deliver(log, calls, length, progresses).await {
+                Delivered::AllBut(last) => last,
+                Delivered::Gone => {
+                    keeper.advance(Standing::Gone);
+                    Vec::new()
+                }
             }
         })
     };
@@ -164,16 +157,21 @@ async fn attended(
     };
     let mut verdict = in_workspace(runs, lease, calls, &steps, started).await;
     log.finish().await;
-    finishing.cancel();
+    // A server that starts attempts in the poll also takes lines with the result; another one would lose them.
+    let with_result = matches!(verdict, Verdict::Result(_)) && lease.status == Some(AttemptStatus::Running);
+    progress.send_replace(if with_result { Progress::LastWithResult } else { Progress::Complete });
     let over = async {
         let standing = keeper.reaches(Standing::Lapsed).await;
         if standing == Standing::Lapsed && matches!(verdict, Verdict::Result(_)) {
             extend_all_the_same(calls, length).await;
         }
     };
-    tokio::select! {
-        () = finish_delivery(delivery, over) => {}
+    let last = tokio::select! {
+        last = finish_delivery(delivery, over) => last,
         () = given_up(calls, length, &steps.stopping) => log_undelivered(),
+    };
+    if let Verdict::Result(result) = &mut verdict {
+        result.logs = last;
     }
     if let Some(lost) = log.lost().await {
         verdict.mention(&lost);
@@ -246,21 +244,21 @@ async fn remove(workspace: &Workspace, steps: &Steps) {
     steps.log.note(note).await;
 }
 
-/// Waits for the rest of the log, until the attempt is over for the control plane.
-async fn finish_delivery(delivery: JoinHandle<()>, over: impl Future<Output = ()>) {
+/// Waits until the log is delivered, or the attempt is over for the control plane. Yields what is left for the result to carry.
+async fn finish_delivery(delivery: JoinHandle<Vec<LogLine>>, over: impl Future<Output = ()>) -> Vec<LogLine> {
     let mut delivery = AbortOnDropHandle::new(delivery);
     tokio::select! {
-        delivered = &mut delivery => {
-            if let Err(fault) = delivered {
-                tracing::error!(%fault, "the log's delivery died");
-            }
-        }
+        delivered = &mut delivery => delivered.unwrap_or_else(|fault| {
+            tracing::error!(%fault, "the log's delivery died");
+            Vec::new()
+        }),
         () = over => log_undelivered(),
     }
 }
 
-fn log_undelivered() {
+fn log_undelivered() -> Vec<LogLine> {
     tracing::warn!("the rest of the run's log could not be delivered");
+    Vec::new()
 }
 
 /// Sends heartbeats although the lease looks over, until dropped. The job has ended, so that nothing can run twice; and a
@@ -274,31 +272,5 @@ async fn extend_all_the_same(calls: &AttemptCalls, length: Duration) {
             tracing::debug!(%error, "the lease of the ended job could not be extended");
         }
         tokio::time::sleep(interval).await;
-    }
-}
-
-/// Returns when a runner that stops need not wait any longer for the control plane to hear of a job that has ended: a while after its grace,
-/// or when nothing was answered for some leases.
-async fn given_up(calls: &AttemptCalls, length: Duration, stopping: &Stopping) {
-    let unanswered = async {
-        let since = stopping.seen().await;
-        calls.unanswered(length.saturating_mul(UNANSWERED_LEASES), since).await;
-    };
-    tokio::select! {
-        () = unanswered => {}
-        () = after(&stopping.grace_over, STOPPING_DELIVERY) => {}
-        () = after(&stopping.at_once, AT_ONCE_DELIVERY) => {}
-    }
-}
-
-/// Returns `duration` after the token was cancelled.
-async fn after(token: &CancellationToken, duration: Duration) {
-    token.cancelled().await;
-    tokio::time::sleep(duration).await;
-}
-
-impl From<Stop> for SetupError {
-    fn from(stop: Stop) -> Self {
-        Self::Stopped(stop)
     }
 }

@@ -9,7 +9,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::artifacts;
-use super::script::{Ran, SetupError};
+use super::error::SetupError;
+use super::script::Ran;
 use crate::calls::AttemptCalls;
 use crate::steps::{StepEnd, Steps, Stop};
 use crate::supervisor::{Ended, Ending, SupervisorError};
@@ -153,7 +154,14 @@ fn result(
     reason: Option<ResultReason>,
     output: Option<Value>,
 ) -> Verdict {
-    Verdict::Result(Box::new(RunResult { status, exit_code, error_message, reason, output }))
+    Verdict::Result(Box::new(RunResult {
+        status,
+        exit_code,
+        error_message,
+        reason,
+        output,
+        logs: Vec::new(),
+    }))
 }
 
 /// Reads what the job wrote as its output. The text of an error goes into the run's log.

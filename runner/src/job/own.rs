@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Runs;
-use super::script::SetupError;
+use super::error::SetupError;
+use super::runs::Runs;
 use crate::data_dir::Room;
 use crate::workspace::Workspace;
 

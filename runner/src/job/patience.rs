@@ -1,16 +1,27 @@
-//! How often a call is tried again that the control plane answers with trouble of its own.
+//! How long the runner goes on calling a control plane that does not answer, or answers with trouble of its own.
 
 use std::time::Duration;
 
 use minitower_client::Error;
+use minitower_daemon::backoff::Backoff;
+use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
+use crate::calls::AttemptCalls;
+use crate::stopping::Stopping;
 
 /// Answers of trouble after which a call is given up: with the pauses between them, after 15 to 30 seconds.
 const MOST_ANSWERS: u32 = 6;
 /// Pauses between them.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// How long a stopping runner goes on delivering the log and the result after its grace.
+const STOPPING_DELIVERY: Duration = Duration::from_secs(10);
+/// The same when it stops at once.
+const AT_ONCE_DELIVERY: Duration = Duration::from_secs(1);
+/// For how many leases without an answer a stopping runner goes on reporting the end of its run: five minutes with leases of one.
+/// By then a control plane that starts again on another node is back, with its volume. One that was uninstalled never
+/// comes back, and a namespace that is being deleted waits for its pods.
+const UNANSWERED_LEASES: u32 = 5;
 
 /// Tells trouble that passes from trouble that stays. A control plane that cannot be reached, or whose proxy answers for it, is
 /// waited for: the lease and the run's timeout bound that. One that answers has a few more chances.
@@ -41,6 +52,26 @@ impl Patience {
         self.answers += u32::from(!is_away);
         passes && self.answers < MOST_ANSWERS
     }
+}
+
+/// Returns when a stopping runner may give up telling the control plane about a job that has ended: a while after its grace, or
+/// when no call was answered for several leases of `length`.
+pub(super) async fn given_up(calls: &AttemptCalls, length: Duration, stopping: &Stopping) {
+    let unanswered = async {
+        let since = stopping.seen().await;
+        calls.unanswered(length.saturating_mul(UNANSWERED_LEASES), since).await;
+    };
+    tokio::select! {
+        () = unanswered => {}
+        () = after(&stopping.grace_over, STOPPING_DELIVERY) => {}
+        () = after(&stopping.at_once, AT_ONCE_DELIVERY) => {}
+    }
+}
+
+/// Returns `duration` after the token was cancelled.
+async fn after(token: &CancellationToken, duration: Duration) {
+    token.cancelled().await;
+    tokio::time::sleep(duration).await;
 }
 
 #[cfg(test)]

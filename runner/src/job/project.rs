@@ -9,12 +9,12 @@ use std::sync::Arc;
 use minitower_client::wire::runner::Lease;
 use minitower_towerfile::Start;
 
-use super::Runs;
-use super::script::SetupError;
+use super::error::SetupError;
+use super::runs::Runs;
 use super::shebang::{self, Beginning, Runner};
-use super::variables::Variables;
 use crate::environment::interpreters::is_program;
-use crate::environment::{EnvironmentError, Prepared, Request, has_dependency_file, variables};
+use crate::environment::variables::{self, Variables};
+use crate::environment::{EnvironmentError, Prepared, Request, has_dependency_file};
 use crate::fault::{self, OwnFault};
 use crate::mask::Mask;
 use crate::steps::Steps;

@@ -1,6 +1,8 @@
 //! Preparing and running the job's program.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,50 +10,25 @@ use std::time::Duration;
 use minitower_client::ArtifactHeaders;
 use minitower_client::wire::runner::Lease;
 use minitower_client::wire::runs::Stream;
-use minitower_towerfile::{LogOrder, Towerfile};
+use minitower_towerfile::towerfile::MAX_BYTES;
+use minitower_towerfile::{LogOrder, TOWERFILE, Towerfile};
 
-use super::variables::{self, Place, Variables};
-use super::{Runs, fetch, project, settings};
+use super::error::SetupError;
+use super::runs::Runs;
+use super::variables::{self, Place};
+use super::{fetch, project};
 use crate::calls::AttemptCalls;
 use crate::clock::BootTime;
+use crate::environment::variables::Variables;
 use crate::fault::OwnFault;
 use crate::lease::Standing;
-use crate::steps::{Allowed, Lines, Step, StepEnd, Steps, Stop};
-use crate::supervisor::{Sandbox, SupervisorError};
+use crate::logs::Lines;
+use crate::steps::{Allowed, Step, StepEnd, Steps};
+use crate::supervisor::Sandbox;
 use crate::workspace::Workspace;
 
 /// How long a job may take when its version does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// Why the job's program did not run, or did not run to an end.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SetupError {
-    /// The run has to stop.
-    #[error("stopped")]
-    Stopped(Stop),
-    /// A step failed; the text says which and why.
-    #[error("{0}")]
-    Failed(String),
-    /// The runner cannot carry it out, whatever run it is.
-    #[error(transparent)]
-    Own(#[from] OwnFault),
-    /// The same, for its disk is full; the text says what failed.
-    #[error("{0}")]
-    Full(String),
-    /// A supervisor was lost, or could not do its work: nothing that the job could have done otherwise.
-    #[error(transparent)]
-    Supervisor(SupervisorError),
-}
-
-impl From<SupervisorError> for SetupError {
-    fn from(error: SupervisorError) -> Self {
-        match error {
-            SupervisorError::Start(source) => OwnFault::new("start the job's supervisor", source).into(),
-            SupervisorError::Program(_) => Self::Failed(error.to_string()),
-            _ => Self::Supervisor(error),
-        }
-    }
-}
 
 /// What is left of a job whose program has run.
 pub(super) struct Ran {
@@ -83,7 +60,7 @@ pub(super) async fn run(
     let input = input.map_err(|error| SetupError::Failed(format!("the input is no JSON: {error}")))?;
     // Before the installer runs, which may be the project's own code.
     workspace.write_input(&input).map_err(|source| OwnFault::new("write the input", source))?;
-    let towerfile = match settings::read(&workspace.source()) {
+    let towerfile = match read_towerfile(&workspace.source()) {
         Ok(towerfile) => towerfile,
         Err(reason) => {
             let note = format!("minitower-runner: the project's Towerfile is not used here: {reason}");
@@ -133,6 +110,21 @@ pub(super) async fn run(
         LogOrder::Streams => steps.run(step).await?,
     };
     Ok(Ran { end, workspace: Arc::clone(workspace) })
+}
+
+/// Reads the Towerfile at the root of `source`; `None` when there is none. The text of an error goes into the run's log: a
+/// version may have been uploaded with a file that only another release understands.
+fn read_towerfile(source: &Path) -> Result<Option<Towerfile>, String> {
+    let file = match File::open(source.join(TOWERFILE)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    let mut text = String::new();
+    // One byte more than is allowed, so that the parser says that it is too much.
+    file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    let (towerfile, _unknown_keys) = Towerfile::parse(&text).map_err(|error| error.to_string())?;
+    Ok(Some(towerfile))
 }
 
 /// The values of the hidden parameters as a log may show them: as their variables hold them, line by line, and as they stand
@@ -262,5 +254,16 @@ mod tests {
         assert_eq!(setup.until, started.plus(Duration::from_secs(20)));
         assert!(setup.by.contains("setup_seconds"), "{}", setup.by);
         assert_eq!(setup_timeout(90, started, &whole).by, "the whole");
+    }
+
+    #[test]
+    fn a_project_has_a_towerfile_or_none_or_one_that_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read_towerfile(folder.path()), Ok(None));
+        let path = folder.path().join(TOWERFILE);
+        std::fs::write(&path, "[app]\nname = \"hello\"\nscript = \"main.py\"\n").unwrap();
+        assert_eq!(read_towerfile(folder.path()).unwrap().unwrap().name, "hello");
+        std::fs::write(&path, "[app").unwrap();
+        assert!(read_towerfile(folder.path()).unwrap_err().contains("TOML"));
     }
 }

@@ -10,6 +10,7 @@ use minitower_towerfile::variables::{Setter, is_reserved};
 use nix::unistd::{Uid, User};
 use serde_json::Value;
 
+use crate::environment::variables::Variables;
 use crate::workspace::Workspace;
 
 /// Longest `NAME=value`, by Linux's `MAX_ARG_STRLEN` (execve(2)) less the closing NUL.
@@ -26,9 +27,6 @@ const NAMELESS_USER: &str = "minitower";
 const LOCALE: &str = "C.UTF-8";
 /// What a Towerfile may set although the base does.
 const DECLARABLE: [&str; 5] = ["LANG", "LC_ALL", "LOGNAME", "TZ", "USER"];
-
-/// Variables by name.
-pub(crate) type Variables = BTreeMap<String, String>;
 
 /// Where a run's programs live.
 #[derive(Debug)]

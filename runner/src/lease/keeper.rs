@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use minitower_client::Error;
 use minitower_client::wire::runner::AttemptState;
+use minitower_daemon::backoff::Backoff;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{deadline, heartbeat_interval};
-use crate::backoff::Backoff;
 use crate::calls::AttemptCalls;
 use crate::clock::{BootTime, sleep_until};
 
@@ -150,8 +150,9 @@ async fn keep(
             Err(error) => {
                 report(&error, until);
                 let longest = (length / 20).clamp(Duration::from_millis(50), Duration::from_secs(2));
-                let pause =
-                    backoff.get_or_insert_with(|| Backoff::new(Duration::from_millis(50), longest)).next();
+                let pause = backoff
+                    .get_or_insert_with(|| Backoff::new(Duration::from_millis(50), longest))
+                    .next_pause();
                 sleep_until(BootTime::now().plus(pause).min(until)).await;
             }
         }

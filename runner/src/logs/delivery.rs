@@ -1,94 +1,131 @@
 //! Sending a run's lines to the control plane.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use minitower_client::wire::runner::LogBatch;
+use minitower_client::wire::runs::LogLine;
+use minitower_daemon::backoff::Backoff;
 use minitower_planted::{Bug, planted};
+use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use super::RunLog;
-use crate::backoff::Backoff;
+use super::line::Loss;
+use super::run_log::RunLog;
 use crate::calls::AttemptCalls;
 use crate::lease::heartbeat_interval;
 
-/// Batches that are not full go out at most this often.
+/// Batches that are not full go out at most this often. The first one waits as long: a job that is quicker leaves its lines to the
+/// result, and saves the control plane a call.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// Longest pause between attempts at delivering while the server is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long one batch may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why delivering ended.
+/// How far a log has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Lines may still be added.
+    Growing,
+    /// No line will be added, and all of them are to be sent.
+    Complete,
+    /// No line will be added, and the result carries the last batch.
+    LastWithResult,
+}
+
+/// Why delivering ended.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Delivered {
-    /// All lines were delivered, or refused for good.
-    All,
+    /// All lines were delivered, or refused for good, but these: at most a batch, for the result to carry.
+    AllBut(Vec<LogLine>),
     /// The attempt is over on the server: nobody wants the rest.
     Gone,
 }
 
-/// Delivers the log's lines in order; when `finishing` is cancelled, until none is left. `length` is the lease's: a server that
-/// was away grants one more of it from its start, within which it is to be found again.
+/// Delivers the log's lines in order, until none is left that `progress` wants to be sent. `length` is the lease's: a server that
+/// was away grants one more of it from its start, and has to be found again within that time.
 pub(crate) async fn deliver(
     log: RunLog,
     calls: AttemptCalls,
     length: Duration,
-    finishing: CancellationToken,
+    mut progress: watch::Receiver<Progress>,
 ) -> Delivered {
-    let longest_pause = heartbeat_interval(length).min(LONGEST_PAUSE);
-    let mut last_sent = Instant::now().checked_sub(INTERVAL).unwrap_or_else(Instant::now);
+    let longest_pause = longest_pause(length);
+    let mut last_sent = Instant::now();
     loop {
-        let arrived = log.shared.arrived.notified();
+        let arrived = log.arrived();
+        let stage = *progress.borrow_and_update();
         let waiting = log.waiting().await;
-        if waiting == 0 {
-            if finishing.is_cancelled() {
-                return Delivered::All;
-            }
-            tokio::select! {
-                () = arrived => {}
-                () = finishing.cancelled() => {}
-            }
-            continue;
+        if waiting == 0 && stage != Progress::Growing {
+            return Delivered::AllBut(Vec::new());
         }
         let due = last_sent + INTERVAL;
-        if waiting < LogBatch::MAX_LINES && !finishing.is_cancelled() && Instant::now() < due {
+        let is_full = waiting >= LogBatch::MAX_LINES;
+        if stage == Progress::Growing && !is_full && (waiting == 0 || Instant::now() < due) {
             tokio::select! {
-                () = tokio::time::sleep_until(due) => {}
+                () = tokio::time::sleep_until(due), if waiting > 0 => {}
                 () = arrived => {}
-                () = finishing.cancelled() => {}
+                changed = progress.changed() => {
+                    if changed.is_err() {
+                        // Whoever ran the job is gone, and with it the attempt.
+                        return Delivered::Gone;
+                    }
+                }
             }
             continue;
         }
         let batch = LogBatch { logs: log.take(LogBatch::MAX_LINES).await };
+        if stage == Progress::LastWithResult && log.waiting().await == 0 {
+            return Delivered::AllBut(batch.logs);
+        }
         last_sent = Instant::now();
-        if !send(&log, &calls, &batch, longest_pause).await {
-            return Delivered::Gone;
+        match send(&calls, &batch, longest_pause, |taken| log.set_reachable(taken)).await {
+            Sent::Taken => {}
+            Sent::Refused(loss) => log.lose(&loss).await,
+            Sent::Gone => return Delivered::Gone,
         }
     }
 }
 
-/// Sends one batch until the server took or refused it; `false` when the attempt is over.
-async fn send(log: &RunLog, calls: &AttemptCalls, batch: &LogBatch, longest_pause: Duration) -> bool {
+/// The longest pause between two attempts, under a lease of this length.
+pub(crate) fn longest_pause(length: Duration) -> Duration {
+    heartbeat_interval(length).min(LONGEST_PAUSE)
+}
+
+/// What became of a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// The server has it.
+    Taken,
+    /// The server refuses it for good: its lines are lost.
+    Refused(Loss),
+    /// The attempt is over on the server.
+    Gone,
+}
+
+/// Sends one batch until the server has taken or refused it. `heard` is told after each attempt whether the server took it.
+pub(crate) async fn send(
+    calls: &AttemptCalls,
+    batch: &LogBatch,
+    longest_pause: Duration,
+    heard: impl Fn(bool),
+) -> Sent {
     let mut backoff = Backoff::new(Duration::from_millis(100), longest_pause);
     loop {
         let outcome = calls.call(CALL_TIMEOUT, |attempt| async move { attempt.logs(batch).await }).await;
-        log.shared.reachable.store(outcome.is_ok(), Ordering::Relaxed);
+        heard(outcome.is_ok());
         match outcome {
-            Ok(()) => return true,
-            Err(error) if error.status() == Some(410) => return false,
-            Err(_) if planted(Bug::UnsentLogForgotten) => return true,
+            Ok(()) => return Sent::Taken,
+            Err(error) if error.status() == Some(410) => return Sent::Gone,
+            Err(_) if planted(Bug::UnsentLogForgotten) => return Sent::Taken,
             Err(error) if error.is_retryable() || error.status() == Some(401) => {
                 tracing::debug!(%error, lines = batch.logs.len(), "log lines are kept for later");
                 backoff.pause().await;
             }
             Err(error) => {
                 tracing::warn!(%error, lines = batch.logs.len(), "the control plane refused log lines; they are lost");
-                let bytes = batch.logs.iter().map(|line| line.line.len() as u64).sum();
-                log.lose(batch.logs.len() as u64, bytes, &format!("the control plane refused them: {error}"))
-                    .await;
-                return true;
+                let texts = batch.logs.iter().map(|line| line.line.as_str());
+                return Sent::Refused(Loss::of(texts, format!("the control plane refused them: {error}")));
             }
         }
     }

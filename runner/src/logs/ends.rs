@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
-use minitower_client::wire::runs::Stream;
 
-use super::spool::Line;
+use super::line::Line;
 
 /// Most bytes of a log when the control plane does not say.
 const DEFAULT_LIMIT: u64 = 256 * 1024 * 1024;
@@ -13,8 +12,6 @@ const DEFAULT_LIMIT: u64 = 256 * 1024 * 1024;
 const LARGEST_END: u64 = 4 * 1024 * 1024;
 /// What the lines may take that say what is missing.
 const FOR_NOTICES: u64 = 512;
-/// What a line takes in memory besides its text.
-const LINE_OVERHEAD: u64 = 96;
 
 /// Lets a log's beginning pass, then keeps its end until it is over.
 #[derive(Debug)]
@@ -66,23 +63,22 @@ impl Ends {
         let rest = lines.split_off(fit);
         if !self.is_over {
             self.is_over = true;
-            let text = format!(
-                "minitower-runner: the log may have {} bytes: from here on only its end is kept, and shown when the job has ended",
+            let text = format_args!(
+                "the log may have {} bytes: from here on only its end is kept, and shown when the job has ended",
                 self.limit
             );
-            lines.push(Line { stream: Stream::Stderr, text, logged_at: now });
+            lines.push(Line::of_runner(text, now));
         }
         for line in rest {
-            self.end_bytes += line.text.len() as u64 + LINE_OVERHEAD;
+            self.end_bytes += line.bytes() as u64;
             self.end.push_back(line);
         }
         while self.end_bytes > self.most
             && let Some(line) = self.end.pop_front()
         {
-            let bytes = line.text.len() as u64;
-            self.end_bytes -= bytes + LINE_OVERHEAD;
+            self.end_bytes -= line.bytes() as u64;
             self.missing_lines += 1;
-            self.missing_bytes += bytes;
+            self.missing_bytes += line.text.len() as u64;
         }
         lines
     }
@@ -91,11 +87,11 @@ impl Ends {
     pub(super) fn finish(&mut self, now: Timestamp) -> Vec<Line> {
         let mut lines = Vec::with_capacity(self.end.len() + 1);
         if self.missing_lines > 0 {
-            let text = format!(
-                "minitower-runner: {} lines ({} bytes) are left out here: the log may have {} bytes",
+            let text = format_args!(
+                "{} lines ({} bytes) are left out here: the log may have {} bytes",
                 self.missing_lines, self.missing_bytes, self.limit
             );
-            lines.push(Line { stream: Stream::Stderr, text, logged_at: now });
+            lines.push(Line::of_runner(text, now));
         }
         lines.extend(self.end.drain(..));
         (self.end_bytes, self.missing_lines, self.missing_bytes) = (0, 0, 0);
@@ -105,6 +101,8 @@ impl Ends {
 
 #[cfg(test)]
 mod tests {
+    use minitower_client::wire::runs::Stream;
+
     use super::*;
 
     fn lines(range: std::ops::Range<u32>) -> Vec<Line> {

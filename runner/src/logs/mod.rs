@@ -1,186 +1,20 @@
 //! A run's log on its way from the job's streams to the control plane.
 //!
 //! `pump` reads the streams, `lines` cuts bytes into lines, `mask` keeps secrets out of them, `ends` bounds the log as a whole,
-//! `spool` keeps what is not delivered yet in order, `delivery` sends it. [`RunLog`] joins them. Nothing here knows how a job is
-//! run.
+//! `spool` keeps in order what is not delivered yet, in memory and in `segments` on disk, and `delivery` sends it. [`RunLog`] joins
+//! them. Nothing here knows how a job is run.
 
 mod delivery;
 mod ends;
+mod line;
 mod lines;
 mod mask;
 mod pump;
+mod run_log;
+mod segments;
 mod spool;
 
-use std::io;
-use std::os::fd::OwnedFd;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
-
-use minitower_client::wire::runs::{LogLine, Stream};
-use tokio::sync::{Mutex, Notify};
-
-use crate::steps::Lines;
-pub(crate) use delivery::{Delivered, deliver};
-use ends::Ends;
-use lines::LineCutter;
-use mask::Mask;
-use spool::{Line, Server, Spool};
-
-/// How long lines wait for a control plane that takes none, before they go to disk.
-const ROOM_WITHIN: Duration = Duration::from_secs(1);
-
-/// The log of one attempt. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct RunLog {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    queue: Arc<Mutex<Queue>>,
-    mask: RwLock<Arc<Mask>>,
-    /// Lines were added.
-    arrived: Notify,
-    /// Lines were taken.
-    taken: Notify,
-    /// Whether the last delivery went well.
-    reachable: AtomicBool,
-}
-
-#[derive(Debug)]
-struct Queue {
-    ends: Ends,
-    spool: Spool,
-}
-
-impl RunLog {
-    /// Begins a log of at most `limit` bytes, whose undelivered lines may overflow into `folder`.
-    pub(crate) fn new(folder: &Path, limit: Option<u64>) -> Self {
-        let queue = Queue { ends: Ends::new(limit), spool: Spool::new(folder.to_owned()) };
-        let shared = Shared {
-            queue: Arc::new(Mutex::new(queue)),
-            mask: RwLock::default(),
-            arrived: Notify::new(),
-            taken: Notify::new(),
-            reachable: AtomicBool::new(true),
-        };
-        Self { shared: Arc::new(shared) }
-    }
-
-    /// From now on this secret is masked, in lines of the runner and of programs that start after this.
-    pub(crate) fn hide(&self, secret: &str) {
-        let mut mask = self.shared.mask.write().unwrap_or_else(PoisonError::into_inner);
-        *mask = Arc::new(mask.and(secret));
-    }
-
-    fn mask(&self) -> Arc<Mask> {
-        Arc::clone(&self.shared.mask.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The text without the secrets that are hidden.
-    pub(crate) fn masked(&self, text: &str) -> String {
-        String::from_utf8_lossy(&self.mask().apply(text.as_bytes())).into_owned()
-    }
-
-    /// Adds a line of the runner itself.
-    pub(crate) async fn note(&self, text: impl Into<String>) {
-        let mut cutter = LineCutter::new(self.mask());
-        let mut lines = Vec::new();
-        cutter.push(text.into().as_bytes(), Instant::now(), &mut lines);
-        cutter.finish(&mut lines);
-        self.append(Stream::Stderr, lines).await;
-    }
-
-    /// Reads both streams of a program to their ends; lines of its standard output are logged as `out`.
-    pub(crate) async fn pump(
-        &self,
-        out: Stream,
-        filter: Lines,
-        stdout: OwnedFd,
-        stderr: OwnedFd,
-    ) -> io::Result<()> {
-        pump::pump(self, out, &filter, stdout, stderr).await
-    }
-
-    /// Nothing is added any more: what was kept for the log's end may go.
-    pub(crate) async fn finish(&self) {
-        let lines = self.shared.queue.lock().await.ends.finish(crate::clock::wall());
-        self.queue(lines).await;
-    }
-
-    /// What of the log was lost, and why.
-    pub(crate) async fn lost(&self) -> Option<String> {
-        self.shared.queue.lock().await.spool.lost().map(ToString::to_string)
-    }
-
-    /// Counts lines that nobody will read.
-    pub(crate) async fn lose(&self, lines: u64, bytes: u64, reason: &str) {
-        self.shared.queue.lock().await.spool.lose(lines, bytes, reason);
-    }
-
-    async fn append(&self, stream: Stream, texts: Vec<String>) {
-        if texts.is_empty() {
-            return;
-        }
-        let logged_at = crate::clock::wall();
-        let lines = texts.into_iter().map(|text| Line { stream, text, logged_at }).collect();
-        let lines = self.shared.queue.lock().await.ends.pass(lines, logged_at);
-        self.queue(lines).await;
-    }
-
-    /// Queues lines for delivery; waits while there is no room although the control plane takes lines.
-    async fn queue(&self, mut lines: Vec<Line>) {
-        let mut server = Server::Answers;
-        loop {
-            if !self.shared.reachable.load(Ordering::Relaxed) {
-                server = Server::Away;
-            }
-            // Registered before the look at the queue, so that nothing taken since is missed.
-            let taken = self.shared.taken.notified();
-            let in_memory = |queue: &Queue| queue.spool.has_room() || server == Server::Answers;
-            match self.with(in_memory, move |queue| queue.spool.push(lines, server)).await {
-                Ok(()) => break,
-                Err(back) => lines = back,
-            }
-            server = match tokio::time::timeout(ROOM_WITHIN, taken).await {
-                Ok(()) => Server::Answers,
-                Err(_) => Server::Slow,
-            };
-        }
-        self.shared.arrived.notify_one();
-    }
-
-    /// Takes the oldest lines not yet delivered, at most `most`.
-    async fn take(&self, most: usize) -> Vec<LogLine> {
-        let at_hand = |queue: &Queue| queue.spool.is_at_hand();
-        let lines = self.with(at_hand, move |queue| queue.spool.take(most)).await;
-        if !lines.is_empty() {
-            self.shared.taken.notify_waiters();
-        }
-        lines
-    }
-
-    /// How many lines could be taken without the disk.
-    async fn waiting(&self) -> usize {
-        self.shared.queue.lock().await.spool.waiting()
-    }
-
-    /// Works on the queue, at once when that is `quick`; what may touch the disk must not hold up heartbeats.
-    async fn with<T: Send + 'static>(
-        &self,
-        quick: impl FnOnce(&Queue) -> bool,
-        work: impl FnOnce(&mut Queue) -> T + Send + 'static,
-    ) -> T {
-        let mut queue = Arc::clone(&self.shared.queue).lock_owned().await;
-        if quick(&queue) {
-            return work(&mut queue);
-        }
-        match tokio::task::spawn_blocking(move || work(&mut queue)).await {
-            Ok(done) => done,
-            // It cannot be cancelled, so that it panicked: so do we.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
-    }
-}
+pub(crate) use delivery::{Delivered, Progress, Sent, deliver, longest_pause, send};
+pub(crate) use line::Loss;
+pub(crate) use pump::Lines;
+pub(crate) use run_log::RunLog;

@@ -8,47 +8,72 @@ use minitower_client::wire::runs::Stream;
 use nix::fcntl::{FcntlArg, fcntl};
 use tokio::net::unix::pipe;
 
-use super::RunLog;
 use super::lines::LineCutter;
-use crate::steps::Lines;
+use super::run_log::RunLog;
+use crate::mask::Mask;
 
 /// How much of a stream is read at once.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Reads both streams of a program to their ends; lines of its standard output are logged as `out`,
-/// all of them as `filter` says.
-///
-/// What was written to standard output before something was written to standard error stands before it: once bytes of
-/// standard error have been read, all of that is waiting in the other pipe, and goes first.
-pub(super) async fn pump(
-    log: &RunLog,
-    out: Stream,
-    filter: &Lines,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
-) -> io::Result<()> {
-    let mut stdout = Source::new(stdout, out, log)?;
-    let mut stderr = Source::new(stderr, Stream::Stderr, log)?;
-    let (mut bytes, mut held) = (vec![0; READ_BYTES], vec![0; READ_BYTES]);
-    while stdout.is_open || stderr.is_open {
-        tokio::select! {
-            ready = stdout.pipe.readable(), if stdout.is_open => ready?,
-            ready = stderr.pipe.readable(), if stderr.is_open => ready?,
-        }
-        let later = stderr.read(&mut held)?;
-        let mut drained = 0;
-        // A stream that never ends must not hold up the other one: no more than this can have been waiting.
-        while drained < stdout.capacity
-            && let Some(read) = stdout.read(&mut bytes)?
-        {
-            drained += read;
-            stdout.log(&bytes[..read], filter, log).await;
-        }
-        if let Some(read) = later {
-            stderr.log(&held[..read], filter, log).await;
+/// What becomes of the lines that a program writes.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Lines {
+    /// They are logged.
+    #[default]
+    Logged,
+    /// They are logged without secrets.
+    Masked(Mask),
+    /// Nobody is interested.
+    Dropped,
+}
+
+impl Lines {
+    /// The lines to log.
+    pub(crate) fn filter(&self, lines: Vec<String>) -> Vec<String> {
+        match self {
+            Self::Logged => lines,
+            Self::Masked(mask) => lines.iter().map(|line| mask.apply(line)).collect(),
+            Self::Dropped => Vec::new(),
         }
     }
-    Ok(())
+}
+
+impl RunLog {
+    /// Reads both streams of a program to their ends; lines of its standard output are logged as `out`,
+    /// all of them as `filter` says.
+    ///
+    /// What was written to standard output before something was written to standard error stands before it: once bytes of
+    /// standard error have been read, all of that is waiting in the other pipe, and goes first.
+    pub(crate) async fn pump(
+        &self,
+        out: Stream,
+        filter: &Lines,
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+    ) -> io::Result<()> {
+        let mut stdout = Source::new(stdout, out, self)?;
+        let mut stderr = Source::new(stderr, Stream::Stderr, self)?;
+        let (mut bytes, mut held) = (vec![0; READ_BYTES], vec![0; READ_BYTES]);
+        while stdout.is_open || stderr.is_open {
+            tokio::select! {
+                ready = stdout.pipe.readable(), if stdout.is_open => ready?,
+                ready = stderr.pipe.readable(), if stderr.is_open => ready?,
+            }
+            let later = stderr.read(&mut held)?;
+            let mut drained = 0;
+            // A stream that never ends must not hold up the other one: no more than this can have been waiting.
+            while drained < stdout.capacity
+                && let Some(read) = stdout.read(&mut bytes)?
+            {
+                drained += read;
+                stdout.log(&bytes[..read], filter, self).await;
+            }
+            if let Some(read) = later {
+                stderr.log(&held[..read], filter, self).await;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One of the streams.
@@ -126,7 +151,7 @@ mod tests {
             let ((out, mut to_out), (err, mut to_err)) = (io::pipe().unwrap(), io::pipe().unwrap());
             let reader = tokio::spawn({
                 let log = log.clone();
-                async move { pump(&log, Stream::Stdout, &Lines::Logged, out.into(), err.into()).await }
+                async move { log.pump(Stream::Stdout, &Lines::Logged, out.into(), err.into()).await }
             });
             let writer = std::thread::spawn(move || {
                 for number in 0..100 {
@@ -154,7 +179,7 @@ mod tests {
         let ((out, mut to_out), (err, mut to_err)) = (io::pipe().unwrap(), io::pipe().unwrap());
         let reader = tokio::spawn({
             let log = log.clone();
-            async move { pump(&log, Stream::Stdout, &Lines::Logged, out.into(), err.into()).await }
+            async move { log.pump(Stream::Stdout, &Lines::Logged, out.into(), err.into()).await }
         });
         // Ends when nobody reads it any more.
         std::thread::spawn(move || while writeln!(to_out, "{}", "x".repeat(500)).is_ok() {});

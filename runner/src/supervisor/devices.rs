@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-use super::mounts::{MountError, cover, failed, hold, place, through};
+use super::mounting::{MountError, cover, failed, hold, place, through};
 
 const PLACE: &str = "/dev";
 /// Without harm.

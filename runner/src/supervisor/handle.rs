@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Stdio;
 use std::time::Duration;
 
+use minitower_daemon::files;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -14,10 +15,10 @@ use tokio::sync::{mpsc, watch};
 
 use super::SUPERVISE;
 use super::cgroup::remove_leftovers;
+use super::limits::FORMER_OPEN_FILES;
 use super::protocol::{Command, Ended, Report, Task};
 use super::{spawner, strays};
 use crate::clock::{BootTime, sleep_until};
-use crate::open_files;
 
 /// Orders that may wait for a supervisor that does not listen; its own timer makes up for the rest.
 const MAX_ORDERS: usize = 8;
@@ -133,7 +134,7 @@ impl Supervised {
             .arg(SUPERVISE)
             .env_clear()
             .envs(minitower_planted::inherited())
-            .envs(open_files::for_jobs().map(|limit| (open_files::VARIABLE, limit.to_string())))
+            .envs(files::limit_before().map(|limit| (FORMER_OPEN_FILES, limit.to_string())))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

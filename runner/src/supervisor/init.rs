@@ -6,12 +6,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 
-use nix::errno::Errno;
 use nix::poll::PollTimeout;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2};
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +17,8 @@ use super::descriptors::close_all_but;
 use super::launch;
 use super::mounts;
 use super::namespaces::{Namespaces, spawn};
-use super::process::{signals, wait};
 use super::protocol::{Ending, Task};
+use super::waiting::{reap, signals, wait};
 use crate::clock::BootTime;
 
 /// The supervisor's orders, a byte each. That there will be no more means that the supervisor is gone.
@@ -188,24 +186,6 @@ impl Inner<'_> {
         if let Ok(mut line) = serde_json::to_vec(word) {
             line.push(b'\n');
             let _supervisor_gone = self.words.write_all(&line);
-        }
-    }
-}
-
-/// Collects what has ended: how `main` did, if it is among them, and whether no child is left.
-pub(super) fn reap(main: Pid) -> io::Result<(Option<Ending>, bool)> {
-    let mut of_main = None;
-    loop {
-        let (pid, ending) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => (pid, Ending::Code(code)),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Ending::Signal(signal as i32)),
-            Ok(WaitStatus::StillAlive) => return Ok((of_main, false)),
-            Err(Errno::ECHILD) => return Ok((of_main, true)),
-            Ok(_) | Err(Errno::EINTR) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        if pid == main {
-            of_main = Some(ending);
         }
     }
 }

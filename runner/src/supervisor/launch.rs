@@ -21,7 +21,7 @@ use super::LAUNCH;
 use super::confinement::Confinement;
 use super::descriptors::close_at_exec;
 use super::limits::Limits;
-use super::mounts::TEMPORARY;
+use super::mounting::TEMPORARY;
 use super::namespaces::Namespaces;
 use super::protocol::Task;
 use super::sandbox::{Sandbox, SandboxError};

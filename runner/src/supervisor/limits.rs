@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use minitower_daemon::files;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +116,18 @@ fn limit_open_files(limit: Limit) -> nix::Result<()> {
     let Limit::AtMost(number) = limit else { return Ok(()) };
     let hard = number.min(hard);
     setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard)
+}
+
+/// The variable that tells a supervisor the limit of open files that the runner was started with.
+pub(super) const FORMER_OPEN_FILES: &str = "MINITOWER_FORMER_OPEN_FILES";
+
+/// Takes that limit from the environment: what a supervisor starts inherits it.
+pub(super) fn lower_open_files() {
+    let limit = std::env::var(FORMER_OPEN_FILES).ok().and_then(|limit| limit.parse().ok());
+    if let Some(limit) = limit {
+        // A lower limit is always allowed.
+        let _lowered = files::set_limit(limit);
+    }
 }
 
 #[cfg(test)]

@@ -18,9 +18,9 @@ mod handle;
 mod init;
 mod launch;
 mod limits;
+mod mounting;
 mod mounts;
 mod namespaces;
-mod oom;
 mod process;
 mod protocol;
 mod sandbox;
@@ -28,6 +28,7 @@ mod seccomp;
 mod signals;
 mod spawner;
 mod strays;
+mod waiting;
 
 pub(crate) use cgroup::remove_leftovers as remove_leftover_cgroups;
 pub(crate) use confinement::Confinement;

@@ -1,29 +1,28 @@
 //! The supervisor's process: one thread, one loop over the runner's commands, the deadline and the end of children.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use minitower_planted::{Bug, planted};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::PollTimeout;
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal, kill, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
-use super::cgroup::Cgroup;
+use super::cgroup::{Cgroup, out_of_memory_kills};
 use super::descendants::{kill_all, kill_children, living_below, terminate};
 use super::descriptors::close_at_exec;
-use super::init::{Nested, Word, reap};
+use super::init::{Nested, Word};
 use super::namespaces::Namespaces;
 use super::protocol::{Command, Ended, Ending, Report, Task};
-use super::{launch, oom};
+use super::waiting::{reap, signals, wait};
+use super::{launch, limits};
 use crate::clock::BootTime;
-use crate::open_files;
 
 /// How long the runner may take to say what to run.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -48,7 +47,7 @@ pub(super) fn main() -> ! {
 
 fn supervise() -> io::Result<()> {
     close_at_exec()?;
-    open_files::lower();
+    limits::lower_open_files();
     // Out of reach of the terminal's signals and of the runner's own process group.
     setsid()?;
     prctl::set_child_subreaper(true)?;
@@ -77,7 +76,7 @@ fn supervise() -> io::Result<()> {
 
     let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
     let cgroup = Cgroup::create(&task.cgroup, &task.limits);
-    let kills_before = oom::kills();
+    let kills_before = out_of_memory_kills();
     if task.merged {
         // One pipe for both keeps the order of writing.
         dup2_stderr(io::stdout())?;
@@ -98,17 +97,12 @@ fn supervise() -> io::Result<()> {
         Left::Processes(stuck) => {
             let killed = (Ending::Signal(Signal::SIGKILL as i32), BootTime::now());
             let (ending, at) = supervisor.ending.unwrap_or(killed);
-            let out_of_memory = oom::kills() > kills_before;
+            let out_of_memory = out_of_memory_kills() > kills_before;
             Report::Ended(Ended { ending, at, by_deadline, out_of_memory, stuck })
         }
     };
     send(&mut supervisor.control, &report);
     Ok(())
-}
-
-/// What is blocked, not ignored: it is read in a loop, and only who started the process ends it.
-pub(super) fn signals() -> SigSet {
-    [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT].into_iter().collect()
 }
 
 /// The runner may be gone or stuck: then nobody needs the report.
@@ -323,19 +317,6 @@ impl Supervisor {
         }
         kill_all(&living_below(Pid::this())?);
         Ok(false)
-    }
-}
-
-/// Which of the descriptors have something to read, or were closed.
-pub(super) fn wait<const N: usize>(
-    descriptors: [BorrowedFd<'_>; N],
-    timeout: PollTimeout,
-) -> io::Result<[bool; N]> {
-    let mut polled = descriptors.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
-    match poll(&mut polled, timeout) {
-        Ok(_) => Ok(polled.map(|descriptor| descriptor.any().unwrap_or(true))),
-        Err(Errno::EINTR) => Ok([false; N]),
-        Err(error) => Err(error.into()),
     }
 }
 

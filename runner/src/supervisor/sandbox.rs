@@ -11,7 +11,7 @@ use landlock::{
 use serde::{Deserialize, Serialize};
 
 use super::devices;
-use super::mounts::TEMPORARY;
+use super::mounting::TEMPORARY;
 
 /// The newest kernel interface whose rules we know; older kernels enforce what they can. Six adds that signals do
 /// not leave the sandbox, so that a job cannot kill its supervisor.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioExecutor;
-use minitower_client::wire::auth::BootstrapTeam;
+use minitower_client::wire::auth::{BootstrapTeam, Signup};
 use minitower_client::wire::runner::Register;
 use minitower_client::{Client, ClientConfig, TeamClient};
 use minitowerd::{Config, ListenAddr, Secret, Server};
@@ -132,6 +132,15 @@ impl Plane {
         Team::new(&self.direct, made.expect("a team"))
     }
 
+    /// Makes a further team, which nobody needs a token for.
+    pub fn sign_up(&self, slug: &str) -> Team {
+        let team =
+            Signup { slug: slug.to_owned(), name: slug.to_owned(), password: format!("password-of-{slug}") };
+        let client = Client::new(&self.direct.config).unwrap();
+        let made = self.direct.run(async move { client.signup(&team).await });
+        Team::new(&self.direct, made.expect("a team"))
+    }
+
     /// The operator's calls, past the proxy.
     pub fn operator(&self) -> TeamClient {
         TeamClient::new(&self.direct.config, OPERATOR_TOKEN).unwrap()
@@ -168,6 +177,11 @@ impl Plane {
     /// Every such request is answered so, until the rule is lifted.
     pub fn always(&self, call: impl Into<Call>, answer: Answer) -> Rule {
         self.record.tell(call.into(), None, answer)
+    }
+
+    /// Every such request that no other rule fits is answered so, whenever the others are told.
+    pub fn otherwise(&self, call: impl Into<Call>, answer: Answer) -> Rule {
+        self.record.tell_last(call.into(), answer)
     }
 
     /// Takes a rule back.

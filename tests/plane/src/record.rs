@@ -164,6 +164,8 @@ struct Told {
     call: Call,
     /// None: for ever.
     left: Option<usize>,
+    /// Holds only where no other rule fits.
+    is_last: bool,
     answer: Answer,
 }
 
@@ -194,10 +196,23 @@ impl Record {
     }
 
     pub(crate) fn tell(&self, call: Call, left: Option<usize>, answer: Answer) -> Rule {
+        self.add(call, left, false, answer)
+    }
+
+    /// A rule that holds where no other fits.
+    pub(crate) fn tell_last(&self, call: Call, answer: Answer) -> Rule {
+        self.add(call, None, true, answer)
+    }
+
+    fn add(&self, call: Call, left: Option<usize>, is_last: bool, answer: Answer) -> Rule {
         let mut state = self.state();
         state.rules += 1;
         let rule = Rule(state.rules);
-        state.told.push(Told { rule, call, left, answer });
+        // Those that hold last stay behind all others.
+        let first_last = state.told.iter().position(|told| told.is_last);
+        let place = if is_last { None } else { first_last };
+        let place = place.unwrap_or(state.told.len());
+        state.told.insert(place, Told { rule, call, left, is_last, answer });
         rule
     }
 

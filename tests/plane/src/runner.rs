@@ -113,6 +113,7 @@ impl Runner {
             error_message: (!well).then(|| format!("exit status {code}")),
             reason: Some(ResultReason::Exit),
             output,
+            logs: Vec::new(),
         };
         self.end(lease, result);
     }

@@ -80,6 +80,7 @@ async fn calls_under_a_lease_carry_both_tokens() {
         error_message: None,
         reason: None,
         output: None,
+        logs: Vec::new(),
     };
     attempt.result(&result).await.unwrap();
     assert!(!format!("{attempt:?}").contains(&runner.token));

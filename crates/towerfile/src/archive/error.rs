@@ -2,8 +2,8 @@
 
 use std::io;
 
+use crate::near::shown;
 use crate::path::{LinkFault, PathFault};
-use crate::shown::shown;
 
 /// Why an archive is refused, or could not be read or unpacked.
 ///

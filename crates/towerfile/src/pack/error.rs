@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::near::shown;
 use crate::path::{LinkFault, PathFault};
-use crate::shown::shown;
 
 /// Why a project cannot be packed. Each message names the file, the reason and the way out.
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,8 @@ use std::path::Path;
 
 pub use error::PackError;
 pub use notes::PlanNote;
-pub use plan::{PackPlan, PlannedEntry, PlannedKind, plan};
+pub use plan::{PackPlan, PlannedEntry, plan};
+pub use select::PlannedKind;
 pub use write::PackReport;
 
 use crate::Towerfile;

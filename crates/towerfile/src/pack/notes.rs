@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::PlannedKind;
+use super::select::PlannedKind;
 use crate::Towerfile;
-use crate::shown::shown;
+use crate::near::shown;
 use crate::source::Pattern;
 
 /// Most files that one note names.

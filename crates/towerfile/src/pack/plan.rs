@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::PackError;
+use super::error::PackError;
 use super::notes::{PlanNote, notes};
 use super::script::check_script;
-use super::select::{Selected, kind_of, select};
+use super::select::{PlannedKind, Selected, kind_of, select, too_many};
 use crate::source::Pattern;
 use crate::{Limits, Start, TOWERFILE, Towerfile};
 
@@ -48,25 +48,6 @@ pub struct PlannedEntry {
     pub path: String,
     /// What it is.
     pub kind: PlannedKind,
-}
-
-/// What is packed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PlannedKind {
-    /// A regular file.
-    File {
-        /// Its length.
-        bytes: u64,
-        /// Its owner may execute it.
-        executable: bool,
-    },
-    /// A symbolic link.
-    Symlink {
-        /// Where it points.
-        target: String,
-    },
-    /// A folder with nothing in it; others are implied by their files.
-    EmptyFolder,
 }
 
 /// Decides what of `root` would be packed.
@@ -131,8 +112,4 @@ fn measure(mut plan: PackPlan, limits: &Limits) -> Result<PackPlan, PackError> {
         return Err(PackError::TooMuch { limit: limits.total_bytes, what: "bytes" });
     }
     Ok(plan)
-}
-
-pub(super) fn too_many(limits: &Limits) -> PackError {
-    PackError::TooMuch { limit: limits.entries, what: "files and folders" }
 }

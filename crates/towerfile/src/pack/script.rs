@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::{PackError, PlanNote, PlannedKind};
+use super::error::PackError;
+use super::notes::PlanNote;
+use super::select::PlannedKind;
 
 /// How much of a script is looked at.
 const LOOKED_AT: u64 = 64 * 1024;

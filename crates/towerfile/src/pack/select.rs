@@ -5,11 +5,30 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::error::PackError;
 use super::ignored::{IgnoreFiles, Verdict};
-use super::{PackError, PlannedKind};
 use crate::path::{check_link_target, normalise};
 use crate::source::Pattern;
 use crate::{Limits, Start, Towerfile};
+
+/// What is packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlannedKind {
+    /// A regular file.
+    File {
+        /// Its length.
+        bytes: u64,
+        /// Its owner may execute it.
+        executable: bool,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Where it points.
+        target: String,
+    },
+    /// A folder with nothing in it; others are implied by their files.
+    EmptyFolder,
+}
 
 /// What is selected, and which patterns selected anything.
 pub(super) struct Selected {
@@ -60,7 +79,7 @@ pub(super) fn select(
     while let Some(folder) = walk.waiting.pop() {
         walk.look_through(&folder)?;
         if walk.selected.found.len() as u64 > limits.entries {
-            return Err(super::plan::too_many(limits));
+            return Err(too_many(limits));
         }
     }
     Ok(walk.selected)
@@ -187,4 +206,8 @@ pub(super) fn kind_of(file: &Path, path: &str, metadata: &fs::Metadata) -> Resul
     } else {
         Err(special("a device"))
     }
+}
+
+pub(super) fn too_many(limits: &Limits) -> PackError {
+    PackError::TooMuch { limit: limits.entries, what: "files and folders" }
 }

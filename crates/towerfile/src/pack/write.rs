@@ -1,11 +1,11 @@
 //! The archive itself: nothing in it tells when, where or by whom it was made.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use flate2::{Compression, GzBuilder};
 use nix::fcntl::OFlag;
 use sha2::{Digest, Sha256};
@@ -75,7 +75,7 @@ impl PackPlan {
         let gzip = tar.into_inner().map_err(PackError::Write)?;
         let mut out = gzip.finish().map_err(PackError::Write)?;
         out.flush().map_err(PackError::Write)?;
-        Ok(PackReport { files, bytes: out.bytes, sha256: hexadecimal(&out.sha256.finalize()) })
+        Ok(PackReport { files, bytes: out.bytes, sha256: HEXLOWER.encode(&out.sha256.finalize()) })
     }
 }
 
@@ -88,14 +88,6 @@ fn header(kind: EntryType, mode: u32, bytes: u64) -> Header {
     header.set_gid(0);
     header.set_mtime(0);
     header
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Exactly the bytes of a file that were planned. Whatever else it turns out to be has changed meanwhile.

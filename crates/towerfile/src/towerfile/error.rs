@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::MAX_BYTES;
-use crate::shown::shown;
+use crate::near::shown;
 
 /// What is odd about a Towerfile without making it wrong: an unknown key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use super::lines::Lines;
 use super::parameters::parameters;
 use super::table::Reader;
 use super::{Error, LogOrder, MAX_BYTES, Start, Towerfile, Warning};
+use crate::near::shown;
 use crate::path::{PathFault, normalise};
-use crate::shown::shown;
 use crate::source::{MAX_PATTERNS, Pattern};
 use crate::{slug, variables};
 

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::lines::Lines;
 use super::{Error, Warning};
 use crate::near::nearest;
-use crate::shown::shown;
+use crate::near::shown;
 
 /// Every key a Towerfile may have, by table. `""` is the top level. Where a key has a meaning in several tables, the
 /// first is the likeliest.

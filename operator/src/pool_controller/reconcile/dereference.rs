@@ -6,8 +6,8 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod as KubePod, Secret};
 use kube::{Api, ResourceExt as _};
+use minitower_daemon::clock::boottime;
 use minitower_daemon::errors::chain;
-use minitower_daemon::time::boottime;
 
 use super::context::{Context, State};
 use crate::crd::RunnerPool;

@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action as Requeue;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt as _};
-use minitower_daemon::time::{boottime, wall_clock};
+use minitower_daemon::clock::{boottime, wall_clock};
 
 use self::dereference::{References, TokenError, dereference};
 use self::tell::{former, refuse, tell_of, write_status};

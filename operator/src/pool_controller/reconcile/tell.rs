@@ -3,7 +3,7 @@
 use kube::api::{Patch, PatchParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt as _};
-use minitower_daemon::time::wall_clock;
+use minitower_daemon::clock::wall_clock;
 use serde_json::json;
 
 use super::context::{Context, ReconcileError, State};

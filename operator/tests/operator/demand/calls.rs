@@ -76,7 +76,10 @@ async fn an_end_is_reported_with_the_process_it_was_of(
 #[case::unknown(None, Forgotten::Gone)]
 #[case::busy(Some(true), Forgotten::Busy)]
 #[tokio::test]
-async fn a_runner_is_forgotten_unless_it_holds_a_run(#[case] busy: Option<bool>, #[case] expected: Forgotten) {
+async fn a_runner_is_forgotten_unless_it_holds_a_run(
+    #[case] busy: Option<bool>,
+    #[case] expected: Forgotten,
+) {
     let (plane, _) = busy_plane();
     let name = match busy {
         Some(true) => "p-1".to_owned(),

@@ -63,7 +63,10 @@ async fn what_is_no_control_plane_at_all_is_not_remembered_as_an_older_one(#[cas
 #[case::cut_in_a_line("minitower_build_info 1\nminitower_runs_pend", "end within a line")]
 #[case::garbled("minitower_build_info 1\nminitower_runs_pending{team=\"a\"} x\n", "cannot read a line")]
 #[tokio::test]
-async fn metrics_that_are_not_a_control_planes_are_incomplete(#[case] body: &'static str, #[case] words: &str) {
+async fn metrics_that_are_not_a_control_planes_are_incomplete(
+    #[case] body: &'static str,
+    #[case] words: &str,
+) {
     let plane = older_plane();
     plane.always(METRICS, Answer::text(200, TEXT, body));
     check(&failure(&config(&plane)).await, ErrorKind::Incomplete, words);

@@ -59,14 +59,11 @@ async fn an_outage_makes_a_reading_stale_and_a_restart_makes_it_known_again() {
     let config = config(&plane);
     let mut states = Vec::new();
     for is_broken in [true, false, true, false] {
-        let rule =
-            is_broken.then(|| plane.always(DEMAND, Answer::refusal(503, "unavailable", "the server restarts")));
+        let rule = is_broken
+            .then(|| plane.always(DEMAND, Answer::refusal(503, "unavailable", "the server restarts")));
         let reading = hub.demand(&config, Duration::ZERO).await;
         let demand = reading.demand(Instant::now());
-        assert_eq!(
-            demand.reason().map(ControlPlaneError::kind),
-            is_broken.then_some(ErrorKind::Server)
-        );
+        assert_eq!(demand.reason().map(ControlPlaneError::kind), is_broken.then_some(ErrorKind::Server));
         states.push(demand.as_str());
         rule.into_iter().for_each(|rule| plane.lift(rule));
     }

@@ -121,7 +121,11 @@ async fn a_redirect_is_not_followed() {
 async fn a_200_that_is_not_a_control_planes_is_incomplete(#[case] body: &'static str) {
     let plane = Plane::start();
     plane.always(DEMAND, Answer::text(200, "application/json", body));
-    check(&failure(&config(&plane)).await, ErrorKind::Incomplete, "GET /api/v1/admin/demand: an unexpected answer");
+    check(
+        &failure(&config(&plane)).await,
+        ErrorKind::Incomplete,
+        "GET /api/v1/admin/demand: an unexpected answer",
+    );
 }
 
 #[tokio::test]

@@ -60,7 +60,8 @@ pub(crate) async fn raw(answer: String) -> ControlPlaneConfig {
 /// An older control plane that answers `GET /metrics` with these bytes and hangs up.
 pub(crate) async fn raw_older(metrics: String) -> ControlPlaneConfig {
     let unknown = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
-    let answer = move |request: &str| if request.starts_with(METRICS) { metrics.clone() } else { unknown.to_owned() };
+    let answer =
+        move |request: &str| if request.starts_with(METRICS) { metrics.clone() } else { unknown.to_owned() };
     serve(answer, false).await
 }
 

@@ -154,8 +154,9 @@ impl Runner {
     /// The supervisor of the running job.
     #[track_caller]
     pub(crate) fn supervisor(&self) -> i32 {
-        let mut below = processes::below(self.pid()).into_iter();
-        below.find(|pid| processes::parent(*pid) == Some(self.pid())).unwrap()
+        let mut supervisors = processes::with_argument("__supervise").into_iter();
+        // The runner may have other children: Pythons that it asks for their versions.
+        supervisors.find(|pid| processes::parent(*pid) == Some(self.pid())).unwrap()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -66,6 +66,7 @@ pub(crate) fn lease(grant: Grant) -> Result<Lease, ApiError> {
         timeout_seconds: run.timeout_seconds.or(version.timeout_seconds),
         attempt_id: attempt.id.0,
         attempt_no: attempt.number,
+        status: None,
         lease_token,
         lease_expires_at: moment(attempt.state.lease_expires_at),
         lease_ttl_ms: Some(milliseconds(attempt.state.lease_ttl)),

@@ -2,7 +2,6 @@
 //! values that hold.
 
 mod args;
-mod duration;
 mod listen;
 mod parse;
 

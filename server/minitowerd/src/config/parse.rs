@@ -5,9 +5,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use minitower_app::secrets::Secret;
+use minitower_daemon::duration;
 use minitower_http::{CorsOrigin, Limits};
 
-use super::{Args, Config, ListenAddr, duration};
+use super::{Args, Config, ListenAddr};
 use crate::telemetry::{self, LogFormat};
 
 /// Longest part of a bad value that is shown.
@@ -157,13 +158,14 @@ fn duration_between(
     range: &'static str,
 ) -> Result<Duration, String> {
     duration::parse(text)
+        .ok()
         .filter(|duration| (least..=most).contains(duration))
         .ok_or_else(|| format!("it must be a duration such as 90s, 1m30s or 250ms, from {range}"))
 }
 
 fn prune_after(text: &str) -> Result<Option<Duration>, &'static str> {
     let duration =
-        duration::parse(text).ok_or("it must be a duration such as 24h or 1h30m, or 0 for never")?;
+        duration::parse(text).map_err(|_| "it must be a duration such as 24h or 1h30m, or 0 for never")?;
     Ok((!duration.is_zero()).then_some(duration))
 }
 

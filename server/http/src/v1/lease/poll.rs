@@ -27,7 +27,8 @@ pub(crate) async fn poll(
         let most = MAX_WAIT.as_secs();
         return Err(ApiError::invalid_request(format!("wait must be 0 to {most} seconds")));
     }
-    let LeaseRequest { request_id, instance_id, supersedes } = body;
+    // `start` is not known here yet: the answer has no `status`, and the runner calls start.
+    let LeaseRequest { request_id, instance_id, supersedes, start: _ } = body;
     let poll = Poll { request_id, instance_id, supersedes };
     let offer = state.app().lease(&caller, poll, wait).await?;
     // From here to the socket nothing waits: whoever was still there a moment ago gets the answer. A caller that went

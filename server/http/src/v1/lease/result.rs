@@ -17,7 +17,8 @@ pub(crate) async fn result(
     Path(path): Path<RunPath>,
     Json(body): Json<RunResult>,
 ) -> Result<Json<Done>, ApiError> {
-    let RunResult { status, exit_code, error_message, reason, output } = body;
+    // Runners send `logs` here only to servers that start attempts in the poll.
+    let RunResult { status, exit_code, error_message, reason, output, logs: _ } = body;
     let outcome = Outcome { status: ended(status), exit_code, error_message, reason: reason.map(by) };
     state.app().finish_run(&runner, path.id(), &lease_token, outcome, output).await?;
     Ok(Json(Done::default()))

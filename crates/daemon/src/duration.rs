@@ -1,9 +1,27 @@
-//! Durations as Go writes them: `1m30s`, `250ms`, `1.5h`, `0` (`time.ParseDuration`), without a sign.
+//! Durations as Go writes them: `1m30s`, `250ms`, `1.5h`, `0`.
 
 use std::time::Duration;
 
-/// The duration the text says; none when it says none, or more than fits.
-pub(crate) fn parse(text: &str) -> Option<Duration> {
+const NANOS_PER_SECOND: u128 = 1_000_000_000;
+/// Digits of a fraction that count: finer than a nanosecond even of an hour.
+const FRACTION_DIGITS: usize = 15;
+
+/// A text that is not a duration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a duration; write it like 30s, 1m30s or 250ms")]
+pub struct InvalidDuration {
+    text: String,
+}
+
+/// Parses a duration in the form of Go's [`time.ParseDuration`](https://pkg.go.dev/time#ParseDuration), without a sign: numbers, each
+/// with a unit of `ns`, `us` (or `µs`), `ms`, `s`, `m`, `h`. A bare `0` needs no unit. Exact to the nanosecond; what is finer is cut off.
+///
+/// Fails for anything else, and for more than 2⁶⁴ seconds.
+pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
+    read(text).ok_or_else(|| InvalidDuration { text: text.to_owned() })
+}
+
+fn read(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }
@@ -20,8 +38,6 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
     let seconds = u64::try_from(total / NANOS_PER_SECOND).ok()?;
     Some(Duration::new(seconds, u32::try_from(total % NANOS_PER_SECOND).ok()?))
 }
-
-const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 fn split<'a>(rest: &mut &'a str, belongs: impl Fn(u8) -> bool) -> &'a str {
     let end = rest.bytes().position(|byte| !belongs(byte)).unwrap_or(rest.len());
@@ -45,10 +61,10 @@ fn unit_nanoseconds(unit: &str) -> Option<u128> {
 
 fn nanoseconds(number: &str, unit: u128) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    // 15 digits of a fraction are finer than a nanosecond even of an hour.
-    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') || fraction.len() > 15 {
+    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
         return None;
     }
+    let fraction = &fraction[..fraction.len().min(FRACTION_DIGITS)];
     let digits = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u128>().ok() };
     let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
     digits(whole)?.checked_mul(unit)?.checked_add(digits(fraction)?.checked_mul(unit)? / scale)
@@ -64,17 +80,20 @@ mod tests {
     #[case("60s", 60_000_000_000)]
     #[case("1m30s", 90_000_000_000)]
     #[case("250ms", 250_000_000)]
+    #[case("1h", 3_600_000_000_000)]
     #[case("1.5h", 5_400_000_000_000)]
+    #[case("1h0m0.5s", 3_600_500_000_000)]
     #[case(".5s", 500_000_000)]
     #[case("1.s", 1_000_000_000)]
     #[case("2h45m30.5s", 9_930_500_000_000)]
-    #[case("100us", 100_000)]
+    #[case("0.12345678901234567890s", 123_456_789)]
+    #[case("2000us", 2_000_000)]
     #[case("100µs", 100_000)]
     #[case("7ns", 7)]
     #[case("0", 0)]
     #[case("0s", 0)]
     fn what_go_writes_is_read(#[case] text: &str, #[case] nanos: u64) {
-        assert_eq!(parse(text), Some(Duration::from_nanos(nanos)));
+        assert_eq!(parse(text), Ok(Duration::from_nanos(nanos)));
     }
 
     #[rstest]
@@ -87,9 +106,24 @@ mod tests {
     #[case("1d")]
     #[case("1.2.3s")]
     #[case("1s30")]
+    #[case("1e3s")]
     #[case("sixty")]
+    #[case("99999999999999999999999h")]
     #[case("99999999999999999999999999999999999999999h")]
-    fn anything_else_is_refused(#[case] text: &str) {
-        assert_eq!(parse(text), None);
+    fn anything_else_is_refused_with_its_text(#[case] text: &str) {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{text}`")), "{error}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _any = parse(&text);
+        }
+
+        #[test]
+        fn nanoseconds_survive(nanos in 0_u64..u64::MAX) {
+            proptest::prop_assert_eq!(parse(&format!("{nanos}ns")), Ok(Duration::from_nanos(nanos)));
+        }
     }
 }

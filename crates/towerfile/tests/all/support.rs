@@ -1,6 +1,4 @@
 //! Archives made by hand, and folders compared.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +8,40 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use minitower_towerfile::{ArchiveError, Limits, inspect, unpack};
+use minitower_towerfile::{ArchiveError, Limits, PackReport, Towerfile, inspect, pack, plan, unpack};
 use tar::{EntryType, Header};
+
+/// The Towerfile of [`project`].
+pub const TOWERFILE: &str = "[app]\nname = \"my-app\"\nscript = \"main.py\"\n";
+
+/// A folder with a Towerfile, `main.py` and these files.
+pub fn project(files: &[&str]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("Towerfile"), TOWERFILE).unwrap();
+    for file in ["main.py"].iter().chain(files) {
+        let path = root.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, format!("content of {file}\n")).unwrap();
+    }
+    root
+}
+
+/// The Towerfile of [`project`] with further lines in `[app]`.
+pub fn towerfile(lines: &str) -> Towerfile {
+    Towerfile::parse(&format!("{TOWERFILE}{lines}\n")).unwrap().0
+}
+
+/// The paths that would be packed.
+pub fn planned(root: &Path, lines: &str) -> Vec<String> {
+    plan(root, &towerfile(lines)).unwrap().entries.into_iter().map(|entry| entry.path).collect()
+}
+
+/// The archive of a folder.
+pub fn packed(root: &Path, towerfile: &Towerfile) -> (Vec<u8>, PackReport) {
+    let mut archive = Vec::new();
+    let report = pack(root, towerfile, &mut archive, |_| {}).unwrap();
+    (archive, report)
+}
 
 /// A tar archive, header by header, with no rule obeyed.
 #[derive(Clone, Default)]

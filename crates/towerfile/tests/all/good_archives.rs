@@ -1,17 +1,13 @@
 //! Archives that must be accepted, whoever made them.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod support;
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::{Node, Tar, accepted, gz, tree};
 use minitower_towerfile::{ArchiveError, Limits, inspect, unpack};
 use rstest::rstest;
-use support::{Node, Tar, accepted, gz, tree};
 use tar::EntryType;
 
 fn file(content: &[u8]) -> Node {
@@ -117,10 +113,10 @@ fn hard_links_share_one_file() {
 #[case(0o6755, 0o755)]
 #[case(0o7777, 0o755)]
 fn modes_are_reduced_to_two(#[case] given: u32, #[case] expected: u32) {
-    let mut header = support::header(EntryType::Regular, b"x", b"", 0);
+    let mut header = crate::support::header(EntryType::Regular, b"x", b"", 0);
     header.set_mode(given);
     header.set_cksum();
-    let mut folder = support::header(EntryType::Directory, b"folder", b"", 0);
+    let mut folder = crate::support::header(EntryType::Directory, b"folder", b"", 0);
     folder.set_mode(given);
     folder.set_cksum();
     let found = accepted(&Tar::new().raw(&header, b"").raw(&folder, b"").gz());

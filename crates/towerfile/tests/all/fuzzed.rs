@@ -1,12 +1,5 @@
 //! What the fuzz targets begin with, and what they once found, through the same functions as theirs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "tests")]
-
-#[path = "../../../fuzz/src/archive.rs"]
-mod archive;
-#[path = "../../../fuzz/src/towerfile.rs"]
-mod towerfile;
-
 use std::fs;
 use std::path::Path;
 
@@ -27,10 +20,10 @@ fn each_of(target: &str, run: fn(&[u8])) {
 
 #[test]
 fn archives_as_fuzzed() {
-    each_of("archive", archive::run);
+    each_of("archive", crate::fuzz_archive::run);
 }
 
 #[test]
 fn towerfiles_as_fuzzed() {
-    each_of("towerfile", towerfile::run);
+    each_of("towerfile", crate::fuzz_towerfile::run);
 }

@@ -1,7 +1,5 @@
 //! The examples can be deployed as they are.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use std::fs;
 use std::path::Path;
 

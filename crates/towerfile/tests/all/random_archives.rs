@@ -1,15 +1,8 @@
 //! Archives made at random: whatever they hold, nothing is written outside the destination.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-#[allow(dead_code, clippy::expect_used, unreachable_pub, reason = "tests")]
-#[path = "../../../fuzz/src/archive.rs"]
-mod fuzzed;
-mod support;
-
+use crate::support::{Tar, gz};
 use minitower_towerfile::Limits;
 use proptest::prelude::*;
-use support::{Tar, gz};
 use tar::EntryType;
 
 #[derive(Debug, Clone)]
@@ -74,7 +67,7 @@ proptest! {
 
     #[test]
     fn random_entries_stay_inside(entries in proptest::collection::vec(random_entry(), 1..12)) {
-        fuzzed::check(&gz(&archive(&entries)), &LIMITS);
+        crate::fuzz_archive::check(&gz(&archive(&entries)), &LIMITS);
     }
 
     #[test]
@@ -93,12 +86,12 @@ proptest! {
             header.set_cksum();
             tar[block..block + 512].copy_from_slice(header.as_bytes());
         }
-        fuzzed::check(&gz(&tar), &LIMITS);
+        crate::fuzz_archive::check(&gz(&tar), &LIMITS);
     }
 
     #[test]
     fn random_bytes_stay_inside(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
-        fuzzed::check(&bytes, &LIMITS);
-        fuzzed::check(&gz(&bytes), &LIMITS);
+        crate::fuzz_archive::check(&bytes, &LIMITS);
+        crate::fuzz_archive::check(&gz(&bytes), &LIMITS);
     }
 }
