@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, EphemeralVolumeSource,
@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use minitower_daemon::duration;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -28,9 +29,9 @@ const TOKEN_DIR: &str = "/etc/minitower/registration";
 const TOKEN_FILE: &str = "token";
 const TERMINATION_LOG: &str = "/dev/termination-log";
 /// The runner's default time between SIGTERM and SIGKILL of a job; `MINITOWER_KILL_GRACE_PERIOD` overrides it.
-const KILL_GRACE: SignedDuration = SignedDuration::from_secs(10);
+const KILL_GRACE: Duration = Duration::from_secs(10);
 /// The time that a stopping runner needs to release its run and sign off.
-const SIGN_OFF: SignedDuration = SignedDuration::from_secs(10);
+const SIGN_OFF: Duration = Duration::from_secs(10);
 /// Characters of a revision: 40 bits of a hash, in hex.
 const REVISION_LENGTH: usize = 10;
 
@@ -238,12 +239,12 @@ fn environment(pool: &Pool) -> Vec<EnvVar> {
 }
 
 /// How long a stopping runner may let its run continue: the pod's grace period, less the time to stop the job and release the run.
-fn shutdown_grace(pool: &Pool) -> SignedDuration {
+fn shutdown_grace(pool: &Pool) -> Duration {
     let given = pool.spec.runner.env.iter().find(|variable| variable.name == "MINITOWER_KILL_GRACE_PERIOD");
-    // Go and jiff agree on the forms that people write: 1m30s, 250ms.
-    let kill_grace = given.and_then(|variable| variable.value.as_ref()?.parse().ok()).unwrap_or(KILL_GRACE);
-    let whole = SignedDuration::from_secs(pool.spec.shutdown_grace_seconds.into());
-    (whole - kill_grace - SIGN_OFF).max(SignedDuration::from_secs(0))
+    // The runner itself refuses a value that is not a duration.
+    let given = given.and_then(|variable| duration::parse(variable.value.as_ref()?).ok());
+    let whole = Duration::from_secs(pool.spec.shutdown_grace_seconds.into());
+    whole.saturating_sub(given.unwrap_or(KILL_GRACE)).saturating_sub(SIGN_OFF)
 }
 
 fn own_volumes(pool: &Pool) -> Vec<Volume> {
