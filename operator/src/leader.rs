@@ -19,6 +19,8 @@ use minitower_daemon::errors::chain;
 use minitower_planted::{Bug, planted};
 use tokio::time::timeout;
 
+use crate::calls::{CallError, call_within};
+
 /// The annotation of the Lease that holds the epoch. The Lease's count of transitions would not do: it starts again when the Lease is deleted.
 /// An epoch is at least the wall clock's seconds, so that it is above those that were written to pods before.
 const EPOCH: &str = "minitower.dev/epoch";
@@ -46,15 +48,6 @@ pub struct Leadership {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this replica does not lead any more")]
 pub struct NotLeader;
-
-/// Why the Lease could not be read or written.
-#[derive(Debug, thiserror::Error)]
-enum LeaseError {
-    #[error("the API server did not answer within {CALL:?}")]
-    Timeout,
-    #[error("the call to the API server failed")]
-    Kube(#[from] kube::Error),
-}
 
 impl Leadership {
     /// The number of this leadership. It is larger than that of every earlier one.
@@ -127,7 +120,7 @@ impl Candidate {
                 return NotLeader;
             }
             // A renewal that hangs must not keep the leader from noticing its end.
-            match timeout(left, self.renew(leadership)).await.unwrap_or(Err(LeaseError::Timeout)) {
+            match timeout(left, self.renew(leadership)).await.unwrap_or(Err(CallError::Timeout(left))) {
                 Ok(true) => {}
                 Ok(false) => return NotLeader,
                 Err(error) => {
@@ -152,18 +145,18 @@ impl Candidate {
                 spec.lease_duration_seconds = Some(1);
                 call(self.api.replace(&self.lease, &PostParams::default(), &lease)).await?;
             }
-            Ok::<_, LeaseError>(())
+            Ok::<_, CallError>(())
         };
         if let Err(error) = resigned.await {
             tracing::warn!(error = %chain(&error), lease = self.lease, "cannot give up the leader's Lease");
         }
     }
 
-    async fn get(&self) -> Result<Option<Lease>, LeaseError> {
+    async fn get(&self) -> Result<Option<Lease>, CallError> {
         call(self.api.get_opt(&self.lease)).await
     }
 
-    async fn try_to_lead(&mut self) -> Result<Option<Leadership>, LeaseError> {
+    async fn try_to_lead(&mut self) -> Result<Option<Leadership>, CallError> {
         let sent = boottime();
         let Some(mut lease) = self.get().await? else {
             let epoch = next_epoch(None);
@@ -177,7 +170,7 @@ impl Candidate {
             };
             return match call(self.api.create(&PostParams::default(), &lease)).await {
                 Ok(_) => Ok(Some(led(epoch, sent))),
-                Err(error) if is_conflict(&error) => Ok(None),
+                Err(error) if error.is_conflict() => Ok(None),
                 Err(error) => Err(error),
             };
         };
@@ -206,13 +199,13 @@ impl Candidate {
         let sent = boottime();
         match call(self.api.replace(&self.lease, &PostParams::default(), &lease)).await {
             Ok(_) => Ok(Some(led(epoch, sent))),
-            Err(error) if is_conflict(&error) => Ok(None),
+            Err(error) if error.is_conflict() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// Whether this process still holds the Lease.
-    async fn renew(&self, leadership: &Leadership) -> Result<bool, LeaseError> {
+    async fn renew(&self, leadership: &Leadership) -> Result<bool, CallError> {
         let Some(mut lease) = self.get().await? else { return Ok(false) };
         let epoch = epoch_of(&lease);
         let spec = lease.spec.get_or_insert_default();
@@ -225,7 +218,7 @@ impl Candidate {
         match call(self.api.replace(&self.lease, &PostParams::default(), &lease)).await {
             Ok(_) => leadership.extend(sent),
             // Somebody wrote in between. The next look shows who.
-            Err(error) if is_conflict(&error) => {}
+            Err(error) if error.is_conflict() => {}
             Err(error) => return Err(error),
         }
         Ok(true)
@@ -257,10 +250,6 @@ fn led(epoch: u64, sent: Duration) -> Leadership {
     Leadership { epoch, until: Arc::new(AtomicU64::new(end_of(sent))) }
 }
 
-fn is_conflict(error: &LeaseError) -> bool {
-    matches!(error, LeaseError::Kube(kube::Error::Api(status)) if status.code == 409)
-}
-
-async fn call<T>(of: impl Future<Output = Result<T, kube::Error>>) -> Result<T, LeaseError> {
-    timeout(CALL, of).await.map_err(|_| LeaseError::Timeout)?.map_err(LeaseError::from)
+async fn call<T>(of: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
+    call_within(CALL, of).await
 }

@@ -6,9 +6,11 @@
 //! | `demand` | what a control plane says |
 //! | `pool_controller` | what is done about it |
 //! | `leader` | one replica at a time |
+//! | `calls` | calls to the API server, with a deadline |
 //! | `settings`, `metrics`, `lifecycle` | the program around it |
 //! | `pools` | for the Helm chart: the pools of a release |
 
+pub mod calls;
 pub mod crd;
 pub mod demand;
 pub mod leader;

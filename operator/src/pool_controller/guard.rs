@@ -9,8 +9,8 @@ use k8s_openapi::api::admissionregistration::v1::{
 use kube::Api;
 use minitower_daemon::errors::chain;
 
-use super::calls;
 use super::reconcile::Context;
+use crate::calls;
 
 /// Name of the policy and of its binding.
 const POLICY: &str = "minitower-runner-pods";

@@ -10,13 +10,11 @@
 //! | `plan` | what is to be done: pure |
 //! | `apply` | doing it: fence, mark, shrink |
 //! | `problems`, `status`, `events` | what a person is told |
-//! | `calls` | calls to the API server, with a deadline |
 //! | `guard` | whether the admission policy exists |
 //! | `sweep` | runners whose pods are gone |
 
 pub mod apply;
 pub mod build;
-pub mod calls;
 pub mod events;
 pub mod guard;
 pub mod observe;

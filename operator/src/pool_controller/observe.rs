@@ -11,9 +11,9 @@ use kube::ResourceExt as _;
 use minitower_planted::{Bug, planted};
 
 use super::build::CONTAINER;
-use super::calls::FIELD_MANAGER;
 use super::plan::{self, Elapsed, Observed, Revision, Runner};
 use super::pool::{POOL_LABEL, Pool, REVISION_LABEL};
+use crate::calls::FIELD_MANAGER;
 use crate::demand::{Demand, RunnerView, Snapshot};
 
 /// The annotation by which the ReplicaSet controller ranks which pods it deletes first.

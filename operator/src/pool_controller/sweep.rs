@@ -13,8 +13,8 @@ use kube::ResourceExt as _;
 use minitower_daemon::clock::boottime;
 use minitower_daemon::errors::chain;
 
-use super::calls::CALL;
 use super::reconcile::Context;
+use crate::calls::CALL;
 use crate::demand::{ControlPlaneConfig, Forgotten, RunnerView};
 
 /// How often to sweep.

@@ -7,8 +7,8 @@ use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Preconditions};
 
 use super::{ApplyError, Done, Executor};
+use crate::calls::written_by_operator;
 use crate::pool_controller::build;
-use crate::pool_controller::calls::written_by_operator;
 use crate::pool_controller::observe::{Expected, is_controlled, is_owned};
 use crate::pool_controller::plan::Elapsed;
 

@@ -1,7 +1,8 @@
-//! Carries a plan out: fence, mark, shrink. It knows no rule but one: a pod is marked only while its runner is fenced and answered that it is idle.
+//! Carries out a plan: fence, mark, shrink. It follows one rule of its own: a pod is marked only while its runner is fenced and has answered
+//! that it is idle.
 //!
-//! Every write carries the version that the decision was made on, and begins only while this process is certain to be leader at its end. A
-//! failure or crash between any two steps leaves what the next plan finds and mends.
+//! Every write carries the version that the decision was made on, and starts only if this process will certainly still lead at its end. After a
+//! failure or a crash between any two steps the next plan starts from what exists.
 
 mod deployments;
 
@@ -16,10 +17,10 @@ use minitower_planted::{Bug, planted};
 use serde_json::json;
 
 use super::build::Rendered;
-use super::calls::{self, CALL, CallError, FIELD_MANAGER};
 use super::observe::{DELETION_COST, Expected, LEADER_EPOCH, Observation, is_marked};
 use super::plan::{Action, Candidate, Elapsed, Fence, Memory, Plan};
 use super::pool::Pool;
+use crate::calls::{self, CALL, CallError, FIELD_MANAGER};
 use crate::demand::{ControlPlane, ControlPlaneError};
 use crate::leader::{Leadership, NotLeader};
 

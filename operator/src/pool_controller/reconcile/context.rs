@@ -11,13 +11,13 @@ use kube::Client;
 use kube::runtime::reflector::{ObjectRef, Store};
 use minitower_daemon::errors::chain;
 
+use crate::calls::{CALL, CallError};
 use crate::crd::{RunnerPool, RunnerPoolStatus};
 use crate::demand::{ControlPlaneConfig, Hub};
 use crate::leader::{Leadership, NotLeader};
 use crate::metrics::Metrics;
 use crate::pool_controller::apply::ApplyError;
 use crate::pool_controller::build::BuildError;
-use crate::pool_controller::calls::{CALL, CallError};
 use crate::pool_controller::events::Teller;
 use crate::pool_controller::observe::{Ending, Expected};
 use crate::pool_controller::plan::{self, Elapsed};
@@ -84,7 +84,7 @@ impl Context {
             // The controller is ending, or the API server is silent.
             _ => Err(ReconcileError::Call {
                 what: "list the Deployments and pods",
-                source: CallError::Timeout,
+                source: CallError::Timeout(CALL),
             }),
         }
     }

@@ -10,8 +10,8 @@ use minitower_daemon::clock::boottime;
 use minitower_daemon::errors::chain;
 
 use super::context::{Context, State};
+use crate::calls::{self, CallError};
 use crate::crd::RunnerPool;
-use crate::pool_controller::calls::{self, CallError};
 use crate::pool_controller::pool::{POOL_LABEL, TokenSource};
 use crate::pool_controller::problems::Problem;
 use crate::settings::{SettingsError, read_token};

@@ -10,8 +10,8 @@ use kube::{Api, ResourceExt as _};
 use minitower_daemon::errors::chain;
 
 use super::context::{Context, State};
+use crate::calls::{self, CALL};
 use crate::demand::ControlPlane;
-use crate::pool_controller::calls::{self, CALL};
 use crate::pool_controller::observe::Observation;
 use crate::pool_controller::plan::Elapsed;
 use crate::pool_controller::pool::Pool;

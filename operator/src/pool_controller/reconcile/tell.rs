@@ -7,8 +7,8 @@ use minitower_daemon::clock::wall_clock;
 use serde_json::json;
 
 use super::context::{Context, ReconcileError, State};
+use crate::calls::{self, CALL, CallError, FIELD_MANAGER};
 use crate::crd::{RunnerPool, RunnerPoolStatus};
-use crate::pool_controller::calls::{self, CALL, CallError, FIELD_MANAGER};
 use crate::pool_controller::problems::Problem;
 use crate::pool_controller::status;
 

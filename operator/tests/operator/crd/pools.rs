@@ -122,7 +122,7 @@ fn a_pool_that_is_refused_is_told_in_the_api_servers_words() {
         lines.len() == 1 && lines[0].contains("maxRuners") && lines[0].contains("another version"),
         "{against}"
     );
-    assert!(against.contains("2 of 3 pools are not as they should be"), "{against}");
+    assert!(against.contains("2 of 3 pools could not be applied or deleted"), "{against}");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn without_the_config_map_nothing_is_made() {
     map.cluster.kubectl(&["delete", "configmap", &map.name], None).expect_ok();
     let (well, said, against) = map.apply();
     assert!(
-        !well && said.is_empty() && against.contains("ConfigMap ownerless-pools cannot be read"),
+        !well && said.is_empty() && against.contains("cannot read ConfigMap ownerless-pools"),
         "{against}"
     );
     assert_eq!(map.names(), "");
