@@ -10,5 +10,5 @@ export MINITOWER_CRASH_CYCLES="${CYCLES:-100}"
 export MINITOWER_CRASH_SECONDS_MAX="${SECONDS_MAX:-1200}"
 export MINITOWER_CRASH_SEED="${SEED:-}"
 export RUST_BACKTRACE="${RUST_BACKTRACE:-0}"
-cargo test --locked -p minitower-tests --test crash -- \
+cargo test --locked -p minitower-proofs --test crash -- \
     --exact a_storm_of_kills_loses_nothing_runs_nothing_twice_and_leaves_nothing_stuck --nocapture

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the fuzz targets of fuzz/, each for so many seconds: fuzz.sh [SECONDS [TARGET…]]. Needs a nightly toolchain for libFuzzer's
-# instrumentation; builds cargo-fuzz when it is missing. Findings stay in fuzz/artifacts: fix the fault, and keep the input in fuzz/regressions.
+# Runs the fuzz targets of proofs/fuzz/, each for so many seconds: fuzz.sh [SECONDS [TARGET…]]. Needs a nightly toolchain for libFuzzer's
+# instrumentation; builds cargo-fuzz when it is missing. Findings stay in proofs/fuzz/artifacts: fix the fault, and keep the input in proofs/fuzz/regressions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,17 +30,17 @@ for target in "${targets[@]}"; do
     features=()
     [[ $target == bodies ]] && features=(--features bodies)
     echo "fuzz: building $target"
-    cargo +nightly fuzz build "${features[@]}" "$target"
+    cargo +nightly fuzz build --fuzz-dir proofs/fuzz "${features[@]}" "$target"
     echo "fuzz: $target for $seconds s"
-    mkdir -p "fuzz/corpus/$target"
-    places=("fuzz/corpus/$target" "fuzz/seeds/$target")
-    [[ -d "fuzz/regressions/$target" ]] && places+=("fuzz/regressions/$target")
-    cargo +nightly fuzz run "${features[@]}" "$target" "${places[@]}" -- -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 \
-        -dict="fuzz/dictionaries/$target.dict" -print_final_stats=1 -verbosity=1 || failed+=("$target")
+    mkdir -p "proofs/fuzz/corpus/$target"
+    places=("proofs/fuzz/corpus/$target" "proofs/fuzz/seeds/$target")
+    [[ -d "proofs/fuzz/regressions/$target" ]] && places+=("proofs/fuzz/regressions/$target")
+    cargo +nightly fuzz run --fuzz-dir proofs/fuzz "${features[@]}" "$target" "${places[@]}" -- -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 \
+        -dict="proofs/fuzz/dictionaries/$target.dict" -print_final_stats=1 -verbosity=1 || failed+=("$target")
     rm -rf "${TMPDIR:?}"/*
 done
 if ((${#failed[@]} > 0)); then
-    echo "fuzz: found something in: ${failed[*]}; the inputs are in fuzz/artifacts" >&2
+    echo "fuzz: found something in: ${failed[*]}; the inputs are in proofs/fuzz/artifacts" >&2
     exit 1
 fi
 echo "fuzz: nothing found"

@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 
 target="${CARGO_TARGET_DIR:-target}/model"
 # One system after the other, so that time and memory are its own.
-cargo test --release --locked -p minitower-domain --test model --target-dir "$target" -- --nocapture --test-threads=1
+cargo test --release --locked -p minitower-rules --test model --target-dir "$target" -- --nocapture --test-threads=1

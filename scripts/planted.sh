@@ -8,4 +8,4 @@ target="${CARGO_TARGET_DIR:-target}/planted"
 
 echo "planted: building the programs with the bugs"
 cargo build --workspace --bins --tests --locked --features minitower-planted/enabled --target-dir "$target"
-MINITOWER_PLANTED_TARGET_DIR="$target" cargo test --locked -p minitower-tests --test planted -- --nocapture
+MINITOWER_PLANTED_TARGET_DIR="$target" cargo test --locked -p minitower-proofs --test planted -- --nocapture

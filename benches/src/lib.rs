@@ -11,6 +11,7 @@ pub mod place;
 pub mod process;
 pub mod report;
 pub mod server;
+pub mod slow_disk;
 pub mod stats;
 
 pub use error::BenchError;

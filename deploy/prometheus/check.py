@@ -21,7 +21,7 @@ SCRAPING = ROOT / "deploy/prometheus/prometheus.yml"
 MONITOR = ROOT / "charts/minitower/templates/monitoring/servicemonitor.yaml"
 RUNBOOKS = "https://github.com/minitower/minitower/blob/main/docs/how-to/alerts.md#"
 # Where metrics are registered.
-SOURCES = ["server/app/src/metrics.rs", "server/http/src/metrics.rs", "operator/src/metrics.rs"]
+SOURCES = ["server/runs/src/metrics.rs", "server/kernel/src/metrics.rs", "server/doors/rest/src/metrics.rs", "operator/src/metrics.rs"]
 # What Prometheus, the kubelet and the rules themselves add to a series.
 ADDED = {"job", "instance", "namespace", "le", "persistentvolumeclaim", "alertname", "alertstate", "severity"}
 
@@ -208,7 +208,7 @@ def main():
             problem("docs/reference/metrics.md", f"no program exports {name}")
         elif rows[name][1] != known[name]:
             problem("docs/reference/metrics.md", f"{name} has the labels {sorted(known[name])}, not {sorted(rows[name][1])}")
-    rust = [*ROOT.glob("server/*/src/**/*.rs"), *ROOT.glob("operator/src/**/*.rs")]
+    rust = [*ROOT.glob("server/**/src/**/*.rs"), *ROOT.glob("operator/src/**/*.rs")]
     words = set(re.findall(r'"([^"\\\n]+)"', "\n".join(path.read_text() for path in rust)))
     tests = "\n".join(path.read_text() for path in sorted(ROOT.glob("deploy/prometheus/*_test.yaml")))
     alerts = check_alerts(tests)

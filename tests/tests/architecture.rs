@@ -8,34 +8,59 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use minitower_tests::programs::source_root;
 
-/// The only edges there may be between our crates.
-const EDGES: [(&str, &[&str]); 15] = [
-    ("minitower-wire", &[]),
+/// The only edges there may be between our crates: of what ships, and of what proves it.
+const EDGES: [(&str, &[&str]); 19] = [
+    ("minitower-vocabulary", &[]),
     // What all programs do alike; it knows none of them.
     ("minitower-daemon", &[]),
     // Empty in an ordinary build.
     ("minitower-planted", &[]),
-    ("minitower-domain", &["minitower-planted"]),
     ("minitower-towerfile", &[]),
-    ("minitower-client", &["minitower-wire"]),
-    ("minitower-store", &["minitower-domain", "minitower-planted"]),
-    ("minitower-app", &["minitower-domain", "minitower-planted", "minitower-store", "minitower-towerfile"]),
-    ("minitower-http", &["minitower-app", "minitower-wire"]),
-    ("minitowerd", &["minitower-app", "minitower-daemon", "minitower-http", "minitower-store"]),
+    ("minitower-client", &["minitower-vocabulary"]),
+    ("minitower-kernel", &["minitower-planted", "minitower-vocabulary"]),
+    ("minitower-teams", &["minitower-kernel", "minitower-planted", "minitower-vocabulary"]),
+    (
+        "minitower-runs",
+        &[
+            "minitower-kernel",
+            "minitower-planted",
+            "minitower-teams",
+            "minitower-towerfile",
+            "minitower-vocabulary",
+        ],
+    ),
+    ("minitower-rest", &["minitower-kernel", "minitower-runs", "minitower-teams", "minitower-vocabulary"]),
+    (
+        "minitowerd",
+        &[
+            "minitower-daemon",
+            "minitower-kernel",
+            "minitower-rest",
+            "minitower-runs",
+            "minitower-teams",
+            "minitower-vocabulary",
+        ],
+    ),
     (
         "minitower-runner",
         &["minitower-client", "minitower-daemon", "minitower-planted", "minitower-towerfile"],
     ),
     ("minitower-operator", &["minitower-client", "minitower-daemon", "minitower-planted"]),
-    // The real server for the tests of its clients.
-    ("minitower-test-plane", &["minitower-client", "minitowerd"]),
-    // It stands outside, as any client does.
-    ("minitower-benches", &[]),
     (
         "minitower-cli",
         &["minitower-client", "minitower-daemon", "minitower-towerfile", "minitowerd", "minitower-runner"],
     ),
+    // It stands outside, as any client does.
+    ("minitower-benches", &[]),
+    ("minitower-rules", &["minitower-planted", "minitower-vocabulary"]),
+    ("minitower-proofs", &[]),
+    ("minitower-tests", &["minitower-planted"]),
+    ("minitower-test-plane", &["minitower-client", "minitowerd"]),
+    ("minitower-fuzz", &[]),
 ];
+
+/// The subjects of the server: each has `domain/`, `store/`, and the use cases beside them.
+const SUBJECTS: [&str; 2] = ["teams", "runs"];
 
 /// What the pure crate may never use, directly or not.
 const IMPURE: [&str; 7] = ["tokio", "rusqlite", "sqlx", "axum", "hyper", "reqwest", "mio"];
@@ -53,9 +78,6 @@ fn crates_use_each_other_only_along_the_allowed_edges() {
     let names: BTreeSet<String> = metadata.packages.iter().map(|package| package.name.to_string()).collect();
     let allowed: BTreeMap<&str, &[&str]> = EDGES.into_iter().collect();
     for package in &metadata.packages {
-        if package.name.as_str() == "minitower-tests" {
-            continue;
-        }
         let Some(allowed) = allowed.get(package.name.as_str()) else {
             panic!("{} is a new crate: say in EDGES what it may use", package.name);
         };
@@ -68,11 +90,10 @@ fn crates_use_each_other_only_along_the_allowed_edges() {
 }
 
 #[test]
-fn the_domain_is_pure() {
+fn the_rules_compile_by_themselves_and_are_pure() {
     let metadata = workspace();
-    let domain =
-        metadata.packages.iter().find(|package| package.name.as_str() == "minitower-domain").unwrap();
-    let normal = domain.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+    let rules = metadata.packages.iter().find(|package| package.name.as_str() == "minitower-rules").unwrap();
+    let normal = rules.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
     let mut pending: Vec<String> = normal.map(|dependency| dependency.name.clone()).collect();
     // The lock file knows what those use, without asking a registry for what other platforms would need.
     let lock = fs::read_to_string(source_root().join("Cargo.lock")).unwrap();
@@ -80,7 +101,7 @@ fn the_domain_is_pure() {
     let packages = lock["package"].as_array().unwrap();
     let mut seen = BTreeSet::new();
     while let Some(name) = pending.pop() {
-        assert!(!IMPURE.contains(&name.as_str()), "minitower-domain must not use {name}");
+        assert!(!IMPURE.contains(&name.as_str()), "minitower-rules must not use {name}");
         if !seen.insert(name.clone()) {
             continue;
         }
@@ -92,11 +113,110 @@ fn the_domain_is_pure() {
     }
 }
 
+/// Whether a file below `src` holds tests alone.
+fn is_test(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
+}
+
+/// What a subject's floor may name. `domain/` knows the vocabulary alone, `store/` its own domain and the kernel's database; the rows of
+/// another subject are reached through its face.
+#[test]
+fn the_floors_of_a_subject_use_only_what_lies_below_them() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let Some(subject) = SUBJECTS.iter().find(|subject| path.starts_with(format!("server/{subject}/src")))
+        else {
+            continue;
+        };
+        let code = code(&text);
+        let mut refuse = |word: &str| {
+            if code.contains(word) {
+                wrong.push(format!("{} names {word}", path.display()));
+            }
+        };
+        let floor = path.strip_prefix(format!("server/{subject}/src")).unwrap();
+        if is_test(&path) {
+            continue;
+        }
+        if floor.starts_with("domain") {
+            for word in [
+                "minitower_kernel",
+                "crate::store",
+                "tokio",
+                "async fn",
+                "std::fs",
+                "std::net",
+                "now()",
+                "rusqlite",
+            ] {
+                refuse(word);
+            }
+            for other in SUBJECTS.iter().filter(|other| *other != subject) {
+                refuse(&format!("minitower_{other}"));
+            }
+        } else if floor.starts_with("store") {
+            for word in ["tokio", "async fn", "prometheus", "crate::memory", "crate::leases", "now()"] {
+                refuse(word);
+            }
+        } else {
+            refuse("rusqlite");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The tables that each subject owns.
+const TABLES: [(&str, &[&str]); 2] = [
+    ("teams", &["teams", "team_tokens", "registration_tokens", "environments"]),
+    (
+        "runs",
+        &[
+            "apps",
+            "app_versions",
+            "runs",
+            "run_attempts",
+            "run_counts",
+            "run_logs",
+            "run_artifacts",
+            "runners",
+            "runner_fences",
+        ],
+    ),
+];
+
+#[test]
+fn a_subjects_tables_are_named_by_that_subject_alone() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        if is_test(&path) {
+            continue;
+        }
+        let code = code(&text);
+        for (owner, tables) in TABLES {
+            if path.starts_with(format!("server/{owner}/src/store")) {
+                continue;
+            }
+            for table in tables {
+                for verb in ["FROM", "JOIN", "INTO", "UPDATE"] {
+                    let words = format!("{verb} {table}");
+                    let named = code.match_indices(&words).any(|(at, words)| {
+                        !code[at + words.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+                    });
+                    if named {
+                        wrong.push(format!("{} names {table} of {owner}", path.display()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// The `.rs` files below the `src` folders of every crate that ships, with their text.
 fn sources() -> Vec<(PathBuf, String)> {
     let root = source_root();
     let mut found = Vec::new();
-    for place in ["crates", "server", "runner", "cli"] {
+    for place in ["crates", "server", "runner", "cli", "operator"] {
         collect(&root.join(place), &mut found);
     }
     assert!(found.len() > 20, "the sources are where they are looked for");
@@ -137,10 +257,11 @@ fn files_stay_short() {
 }
 
 #[test]
-fn only_the_store_speaks_sql() {
+fn only_the_kernel_and_the_stores_speak_sql() {
     let verbs = ["SELECT ", "INSERT INTO", "INSERT OR", "UPDATE ", "DELETE FROM", "CREATE TABLE", "PRAGMA "];
     for (path, text) in sources() {
-        if path.starts_with("server/store") {
+        let kernel = path.starts_with("server/kernel/src");
+        if kernel || SUBJECTS.iter().any(|subject| path.starts_with(format!("server/{subject}/src/store"))) {
             continue;
         }
         let code = code(&text);
@@ -159,7 +280,7 @@ fn the_wall_clock_is_read_in_few_places() {
         let code = code(&text);
         for reader in readers {
             let reads = code.contains(reader);
-            let excused = path.starts_with("server/domain/src") && path.to_string_lossy().contains("clock");
+            let excused = path.ends_with("server/kernel/src/clock.rs");
             let stated = text.contains("clippy::disallowed_methods") && !path.starts_with("server");
             assert!(!reads || excused || stated, "{} reads the wall clock: {reader}", path.display());
         }

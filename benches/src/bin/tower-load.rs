@@ -10,6 +10,7 @@ use minitower_benches::load::{
     Costs, Shape, Window, creates, dispatch, leases, lifecycles, make, reads, waiting,
 };
 use minitower_benches::server::{BOOTSTRAP_TOKEN, REGISTRATION_TOKEN};
+use minitower_benches::slow_disk::SlowDisk;
 use minitower_benches::stats::{Samples, per_second};
 use minitower_benches::{BenchError, Place, Server, process};
 
@@ -39,6 +40,9 @@ struct Args {
     /// A variable for the server that is started, as KEY=VALUE
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     env: Vec<String>,
+    /// Milliseconds that each fsync of the server that is started takes longer
+    #[arg(long, global = true, value_name = "MS")]
+    slow_disk: Option<f64>,
     /// Runs that are queued before the load begins
     #[arg(long, global = true, default_value_t = 0)]
     depth: u64,
@@ -55,7 +59,7 @@ struct Args {
 
 #[derive(Debug, Clone, Subcommand)]
 enum Load {
-    /// Whole lives of runs: create, lease by a long poll, start, ten log lines, result
+    /// Whole lives of runs: create, lease and start by a long poll, result with ten log lines
     Lifecycles {
         /// Runners
         #[arg(long, default_value_t = 32)]
@@ -144,7 +148,8 @@ fn run(args: &Args) -> Result<(), BenchError> {
             println!("lifecycles: {:.0}/s", per_second(found.measured, found.costs.length));
             let by_second = found.by_second.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
             println!("by second: {by_second}");
-            for (name, samples) in found.calls.named() {
+            for (name, samples) in found.calls.named().into_iter().filter(|(_, samples)| !samples.is_empty())
+            {
                 tell(name, samples);
             }
             tell_costs(&found.costs, found.measured, pid)?;
@@ -194,7 +199,13 @@ fn start(args: &Args) -> Result<Server, BenchError> {
             .ok_or_else(|| BenchError::Usage(format!("--env {one}: it must be KEY=VALUE")))?;
         Ok((key.to_owned(), value.to_owned()))
     });
-    Server::start(&program, &folder, &env.collect::<Result<Vec<_>, BenchError>>()?)
+    let mut env = env.collect::<Result<Vec<_>, BenchError>>()?;
+    if let Some(ms) = args.slow_disk {
+        let more = Duration::try_from_secs_f64(ms / 1000.0)
+            .map_err(|_| BenchError::Usage(format!("--slow-disk {ms}: it must be milliseconds")))?;
+        env.extend(SlowDisk::build(&folder)?.env(more));
+    }
+    Server::start(&program, &folder, &env)
 }
 
 fn tell(name: &str, samples: &Samples) {

@@ -81,7 +81,7 @@ impl Poll {
         let digits = "0".repeat(DIGITS);
         // As long as a UUID each, which is what runners send.
         let body = format!(
-            r#"{{"request_id":"{runner:08}-poll-no-{digits}","instance_id":"{runner:08}-0000-4000-8000-000000000000"}}"#
+            r#"{{"request_id":"{runner:08}-poll-no-{digits}","instance_id":"{runner:08}-0000-4000-8000-000000000000","start":true}}"#
         );
         let request = json("POST", &format!("/api/v1/runs/lease?wait={wait}"), runner_token, body.as_bytes());
         let end = request.len() - body.len() + body.find(&digits).unwrap_or_default() + DIGITS;

@@ -1,4 +1,5 @@
-//! Whole lives of runs: create, lease by a long poll, start, one batch of log lines, result.
+//! Whole lives of runs: create, lease and start by a long poll, result with one batch of log lines. Of a server that does not start runs by
+//! a poll: `start` and the lines in calls of their own.
 //!
 //! Each runner makes its next call as soon as the former is answered (a closed loop). A few more clients create runs as long as fewer than
 //! a bounded number of them wait to be leased, so that the queue is never empty and never grows: the creates are as many as the results.
@@ -58,9 +59,9 @@ pub struct Calls {
     pub create: Samples,
     /// `POST /runs/lease`: with a queue that is never empty, no waiting for work.
     pub lease: Samples,
-    /// `POST /runs/{run}/start`.
+    /// `POST /runs/{run}/start`; none when the poll starts the run.
     pub start: Samples,
-    /// `POST /runs/{run}/logs`.
+    /// `POST /runs/{run}/logs`; none when the lines go with the result.
     pub logs: Samples,
     /// `POST /runs/{run}/result`.
     pub result: Samples,

@@ -56,7 +56,7 @@ fn write(plan: &Plan, findings: &Findings, text: &mut String) -> std::fmt::Resul
         figure(after.arithmetic)
     )?;
     writeln!(text, "\n## Over load\n\n![Lifecycles over runners]({LOAD_PLOT})\n")?;
-    writeln!(text, "| runners | lifecycles/s | four calls of a run, p50, ms | p99, ms |\n|---|---|---|---|")?;
+    writeln!(text, "| runners | lifecycles/s | calls of a run, p50, ms | p99, ms |\n|---|---|---|---|")?;
     for point in loaded {
         writeln!(
             text,
@@ -70,7 +70,7 @@ fn write(plan: &Plan, findings: &Findings, text: &mut String) -> std::fmt::Resul
     writeln!(text, "\n## Over the depth of the queue\n\n![Lifecycles over queued runs]({DEPTH_PLOT})\n")?;
     writeln!(
         text,
-        "| queued runs | lifecycles/s | four calls of a run, p99, ms | lease, p99, ms |\n|---|---|---|---|"
+        "| queued runs | lifecycles/s | calls of a run, p99, ms | lease, p99, ms |\n|---|---|---|---|"
     )?;
     for point in deep {
         writeln!(

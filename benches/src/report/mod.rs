@@ -12,6 +12,7 @@ mod plan;
 mod plots;
 mod rows;
 mod runner;
+mod slow_disk;
 mod throughput;
 
 use std::fs;
@@ -87,6 +88,7 @@ impl Bench {
         rows.extend(latency::dispatched(self)?);
         rows.extend(latency::first_line(self)?);
         let loaded = throughput::over_load(self)?;
+        rows.extend(slow_disk::slow_disk(self)?);
         let (deep, deep_rows) = depth::over_depth(self)?;
         rows.extend(deep_rows);
         rows.extend(footprint::waiting(self)?);
@@ -129,6 +131,13 @@ impl Bench {
     /// A fresh server with a team and an app of that code.
     fn fresh_with(&self, code: &str) -> Result<(Server, Place), BenchError> {
         self.fresh_of(&self.programs, code)
+    }
+
+    /// A fresh server with these variables besides, with a team and an app.
+    fn fresh_on(&self, env: &[(String, String)]) -> Result<(Server, Place), BenchError> {
+        let server = Server::start(&self.program("minitowerd"), &self.folder, env)?;
+        let place = Place::prepare(server.address(), BOOTSTRAP_TOKEN, REGISTRATION_TOKEN, NO_CODE)?;
+        Ok((server, place))
     }
 
     /// The same with the server of other programs.

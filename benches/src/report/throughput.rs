@@ -43,7 +43,7 @@ pub(super) fn headline(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     }
     let seconds = bench.plan.window.length.as_secs();
     let closed = format!(
-        "{CLIENTS} runners in a closed loop (lease by a long poll, start, one batch of 10 log lines, result); {} further clients create \
+        "{CLIENTS} runners in a closed loop (a long poll that leases and starts, the result with a batch of 10 log lines); {} further clients create \
          runs so that at most {} wait; {seconds} s after a warm-up",
         Shape::of(CLIENTS).creators,
         Shape::of(CLIENTS).backlog
@@ -63,7 +63,7 @@ pub(super) fn headline(bench: &Bench) -> Result<Vec<Row>, BenchError> {
             "`write_bytes` of the server, in the same runs",
         ),
         Row::new(
-            "a runner's four calls for one run, p99",
+            "a runner's calls for one run, p99",
             Bound::None,
             "ms",
             p99(&life),

@@ -1,6 +1,6 @@
 //! Apps.
 
-use minitower_wire::apps::{App, Apps, CreateApp};
+use minitower_vocabulary::wire::apps::{App, Apps, CreateApp};
 use reqwest::Method;
 
 use crate::pages::Cursor;

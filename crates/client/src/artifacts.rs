@@ -1,7 +1,7 @@
 //! What jobs left behind.
 
 use bytes::Bytes;
-use minitower_wire::runs::Artifacts;
+use minitower_vocabulary::wire::runs::Artifacts;
 use reqwest::Method;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use minitower_wire::headers;
-use minitower_wire::runner::{AttemptState, Lease, LogBatch, RunResult};
+use minitower_vocabulary::wire::headers;
+use minitower_vocabulary::wire::runner::{AttemptState, Lease, LogBatch, RunResult};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 

@@ -1,6 +1,6 @@
 //! Calls before one has a team token: sign-up, login, bootstrap.
 
-use minitower_wire::auth::{AuthOptions, BootstrapTeam, LoggedIn, Login, Signup, TeamCreated};
+use minitower_vocabulary::wire::auth::{AuthOptions, BootstrapTeam, LoggedIn, Login, Signup, TeamCreated};
 use reqwest::Method;
 
 use crate::transport::Transport;

@@ -1,6 +1,6 @@
 //! How many runs wait and how many are held.
 
-use minitower_wire::demand::Demand;
+use minitower_vocabulary::wire::demand::Demand;
 use reqwest::Method;
 
 use crate::{Error, TeamClient};

@@ -1,6 +1,6 @@
 //! Environments.
 
-use minitower_wire::environments::{CreateEnvironment, Environment, Environments};
+use minitower_vocabulary::wire::environments::{CreateEnvironment, Environment, Environments};
 use reqwest::Method;
 
 use crate::pages::Cursor;

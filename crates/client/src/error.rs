@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use minitower_wire::error::ErrorBody;
+use minitower_vocabulary::wire::error::ErrorBody;
 
 /// Why a call gave no answer to use.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! Whether the server is alive, ready, and which version it is.
 
-use minitower_wire::health::{Health, Version};
+use minitower_vocabulary::wire::health::{Health, Version};
 
 use crate::{Client, Error};
 

@@ -37,4 +37,4 @@ pub use crate::team::TeamClient;
 pub use crate::versions::Upload;
 
 /// The wire types, so that users of this crate need no second dependency.
-pub use minitower_wire as wire;
+pub use minitower_vocabulary::wire;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use minitower_wire::runner::{Lease, LeaseQuery, LeaseRequest, Register, Registered};
+use minitower_vocabulary::wire::runner::{Lease, LeaseQuery, LeaseRequest, Register, Registered};
 use reqwest::Method;
 
 use crate::transport::Transport;

@@ -1,6 +1,6 @@
 //! Runners as administrators see them, and fences.
 
-use minitower_wire::admin::{Drain, Drained, Ended, Runners};
+use minitower_vocabulary::wire::admin::{Drain, Drained, Ended, Runners};
 use reqwest::Method;
 use serde::Serialize;
 

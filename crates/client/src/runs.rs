@@ -1,6 +1,6 @@
 //! Runs, their attempts and logs.
 
-use minitower_wire::runs::{Attempts, CreateRun, Logs, Run, Runs, RunsSummary};
+use minitower_vocabulary::wire::runs::{Attempts, CreateRun, Logs, Run, Runs, RunsSummary};
 use reqwest::Method;
 use serde::Serialize;
 

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use minitower_wire::auth::{CreateToken, Me, RegistrationTokenCreated, RegistrationTokens, TokenCreated};
+use minitower_vocabulary::wire::auth::{
+    CreateToken, Me, RegistrationTokenCreated, RegistrationTokens, TokenCreated,
+};
 use reqwest::Method;
 
 use crate::pages::Cursor;

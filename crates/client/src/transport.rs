@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use minitower_wire::headers;
+use minitower_vocabulary::wire::headers;
 use reqwest::header::{CONTENT_LENGTH, DATE, HeaderMap, RETRY_AFTER, TRANSFER_ENCODING};
 use reqwest::{Method, Url, Version};
 use serde::Serialize;

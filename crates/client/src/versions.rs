@@ -5,7 +5,7 @@ use std::io::Seek;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use minitower_wire::apps::{Version, Versions};
+use minitower_vocabulary::wire::apps::{Version, Versions};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Method};
 use serde_json::Value;

@@ -7,6 +7,7 @@
 //! No rules, no SQL, no endpoints: those are in the crates below.
 
 mod config;
+mod control_plane;
 mod healthcheck;
 pub mod lifecycle;
 mod restore;
@@ -16,9 +17,10 @@ pub mod telemetry;
 use std::sync::LazyLock;
 
 pub use config::{Args, Command, Config, ConfigError, ListenAddr};
+pub use control_plane::{ControlPlane, PlaneError, Settings};
 pub use healthcheck::{Unhealthy, healthcheck};
-pub use minitower_app::secrets::Secret;
-pub use minitower_http::{CorsOrigin, Limits};
+pub use minitower_rest::{CorsOrigin, Limits};
+pub use minitower_teams::secrets::Secret;
 pub use restore::{restore, restore_if_missing};
 pub use server::{Failure, Server, StartError};
 

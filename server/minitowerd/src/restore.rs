@@ -4,14 +4,17 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use minitower_app::domain::clock::Clock;
-use minitower_store::OpenError;
+use minitower_kernel::OpenError;
+use minitower_kernel::clock::Clock;
 
 use crate::Config;
 
 /// Makes a backup the configured database, where there is none yet.
 pub fn restore(config: &Config, backup: &Path) -> Result<(), OpenError> {
-    minitower_store::restore(&config.db_path, backup, config.lease_ttl, Clock::start().now())?;
+    let now = Clock::start().now();
+    minitower_kernel::restore(&config.db_path, backup, |tx| {
+        minitower_runs::revive(tx, config.lease_ttl, now)
+    })?;
     tracing::info!(backup = %backup.display(), database = %config.db_path.display(),
         "restored; leases of the backup are void, and runs that ended after it may run again");
     Ok(())

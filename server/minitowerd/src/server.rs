@@ -4,18 +4,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use minitower_app::App;
-use minitower_app::StartError as AppError;
-use minitower_app::domain::clock::Clock;
-use minitower_http::{HttpConfig, HttpMetrics, HttpState, ServeLimits, router, serve};
-use minitower_store::OpenError;
+use minitower_kernel::OpenError;
+use minitower_kernel::clock::Clock;
+use minitower_rest::{HttpConfig, HttpMetrics, HttpState, ServeLimits, router, serve};
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{COMMIT, Config, ListenAddr};
+use crate::{COMMIT, Config, ControlPlane, ListenAddr, PlaneError};
 
 /// How long requests get to finish once the server stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
@@ -43,7 +41,7 @@ pub enum StartError {
     },
     /// The database or the object store cannot be used.
     #[error(transparent)]
-    App(#[from] minitower_app::StartError),
+    Plane(#[from] PlaneError),
     /// A metric could not be registered.
     #[error("cannot set up the metrics: {0}")]
     Metrics(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -71,10 +69,10 @@ pub enum Failure {
 #[derive(Debug)]
 pub struct Server {
     local_addr: SocketAddr,
-    app: App,
+    plane: ControlPlane,
     stop: CancellationToken,
     abort: CancellationToken,
-    http: JoinHandle<minitower_http::Ended>,
+    http: JoinHandle<minitower_rest::Ended>,
     background: JoinHandle<()>,
     fatal: mpsc::Receiver<String>,
 }
@@ -92,13 +90,13 @@ impl Server {
         // One place: the first report ends the server, and no second adds to it.
         let (report, fatal) = mpsc::channel(1);
         let (began, mut told) = (Instant::now(), false);
-        let app = loop {
+        let plane = loop {
             let report = report.clone();
             let fatal = move |reason: &str| {
                 let _ = report.try_send(reason.to_owned());
             };
-            match App::open(config.settings(), Clock::start(), stop.clone(), fatal).await {
-                Err(AppError::Database(OpenError::InUse(path)))
+            match ControlPlane::open(config.settings(), Clock::start(), stop.clone(), fatal).await {
+                Err(PlaneError::Database(OpenError::InUse(path)))
                     if began.elapsed() < config.db_lock_timeout =>
                 {
                     if !std::mem::replace(&mut told, true) {
@@ -116,22 +114,22 @@ impl Server {
         drop(report);
         let metrics = HttpMetrics::new(COMMIT).map_err(|error| StartError::Metrics(Box::new(error)))?;
         let state = HttpState::new(
-            app.clone(),
+            plane.subjects(),
             HttpConfig {
                 cors_origins: config.cors_origins,
                 limits: config.limits,
                 commit: COMMIT,
-                sqlite_version: minitower_store::sqlite_version(),
+                sqlite_version: minitower_kernel::sqlite_version(),
             },
             metrics,
         );
         let http = tokio::spawn(serve(listener, router(state), serve_limits(), stop.clone(), abort.clone()));
         let background = tokio::spawn({
-            let app = app.clone();
-            async move { app.run_background().await }
+            let engine = plane.engine().clone();
+            async move { engine.run_background().await }
         });
         tracing::info!(addr = %local_addr, version = env!("CARGO_PKG_VERSION"), commit = COMMIT, "listening");
-        Ok(Self { local_addr, app, stop, abort, http, background, fatal })
+        Ok(Self { local_addr, plane, stop, abort, http, background, fatal })
     }
 
     /// The address it listens on, with the port that port 0 became.
@@ -163,7 +161,7 @@ impl Server {
         if !self.background.is_finished() {
             (&mut self.background).await.map_err(|error| task_failure(BACKGROUND, Some(&error)))?;
         }
-        match timeout(CLOSE_DEADLINE, self.app.close()).await {
+        match timeout(CLOSE_DEADLINE, self.plane.close()).await {
             Ok(closed) => closed.map_err(|error| Failure::Close(error.to_string())),
             Err(_) => Err(Failure::Close(format!("it took longer than {} s", CLOSE_DEADLINE.as_secs()))),
         }

@@ -1,11 +1,21 @@
 //! What the fuzz targets begin with, and what they once found, through the same functions as theirs.
 
+<<<<<<< HEAD:crates/towerfile/tests/fuzzed.rs
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "tests")]
+
+#[path = "../../../proofs/fuzz/src/archive.rs"]
+mod archive;
+#[path = "../../../proofs/fuzz/src/towerfile.rs"]
+mod towerfile;
+
+=======
+>>>>>>> main:crates/towerfile/tests/all/fuzzed.rs
 use std::fs;
 use std::path::Path;
 
 /// Runs a target on all inputs that are kept for it.
 fn each_of(target: &str, run: fn(&[u8])) {
-    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proofs/fuzz");
     let mut inputs = 0;
     for folder in ["seeds", "regressions"] {
         for entry in fs::read_dir(fuzz.join(folder).join(target)).into_iter().flatten() {

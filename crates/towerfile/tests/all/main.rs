@@ -7,9 +7,9 @@
 #![allow(unreachable_pub, reason = "the fuzz targets are programs of their own elsewhere")]
 
 mod examples;
-#[path = "../../../../fuzz/src/archive.rs"]
+#[path = "../../../../proofs/fuzz/src/archive.rs"]
 mod fuzz_archive;
-#[path = "../../../../fuzz/src/towerfile.rs"]
+#[path = "../../../../proofs/fuzz/src/towerfile.rs"]
 mod fuzz_towerfile;
 mod fuzzed;
 mod good_archives;

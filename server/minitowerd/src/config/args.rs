@@ -50,7 +50,7 @@ pub struct Args {
     /// How log lines are written: json or text [default: json]
     #[arg(long, env = "MINITOWER_LOG_FORMAT", hide_env_values = true, value_name = "FORMAT")]
     pub log_format: Option<String>,
-    /// Which events are logged: a level, or directives such as `info,minitower_http=debug` [default: info]
+    /// Which events are logged: a level, or directives such as `info,minitower_rest=debug` [default: info]
     #[arg(long, env = "MINITOWER_LOG", hide_env_values = true, value_name = "FILTER")]
     pub log: Option<String>,
     /// What to do instead of serving.

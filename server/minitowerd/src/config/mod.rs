@@ -8,9 +8,10 @@ mod parse;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use minitower_app::Settings;
-use minitower_app::secrets::Secret;
-use minitower_http::{CorsOrigin, Limits};
+use minitower_teams::secrets::Secret;
+
+use crate::control_plane::Settings;
+use minitower_rest::{CorsOrigin, Limits};
 
 pub use args::{Args, Command};
 pub use listen::ListenAddr;
@@ -50,7 +51,7 @@ pub struct Config {
     pub limits: Limits,
     /// How log lines are written.
     pub log_format: LogFormat,
-    /// Which events are logged: a level, or directives such as `info,minitower_http=debug`.
+    /// Which events are logged: a level, or directives such as `info,minitower_rest=debug`.
     pub log: String,
 }
 
@@ -81,15 +82,19 @@ impl Config {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             db_path: self.db_path.clone(),
-            objects_dir: self.objects_dir.clone(),
-            bootstrap_token: self.bootstrap_token.clone(),
-            registration_token: self.runner_registration_token.clone(),
-            operator_token: self.operator_token.clone(),
-            signup_enabled: self.public_signup_enabled,
-            lease_ttl: self.lease_ttl,
-            expiry_check_interval: self.expiry_check_interval,
-            runner_prune_after: self.runner_prune_after,
-            max_artifact_bytes: self.limits.artifact,
+            teams: minitower_teams::Settings {
+                bootstrap_token: self.bootstrap_token.clone(),
+                registration_token: self.runner_registration_token.clone(),
+                operator_token: self.operator_token.clone(),
+                signup_enabled: self.public_signup_enabled,
+            },
+            runs: minitower_runs::Settings {
+                objects_dir: self.objects_dir.clone(),
+                lease_ttl: self.lease_ttl,
+                expiry_check_interval: self.expiry_check_interval,
+                runner_prune_after: self.runner_prune_after,
+                max_artifact_bytes: self.limits.artifact,
+            },
         }
     }
 }

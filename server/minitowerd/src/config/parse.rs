@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use minitower_app::secrets::Secret;
 use minitower_daemon::duration;
-use minitower_http::{CorsOrigin, Limits};
+use minitower_rest::{CorsOrigin, Limits};
+use minitower_teams::secrets::Secret;
 
 use super::{Args, Config, ListenAddr};
 use crate::telemetry::{self, LogFormat};
@@ -147,7 +147,7 @@ fn origins(text: &str) -> Result<Vec<CorsOrigin>, String> {
     text.split(',')
         .map(str::trim)
         .filter(|origin| !origin.is_empty())
-        .map(|origin| origin.parse().map_err(|error: minitower_http::InvalidOrigin| error.to_string()))
+        .map(|origin| origin.parse().map_err(|error: minitower_rest::InvalidOrigin| error.to_string()))
         .collect()
 }
 
@@ -227,7 +227,7 @@ mod tests {
                 "--max-request-body-size=1",
                 "--max-artifact-size=2",
                 "--log-format=text",
-                "--log=warn,minitower_http=debug",
+                "--log=warn,minitower_rest=debug",
             ],
             &[
                 ("MINITOWER_BOOTSTRAP_TOKEN", "dev\n"),

@@ -1,0 +1,107 @@
+//! Runners as administrators see them, and fences.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// Whom a runner serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunnerScope {
+    /// Its environment name across all teams.
+    Platform,
+    /// One team.
+    Team,
+}
+
+/// Whether a runner was heard of lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunnerStatus {
+    /// Seen within three lease lengths, or polling now.
+    Online,
+    /// Not seen for longer.
+    Offline,
+}
+
+/// A runner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runner {
+    /// The runner's id.
+    pub runner_id: i64,
+    /// Its name, unique on the platform.
+    pub name: String,
+    /// Which environment's runs it serves.
+    pub environment: String,
+    /// Whether it was heard of lately.
+    pub status: RunnerStatus,
+    /// When it was last heard of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_at: Option<Timestamp>,
+    /// Whom it serves.
+    pub scope: RunnerScope,
+    /// The pool it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// What it said of its machine when it registered. Empty too when that is longer than 512 bytes, and from older servers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The process that last polled under this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// Whether it holds a run.
+    pub busy: bool,
+    /// Since when it holds none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_since: Option<Timestamp>,
+    /// The run it holds; not shown of a platform runner to a team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<i64>,
+    /// Since when; not shown of a platform runner to a team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt_started_at: Option<Timestamp>,
+    /// Whether a fence keeps work from it.
+    pub draining: bool,
+}
+
+/// Answer of `GET /admin/runners`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runners {
+    /// By name.
+    pub runners: Vec<Runner>,
+}
+
+/// Body of `POST` and `DELETE /admin/runners/{name}/drain`; may be empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// Who holds the fence; default: the caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+/// Answer of both drain calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// The runner's name.
+    pub name: String,
+    /// Whether it holds a run.
+    pub busy: bool,
+    /// The run it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<i64>,
+    /// Whether any fence is left.
+    pub draining: bool,
+}
+
+/// Body of `POST /admin/runners/{name}/ended`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The process that has ended for certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// Why, for the attempt's `error_message`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}

@@ -1,0 +1,76 @@
+//! Apps and their versions.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Timestamp;
+
+/// Body of `POST /apps`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateApp {
+    /// The app's slug, unique within the team.
+    #[serde(default)]
+    pub slug: String,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// An app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// The app's id.
+    pub app_id: i64,
+    /// Its slug.
+    pub slug: String,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// A disabled app refuses new runs.
+    pub disabled: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed, a new version included.
+    pub updated_at: Timestamp,
+}
+
+/// Answer of `GET /apps`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Apps {
+    /// The team's apps, by slug.
+    pub apps: Vec<App>,
+}
+
+/// A version of an app: an archive and how to start it. Immutable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Version {
+    /// The version's id.
+    pub version_id: i64,
+    /// 1, 2, 3 … within the app.
+    pub version_no: i64,
+    /// The file that is started.
+    pub entrypoint: String,
+    /// Seconds a run may take; absent: the runner's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<i64>,
+    /// JSON Schema (2020-12) of the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params_schema: Option<Value>,
+    /// SHA-256 of the archive, lower-case hexadecimal.
+    pub artifact_sha256: String,
+    /// The Towerfile as it was uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub towerfile_toml: Option<String>,
+    /// Directories put in front of `PYTHONPATH`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import_paths: Option<Vec<String>>,
+    /// When it was uploaded.
+    pub created_at: Timestamp,
+}
+
+/// Answer of `GET /apps/{app}/versions`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Versions {
+    /// The app's versions, newest first.
+    pub versions: Vec<Version>,
+}

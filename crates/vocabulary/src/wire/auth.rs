@@ -1,0 +1,159 @@
+//! Teams, their tokens, and who the caller is.
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// What a team token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything of the team, tokens and runners included.
+    Admin,
+    /// Apps, versions and runs.
+    Member,
+}
+
+/// Answer of `GET /auth/options`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthOptions {
+    /// Whether anyone may sign a team up.
+    pub signup_enabled: bool,
+    /// Whether the bootstrap route is there.
+    pub bootstrap_enabled: bool,
+}
+
+/// Body of `POST /bootstrap/team`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootstrapTeam {
+    /// The team's slug.
+    #[serde(default)]
+    pub slug: String,
+    /// The team's name for people.
+    #[serde(default)]
+    pub name: String,
+    /// Password for `POST /teams/login`; none keeps the former.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+}
+
+/// Body of `POST /teams/signup`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signup {
+    /// The team's slug.
+    #[serde(default)]
+    pub slug: String,
+    /// The team's name for people.
+    #[serde(default)]
+    pub name: String,
+    /// Password for later logins.
+    #[serde(default)]
+    pub password: String,
+}
+
+/// Answer of `POST /bootstrap/team` and `POST /teams/signup`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeamCreated {
+    /// The team.
+    pub team_id: i64,
+    /// Its slug.
+    pub slug: String,
+    /// A new team token, shown once.
+    pub token: String,
+    /// The token's role: `admin`.
+    pub role: Role,
+    /// The team's own registration token for its runners, shown once. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration_token: Option<String>,
+}
+
+/// Body of `POST /teams/login`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// The team's slug.
+    #[serde(default)]
+    pub slug: String,
+    /// The team's password.
+    #[serde(default)]
+    pub password: String,
+}
+
+/// Answer of `POST /teams/login`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedIn {
+    /// The team.
+    pub team_id: i64,
+    /// A new team token, shown once.
+    pub token: String,
+    /// Its id.
+    pub token_id: i64,
+    /// Its role.
+    pub role: Role,
+}
+
+/// Answer of `GET /me`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Me {
+    /// The team.
+    pub team_id: i64,
+    /// Its slug.
+    pub team_slug: String,
+    /// The token that asked.
+    pub token_id: i64,
+    /// Its role.
+    pub role: Role,
+}
+
+/// Body of `POST /tokens`; may be empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateToken {
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The wished role; a member's request always yields `member`. Kept as a string so that a wrong value gets a
+    /// message naming it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+}
+
+/// Answer of `POST /tokens`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenCreated {
+    /// The token's id.
+    pub token_id: i64,
+    /// The token, shown once.
+    pub token: String,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its role.
+    pub role: Role,
+}
+
+/// One of a team's registration tokens, without the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationToken {
+    /// The token's id.
+    pub id: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When a runner last registered with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Answer of `GET /registration-tokens`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationTokens {
+    /// The team's registration tokens, newest first.
+    pub registration_tokens: Vec<RegistrationToken>,
+}
+
+/// Answer of `POST /registration-tokens`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationTokenCreated {
+    /// The token's id.
+    pub id: i64,
+    /// The token, shown once.
+    pub token: String,
+}

@@ -1,0 +1,261 @@
+//! The runner protocol: registration, leases and the calls under a lease.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Timestamp;
+use super::runs::{AttemptStatus, LogLine, RunStatus};
+
+/// The label with the versions of a runner's Pythons, newest first, separated by commas: `3.13.1,3.12.9`.
+pub const LABEL_PYTHON: &str = "python";
+/// The label that is `true` where a runner downloads Pythons that it lacks.
+pub const LABEL_PYTHON_DOWNLOADS: &str = "python-downloads";
+/// Most bytes of a label's key or value.
+pub const MAX_LABEL_BYTES: usize = 253;
+
+/// Body of `POST /runners/register`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Register {
+    /// The runner's name, unique on the platform.
+    #[serde(default)]
+    pub name: String,
+    /// Which environment's runs it serves; default `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// The pool it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// Free labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Answer of `POST /runners/register`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// The runner's id.
+    pub runner_id: i64,
+    /// Its name.
+    pub name: String,
+    /// Its token, shown once.
+    pub token: String,
+    /// Whose runs it takes. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<RunnerScope>,
+}
+
+/// Whose runs a runner takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunnerScope {
+    /// Those of every team: it was registered with the platform's token.
+    Platform,
+    /// Those of the team whose registration token it used.
+    Team,
+}
+
+/// Query of `POST /runs/lease`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseQuery {
+    /// Seconds the server may hold the request until work arrives, 0 to 60.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<u64>,
+}
+
+/// Body of `POST /runs/lease`; may be empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRequest {
+    /// Names this poll, so that a lost answer can be asked for again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Names the runner's process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// The former process whose attempt is to be ended: it is known to be dead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<String>,
+    /// Whether to start the attempt in the same transaction that leases it. Servers that do not know this leave
+    /// [`Lease::status`] out, and the runner calls `start`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<bool>,
+}
+
+/// Answer of `POST /runs/lease` when there is work.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The run.
+    pub run_id: i64,
+    /// Its number within the app.
+    pub run_no: i64,
+    /// Its app.
+    pub app_id: i64,
+    /// Its app's slug.
+    pub app_slug: String,
+    /// The version to run.
+    pub version_no: i64,
+    /// The file to start.
+    pub entrypoint: String,
+    /// Seconds it may take; absent: the runner's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<i64>,
+    /// Its input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Map<String, Value>>,
+    /// The attempt.
+    pub attempt_id: i64,
+    /// Its number within the run.
+    pub attempt_no: i64,
+    /// The attempt's state when the poll asked to [start](LeaseRequest::start) it. A server that answers `running` also takes
+    /// [`RunResult::logs`]; older servers leave this out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<AttemptStatus>,
+    /// Goes into `X-Lease-Token` of every call of this attempt.
+    pub lease_token: String,
+    /// When the lease ends unless extended, by the server's clock.
+    pub lease_expires_at: Timestamp,
+    /// Full length of the lease as last granted, in milliseconds. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ttl_ms: Option<u64>,
+    /// The team whose run it is. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team_id: Option<i64>,
+    /// That team's slug. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team_slug: Option<String>,
+    /// The environment in which the run was queued. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// A token that starts and reads runs of the team while this attempt lasts; only when the Towerfile says `api = true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_token: Option<String>,
+    /// What the server takes of this run. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LeaseLimits>,
+}
+
+/// What the server takes of one run; what is absent is not limited by it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseLimits {
+    /// Most bytes of its log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_bytes: Option<u64>,
+    /// Most bytes of one of its artifacts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_bytes: Option<u64>,
+    /// Most bytes of all its artifacts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifacts_bytes: Option<u64>,
+    /// Most artifacts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifacts: Option<u64>,
+}
+
+/// Answer of `start` and `heartbeat`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptState {
+    /// The attempt.
+    pub attempt_id: i64,
+    /// Its number within the run.
+    pub attempt_no: i64,
+    /// Its state.
+    pub status: AttemptStatus,
+    /// When the lease ends unless extended, by the server's clock.
+    pub lease_expires_at: Timestamp,
+    /// Whether the runner is to stop the job and report `cancelled`.
+    pub cancel_requested: bool,
+    /// The run's state.
+    pub run_status: RunStatus,
+    /// Full length of the lease as last granted, in milliseconds. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ttl_ms: Option<u64>,
+}
+
+/// Body of `POST /runs/{run}/logs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogBatch {
+    /// At most [`LogBatch::MAX_LINES`] lines.
+    pub logs: Vec<LogLine>,
+}
+
+impl LogBatch {
+    /// Most lines in one batch.
+    pub const MAX_LINES: usize = 100;
+    /// Most bytes of one line, its newline not counted.
+    pub const MAX_LINE_BYTES: usize = 8 * 1024;
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResultStatus {
+    /// Well.
+    Completed,
+    /// Badly.
+    Failed,
+    /// By a cancel.
+    Cancelled,
+}
+
+/// What ended a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResultReason {
+    /// It exited.
+    Exit,
+    /// A signal.
+    Signal,
+    /// Its timeout.
+    Timeout,
+    /// It could not be set up.
+    Setup,
+}
+
+impl ResultReason {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exit => "exit",
+            Self::Signal => "signal",
+            Self::Timeout => "timeout",
+            Self::Setup => "setup",
+        }
+    }
+}
+
+/// Body of `POST /runs/{run}/result`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// How it ended.
+    pub status: ResultStatus,
+    /// The job's exit code; 128 + N for a death by signal N.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
+    /// Why it ended badly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
+    /// What ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ResultReason>,
+    /// What the job wrote to `MINITOWER_OUTPUT_FILE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+    /// The last lines of the log, at most [`LogBatch::MAX_LINES`]. The server stores them in the transaction of the result.
+    /// Older servers ignore them; see [`Lease::status`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogLine>,
+}
+
+/// `{"status":"ok"}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ok {
+    /// Always `ok`.
+    pub status: String,
+}
+
+impl Default for Ok {
+    fn default() -> Self {
+        Self { status: "ok".to_owned() }
+    }
+}

@@ -1,0 +1,214 @@
+//! The one error type of this crate, and its one shape on the wire.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use minitower_kernel::StoreError;
+use minitower_kernel::page::LimitError;
+use minitower_vocabulary::names::NameError;
+use minitower_vocabulary::wire::error::{ErrorBody, ErrorCode, ErrorDetail};
+
+/// An answer that is no success: a word for programs, a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", code.as_str())]
+pub struct ApiError {
+    code: ErrorCode,
+    message: Cow<'static, str>,
+    retry_after: Option<Duration>,
+}
+
+/// The error code of an answer, kept in its extensions for the access log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AnsweredCode(pub(crate) ErrorCode);
+
+impl ApiError {
+    /// An error with this code and this sentence.
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), retry_after: None }
+    }
+
+    /// 400 `invalid_request`.
+    pub fn invalid_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::InvalidRequest, message)
+    }
+
+    /// 401 `unauthorized`. The sentence never says which part of a credential was wrong.
+    pub fn unauthorized(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::Unauthorized, message)
+    }
+
+    /// 404 `not_found`.
+    pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::NotFound, message)
+    }
+
+    /// 413 `payload_too_large`, naming the limit in bytes.
+    pub fn payload_too_large(what: &str, limit: u64) -> Self {
+        Self::new(ErrorCode::PayloadTooLarge, format!("{what} is over the limit of {limit} bytes"))
+    }
+
+    /// 500 `internal`: logs the cause, and tells the caller only that it is in the log.
+    pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = cause, "request failed on the server's side");
+        Self::internal_logged()
+    }
+
+    /// 500 `internal` for a cause that has been logged already.
+    pub(crate) fn internal_logged() -> Self {
+        Self::new(
+            ErrorCode::Internal,
+            "the server failed to answer; its log says why under this answer's X-Request-Id",
+        )
+    }
+
+    /// What a failure of the database means to the caller: nothing was changed and the same may work later, or it is the server's fault.
+    fn of_store(error: minitower_teams::Error) -> Self {
+        match error {
+            minitower_teams::Error::Store(StoreError::Unavailable(reason)) => Self::new(
+                ErrorCode::Unavailable,
+                format!("the database is not available ({reason}): nothing was changed, try again"),
+            ),
+            other => Self::internal(&other),
+        }
+    }
+
+    /// Says when the caller may try again: sent as `Retry-After`, in whole seconds, rounded up.
+    #[must_use]
+    pub fn with_retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The word for programs.
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The sentence for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = ErrorBody {
+            error: ErrorDetail { code: self.code.as_str().to_owned(), message: self.message.into_owned() },
+        };
+        // Two strings cannot fail to serialise; an empty body is the safe thing if they ever did.
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (
+            StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+            body,
+        )
+            .into_response();
+        let headers = response.headers_mut();
+        if let Some(after) = self.retry_after {
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.code == ErrorCode::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(AnsweredCode(self.code));
+        response
+    }
+}
+
+impl From<minitower_teams::Error> for ApiError {
+    fn from(error: minitower_teams::Error) -> Self {
+        use minitower_teams::Error;
+        let code = match &error {
+            Error::Name(name) => return Self::from(name),
+            Error::Store(_) => return Self::of_store(error),
+            Error::Random(_) | Error::Hashing(_) => return Self::internal(&error),
+            Error::TooManyLogins { retry_after } => {
+                let (code, retry_after) = (ErrorCode::RateLimited, *retry_after);
+                return Self::new(code, error.to_string()).with_retry_after(retry_after);
+            }
+            Error::Field { .. } | Error::Limit(_) => ErrorCode::InvalidRequest,
+            Error::Unauthorized | Error::WrongLogin => ErrorCode::Unauthorized,
+            Error::RunToken | Error::NotAdmin | Error::NotATeamToken | Error::SignupOff => {
+                ErrorCode::Forbidden
+            }
+            Error::BootstrapOff | Error::NoRegistrationToken(_) => ErrorCode::NotFound,
+            Error::SlugTaken(_) => ErrorCode::SlugTaken,
+            Error::TeamExists => ErrorCode::TeamExists,
+            Error::Busy => ErrorCode::Unavailable,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<&NameError> for ApiError {
+    fn from(error: &NameError) -> Self {
+        let code = match error {
+            NameError::Slug(_) | NameError::ReservedSlug(_) => ErrorCode::InvalidSlug,
+            NameError::Environment(_) | NameError::Runner(_) => ErrorCode::InvalidRequest,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<LimitError> for ApiError {
+    fn from(error: LimitError) -> Self {
+        Self::invalid_request(error.to_string())
+    }
+}
+
+impl From<minitower_runs::Error> for ApiError {
+    fn from(error: minitower_runs::Error) -> Self {
+        use minitower_runs::Error;
+        let (code, message) = match error {
+            Error::InvalidRequest(message) => (ErrorCode::InvalidRequest, message),
+            Error::InvalidSlug(message) => (ErrorCode::InvalidSlug, message),
+            Error::NoVersion(message) => (ErrorCode::NoVersion, message),
+            Error::TowerfileMissing(message) => (ErrorCode::TowerfileMissing, message),
+            Error::TowerfileInvalid(message) => (ErrorCode::TowerfileInvalid, message),
+            Error::ArtifactInvalid(message) => (ErrorCode::ArtifactInvalid, message),
+            Error::Unauthorized(message) => (ErrorCode::Unauthorized, message),
+            Error::Forbidden(message) => (ErrorCode::Forbidden, message),
+            Error::NotFound(message) => (ErrorCode::NotFound, message),
+            Error::Conflict(message) => (ErrorCode::Conflict, message),
+            Error::SlugTaken(message) => (ErrorCode::SlugTaken, message),
+            Error::Gone(message) => (ErrorCode::Gone, message),
+            Error::PayloadTooLarge(message) => (ErrorCode::PayloadTooLarge, message),
+            Error::Unavailable(message) => (ErrorCode::Unavailable, message),
+            Error::Internal(details) => {
+                // Logged where it arose too; here under the request's id, which the answer refers to.
+                tracing::error!(details, "a use case failed on the server's side");
+                return Self::internal_logged();
+            }
+        };
+        Self::new(code, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_is_json_with_code_and_message() {
+        let response = ApiError::new(ErrorCode::SlugTaken, "the slug `acme` is taken").into_response();
+        assert_eq!(response.status(), StatusCode::CONFLICT);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, r#"{"error":{"code":"slug_taken","message":"the slug `acme` is taken"}}"#);
+    }
+
+    #[test]
+    fn retry_after_is_in_whole_seconds_rounded_up() {
+        let response = ApiError::new(ErrorCode::RateLimited, "too many failed logins")
+            .with_retry_after(Duration::from_millis(2_001))
+            .into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[RETRY_AFTER], "3");
+    }
+}

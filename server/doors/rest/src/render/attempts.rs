@@ -1,0 +1,84 @@
+//! Attempts, as their team and as their runner sees them.
+
+use minitower_runs::Grant;
+use minitower_runs::domain::attempt as domain;
+use minitower_runs::domain::run::Run;
+use minitower_vocabulary::limits;
+use minitower_vocabulary::wire::runner::{AttemptState, Lease, LeaseLimits};
+use minitower_vocabulary::wire::runs::{Attempt, AttemptStatus};
+
+use super::runs::input;
+use super::{milliseconds, moment, run_status};
+use crate::ApiError;
+
+pub(crate) fn attempt_status(status: domain::AttemptStatus) -> AttemptStatus {
+    match status {
+        domain::AttemptStatus::Leased => AttemptStatus::Leased,
+        domain::AttemptStatus::Running => AttemptStatus::Running,
+        domain::AttemptStatus::Cancelling => AttemptStatus::Cancelling,
+        domain::AttemptStatus::Completed => AttemptStatus::Completed,
+        domain::AttemptStatus::Failed => AttemptStatus::Failed,
+        domain::AttemptStatus::Cancelled => AttemptStatus::Cancelled,
+        domain::AttemptStatus::Expired => AttemptStatus::Expired,
+        domain::AttemptStatus::Released => AttemptStatus::Released,
+    }
+}
+
+pub(crate) fn attempt(attempt: domain::Attempt) -> Attempt {
+    Attempt {
+        attempt_id: attempt.id.0,
+        attempt_no: attempt.number,
+        status: attempt_status(attempt.state.status),
+        runner: Some(attempt.runner_name),
+        exit_code: attempt.state.exit_code,
+        error_message: attempt.state.error_message,
+        reason: attempt.state.reason.map(|reason| reason.as_str().to_owned()),
+        leased_at: moment(attempt.leased_at),
+        started_at: attempt.state.started_at.map(moment),
+        finished_at: attempt.state.finished_at.map(moment),
+    }
+}
+
+/// The answer to `start` and `heartbeat`.
+pub(crate) fn attempt_state(run: &Run, attempt: &domain::Attempt) -> AttemptState {
+    AttemptState {
+        attempt_id: attempt.id.0,
+        attempt_no: attempt.number,
+        status: attempt_status(attempt.state.status),
+        lease_expires_at: moment(attempt.state.lease_expires_at),
+        cancel_requested: run.state.cancel_requested,
+        run_status: run_status(run.state.status),
+        lease_ttl_ms: Some(milliseconds(attempt.state.lease_ttl)),
+    }
+}
+
+/// The answer to a poll that got work.
+pub(crate) fn lease(grant: Grant) -> Result<Lease, ApiError> {
+    let Grant { run, team_slug, attempt, version, lease_token, api_token, .. } = grant;
+    Ok(Lease {
+        run_id: run.id.0,
+        run_no: run.number,
+        app_id: run.app_id.0,
+        input: input(run.input.as_deref())?,
+        app_slug: run.app_slug,
+        version_no: run.version_number,
+        entrypoint: version.entrypoint,
+        timeout_seconds: run.timeout_seconds.or(version.timeout_seconds),
+        attempt_id: attempt.id.0,
+        attempt_no: attempt.number,
+        status: None,
+        lease_token,
+        lease_expires_at: moment(attempt.state.lease_expires_at),
+        lease_ttl_ms: Some(milliseconds(attempt.state.lease_ttl)),
+        team_id: Some(run.team_id.0),
+        team_slug: Some(team_slug),
+        environment: Some(run.environment),
+        api_token,
+        limits: Some(LeaseLimits {
+            log_bytes: Some(limits::LOG_BYTES),
+            artifact_bytes: Some(limits::ARTIFACT_BYTES),
+            artifacts_bytes: Some(limits::ARTIFACTS_BYTES),
+            artifacts: Some(limits::ARTIFACTS),
+        }),
+    })
+}

@@ -1,0 +1,87 @@
+//! The service without a socket: the plumbing under fake routes, and the real routes against an app on a database of
+//! its own.
+
+mod endpoints;
+mod plumbing;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::header::CONTENT_TYPE;
+use http::{Method, Request, Response};
+use http_body_util::BodyExt as _;
+use minitower_kernel::clock::Clock;
+use minitower_kernel::events::Subscribers;
+use minitower_kernel::metrics::DatabaseMetrics;
+use minitower_kernel::{Hooks, Store};
+use minitower_runs::Engine;
+use minitower_teams::Teams;
+use minitower_teams::secrets::Secret;
+use prometheus::Registry;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::Subjects;
+
+/// The bootstrap token.
+pub(super) const BOOTSTRAP_TOKEN: &str = "bootstrap-token";
+/// The platform's registration token.
+pub(super) const REGISTRATION_TOKEN: &str = "registration-token";
+/// The operator token.
+pub(super) const OPERATOR_TOKEN: &str = "operator-token";
+
+/// Subjects whose database and objects lie in `folder`.
+pub(super) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Subjects {
+    let (registry, mut subscribers) = (Registry::new(), Subscribers::default());
+    let of_teams = minitower_teams::Memory::new(&mut subscribers);
+    let of_runs = minitower_runs::Memory::new(&registry, of_teams.clone(), &mut subscribers).unwrap();
+    let hooks = Hooks { batch: Box::new(|_| {}), fatal: Box::new(|reason| panic!("{reason}")) };
+    let store = Arc::new(Store::open(&folder.join("minitower.db"), subscribers, hooks).unwrap());
+    let settings = minitower_teams::Settings {
+        bootstrap_token: bootstrap_token.and_then(Secret::new),
+        registration_token: Secret::new(REGISTRATION_TOKEN),
+        operator_token: Secret::new(OPERATOR_TOKEN),
+        signup_enabled: true,
+    };
+    let clock = Clock::start();
+    let teams = Teams::open(Arc::clone(&store), clock.clone(), settings, of_teams).await.unwrap();
+    let settings = minitower_runs::Settings {
+        objects_dir: folder.join("objects"),
+        lease_ttl: Duration::from_mins(1),
+        expiry_check_interval: Duration::from_secs(10),
+        runner_prune_after: None,
+        max_artifact_bytes: 64 * 1024,
+    };
+    let stopping = CancellationToken::new();
+    let engine =
+        Engine::open(Arc::clone(&store), clock, settings, teams.clone(), of_runs, stopping).await.unwrap();
+    let database = DatabaseMetrics::new(&registry).unwrap();
+    Subjects::new(store, teams, &engine, registry, database)
+}
+
+pub(super) async fn send(service: &Router, request: Request<Body>) -> Response<Body> {
+    service.clone().oneshot(request).await.unwrap()
+}
+
+pub(super) fn request(method: Method, path: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::builder().method(method).uri(path).body(body.into()).unwrap()
+}
+
+pub(super) async fn json(response: Response<Body>) -> Value {
+    assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+    serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
+}
+
+/// Status and code of an error answer, after a look at its shape; and its message.
+pub(super) async fn error(response: Response<Body>) -> (u16, String, String) {
+    let status = response.status().as_u16();
+    let body = json(response).await;
+    let detail = &body["error"];
+    assert_eq!(body.as_object().unwrap().len(), 1);
+    assert_eq!(detail.as_object().unwrap().len(), 2);
+    (status, detail["code"].as_str().unwrap().to_owned(), detail["message"].as_str().unwrap().to_owned())
+}

@@ -1,0 +1,20 @@
+//! `POST /admin/runners/{name}/drain`.
+
+use axum::extract::State;
+use minitower_teams::AdminPrincipal;
+use minitower_vocabulary::wire::admin::{Drain, Drained};
+
+use crate::auth::Caller;
+use crate::extract::{Json, OptionalJson, Path};
+use crate::v1::params::NamePath;
+use crate::{ApiError, HttpState, render};
+
+/// Fences a runner: it gets no more work while any owner holds a fence.
+pub(crate) async fn drain(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<AdminPrincipal>,
+    Path(path): Path<NamePath>,
+    OptionalJson(body): OptionalJson<Drain>,
+) -> Result<Json<Drained>, ApiError> {
+    Ok(Json(render::drained(state.runners().drain(&caller, path.name, body.owner).await?)))
+}

@@ -1,0 +1,125 @@
+//! Parameters that several endpoints share.
+
+use crate::ApiError;
+use minitower_runs::domain::artifact;
+use minitower_runs::domain::attempt::Attempt;
+use minitower_vocabulary::ids::RunId;
+use serde::Deserialize;
+
+/// Runs on a page unless the caller asks for fewer.
+pub(crate) const PAGE: i64 = 50;
+/// Most runs on a page.
+pub(crate) const PAGE_MAX: i64 = 100;
+
+/// `{app}`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AppPath {
+    pub(crate) app: String,
+}
+
+/// `{app}` and `{no}`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct VersionPath {
+    pub(crate) app: String,
+    pub(crate) no: i64,
+}
+
+/// `{run}`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RunPath {
+    run: i64,
+}
+
+impl RunPath {
+    /// The run, noted for the log lines of this request.
+    pub(crate) fn id(&self) -> RunId {
+        tracing::Span::current().record("run_id", self.run);
+        RunId(self.run)
+    }
+}
+
+/// `{run}` and `{*path}`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ArtifactPath {
+    run: i64,
+    path: String,
+}
+
+impl ArtifactPath {
+    /// The run, noted for the log lines of this request, and the artifact's path.
+    pub(crate) fn parse(&self) -> Result<(RunId, artifact::ArtifactPath), ApiError> {
+        tracing::Span::current().record("run_id", self.run);
+        let path = artifact::ArtifactPath::parse(&self.path).map_err(minitower_runs::Error::from)?;
+        Ok((RunId(self.run), path))
+    }
+}
+
+/// Notes the attempt for the log lines of this request.
+pub(crate) fn note_attempt(attempt: &Attempt) {
+    tracing::Span::current().record("run_id", attempt.run_id.0).record("attempt_id", attempt.id.0);
+}
+
+/// `{id}`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct IdPath {
+    pub(crate) id: i64,
+}
+
+/// `{name}`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NamePath {
+    pub(crate) name: String,
+}
+
+/// The query of a list that goes up: from behind `after`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct After<C> {
+    pub(crate) after: Option<C>,
+    pub(crate) limit: Option<i64>,
+}
+
+/// The query of a list that goes down: from behind `before`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Before<C> {
+    pub(crate) before: Option<C>,
+    pub(crate) limit: Option<i64>,
+}
+
+/// A page's length: what is no number or out of range asks for the default, as clients have always relied on.
+pub(crate) fn page_limit(text: Option<&str>) -> i64 {
+    text.and_then(|text| text.parse().ok()).filter(|limit| (1..=PAGE_MAX).contains(limit)).unwrap_or(PAGE)
+}
+
+/// A page's start: what is no number or negative is the first.
+pub(crate) fn page_offset(text: Option<&str>) -> i64 {
+    text.and_then(|text| text.parse().ok()).filter(|offset| *offset >= 0).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(None, 50)]
+    #[case(Some("1"), 1)]
+    #[case(Some("100"), 100)]
+    #[case(Some("0"), 50)]
+    #[case(Some("101"), 50)]
+    #[case(Some("-5"), 50)]
+    #[case(Some("many"), 50)]
+    #[case(Some(""), 50)]
+    fn a_bad_limit_is_the_default(#[case] text: Option<&str>, #[case] limit: i64) {
+        assert_eq!(page_limit(text), limit);
+    }
+
+    #[rstest]
+    #[case(None, 0)]
+    #[case(Some("7"), 7)]
+    #[case(Some("-7"), 0)]
+    #[case(Some("x"), 0)]
+    fn a_bad_offset_is_the_start(#[case] text: Option<&str>, #[case] offset: i64) {
+        assert_eq!(page_offset(text), offset);
+    }
+}

@@ -1,0 +1,193 @@
+//! The parts of an uploaded version. The archive goes to disk as it comes, never as a whole into memory.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::multipart::{Field, MultipartError};
+use axum::extract::{FromRequest as _, Multipart, Request};
+use futures_util::{StreamExt as _, stream};
+use minitower_runs::Upload;
+use minitower_runs::UploadFields;
+use minitower_vocabulary::wire::error::ErrorCode;
+use tokio::time::timeout;
+
+use crate::extract::{CHUNK_DEADLINE, content_length, next_chunk, too_slow};
+use crate::{ApiError, HttpState};
+
+/// How long an upload may take, however steadily it drips.
+const DEADLINE: Duration = Duration::from_hours(1);
+/// Most bytes of a field beside the archive; a schema is the largest.
+const FIELD_BYTES: u64 = 256 * 1024;
+/// Most bytes that may come without an end of a part's head, or without any content. The parser of forms keeps a head in memory, however
+/// long it is, and looks through all of it with every piece that comes.
+const HEAD_BYTES: usize = 16 * 1024;
+/// Most parts: more are no upload of a version.
+const PARTS: usize = 32;
+/// What the fields and the boundaries may add to the archive's length.
+const OVERHEAD_BYTES: u64 = 1024 * 1024;
+
+/// A complete upload.
+pub(super) struct Received {
+    pub(super) artifact: Upload,
+    pub(super) fields: UploadFields,
+}
+
+/// Reads the whole body. What was written of a refused or broken upload is removed when its [`Upload`] is dropped.
+pub(super) async fn receive(state: &HttpState, request: Request) -> Result<Received, ApiError> {
+    let limit = state.limits().artifact;
+    if content_length(request.headers()).is_some_and(|length| length > limit.saturating_add(OVERHEAD_BYTES)) {
+        return Err(ApiError::payload_too_large("the artifact", limit));
+    }
+    let allowance = Allowance::default();
+    let request = allowance.over(request);
+    let mut multipart = Multipart::from_request(request, &()).await.map_err(|rejection| {
+        ApiError::invalid_request(format!(
+            "an upload is multipart/form-data with a part named artifact: {}",
+            rejection.body_text()
+        ))
+    })?;
+    timeout(DEADLINE, parts(state, &mut multipart, &allowance)).await.map_err(|_| too_slow(DEADLINE))?
+}
+
+/// What may still come before the parser has to hand something out.
+#[derive(Debug, Clone)]
+struct Allowance(Arc<AtomicUsize>);
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self(Arc::new(AtomicUsize::new(HEAD_BYTES)))
+    }
+}
+
+impl Allowance {
+    /// Something came after it was used up.
+    const EXCEEDED: usize = usize::MAX;
+
+    /// The request, its body broken off where the allowance is used up.
+    fn over(&self, request: Request) -> Request {
+        let (parts, body) = request.into_parts();
+        let Self(left) = self.clone();
+        let (mut pieces, mut paused) = (body.into_data_stream(), true);
+        let body = stream::poll_fn(move |cx| {
+            // The parser takes everything that is ready before it looks at any of it: one piece at a time is.
+            if !std::mem::replace(&mut paused, true) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let Some(piece) = ready!(pieces.poll_next_unpin(cx)) else { return Poll::Ready(None) };
+            paused = false;
+            Poll::Ready(Some(match (piece, left.load(Ordering::Relaxed)) {
+                (Err(error), _) => Err(io::Error::other(error)),
+                (Ok(_), 0 | Self::EXCEEDED) => {
+                    left.store(Self::EXCEEDED, Ordering::Relaxed);
+                    Err(io::Error::other("the head of a part is too long"))
+                }
+                (Ok(piece), rest) => {
+                    left.store(rest.saturating_sub(piece.len()), Ordering::Relaxed);
+                    Ok(piece)
+                }
+            }))
+        });
+        Request::from_parts(parts, Body::from_stream(body))
+    }
+
+    fn renew(&self) {
+        self.0.store(HEAD_BYTES, Ordering::Relaxed);
+    }
+
+    fn broken(&self, error: &MultipartError) -> ApiError {
+        if self.0.load(Ordering::Relaxed) == Self::EXCEEDED {
+            let message = format!("the head of a part of the upload is over the limit of {HEAD_BYTES} bytes");
+            return ApiError::invalid_request(message);
+        }
+        ApiError::new(ErrorCode::InvalidRequest, format!("the upload cannot be read: {}", error.body_text()))
+    }
+}
+
+async fn parts(
+    state: &HttpState,
+    multipart: &mut Multipart,
+    allowance: &Allowance,
+) -> Result<Received, ApiError> {
+    let mut artifact = None;
+    let mut fields = UploadFields::default();
+    let mut ignored: u64 = 0;
+    for _ in 0..PARTS {
+        let Some(field) = next_field(multipart, allowance).await? else {
+            let artifact =
+                artifact.ok_or_else(|| ApiError::invalid_request("the part named artifact is missing"))?;
+            return Ok(Received { artifact, fields });
+        };
+        let name = field.name().unwrap_or_default().to_owned();
+        let mut field = Part { field, allowance };
+        match name.as_str() {
+            "artifact" if artifact.is_some() => {
+                return Err(ApiError::invalid_request("there are two parts named artifact"));
+            }
+            "artifact" => artifact = Some(to_disk(state, &mut field).await?),
+            "entrypoint" => fields.entrypoint = Some(text(&name, &mut field).await?),
+            "timeout_seconds" => fields.timeout_seconds = Some(text(&name, &mut field).await?),
+            "params_schema_json" => fields.params_schema_json = Some(text(&name, &mut field).await?),
+            // Unknown parts are ignored, as unknown fields are, and not kept.
+            _ => {
+                while let Some(chunk) = field.chunk().await? {
+                    ignored += chunk.len() as u64;
+                    if ignored > OVERHEAD_BYTES {
+                        return Err(ApiError::payload_too_large(
+                            "what is no part of an upload",
+                            OVERHEAD_BYTES,
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    Err(ApiError::invalid_request(format!("an upload has at most {PARTS} parts")))
+}
+
+async fn to_disk(state: &HttpState, field: &mut Part<'_>) -> Result<Upload, ApiError> {
+    let mut upload = state.apps().begin_upload().await?;
+    while let Some(chunk) = field.chunk().await? {
+        upload.write(&chunk).await?;
+    }
+    Ok(upload)
+}
+
+async fn text(name: &str, field: &mut Part<'_>) -> Result<String, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = field.chunk().await? {
+        if bytes.len() as u64 + chunk.len() as u64 > FIELD_BYTES {
+            return Err(ApiError::payload_too_large(&format!("the field {name}"), FIELD_BYTES));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| ApiError::invalid_request(format!("the field {name} is not valid UTF-8")))
+}
+
+/// A part whose head has come.
+struct Part<'a> {
+    field: Field<'a>,
+    allowance: &'a Allowance,
+}
+
+impl Part<'_> {
+    /// The next piece of its content.
+    async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, ApiError> {
+        self.allowance.renew();
+        next_chunk(&mut self.field).await?.transpose().map_err(|error| self.allowance.broken(&error))
+    }
+}
+
+async fn next_field<'a>(
+    multipart: &'a mut Multipart,
+    allowance: &Allowance,
+) -> Result<Option<Field<'a>>, ApiError> {
+    allowance.renew();
+    let field = timeout(CHUNK_DEADLINE, multipart.next_field()).await;
+    field.map_err(|_| too_slow(CHUNK_DEADLINE))?.map_err(|error| allowance.broken(&error))
+}

@@ -1,7 +1,0 @@
-//! Runners, as administrators see them.
-
-pub(crate) mod drain;
-pub(crate) mod ended;
-pub(crate) mod forget;
-pub(crate) mod list;
-pub(crate) mod undrain;

@@ -1,0 +1,65 @@
+//! What commits change, and who follows it.
+//!
+//! A transaction emits typed events, which the subject that emits them defines. After the commit and before its commands are answered
+//! they reach the subscribers, on the writer's thread: gauges, wake-ups, caches. Nothing in memory changes before the commit.
+
+use std::any::Any;
+use std::fmt;
+
+use crate::{StoreError, Tx};
+
+/// One thing that a transaction changed; its type is the subject's.
+pub type Event = Box<dyn Any + Send>;
+
+type Follow = Box<dyn Fn(&dyn Any) + Send>;
+type Fold = Box<dyn Fn(&Tx<'_>, &[Event]) -> Result<(), StoreError> + Send>;
+
+/// Everyone who follows commits. Filled before the [`Store`](crate::Store) is opened; from then on it is the writer's.
+#[derive(Default)]
+pub struct Subscribers {
+    follow: Vec<Follow>,
+    fold: Vec<Fold>,
+}
+
+impl Subscribers {
+    /// Calls `f` with each event of type `E`, after its commit and before the answers. It must not block.
+    pub fn on<E: Any>(&mut self, f: impl Fn(&E) + Send + 'static) {
+        self.follow.push(Box::new(move |event| {
+            if let Some(event) = event.downcast_ref() {
+                f(event);
+            }
+        }));
+    }
+
+    /// Calls `f` with the events of type `E` of a whole batch, inside its transaction and before the commit: for tables that follow
+    /// from others and are written once a batch. An error rolls the batch back.
+    pub fn fold<E: Any>(
+        &mut self,
+        f: impl Fn(&Tx<'_>, &mut dyn Iterator<Item = &E>) -> Result<(), StoreError> + Send + 'static,
+    ) {
+        self.fold.push(Box::new(move |tx, events| {
+            f(tx, &mut events.iter().filter_map(|event| event.downcast_ref::<E>()))
+        }));
+    }
+
+    pub(crate) fn before_commit(&self, tx: &Tx<'_>, events: &[Event]) -> Result<(), StoreError> {
+        self.fold.iter().try_for_each(|fold| fold(tx, events))
+    }
+
+    pub(crate) fn committed(&self, events: &[Event]) {
+        for event in events {
+            for follow in &self.follow {
+                follow(event.as_ref());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Subscribers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscribers")
+            .field("follow", &self.follow.len())
+            .field("fold", &self.fold.len())
+            .finish()
+    }
+}

@@ -1,0 +1,38 @@
+//! The database's metrics. Names are fixed: dashboards read them.
+
+use prometheus::{Histogram, HistogramOpts, IntGauge, Registry};
+
+use crate::Store;
+
+/// What is measured of the database. A cheap clone.
+#[derive(Debug, Clone)]
+pub struct DatabaseMetrics {
+    size_bytes: IntGauge,
+    batch_size: Histogram,
+}
+
+impl DatabaseMetrics {
+    /// Registers them.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let size_bytes =
+            IntGauge::new("minitower_db_size_bytes", "Bytes of the database and its write-ahead log")?;
+        registry.register(Box::new(size_bytes.clone()))?;
+        let batch_size = Histogram::with_opts(
+            HistogramOpts::new("minitower_db_write_batch_size", "Commands in one commit")
+                .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
+        )?;
+        registry.register(Box::new(batch_size.clone()))?;
+        Ok(Self { size_bytes, batch_size })
+    }
+
+    /// Notes how many commands a commit held.
+    pub fn batch(&self, size: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "a batch holds hundreds")]
+        self.batch_size.observe(size as f64);
+    }
+
+    /// Brings the gauges up to now.
+    pub fn refresh(&self, store: &Store) {
+        self.size_bytes.set(i64::try_from(store.size_bytes()).unwrap_or(i64::MAX));
+    }
+}

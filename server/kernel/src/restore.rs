@@ -1,0 +1,90 @@
+//! A backup becomes the database.
+//!
+//! Between the backup and now runners have gone on: leases in it may have ended, and ids it would give out next have been given out. So every
+//! lease token in it is void, every active lease gets its full length again (nobody can extend it, so its run is queued again when it runs out),
+//! and the id sequences move on. A run that ended after the backup may run again.
+
+use std::path::{Path, PathBuf};
+
+use crate::db::Lock;
+use crate::{Db, OpenError, StoreError, Tx, migrate};
+
+/// How far the id sequences move on: more ids than are given out between two backups.
+const SEQUENCE_STEP: i64 = 1_000_000;
+
+/// Makes a database at `path`, where there must be none, of the one at `backup`, which stays as it is.
+///
+/// `revive` puts right what the subjects keep in it and must not be as it was: it runs in the transaction that moves the id sequences on.
+pub fn restore(
+    path: &Path,
+    backup: &Path,
+    revive: impl FnOnce(&Tx<'_>) -> Result<(), StoreError>,
+) -> Result<(), OpenError> {
+    let failed =
+        |reason: String| OpenError::Restore { path: path.to_owned(), backup: backup.to_owned(), reason };
+    if path.exists() {
+        return Err(failed(
+            "there is a database already: move it away, with its -wal and -shm files".to_owned(),
+        ));
+    }
+    // A log that another database left here would be read as this one's.
+    if std::fs::metadata(with_suffix(path, "-wal")).is_ok_and(|wal| wal.len() > 0) {
+        return Err(failed("the former database's -wal file is still there: move it away too".to_owned()));
+    }
+    let part = with_suffix(path, ".restoring");
+    let parts = [part.clone(), with_suffix(&part, "-wal"), with_suffix(&part, "-shm")];
+    for left in parts.into_iter().chain([with_suffix(path, "-wal"), with_suffix(path, "-shm")]) {
+        match std::fs::remove_file(&left) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e.to_string())),
+            _ => {}
+        }
+    }
+    copy(backup, &part).map_err(failed)?;
+    // Nobody else restores to the same place meanwhile.
+    let lock = Lock::take(&part)?;
+    let mut db = Db::open_writer(&part)?;
+    migrate::run(&mut db, &part)?;
+    move_on(&db, revive).map_err(|e| failed(e.to_string()))?;
+    // Closing folds the write-ahead log in: one file is left to rename.
+    drop(db);
+    std::fs::rename(&part, path).map_err(|e| failed(e.to_string()))?;
+    drop(lock);
+    Ok(())
+}
+
+fn copy(backup: &Path, part: &Path) -> Result<(), String> {
+    let source = Db::open_reader(backup).map_err(|e| e.to_string())?;
+    let verdict: String = source
+        .conn
+        .query_row("PRAGMA quick_check(1)", (), |row| row.get(0))
+        .map_err(|e| format!("the backup cannot be read: {e}"))?;
+    if verdict != "ok" {
+        return Err(format!("the backup is damaged: {verdict}"));
+    }
+    // VACUUM INTO counts as a write, though it only reads the source.
+    source.conn.execute_batch("PRAGMA query_only = OFF").map_err(|e| e.to_string())?;
+    let name = part.to_str().ok_or("the database's path is not UTF-8")?;
+    source.conn.execute("VACUUM INTO ?1", [name]).map(|_| ()).map_err(|e| e.to_string())
+}
+
+fn move_on(db: &Db, revive: impl FnOnce(&Tx<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    db.conn.execute_batch("BEGIN IMMEDIATE")?;
+    let tx = Tx::new(db);
+    revive(&tx)?;
+    // A table that was still empty has no sequence yet, but may have given out ids since.
+    tx.execute(
+        "INSERT INTO sqlite_sequence (name, seq)
+         SELECT name, 0 FROM sqlite_schema WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'
+             AND name NOT IN (SELECT name FROM sqlite_sequence)",
+        (),
+    )?;
+    tx.execute("UPDATE sqlite_sequence SET seq = seq + ?1", [SEQUENCE_STEP])?;
+    db.conn.execute_batch("COMMIT")?;
+    Ok(())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

@@ -1,0 +1,181 @@
+//! The writer: what is answered is durable, what failed left nothing, and one bad command harms no other.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use minitower_kernel::events::Subscribers;
+use minitower_kernel::{Db, Hooks, OpenError, Store, StoreError, Tx};
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// What the commands of these tests emit.
+struct Made(String);
+
+fn open(path: &Path, log: &Log) -> Result<Store, OpenError> {
+    let (made, batches, fatal) = (Arc::clone(log), Arc::clone(log), Arc::clone(log));
+    let mut subscribers = Subscribers::default();
+    subscribers.on(move |event: &Made| made.lock().unwrap().push(format!("made {}", event.0)));
+    Store::open(
+        path,
+        subscribers,
+        Hooks {
+            batch: Box::new(move |n| batches.lock().unwrap().push(format!("batch {n}"))),
+            fatal: Box::new(move |why| fatal.lock().unwrap().push(format!("fatal {why}"))),
+        },
+    )
+}
+
+/// A row of a table whose slugs are unique.
+fn insert(tx: &Tx<'_>, slug: &str) -> Result<(), StoreError> {
+    tx.insert("INSERT INTO teams (slug, name, created_at) VALUES (?1, ?1, 0)", [slug]).map(|_| ())
+}
+
+fn insert_and_tell(tx: &Tx<'_>, slug: &str) -> Result<(), StoreError> {
+    insert(tx, slug)?;
+    tx.emit(Made(slug.to_owned()));
+    Ok(())
+}
+
+fn is_there(db: &Db, slug: &str) -> Result<bool, StoreError> {
+    Ok(db.one("SELECT 1 FROM teams WHERE slug = ?1", [slug], |_| Ok(()))?.is_some())
+}
+
+/// Lets the database grow to that many pages at most, or to its present size when that is more: how a full disk is met.
+fn limit_pages(tx: &Tx<'_>, pages: i64) -> Result<(), StoreError> {
+    tx.one(&format!("PRAGMA max_page_count = {pages}"), (), |_| Ok(())).map(|_| ())
+}
+
+async fn team(store: &Store, slug: &'static str) -> Result<(), StoreError> {
+    store.write(move |tx| insert(tx, slug)).await
+}
+
+async fn teams_of(store: &Store) -> Vec<String> {
+    let mut found = Vec::new();
+    for slug in ["aaa", "bbb", "ccc", "ddd"] {
+        if store.read(move |db| is_there(db, slug)).await.unwrap() {
+            found.push(slug.to_owned());
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_command_leaves_nothing_and_harms_no_other_of_its_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("m.db"), &Log::default()).unwrap();
+    team(&store, "aaa").await.unwrap();
+    // The three are sent together and may share a commit.
+    let (first, second, third) = tokio::join!(
+        team(&store, "bbb"),
+        store.write(|tx| {
+            insert(tx, "ccc")?;
+            insert(tx, "aaa")
+        }),
+        team(&store, "ddd"),
+    );
+    assert!(first.is_ok() && third.is_ok());
+    assert!(matches!(second, Err(StoreError::Taken)), "{second:?}");
+    assert_eq!(teams_of(&store).await, ["aaa", "bbb", "ddd"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_panics_is_undone_and_the_writer_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::default();
+    let store = open(&folder.path().join("m.db"), &log).unwrap();
+    let result = store
+        .write(|tx| -> Result<(), StoreError> {
+            insert(tx, "aaa")?;
+            panic!("a bug");
+        })
+        .await;
+    assert!(matches!(result, Err(StoreError::Panicked)), "{result:?}");
+    team(&store, "bbb").await.unwrap();
+    assert_eq!(teams_of(&store).await, ["bbb"]);
+    assert!(!log.lock().unwrap().iter().any(|l| l.starts_with("fatal")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_told_after_the_commit_and_before_the_answer_and_never_of_what_was_undone() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::default();
+    let store = open(&folder.path().join("m.db"), &log).unwrap();
+    store.write(|tx| insert_and_tell(tx, "kept")).await.unwrap();
+    assert_eq!(log.lock().unwrap().as_slice(), ["made kept", "batch 1"], "told by the time it is answered");
+    let undone: Result<(), StoreError> = store
+        .write(|tx| {
+            insert_and_tell(tx, "undone")?;
+            Err(StoreError::Taken)
+        })
+        .await;
+    assert!(undone.is_err());
+    assert!(!log.lock().unwrap().iter().any(|l| l.contains("undone")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_wait_share_a_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::default();
+    let store = Arc::new(open(&folder.path().join("m.db"), &log).unwrap());
+    team(&store, "aaa").await.unwrap();
+    let mut writes = Vec::new();
+    for n in 0..500 {
+        let store = Arc::clone(&store);
+        writes.push(tokio::spawn(async move { store.write(move |tx| insert(tx, &format!("e{n}"))).await }));
+    }
+    for write in writes {
+        write.await.unwrap().unwrap();
+    }
+    let batches = log.lock().unwrap().iter().filter(|l| l.starts_with("batch")).count();
+    assert!(batches < 250, "500 commands took {batches} commits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_is_there_after_a_reopen() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.db");
+    let store = open(&path, &Log::default()).unwrap();
+    team(&store, "aaa").await.unwrap();
+    store.close().await.unwrap();
+    assert!(matches!(team(&store, "bbb").await, Err(StoreError::Unavailable(_))), "closed for writes");
+    drop(store);
+    let store = open(&path, &Log::default()).unwrap();
+    assert_eq!(teams_of(&store).await, ["aaa"]);
+}
+
+#[test]
+fn two_control_planes_never_share_a_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.db");
+    let first = open(&path, &Log::default()).unwrap();
+    let second = open(&path, &Log::default()).unwrap_err();
+    assert!(matches!(second, OpenError::InUse(_)), "{second}");
+    drop(first);
+    open(&path, &Log::default()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_database_refuses_writes_and_reads_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.db");
+    let log = Log::default();
+    let store = open(&path, &log).unwrap();
+    team(&store, "aaa").await.unwrap();
+    // SQLITE_FULL as a full disk gives it: no page may be added.
+    store.write(|tx| limit_pages(tx, 1)).await.unwrap();
+    let big = "x".repeat(1 << 20);
+    let full = store.write(move |tx| {
+        // Even a command that swallows the failure keeps nothing.
+        let _ = insert(tx, &format!("bbb{big}"));
+        insert(tx, "ddd")
+    });
+    let full = full.await;
+    assert!(matches!(full, Err(StoreError::Unavailable(_))), "{full:?}");
+    assert_eq!(teams_of(&store).await, ["aaa"]);
+    store.write(|tx| limit_pages(tx, 1_000_000)).await.unwrap();
+    team(&store, "ccc").await.unwrap();
+    assert_eq!(teams_of(&store).await, ["aaa", "ccc"]);
+    assert!(!log.lock().unwrap().iter().any(|l| l.starts_with("fatal")));
+}

@@ -1,0 +1,120 @@
+//! The subjects, wired to one database.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use minitower_kernel::clock::Clock;
+use minitower_kernel::events::Subscribers;
+use minitower_kernel::metrics::DatabaseMetrics;
+use minitower_kernel::{Hooks, OpenError, Store, StoreError};
+use minitower_rest::Subjects;
+use minitower_runs::{Apps, Engine, Leases, Runners, Runs};
+use minitower_teams::Teams;
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+
+/// What the configuration decides for the subjects.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The database file.
+    pub db_path: PathBuf,
+    /// What it decides for teams.
+    pub teams: minitower_teams::Settings,
+    /// What it decides for runs.
+    pub runs: minitower_runs::Settings,
+}
+
+/// The control plane, without its HTTP. A cheap clone.
+#[derive(Debug, Clone)]
+pub struct ControlPlane {
+    store: Arc<Store>,
+    teams: Teams,
+    engine: Engine,
+    subjects: Subjects,
+}
+
+/// The control plane cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaneError {
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The teams cannot be opened.
+    #[error(transparent)]
+    Teams(#[from] minitower_teams::StartError),
+    /// The runs cannot be opened.
+    #[error(transparent)]
+    Runs(#[from] minitower_runs::StartError),
+    /// A metric cannot be registered.
+    #[error("cannot set up the metrics")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl ControlPlane {
+    /// Opens the database and the object store, and puts right what the last stop left.
+    ///
+    /// `fatal` is called when the process has to end at once, because only a restart can find out what was committed. Cancel
+    /// `stopping` to begin a graceful stop. [`Engine::run_background`] has to be spawned beside.
+    pub async fn open(
+        settings: Settings,
+        clock: Clock,
+        stopping: CancellationToken,
+        fatal: impl Fn(&str) + Send + 'static,
+    ) -> Result<Self, PlaneError> {
+        let registry = Registry::new();
+        let database = DatabaseMetrics::new(&registry)?;
+        // First the memories that follow the commits, then the database, then the subjects.
+        let mut subscribers = Subscribers::default();
+        let of_teams = minitower_teams::Memory::new(&mut subscribers);
+        let of_runs = minitower_runs::Memory::new(&registry, of_teams.clone(), &mut subscribers)?;
+        let batches = database.clone();
+        let hooks = Hooks { batch: Box::new(move |size| batches.batch(size)), fatal: Box::new(fatal) };
+        let store = Arc::new(Store::open(&settings.db_path, subscribers, hooks)?);
+        let teams = Teams::open(Arc::clone(&store), clock.clone(), settings.teams, of_teams).await?;
+        let engine =
+            Engine::open(Arc::clone(&store), clock, settings.runs, teams.clone(), of_runs, stopping).await?;
+        let subjects = Subjects::new(Arc::clone(&store), teams.clone(), &engine, registry, database);
+        Ok(Self { store, teams, engine, subjects })
+    }
+
+    /// Teams, and whom tokens speak for.
+    pub fn teams(&self) -> &Teams {
+        &self.teams
+    }
+
+    /// Apps, runs, leases and runners.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Apps, and uploads that become versions.
+    pub fn apps(&self) -> Apps {
+        self.engine.apps()
+    }
+
+    /// Runs as their team sees them.
+    pub fn runs(&self) -> Runs {
+        self.engine.runs()
+    }
+
+    /// The runner protocol.
+    pub fn leases(&self) -> Leases {
+        self.engine.leases()
+    }
+
+    /// Runners as they register, and as administrators see them.
+    pub fn runners(&self) -> Runners {
+        self.engine.runners()
+    }
+
+    /// What the doors reach.
+    pub fn subjects(&self) -> Subjects {
+        self.subjects.clone()
+    }
+
+    /// Folds the write-ahead log into the database; nothing is written after.
+    pub async fn close(&self) -> Result<(), minitower_runs::Error> {
+        self.engine.close().await?;
+        Ok(self.store.close().await.map_err(|error: StoreError| error)?)
+    }
+}

@@ -1,0 +1,244 @@
+//! Runners as administrators see them, and the fences that keep work from them.
+//!
+//! The operator sees and changes all; a team's admin sees platform runners and the team's own, and changes the team's own.
+
+use crate::domain::lease::{self, Command};
+use crate::domain::runner::{FenceHolder, Runner, RunnerScope};
+use crate::store::{attempts, fences, runners};
+use minitower_kernel::{Db, StoreError, Tx};
+use minitower_vocabulary::ids::RunId;
+use minitower_vocabulary::names;
+
+use crate::leases::{held, load_run, save_held};
+use crate::{Error, Runners};
+use minitower_teams::AdminPrincipal;
+
+/// Most runners in one answer: the operator asks every second, and most platforms fit into one.
+const MAX_RUNNERS: i64 = 10_000;
+/// Longest owner of a fence.
+const MAX_OWNER_BYTES: usize = 253;
+/// Longest reason of an end.
+const MAX_REASON_BYTES: usize = 4096;
+
+/// Which runners to list.
+#[derive(Debug, Clone, Default)]
+pub struct ListRunners {
+    /// Only of this pool.
+    pub pool: Option<String>,
+    /// Only of this environment.
+    pub environment: Option<String>,
+    /// Only names after this one.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: Option<i64>,
+}
+
+/// A runner, and whether it was heard of lately.
+#[derive(Debug, Clone)]
+pub struct ListedRunner {
+    /// The runner.
+    pub runner: Runner,
+    /// Heard of lately, or polling now.
+    pub online: bool,
+    /// Whether the asker may know which run it holds.
+    pub run_visible: bool,
+}
+
+/// Where a name stands after its fences changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drained {
+    /// The runner's name.
+    pub name: String,
+    /// The run it holds.
+    pub run_id: Option<RunId>,
+    /// Whether any fence is left.
+    pub draining: bool,
+}
+
+impl Runners {
+    /// Runners by name.
+    pub async fn list_runners(
+        &self,
+        by: &AdminPrincipal,
+        list: ListRunners,
+    ) -> Result<Vec<ListedRunner>, Error> {
+        let visible_to = match by {
+            AdminPrincipal::Operator => None,
+            AdminPrincipal::Team(team) => Some(team.team_id),
+        };
+        let filter = runners::Filter {
+            visible_to,
+            pool: list.pool,
+            environment: list.environment,
+            after: list.after,
+            limit: match list.limit.unwrap_or(MAX_RUNNERS) {
+                limit @ 1..=MAX_RUNNERS => limit,
+                limit => {
+                    return Err(Error::invalid(format!(
+                        "limit must be between 1 and {MAX_RUNNERS}, not {limit}"
+                    )));
+                }
+            },
+        };
+        let found = self.0.store.read(move |db| Ok::<_, Error>(runners::list(db, &filter)?)).await?;
+        let (now, ttl) = (self.0.clock.now(), self.0.settings.lease_ttl);
+        Ok(found
+            .into_iter()
+            .map(|mut runner| {
+                let (last_seen, online) =
+                    self.0.memory.presence.look(runner.id, runner.last_seen_at, ttl, now);
+                runner.last_seen_at = last_seen;
+                let run_visible = visible_to.is_none() || runner.scope != RunnerScope::Platform;
+                ListedRunner { runner, online, run_visible }
+            })
+            .collect())
+    }
+
+    /// Puts a fence on a runner's name. From the commit on no transaction leases to it while any fence is there; whether it holds a run is
+    /// answered from the same transaction. The operator may fence a name that has not registered yet.
+    pub async fn drain(
+        &self,
+        by: &AdminPrincipal,
+        name: String,
+        owner: Option<String>,
+    ) -> Result<Drained, Error> {
+        let clock = self.0.clock.clone();
+        self.change_fence(by, name, owner, move |tx, name, holder, owner| {
+            fences::raise(tx, name, holder, owner, clock.now())
+        })
+        .await
+    }
+
+    /// Takes the caller's fence down; one that is not held changes nothing.
+    pub async fn undrain(
+        &self,
+        by: &AdminPrincipal,
+        name: String,
+        owner: Option<String>,
+    ) -> Result<Drained, Error> {
+        self.change_fence(by, name, owner, fences::lift).await
+    }
+
+    async fn change_fence<F>(
+        &self,
+        by: &AdminPrincipal,
+        name: String,
+        owner: Option<String>,
+        change: F,
+    ) -> Result<Drained, Error>
+    where
+        F: FnOnce(&Tx<'_>, &str, FenceHolder, &str) -> Result<(), StoreError> + Send + 'static,
+    {
+        let (by, owner) = (by.clone(), checked_owner(by, owner)?);
+        names::check_runner(&name)?;
+        self.0
+            .store
+            .write(move |tx| {
+                own_runner(tx, &by, &name)?;
+                change(tx, &name, holder(&by), &owner)?;
+                drained(tx, name)
+            })
+            .await
+    }
+
+    /// That process of the runner has ended for certain: its attempt expires now. Anything else held or nothing: conflict, and nothing changes.
+    pub async fn process_ended(
+        &self,
+        by: &AdminPrincipal,
+        name: String,
+        instance_id: Option<String>,
+        reason: Option<String>,
+    ) -> Result<(), Error> {
+        let Some(instance_id) = instance_id.filter(|i| !i.is_empty()) else {
+            return Err(Error::invalid("instance_id is missing or empty"));
+        };
+        let mut reason =
+            reason.filter(|r| !r.is_empty()).unwrap_or_else(|| "the runner's process ended".to_owned());
+        if reason.len() > MAX_REASON_BYTES {
+            reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+        }
+        let (by, clock) = (by.clone(), self.0.clock.clone());
+        self.0
+            .store
+            .write(move |tx| {
+                let runner = own_runner(tx, &by, &name)?.ok_or_else(|| unknown(&name))?;
+                let Some(attempt) = attempts::active_of_runner(tx, runner.id)? else {
+                    return Err(Error::Conflict(format!("the runner {name:?} holds no run")));
+                };
+                let run = load_run(tx, attempt.run_id)?;
+                let command = Command::End { instance_id, reason };
+                let after = lease::decide(&held(&run, &attempt), &command, clock.now())?;
+                save_held(tx, &run, &attempt, after)?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Forgets a runner and its fences, a team only its own ones; not while it holds a run. Of a name that never registered the operator forgets the
+    /// fences, so that nothing is left of a pod that went before its runner came.
+    pub async fn forget_runner(&self, by: &AdminPrincipal, name: String) -> Result<(), Error> {
+        let by = by.clone();
+        self.0
+            .store
+            .write(move |tx| {
+                let Some(runner) = own_runner(tx, &by, &name)? else {
+                    return if fences::lift_all(tx, &name)? > 0 { Ok(()) } else { Err(unknown(&name)) };
+                };
+                if runner.run_id.is_some() {
+                    return Err(Error::Conflict(format!(
+                        "the runner {name:?} holds a run: drain it and wait, or cancel the run"
+                    )));
+                }
+                // A team that could take the operator's fence away would have a drained runner back by registering it again.
+                let holder = match by {
+                    AdminPrincipal::Operator => None,
+                    AdminPrincipal::Team(_) => Some(holder(&by)),
+                };
+                runners::delete(tx, &[runner.id], holder)?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// The caller, as the holder of fences.
+fn holder(by: &AdminPrincipal) -> FenceHolder {
+    match by {
+        AdminPrincipal::Operator => FenceHolder::Operator,
+        AdminPrincipal::Team(team) => FenceHolder::Team(team.team_id),
+    }
+}
+
+/// The runner of that name, if the caller may change it. To a team others' runners are not there; the operator may speak of names that are not there yet.
+fn own_runner(db: &Db, by: &AdminPrincipal, name: &str) -> Result<Option<Runner>, Error> {
+    let runner = runners::by_name(db, name)?;
+    match (by, runner) {
+        (AdminPrincipal::Operator, runner) => Ok(runner),
+        (AdminPrincipal::Team(team), Some(runner)) if runner.scope == RunnerScope::Team(team.team_id) => {
+            Ok(Some(runner))
+        }
+        (AdminPrincipal::Team(_), _) => Err(unknown(name)),
+    }
+}
+
+fn drained(db: &Db, name: String) -> Result<Drained, Error> {
+    let run_id = runners::by_name(db, &name)?.and_then(|r| r.run_id);
+    let draining = fences::any(db, &name)?;
+    Ok(Drained { name, run_id, draining })
+}
+
+fn checked_owner(by: &AdminPrincipal, owner: Option<String>) -> Result<String, Error> {
+    let owner = owner.filter(|o| !o.is_empty()).unwrap_or_else(|| match by {
+        AdminPrincipal::Operator => "operator".to_owned(),
+        AdminPrincipal::Team(team) => team.team_slug.clone(),
+    });
+    if owner.len() > MAX_OWNER_BYTES {
+        return Err(Error::invalid(format!("owner is longer than {MAX_OWNER_BYTES} bytes")));
+    }
+    Ok(owner)
+}
+
+fn unknown(name: &str) -> Error {
+    let shown: String = name.chars().take(64).collect();
+    Error::not_found(format!("no runner {shown:?}"))
+}

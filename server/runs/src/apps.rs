@@ -1,0 +1,99 @@
+//! Apps.
+
+use crate::domain::app::{App as DomainApp, Version};
+use crate::store::{apps, versions};
+use minitower_kernel::Db;
+use minitower_teams::team::TeamPrincipal;
+use minitower_vocabulary::ids::TeamId;
+use minitower_vocabulary::names::Slug;
+
+use crate::{Apps, Error};
+use minitower_kernel::page::Page;
+
+/// Longest description, in bytes.
+const MAX_DESCRIPTION: usize = 4096;
+/// Most bytes of Towerfiles and schemas on a page of versions, however few versions they are: each may have half a MiB.
+const MAX_VERSIONS_BYTES: usize = 8 * 1024 * 1024;
+
+impl Apps {
+    /// Makes an app.
+    pub async fn create_app(
+        &self,
+        by: &TeamPrincipal,
+        slug: &str,
+        description: Option<String>,
+    ) -> Result<DomainApp, Error> {
+        let slug = Slug::parse(slug)?;
+        let description = description.filter(|d| !d.is_empty());
+        if let Some(description) = &description {
+            check_description(description)?;
+        }
+        let (now, team) = (self.0.clock.now(), by.team_id);
+        self.0
+            .store
+            .write(move |tx| {
+                apps::insert(tx, team, slug.as_str(), description.as_deref(), now).map_err(|e| {
+                    Error::taken(e, || {
+                        Error::SlugTaken(format!("the team has an app {:?} already", slug.as_str()))
+                    })
+                })
+            })
+            .await
+    }
+
+    /// A team's apps by slug; the cursor is a slug.
+    pub async fn apps(&self, by: &TeamPrincipal, page: Page<String>) -> Result<Vec<DomainApp>, Error> {
+        let team = by.team_id;
+        self.0.store.read(move |db| Ok(apps::list(db, team, page.cursor.as_deref(), page.limit)?)).await
+    }
+
+    /// The team's app of that slug.
+    pub async fn app(&self, by: &TeamPrincipal, slug: String) -> Result<DomainApp, Error> {
+        let team = by.team_id;
+        self.0.store.read(move |db| find(db, team, &slug)).await
+    }
+
+    /// An app's versions, newest first; the cursor is a version's number.
+    pub async fn versions(
+        &self,
+        by: &TeamPrincipal,
+        slug: String,
+        page: Page<i64>,
+    ) -> Result<Vec<Version>, Error> {
+        let team = by.team_id;
+        self.0
+            .store
+            .read(move |db| {
+                let app = find(db, team, &slug)?;
+                Ok(versions::list(db, app.id, page.cursor, page.limit, MAX_VERSIONS_BYTES)?)
+            })
+            .await
+    }
+
+    /// The app's version of that number.
+    pub async fn version(&self, by: &TeamPrincipal, slug: String, number: i64) -> Result<Version, Error> {
+        let team = by.team_id;
+        self.0
+            .store
+            .read(move |db| {
+                let app = find(db, team, &slug)?;
+                versions::by_number(db, app.id, number)?
+                    .ok_or_else(|| Error::not_found(format!("the app {slug:?} has no version {number}")))
+            })
+            .await
+    }
+}
+
+pub(crate) fn check_description(description: &str) -> Result<(), Error> {
+    if description.len() > MAX_DESCRIPTION {
+        return Err(Error::invalid(format!("description is longer than {MAX_DESCRIPTION} bytes")));
+    }
+    Ok(())
+}
+
+pub(crate) fn find(db: &Db, team: TeamId, slug: &str) -> Result<DomainApp, Error> {
+    apps::by_slug(db, team, slug)?.ok_or_else(|| {
+        let shown: String = slug.chars().take(64).collect();
+        Error::not_found(format!("no app {shown:?}"))
+    })
+}

@@ -1,0 +1,428 @@
+//! Every (state, command) pair of the lease protocol, and properties over random sequences.
+
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::*;
+use crate::domain::retry::{RetryBudget, RetryPolicy};
+
+const TTL: Duration = Duration::from_secs(60);
+const NOW: Timestamp = Timestamp(10_000);
+
+fn held(attempt: AttemptStatus, run: RunStatus) -> Held {
+    let mut state = RunState::queued(1, Timestamp(0));
+    state.status = run;
+    state.cancel_requested = run == RunStatus::Cancelling;
+    let mut a = AttemptState::leased(Some("me".to_owned()), None, TTL, Timestamp(0));
+    a.status = attempt;
+    Held { run: state, attempt: a }
+}
+
+fn leased() -> Held {
+    held(AttemptStatus::Leased, RunStatus::Leased)
+}
+fn running() -> Held {
+    held(AttemptStatus::Running, RunStatus::Running)
+}
+fn cancelling() -> Held {
+    held(AttemptStatus::Cancelling, RunStatus::Cancelling)
+}
+fn ended(status: AttemptStatus, run: RunStatus, by: EndedBy) -> Held {
+    let mut h = held(status, run);
+    h.attempt.ended_by = Some(by);
+    h.attempt.finished_at = Some(Timestamp(1));
+    h
+}
+
+fn result_of(status: ResultStatus) -> Command {
+    Command::Result(Outcome { status, exit_code: Some(0), error_message: None, reason: None }, Jitter::NONE)
+}
+fn end(instance: &str) -> Command {
+    Command::End { instance_id: instance.to_owned(), reason: "OOMKilled".to_owned() }
+}
+
+fn runner_calls() -> Vec<Command> {
+    vec![
+        Command::Start,
+        Command::Heartbeat { ttl: TTL },
+        Command::Logs,
+        Command::Artifact,
+        Command::Release,
+        result_of(ResultStatus::Completed),
+        result_of(ResultStatus::Failed),
+        result_of(ResultStatus::Cancelled),
+    ]
+}
+
+fn statuses(held: &Held) -> (RunStatus, AttemptStatus) {
+    (held.run.status, held.attempt.status)
+}
+
+#[test]
+fn start_begins_once_and_repeats_its_answer() {
+    let first = decide(&leased(), &Command::Start, NOW).unwrap();
+    assert_eq!(statuses(&first), (RunStatus::Running, AttemptStatus::Running));
+    assert_eq!((first.run.started_at, first.attempt.started_at), (Some(NOW), Some(NOW)));
+    assert_eq!(first.attempt.lease_expires_at, Timestamp(60_000), "start does not extend the lease");
+    assert_eq!(decide(&first, &Command::Start, Timestamp(11_000)).unwrap(), first);
+    assert_eq!(decide(&cancelling(), &Command::Start, NOW).unwrap(), cancelling());
+}
+
+#[test]
+fn started_at_of_a_run_is_its_first_start() {
+    let mut again = leased();
+    again.run.started_at = Some(Timestamp(3));
+    let after = decide(&again, &Command::Start, NOW).unwrap();
+    assert_eq!((after.run.started_at, after.attempt.started_at), (Some(Timestamp(3)), Some(NOW)));
+}
+
+#[rstest]
+#[case(leased())]
+#[case(running())]
+#[case(cancelling())]
+fn heartbeat_extends_and_changes_nothing_else(#[case] before: Held) {
+    let after = decide(&before, &Command::Heartbeat { ttl: TTL }, NOW).unwrap();
+    assert_eq!(after.attempt.lease_expires_at, NOW.plus(TTL));
+    assert_eq!((&after.run, after.attempt.status), (&before.run, before.attempt.status));
+    let shorter = decide(&after, &Command::Heartbeat { ttl: Duration::from_secs(1) }, NOW).unwrap();
+    assert_eq!(shorter.attempt.lease_expires_at, NOW.plus(TTL), "never shorter than was promised");
+}
+
+#[rstest]
+#[case(ResultStatus::Completed, RunStatus::Completed)]
+#[case(ResultStatus::Failed, RunStatus::Failed)]
+#[case(ResultStatus::Cancelled, RunStatus::Cancelled)]
+fn the_first_result_wins_and_is_answered_the_same_for_ever(
+    #[case] status: ResultStatus,
+    #[case] run: RunStatus,
+) {
+    for before in [leased(), running()] {
+        let after = decide(&before, &result_of(status), NOW).unwrap();
+        assert_eq!(statuses(&after), (run, status.attempt()));
+        assert_eq!((after.run.finished_at, after.attempt.finished_at), (Some(NOW), Some(NOW)));
+        // Long after the lease has run out.
+        let later = Timestamp(10_000_000);
+        assert_eq!(decide(&after, &result_of(status), later).unwrap(), after);
+        for other in [ResultStatus::Completed, ResultStatus::Failed, ResultStatus::Cancelled] {
+            if other != status {
+                assert_eq!(decide(&after, &result_of(other), later), Err(Refusal::OtherResult));
+            }
+        }
+    }
+}
+
+#[test]
+fn once_cancelling_the_outcome_can_only_be_cancelled() {
+    for status in [ResultStatus::Completed, ResultStatus::Failed] {
+        assert_eq!(decide(&cancelling(), &result_of(status), NOW), Err(Refusal::Cancelling));
+    }
+    let after = decide(&cancelling(), &result_of(ResultStatus::Cancelled), NOW).unwrap();
+    assert_eq!(statuses(&after), (RunStatus::Cancelled, AttemptStatus::Cancelled));
+    for command in [Command::Release, end("me")] {
+        let after = decide(&cancelling(), &command, NOW).unwrap();
+        assert_eq!(statuses(&after), (RunStatus::Cancelled, AttemptStatus::Cancelled));
+    }
+    let after = decide(&cancelling(), &Command::Expire, Timestamp(60_000)).unwrap();
+    assert_eq!(statuses(&after), (RunStatus::Cancelled, AttemptStatus::Cancelled));
+}
+
+#[rstest]
+#[case(AttemptStatus::Expired, RunStatus::Dead, EndedBy::Expiry)]
+#[case(AttemptStatus::Expired, RunStatus::Queued, EndedBy::ProcessEnd)]
+#[case(AttemptStatus::Released, RunStatus::Queued, EndedBy::Release)]
+#[case(AttemptStatus::Cancelled, RunStatus::Cancelled, EndedBy::Expiry)]
+fn a_lease_that_ended_without_a_result_is_gone_for_every_call(
+    #[case] status: AttemptStatus,
+    #[case] run: RunStatus,
+    #[case] by: EndedBy,
+) {
+    let stale = ended(status, run, by);
+    for command in runner_calls() {
+        assert_eq!(decide(&stale, &command, NOW), Err(Refusal::Gone), "{command:?}");
+    }
+    assert_eq!(decide(&stale, &Command::Expire, Timestamp(60_000)), Err(Refusal::NotDue));
+    assert_eq!(decide(&stale, &end("me"), NOW), Err(Refusal::OtherInstance));
+    assert_eq!(decide(&stale, &Command::Cancel, NOW).unwrap(), stale);
+}
+
+#[test]
+fn after_a_result_every_other_call_is_gone() {
+    let done = ended(AttemptStatus::Completed, RunStatus::Completed, EndedBy::Result);
+    for command in
+        [Command::Start, Command::Heartbeat { ttl: TTL }, Command::Logs, Command::Artifact, Command::Release]
+    {
+        assert_eq!(decide(&done, &command, NOW), Err(Refusal::Gone), "{command:?}");
+    }
+}
+
+#[rstest]
+#[case(leased())]
+#[case(running())]
+#[case(cancelling())]
+fn from_its_expiry_on_a_lease_is_gone_reaped_or_not(#[case] before: Held) {
+    for command in runner_calls() {
+        assert_eq!(decide(&before, &command, Timestamp(60_000)), Err(Refusal::Gone), "{command:?}");
+        assert_ne!(decide(&before, &command, Timestamp(59_999)), Err(Refusal::Gone), "{command:?}");
+    }
+    assert_eq!(decide(&before, &Command::Expire, Timestamp(59_999)), Err(Refusal::NotDue));
+    assert!(decide(&before, &Command::Expire, Timestamp(60_000)).is_ok());
+}
+
+#[rstest]
+#[case(leased())]
+#[case(running())]
+fn expiry_requeues_then_the_run_is_dead_at_the_limit(#[case] before: Held) {
+    let at = Timestamp(60_000);
+    let once = decide(&before, &Command::Expire, at).unwrap();
+    assert_eq!(statuses(&once), (RunStatus::Queued, AttemptStatus::Expired));
+    assert_eq!((once.run.retries.used, once.run.queued_at, once.run.finished_at), (1, at, None));
+
+    let second = Held { run: RunState { status: RunStatus::Leased, ..once.run }, ..before };
+    let twice = decide(&second, &Command::Expire, at).unwrap();
+    assert_eq!(statuses(&twice), (RunStatus::Dead, AttemptStatus::Expired));
+    assert_eq!((twice.run.retries.used, twice.run.finished_at), (1, Some(at)));
+    assert_eq!(twice.run.error_message.as_deref(), Some(EXPIRED_MESSAGE));
+}
+
+#[rstest]
+#[case(leased())]
+#[case(running())]
+fn release_keeps_place_and_budget(#[case] before: Held) {
+    let after = decide(&before, &Command::Release, NOW).unwrap();
+    assert_eq!(statuses(&after), (RunStatus::Queued, AttemptStatus::Released));
+    assert_eq!((after.run.queued_at, after.run.retries), (before.run.queued_at, before.run.retries));
+}
+
+#[rstest]
+#[case(leased())]
+#[case(running())]
+fn cancel_of_a_held_run_asks_and_is_idempotent(#[case] before: Held) {
+    let after = decide(&before, &Command::Cancel, NOW).unwrap();
+    assert_eq!(statuses(&after), (RunStatus::Cancelling, AttemptStatus::Cancelling));
+    assert!(after.run.cancel_requested && after.run.finished_at.is_none());
+    assert_eq!(decide(&after, &Command::Cancel, NOW).unwrap(), after);
+}
+
+#[test]
+fn cancel_of_an_unheld_run_ends_it_when_queued_and_leaves_an_ended_one() {
+    let queued = RunState::queued(0, Timestamp(0));
+    let after = cancel_unheld(&queued, NOW);
+    assert_eq!(
+        (after.status, after.finished_at, after.cancel_requested),
+        (RunStatus::Cancelled, Some(NOW), true)
+    );
+    for status in RunStatus::ALL.into_iter().filter(|s| s.is_terminal()) {
+        let run = RunState { status, ..queued.clone() };
+        assert_eq!(cancel_unheld(&run, NOW), run);
+    }
+}
+
+#[test]
+fn ended_of_another_instance_changes_nothing_and_of_this_one_carries_its_reason() {
+    assert_eq!(decide(&running(), &end("other"), NOW), Err(Refusal::OtherInstance));
+    let mut nameless = running();
+    nameless.attempt.instance_id = None;
+    assert_eq!(decide(&nameless, &end("me"), NOW), Err(Refusal::OtherInstance));
+    let after = decide(&running(), &end("me"), NOW).unwrap();
+    assert_eq!(statuses(&after), (RunStatus::Queued, AttemptStatus::Expired));
+    assert_eq!(after.attempt.error_message.as_deref(), Some("OOMKilled"));
+}
+
+#[rstest]
+#[case::short_left(Timestamp(10_001), Timestamp(70_000))]
+#[case::long_past(Timestamp(0), Timestamp(70_000))]
+#[case::further_than_any_ttl(Timestamp(9_000_000), Timestamp(70_000))]
+fn after_a_restart_a_lease_lasts_a_full_ttl_and_no_longer(
+    #[case] expires: Timestamp,
+    #[case] after: Timestamp,
+) {
+    let mut attempt = running().attempt;
+    attempt.lease_expires_at = expires;
+    assert_eq!(after_restart(&attempt, TTL, NOW).lease_expires_at, after);
+}
+
+#[test]
+fn after_a_restart_with_a_shorter_ttl_a_longer_lease_keeps_its_end() {
+    let mut attempt = running().attempt;
+    attempt.lease_expires_at = Timestamp(60_000);
+    assert_eq!(after_restart(&attempt, Duration::from_secs(5), NOW).lease_expires_at, Timestamp(60_000));
+}
+
+/// A run that a runner holds, with a policy, and how many retries it may have and has had.
+fn with_policy(before: Held, on: &[Failure], (max, used): (i64, i64)) -> Held {
+    let policy = Some(RetryPolicy::new(on, 1000, 2000, 10_000));
+    Held { run: RunState { retries: RetryBudget { max, used }, policy, ..before.run }, ..before }
+}
+
+fn failed(reason: ResultReason, jitter: Jitter) -> Command {
+    let (exit_code, error_message) = (Some(1), Some("it failed".to_owned()));
+    Command::Result(
+        Outcome { status: ResultStatus::Failed, exit_code, error_message, reason: Some(reason) },
+        jitter,
+    )
+}
+
+#[rstest]
+#[case(ResultReason::Exit, Failure::Failed)]
+#[case(ResultReason::Signal, Failure::Failed)]
+#[case(ResultReason::Setup, Failure::Failed)]
+#[case(ResultReason::Timeout, Failure::Timeout)]
+fn a_failure_that_is_retried_ends_the_attempt_and_queues_the_run_for_later(
+    #[case] reason: ResultReason,
+    #[case] failure: Failure,
+    #[values(leased(), running())] before: Held,
+) {
+    let before = with_policy(before, &[failure], (3, 1));
+    let after = decide(&before, &failed(reason, Jitter::NONE), NOW).unwrap();
+    assert_eq!(statuses(&after), (RunStatus::Queued, AttemptStatus::Failed));
+    let at = NOW.plus(Duration::from_secs(2));
+    assert_eq!((after.run.queued_at, after.run.not_before, after.run.retries.used), (at, Some(at), 2));
+    assert_eq!((after.run.finished_at, after.run.exit_code, &after.run.error_message), (None, None, &None));
+    assert_eq!((after.attempt.exit_code, after.attempt.finished_at), (Some(1), Some(NOW)));
+    assert_eq!(after.attempt.ended_by, Some(EndedBy::Result));
+
+    // Lengthened by the jitter that was given, and answered the same for ever, with whatever jitter.
+    let longest = decide(&before, &failed(reason, Jitter::MOST), NOW).unwrap();
+    assert_eq!(longest.run.not_before, Some(NOW.plus(Duration::from_millis(2400))));
+    assert_eq!(decide(&after, &failed(reason, Jitter::MOST), Timestamp(99_999_999)).unwrap(), after);
+    assert_eq!(decide(&after, &result_of(ResultStatus::Completed), NOW), Err(Refusal::OtherResult));
+}
+
+#[rstest]
+#[case::not_named(ResultReason::Exit, &[Failure::Timeout, Failure::Lost], (3, 0))]
+#[case::timeout_not_named(ResultReason::Timeout, &[Failure::Failed, Failure::Lost], (3, 0))]
+#[case::used_up(ResultReason::Exit, &Failure::ALL, (2, 2))]
+#[case::one_attempt(ResultReason::Setup, &Failure::ALL, (0, 0))]
+fn a_failure_that_is_not_retried_ends_the_run_at_once(
+    #[case] reason: ResultReason,
+    #[case] on: &[Failure],
+    #[case] budget: (i64, i64),
+) {
+    let before = with_policy(running(), on, budget);
+    let after = decide(&before, &failed(reason, Jitter::MOST), NOW).unwrap();
+    assert_eq!(statuses(&after), (RunStatus::Failed, AttemptStatus::Failed));
+    assert_eq!((after.run.retries, after.run.not_before), (before.run.retries, None));
+    assert_eq!((after.run.exit_code, after.run.finished_at), (Some(1), Some(NOW)));
+}
+
+#[test]
+fn what_ended_well_or_by_a_cancel_is_never_retried() {
+    let before = with_policy(running(), &Failure::ALL, (3, 0));
+    for (status, run) in
+        [(ResultStatus::Completed, RunStatus::Completed), (ResultStatus::Cancelled, RunStatus::Cancelled)]
+    {
+        assert_eq!(decide(&before, &result_of(status), NOW).unwrap().run.status, run);
+    }
+    let cancelling = with_policy(cancelling(), &Failure::ALL, (3, 0));
+    assert_eq!(decide(&cancelling, &failed(ResultReason::Exit, Jitter::NONE), NOW), Err(Refusal::Cancelling));
+}
+
+#[test]
+fn a_lost_run_is_queued_at_once_when_its_policy_names_losses_and_is_dead_when_not() {
+    for (command, at) in [(Command::Expire, Timestamp(60_000)), (end("me"), NOW)] {
+        let named = with_policy(running(), &[Failure::Lost], (3, 1));
+        let after = decide(&named, &command, at).unwrap();
+        assert_eq!(statuses(&after), (RunStatus::Queued, AttemptStatus::Expired));
+        assert_eq!((after.run.queued_at, after.run.not_before, after.run.retries.used), (at, None, 2));
+        let other = with_policy(running(), &[Failure::Failed, Failure::Timeout], (3, 1));
+        let after = decide(&other, &command, at).unwrap();
+        assert_eq!(statuses(&after), (RunStatus::Dead, AttemptStatus::Expired));
+        assert_eq!(after.run.retries.used, 1);
+    }
+}
+
+#[test]
+fn a_release_keeps_place_and_budget_under_a_policy_too() {
+    let before = with_policy(running(), &Failure::ALL, (3, 1));
+    let after = decide(&before, &Command::Release, NOW).unwrap();
+    assert_eq!((after.run.queued_at, after.run.retries), (before.run.queued_at, before.run.retries));
+    assert!(after.run.is_ready());
+}
+
+fn backing_off(until: Timestamp) -> RunState {
+    let policy = Some(RetryPolicy::new(&Failure::ALL, 1000, 2000, 10_000));
+    RunState { policy, queued_at: until, not_before: Some(until), ..RunState::queued(3, Timestamp(0)) }
+}
+
+#[test]
+fn a_run_wakes_once_its_backoff_has_passed_and_keeps_its_place() {
+    let run = backing_off(NOW);
+    assert_eq!(wake(&run, Timestamp(NOW.0 - 1)), None);
+    for late in [NOW, Timestamp(NOW.0 + 1_000_000)] {
+        let woken = wake(&run, late).unwrap();
+        assert!(woken.is_ready() && !woken.is_backing_off());
+        assert_eq!(woken.queued_at, NOW);
+        assert_eq!(wake(&woken, late), None, "once");
+    }
+    for status in RunStatus::ALL {
+        let other = RunState { status, not_before: None, ..run.clone() };
+        assert_eq!(wake(&other, NOW), None, "{status:?}");
+    }
+}
+
+#[test]
+fn a_cancel_during_the_backoff_ends_the_run_at_once() {
+    let after = cancel_unheld(&backing_off(Timestamp(99_000)), NOW);
+    assert_eq!((after.status, after.finished_at, after.not_before), (RunStatus::Cancelled, Some(NOW), None));
+    assert!(after.cancel_requested);
+}
+
+#[test]
+fn after_a_restart_no_backoff_ends_further_away_than_its_policy_allows() {
+    let most = NOW.plus(Duration::from_secs(12));
+    let kept = backing_off(most);
+    assert_eq!(backoff_after_restart(&kept, NOW), kept);
+    let cut = backoff_after_restart(&backing_off(Timestamp(most.0 + 1)), NOW);
+    assert_eq!((cut.not_before, cut.queued_at), (Some(most), most));
+    let ready = RunState::queued(3, Timestamp(99_000_000));
+    assert_eq!(backoff_after_restart(&ready, NOW), ready);
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        Just(Command::Start),
+        (1_u64..120).prop_map(|s| Command::Heartbeat { ttl: Duration::from_secs(s) }),
+        Just(Command::Logs),
+        Just(Command::Artifact),
+        Just(result_of(ResultStatus::Completed)),
+        Just(result_of(ResultStatus::Failed)),
+        any::<u16>().prop_map(|jitter| failed(ResultReason::Timeout, Jitter(jitter))),
+        Just(result_of(ResultStatus::Cancelled)),
+        Just(Command::Release),
+        Just(Command::Cancel),
+        Just(Command::Expire),
+        prop_oneof![Just(end("me")), Just(end("other"))],
+    ]
+}
+
+proptest! {
+    /// Whatever is asked in whatever order: only moves of the tables are made, run and attempt agree, and what has ended stays.
+    #[test]
+    fn no_sequence_of_commands_breaks_the_state_machines(
+        steps in prop::collection::vec((any_command(), 0_i64..30_000), 1..40),
+        max_retries in 0_i64..3,
+        on in prop::option::of(prop::sample::subsequence(Failure::ALL.to_vec(), 1..=3)),
+    ) {
+        let mut now = Timestamp(0);
+        let mut run = RunState::queued(max_retries, now);
+        run.policy = on.map(|on| RetryPolicy::new(&on, 1000, 2000, 10_000));
+        run.status = RunStatus::Leased;
+        let mut held = Held { run, attempt: AttemptState::leased(Some("me".to_owned()), None, TTL, now) };
+        for (command, ms) in steps {
+            now = Timestamp(now.0 + ms);
+            let Ok(next) = decide(&held, &command, now) else { continue };
+            let (from, to) = (statuses(&held), statuses(&next));
+            prop_assert!(from.0 == to.0 || from.0.may_become(to.0), "{from:?} → {to:?} by {command:?}");
+            prop_assert!(from.1 == to.1 || from.1.may_become(to.1), "{from:?} → {to:?} by {command:?}");
+            prop_assert_eq!(next.attempt.status.is_active(), next.run.status.is_active());
+            prop_assert_eq!(next.attempt.status.is_active(), next.attempt.ended_by.is_none());
+            prop_assert_eq!(next.run.status.is_terminal(), next.run.finished_at.is_some());
+            prop_assert!(next.run.retries.used <= max_retries);
+            prop_assert!(next.run.not_before.is_none_or(|at| next.run.is_backing_off() && at == next.run.queued_at));
+            if !held.attempt.status.is_active() {
+                prop_assert_eq!(&next, &held, "an ended attempt changes nothing");
+            }
+            held = next;
+        }
+    }
+}

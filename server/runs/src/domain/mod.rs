@@ -1,0 +1,17 @@
+//! The rules of runs, pure: no I/O, no async, no SQL, no clock.
+//!
+//! Start with [`lease`]: the whole lease protocol is there, with [`claim`] for the poll that begins a lease. [`run`] and
+//! [`attempt`] hold the two state machines that it moves, [`retry`] says what becomes of a lost run.
+//!
+//! Every function takes the time as an argument. What the server does with a decision (SQL, wake-ups, answers) lives beside this
+//! module and adds no rule of its own. The model checker compiles these files by themselves (`proofs/rules`), on the vocabulary
+//! alone.
+
+pub mod app;
+pub mod artifact;
+pub mod attempt;
+pub mod claim;
+pub mod lease;
+pub mod retry;
+pub mod run;
+pub mod runner;

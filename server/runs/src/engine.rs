@@ -1,0 +1,107 @@
+//! What the program itself needs of the subject: its start, its background tasks, its gauges and its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use minitower_kernel::clock::Clock;
+use minitower_kernel::objects::Objects;
+use minitower_kernel::{Store, StoreError, Tx};
+use minitower_teams::Teams;
+use minitower_vocabulary::ids::RunId;
+use minitower_vocabulary::time::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::lease;
+use crate::store::{attempts, counts, runners};
+use crate::{Apps, Error, Leases, Memory, Runners, Runs, Settings, Shared, StartError, schema};
+
+/// Attempts revived at a time.
+const REVIVED_AT_ONCE: i64 = 1000;
+
+/// The running subject. A cheap clone.
+#[derive(Debug, Clone)]
+pub struct Engine(pub(crate) Arc<Shared>);
+
+impl Engine {
+    /// Opens the subject on a database that is already open, and puts right what the last stop left: leases get their grace, temporary
+    /// files go.
+    ///
+    /// `memory` followed the commits from the database's opening on. Cancel `stopping` to begin a graceful stop.
+    /// [`Engine::run_background`] has to be spawned beside.
+    pub async fn open(
+        store: Arc<Store>,
+        clock: Clock,
+        settings: Settings,
+        teams: Teams,
+        memory: Arc<Memory>,
+        stopping: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let objects = Objects::open(&settings.objects_dir)
+            .map_err(|source| StartError::Objects { path: settings.objects_dir.clone(), source })?;
+        let schemas = schema::Cache::default();
+        let engine =
+            Self(Arc::new(Shared { store, objects, clock, settings, teams, memory, schemas, stopping }));
+        engine.load().await?;
+        Ok(engine)
+    }
+
+    async fn load(&self) -> Result<(), StartError> {
+        let (counts, seen) =
+            self.0.store.read(|db| Ok::<_, Error>((counts::all(db)?, runners::all_seen(db)?))).await?;
+        let environments = self.0.teams.known_environments().await.map_err(Error::from)?;
+        let names = environments.iter().map(|known| (known.id, known.name.clone())).collect();
+        let memory = &self.0.memory;
+        memory.dispatch.load(&counts, &names);
+        memory.gauges.load(counts, environments);
+        memory.presence.load(seen);
+        self.grant_restart_grace().await?;
+        self.cut_backoffs().await?;
+        self.0.remove_orphans().await?;
+        Ok(())
+    }
+
+    /// Apps, and uploads that become versions.
+    pub fn apps(&self) -> Apps {
+        Apps(Arc::clone(&self.0))
+    }
+
+    /// Runs as their team sees them.
+    pub fn runs(&self) -> Runs {
+        Runs(Arc::clone(&self.0))
+    }
+
+    /// The runner protocol.
+    pub fn leases(&self) -> Leases {
+        Leases(Arc::clone(&self.0))
+    }
+
+    /// Runners as they register, and as administrators see them.
+    pub fn runners(&self) -> Runners {
+        Runners(Arc::clone(&self.0))
+    }
+
+    /// Brings the gauges up to now. One scrape at a time: it empties them first.
+    pub fn refresh_gauges(&self) {
+        self.0.refresh_gauges();
+    }
+
+    /// Writes down what only the memory knows; the database is closed after it.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.0.flush_presence().await
+    }
+}
+
+/// Puts the leases of a restored backup right, in the transaction that restores it: every token in it is void, and every active lease
+/// gets its full length again. Nobody can extend it, so its run is queued again when it runs out.
+pub fn revive(tx: &Tx<'_>, ttl: Duration, now: Timestamp) -> Result<(), StoreError> {
+    let mut last = RunId(0);
+    loop {
+        let batch = attempts::active(tx, last, REVIVED_AT_ONCE)?;
+        let Some(newest) = batch.last() else { return Ok(()) };
+        last = newest.run_id;
+        for attempt in &batch {
+            attempts::save(tx, attempt, lease::after_restart(&attempt.state, ttl, now))?;
+            attempts::void_tokens(tx, attempt.id)?;
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! How many runs are where, in memory: loaded at start, then moved by the commits. A scrape and a summary read it; neither asks the database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::domain::run::RunStatus;
+use crate::store::counts::{Bucket, Count};
+use crate::store::events::{CountKey, CountNames, RunMoved};
+use minitower_teams::{EnvironmentMade, KnownEnvironment};
+use minitower_vocabulary::ids::{EnvironmentId, TeamId};
+
+use crate::Shared;
+use crate::runs::Summary;
+
+#[derive(Debug, Default)]
+pub(crate) struct Gauges(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    places: BTreeMap<CountKey, Place>,
+    /// Team and name of each.
+    environments: BTreeMap<EnvironmentId, (TeamId, String)>,
+}
+
+#[derive(Debug)]
+struct Place {
+    names: CountNames,
+    n: BTreeMap<Bucket, i64>,
+}
+
+impl Place {
+    fn count(&self, fits: impl Fn(RunStatus) -> bool) -> i64 {
+        self.n.iter().filter(|(bucket, _)| fits(bucket.status())).map(|(_, n)| n).sum()
+    }
+
+    /// Runs that a runner may take.
+    fn ready(&self) -> i64 {
+        self.n.get(&Bucket::Status(RunStatus::Queued)).copied().unwrap_or_default()
+    }
+}
+
+impl Gauges {
+    pub(crate) fn load(&self, counts: Vec<Count>, environments: Vec<KnownEnvironment>) {
+        let mut state = self.lock();
+        for known in environments {
+            state.environments.insert(known.id, (known.team, known.name));
+        }
+        for count in counts {
+            // Its foreign key says that the environment is there.
+            let environment = state.environments.get(&count.key.environment_id);
+            let environment = environment.map(|(_, name)| name.clone()).unwrap_or_default();
+            let names = CountNames { app: count.app, environment };
+            let place = state.places.entry(count.key).or_insert_with(|| Place { names, n: BTreeMap::new() });
+            *place.n.entry(count.bucket).or_default() += count.n;
+        }
+    }
+
+    pub(crate) fn environment_made(&self, made: &EnvironmentMade) {
+        self.lock().environments.insert(made.id, (made.team, made.name.clone()));
+    }
+
+    pub(crate) fn moved(&self, moved: &RunMoved) {
+        let mut state = self.lock();
+        let place = state
+            .places
+            .entry(moved.key)
+            .or_insert_with(|| Place { names: moved.names.clone(), n: BTreeMap::new() });
+        if let Some(before) = &moved.before {
+            *place.n.entry(Bucket::of(before)).or_default() -= 1;
+        }
+        *place.n.entry(Bucket::of(&moved.after)).or_default() += 1;
+    }
+
+    pub(crate) fn summary(&self, team: TeamId) -> Summary {
+        let state = self.lock();
+        let mut summary = Summary::default();
+        for (_, place) in state.places.iter().filter(|(key, _)| key.team_id == team) {
+            summary.total += place.count(|_| true);
+            summary.active += place.count(RunStatus::is_active);
+            summary.queued += place.count(|s| s == RunStatus::Queued);
+            summary.terminal += place.count(RunStatus::is_terminal);
+        }
+        summary
+    }
+
+    /// Runs that a runner may take, and runs that a runner holds, by team and environment; of all teams, or of one.
+    pub(crate) fn by_environment(&self, team: Option<TeamId>) -> BTreeMap<(TeamId, String), (u64, u64)> {
+        let state = self.lock();
+        let mut counts = BTreeMap::<_, (u64, u64)>::new();
+        for (key, place) in &state.places {
+            if team.is_none_or(|team| team == key.team_id) {
+                let of = counts.entry((key.team_id, place.names.environment.clone())).or_default();
+                of.0 += u64::try_from(place.ready()).unwrap_or(0);
+                of.1 += u64::try_from(place.count(RunStatus::is_active)).unwrap_or(0);
+            }
+        }
+        counts
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Brings the gauges up to now.
+    pub(crate) fn refresh_gauges(&self) {
+        let inner = self;
+        let metrics = &inner.memory.metrics;
+        metrics.runs_pending.reset();
+        metrics.runs_blocked.reset();
+        metrics.runs_active.reset();
+        metrics.runners_busy.reset();
+        metrics.runners_online.reset();
+
+        let mut busy: BTreeMap<String, i64> = BTreeMap::new();
+        let online = inner.memory.presence.online(inner.settings.lease_ttl, inner.clock.now());
+        {
+            let state = inner.memory.gauges.lock();
+            let mut counted = BTreeSet::new();
+            for (key, place) in &state.places {
+                let CountNames { app, environment } = &place.names;
+                let slug = inner.teams.slug(key.team_id);
+                let team = slug.as_deref().unwrap_or_default();
+                let labels = [team, app.as_str(), environment.as_str()];
+                let active = place.count(RunStatus::is_active);
+                metrics.runs_pending.with_label_values(&labels).set(place.ready());
+                // Only where runs have waited at all: most apps never have one that does.
+                if let Some(n) = place.n.get(&Bucket::BackingOff) {
+                    metrics.runs_blocked.with_label_values(&[team, app, environment, "backoff"]).set(*n);
+                }
+                metrics.runs_active.with_label_values(&labels).set(active);
+                *busy.entry(environment.clone()).or_default() += active;
+                counted.insert(key.environment_id);
+            }
+            // An environment in which nothing ever ran says so: 0, not nothing.
+            for (id, (team, name)) in &state.environments {
+                if !counted.contains(id) {
+                    let slug = inner.teams.slug(*team);
+                    let labels = [slug.as_deref().unwrap_or_default(), "", name.as_str()];
+                    metrics.runs_pending.with_label_values(&labels).set(0);
+                }
+                busy.entry(name.clone()).or_default();
+            }
+        }
+        for (environment, n) in busy {
+            metrics.runners_busy.with_label_values(&[&environment]).set(n);
+        }
+        for (environment, n) in online {
+            metrics.runners_online.with_label_values(&[&environment]).set(n);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The calls under a lease: start, heartbeat, logs, result, release, artifact.
+
+use crate::domain::app::Version;
+use crate::domain::attempt::Attempt;
+use crate::domain::lease::{self, Command, Held, Outcome};
+use crate::domain::retry::Jitter;
+use crate::domain::run::Run;
+use crate::domain::runner::RunnerPrincipal;
+use crate::store::logs::LogLine;
+use crate::store::{attempts, logs, runners, runs, versions};
+use minitower_kernel::{Db, StoreError, Tx};
+use minitower_vocabulary::ids::{AttemptId, RunId};
+use minitower_vocabulary::limits::OUTPUT_BYTES;
+use serde_json::Value;
+use tokio::fs::File;
+
+use crate::{Error, Leases};
+use minitower_teams::secrets::{self, TokenHash};
+
+/// Most lines in one batch.
+pub const MAX_LOG_BATCH: usize = 100;
+/// Most bytes of one line.
+pub const MAX_LOG_LINE_BYTES: usize = 8 * 1024;
+/// Most bytes that are kept of a result's message: it is in every answer about the run, and a page holds a hundred runs.
+const MAX_MESSAGE_BYTES: usize = 8 * 1024;
+
+/// A run and the attempt that was acted on, after it.
+pub type RunAndAttempt = (Run, Attempt);
+
+/// An archive to send, and what goes into its headers.
+#[derive(Debug)]
+pub struct Archive {
+    /// The archive.
+    pub file: File,
+    /// Its length.
+    pub bytes: u64,
+    /// The version it belongs to, with the run's own timeout if it has one.
+    pub version: Version,
+}
+
+impl Leases {
+    /// A runner token. Whoever shows one was heard of.
+    pub async fn authenticate(&self, token: Option<&str>) -> Result<RunnerPrincipal, Error> {
+        let token = token.ok_or(minitower_teams::Error::Unauthorized)?;
+        let principal = self.runner_of(secrets::hash(token)).await?;
+        self.0.memory.presence.seen(principal.runner_id, self.0.clock.now());
+        Ok(principal)
+    }
+
+    /// The runner whose token has that hash now.
+    pub(crate) async fn runner_of(&self, hash: TokenHash) -> Result<RunnerPrincipal, Error> {
+        let read = self
+            .0
+            .store
+            .read(move |db| Ok(runners::principal(db, hash)?.ok_or(minitower_teams::Error::Unauthorized)?));
+        self.0.memory.tokens.or_read(hash, read).await
+    }
+
+    /// The runner begins the run.
+    pub async fn start_run(
+        &self,
+        by: &RunnerPrincipal,
+        run: RunId,
+        lease_token: &str,
+    ) -> Result<RunAndAttempt, Error> {
+        self.under_lease(by, run, lease_token, Command::Start).await
+    }
+
+    /// The runner is alive: its lease is extended.
+    pub async fn heartbeat(
+        &self,
+        by: &RunnerPrincipal,
+        run: RunId,
+        lease_token: &str,
+    ) -> Result<RunAndAttempt, Error> {
+        let ttl = self.0.settings.lease_ttl;
+        self.under_lease(by, run, lease_token, Command::Heartbeat { ttl }).await
+    }
+
+    /// The runner reports the end, and what the job wrote for whoever started it.
+    pub async fn finish_run(
+        &self,
+        by: &RunnerPrincipal,
+        run: RunId,
+        lease_token: &str,
+        mut outcome: Outcome,
+        output: Option<Value>,
+    ) -> Result<(), Error> {
+        let output = output.map(|output| output.to_string());
+        if let Some(bytes) = output.as_ref().map(String::len).filter(|bytes| *bytes > OUTPUT_BYTES) {
+            return Err(Error::invalid(format!(
+                "output has {bytes} bytes of JSON: at most {OUTPUT_BYTES}; leave larger results as artifacts"
+            )));
+        }
+        // Cut, not refused: the runner has nothing better to say, and its result counts.
+        if let Some(message) = &mut outcome.error_message
+            && message.len() > MAX_MESSAGE_BYTES
+        {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+        }
+        let command = Command::Result(outcome, jitter()?);
+        let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.0.clock.clone());
+        self.0
+            .store
+            .write(move |tx| {
+                let (run, attempt) = find(tx, &by, run, hash)?;
+                let after = lease::decide(&held(&run, &attempt), &command, clock.now())?;
+                // Only of the attempt that ends the run, and only once.
+                if let Some(output) = &output
+                    && !run.state.status.is_terminal()
+                    && after.run.status.is_terminal()
+                {
+                    runs::set_output(tx, run.id, output)?;
+                }
+                save_held(tx, &run, &attempt, after)?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// The runner gives the run back.
+    pub async fn release_run(
+        &self,
+        by: &RunnerPrincipal,
+        run: RunId,
+        lease_token: &str,
+    ) -> Result<(), Error> {
+        self.under_lease(by, run, lease_token, Command::Release).await.map(|_| ())
+    }
+
+    /// The runner stores log lines; those it stored before are ignored.
+    pub async fn append_logs(
+        &self,
+        by: &RunnerPrincipal,
+        run: RunId,
+        lease_token: &str,
+        lines: Vec<LogLine>,
+    ) -> Result<(), Error> {
+        check_lines(&lines)?;
+        let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.0.clock.clone());
+        self.0
+            .store
+            .write(move |tx| {
+                let (run, attempt) = find(tx, &by, run, hash)?;
+                lease::decide(&held(&run, &attempt), &Command::Logs, clock.now())?;
+                Ok(logs::append(tx, attempt.id, &lines)?)
+            })
+            .await
+    }
+
+    /// The runner fetches the archive.
+    pub async fn archive(
+        &self,
+        by: &RunnerPrincipal,
+        run: RunId,
+        lease_token: &str,
+    ) -> Result<Archive, Error> {
+        let (by, hash, now) = (by.clone(), secrets::hash(lease_token), self.0.clock.now());
+        let version = self
+            .0
+            .store
+            .read(move |db| {
+                let (run, attempt) = find(db, &by, run, hash)?;
+                lease::decide(&held(&run, &attempt), &Command::Artifact, now)?;
+                let version = version_of(db, &run)?;
+                let timeout_seconds = run.timeout_seconds.or(version.timeout_seconds);
+                Ok::<_, Error>(Version { timeout_seconds, ..version })
+            })
+            .await?;
+        let what = || format!("the archive of version {}", version.number);
+        let (sha256, bytes) = (&version.artifact_sha256, version.artifact_bytes);
+        let file = self.0.open_object(sha256, bytes, what, "upload the version again").await?;
+        Ok(Archive { file, bytes: bytes.unsigned_abs(), version })
+    }
+
+    async fn under_lease(
+        &self,
+        by: &RunnerPrincipal,
+        run: RunId,
+        lease_token: &str,
+        command: Command,
+    ) -> Result<RunAndAttempt, Error> {
+        let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.0.clock.clone());
+        let done = self
+            .0
+            .store
+            .write(move |tx| {
+                let (run, attempt) = find(tx, &by, run, hash)?;
+                let after = lease::decide(&held(&run, &attempt), &command, clock.now())?;
+                Ok::<_, Error>(save_held(tx, &run, &attempt, after)?)
+            })
+            .await?;
+        self.0.memory.alarm.note(done.1.state.lease_expires_at);
+        Ok(done)
+    }
+
+    /// Gives back a lease that nobody will hear of: its poll was gone by the time it was to be answered.
+    pub(crate) async fn release_unheard(&self, attempt: AttemptId, run: RunId, hash: TokenHash) {
+        let clock = self.0.clock.clone();
+        let released = self
+            .0
+            .store
+            .write(move |tx| {
+                let Some(found) = attempts::active_of_run(tx, run)?.filter(|a| a.id == attempt) else {
+                    return Ok(());
+                };
+                // Asked again meanwhile: the answer to that poll carries another token.
+                if !attempts::has_token(tx, attempt, hash)? {
+                    return Ok(());
+                }
+                let run = load_run(tx, run)?;
+                let after = lease::decide(&held(&run, &found), &Command::Release, clock.now())?;
+                save_held(tx, &run, &found, after)?;
+                Ok::<_, Error>(())
+            })
+            .await;
+        match released {
+            // Gone: its lease ran out first. Either way the run is in the queue again.
+            Ok(()) | Err(Error::Gone(_)) => {
+                tracing::debug!(%attempt, "released a lease that nobody waited for");
+            }
+            Err(error) => {
+                tracing::warn!(%error, %attempt, "a lease that nobody waited for runs out by itself");
+            }
+        }
+    }
+}
+
+/// The attempt of that lease token, and its run; anything that does not fit is gone, never not found.
+pub(crate) fn find(
+    db: &Db,
+    by: &RunnerPrincipal,
+    run: RunId,
+    hash: TokenHash,
+) -> Result<RunAndAttempt, Error> {
+    let attempt = attempts::by_lease(db, run, by.runner_id, hash)?.ok_or_else(Error::gone)?;
+    Ok((load_run(db, run)?, attempt))
+}
+
+pub(crate) fn load_run(db: &Db, id: RunId) -> Result<Run, StoreError> {
+    runs::by_id(db, id)?.ok_or_else(|| StoreError::Inconsistent(format!("no run {id}")))
+}
+
+pub(crate) fn version_of(db: &Db, run: &Run) -> Result<Version, StoreError> {
+    versions::by_id(db, run.version_id)?
+        .ok_or_else(|| StoreError::Inconsistent(format!("no version {}", run.version_id)))
+}
+
+/// By how much this result's backoff is lengthened, should it have one.
+fn jitter() -> Result<Jitter, Error> {
+    let drawn = getrandom::u32().map_err(|e| Error::internal("no random numbers", e))?;
+    let [low, high, ..] = drawn.to_le_bytes();
+    Ok(Jitter(u16::from_le_bytes([low, high])))
+}
+
+/// What the domain decides on.
+pub(crate) fn held(run: &Run, attempt: &Attempt) -> Held {
+    Held { run: run.state.clone(), attempt: attempt.state.clone() }
+}
+
+/// Saves what the domain decided.
+pub(crate) fn save_held(
+    tx: &Tx<'_>,
+    run: &Run,
+    attempt: &Attempt,
+    after: Held,
+) -> Result<RunAndAttempt, StoreError> {
+    // The attempt first: a run that is queued again must not have an active one.
+    let attempt = attempts::save(tx, attempt, after.attempt)?;
+    let run = runs::save(tx, run, after.run, attempt.state.started_at)?;
+    Ok((run, attempt))
+}
+
+fn check_lines(lines: &[LogLine]) -> Result<(), Error> {
+    if lines.len() > MAX_LOG_BATCH {
+        return Err(Error::invalid(format!(
+            "logs has {} lines: at most {MAX_LOG_BATCH} in a batch",
+            lines.len()
+        )));
+    }
+    for line in lines {
+        if line.seq < 1 {
+            return Err(Error::invalid(format!("logs: seq {} must be at least 1", line.seq)));
+        }
+        if line.line.len() > MAX_LOG_LINE_BYTES {
+            return Err(Error::invalid(format!(
+                "logs: line {} has {} bytes: at most {MAX_LOG_LINE_BYTES}",
+                line.seq,
+                line.line.len()
+            )));
+        }
+    }
+    Ok(())
+}

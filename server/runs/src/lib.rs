@@ -1,0 +1,94 @@
+//! Apps, versions, runs, attempts, leases, the queue, logs and runners: what MiniTower exists for.
+//!
+//! Three floors, as in every subject: [`domain`] decides and does nothing else, [`store`] alone speaks SQL for the subject's tables,
+//! and the use cases beside them load, decide and save in one transaction.
+//!
+//! | face | what |
+//! |---|---|
+//! | [`Apps`] | apps, and uploads that become versions |
+//! | [`Runs`] | create, list, cancel, logs; what jobs leave behind |
+//! | [`Leases`] | the runner protocol: poll, and the calls under a lease |
+//! | [`Runners`] | register, list, fence and forget runners |
+//! | [`Engine`] | what the program itself needs: start, background tasks, metrics, close |
+//!
+//! Behind them `dispatch` wakes waiting polls, `gauges` and `metrics` follow what was committed, `presence` knows who was heard of.
+//!
+//! Invariants: at any moment at most one process acts for a run under a valid lease; what was answered is durable; what has ended
+//! never changes; nothing in memory changes before its commit.
+
+mod admin;
+mod apps;
+mod artifacts;
+mod background;
+mod demand;
+mod dispatch;
+pub mod domain;
+mod engine;
+mod error;
+mod gauges;
+mod leases;
+mod masked;
+mod memory;
+mod metrics;
+mod objects;
+mod poll;
+mod presence;
+mod runners;
+mod runs;
+mod schema;
+mod settings;
+pub mod store;
+mod versions;
+
+use std::sync::Arc;
+
+use minitower_kernel::Store;
+use minitower_kernel::clock::Clock;
+use minitower_kernel::objects::Objects;
+use minitower_teams::Teams;
+use tokio_util::sync::CancellationToken;
+
+pub use admin::{Drained, ListRunners, ListedRunner};
+pub use artifacts::Put;
+pub use demand::{Demand, EnvironmentDemand, ListDemand};
+pub use engine::{Engine, revive};
+pub use error::{Error, StartError};
+pub use leases::{Archive, MAX_LOG_BATCH, MAX_LOG_LINE_BYTES, RunAndAttempt};
+pub use memory::Memory;
+pub use objects::Upload;
+pub use poll::{Grant, MAX_WAIT, Offer};
+pub use runners::{Register, Registered};
+pub use runs::{CreateRun, ListRuns, MAX_INPUT_BYTES, MAX_LOG_LINES, Summary};
+pub use settings::Settings;
+pub use store::logs::LogLine;
+pub use versions::UploadFields;
+
+/// Apps, and uploads that become versions. A cheap clone.
+#[derive(Debug, Clone)]
+pub struct Apps(Arc<Shared>);
+
+/// Runs as their team sees them. A cheap clone.
+#[derive(Debug, Clone)]
+pub struct Runs(Arc<Shared>);
+
+/// The runner protocol. A cheap clone.
+#[derive(Debug, Clone)]
+pub struct Leases(Arc<Shared>);
+
+/// Runners as they register, and as administrators see them. A cheap clone.
+#[derive(Debug, Clone)]
+pub struct Runners(Arc<Shared>);
+
+/// What the faces share.
+#[derive(Debug)]
+struct Shared {
+    store: Arc<Store>,
+    objects: Objects,
+    clock: Clock,
+    settings: Settings,
+    teams: Teams,
+    memory: Arc<Memory>,
+    schemas: schema::Cache,
+    /// Cancelled when the server begins to stop: waiting polls are answered, background tasks end.
+    stopping: CancellationToken,
+}

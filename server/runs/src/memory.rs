@@ -1,0 +1,111 @@
+//! What the subject keeps in memory, and how it follows the commits.
+
+use std::sync::Arc;
+
+use minitower_kernel::events::Subscribers;
+use minitower_kernel::remembered::Remembered;
+use minitower_planted::{Bug, planted};
+use minitower_teams::EnvironmentMade;
+use minitower_teams::secrets::TokenHash;
+
+use crate::background::Alarm;
+use crate::dispatch::Dispatch;
+use crate::domain::runner::RunnerPrincipal;
+use crate::gauges::Gauges;
+use crate::metrics::Metrics;
+use crate::presence::Presence;
+use crate::runs::{RUNNABLE_KEPT, Runnable, Wanted};
+use crate::store::counts;
+use crate::store::events::{AppChanged, RunMoved, RunnerRegistered, RunnersForgotten, Unfenced};
+
+/// Runner tokens in use whose principals are kept: tens of thousands of runners, in some megabytes.
+const TOKENS_KEPT: usize = 32 * 1024;
+
+/// What follows the commits. Made before the database is opened, so that it follows them from the first one on.
+#[derive(Debug)]
+pub struct Memory {
+    /// Whom the runner tokens in use speak for.
+    pub(crate) tokens: Remembered<TokenHash, RunnerPrincipal>,
+    /// Apps that take runs, with the version asked for.
+    pub(crate) runnable: Remembered<Wanted, Arc<Runnable>>,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) gauges: Gauges,
+    pub(crate) metrics: Metrics,
+    pub(crate) presence: Presence,
+    /// The next lease to run out.
+    pub(crate) alarm: Alarm,
+    /// The next backoff to end.
+    pub(crate) backoffs: Alarm,
+}
+
+impl Memory {
+    /// An empty memory that follows the commits. Its metrics are registered with `registry`.
+    pub fn new(
+        registry: &prometheus::Registry,
+        slugs: minitower_teams::Memory,
+        subscribers: &mut Subscribers,
+    ) -> Result<Arc<Self>, prometheus::Error> {
+        let memory = Arc::new(Self {
+            tokens: Remembered::new(TOKENS_KEPT),
+            runnable: Remembered::new(RUNNABLE_KEPT),
+            dispatch: Dispatch::default(),
+            gauges: Gauges::default(),
+            metrics: Metrics::new(registry, slugs)?,
+            presence: Presence::default(),
+            alarm: Alarm::default(),
+            backoffs: Alarm::default(),
+        });
+        memory.follow(subscribers);
+        Ok(memory)
+    }
+
+    fn follow(self: &Arc<Self>, subscribers: &mut Subscribers) {
+        subscribers.fold(counts::flush);
+        let memory = Arc::clone(self);
+        subscribers.on(move |moved: &RunMoved| memory.run_moved(moved));
+        let memory = Arc::clone(self);
+        subscribers.on(move |made: &EnvironmentMade| memory.gauges.environment_made(made));
+        let memory = Arc::clone(self);
+        subscribers.on(move |changed: &AppChanged| {
+            if !planted(Bug::NewVersionUnnoticed) {
+                memory.runnable.forget_if(|_, runnable| runnable.is_of(changed.id));
+            }
+        });
+        let memory = Arc::clone(self);
+        subscribers.on(move |registered: &RunnerRegistered| memory.registered(registered));
+        let memory = Arc::clone(self);
+        subscribers.on(move |forgotten: &RunnersForgotten| {
+            for (id, token) in &forgotten.0 {
+                memory.tokens.forget(token);
+                memory.presence.forget(*id);
+                memory.dispatch.forget(*id);
+            }
+        });
+        let memory = Arc::clone(self);
+        subscribers.on(move |unfenced: &Unfenced| memory.dispatch.unfenced(&unfenced.runner_name));
+    }
+
+    fn run_moved(&self, moved: &RunMoved) {
+        self.gauges.moved(moved);
+        self.metrics.moved(moved);
+        self.dispatch.moved(moved);
+        if let Some(at) = moved.after.not_before {
+            self.backoffs.note(at);
+        }
+    }
+
+    fn registered(&self, registered: &RunnerRegistered) {
+        // First the token, then the polls under it: see `Leases::lease`.
+        if let Some(former) = &registered.former_token
+            && !planted(Bug::ReplacedTokenRemembered)
+        {
+            self.tokens.forget(former);
+        }
+        self.presence.registered(registered.id, &registered.environment, registered.at);
+        // The former token is dead, and so are the polls that wait under it.
+        if !planted(Bug::ReplacedTokenWaits) {
+            self.dispatch.sign_off(registered.id);
+        }
+        self.metrics.registered(&registered.environment);
+    }
+}

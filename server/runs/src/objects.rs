@@ -1,0 +1,109 @@
+//! The objects of this subject: archives of versions, and what jobs leave behind.
+
+use minitower_kernel::objects::{ObjectError, Received, Upload as Stored};
+
+use tokio::fs::File;
+
+use crate::store::objects;
+use crate::{Error, Shared};
+
+/// An object that is being received, with the words for whoever sends too much.
+#[derive(Debug)]
+pub struct Upload {
+    stored: Stored,
+    limit: Limit,
+}
+
+/// How long an object may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    /// Most bytes.
+    pub(crate) bytes: u64,
+    /// What it is, and what decides the limit, for the message.
+    pub(crate) what: &'static str,
+    pub(crate) decided_by: &'static str,
+}
+
+impl Limit {
+    /// Refuses what is longer.
+    pub(crate) fn check(self, bytes: u64) -> Result<(), Error> {
+        if bytes <= self.bytes {
+            return Ok(());
+        }
+        let Self { bytes, what, decided_by } = self;
+        Err(Error::PayloadTooLarge(format!("{what} is over the limit of {bytes} bytes{decided_by}")))
+    }
+}
+
+impl Upload {
+    /// Takes the next bytes.
+    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
+        match self.stored.write(chunk).await {
+            Err(ObjectError::TooLong { limit }) => self.limit.check(limit.saturating_add(1)),
+            written => Ok(written?),
+        }
+    }
+
+    pub(crate) async fn finish(self) -> Result<Received, Error> {
+        Ok(self.stored.finish().await?)
+    }
+}
+
+impl Shared {
+    /// Opens an object of so many bytes. One that is missing or not whole is not found: no retry of the caller's brings it back, so the
+    /// answer says what it was and the way out.
+    pub(crate) async fn open_object(
+        &self,
+        sha256: &str,
+        bytes: i64,
+        what: impl Fn() -> String,
+        way_out: &str,
+    ) -> Result<File, Error> {
+        self.objects.read(sha256, bytes.unsigned_abs()).await.map_err(|error| {
+            let problem = match &error {
+                ObjectError::Missing { .. } => "is missing from the object store",
+                ObjectError::Damaged { .. } => "is damaged in the object store",
+                ObjectError::Full(_) | ObjectError::Io { .. } | ObjectError::TooLong { .. } => {
+                    return error.into();
+                }
+            };
+            tracing::error!(%error, "an object is not as it was stored");
+            Error::not_found(format!("{} {problem}: {way_out}", what()))
+        })
+    }
+
+    pub(crate) async fn begin_object(&self, limit: Limit) -> Result<Upload, Error> {
+        Ok(Upload { stored: self.objects.begin(limit.bytes).await?, limit })
+    }
+
+    /// Removes objects that no row names: a crash came between keeping the file and committing the row, or after deleting the row.
+    pub(crate) async fn remove_orphans(&self) -> Result<(), Error> {
+        let candidates = self.objects.list().await?;
+        let orphans = self
+            .store
+            .read(move |db| {
+                let mut orphans = Vec::new();
+                for name in candidates {
+                    if !objects::in_use(db, &name)? {
+                        orphans.push(name);
+                    }
+                }
+                Ok::<_, Error>(orphans)
+            })
+            .await?;
+        for orphan in orphans {
+            self.objects.remove_unless(&orphan, async { Ok::<_, Error>(false) }).await?;
+            tracing::info!(sha256 = orphan, "removed an object that nothing names");
+        }
+        Ok(())
+    }
+
+    /// Removes an object unless something names it.
+    pub(crate) async fn forget_if_unused(&self, sha256: String) {
+        let name = sha256.clone();
+        let used = self.store.read(move |db| Ok::<_, Error>(objects::in_use(db, &name)?));
+        if let Err(error) = self.objects.remove_unless(&sha256, used).await {
+            tracing::warn!(%error, sha256, "an object that nothing names is left until the next start");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The poll: a runner asks for work, and waits for it.
+
+use std::time::Duration;
+
+use crate::domain::app::Version;
+use crate::domain::attempt::Attempt;
+use crate::domain::claim::{self, Decision, Poll};
+use crate::domain::lease::{self, Command};
+use crate::domain::run::Run;
+use crate::domain::runner::RunnerPrincipal;
+use crate::store::attempts::TokenHashes;
+use crate::store::{attempts, fences, queue, runners, runs};
+use minitower_kernel::{StoreError, Tx};
+use minitower_planted::{Bug, planted};
+use minitower_vocabulary::time::Timestamp;
+use tokio::sync::oneshot;
+
+use crate::dispatch::{Next, Pass};
+use crate::leases::{held, load_run, save_held, version_of};
+use crate::{Error, Leases};
+use minitower_teams::Teams;
+use minitower_teams::secrets::{self, Kind, TokenHash};
+
+/// Longest time a poll may wait.
+pub const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Longest name of a poll or process.
+const MAX_ID_BYTES: usize = 200;
+
+/// What a runner gets.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The run.
+    pub run: Run,
+    /// The slug of its team.
+    pub team_slug: String,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// What to run.
+    pub version: Version,
+    /// Goes with every call of this attempt; shown once.
+    pub lease_token: String,
+    /// Starts and reads runs of the team as long as the attempt lasts, for a version that asks for one; shown once.
+    pub api_token: Option<String>,
+    hash: TokenHash,
+}
+
+/// A grant on its way to the runner. Dropped before it was [delivered](Offer::deliver), the lease is given back at once: nobody will ever
+/// start that run.
+#[derive(Debug)]
+pub struct Offer {
+    leases: Leases,
+    grant: Option<Box<Grant>>,
+}
+
+impl Offer {
+    /// The answer is about to be written.
+    pub fn deliver(mut self) -> Option<Box<Grant>> {
+        self.grant.take()
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        if let Some(grant) = self.grant.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let leases = self.leases.clone();
+            runtime.spawn(async move {
+                leases.release_unheard(grant.attempt.id, grant.run.id, grant.hash).await;
+            });
+        }
+    }
+}
+
+/// What a claim came to.
+enum Claimed {
+    Granted(Box<Grant>),
+    Nothing,
+    Fenced,
+    Busy,
+    /// A newer poll, or a sign-off, came first.
+    Stale,
+}
+
+impl Leases {
+    /// Leases the first ready run to the runner, waiting up to `wait` for one. None: there was no work.
+    pub async fn lease(
+        &self,
+        by: &RunnerPrincipal,
+        poll: Poll,
+        wait: Duration,
+    ) -> Result<Option<Offer>, Error> {
+        check_poll(&poll)?;
+        let deadline = tokio::time::Instant::now() + wait.min(MAX_WAIT);
+        let _open = self.0.memory.presence.poll(by.runner_id, &by.environment, &self.0.clock);
+        let ticket = self.0.memory.dispatch.enter(by);
+        // Once more, now that a re-registration would end this poll's right to claim: the token that was good a moment ago may have
+        // been replaced before the poll entered.
+        self.runner_of(by.token_hash).await?;
+        let mut waited = false;
+        loop {
+            let next = match self.claim(by, &poll, ticket.pass(), waited).await? {
+                Claimed::Granted(grant) => {
+                    ticket.served();
+                    self.0.memory.alarm.note(grant.attempt.state.lease_expires_at);
+                    return Ok(Some(Offer { leases: self.clone(), grant: Some(grant) }));
+                }
+                Claimed::Busy => {
+                    return Err(Error::Conflict(
+                        "this runner holds an active attempt: finish or release it first".to_owned(),
+                    ));
+                }
+                Claimed::Stale => return Ok(None),
+                Claimed::Nothing => ticket.found_nothing(),
+                Claimed::Fenced => ticket.fenced(),
+            };
+            match next {
+                Next::Try => {}
+                Next::GiveUp => return Ok(None),
+                Next::Wait => {
+                    let woken = tokio::select! {
+                        // A wake-up that comes together with the deadline is used.
+                        biased;
+                        woken = ticket.woken() => woken,
+                        () = self.0.stopping.cancelled() => false,
+                        () = tokio::time::sleep_until(deadline) => false,
+                    };
+                    if !woken {
+                        return Ok(None);
+                    }
+                    waited = true;
+                }
+            }
+        }
+    }
+
+    /// Carries the claim out in a task of its own, so that it is given back when its poll has gone by the time it is answered.
+    async fn claim(
+        &self,
+        by: &RunnerPrincipal,
+        poll: &Poll,
+        pass: Pass,
+        waited: bool,
+    ) -> Result<Claimed, Error> {
+        let (leases, by, poll) = (self.clone(), by.clone(), poll.clone());
+        let (reply, answer) = oneshot::channel();
+        tokio::spawn(async move {
+            let (token, hash) = match secrets::generate(Kind::Lease) {
+                Ok(generated) => generated,
+                Err(error) => {
+                    let _ = reply.send(Err(error.into()));
+                    return;
+                }
+            };
+            let (clock, ttl) = (leases.0.clock.clone(), leases.0.settings.lease_ttl);
+            let teams = leases.0.teams.clone();
+            let claimed = leases
+                .0
+                .store
+                .write(move |tx| {
+                    if !pass.is_valid() {
+                        return Ok(Claimed::Stale);
+                    }
+                    Claim { teams: &teams, by: &by, poll: &poll, waited, token, hash, ttl, now: clock.now() }
+                        .carry_out(tx)
+                })
+                .await;
+            if let Err(Ok(Claimed::Granted(grant))) = reply.send(claimed) {
+                leases.release_unheard(grant.attempt.id, grant.run.id, grant.hash).await;
+            }
+        });
+        answer.await.map_err(|_| Error::internal("claim", "the task ended without an answer"))?
+    }
+
+    /// The runner stops polling: nothing is leased to it until it polls again, and an attempt it has not started is released.
+    pub async fn sign_off(&self, by: &RunnerPrincipal) -> Result<(), Error> {
+        // First, so that a claim on its way is refused or comes before the release below. No commit is foretold: the runner said it.
+        self.0.memory.dispatch.sign_off(by.runner_id);
+        let (runner, clock) = (by.runner_id, self.0.clock.clone());
+        self.0
+            .store
+            .write(move |tx| {
+                let Some(attempt) = attempts::active_of_runner(tx, runner)? else { return Ok(()) };
+                if attempt.state.started_at.is_some() {
+                    return Ok(());
+                }
+                let run = load_run(tx, attempt.run_id)?;
+                let (held, now) = (held(&run, &attempt), clock.now());
+                let after = lease::decide(&held, &Command::Release, now)
+                    .or_else(|_| lease::decide(&held, &Command::Expire, now))?;
+                save_held(tx, &run, &attempt, after)?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// A claim inside its transaction.
+struct Claim<'a> {
+    teams: &'a Teams,
+    by: &'a RunnerPrincipal,
+    poll: &'a Poll,
+    /// It waited and was woken.
+    waited: bool,
+    token: String,
+    hash: TokenHash,
+    ttl: Duration,
+    now: Timestamp,
+}
+
+impl Claim<'_> {
+    fn carry_out(self, tx: &Tx<'_>) -> Result<Claimed, Error> {
+        // A registration in the same batch may have replaced the token; memory hears of it only after the commit.
+        let Some(instance) = runners::instance_under(tx, self.by.runner_id, self.by.token_hash)? else {
+            return Ok(Claimed::Stale);
+        };
+        let active = match attempts::active_of_runner(tx, self.by.runner_id)? {
+            Some(attempt) => Some((load_run(tx, attempt.run_id)?, attempt)),
+            None => None,
+        };
+        let fenced =
+            fences::any(tx, &self.by.name)? && !(self.waited && planted(Bug::FenceMissesWaitingPoll));
+        let held = active.as_ref().map(|(run, attempt)| held(run, attempt));
+        match (claim::decide(held.as_ref(), self.poll, fenced, self.ttl, self.now), active) {
+            (Decision::Busy, _) => Ok(Claimed::Busy),
+            (Decision::Fenced, _) => Ok(Claimed::Fenced),
+            (Decision::Claim, _) => self.take_first(tx, instance.as_deref()),
+            (Decision::EndThenClaim(after), Some((run, attempt))) => {
+                save_held(tx, &run, &attempt, after)?;
+                if fenced { Ok(Claimed::Fenced) } else { self.take_first(tx, instance.as_deref()) }
+            }
+            (Decision::Again(state), Some((run, attempt))) => {
+                let attempt = attempts::save(tx, &attempt, state)?;
+                let version = version_of(tx, &run)?;
+                let (api_token, hashes) = self.tokens(&version)?;
+                attempts::replace_tokens(tx, attempt.id, hashes)?;
+                Ok(self.grant(run, attempt, version, api_token))
+            }
+            (Decision::EndThenClaim(_) | Decision::Again(_), None) => {
+                Err(StoreError::Inconsistent("a decision about an attempt that is not there".to_owned())
+                    .into())
+            }
+        }
+    }
+
+    fn take_first(self, tx: &Tx<'_>, known_instance: Option<&str>) -> Result<Claimed, Error> {
+        if let Some(instance) = &self.poll.instance_id
+            && known_instance != Some(instance.as_str())
+        {
+            runners::set_instance(tx, self.by.runner_id, instance)?;
+        }
+        let Some(run) = queue::first(tx, self.by.scope, &self.by.environment)? else {
+            return Ok(Claimed::Nothing);
+        };
+        let leased = claim::lease(&run.state, self.poll, self.ttl, self.now).ok_or_else(|| {
+            StoreError::Inconsistent(format!("run {} is in the queue but not queued", run.id))
+        })?;
+        let (run, number) = runs::lease(tx, run, leased.run, &self.by.name)?;
+        let runner = (self.by.runner_id, self.by.name.as_str());
+        let version = version_of(tx, &run)?;
+        let (api_token, hashes) = self.tokens(&version)?;
+        let attempt = attempts::insert(tx, (run.id, number), runner, hashes, leased.attempt, self.now)?;
+        Ok(self.grant(run, attempt, version, api_token))
+    }
+
+    /// The API token of a version that asks for one, and the hashes of the attempt's tokens.
+    fn tokens(&self, version: &Version) -> Result<(Option<String>, TokenHashes), Error> {
+        let (token, api) = if version.api { Some(secrets::generate(Kind::Attempt)?) } else { None }.unzip();
+        Ok((token, TokenHashes { lease: self.hash, api }))
+    }
+
+    fn grant(self, run: Run, attempt: Attempt, version: Version, api_token: Option<String>) -> Claimed {
+        // Its foreign key says that the team is there.
+        let team_slug = self.teams.slug(run.team_id).map(|slug| slug.to_string()).unwrap_or_default();
+        let (lease_token, hash) = (self.token, self.hash);
+        Claimed::Granted(Box::new(Grant { run, team_slug, attempt, version, lease_token, api_token, hash }))
+    }
+}
+
+fn check_poll(poll: &Poll) -> Result<(), Error> {
+    for (field, value) in [
+        ("request_id", &poll.request_id),
+        ("instance_id", &poll.instance_id),
+        ("supersedes", &poll.supersedes),
+    ] {
+        if value.as_ref().is_some_and(|v| v.is_empty() || v.len() > MAX_ID_BYTES) {
+            return Err(Error::invalid(format!("{field} must have 1 to {MAX_ID_BYTES} bytes")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! Runners: registration, and forgetting those that are silent.
+
+use std::collections::BTreeMap;
+
+use crate::domain::runner::RunnerScope;
+use crate::store::runners;
+use minitower_teams::{Registrar, RegistrationPrincipal, environments};
+use minitower_vocabulary::ids::RunnerId;
+use minitower_vocabulary::names::{self, DEFAULT_ENVIRONMENT};
+
+use crate::{Error, Runners};
+use minitower_teams::secrets::{self, Kind};
+
+/// Longest name of a pool, and longest key and value of a label.
+const MAX_LABEL_BYTES: usize = 253;
+/// Most labels.
+const MAX_LABELS: usize = 64;
+/// Runners forgotten in one transaction.
+const PRUNE_BATCH: u32 = 10;
+/// Most of those transactions in a row. Pods come and go by thousands; the next round of upkeep goes on where this one ends.
+const PRUNE_BATCHES: usize = 100;
+
+/// What a runner says of itself.
+#[derive(Debug, Clone, Default)]
+pub struct Register {
+    /// Its name.
+    pub name: String,
+    /// Which environment's runs it serves.
+    pub environment: Option<String>,
+    /// The pool it belongs to.
+    pub pool: Option<String>,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A registered runner and its token, shown once.
+pub struct Registered {
+    /// Its id.
+    pub id: RunnerId,
+    /// Its name.
+    pub name: String,
+    /// Its token; the former one is dead.
+    pub token: String,
+    /// Whose runs it takes.
+    pub scope: RunnerScope,
+    /// False: the name was registered before.
+    pub created: bool,
+}
+
+impl Runners {
+    /// Registers a runner, new or again.
+    pub async fn register_runner(
+        &self,
+        by: RegistrationPrincipal,
+        new: Register,
+    ) -> Result<Registered, Error> {
+        names::check_runner(&new.name)?;
+        let environment =
+            new.environment.filter(|e| !e.is_empty()).unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
+        names::check_environment(&environment)?;
+        let pool = new.pool.filter(|p| !p.is_empty());
+        if pool.as_ref().is_some_and(|p| p.len() > MAX_LABEL_BYTES) {
+            return Err(Error::invalid(format!("pool is longer than {MAX_LABEL_BYTES} bytes")));
+        }
+        if new.labels.len() > MAX_LABELS
+            || new.labels.iter().any(|(k, v)| k.len() > MAX_LABEL_BYTES || v.len() > MAX_LABEL_BYTES)
+        {
+            return Err(Error::invalid(format!(
+                "labels: at most {MAX_LABELS}, keys and values of at most {MAX_LABEL_BYTES} bytes"
+            )));
+        }
+        let labels = (!new.labels.is_empty()).then(|| serde_json::json!(new.labels).to_string());
+        let (token, token_hash) = secrets::generate(Kind::Runner)?;
+        let now = self.0.clock.now();
+        let name = new.name.clone();
+        let scope = match by.registrar {
+            Registrar::Platform => RunnerScope::Platform,
+            Registrar::Team(team) => RunnerScope::Team(team),
+        };
+        let (id, created) = self
+            .0
+            .store
+            .write(move |tx| {
+                if let RunnerScope::Team(team) = scope {
+                    environments::ensure(tx, team, &environment, now)?;
+                }
+                by.used(tx, now)?;
+                let registration =
+                    runners::Registration { name: new.name, scope, environment, pool, labels, token_hash };
+                let (id, fresh) = runners::register(tx, &registration, now).map_err(|e| {
+                    Error::taken(e, || {
+                        Error::Conflict(format!(
+                            "the runner name {:?} is held by another team or the platform: choose another",
+                            registration.name
+                        ))
+                    })
+                })?;
+                Ok::<_, Error>((id, fresh))
+            })
+            .await?;
+        Ok(Registered { id, name, token, scope, created })
+    }
+
+    /// Forgets runners that were silent for too long and hold nothing.
+    pub(crate) async fn prune(&self) -> Result<usize, Error> {
+        let mut forgotten = 0;
+        for _ in 0..PRUNE_BATCHES {
+            let batch = self.prune_batch().await?;
+            forgotten += batch;
+            if batch < PRUNE_BATCH as usize {
+                break;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    async fn prune_batch(&self) -> Result<usize, Error> {
+        let Some(after) = self.0.settings.runner_prune_after else { return Ok(0) };
+        let before = minitower_vocabulary::time::Timestamp(
+            self.0.clock.now().0.saturating_sub(i64::try_from(after.as_millis()).unwrap_or(i64::MAX)),
+        );
+        let silent = self
+            .0
+            .store
+            .read(move |db| Ok::<_, Error>(runners::silent_since(db, before, PRUNE_BATCH)?))
+            .await?;
+        // What the database has of their last sight may lag behind the memory.
+        let presence = &self.0.memory.presence;
+        let gone: Vec<RunnerId> = silent.into_iter().filter(|id| !presence.seen_after(*id, before)).collect();
+        if gone.is_empty() {
+            return Ok(0);
+        }
+        let forgotten = gone.len();
+        self.0
+            .store
+            .write(move |tx| {
+                // One may have been leased to since: its attempt needs it.
+                let still_silent = runners::silent_since(tx, before, PRUNE_BATCH)?;
+                let gone: Vec<RunnerId> = gone.into_iter().filter(|id| still_silent.contains(id)).collect();
+                runners::delete(tx, &gone, None)?;
+                Ok::<_, Error>(())
+            })
+            .await?;
+        Ok(forgotten)
+    }
+}

@@ -1,0 +1,404 @@
+//! Runs as their team sees them: create, list, cancel, logs.
+
+use std::sync::Arc;
+
+use crate::domain::app::Version;
+use crate::domain::attempt::Attempt;
+use crate::domain::lease::{self, Command};
+use crate::domain::retry::{self, RetryPolicy};
+use crate::domain::run::{Run, RunStatus};
+use crate::store::logs::LogLine;
+use crate::store::{attempts, logs, runs, versions};
+use minitower_kernel::{Db, StoreError};
+use minitower_planted::{Bug, planted};
+use minitower_teams::environments;
+use minitower_teams::secrets::{self, Kind};
+use minitower_teams::team::{Credential, TeamPrincipal};
+use minitower_vocabulary::ids::{AppId, RunId, TeamId};
+use minitower_vocabulary::names::{self, DEFAULT_ENVIRONMENT};
+use serde_json::{Map, Value};
+
+use crate::leases::{held, save_held};
+use crate::{Error, Runs, apps};
+use minitower_kernel::page::Page;
+
+/// Most log lines in one answer; ask again with `after_seq` for more.
+pub const MAX_LOG_LINES: i64 = 10_000;
+/// Most bytes of log text in one answer, however few lines they are.
+const MAX_LOG_BYTES: usize = 4 * 1024 * 1024;
+/// Most bytes of an input. A job gets it as one environment variable, and Linux takes at most 128 KiB of one (`MAX_ARG_STRLEN`, `execve(2)`),
+/// its name included: a larger one could be queued but never started.
+pub const MAX_INPUT_BYTES: usize = 120 * 1024;
+/// Apps with a version that are kept in memory: a few hundred active ones.
+pub(crate) const RUNNABLE_KEPT: usize = 512;
+/// Most bytes of schema and Towerfile of one that is kept.
+const RUNNABLE_KEPT_BYTES: usize = 16 * 1024;
+/// Most retries of a run.
+const MAX_RETRIES: i64 = 1_000_000;
+
+/// What a run is made of.
+#[derive(Debug, Clone, Default)]
+pub struct CreateRun {
+    /// An object, or null.
+    pub input: Option<Value>,
+    /// Which version; none: the newest.
+    pub version_no: Option<i64>,
+    /// Higher runs first.
+    pub priority: Option<i64>,
+    /// How often a lost run starts again; none: the version's.
+    pub max_retries: Option<i64>,
+    /// What is retried, how often and after how long, instead of that.
+    pub retry: Option<retry::Wanted>,
+    /// Seconds it may take; none: the version's.
+    pub timeout_seconds: Option<i64>,
+    /// Where it runs.
+    pub environment: Option<String>,
+}
+
+/// Which runs to list; the caller has checked the numbers.
+#[derive(Debug, Clone, Default)]
+pub struct ListRuns {
+    /// Only this app's; unknown: none.
+    pub app: Option<String>,
+    /// Only in this state.
+    pub status: Option<RunStatus>,
+    /// Only of this environment.
+    pub environment: Option<String>,
+    /// Only older ones than this.
+    pub before: Option<RunId>,
+    /// At most so many.
+    pub limit: i64,
+    /// Leave out so many first.
+    pub offset: i64,
+}
+
+/// How many runs a team has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// All.
+    pub total: i64,
+    /// Leased, running or cancelling.
+    pub active: i64,
+    /// Queued.
+    pub queued: i64,
+    /// Ended.
+    pub terminal: i64,
+}
+
+/// Which version of which app a new run asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Wanted {
+    team: TeamId,
+    app: String,
+    /// None: the newest.
+    version: Option<i64>,
+}
+
+/// An app that takes runs, and the version asked for.
+#[derive(Debug)]
+pub(crate) struct Runnable {
+    app: crate::domain::app::App,
+    version: Version,
+}
+
+impl Runnable {
+    fn read(db: &Db, wanted: &Wanted) -> Result<Self, Error> {
+        let slug = &wanted.app;
+        let app = apps::find(db, wanted.team, slug)?;
+        if app.disabled {
+            return Err(Error::Conflict(format!("the app {slug:?} is disabled: enable it first")));
+        }
+        let version = match wanted.version {
+            Some(number) => versions::by_number(db, app.id, number)?
+                .ok_or_else(|| Error::not_found(format!("the app {slug:?} has no version {number}")))?,
+            None => versions::newest(db, app.id)?.ok_or_else(|| {
+                Error::NoVersion(format!("the app {slug:?} has no version yet: upload one first"))
+            })?,
+        };
+        Ok(Self { app, version })
+    }
+
+    /// Whether it is a version of that app.
+    pub(crate) fn is_of(&self, app: AppId) -> bool {
+        self.app.id == app
+    }
+
+    fn is_small(&self) -> bool {
+        let texts = [&self.version.params_schema, &self.version.towerfile_toml];
+        texts.into_iter().flatten().map(String::len).sum::<usize>() <= RUNNABLE_KEPT_BYTES
+    }
+}
+
+impl Runs {
+    /// A team token of any role, or the API token of an attempt: whoever may start runs and read them.
+    pub async fn authenticate(&self, token: Option<&str>) -> Result<TeamPrincipal, Error> {
+        match token {
+            Some(token) if secrets::is_of_kind(token, Kind::Attempt) => self.attempt_of(token).await,
+            token => Ok(self.0.teams.authenticate_team(token).await?),
+        }
+    }
+
+    /// Refuses the API token of an attempt on a call that it does not open, and says so as long as the token is good.
+    pub async fn refuse_attempt(&self, token: Option<&str>) -> Result<(), Error> {
+        match token {
+            Some(token) if secrets::is_of_kind(token, Kind::Attempt) => {
+                self.attempt_of(token).await?;
+                Err(minitower_teams::Error::RunToken.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The attempt whose API token this is. Not remembered: whether the attempt lasts is asked each time.
+    async fn attempt_of(&self, token: &str) -> Result<TeamPrincipal, Error> {
+        let (hash, now) = (secrets::hash(token), self.0.clock.now());
+        let found = self.0.store.read(move |db| Ok::<_, Error>(attempts::principal(db, hash, now)?)).await?;
+        let (attempt, team_id) = found.ok_or(minitower_teams::Error::Unauthorized)?;
+        let slug = self.0.teams.slug(team_id).ok_or(minitower_teams::Error::Unauthorized)?;
+        Ok(TeamPrincipal { team_id, team_slug: slug.to_string(), credential: Credential::Attempt(attempt) })
+    }
+
+    /// Queues a run.
+    pub async fn create_run(
+        &self,
+        by: &TeamPrincipal,
+        app_slug: String,
+        new: CreateRun,
+    ) -> Result<Run, Error> {
+        let input = input_object(new.input)?;
+        let (max_retries, policy) = retries(new.max_retries, new.retry.as_ref())?;
+        let timeout_seconds = new.timeout_seconds;
+        if timeout_seconds.is_some_and(|n| n < 1) {
+            return Err(Error::invalid("timeout_seconds must be at least 1"));
+        }
+        let environment = new.environment.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
+        names::check_environment(&environment)?;
+
+        let team = by.team_id;
+        let runnable = self.runnable(Wanted { team, app: app_slug, version: new.version_no }).await?;
+        let input = self.checked(Arc::clone(&runnable), input).await?;
+        let input = input.map(|map| Value::Object(map).to_string());
+        if let Some(bytes) = input.as_ref().map(String::len).filter(|n| *n > MAX_INPUT_BYTES) {
+            return Err(Error::invalid(format!(
+                "input has {bytes} bytes of JSON: at most {MAX_INPUT_BYTES}, since the job gets it in its environment; \
+                 keep larger data elsewhere and pass its address"
+            )));
+        }
+
+        let clock = self.0.clock.clone();
+        self.0
+            .store
+            .write(move |tx| {
+                // Read inside, so that the queue's times and ids grow together.
+                let now = clock.now();
+                let Runnable { app, version } = runnable.as_ref();
+                let (environment_id, _) = environments::ensure(tx, team, &environment, now)?;
+                Ok(runs::insert(
+                    tx,
+                    runs::NewRun {
+                        team,
+                        app: (app.id, app.slug.clone()),
+                        version: (version.id, version.number),
+                        environment: (environment_id, environment),
+                        input,
+                        hidden_parameters: hidden_parameters(version),
+                        priority: new.priority.unwrap_or(0),
+                        max_retries: max_retries.unwrap_or(version.max_retries),
+                        policy,
+                        timeout_seconds,
+                    },
+                    now,
+                )?)
+            })
+            .await
+    }
+
+    /// The input with its defaults, once it keeps the version's schema.
+    async fn checked(
+        &self,
+        runnable: Arc<Runnable>,
+        input: Option<Map<String, Value>>,
+    ) -> Result<Option<Map<String, Value>>, Error> {
+        if runnable.version.params_schema.is_none() {
+            return Ok(input);
+        }
+        // Some schemas take tenths of a second: not on a thread that serves others meanwhile.
+        let shared = Arc::clone(&self.0);
+        let checked = move || shared.schemas.apply(&runnable.version, input);
+        tokio::task::spawn_blocking(checked)
+            .await
+            .map_err(|_| Error::internal("input", "the check panicked"))?
+    }
+
+    /// The app and the version that a new run is made of.
+    async fn runnable(&self, wanted: Wanted) -> Result<Arc<Runnable>, Error> {
+        let known = &self.0.memory.runnable;
+        let any_team;
+        let key = if planted(Bug::RememberedForAnyTeam) {
+            any_team = Wanted { team: TeamId(0), ..wanted.clone() };
+            &any_team
+        } else {
+            &wanted
+        };
+        let ticket = match known.get(key) {
+            Ok(runnable) => return Ok(runnable),
+            Err(ticket) => ticket,
+        };
+        let key = key.clone();
+        let runnable = Arc::new(self.0.store.read(move |db| Runnable::read(db, &wanted)).await?);
+        if runnable.is_small() {
+            known.put(ticket, key, Arc::clone(&runnable));
+        }
+        Ok(runnable)
+    }
+
+    /// Runs of the team, newest first.
+    pub async fn list_runs(&self, by: &TeamPrincipal, list: ListRuns) -> Result<Vec<Run>, Error> {
+        let team = by.team_id;
+        self.0
+            .store
+            .read(move |db| {
+                let app = match &list.app {
+                    None => None,
+                    Some(slug) => match crate::store::apps::by_slug(db, team, slug)? {
+                        Some(app) => Some(app.id),
+                        None => return Ok(Vec::new()),
+                    },
+                };
+                let filter = runs::Filter {
+                    app,
+                    status: list.status,
+                    environment: list.environment,
+                    before: list.before,
+                    limit: list.limit,
+                    offset: list.offset,
+                };
+                Ok(runs::list(db, team, &filter)?)
+            })
+            .await
+    }
+
+    /// Runs of one app, newest first; an unknown app is an error.
+    pub async fn list_runs_of_app(
+        &self,
+        by: &TeamPrincipal,
+        app_slug: String,
+        list: ListRuns,
+    ) -> Result<Vec<Run>, Error> {
+        let (team, slug) = (by.team_id, app_slug.clone());
+        self.0.store.read(move |db| apps::find(db, team, &slug)).await?;
+        self.list_runs(by, ListRuns { app: Some(app_slug), ..list }).await
+    }
+
+    /// How many runs the team has; counted nowhere, known from the commits.
+    pub fn runs_summary(&self, by: &TeamPrincipal) -> Summary {
+        self.0.memory.gauges.summary(by.team_id)
+    }
+
+    /// The team's run of that id.
+    pub async fn run(&self, by: &TeamPrincipal, id: RunId) -> Result<Run, Error> {
+        let team = by.team_id;
+        self.0.store.read(move |db| find(db, team, id)).await
+    }
+
+    /// A run's attempts, oldest first; the cursor is an attempt's number.
+    pub async fn run_attempts(
+        &self,
+        by: &TeamPrincipal,
+        id: RunId,
+        page: Page<i64>,
+    ) -> Result<Vec<Attempt>, Error> {
+        let team = by.team_id;
+        self.0
+            .store
+            .read(move |db| {
+                find(db, team, id)?;
+                Ok(attempts::list(db, id, page.cursor, page.limit)?)
+            })
+            .await
+    }
+
+    /// Log lines of a run's newest attempt after a number.
+    pub async fn run_logs(
+        &self,
+        by: &TeamPrincipal,
+        id: RunId,
+        after_seq: i64,
+        limit: i64,
+    ) -> Result<Vec<LogLine>, Error> {
+        let team = by.team_id;
+        self.0
+            .store
+            .read(move |db| {
+                find(db, team, id)?;
+                match attempts::newest(db, id)? {
+                    Some(attempt) => {
+                        Ok(logs::list(db, attempt, after_seq, limit.min(MAX_LOG_LINES), MAX_LOG_BYTES)?)
+                    }
+                    None => Ok(Vec::new()),
+                }
+            })
+            .await
+    }
+
+    /// Cancels a run: a queued one at once, a held one once its runner has heard of it. Idempotent.
+    pub async fn cancel_run(&self, by: &TeamPrincipal, id: RunId) -> Result<Run, Error> {
+        let (team, clock) = (by.team_id, self.0.clock.clone());
+        self.0
+            .store
+            .write(move |tx| {
+                let now = clock.now();
+                let run = find(tx, team, id)?;
+                if !run.state.status.is_active() {
+                    let after = lease::cancel_unheld(&run.state, now);
+                    return Ok(runs::save(tx, &run, after, None)?);
+                }
+                let attempt = attempts::active_of_run(tx, id)?.ok_or_else(|| {
+                    StoreError::Inconsistent(format!("run {id} is active without an attempt"))
+                })?;
+                let after = lease::decide(&held(&run, &attempt), &Command::Cancel, now)?;
+                let (run, _) = save_held(tx, &run, &attempt, after)?;
+                Ok(run)
+            })
+            .await
+    }
+}
+
+/// The names of a version's hidden parameters, as runs carry them.
+fn hidden_parameters(version: &Version) -> Option<String> {
+    let names = &version.hidden_parameters;
+    (!names.is_empty()).then(|| serde_json::json!(names).to_string())
+}
+
+pub(crate) fn find(db: &Db, team: TeamId, id: RunId) -> Result<Run, Error> {
+    runs::by_id_of_team(db, team, id)?.ok_or_else(|| Error::not_found(format!("no run {id}")))
+}
+
+/// The retries that a caller asks for, none: the version's, and the policy that goes with them.
+fn retries(
+    max_retries: Option<i64>,
+    wanted: Option<&retry::Wanted>,
+) -> Result<(Option<i64>, Option<RetryPolicy>), Error> {
+    match (max_retries, wanted) {
+        (Some(_), Some(_)) => Err(Error::invalid(
+            "max_retries and retry are both given: retry.max_attempts bounds all attempts, so leave max_retries out",
+        )),
+        (Some(n), None) if !(0..=MAX_RETRIES).contains(&n) => {
+            Err(Error::invalid(format!("max_retries must be between 0 and {MAX_RETRIES}")))
+        }
+        (max_retries, None) => Ok((max_retries, None)),
+        (None, Some(wanted)) => {
+            let (retries, policy) =
+                RetryPolicy::checked(wanted).map_err(|bad| Error::invalid(bad.to_string()))?;
+            Ok((Some(retries), Some(policy)))
+        }
+    }
+}
+
+fn input_object(input: Option<Value>) -> Result<Option<Map<String, Value>>, Error> {
+    match input {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(map)) => Ok(Some(map)),
+        Some(_) => Err(Error::invalid("input must be a JSON object or null")),
+    }
+}

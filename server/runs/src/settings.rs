@@ -1,0 +1,19 @@
+//! What the configuration decides.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of the subject, checked by whoever reads the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder of the archives.
+    pub objects_dir: PathBuf,
+    /// Length of a lease.
+    pub lease_ttl: Duration,
+    /// Longest time between two looks for expired leases.
+    pub expiry_check_interval: Duration,
+    /// Runners silent for so long are forgotten; none: never.
+    pub runner_prune_after: Option<Duration>,
+    /// Most bytes of an uploaded archive.
+    pub max_artifact_bytes: u64,
+}

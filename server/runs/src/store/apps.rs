@@ -1,0 +1,94 @@
+//! Apps.
+
+use crate::domain::app::App;
+use minitower_kernel::rusqlite::{Row, params};
+use minitower_vocabulary::ids::{AppId, TeamId};
+use minitower_vocabulary::time::Timestamp;
+
+use crate::store::events::AppChanged;
+use minitower_kernel::{At, at};
+use minitower_kernel::{Db, StoreError, Tx};
+
+const COLUMNS: &str = "id, team_id, slug, description, disabled, created_at, updated_at";
+
+/// A new app; [`StoreError::Taken`] when the team has one of that slug.
+pub fn insert(
+    tx: &Tx<'_>,
+    team: TeamId,
+    slug: &str,
+    description: Option<&str>,
+    now: Timestamp,
+) -> Result<App, StoreError> {
+    let id = tx.insert(
+        "INSERT INTO apps (team_id, slug, description, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)",
+        params![team.0, slug, description, At(now)],
+    )?;
+    Ok(App {
+        id: AppId(id),
+        team_id: team,
+        slug: slug.to_owned(),
+        description: description.map(str::to_owned),
+        disabled: false,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+/// The team's app of that slug.
+pub fn by_slug(db: &Db, team: TeamId, slug: &str) -> Result<Option<App>, StoreError> {
+    db.one(
+        &format!("SELECT {COLUMNS} FROM apps WHERE team_id = ?1 AND slug = ?2"),
+        params![team.0, slug],
+        read,
+    )
+}
+
+/// A team's apps by slug, from behind `after` if given: at most `limit`.
+pub fn list(db: &Db, team: TeamId, after: Option<&str>, limit: i64) -> Result<Vec<App>, StoreError> {
+    db.all(
+        &format!("SELECT {COLUMNS} FROM apps WHERE team_id = ?1 AND slug > ?2 ORDER BY slug LIMIT ?3"),
+        // No slug is empty.
+        params![team.0, after.unwrap_or_default(), limit],
+        read,
+    )
+}
+
+/// Replaces the app's description.
+pub fn describe(tx: &Tx<'_>, app: AppId, description: &str) -> Result<(), StoreError> {
+    tx.execute("UPDATE apps SET description = ?2 WHERE id = ?1", params![app.0, description])?;
+    tx.emit(AppChanged { id: app });
+    Ok(())
+}
+
+/// Takes the app's next run number.
+pub(crate) fn next_run_no(tx: &Tx<'_>, app: AppId) -> Result<i64, StoreError> {
+    // Two statements: RETURNING keeps its rows in a table of its own, made and dropped each time.
+    let last: i64 = tx
+        .one("SELECT last_run_no FROM apps WHERE id = ?1", [app.0], |row| Ok(row.get(0)?))?
+        .ok_or_else(|| StoreError::Inconsistent(format!("no app {app}")))?;
+    tx.execute("UPDATE apps SET last_run_no = ?2 WHERE id = ?1", [app.0, last + 1])?;
+    Ok(last + 1)
+}
+
+/// Takes the app's next version number, and notes that the app changed.
+pub(crate) fn next_version_no(tx: &Tx<'_>, app: AppId, now: Timestamp) -> Result<i64, StoreError> {
+    tx.one(
+        "UPDATE apps SET last_version_no = last_version_no + 1, updated_at = ?2 WHERE id = ?1 RETURNING last_version_no",
+        params![app.0, At(now)],
+        |row| Ok(row.get(0)?),
+    )?
+    .inspect(|_: &i64| tx.emit(AppChanged { id: app }))
+    .ok_or_else(|| StoreError::Inconsistent(format!("no app {app}")))
+}
+
+fn read(row: &Row<'_>) -> Result<App, StoreError> {
+    Ok(App {
+        id: AppId(row.get("id")?),
+        team_id: TeamId(row.get("team_id")?),
+        slug: row.get("slug")?,
+        description: row.get("description")?,
+        disabled: row.get("disabled")?,
+        created_at: at(row, "created_at")?,
+        updated_at: at(row, "updated_at")?,
+    })
+}

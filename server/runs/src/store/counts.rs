@@ -1,0 +1,113 @@
+//! How many runs are where: a small table, changed in the transaction that moves a run.
+
+use std::collections::BTreeMap;
+
+use crate::domain::run::{RunState, RunStatus};
+use minitower_kernel::rusqlite::params;
+use minitower_planted::{Bug, planted};
+use minitower_vocabulary::ids::{AppId, EnvironmentId, TeamId};
+
+use crate::store::events::{CountKey, RunMoved};
+use minitower_kernel::{Db, StoreError, Tx};
+
+/// What a run is counted as: its status, but queued runs that wait for their retry apart from those that are ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Bucket {
+    /// That status; `queued`: and ready.
+    Status(RunStatus),
+    /// Queued, and not ready before its backoff has passed.
+    BackingOff,
+}
+
+impl Bucket {
+    /// Where a run in this state is counted.
+    pub fn of(run: &RunState) -> Self {
+        if run.is_backing_off() { Self::BackingOff } else { Self::Status(run.status) }
+    }
+
+    /// The status of the runs in it.
+    pub const fn status(self) -> RunStatus {
+        match self {
+            Self::Status(status) => status,
+            Self::BackingOff => RunStatus::Queued,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Status(status) => status.as_str(),
+            Self::BackingOff => BACKING_OFF,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == BACKING_OFF { Some(Self::BackingOff) } else { RunStatus::parse(text).map(Self::Status) }
+    }
+}
+
+/// The word of [`Bucket::BackingOff`].
+const BACKING_OFF: &str = "backoff";
+
+/// How many runs of one place are counted as the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    /// The place.
+    pub key: CountKey,
+    /// Its app's slug.
+    pub app: String,
+    /// What they are counted as.
+    pub bucket: Bucket,
+    /// How many.
+    pub n: i64,
+}
+
+/// All counts; as many rows as there are (app, environment, bucket), however many runs.
+pub fn all(db: &Db) -> Result<Vec<Count>, StoreError> {
+    db.all(
+        "SELECT c.team_id, c.app_id, c.environment_id, c.status, c.n, a.slug AS app
+         FROM run_counts c JOIN apps a ON a.id = c.app_id",
+        (),
+        |row| {
+            let status: String = row.get("status")?;
+            Ok(Count {
+                key: CountKey {
+                    team_id: TeamId(row.get("team_id")?),
+                    app_id: AppId(row.get("app_id")?),
+                    environment_id: EnvironmentId(row.get("environment_id")?),
+                },
+                app: row.get("app")?,
+                bucket: Bucket::parse(&status)
+                    .ok_or_else(|| StoreError::Inconsistent(format!("run count with status {status:?}")))?,
+                n: row.get("n")?,
+            })
+        },
+    )
+}
+
+/// Folds the moves of a batch into the table: one UPDATE per place and bucket, however many runs moved.
+pub(crate) fn flush(tx: &Tx<'_>, moves: &mut dyn Iterator<Item = &RunMoved>) -> Result<(), StoreError> {
+    let mut deltas: BTreeMap<(CountKey, Bucket), i64> = BTreeMap::new();
+    for moved in moves {
+        if planted(Bug::CountsMissCancelledRuns)
+            && moved.after.status == RunStatus::Cancelled
+            && moved.before.as_ref().is_some_and(|before| before.status == RunStatus::Queued)
+        {
+            continue;
+        }
+        if let Some(before) = &moved.before {
+            *deltas.entry((moved.key, Bucket::of(before))).or_default() -= 1;
+        }
+        *deltas.entry((moved.key, Bucket::of(&moved.after))).or_default() += 1;
+    }
+    for ((key, bucket), delta) in deltas.into_iter().filter(|(_, delta)| *delta != 0) {
+        let place = params![key.team_id.0, key.app_id.0, key.environment_id.0, bucket.as_str(), delta];
+        let changed = tx.execute(
+            "UPDATE run_counts SET n = n + ?5 WHERE team_id = ?1 AND app_id = ?2 AND environment_id = ?3 AND status = ?4",
+            place,
+        )?;
+        if changed == 0 {
+            tx.execute("INSERT INTO run_counts (team_id, app_id, environment_id, status, n) VALUES (?1, ?2, ?3, ?4, ?5)", place)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! What commits of this subject change.
+
+use minitower_vocabulary::ids::{AppId, EnvironmentId, RunnerId, TeamId};
+use minitower_vocabulary::time::Timestamp;
+
+use crate::domain::run::{Run, RunState};
+
+/// Where a run is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CountKey {
+    /// Its team.
+    pub team_id: TeamId,
+    /// Its app.
+    pub app_id: AppId,
+    /// Its environment.
+    pub environment_id: EnvironmentId,
+}
+
+/// The names behind a [`CountKey`], but for the team's slug, which that subject knows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CountNames {
+    /// The app's slug.
+    pub app: String,
+    /// The environment's name.
+    pub environment: String,
+}
+
+/// A run was made or moved.
+#[derive(Debug, Clone)]
+pub struct RunMoved {
+    /// Where it is counted.
+    pub key: CountKey,
+    /// The names of that place.
+    pub names: CountNames,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Start of the attempt that moved it.
+    pub attempt_started_at: Option<Timestamp>,
+    /// Its state before; none: it was made.
+    pub before: Option<RunState>,
+    /// Its state after.
+    pub after: RunState,
+}
+
+impl RunMoved {
+    pub(crate) fn new(run: &Run, before: Option<RunState>, attempt_started_at: Option<Timestamp>) -> Self {
+        Self {
+            key: CountKey { team_id: run.team_id, app_id: run.app_id, environment_id: run.environment_id },
+            names: CountNames { app: run.app_slug.clone(), environment: run.environment.clone() },
+            created_at: run.created_at,
+            attempt_started_at,
+            before,
+            after: run.state.clone(),
+        }
+    }
+}
+
+/// An app or the newest of its versions is not what it was.
+#[derive(Debug, Clone, Copy)]
+pub struct AppChanged {
+    /// The app.
+    pub id: AppId,
+}
+
+/// A runner registered, new or again.
+#[derive(Debug, Clone)]
+pub struct RunnerRegistered {
+    /// Its id.
+    pub id: RunnerId,
+    /// Its environment.
+    pub environment: String,
+    /// When.
+    pub at: Timestamp,
+    /// Hash of its former token, which is dead.
+    pub former_token: Option<[u8; 32]>,
+}
+
+/// Runners were forgotten; with the hashes of their tokens.
+#[derive(Debug, Clone)]
+pub struct RunnersForgotten(pub Vec<(RunnerId, [u8; 32])>);
+
+/// The last fence on a name was lifted.
+#[derive(Debug, Clone)]
+pub struct Unfenced {
+    /// The runner's name.
+    pub runner_name: String,
+}

@@ -1,0 +1,63 @@
+//! Log lines of attempts.
+
+use minitower_kernel::rusqlite::params;
+use minitower_planted::{Bug, planted};
+use minitower_vocabulary::ids::AttemptId;
+use minitower_vocabulary::time::Timestamp;
+
+use minitower_kernel::{At, at};
+use minitower_kernel::{Db, StoreError, Tx};
+
+/// A line of an attempt's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// 1, 2, 3 … within the attempt.
+    pub seq: i64,
+    /// Whether it came from standard error.
+    pub stderr: bool,
+    /// The text, without its newline.
+    pub line: String,
+    /// When the runner read it, by the runner's clock.
+    pub logged_at: Timestamp,
+}
+
+/// Stores lines; those whose number is there already are ignored.
+pub fn append(tx: &Tx<'_>, attempt: AttemptId, lines: &[LogLine]) -> Result<(), StoreError> {
+    for line in lines {
+        let stored = tx.execute(
+            "INSERT INTO run_logs (run_attempt_id, seq, stream, line, logged_at) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO NOTHING",
+            params![
+                attempt.0,
+                line.seq,
+                if line.stderr { "stderr" } else { "stdout" },
+                line.line,
+                At(line.logged_at)
+            ],
+        )?;
+        if stored == 0 && planted(Bug::LogBatchDroppedOnRetry) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Lines of an attempt after a number, in order: at most `limit`, and no more once they make `max_bytes` of text.
+pub fn list(
+    db: &Db,
+    attempt: AttemptId,
+    after_seq: i64,
+    limit: i64,
+    max_bytes: usize,
+) -> Result<Vec<LogLine>, StoreError> {
+    db.all_within(
+        "SELECT seq, stream, line, logged_at FROM run_logs WHERE run_attempt_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+        params![attempt.0, after_seq, limit],
+        max_bytes,
+        |row| {
+            let (stream, line): (String, String) = (row.get("stream")?, row.get("line")?);
+            let (seq, bytes) = (row.get("seq")?, line.len());
+            Ok((LogLine { seq, stderr: stream == "stderr", line, logged_at: at(row, "logged_at")? }, bytes))
+        },
+    )
+}

@@ -1,0 +1,21 @@
+//! The only SQL that names apps, versions, runs, attempts, logs, artifacts, runners and their fences.
+//!
+//! Rows become domain types on the way out, and a row that makes no sense is a `StoreError::Inconsistent`. No rule lives here: guards
+//! re-check row versions, and the schema in `migrations/` refuses what must never be.
+
+pub mod apps;
+pub mod artifacts;
+pub mod attempts;
+pub mod counts;
+pub mod events;
+pub mod fences;
+pub mod logs;
+pub mod objects;
+pub mod queue;
+pub mod runners;
+pub mod runs;
+pub mod versions;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+mod tests;

@@ -1,0 +1,244 @@
+//! Runners.
+
+use std::collections::BTreeMap;
+
+use crate::domain::runner::{FenceHolder, Runner, RunnerPrincipal, RunnerScope};
+use minitower_kernel::rusqlite::{Row, params};
+use minitower_vocabulary::ids::{RunId, RunnerId, TeamId};
+use minitower_vocabulary::time::Timestamp;
+
+use crate::store::events::{RunnerRegistered, RunnersForgotten};
+use crate::store::fences;
+use minitower_kernel::{At, at, maybe_at};
+use minitower_kernel::{Db, StoreError, Tx};
+
+/// What a registration says.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// The runner's name.
+    pub name: String,
+    /// Whom it serves, by the token it registers with.
+    pub scope: RunnerScope,
+    /// Which environment's runs it serves.
+    pub environment: String,
+    /// The pool it belongs to.
+    pub pool: Option<String>,
+    /// Its labels, a JSON object as text.
+    pub labels: Option<String>,
+    /// Hash of its new token.
+    pub token_hash: [u8; 32],
+}
+
+/// Makes or renews a runner; true when it is new. Its former token is dead from the commit on. [`StoreError::Taken`] when another scope holds the name.
+pub fn register(tx: &Tx<'_>, new: &Registration, now: Timestamp) -> Result<(RunnerId, bool), StoreError> {
+    let team = team_of(new.scope);
+    let known =
+        tx.one("SELECT id, team_id, token_hash FROM runners WHERE name = ?1", [&new.name], |row| {
+            Ok((RunnerId(row.get("id")?), row.get::<_, Option<i64>>("team_id")?, row.get("token_hash")?))
+        })?;
+    let former_token = known.as_ref().map(|(_, _, token)| *token);
+    let (id, fresh) = match known {
+        Some((_, held_by, _)) if held_by != team => return Err(StoreError::Taken),
+        Some((id, _, _)) => {
+            tx.execute(
+                "UPDATE runners SET environment = ?2, pool = ?3, labels = ?4, token_hash = ?5, registered_at = ?6,
+                                    last_seen_at = ?6 WHERE id = ?1",
+                params![id.0, new.environment, new.pool, new.labels, new.token_hash.as_slice(), At(now)],
+            )?;
+            (id, false)
+        }
+        None => {
+            let id = tx.insert(
+                "INSERT INTO runners (name, team_id, environment, pool, labels, token_hash, registered_at, last_seen_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+                params![
+                    new.name,
+                    team,
+                    new.environment,
+                    new.pool,
+                    new.labels,
+                    new.token_hash.as_slice(),
+                    At(now)
+                ],
+            )?;
+            (RunnerId(id), true)
+        }
+    };
+    tx.emit(RunnerRegistered { id, environment: new.environment.clone(), at: now, former_token });
+    Ok((id, fresh))
+}
+
+/// Whom the token of that hash speaks for.
+pub fn principal(db: &Db, hash: [u8; 32]) -> Result<Option<RunnerPrincipal>, StoreError> {
+    db.one(
+        "SELECT id, name, team_id, environment FROM runners WHERE token_hash = ?1",
+        [hash.as_slice()],
+        |row| {
+            Ok(RunnerPrincipal {
+                token_hash: hash,
+                runner_id: RunnerId(row.get("id")?),
+                name: row.get("name")?,
+                scope: scope_of(row.get("team_id")?),
+                environment: row.get("environment")?,
+            })
+        },
+    )
+}
+
+/// The process that polled last under that token, if it named itself. None: the token is dead, or the runner was forgotten.
+pub fn instance_under(
+    db: &Db,
+    id: RunnerId,
+    token_hash: [u8; 32],
+) -> Result<Option<Option<String>>, StoreError> {
+    db.one(
+        "SELECT instance_id FROM runners WHERE id = ?1 AND token_hash = ?2",
+        params![id.0, token_hash.as_slice()],
+        |row| Ok(row.get("instance_id")?),
+    )
+}
+
+/// Notes the process that polls.
+pub fn set_instance(tx: &Tx<'_>, id: RunnerId, instance_id: &str) -> Result<(), StoreError> {
+    tx.execute("UPDATE runners SET instance_id = ?2 WHERE id = ?1", params![id.0, instance_id])?;
+    Ok(())
+}
+
+/// Writes down when runners were last heard of.
+pub fn touch(tx: &Tx<'_>, seen: &[(RunnerId, Timestamp)]) -> Result<(), StoreError> {
+    for (id, when) in seen {
+        tx.execute(
+            "UPDATE runners SET last_seen_at = ?2 WHERE id = ?1 AND last_seen_at < ?2",
+            params![id.0, At(*when)],
+        )?;
+    }
+    Ok(())
+}
+
+/// Runner ids, environments and last sights, for the memory.
+pub fn all_seen(db: &Db) -> Result<Vec<(RunnerId, String, Timestamp)>, StoreError> {
+    db.all("SELECT id, environment, last_seen_at FROM runners", (), |row| {
+        Ok((RunnerId(row.get("id")?), row.get("environment")?, at(row, "last_seen_at")?))
+    })
+}
+
+/// Runners that were not heard of since `before` and hold nothing.
+pub fn silent_since(db: &Db, before: Timestamp, limit: u32) -> Result<Vec<RunnerId>, StoreError> {
+    db.all(
+        "SELECT id FROM runners r WHERE last_seen_at < ?1 AND NOT EXISTS (
+             SELECT 1 FROM run_attempts WHERE runner_id = r.id AND finished_at IS NULL)
+         ORDER BY last_seen_at LIMIT ?2",
+        params![At(before), limit],
+        |row| Ok(RunnerId(row.get("id")?)),
+    )
+}
+
+/// Forgets runners and the fences on their names, those of `holder` or all; past attempts keep the name.
+pub fn delete(tx: &Tx<'_>, ids: &[RunnerId], holder: Option<FenceHolder>) -> Result<(), StoreError> {
+    let mut forgotten = Vec::with_capacity(ids.len());
+    for id in ids {
+        let token =
+            tx.one("SELECT token_hash FROM runners WHERE id = ?1", [id.0], |row| Ok(row.get("token_hash")?))?;
+        forgotten.extend(token.map(|token| (*id, token)));
+        tx.execute(
+            "DELETE FROM runner_fences
+             WHERE runner_name = (SELECT name FROM runners WHERE id = ?1) AND (?2 IS NULL OR holder_team_id = ?2)",
+            params![id.0, holder.map(fences::holder_id)],
+        )?;
+        tx.execute("DELETE FROM runners WHERE id = ?1", [id.0])?;
+    }
+    tx.emit(RunnersForgotten(forgotten));
+    Ok(())
+}
+
+// Longer labels are not read: whoever may register could otherwise make the list longer than its readers take.
+const SELECT: &str = "SELECT r.id, r.name, r.team_id, r.environment, r.pool, \
+     CASE WHEN octet_length(r.labels) <= 512 THEN r.labels END AS labels, r.instance_id, r.registered_at, r.last_seen_at, \
+     a.run_id, a.started_at, a.leased_at, \
+     (SELECT finished_at FROM run_attempts WHERE runner_id = r.id ORDER BY id DESC LIMIT 1) AS last_finished_at, \
+     EXISTS (SELECT 1 FROM runner_fences f WHERE f.runner_name = r.name) AS draining \
+     FROM runners r LEFT JOIN run_attempts a INDEXED BY one_active_attempt_per_runner \
+     ON a.runner_id = r.id AND a.finished_at IS NULL ";
+
+/// Which runners to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Platform runners and this team's; none: all.
+    pub visible_to: Option<TeamId>,
+    /// Only of this pool.
+    pub pool: Option<String>,
+    /// Only of this environment.
+    pub environment: Option<String>,
+    /// Only names after this one.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// Runners by name.
+pub fn list(db: &Db, filter: &Filter) -> Result<Vec<Runner>, StoreError> {
+    db.all(
+        &format!(
+            "{SELECT} WHERE (?1 IS NULL OR r.team_id IS NULL OR r.team_id = ?1) AND (?2 IS NULL OR r.pool = ?2)
+                 AND (?3 IS NULL OR r.environment = ?3) AND (?4 IS NULL OR r.name > ?4) ORDER BY r.name LIMIT ?5"
+        ),
+        params![
+            filter.visible_to.map(|t| t.0),
+            filter.pool,
+            filter.environment,
+            filter.after,
+            filter.limit
+        ],
+        read,
+    )
+}
+
+/// The runner of that name.
+pub fn by_name(db: &Db, name: &str) -> Result<Option<Runner>, StoreError> {
+    db.one(&format!("{SELECT} WHERE r.name = ?1"), [name], read)
+}
+
+fn read(row: &Row<'_>) -> Result<Runner, StoreError> {
+    let labels = match row.get::<_, Option<String>>("labels")? {
+        Some(json) => serde_json::from_str(&json)
+            .map_err(|error| StoreError::Inconsistent(format!("labels of a runner: {error}")))?,
+        None => BTreeMap::new(),
+    };
+    let run_id = row.get::<_, Option<i64>>("run_id")?.map(RunId);
+    let registered_at = at(row, "registered_at")?;
+    let idle_since = match run_id {
+        Some(_) => None,
+        None => Some(
+            maybe_at(row, "last_finished_at")?.map_or(registered_at, |finished| finished.max(registered_at)),
+        ),
+    };
+    let attempt_started_at = match run_id {
+        Some(_) => maybe_at(row, "started_at")?.or(maybe_at(row, "leased_at")?),
+        None => None,
+    };
+    Ok(Runner {
+        id: RunnerId(row.get("id")?),
+        name: row.get("name")?,
+        scope: scope_of(row.get("team_id")?),
+        environment: row.get("environment")?,
+        pool: row.get("pool")?,
+        labels,
+        instance_id: row.get("instance_id")?,
+        last_seen_at: at(row, "last_seen_at")?,
+        idle_since,
+        run_id,
+        attempt_started_at,
+        draining: row.get("draining")?,
+    })
+}
+
+fn team_of(scope: RunnerScope) -> Option<i64> {
+    match scope {
+        RunnerScope::Platform => None,
+        RunnerScope::Team(team) => Some(team.0),
+    }
+}
+
+fn scope_of(team: Option<i64>) -> RunnerScope {
+    team.map_or(RunnerScope::Platform, |id| RunnerScope::Team(TeamId(id)))
+}

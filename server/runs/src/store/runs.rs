@@ -1,0 +1,352 @@
+//! Runs.
+
+use crate::domain::retry::{Failure, RetryBudget, RetryPolicy};
+use crate::domain::run::{Run, RunState, RunStatus};
+use minitower_kernel::rusqlite::types::Value;
+use minitower_kernel::rusqlite::{Row, params, params_from_iter};
+use minitower_planted::{Bug, planted};
+use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId, TeamId, VersionId};
+use minitower_vocabulary::time::Timestamp;
+
+use crate::store::apps;
+use crate::store::events::RunMoved;
+use minitower_kernel::{At, Columns, at};
+use minitower_kernel::{Db, StoreError, Tx};
+
+/// A statement that [`read`] can read, with what follows its FROM: put together when the program is compiled.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.id, r.team_id, r.app_id, a.slug, r.run_no, r.app_version_id, v.version_no, r.environment_id, \
+             r.environment_name, r.input, r.priority, r.created_at, r.runner_name, r.attempt_count, r.status, r.max_retries, r.retry_count, \
+             r.cancel_requested, r.queued_at, r.started_at, r.finished_at, r.exit_code, r.error_message, r.row_version, \
+             v.hidden_parameters, r.output, \
+             r.timeout_seconds, r.not_before, r.retry_on, r.backoff_initial_ms, r.backoff_multiplier, r.backoff_max_ms \
+             FROM runs r JOIN apps a ON a.id = r.app_id \
+             JOIN app_versions v ON v.id = r.app_version_id ",
+            $rest
+        )
+    };
+}
+pub(crate) use select;
+
+/// Why a run that waits for its retry may not be leased yet.
+const BACKOFF: &str = "backoff";
+
+/// What makes a run.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Its team.
+    pub team: TeamId,
+    /// Its app, with the slug.
+    pub app: (AppId, String),
+    /// The version, with its number.
+    pub version: (VersionId, i64),
+    /// Where it runs, with the name.
+    pub environment: (EnvironmentId, String),
+    /// Its input, a JSON object as text.
+    pub input: Option<String>,
+    /// The keys of the input whose values the version hides, a JSON array as text.
+    pub hidden_parameters: Option<String>,
+    /// Higher runs first.
+    pub priority: i64,
+    /// How often it may start again.
+    pub max_retries: i64,
+    /// What is retried, and after how long; none: losses only, at once.
+    pub policy: Option<RetryPolicy>,
+    /// Seconds it may take; none: as its version says.
+    pub timeout_seconds: Option<i64>,
+}
+
+/// A new queued run.
+pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreError> {
+    let number = apps::next_run_no(tx, new.app.0)?;
+    let state = RunState { policy: new.policy, ..RunState::queued(new.max_retries, now) };
+    let retry_on = new.policy.map(|policy| policy.on().map(Failure::as_str).collect::<Vec<_>>().join(","));
+    let id = tx.insert(
+        "INSERT INTO runs (team_id, app_id, environment_id, environment_name, app_version_id, run_no, status, input, priority,
+                           max_retries, created_at, queued_at, timeout_seconds, retry_on, backoff_initial_ms, backoff_multiplier,
+                           backoff_max_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13, ?14, ?15, ?16)",
+        params![
+            new.team.0,
+            new.app.0.0,
+            new.environment.0.0,
+            new.environment.1,
+            new.version.0.0,
+            number,
+            state.status.as_str(),
+            new.input,
+            new.priority,
+            new.max_retries,
+            At(now),
+            new.timeout_seconds,
+            retry_on,
+            new.policy.map(|policy| policy.initial_ms()),
+            new.policy.map(|policy| policy.multiplier_thousandths()),
+            new.policy.map(|policy| policy.max_ms())
+        ],
+    )?;
+    let run = Run {
+        id: RunId(id),
+        team_id: new.team,
+        app_id: new.app.0,
+        app_slug: new.app.1,
+        number,
+        version_id: new.version.0,
+        version_number: new.version.1,
+        environment_id: new.environment.0,
+        environment: new.environment.1,
+        input: new.input,
+        hidden_parameters: new.hidden_parameters,
+        output: None,
+        priority: new.priority,
+        timeout_seconds: new.timeout_seconds,
+        created_at: now,
+        runner: None,
+        attempts: 0,
+        state,
+        row_version: 0,
+    };
+    tx.emit(RunMoved::new(&run, None, None));
+    Ok(run)
+}
+
+/// Saves a run's new state, if nobody changed the row since it was read; nothing is written when nothing changed. `attempt_started_at` is the
+/// start of the attempt that moves it, for the metrics.
+pub fn save(
+    tx: &Tx<'_>,
+    run: &Run,
+    after: RunState,
+    attempt_started_at: Option<Timestamp>,
+) -> Result<Run, StoreError> {
+    if run.state == after {
+        return Ok(run.clone());
+    }
+    // Only what is queued may be held back, before as after.
+    if after.not_before.is_none() {
+        hold_back(tx, run, &after)?;
+    }
+    let changed = tx.execute(
+        "UPDATE runs SET status = ?3, retry_count = ?4, cancel_requested = ?5, queued_at = ?6, started_at = ?7, finished_at = ?8,
+                         exit_code = ?9, error_message = ?10, row_version = row_version + 1
+         WHERE id = ?1 AND row_version = ?2",
+        params![
+            run.id.0,
+            run.row_version,
+            after.status.as_str(),
+            after.retries.used,
+            after.cancel_requested,
+            At(after.queued_at),
+            after.started_at.map(At),
+            after.finished_at.map(At),
+            after.exit_code,
+            after.error_message
+        ],
+    )?;
+    if changed == 0 {
+        return Err(StoreError::Stale { what: "run", id: run.id.0 });
+    }
+    if after.not_before.is_some() {
+        hold_back(tx, run, &after)?;
+    }
+    let saved = Run { state: after, row_version: run.row_version + 1, ..run.clone() };
+    tx.emit(RunMoved::new(&saved, Some(run.state.clone()), attempt_started_at));
+    Ok(saved)
+}
+
+/// Takes a run out of the queue's indexes until its backoff has passed, or puts it back. Apart from the rest, so that the ordinary moves of a run
+/// need not look at one more index.
+fn hold_back(tx: &Tx<'_>, run: &Run, after: &RunState) -> Result<(), StoreError> {
+    if after.not_before != run.state.not_before {
+        let blocked_by = after.not_before.map(|_| BACKOFF);
+        tx.execute(
+            "UPDATE runs SET not_before = ?2, blocked_by = ?3 WHERE id = ?1",
+            params![run.id.0, after.not_before.map(At), blocked_by],
+        )?;
+    }
+    Ok(())
+}
+
+/// Saves that a runner takes the run, if nobody changed the row since it was read, and takes the number of the attempt.
+pub fn lease(tx: &Tx<'_>, run: Run, leased: RunState, runner_name: &str) -> Result<(Run, i64), StoreError> {
+    let number = run.attempts + 1;
+    let changed = tx.execute(
+        "UPDATE runs SET status = ?3, runner_name = ?4, attempt_count = ?5, row_version = row_version + 1
+         WHERE id = ?1 AND row_version = ?2",
+        params![run.id.0, run.row_version, leased.status.as_str(), runner_name, number],
+    )?;
+    if changed == 0 {
+        return Err(StoreError::Stale { what: "run", id: run.id.0 });
+    }
+    debug_assert_eq!(
+        RunState { status: run.state.status, ..leased.clone() },
+        run.state,
+        "a lease changes the status only"
+    );
+    let before = run.state;
+    let saved = Run {
+        state: leased,
+        runner: Some(runner_name.to_owned()),
+        attempts: number,
+        row_version: run.row_version + 1,
+        ..run
+    };
+    tx.emit(RunMoved::new(&saved, Some(before), None));
+    Ok((saved, number))
+}
+
+/// Keeps what the job wrote; before the run's end is saved, since an ended run never changes.
+pub fn set_output(tx: &Tx<'_>, id: RunId, output: &str) -> Result<(), StoreError> {
+    tx.execute("UPDATE runs SET output = ?2 WHERE id = ?1", params![id.0, output])?;
+    Ok(())
+}
+
+/// Runs whose backoff had passed at `now`, those that have waited longest for it first.
+pub fn due(db: &Db, now: Timestamp, limit: i64) -> Result<Vec<Run>, StoreError> {
+    db.all(
+        select!(
+            "WHERE r.id IN (SELECT id FROM runs INDEXED BY runs_by_not_before
+                 WHERE not_before <= ?1 ORDER BY not_before, id LIMIT ?2) ORDER BY r.not_before, r.id"
+        ),
+        params![At(now), limit],
+        read,
+    )
+}
+
+/// When the next backoff ends.
+pub fn next_due(db: &Db) -> Result<Option<Timestamp>, StoreError> {
+    db.one(
+        "SELECT not_before FROM runs INDEXED BY runs_by_not_before
+         WHERE not_before IS NOT NULL ORDER BY not_before LIMIT 1",
+        (),
+        |row| at(row, "not_before"),
+    )
+}
+
+/// Runs whose backoff ends after a moment, by that and their ids, from behind the run `after`.
+pub fn backing_off(db: &Db, (moment, after): (Timestamp, RunId), limit: i64) -> Result<Vec<Run>, StoreError> {
+    db.all(
+        select!(
+            "WHERE r.id IN (SELECT id FROM runs INDEXED BY runs_by_not_before
+                 WHERE not_before >= ?1 AND (not_before, id) > (?1, ?2) ORDER BY not_before, id LIMIT ?3) ORDER BY r.not_before, r.id"
+        ),
+        params![At(moment), after.0, limit],
+        read,
+    )
+}
+
+/// The run of that id.
+pub fn by_id(db: &Db, id: RunId) -> Result<Option<Run>, StoreError> {
+    db.one(select!("WHERE r.id = ?1"), [id.0], read)
+}
+
+/// The team's run of that id.
+pub fn by_id_of_team(db: &Db, team: TeamId, id: RunId) -> Result<Option<Run>, StoreError> {
+    if planted(Bug::RunOfAnyTeam) {
+        return by_id(db, id);
+    }
+    db.one(select!("WHERE r.id = ?1 AND r.team_id = ?2"), params![id.0, team.0], read)
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only this app's.
+    pub app: Option<AppId>,
+    /// Only in this state.
+    pub status: Option<RunStatus>,
+    /// Only of this environment.
+    pub environment: Option<String>,
+    /// Only older ones than this.
+    pub before: Option<RunId>,
+    /// At most so many.
+    pub limit: i64,
+    /// Leave out so many first.
+    pub offset: i64,
+}
+
+/// A team's runs, newest first.
+pub fn list(db: &Db, team: TeamId, filter: &Filter) -> Result<Vec<Run>, StoreError> {
+    let mut sql = select!("WHERE r.team_id = ?").to_owned();
+    let mut values = vec![Value::from(team.0)];
+    let mut and = |condition: &str, value: Value| {
+        sql.push_str(" AND ");
+        sql.push_str(condition);
+        values.push(value);
+    };
+    if let Some(app) = filter.app {
+        and("r.app_id = ?", app.0.into());
+    }
+    if let Some(status) = filter.status {
+        and("r.status = ?", status.as_str().to_owned().into());
+    }
+    if let Some(environment) = &filter.environment {
+        and("r.environment_name = ?", environment.clone().into());
+    }
+    // Within an app numbers and ids grow together, and the numbers have the index.
+    let by_number = filter.app.is_some() && filter.status.is_none();
+    if let Some(before) = filter.before {
+        // The plus keeps SQLite from walking the team's ids instead, and sorting all of the app's runs.
+        and(if by_number { "+r.id < ?" } else { "r.id < ?" }, before.0.into());
+    }
+    sql.push_str(if by_number { " ORDER BY r.run_no DESC" } else { " ORDER BY r.id DESC" });
+    sql.push_str(" LIMIT ? OFFSET ?");
+    values.extend([Value::from(filter.limit), Value::from(filter.offset)]);
+    db.all(&sql, params_from_iter(values), read)
+}
+
+/// Reads a row of [`select`]; the columns in its order.
+pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
+    let mut columns = Columns::of(row);
+    let id: i64 = columns.get()?;
+    let mut run = Run {
+        id: RunId(id),
+        team_id: TeamId(columns.get()?),
+        app_id: AppId(columns.get()?),
+        app_slug: columns.get()?,
+        number: columns.get()?,
+        version_id: VersionId(columns.get()?),
+        version_number: columns.get()?,
+        environment_id: EnvironmentId(columns.get()?),
+        environment: columns.get()?,
+        input: columns.get()?,
+        hidden_parameters: None,
+        output: None,
+        priority: columns.get()?,
+        timeout_seconds: None,
+        created_at: columns.at()?,
+        runner: columns.get()?,
+        attempts: columns.get()?,
+        state: RunState {
+            status: status(id, columns.text()?)?,
+            retries: RetryBudget { max: columns.get()?, used: columns.get()? },
+            policy: None,
+            cancel_requested: columns.get()?,
+            queued_at: columns.at()?,
+            not_before: None,
+            started_at: columns.maybe_at()?,
+            finished_at: columns.maybe_at()?,
+            exit_code: columns.get()?,
+            error_message: columns.get()?,
+        },
+        row_version: columns.get()?,
+    };
+    run.hidden_parameters = columns.get()?;
+    run.output = columns.get()?;
+    run.timeout_seconds = columns.get()?;
+    run.state.not_before = columns.maybe_at()?;
+    run.state.policy = policy(id, &mut columns)?;
+    Ok(run)
+}
+
+fn policy(id: i64, columns: &mut Columns<'_, '_>) -> Result<Option<RetryPolicy>, StoreError> {
+    let Some(words) = columns.maybe_text()? else { return Ok(None) };
+    let on: Option<Vec<Failure>> = words.split(',').map(Failure::parse).collect();
+    let on = on.ok_or_else(|| StoreError::Inconsistent(format!("run {id} retried on {words:?}")))?;
+    Ok(Some(RetryPolicy::new(&on, columns.get()?, columns.get()?, columns.get()?)))
+}
+
+fn status(id: i64, text: &str) -> Result<RunStatus, StoreError> {
+    RunStatus::parse(text).ok_or_else(|| StoreError::Inconsistent(format!("run {id} with status {text:?}")))
+}

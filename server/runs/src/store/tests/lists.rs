@@ -1,0 +1,110 @@
+//! Lists by pages: every item comes once, in order, and another's never.
+
+use std::path::Path;
+
+use super::team;
+use crate::store::versions::NewVersion;
+use crate::store::{apps, versions};
+use minitower_kernel::events::Subscribers;
+use minitower_kernel::{Db, Hooks, Store, StoreError, Tx};
+use minitower_vocabulary::ids::{AppId, TeamId};
+use minitower_vocabulary::time::Timestamp;
+
+const NOW: Timestamp = Timestamp(0);
+
+fn open(folder: &Path) -> Store {
+    let subscribers = Subscribers::default();
+    let hooks = Hooks { batch: Box::new(|_| {}), fatal: Box::new(|why| panic!("{why}")) };
+    Store::open(&folder.join("m.db"), subscribers, hooks).unwrap()
+}
+
+/// Two teams, both with what `make` makes; the first one's id.
+async fn twice(store: &Store, make: fn(&Tx<'_>, TeamId) -> Result<(), StoreError>) -> TeamId {
+    let made = store.write(move |tx| {
+        let [first, second] = ["first", "second"].map(|slug| team(tx, slug));
+        let (first, second) = (first?, second?);
+        make(tx, first)?;
+        make(tx, second)?;
+        Ok::<_, StoreError>(first)
+    });
+    made.await.unwrap()
+}
+
+/// The keys on each page, up to the empty one.
+async fn pages<T, C>(
+    store: &Store,
+    list: impl Fn(&Db, Option<&C>) -> Result<Vec<T>, StoreError> + Clone + Send + 'static,
+    key: impl Fn(T) -> C,
+) -> Vec<Vec<C>>
+where
+    T: Send + 'static,
+    C: Clone + Send + 'static,
+{
+    let mut pages: Vec<Vec<C>> = Vec::new();
+    loop {
+        let cursor = pages.last().and_then(|page| page.last()).cloned();
+        let list = list.clone();
+        let page = store.read(move |db| list(db, cursor.as_ref())).await.unwrap();
+        if page.is_empty() {
+            return pages;
+        }
+        pages.push(page.into_iter().map(&key).collect());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apps_come_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let team = twice(&store, |tx, team| {
+        for name in ["beta", "a-b", "gamma", "a1b", "delta"] {
+            apps::insert(tx, team, name, None, NOW)?;
+        }
+        Ok(())
+    })
+    .await;
+    let expected = [vec!["a-b", "a1b"], vec!["beta", "delta"], vec!["gamma"]];
+    let list = move |db: &Db, after: Option<&String>| apps::list(db, team, after.map(String::as_str), 2);
+    assert_eq!(pages(&store, list, |app| app.slug).await, expected);
+}
+
+/// A version whose Towerfile and schema have that many bytes together.
+fn version_of(bytes: usize) -> NewVersion {
+    NewVersion {
+        entrypoint: "main.py".to_owned(),
+        timeout_seconds: None,
+        params_schema: Some("s".repeat(bytes / 2)),
+        artifact_sha256: "0".repeat(64),
+        artifact_bytes: 1,
+        towerfile_toml: Some("t".repeat(bytes - bytes / 2)),
+        import_paths: None,
+        max_retries: 0,
+        api: false,
+        hidden_parameters: Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_versions_ends_early_once_its_texts_are_long_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let team = twice(&store, |tx, team| {
+        let app = apps::insert(tx, team, "jobs", None, NOW)?.id;
+        // From the newest: a long one, and four that make a hundred bytes in threes.
+        for bytes in [40, 40, 40, 40, 1000] {
+            versions::insert(tx, app, version_of(bytes), NOW)?;
+        }
+        Ok(())
+    })
+    .await;
+    let app: AppId =
+        store.read(move |db| apps::by_slug(db, team, "jobs")).await.unwrap().expect("it was made").id;
+    let numbers = |limit, max_bytes| {
+        let list =
+            move |db: &Db, before: Option<&i64>| versions::list(db, app, before.copied(), limit, max_bytes);
+        pages(&store, list, |version| version.number)
+    };
+    assert_eq!(numbers(2, usize::MAX).await, [vec![5, 4], vec![3, 2], vec![1]]);
+    assert_eq!(numbers(1000, 100).await, [vec![5], vec![4, 3, 2], vec![1]]);
+    assert_eq!(numbers(1000, 80).await, [vec![5], vec![4, 3], vec![2, 1]], "exactly enough is enough");
+}

@@ -1,0 +1,155 @@
+//! Versions of apps.
+
+use crate::domain::app::Version;
+use minitower_kernel::rusqlite::{Row, params};
+use minitower_vocabulary::ids::{AppId, VersionId};
+use minitower_vocabulary::time::Timestamp;
+
+use crate::store::apps;
+use minitower_kernel::{At, at};
+use minitower_kernel::{Db, StoreError, Tx};
+
+const COLUMNS: &str = "id, app_id, version_no, entrypoint, timeout_seconds, params_schema, artifact_sha256, artifact_bytes, \
+     towerfile_toml, import_paths, max_retries, api, hidden_parameters, created_at";
+
+/// What an upload makes.
+#[derive(Debug, Clone)]
+pub struct NewVersion {
+    /// The file that is started.
+    pub entrypoint: String,
+    /// Seconds a run may take.
+    pub timeout_seconds: Option<i64>,
+    /// JSON Schema of the input.
+    pub params_schema: Option<String>,
+    /// SHA-256 of the archive.
+    pub artifact_sha256: String,
+    /// Bytes of the archive.
+    pub artifact_bytes: i64,
+    /// The Towerfile.
+    pub towerfile_toml: Option<String>,
+    /// Directories put in front of `PYTHONPATH`.
+    pub import_paths: Option<Vec<String>>,
+    /// Default for the retries of its runs.
+    pub max_retries: i64,
+    /// Whether its runs get a token for the API.
+    pub api: bool,
+    /// The keys of the input whose values are shown to nobody.
+    pub hidden_parameters: Vec<String>,
+}
+
+/// The app's next version.
+pub fn insert(tx: &Tx<'_>, app: AppId, new: NewVersion, now: Timestamp) -> Result<Version, StoreError> {
+    let number = apps::next_version_no(tx, app, now)?;
+    let import_paths = new.import_paths.as_ref().map(|p| serde_json::json!(p).to_string());
+    let hidden_parameters =
+        (!new.hidden_parameters.is_empty()).then(|| serde_json::json!(new.hidden_parameters).to_string());
+    let id = tx.insert(
+        "INSERT INTO app_versions (app_id, version_no, entrypoint, timeout_seconds, params_schema, artifact_sha256,
+                                   artifact_bytes, towerfile_toml, import_paths, max_retries, api, hidden_parameters, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        params![
+            app.0,
+            number,
+            new.entrypoint,
+            new.timeout_seconds,
+            new.params_schema,
+            new.artifact_sha256,
+            new.artifact_bytes,
+            new.towerfile_toml,
+            import_paths,
+            new.max_retries,
+            new.api,
+            hidden_parameters,
+            At(now)
+        ],
+    )?;
+    Ok(Version {
+        id: VersionId(id),
+        app_id: app,
+        number,
+        entrypoint: new.entrypoint,
+        timeout_seconds: new.timeout_seconds,
+        params_schema: new.params_schema,
+        artifact_sha256: new.artifact_sha256,
+        artifact_bytes: new.artifact_bytes,
+        towerfile_toml: new.towerfile_toml,
+        import_paths: new.import_paths,
+        max_retries: new.max_retries,
+        api: new.api,
+        hidden_parameters: new.hidden_parameters,
+        created_at: now,
+    })
+}
+
+/// The app's newest version.
+pub fn newest(db: &Db, app: AppId) -> Result<Option<Version>, StoreError> {
+    db.one(
+        &format!("SELECT {COLUMNS} FROM app_versions WHERE app_id = ?1 ORDER BY version_no DESC LIMIT 1"),
+        [app.0],
+        read,
+    )
+}
+
+/// The app's version of that number.
+pub fn by_number(db: &Db, app: AppId, number: i64) -> Result<Option<Version>, StoreError> {
+    db.one(
+        &format!("SELECT {COLUMNS} FROM app_versions WHERE app_id = ?1 AND version_no = ?2"),
+        params![app.0, number],
+        read,
+    )
+}
+
+/// The version of that id.
+pub fn by_id(db: &Db, id: VersionId) -> Result<Option<Version>, StoreError> {
+    db.one(&format!("SELECT {COLUMNS} FROM app_versions WHERE id = ?1"), [id.0], read)
+}
+
+/// An app's versions, newest first, from behind the number `before` if given: at most `limit`, and no more once their Towerfiles and
+/// schemas make `max_bytes` of text.
+pub fn list(
+    db: &Db,
+    app: AppId,
+    before: Option<i64>,
+    limit: i64,
+    max_bytes: usize,
+) -> Result<Vec<Version>, StoreError> {
+    db.all_within(
+        &format!(
+            "SELECT {COLUMNS} FROM app_versions WHERE app_id = ?1 AND version_no < ?2 ORDER BY version_no DESC LIMIT ?3"
+        ),
+        params![app.0, before.unwrap_or(i64::MAX), limit],
+        max_bytes,
+        |row| {
+            let version = read(row)?;
+            let texts = [&version.towerfile_toml, &version.params_schema];
+            let bytes = texts.into_iter().flatten().map(String::len).sum();
+            Ok((version, bytes))
+        },
+    )
+}
+
+fn read(row: &Row<'_>) -> Result<Version, StoreError> {
+    let id = row.get("id")?;
+    let names = |column: &str| -> Result<Option<Vec<String>>, StoreError> {
+        let json: Option<String> = row.get(column)?;
+        json.map(|json| serde_json::from_str(&json))
+            .transpose()
+            .map_err(|e| StoreError::Inconsistent(format!("{column} of version {id}: {e}")))
+    };
+    Ok(Version {
+        id: VersionId(id),
+        app_id: AppId(row.get("app_id")?),
+        number: row.get("version_no")?,
+        entrypoint: row.get("entrypoint")?,
+        timeout_seconds: row.get("timeout_seconds")?,
+        params_schema: row.get("params_schema")?,
+        artifact_sha256: row.get("artifact_sha256")?,
+        artifact_bytes: row.get("artifact_bytes")?,
+        towerfile_toml: row.get("towerfile_toml")?,
+        import_paths: names("import_paths")?,
+        max_retries: row.get("max_retries")?,
+        api: row.get("api")?,
+        hidden_parameters: names("hidden_parameters")?.unwrap_or_default(),
+        created_at: at(row, "created_at")?,
+    })
+}

@@ -1,0 +1,261 @@
+//! Uploads that become versions.
+
+use crate::domain::app::Version;
+use crate::store::apps as stored_apps;
+use crate::store::versions::{self, NewVersion};
+use minitower_teams::team::TeamPrincipal;
+use minitower_towerfile::archive::{Inspection, Limits};
+use minitower_towerfile::{ArchiveError, Start, TOWERFILE, Towerfile, inspect};
+
+use crate::objects::{Limit, Upload};
+use crate::{Apps, Error, apps, masked, schema};
+
+/// The fields that may come beside the archive; they count only where it has no Towerfile.
+#[derive(Debug, Clone, Default)]
+pub struct UploadFields {
+    /// The file to start.
+    pub entrypoint: Option<String>,
+    /// Seconds a run may take, as text.
+    pub timeout_seconds: Option<String>,
+    /// JSON Schema of the input, as text.
+    pub params_schema_json: Option<String>,
+}
+
+/// What an upload says of itself, by its Towerfile or by its fields.
+struct Described {
+    entrypoint: String,
+    timeout_seconds: Option<i64>,
+    params_schema: Option<String>,
+    towerfile_toml: Option<String>,
+    import_paths: Option<Vec<String>>,
+    max_retries: i64,
+    api: bool,
+    hidden_parameters: Vec<String>,
+    /// Becomes the app's.
+    description: Option<String>,
+}
+
+impl Apps {
+    /// Begins an upload of a version's archive.
+    pub async fn begin_upload(&self) -> Result<Upload, Error> {
+        let limit = Limit {
+            bytes: self.0.settings.max_artifact_bytes,
+            what: "the archive",
+            decided_by: " (MINITOWER_MAX_ARTIFACT_SIZE on the server)",
+        };
+        self.0.begin_object(limit).await
+    }
+
+    /// Makes the app's next version of a complete upload. Nothing of a refused one stays on disk.
+    pub async fn create_version(
+        &self,
+        by: &TeamPrincipal,
+        app_slug: String,
+        upload: Upload,
+        fields: UploadFields,
+    ) -> Result<Version, Error> {
+        let app = self.app(by, app_slug.clone()).await?;
+        let received = upload.finish().await?;
+        let file = received.open()?;
+        let checked = tokio::task::spawn_blocking(move || {
+            let inspection = inspect(file, &Limits::default()).map_err(|e| refused(&e))?;
+            let mut described = match &inspection.towerfile {
+                Some(text) => by_towerfile(text)?,
+                None => by_fields(&fields)?,
+            };
+            check_entrypoint(&described, &inspection)?;
+            if let Some(json) = &described.params_schema {
+                described.hidden_parameters = schema::hidden(&schema::check(json)?);
+            }
+            Ok::<_, Error>(described)
+        });
+        let described = checked.await.map_err(|e| Error::internal("inspecting an upload", e))??;
+
+        let (sha256, bytes) = (received.sha256.clone(), received.bytes);
+        // Nobody removes the object before the row that names it is committed.
+        let object = self.0.objects.keep(received).await?;
+        let new = NewVersion {
+            entrypoint: described.entrypoint,
+            timeout_seconds: described.timeout_seconds,
+            params_schema: described.params_schema,
+            artifact_sha256: sha256.clone(),
+            artifact_bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+            towerfile_toml: described.towerfile_toml,
+            import_paths: described.import_paths,
+            max_retries: described.max_retries,
+            api: described.api,
+            hidden_parameters: described.hidden_parameters,
+        };
+        let description = described.description;
+        let (now, team) = (self.0.clock.now(), by.team_id);
+        let made = self
+            .0
+            .store
+            .write(move |tx| {
+                let app = apps::find(tx, team, &app.slug)?;
+                if let Some(description) = &description {
+                    stored_apps::describe(tx, app.id, description)?;
+                }
+                Ok::<_, Error>(versions::insert(tx, app.id, new, now)?)
+            })
+            .await;
+        let fresh = object.fresh;
+        drop(object);
+        if made.is_err() && fresh {
+            self.0.forget_if_unused(sha256).await;
+        }
+        made
+    }
+}
+
+fn by_towerfile(text: &str) -> Result<Described, Error> {
+    let (towerfile, _warnings) =
+        Towerfile::parse(text).map_err(|e| Error::TowerfileInvalid(format!("Towerfile: {e}")))?;
+    if towerfile.schedule.is_some() {
+        return Err(Error::TowerfileInvalid(
+            "Towerfile: app.schedule is not supported by this server: remove it, and start the runs from outside, \
+             with cron for example"
+                .to_owned(),
+        ));
+    }
+    if let Some(description) = &towerfile.description {
+        apps::check_description(description)
+            .map_err(|e| Error::TowerfileInvalid(format!("Towerfile: app.{e}")))?;
+    }
+    let import_paths = Some(towerfile.import_paths.clone()).filter(|p| !p.is_empty());
+    Ok(Described {
+        params_schema: towerfile.params_schema().map(|s| s.to_string()),
+        entrypoint: towerfile.start.entrypoint(),
+        timeout_seconds: towerfile.timeout_seconds,
+        towerfile_toml: Some(masked::towerfile(text)),
+        import_paths,
+        max_retries: towerfile.max_retries.unwrap_or(0),
+        api: towerfile.api,
+        hidden_parameters: Vec::new(),
+        description: towerfile.description.filter(|description| !description.is_empty()),
+    })
+}
+
+fn by_fields(fields: &UploadFields) -> Result<Described, Error> {
+    let Some(entrypoint) = fields.entrypoint.clone().filter(|e| !e.is_empty()) else {
+        return Err(Error::TowerfileMissing(format!(
+            "the archive has no {TOWERFILE} at its root (among its first 50 entries): add one, or name the entrypoint in a form field"
+        )));
+    };
+    let timeout_seconds = match fields.timeout_seconds.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
+        None => None,
+        Some(text) => match text.parse::<i64>() {
+            Ok(seconds) if seconds >= 1 => Some(seconds),
+            _ => {
+                let shown: String = text.chars().take(32).collect();
+                return Err(Error::invalid(format!(
+                    "timeout_seconds is {shown:?}: it must be a whole number of at least 1"
+                )));
+            }
+        },
+    };
+    Ok(Described {
+        entrypoint,
+        timeout_seconds,
+        params_schema: fields.params_schema_json.clone().filter(|s| !s.trim().is_empty()),
+        towerfile_toml: None,
+        import_paths: None,
+        max_retries: 0,
+        api: false,
+        hidden_parameters: Vec::new(),
+        description: None,
+    })
+}
+
+/// A Towerfile may name any file: the runner obeys its `#!` line. What comes as a field is started by its extension.
+fn check_entrypoint(described: &Described, inspection: &Inspection) -> Result<(), Error> {
+    let entrypoint = &described.entrypoint;
+    let shown: String = entrypoint.chars().take(128).collect();
+    let path = match Start::from_entrypoint(entrypoint) {
+        Start::Script(path) => path,
+        Start::Module(module) => {
+            return check_module(&module, described.import_paths.as_deref().unwrap_or_default(), inspection);
+        }
+    };
+    if !inspection.has_file(&path) {
+        return Err(Error::ArtifactInvalid(format!("the entrypoint {shown:?} is no file of the archive")));
+    }
+    let runs = std::path::Path::new(&path).extension().is_some_and(|e| e == "py" || e == "sh");
+    if runs || described.towerfile_toml.is_some() {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!(
+            "the entrypoint {shown:?} must end in .py or .sh: runners start nothing else without a Towerfile"
+        )))
+    }
+}
+
+/// `python -m` looks for a module in the folders of `PYTHONPATH`, the project's root, and where the project is installed, which for a src layout
+/// is from `src`.
+fn check_module(module: &str, import_paths: &[String], inspection: &Inspection) -> Result<(), Error> {
+    let shown: String = module.chars().take(128).collect();
+    let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
+    if !module.split('.').all(is_name) {
+        return Err(Error::ArtifactInvalid(format!(
+            "the entrypoint \"-m {shown}\" does not name a module: write its dotted name, as in `-m pkg.cli`"
+        )));
+    }
+    let file = module.replace('.', "/");
+    let mut folders = import_paths.iter().map(String::as_str).chain([".", "src"]);
+    let found = folders.any(|folder| {
+        [format!("{folder}/{file}.py"), format!("{folder}/{file}/__main__.py")]
+            .iter()
+            .any(|path| inspection.has_file(path))
+    });
+    if found {
+        return Ok(());
+    }
+    let file: String = file.chars().take(128).collect();
+    Err(Error::ArtifactInvalid(format!(
+        "the module {shown:?} is not in the archive: there is neither {file}.py nor {file}/__main__.py at its root, in src or in \
+         import_paths"
+    )))
+}
+
+fn refused(error: &ArchiveError) -> Error {
+    if error.is_io() {
+        Error::internal("reading an upload", error)
+    } else if error.is_towerfile() {
+        Error::TowerfileInvalid(format!("the archive is refused: {error}"))
+    } else {
+        Error::ArtifactInvalid(format!("the archive is refused: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use minitower_towerfile::slug;
+    use minitower_vocabulary::names::{RESERVED_SLUGS, Slug};
+
+    #[test]
+    fn a_towerfile_may_name_exactly_the_apps_that_can_be_made() {
+        // The rule stands in two crates that must not know each other; both are known here.
+        assert_eq!(RESERVED_SLUGS, slug::RESERVED);
+        let long = "a".repeat(33);
+        let texts = [
+            "",
+            "a",
+            "ab",
+            "abc",
+            "a-1",
+            "a--",
+            "1ab",
+            "-ab",
+            "Abc",
+            "a_c",
+            "a.c",
+            "äbc",
+            "abc\n",
+            &long[1..],
+            &long,
+        ];
+        for text in texts.into_iter().chain(slug::RESERVED) {
+            assert_eq!(Slug::parse(text).is_ok(), slug::violation(text).is_none(), "{text:?}");
+        }
+    }
+}

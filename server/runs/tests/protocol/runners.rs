@@ -1,0 +1,208 @@
+//! Runners: fences, sign-off, registration, and processes that have ended.
+
+use std::time::Duration;
+
+use minitower_runs::CreateRun;
+use minitower_runs::Error;
+use minitower_runs::ListRunners;
+use minitower_runs::Register;
+use minitower_runs::domain::claim::Poll;
+use minitower_runs::domain::run::RunStatus;
+use minitower_teams::AdminPrincipal;
+
+use crate::support::{Plane, named, retries};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_never_lets_a_lease_through_with_two_owners() {
+    let plane = Plane::start().await;
+    let runner = plane.runner("r").await;
+    let operator = AdminPrincipal::Operator;
+    let (a, b) = (Some("pool-a".to_owned()), Some("person".to_owned()));
+    for owner in [&a, &b] {
+        let drained = plane.app.runners().drain(&operator, "r".to_owned(), owner.clone()).await.unwrap();
+        assert!(drained.draining && drained.run_id.is_none());
+    }
+    plane.run(CreateRun::default()).await;
+    let (app, waiting) = (plane.app.clone(), runner.clone());
+    let poll = tokio::spawn(async move {
+        let offer = app.leases().lease(&waiting, Poll::default(), Duration::from_secs(30)).await.unwrap();
+        offer.and_then(minitower_runs::Offer::deliver)
+    });
+    let one_left = plane.app.runners().undrain(&operator, "r".to_owned(), a.clone()).await.unwrap();
+    assert!(one_left.draining);
+    // A team cannot lift the operator's fence, not even by its owner's name: the runner is not its own.
+    let team = AdminPrincipal::Team(plane.team.clone());
+    assert!(matches!(
+        plane.app.runners().undrain(&team, "r".to_owned(), b.clone()).await,
+        Err(Error::NotFound(_))
+    ));
+    assert!(plane.poll(&plane.runner("other").await, named("o")).await.unwrap().is_some());
+    plane.run(CreateRun::default()).await;
+    assert!(!poll.is_finished());
+    let free = plane.app.runners().undrain(&operator, "r".to_owned(), b).await.unwrap();
+    assert!(!free.draining);
+    let granted = tokio::time::timeout(Duration::from_secs(10), poll).await.unwrap().unwrap();
+    assert!(granted.is_some(), "the waiting poll goes on once the last fence is lifted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_that_signed_off_gets_nothing_and_gives_back_what_it_has_not_started() {
+    let plane = Plane::start().await;
+    let run = plane.run(retries(0)).await;
+    let runner = plane.runner("r").await;
+    let leased = plane.lease(&runner).await;
+    plane.app.leases().sign_off(&runner).await.unwrap();
+    let after = plane.status(&run).await;
+    assert_eq!((after.state.status, after.state.queued_at), (RunStatus::Queued, run.state.queued_at));
+    let stale = plane.app.leases().start_run(&runner, run.id, &leased.lease_token).await;
+    assert!(matches!(stale, Err(Error::Gone(_))));
+    // It polls again: it is served again; and what it has started it keeps.
+    let again = plane.lease(&runner).await;
+    plane.app.leases().start_run(&runner, run.id, &again.lease_token).await.unwrap();
+    plane.app.leases().sign_off(&runner).await.unwrap();
+    assert_eq!(plane.status(&run).await.state.status, RunStatus::Running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ended_of_another_instance_changes_nothing() {
+    let plane = Plane::start().await;
+    let run = plane.run(retries(0)).await;
+    let runner = plane.runner("r").await;
+    plane.poll(&runner, named("pod-1")).await.unwrap().unwrap();
+    let ended = |instance: &str| {
+        let (app, instance) = (plane.app.clone(), instance.to_owned());
+        async move {
+            let reason = Some("OOMKilled".to_owned());
+            app.runners()
+                .process_ended(&AdminPrincipal::Operator, "r".to_owned(), Some(instance), reason)
+                .await
+        }
+    };
+    assert!(matches!(ended("pod-2").await, Err(Error::Conflict(_))));
+    assert_eq!(plane.status(&run).await.state.status, RunStatus::Leased);
+    ended("pod-1").await.unwrap();
+    let after = plane.status(&run).await;
+    assert_eq!(after.state.status, RunStatus::Dead);
+    assert_eq!(after.state.error_message.as_deref(), Some("OOMKilled"));
+    assert!(matches!(ended("pod-1").await, Err(Error::Conflict(_))), "nothing is active any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_of_the_token_before_a_registration_gets_nothing() {
+    let plane = Plane::start().await;
+    let runner = plane.runner("r").await;
+    let leases = plane.app.leases();
+    let poll = leases.lease(&runner, Poll::default(), Duration::from_secs(30));
+    tokio::pin!(poll);
+    tokio::select! {
+        biased;
+        _ = &mut poll => panic!("there is no work yet"),
+        () = std::future::ready(()) => {}
+    }
+    // The same name registers again, elsewhere: the former token is dead, and so is what waits under it.
+    let new = Register { name: "r".to_owned(), environment: Some("gpu".to_owned()), ..Register::default() };
+    plane.app.runners().register_runner(plane.registration, new).await.unwrap();
+    let run = plane.run(CreateRun::default()).await;
+    let answered = tokio::time::timeout(Duration::from_secs(5), poll).await.unwrap().unwrap();
+    assert!(answered.is_none(), "a run was leased to a token that is dead");
+    assert_eq!(plane.status(&run).await.state.status, RunStatus::Queued);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_that_forgets_its_runner_does_not_lift_the_operators_fence() {
+    let plane = Plane::start().await;
+    let (_, token) = plane.app.teams().create_registration_token(&plane.team).await.unwrap();
+    let registration = plane.app.teams().authenticate_registration(Some(&token)).await.unwrap();
+    let register = || async {
+        let new = Register { name: "own".to_owned(), ..Register::default() };
+        let registered = plane.app.runners().register_runner(registration, new).await.unwrap();
+        plane.app.leases().authenticate(Some(&registered.token)).await.unwrap()
+    };
+    register().await;
+    let team = AdminPrincipal::Team(plane.team.clone());
+    for holder in [&AdminPrincipal::Operator, &team] {
+        plane.app.runners().drain(holder, "own".to_owned(), None).await.unwrap();
+    }
+    plane.app.runners().forget_runner(&team, "own".to_owned()).await.unwrap();
+    let again = register().await;
+    plane.run(CreateRun::default()).await;
+    assert!(plane.poll(&again, named("i")).await.unwrap().is_none(), "the operator's fence still holds");
+    plane.app.runners().undrain(&AdminPrincipal::Operator, "own".to_owned(), None).await.unwrap();
+    assert!(plane.poll(&again, named("i")).await.unwrap().is_some(), "the team's own went with the runner");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runners_that_are_silent_are_forgotten_in_one_round_however_many() {
+    let after = Duration::from_secs(3600);
+    let plane = Plane::start_with(|settings| {
+        settings.runs.runner_prune_after = Some(after);
+        settings.runs.expiry_check_interval = Duration::from_secs(3600);
+    })
+    .await;
+    for number in 0..35 {
+        plane.runner(&format!("pod-{number}")).await;
+    }
+    plane.app.runners().drain(&AdminPrincipal::Operator, "pod-7".to_owned(), None).await.unwrap();
+    plane.clock.advance(2 * after);
+    plane.runner("kept").await;
+    // Its first round is at once, and there is no other within this test.
+    let upkeep = tokio::spawn({
+        let app = plane.app.clone();
+        async move { app.engine().run_background().await }
+    });
+    let left = tokio::time::timeout(Duration::from_secs(10), async {
+        loop {
+            let all = plane
+                .app
+                .runners()
+                .list_runners(&AdminPrincipal::Operator, ListRunners::default())
+                .await
+                .unwrap();
+            if all.len() == 1 {
+                return all;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(
+        left.await.unwrap()[0].runner.name,
+        "kept",
+        "it holds a run, or did until its lease ended just now"
+    );
+    upkeep.abort();
+    plane.runner("pod-7").await;
+    let again = plane
+        .app
+        .runners()
+        .undrain(&AdminPrincipal::Operator, "pod-7".to_owned(), Some("nobody".to_owned()))
+        .await;
+    assert!(!again.unwrap().draining, "its fence went with it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_name_that_was_fenced_and_never_came() {
+    let plane = Plane::start().await;
+    let operator = AdminPrincipal::Operator;
+    for owner in ["pool:ns/a", "person"] {
+        plane.app.runners().drain(&operator, "pod".to_owned(), Some(owner.to_owned())).await.unwrap();
+    }
+    plane.app.runners().forget_runner(&operator, "pod".to_owned()).await.unwrap();
+    assert!(matches!(
+        plane.app.runners().forget_runner(&operator, "pod".to_owned()).await,
+        Err(Error::NotFound(_))
+    ));
+    let runner = plane.runner("pod").await;
+    plane.run(CreateRun::default()).await;
+    assert!(plane.poll(&runner, named("i")).await.unwrap().is_some(), "no fence is left");
+
+    // A team knows nothing of names that are not there, and lifts no fence on them.
+    plane.app.runners().drain(&operator, "other".to_owned(), None).await.unwrap();
+    let team = AdminPrincipal::Team(plane.team.clone());
+    assert!(matches!(
+        plane.app.runners().forget_runner(&team, "other".to_owned()).await,
+        Err(Error::NotFound(_))
+    ));
+    let still =
+        plane.app.runners().undrain(&operator, "other".to_owned(), Some("nobody".to_owned())).await.unwrap();
+    assert!(still.draining);
+}

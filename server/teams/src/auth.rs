@@ -1,0 +1,121 @@
+//! Whom a token speaks for.
+//!
+//! A missing, unknown or wrong-kind token is [`Error::Unauthorized`], always in the same words; a member on an admin call is
+//! [`Error::NotAdmin`].
+
+use minitower_kernel::remembered::Remembered;
+use minitower_kernel::{StoreError, Tx};
+use minitower_vocabulary::ids::{RegistrationTokenId, TeamId};
+use minitower_vocabulary::time::Timestamp;
+
+use crate::domain::team::{Role, TeamPrincipal};
+use crate::secrets::{self, TokenHash};
+use crate::store::{registration_tokens, tokens};
+use crate::{Error, Teams};
+
+/// Tokens in use whose principals are kept in memory: tens of thousands, in some megabytes.
+const KEPT: usize = 32 * 1024;
+
+/// Whom the team tokens in use speak for. Every request asks, and most tokens are asked for again at once. Nothing takes a team token
+/// back yet; what does so has to have that one forgotten.
+#[derive(Debug)]
+pub(crate) struct Tokens(Remembered<TokenHash, TeamPrincipal>);
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self(Remembered::new(KEPT))
+    }
+}
+
+/// Who makes an admin call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminPrincipal {
+    /// The operator, across teams.
+    Operator,
+    /// An admin of a team, for that team's own runners.
+    Team(TeamPrincipal),
+}
+
+/// Who registers runners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registrar {
+    /// The platform: runners that serve every team.
+    Platform,
+    /// A team: runners of its own.
+    Team(TeamId),
+}
+
+/// What a registration token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegistrationPrincipal {
+    /// Who registers with it.
+    pub registrar: Registrar,
+    /// The team's token; none: the platform's.
+    token: Option<RegistrationTokenId>,
+}
+
+impl RegistrationPrincipal {
+    /// Notes, in the caller's transaction, that a runner registered with the token.
+    pub fn used(self, tx: &Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
+        self.token.map_or(Ok(()), |token| registration_tokens::touch(tx, token, now))
+    }
+}
+
+impl Teams {
+    /// A bootstrap token; without a configured one the route is not there.
+    pub fn authenticate_bootstrap(&self, token: Option<&str>) -> Result<(), Error> {
+        match (&self.0.settings.bootstrap_token, token) {
+            (None, _) => Err(Error::BootstrapOff),
+            (Some(secret), Some(token)) if secret.matches(token) => Ok(()),
+            _ => Err(Error::Unauthorized),
+        }
+    }
+
+    /// A team token of any role.
+    pub async fn authenticate_team(&self, token: Option<&str>) -> Result<TeamPrincipal, Error> {
+        let token = token.ok_or(Error::Unauthorized)?;
+        let hash = secrets::hash(token);
+        let read = self.0.store.read(move |db| tokens::principal(db, hash)?.ok_or(Error::Unauthorized));
+        self.0.memory.tokens.0.or_read(hash, read).await
+    }
+
+    /// A team token of role admin.
+    pub async fn authenticate_team_admin(&self, token: Option<&str>) -> Result<TeamPrincipal, Error> {
+        let principal = self.authenticate_team(token).await?;
+        match principal.token() {
+            Some((_, Role::Admin)) => Ok(principal),
+            Some((_, Role::Member)) | None => Err(Error::NotAdmin),
+        }
+    }
+
+    /// The operator token, or a team token of role admin.
+    pub async fn authenticate_admin(&self, token: Option<&str>) -> Result<AdminPrincipal, Error> {
+        if let (Some(secret), Some(token)) = (&self.0.settings.operator_token, token)
+            && secret.matches(token)
+        {
+            return Ok(AdminPrincipal::Operator);
+        }
+        self.authenticate_team_admin(token).await.map(AdminPrincipal::Team)
+    }
+
+    /// A registration token, the platform's or a team's.
+    pub async fn authenticate_registration(
+        &self,
+        token: Option<&str>,
+    ) -> Result<RegistrationPrincipal, Error> {
+        let token = token.ok_or(Error::Unauthorized)?;
+        if let Some(secret) = &self.0.settings.registration_token
+            && secret.matches(token)
+        {
+            return Ok(RegistrationPrincipal { registrar: Registrar::Platform, token: None });
+        }
+        let hash = secrets::hash(token);
+        self.0
+            .store
+            .read(move |db| {
+                let (id, team) = registration_tokens::find(db, hash)?.ok_or(Error::Unauthorized)?;
+                Ok(RegistrationPrincipal { registrar: Registrar::Team(team), token: Some(id) })
+            })
+            .await
+    }
+}

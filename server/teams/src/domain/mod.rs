@@ -1,0 +1,3 @@
+//! The rules of teams, pure: no I/O, no async, no SQL, no clock.
+
+pub mod team;

@@ -1,0 +1,105 @@
+//! Teams and the roles of their tokens.
+
+use minitower_vocabulary::ids::{AttemptId, RegistrationTokenId, TeamId, TokenId};
+use minitower_vocabulary::time::Timestamp;
+
+/// A team: everything but runners belongs to one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Team {
+    /// Its id.
+    pub id: TeamId,
+    /// Its slug, unique.
+    pub slug: String,
+    /// Its name for people.
+    pub name: String,
+}
+
+/// What a team token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Everything of the team, tokens and runners included.
+    Admin,
+    /// Apps, versions and runs.
+    Member,
+}
+
+impl Role {
+    /// The role a token gets that was asked for by a token of role `self`: never more than the asker's own.
+    #[must_use]
+    pub fn grant(self, wished: Option<Self>) -> Self {
+        match (self, wished) {
+            (Self::Admin, Some(role)) => role,
+            // A plain request of an admin yields the lesser role: more has to be asked for.
+            (Self::Admin, None) | (Self::Member, _) => Self::Member,
+        }
+    }
+}
+
+/// A registration token of a team, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistrationToken {
+    /// Its id.
+    pub id: RegistrationTokenId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When a runner last registered with it.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// An environment of a team.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Its name, unique within the team.
+    pub name: String,
+    /// When it was made, or first used.
+    pub created_at: Timestamp,
+}
+
+/// Who speaks for a team.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeamPrincipal {
+    /// The team.
+    pub team_id: TeamId,
+    /// Its slug.
+    pub team_slug: String,
+    /// By what right.
+    pub credential: Credential,
+}
+
+/// By what right somebody speaks for a team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// A team token.
+    Token {
+        /// The token.
+        id: TokenId,
+        /// What it may do.
+        role: Role,
+    },
+    /// The API token of an attempt: it starts and reads the team's runs as long as the attempt lasts.
+    Attempt(AttemptId),
+}
+
+impl TeamPrincipal {
+    /// The team token that was shown, and what it may do; none for a job.
+    pub fn token(&self) -> Option<(TokenId, Role)> {
+        match self.credential {
+            Credential::Token { id, role } => Some((id, role)),
+            Credential::Attempt(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_never_grants_more_than_it_has() {
+        for wished in [None, Some(Role::Admin), Some(Role::Member)] {
+            assert_eq!(Role::Member.grant(wished), Role::Member);
+        }
+        assert_eq!(Role::Admin.grant(Some(Role::Admin)), Role::Admin);
+        assert_eq!(Role::Admin.grant(Some(Role::Member)), Role::Member);
+    }
+}

@@ -1,0 +1,134 @@
+//! Why a use case says no.
+
+use std::fmt;
+use std::time::Duration;
+
+use minitower_kernel::StoreError;
+use minitower_kernel::page::LimitError;
+use minitower_vocabulary::ids::RegistrationTokenId;
+use minitower_vocabulary::names::NameError;
+
+/// A field of a request that cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Field {
+    /// It is missing or empty.
+    Missing,
+    /// It has too many characters, or control characters.
+    NotAName {
+        /// Most characters.
+        most: usize,
+    },
+    /// It is too long.
+    TooLong {
+        /// Most bytes.
+        most: usize,
+    },
+    /// It has none of the values that it may have.
+    NotOneOf {
+        /// What it says.
+        found: String,
+        /// What it may say.
+        may: &'static str,
+    },
+}
+
+/// A use case was refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A slug or another name breaks its rule.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A field of the request cannot be taken.
+    #[error("{name} {problem}")]
+    Field {
+        /// The field.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: Field,
+    },
+    /// The limit of a page is out of its range.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// No credential, an unknown one, or one of the wrong kind: always in the same words.
+    #[error("the token is missing, unknown, no longer valid, or not of the kind this call needs")]
+    Unauthorized,
+    /// A login with a wrong slug or password: always in the same words.
+    #[error("wrong team or password")]
+    WrongLogin,
+    /// The API token of a run opens less than this call.
+    #[error("the API token of a run starts runs and reads runs, their logs and artifacts, and nothing else")]
+    RunToken,
+    /// The call needs a token of role admin.
+    #[error("this call needs a token of role admin")]
+    NotAdmin,
+    /// Only a team token makes team tokens.
+    #[error("only a team token makes team tokens")]
+    NotATeamToken,
+    /// Sign-up is off.
+    #[error("sign-up is off on this server: ask its administrator")]
+    SignupOff,
+    /// Bootstrap is off: its route is not there.
+    #[error("bootstrap is off: MINITOWER_BOOTSTRAP_TOKEN is not set on the server")]
+    BootstrapOff,
+    /// The slug of a new team is taken.
+    #[error("the team {0:?} exists already")]
+    SlugTaken(String),
+    /// Bootstrap was asked for another team than the first.
+    #[error("another team exists already: bootstrap makes the first one only")]
+    TeamExists,
+    /// The team has no registration token of that id.
+    #[error("there is no registration token {0}")]
+    NoRegistrationToken(RegistrationTokenId),
+    /// Too many failed logins.
+    #[error("too many failed logins: try again in {} s", retry_after.as_secs())]
+    TooManyLogins {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Too many passwords are being hashed.
+    #[error("too many passwords are being checked: try again")]
+    Busy,
+    /// The database refused or failed.
+    #[error("the database did not carry it out")]
+    Store(#[from] StoreError),
+    /// The system gave no random numbers.
+    #[error("the system gave no random numbers")]
+    Random(#[source] getrandom::Error),
+    /// Hashing a password failed, or the stored hash cannot be read.
+    #[error("hashing a password failed")]
+    Hashing(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    pub(crate) const fn field(name: &'static str, problem: Field) -> Self {
+        Self::Field { name, problem }
+    }
+
+    pub(crate) fn hashing(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Hashing(Box::new(source))
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("is missing or empty"),
+            Self::NotAName { most } => {
+                write!(f, "may have at most {most} characters and no control characters")
+            }
+            Self::TooLong { most } => write!(f, "is longer than {most} bytes"),
+            Self::NotOneOf { found, may } => write!(f, "is {found:?}: it may be {may}"),
+        }
+    }
+}
+
+/// The subject cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system gave no random numbers.
+    #[error("the system gave no random numbers")]
+    Random(#[source] getrandom::Error),
+    /// What has to be known at start cannot be read.
+    #[error("the teams cannot be read")]
+    Store(#[from] StoreError),
+}

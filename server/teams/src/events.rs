@@ -1,0 +1,46 @@
+//! What commits of this subject change, and the slugs that follow them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use minitower_vocabulary::ids::{EnvironmentId, TeamId};
+
+/// A team came to be.
+#[derive(Debug, Clone)]
+pub struct TeamMade {
+    /// Its id.
+    pub id: TeamId,
+    /// Its slug.
+    pub slug: String,
+}
+
+/// An environment came to be.
+#[derive(Debug, Clone)]
+pub struct EnvironmentMade {
+    /// Its team.
+    pub team: TeamId,
+    /// Its id.
+    pub id: EnvironmentId,
+    /// Its name.
+    pub name: String,
+}
+
+/// The slug of every team: metrics and leases name teams with each run, and a slug never changes.
+#[derive(Debug, Default)]
+pub(crate) struct Slugs(RwLock<HashMap<TeamId, Arc<str>>>);
+
+impl Slugs {
+    pub(crate) fn load(&self, known: Vec<(TeamId, String)>) {
+        let mut slugs = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        slugs.extend(known.into_iter().map(|(id, slug)| (id, Arc::from(slug))));
+    }
+
+    pub(crate) fn made(&self, made: &TeamMade) {
+        let mut slugs = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        slugs.insert(made.id, Arc::from(made.slug.as_str()));
+    }
+
+    pub(crate) fn of(&self, id: TeamId) -> Option<Arc<str>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+}

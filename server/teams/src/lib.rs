@@ -1,0 +1,106 @@
+//! Who may do what: teams, their tokens and roles, their environments.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`Teams`] | bootstrap, sign-up, login, tokens, registration tokens, environments, and whom a token speaks for |
+//! | [`team`] | teams, roles, and who speaks for a team |
+//! | [`environments`] | what other subjects may do with environments inside their own transactions |
+//! | [`secrets`] | how tokens are made and compared |
+//!
+//! Invariants: a secret is shown once and only its hash is kept; every refusal of a credential has the same words; the tables
+//! `teams`, `team_tokens`, `registration_tokens` and `environments` are named here alone.
+
+mod auth;
+mod domain;
+pub mod environments;
+mod error;
+mod events;
+mod passwords;
+pub mod secrets;
+mod settings;
+mod store;
+mod teams;
+mod throttle;
+
+use std::sync::Arc;
+
+use minitower_kernel::Store;
+use minitower_kernel::clock::Clock;
+use minitower_kernel::events::Subscribers;
+use minitower_vocabulary::ids::TeamId;
+
+pub use auth::{AdminPrincipal, Registrar, RegistrationPrincipal};
+pub use domain::team;
+pub use error::{Error, Field, StartError};
+pub use events::{EnvironmentMade, TeamMade};
+pub use settings::Settings;
+pub use store::environments::KnownEnvironment;
+pub use teams::{NewTeam, NewToken};
+
+/// Teams, and whom tokens speak for. A cheap clone.
+#[derive(Debug, Clone)]
+pub struct Teams(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<Store>,
+    clock: Clock,
+    settings: Settings,
+    throttle: throttle::Throttle,
+    passwords: passwords::Hasher,
+    memory: Memory,
+}
+
+/// What the subject keeps in memory. Made before the database is opened, so that it follows the commits from the first one on.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    tokens: Arc<auth::Tokens>,
+    slugs: Arc<events::Slugs>,
+}
+
+impl Memory {
+    /// An empty memory that follows the commits.
+    pub fn new(subscribers: &mut Subscribers) -> Self {
+        let memory = Self::default();
+        let slugs = Arc::clone(&memory.slugs);
+        subscribers.on(move |made: &TeamMade| slugs.made(made));
+        memory
+    }
+
+    /// The slug of a team; slugs never change. None: there is no such team.
+    pub fn slug(&self, id: TeamId) -> Option<Arc<str>> {
+        self.slugs.of(id)
+    }
+}
+
+impl Teams {
+    /// Opens the subject on a database that is already open.
+    pub async fn open(
+        store: Arc<Store>,
+        clock: Clock,
+        settings: Settings,
+        memory: Memory,
+    ) -> Result<Self, StartError> {
+        let passwords = passwords::Hasher::new()?;
+        let known = store.read(store::teams::all).await?;
+        memory.slugs.load(known);
+        Ok(Self(Arc::new(Shared {
+            store,
+            clock,
+            settings,
+            throttle: throttle::Throttle::default(),
+            passwords,
+            memory,
+        })))
+    }
+
+    /// The slug of a team, without a look at the database; slugs never change. None: there is no such team.
+    pub fn slug(&self, id: TeamId) -> Option<Arc<str>> {
+        self.0.memory.slug(id)
+    }
+
+    /// All environments of all teams, in no order.
+    pub async fn known_environments(&self) -> Result<Vec<KnownEnvironment>, Error> {
+        Ok(self.0.store.read(store::environments::all_known).await?)
+    }
+}

@@ -1,0 +1,16 @@
+//! What the configuration decides.
+
+use crate::secrets::Secret;
+
+/// Settings of the subject, checked by whoever reads the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Opens bootstrap; none: that route is not there.
+    pub bootstrap_token: Option<Secret>,
+    /// Registers platform runners; none: only the tokens of teams register.
+    pub registration_token: Option<Secret>,
+    /// Opens the admin calls across teams.
+    pub operator_token: Option<Secret>,
+    /// Whether anyone may sign a team up.
+    pub signup_enabled: bool,
+}

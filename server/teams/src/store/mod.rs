@@ -1,0 +1,10 @@
+//! The only SQL that names teams, their tokens and their environments.
+
+pub(crate) mod environments;
+pub(crate) mod registration_tokens;
+pub(crate) mod teams;
+pub(crate) mod tokens;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;

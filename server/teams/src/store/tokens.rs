@@ -1,0 +1,57 @@
+//! Team tokens: their hashes.
+
+use crate::domain::team::{Credential, Role, TeamPrincipal};
+use minitower_kernel::rusqlite::params;
+use minitower_vocabulary::ids::{TeamId, TokenId};
+use minitower_vocabulary::time::Timestamp;
+
+use minitower_kernel::{At, Db, StoreError, Tx};
+
+/// A new token, by its hash.
+pub(crate) fn insert(
+    tx: &Tx<'_>,
+    team: TeamId,
+    name: Option<&str>,
+    role: Role,
+    hash: [u8; 32],
+    now: Timestamp,
+) -> Result<TokenId, StoreError> {
+    tx.insert(
+        "INSERT INTO team_tokens (team_id, name, role, token_hash, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![team.0, name, role_str(role), hash.as_slice(), At(now)],
+    )
+    .map(TokenId)
+}
+
+/// Whom the token of that hash speaks for.
+pub(crate) fn principal(db: &Db, hash: [u8; 32]) -> Result<Option<TeamPrincipal>, StoreError> {
+    db.one(
+        "SELECT k.id, k.role, t.id AS team_id, t.slug FROM team_tokens k JOIN teams t ON t.id = k.team_id
+         WHERE k.token_hash = ?1",
+        [hash.as_slice()],
+        |row| {
+            let role: String = row.get("role")?;
+            Ok(TeamPrincipal {
+                team_id: TeamId(row.get("team_id")?),
+                team_slug: row.get("slug")?,
+                credential: Credential::Token {
+                    id: TokenId(row.get("id")?),
+                    role: match role.as_str() {
+                        "admin" => Role::Admin,
+                        "member" => Role::Member,
+                        other => {
+                            return Err(StoreError::Inconsistent(format!("token with role {other:?}")));
+                        }
+                    },
+                },
+            })
+        },
+    )
+}
+
+const fn role_str(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "admin",
+        Role::Member => "member",
+    }
+}
