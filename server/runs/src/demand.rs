@@ -65,12 +65,11 @@ impl Runners {
 fn page(places: Places, list: &ListDemand) -> Result<Demand, Error> {
     let limit = match list.limit {
         None => MAX_ENVIRONMENTS,
-        Some(limit) => usize::try_from(limit)
-            .ok()
-            .filter(|limit| (1..=MAX_ENVIRONMENTS).contains(limit))
-            .ok_or_else(|| {
-                Error::invalid(format!("limit must be between 1 and {MAX_ENVIRONMENTS}, not {limit}"))
-            })?,
+        Some(limit) => {
+            usize::try_from(limit).ok().filter(|limit| (1..=MAX_ENVIRONMENTS).contains(limit)).ok_or_else(
+                || Error::invalid(format!("limit must be between 1 and {MAX_ENVIRONMENTS}, not {limit}")),
+            )?
+        }
     };
     // Neither slugs nor names of environments contain a slash.
     let after = match list.after.as_deref().map(|cursor| cursor.split_once('/')) {
@@ -83,7 +82,12 @@ fn page(places: Places, list: &ListDemand) -> Result<Demand, Error> {
     let environments: Vec<EnvironmentDemand> = behind
         .by_ref()
         .take(limit)
-        .map(|((team, environment), (pending, active))| EnvironmentDemand { team, environment, pending, active })
+        .map(|((team, environment), (pending, active))| EnvironmentDemand {
+            team,
+            environment,
+            pending,
+            active,
+        })
         .collect();
     let cursor = match (behind.next(), environments.last()) {
         (Some(_), Some(last)) => Some(format!("{}/{}", last.team, last.environment)),

@@ -10,7 +10,6 @@ pub mod admin;
 pub mod apps;
 pub mod auth;
 pub mod demand;
-pub mod demand;
 pub mod environments;
 pub mod error;
 pub mod headers;
