@@ -1,15 +1,5 @@
 //! What the fuzz targets begin with, and what they once found, through the same functions as theirs.
 
-<<<<<<< HEAD:crates/towerfile/tests/fuzzed.rs
-#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "tests")]
-
-#[path = "../../../proofs/fuzz/src/archive.rs"]
-mod archive;
-#[path = "../../../proofs/fuzz/src/towerfile.rs"]
-mod towerfile;
-
-=======
->>>>>>> main:crates/towerfile/tests/all/fuzzed.rs
 use std::fs;
 use std::path::Path;
 

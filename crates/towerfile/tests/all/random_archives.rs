@@ -1,16 +1,6 @@
 //! Archives made at random: whatever they hold, nothing is written outside the destination.
 
-<<<<<<< HEAD:crates/towerfile/tests/random_archives.rs
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-#[allow(dead_code, clippy::expect_used, unreachable_pub, reason = "tests")]
-#[path = "../../../proofs/fuzz/src/archive.rs"]
-mod fuzzed;
-mod support;
-
-=======
 use crate::support::{Tar, gz};
->>>>>>> main:crates/towerfile/tests/all/random_archives.rs
 use minitower_towerfile::Limits;
 use proptest::prelude::*;
 use tar::EntryType;

@@ -49,25 +49,25 @@ impl HttpMetrics {
             requests: register(
                 &registry,
                 IntCounterVec::new(
-                    Opts::new("minitower_rest_requests_total", "Requests answered."),
+                    Opts::new("minitower_http_requests_total", "Requests answered."),
                     &["method", "path", "status"],
                 )?,
             )?,
             duration: histogram(
                 &registry,
-                "minitower_rest_request_duration_seconds",
+                "minitower_http_request_duration_seconds",
                 "Time from a request's head to its answer's head; waiting polls included.",
                 &DURATION_BUCKETS,
             )?,
             request_size: histogram(
                 &registry,
-                "minitower_rest_request_size_bytes",
+                "minitower_http_request_size_bytes",
                 "Announced length of request bodies.",
                 &SIZE_BUCKETS,
             )?,
             response_size: histogram(
                 &registry,
-                "minitower_rest_response_size_bytes",
+                "minitower_http_response_size_bytes",
                 "Length of answers' bodies.",
                 &SIZE_BUCKETS,
             )?,
@@ -143,9 +143,9 @@ mod tests {
         let mut text = String::new();
         metrics.encode(&[], &mut text).unwrap();
         for line in [
-            r#"minitower_rest_requests_total{method="GET",path="/api/v1/runs/{run}",status="404"} 1"#,
-            r#"minitower_rest_request_duration_seconds_count{method="GET",path="/api/v1/runs/{run}"} 1"#,
-            r#"minitower_rest_response_size_bytes_sum{method="GET",path="/api/v1/runs/{run}"} 70"#,
+            r#"minitower_http_requests_total{method="GET",path="/api/v1/runs/{run}",status="404"} 1"#,
+            r#"minitower_http_request_duration_seconds_count{method="GET",path="/api/v1/runs/{run}"} 1"#,
+            r#"minitower_http_response_size_bytes_sum{method="GET",path="/api/v1/runs/{run}"} 70"#,
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

@@ -283,11 +283,11 @@ async fn requests_are_counted_by_template_and_unknown_paths_and_methods_share_a_
     let mut text = String::new();
     state.metrics().encode(&[], &mut text).unwrap();
     for line in [
-        r#"minitower_rest_requests_total{method="GET",path="/things/{thing}",status="200"} 2"#,
-        r#"minitower_rest_requests_total{method="GET",path="/things/{thing}",status="400"} 1"#,
-        r#"minitower_rest_requests_total{method="GET",path="unmatched",status="404"} 2"#,
-        r#"minitower_rest_requests_total{method="OTHER",path="unmatched",status="404"} 1"#,
-        r#"minitower_rest_requests_total{method="PUT",path="/things",status="405"} 1"#,
+        r#"minitower_http_requests_total{method="GET",path="/things/{thing}",status="200"} 2"#,
+        r#"minitower_http_requests_total{method="GET",path="/things/{thing}",status="400"} 1"#,
+        r#"minitower_http_requests_total{method="GET",path="unmatched",status="404"} 2"#,
+        r#"minitower_http_requests_total{method="OTHER",path="unmatched",status="404"} 1"#,
+        r#"minitower_http_requests_total{method="PUT",path="/things",status="405"} 1"#,
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
