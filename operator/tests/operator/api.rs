@@ -14,7 +14,7 @@ use minitower_tests::skip::skip;
 use minitower_tests::wait;
 use serde_json::Value;
 
-/// How long an API server may take until it knows a definition that it has accepted.
+/// How long an API server may take to serve a definition that it has accepted.
 const KNOWN: Duration = Duration::from_secs(30);
 
 static API: LazyLock<Result<Api, String>> = LazyLock::new(Api::start);
@@ -28,11 +28,11 @@ pub(crate) struct Api {
     kubectl: PathBuf,
     cache: PathBuf,
     folder: PathBuf,
-    /// Its end is the sign for [`guard`] to take the API server down, however these tests end.
+    /// When it closes, [`guard`] takes the API server down, however these tests end.
     _alive: Option<ChildStdin>,
 }
 
-/// A namespace of one test, gone with it.
+/// The namespace of one test, deleted with it.
 #[derive(Debug)]
 pub(crate) struct Namespace {
     api: &'static Api,
@@ -45,7 +45,7 @@ pub(crate) struct Namespace {
 /// What `kubectl` said.
 #[derive(Debug)]
 pub(crate) struct Said {
-    /// Whether it was content.
+    /// Whether it succeeded.
     pub(crate) ok: bool,
     /// Its standard output.
     pub(crate) out: String,
@@ -53,7 +53,7 @@ pub(crate) struct Said {
     pub(crate) err: String,
 }
 
-/// The API server that all tests of the program share; says why the test is skipped where there can be none.
+/// The API server that all tests of the program share. Without one, it says why the test is skipped.
 pub(crate) fn api() -> Option<&'static Api> {
     API.as_ref().map_err(|why| skip(why)).ok()
 }

@@ -1,4 +1,4 @@
-//! What is made of a spec.
+//! The objects that are built from a spec.
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
@@ -223,7 +223,7 @@ fn the_selector_chooses_one_revision_and_the_template_carries_it() {
 
 #[test]
 fn the_operators_labels_win_over_those_of_a_template() {
-    // The API server refuses such a pool; one that came before the rule must not reach into another pool's pods.
+    // The API server refuses such a pool. One that is older than the rule must not reach into another pool's pods.
     let spec =
         json!({ "template": { "labels": { "minitower.dev/pool": "other", "app.kubernetes.io/name": "x" } } });
     let labels = &template(&spec)["metadata"]["labels"];

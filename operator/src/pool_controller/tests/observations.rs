@@ -1,4 +1,4 @@
-//! What is made of what the watches and the control plane show.
+//! What the controller concludes from what the watches and the control plane show.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::super::plan::{self, Runner};
 use super::objects::{busy, container, deployment, in_state, pod, pool, runner, seen, seen_after, snapshot};
 use crate::demand::{Cause, ControlPlaneError, Demand, RunnerView};
 
-/// Longer than a write is waited for.
+/// Longer than the controller waits for a write to show.
 const LONG: Duration = Duration::from_secs(31);
 
 #[rstest]
@@ -251,7 +251,7 @@ fn only_the_runs_of_the_pools_team_and_environment_are_its_demand() {
     assert_eq!(pending(&json!({ "environment": "gpu", "team": "acme" })), plan::Demand::Known { pending: 5 });
 }
 
-/// Who wrote what into a Deployment, as the API server notes it.
+/// Who wrote which fields of a Deployment, as the API server records it.
 fn written(manager: &str, subresource: Option<&str>, fields: &Value) -> Value {
     json!({
         "manager": manager, "operation": "Update", "apiVersion": "apps/v1", "fieldsType": "FieldsV1",

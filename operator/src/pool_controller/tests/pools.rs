@@ -1,4 +1,4 @@
-//! What makes sense as a pool, and whose token is sent where.
+//! Which pools are valid, and whose token is sent where.
 
 use rstest::rstest;
 use serde_json::{Value, json};

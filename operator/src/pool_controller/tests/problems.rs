@@ -1,4 +1,4 @@
-//! What a person is told of what is wrong, from what the kubelet and the API server really say.
+//! The problems that a person is told about, from real reports of the kubelet and the API server.
 
 use jiff::Timestamp;
 use rstest::rstest;
@@ -8,7 +8,7 @@ use super::super::problems::{Problem, find, stuck_in_creation};
 use super::objects::{at, container, deployment, in_state, pod, pool, runner, seen, snapshot};
 use crate::demand::{RunnerView, Snapshot};
 
-/// Long after the pods were made.
+/// Long after the pods were created.
 const LATER: &str = "2026-01-02T03:10:00Z";
 
 fn later() -> Timestamp {

@@ -156,7 +156,7 @@ fn a_decision_is_kept_until_the_next_one() {
     assert_eq!(then.last_scale_time, Some(Time(at(FIRST))));
 }
 
-/// What the planner makes of a pool of one that was given the size 2.
+/// A plan for a pool with one pod and the size 2.
 fn fixed_at_two() -> Plan {
     let pool = pool(&json!({ "spec": { "replicas": 2 } }));
     let memory = Memory { target: Some(1), ..Memory::default() };

@@ -1,4 +1,4 @@
-//! What every test needs: the rights, the policy, an operator, a control plane, a pool, and hands for its pods.
+//! What every test needs: the rights, the policy, an operator, a control plane, a pool, and control over its pods.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::api::{self, Api, Namespace};
 
-/// Where the operator lives, as `deploy/kubernetes` has it.
+/// The operator's namespace, as in `deploy/kubernetes`.
 pub(crate) const HOME: &str = "minitower-system";
 /// Its account.
 pub(crate) const ACCOUNT: &str = "minitower-operator";
@@ -22,7 +22,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 static KUBECONFIG: OnceLock<PathBuf> = OnceLock::new();
 
-/// A namespace with a control plane; nobody else's operator runs meanwhile.
+/// A namespace with a control plane. No other operator runs meanwhile.
 pub(crate) struct Bed {
     pub(crate) cluster: Namespace,
     pub(crate) server: Server,
@@ -38,7 +38,7 @@ pub(crate) struct Operator {
     pub(crate) port: u16,
 }
 
-/// The API server with all that is installed beside the operator, for one test; says why the test is skipped where it cannot be.
+/// The API server with everything that is installed beside the operator, for one test. Without one, it says why the test is skipped.
 pub(crate) fn alone() -> Option<(&'static Api, &'static Path, RwLockWriteGuard<'static, ()>)> {
     if std::env::var_os("MINITOWER_TEST_KUBECONFIG").is_some() {
         skip("MINITOWER_TEST_KUBECONFIG is set, and these tests need an API server of their own");
@@ -63,7 +63,7 @@ pub(crate) fn bed(name: &str) -> Option<Bed> {
     Some(Bed { cluster, server, team, api, kubeconfig, _alone: alone })
 }
 
-/// Account, rights and admission policy as they are deployed; the account's kubeconfig.
+/// Installs account, rights and admission policy as they are deployed. Returns the account's kubeconfig.
 fn install(api: &Api) -> PathBuf {
     api.kubectl(&["create", "namespace", HOME], None).expect_ok();
     api.kubectl(&["-n", HOME, "create", "serviceaccount", ACCOUNT], None).expect_ok();
@@ -80,7 +80,7 @@ fn install(api: &Api) -> PathBuf {
     path
 }
 
-/// Starts an operator on an API server that it is let into so far.
+/// Starts an operator with this kubeconfig.
 pub(crate) fn start(kubeconfig: &Path, folder: &Path, name: &str, namespaces: &str) -> Operator {
     let port = server::free_port();
     let env = [
@@ -118,7 +118,7 @@ impl Operator {
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
-    /// Ends it as the kubelet does; it must never have been refused anything.
+    /// Stops it as the kubelet does. The API server must never have refused it anything.
     pub(crate) fn stop(mut self) {
         assert_eq!(self.program.terminate(SOON), 0);
         self.was_never_refused();
@@ -171,7 +171,7 @@ impl Bed {
         self.list("deployments").iter().map(|one| one["spec"]["replicas"].as_u64().unwrap()).collect()
     }
 
-    /// Waits until there are so many pods.
+    /// Waits until there are `n` pods.
     #[track_caller]
     pub(crate) fn wait_pods(&self, n: usize) -> Vec<String> {
         wait::until(&format!("{n} pods"), SOON, || Some(self.pods()).filter(|pods| pods.len() == n))
@@ -195,7 +195,7 @@ impl Bed {
         Runner::register_with(&self.server, REGISTRATION_TOKEN, body)
     }
 
-    /// Waits until a condition of the pool has this status; its reason and message.
+    /// Waits until a condition of the pool has this status. Returns its reason and message.
     #[track_caller]
     pub(crate) fn wait_condition(&self, type_: &str, status: &str) -> (String, String) {
         wait::until(&format!("condition {type_}={status}"), SOON, || {

@@ -1,4 +1,4 @@
-//! Others write into what is the operator's.
+//! Others write to the operator's objects.
 
 use minitower_tests::wait;
 use rstest::rstest;
@@ -39,7 +39,7 @@ fn a_changed_template_is_put_right_and_told(#[case] of: &str, #[case] verb: &[&s
     wait::until("the template is the pool's again", SOON, || {
         (template(&deployment(&bed)) == template(&before)).then_some(())
     });
-    // The Deployment controller makes pods of their template meanwhile, and is told which of those may go.
+    // Meanwhile the Deployment controller creates pods of that template, and the operator marks which of them may go.
     let sorted = |mut names: Vec<String>| {
         names.sort();
         names

@@ -37,7 +37,7 @@ fn a_leader_that_cannot_renew_ends_and_the_next_process_leads() {
     let mut operator = bed.operator("op").leads();
     bed.apply(&json!({ "replicas": 1 }));
     bed.wait_pods(1);
-    // Longer than a Lease, and than the call that the leader has begun at its end.
+    // Longer than a Lease, and longer than the call that the leader has begun when it ends.
     silence(bed.api, Duration::from_secs(18));
     let status = operator.program.wait_end(SOON);
     assert_eq!(status.code(), Some(1));

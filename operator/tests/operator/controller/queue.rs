@@ -24,7 +24,7 @@ fn a_pool_follows_its_queue_and_what_holds_a_run_is_never_taken() {
     });
     assert_eq!(bed.wait_condition("Ready", "True").1, "3 of 3 runners are online");
 
-    // One after the other ends its run: it goes, and nobody else.
+    // The runs end one after the other: each time that pod goes, and no other.
     for (at, pod) in pods.iter().enumerate() {
         leases.remove(0).complete().expect(200);
         let left = bed.wait_pods(2 - at);

@@ -1,4 +1,4 @@
-//! A pool goes without the operator's help.
+//! A pool is deleted without the operator's help.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::controller::bed::{Bed, bed};
 
-/// The garbage collector looks for kinds that it does not watch yet every 30 s, and RunnerPool may be as young as that.
+/// Every 30 s the garbage collector looks for kinds that it does not watch yet, and RunnerPool may be that new.
 const COLLECTED: Duration = Duration::from_secs(60);
 
 fn with_pods(bed: &Bed) {

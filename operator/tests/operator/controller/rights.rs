@@ -2,7 +2,7 @@
 
 use crate::controller::bed::{ACCOUNT, HOME, alone};
 
-/// What `kubectl auth can-i --list` says of resources, but for what every account of the cluster may do.
+/// What `kubectl auth can-i --list` says about resources, without what every account of the cluster may do.
 fn rights(namespace: &str) -> Option<String> {
     let (api, _, _alone) = alone()?;
     let user = format!("--as=system:serviceaccount:{HOME}:{ACCOUNT}");

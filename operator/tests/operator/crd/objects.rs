@@ -15,7 +15,7 @@ pub(crate) fn minimal(name: &str) -> Value {
     })
 }
 
-/// A pool that says all there is to say.
+/// A pool with every field set.
 pub(crate) fn full(name: &str) -> Value {
     with(
         minimal(name),

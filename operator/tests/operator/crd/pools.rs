@@ -13,7 +13,7 @@ use crate::crd::objects::{minimal, with};
 /// How long garbage collection may take.
 const COLLECTED: Duration = Duration::from_secs(60);
 
-/// The `ConfigMap` that has the pools.
+/// The `ConfigMap` with the pools.
 struct Map {
     cluster: Namespace,
     name: String,
@@ -35,7 +35,7 @@ impl Map {
         self.cluster.kubectl(&["replace", "-f", "-"], Some(&map)).expect_ok();
     }
 
-    /// Whether all is well, what was done, and what was said against it.
+    /// Whether it succeeded, its standard output, and its standard error.
     fn apply(&self) -> (bool, String, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_minitower-operator"))
             .args(["pools", &self.name, "--namespace", self.cluster.name()])

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::crd::objects;
 
-/// `kubectl apply` keeps the whole object in an annotation, of which 256 KiB may be; well below it there is room to grow.
+/// `kubectl apply` keeps the whole object in an annotation, which may take 256 KiB. The definition stays well below that.
 const MOST_BYTES: usize = 150 * 1024;
 
 fn definition() -> Value {

@@ -67,7 +67,7 @@ fn the_scale_shows_what_a_horizontal_pod_autoscaler_needs() {
 #[test]
 fn status_is_written_through_its_subresource_alone() {
     let Some(cluster) = api::namespace("status") else { return };
-    // What a person writes there is nobody's word.
+    // A status that a person writes does not count.
     cluster.apply(&with(minimal("pool"), &json!({ "status": status() }))).expect_ok();
     let created = cluster.pool("pool");
     assert_eq!(created.get("status"), None);

@@ -8,7 +8,7 @@ use rstest::rstest;
 
 use super::support::{DEMAND, METRICS, check, client, config, failure, older_plane, raw_older};
 
-/// Metrics are no JSON.
+/// The content type of metrics.
 const TEXT: &str = "text/plain; version=0.0.4";
 /// The least that is a whole answer.
 const WHOLE: &str = "minitower_build_info 1\n";

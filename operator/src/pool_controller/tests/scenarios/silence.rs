@@ -1,4 +1,4 @@
-//! Servers that do not answer, or only after all.
+//! Servers that do not answer, or whose answer is lost.
 
 use minitower_daemon::errors::chain;
 use rstest::rstest;

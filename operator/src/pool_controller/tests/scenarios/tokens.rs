@@ -56,7 +56,7 @@ async fn a_wrong_token_is_told_and_a_mended_one_is_found_at_once() {
     world.state().put(&secret_path(), secret("mto_wrong"));
     world.respec(&json!({ "replicas": 1 }));
     for _ in 0..2 {
-        // Who is not let in can fence nothing.
+        // Without access nothing can be fenced.
         world.look().await.unwrap_err();
     }
     let (status, reason, message) = world.condition("DemandAvailable");

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::{Fault, Shared, State, TOKEN};
 
-/// Serves until the test's runtime ends; its URL.
+/// Serves until the test's runtime ends. Returns its URL.
 pub(super) async fn serve(shared: &Arc<Shared>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -52,7 +52,7 @@ async fn answer(Extracted(shared): Extracted<Arc<Shared>>, request: Request) -> 
     }
 }
 
-/// The runner that a path is about, and what is asked of it.
+/// The runner in a path, and what is done with it.
 fn parts(path: &str) -> Option<(&str, &str)> {
     let rest = path.strip_prefix("/api/v1/admin/runners/")?;
     Some(rest.split_once('/').unwrap_or((rest, "")))

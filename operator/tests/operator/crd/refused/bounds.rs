@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Refused, spec};
 
-/// Numbers below and above what a field takes. They may stand wrongly to other fields too.
+/// Numbers below and above the bounds of a field. They may break rules between fields too.
 fn numbers() -> Vec<Refused> {
     let number = |nest: fn(i64) -> Value, path: &'static str, least: i64, most: i64| {
         let words = |bound: &str| format!("{path} in body should be {bound}");

@@ -1,4 +1,4 @@
-//! What a real API server refuses, and with what words: pools that make no sense by one fault each, in tables.
+//! What a real API server refuses, and in what words: tables of pools with one fault each.
 
 mod bounds;
 mod rules;
@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 use crate::api;
 use crate::crd::objects::{minimal, with};
 
-/// A pool that makes no sense, by one fault.
+/// A pool with one fault.
 struct Refused {
-    /// What is laid over the shortest pool.
+    /// The patch that turns the shortest pool into it.
     patch: Value,
     /// The path that the person reads.
     path: &'static str,
     /// The words at the end of the line.
     words: String,
-    /// Whether nothing else is complained about.
+    /// Whether this is the only complaint.
     alone: bool,
 }
 
@@ -40,7 +40,7 @@ fn spec(patch: &Value, path: &'static str, words: &str) -> Refused {
 
 /// What `kubectl` complains about, one line for each fault.
 fn complaints(said: &str) -> Vec<String> {
-    // The API server adds this where a fault is so grave that it does not look further.
+    // The API server adds this if a fault keeps it from looking further.
     let unchecked = "some validation rules were not checked because the object was invalid; correct the existing errors to \
                      complete validation";
     let lines = said.split_once(" is invalid: ").map_or(said, |(_, lines)| lines).lines();
@@ -48,7 +48,7 @@ fn complaints(said: &str) -> Vec<String> {
     lines.filter(|line| !line.is_empty() && !line.ends_with(unchecked)).collect()
 }
 
-/// Applies each, and tells how those were answered that were not refused as they should.
+/// Applies each pool, and reports those that were not refused as they should be.
 fn wrongly_answered(namespace: &str, table: &[Refused]) -> Option<Vec<String>> {
     let cluster = api::namespace(namespace)?;
     let mut wrong = Vec::new();
