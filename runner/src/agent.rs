@@ -9,7 +9,6 @@ use minitower_client::wire::runner::{LeaseRequest, RunnerScope};
 use minitower_client::{Error, Leased};
 use minitower_daemon::backoff::jittered;
 use minitower_daemon::signals::Shutdown;
-use minitower_planted::{Bug, planted};
 use nix::sys::prctl;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -147,9 +146,6 @@ async fn labels(environments: &Environments, config: &Config) -> Labels {
 /// Kills and removes what a former process of this folder left, now that its lock is ours.
 async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), RunnerError> {
     let work = move || {
-        if planted(Bug::LeftoversIgnored) {
-            return Ok(());
-        }
         remove_leftover_cgroups(&cgroup_prefix);
         let killed = kill_marked(&Marker { work: data_dir.work() }, KILL_ROUNDS).map_err(|error| {
             RunnerError::Internal(format!("cannot look for processes of a former run: {error}"))
@@ -233,10 +229,7 @@ async fn poll_and_run(
         let request = LeaseRequest {
             request_id: Some(request_id.clone()),
             instance_id: Some(instance.id().to_owned()),
-            supersedes: instance
-                .supersedes()
-                .filter(|_| !planted(Bug::SupersedesForgotten))
-                .map(str::to_owned),
+            supersedes: instance.supersedes().map(str::to_owned),
             start: Some(true),
         };
         let sent = BootTime::now();

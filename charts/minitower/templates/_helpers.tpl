@@ -94,6 +94,8 @@ http://{{ include "minitower.fullname" . }}.{{ .Release.Namespace }}:{{ .Values.
 {{- range list "admin" "apps" "auth" "environments" "me" "registration-tokens" "runners" "runs" "teams" "tokens" }}
 - /api/v1/{{ . }}
 {{- end }}
+- /api/docs
+- /api/openapi.json
 {{- if .Values.expose.bootstrap }}
 - /api/v1/bootstrap
 {{- end }}

@@ -8,8 +8,6 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod as KubePod};
 use kube::ResourceExt as _;
 
-use minitower_planted::{Bug, planted};
-
 use super::build::CONTAINER;
 use super::plan::{self, Elapsed, Observed, Revision, Runner};
 use super::pool::{POOL_LABEL, Pool, REVISION_LABEL};
@@ -200,7 +198,6 @@ fn planner_demand(pool: &Pool, demand: Demand<'_>) -> plan::Demand {
     match demand {
         Demand::Known(snapshot) => plan::Demand::Known { pending: pending(snapshot) },
         Demand::Stale { snapshot, .. } => plan::Demand::Stale { pending: pending(snapshot) },
-        Demand::Unknown { .. } if planted(Bug::SilenceReadAsZero) => plan::Demand::Known { pending: 0 },
         Demand::Unknown { .. } => plan::Demand::Unknown,
     }
 }

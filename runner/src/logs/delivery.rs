@@ -5,7 +5,6 @@ use std::time::Duration;
 use minitower_client::wire::runner::LogBatch;
 use minitower_client::wire::runs::LogLine;
 use minitower_daemon::backoff::Backoff;
-use minitower_planted::{Bug, planted};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -117,7 +116,6 @@ pub(crate) async fn send(
         match outcome {
             Ok(()) => return Sent::Taken,
             Err(error) if error.status() == Some(410) => return Sent::Gone,
-            Err(_) if planted(Bug::UnsentLogForgotten) => return Sent::Taken,
             Err(error) if error.is_retryable() || error.status() == Some(401) => {
                 tracing::debug!(%error, lines = batch.logs.len(), "log lines are kept for later");
                 backoff.pause().await;

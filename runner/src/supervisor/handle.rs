@@ -133,7 +133,6 @@ impl Supervised {
             .arg0("minitower-runner")
             .arg(SUPERVISE)
             .env_clear()
-            .envs(minitower_planted::inherited())
             .envs(files::limit_before().map(|limit| (FORMER_OPEN_FILES, limit.to_string())))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())

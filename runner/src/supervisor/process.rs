@@ -5,10 +5,9 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use minitower_planted::{Bug, planted};
 use nix::poll::PollTimeout;
 use nix::sys::prctl;
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -60,7 +59,7 @@ fn supervise() -> io::Result<()> {
     dup2_stdin(std::fs::File::open("/dev/null")?)?;
     control.set_read_timeout(Some(START_WITHIN))?;
     let mut inbox = Inbox::default();
-    let (mut task, deadline) = loop {
+    let (task, deadline) = loop {
         match inbox.next()? {
             Some(Command::Start { task, deadline }) => break (task, deadline),
             Some(_) => {}
@@ -69,9 +68,6 @@ fn supervise() -> io::Result<()> {
             None => return Ok(()),
         }
     };
-    if planted(Bug::GrandchildMissed) || planted(Bug::LeftoversIgnored) {
-        task.confinement.namespaces = Namespaces::None;
-    }
     control.set_nonblocking(true)?;
 
     let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
@@ -242,9 +238,6 @@ impl Supervisor {
     }
 
     fn set_deadline(&self, deadline: BootTime) -> io::Result<()> {
-        if planted(Bug::DeadlineIgnored) {
-            return Ok(());
-        }
         // Zero would switch the timer off.
         let since_boot = deadline.since_boot().clamp(Duration::from_nanos(1), Duration::from_secs(1 << 40));
         let at = Expiration::OneShot(TimeSpec::from_duration(since_boot));
@@ -277,10 +270,6 @@ impl Supervisor {
 
     /// Kills until nothing is left. That is known by having no children any more, and by nothing else.
     fn kill_everything(&mut self) -> Left {
-        if planted(Bug::GrandchildMissed) {
-            let _gone = killpg(self.job.pid(), Signal::SIGKILL);
-            return Left::Processes(0);
-        }
         let until = Instant::now() + KILL_WITHIN;
         loop {
             match self.kill_once() {

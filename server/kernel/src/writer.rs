@@ -9,7 +9,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use minitower_planted::{Bug, planted};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::events::{Event, Subscribers};
@@ -216,12 +215,6 @@ impl Loop<'_> {
                     broken = Some(error.to_string());
                 }
             }
-        }
-        if planted(Bug::AnswerBeforeCommit) && broken.is_none() {
-            for answer in answers.drain(..) {
-                answer(Ok(()));
-            }
-            std::thread::sleep(Duration::from_millis(50));
         }
         let committed = match broken {
             Some(reason) => self.roll_back(reason),

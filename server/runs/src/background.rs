@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::domain::lease::{self, Command};
 use crate::store::{attempts, runs};
 use minitower_kernel::clock::Clock;
-use minitower_planted::{Bug, planted};
 use minitower_vocabulary::ids::RunId;
 use minitower_vocabulary::time::Timestamp;
 use tokio::sync::Notify;
@@ -81,9 +80,6 @@ impl Engine {
 
     async fn reap_forever(&self) {
         let (clock, alarm) = (&self.0.clock, &self.0.memory.alarm);
-        if planted(Bug::ReaperSleepsOn) {
-            alarm.wait(clock.now().plus(Duration::from_secs(3600)), clock).await;
-        }
         loop {
             // Before the look: a lease granted after it is noted, one granted before it is seen.
             alarm.clear();
@@ -145,9 +141,6 @@ impl Engine {
 
     async fn wake_forever(&self) {
         let (clock, alarm) = (&self.0.clock, &self.0.memory.backoffs);
-        if planted(Bug::BackoffsOfBeforeForgotten) {
-            alarm.wait(Timestamp(i64::MAX), clock).await;
-        }
         loop {
             // Before the look: a backoff that begins after it is noted, one that began before it is seen.
             alarm.clear();
@@ -241,9 +234,6 @@ impl Engine {
                     let now = clock.now();
                     let batch = attempts::active(tx, after, BATCH)?;
                     for attempt in &batch {
-                        if planted(Bug::RestartProlongsNoRunningLease) && attempt.state.started_at.is_some() {
-                            continue;
-                        }
                         let state = lease::after_restart(&attempt.state, ttl, now);
                         attempts::save(tx, attempt, state)?;
                     }

@@ -13,7 +13,6 @@ use crate::domain::run::{RunState, RunStatus};
 use crate::domain::runner::{RunnerPrincipal, RunnerScope};
 use crate::store::counts::{Bucket, Count};
 use crate::store::events::RunMoved;
-use minitower_planted::{Bug, planted};
 use minitower_vocabulary::ids::{EnvironmentId, RunnerId, TeamId};
 use tokio::sync::Notify;
 
@@ -283,7 +282,7 @@ impl Ticket {
     pub(crate) fn found_nothing(&self) -> Next {
         self.update(|queue, at| match queue.polls[at].stage {
             Stage::Replaced => Next::GiveUp,
-            Stage::Trying { undelivered } if undelivered == queue.undelivered || planted(Bug::LostWakeUp) => {
+            Stage::Trying { undelivered } if undelivered == queue.undelivered => {
                 queue.polls[at].stage = Stage::Waiting;
                 Next::Wait
             }
@@ -306,9 +305,7 @@ impl Ticket {
                 return Next::Try;
             }
             queue.polls[at].stage = Stage::Fenced;
-            if !planted(Bug::WakeUpEndsAtAFence) {
-                queue.pass_on();
-            }
+            queue.pass_on();
             Next::Wait
         })
     }
@@ -329,9 +326,7 @@ impl Ticket {
             if queue.polls[at].stage != Stage::Replaced {
                 queue.polls[at].stage = Stage::Served;
             }
-            if !planted(Bug::WakeUpSpentOnAnotherTeam) {
-                queue.wake_for_the_rest();
-            }
+            queue.wake_for_the_rest();
             Next::GiveUp
         });
     }

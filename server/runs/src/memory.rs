@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use minitower_kernel::events::Subscribers;
 use minitower_kernel::remembered::Remembered;
-use minitower_planted::{Bug, planted};
 use minitower_teams::EnvironmentMade;
 use minitower_teams::secrets::TokenHash;
 
@@ -67,9 +66,7 @@ impl Memory {
         subscribers.on(move |made: &EnvironmentMade| memory.gauges.environment_made(made));
         let memory = Arc::clone(self);
         subscribers.on(move |changed: &AppChanged| {
-            if !planted(Bug::NewVersionUnnoticed) {
-                memory.runnable.forget_if(|_, runnable| runnable.is_of(changed.id));
-            }
+            memory.runnable.forget_if(|_, runnable| runnable.is_of(changed.id));
         });
         let memory = Arc::clone(self);
         subscribers.on(move |registered: &RunnerRegistered| memory.registered(registered));
@@ -96,16 +93,12 @@ impl Memory {
 
     fn registered(&self, registered: &RunnerRegistered) {
         // First the token, then the polls under it: see `Leases::lease`.
-        if let Some(former) = &registered.former_token
-            && !planted(Bug::ReplacedTokenRemembered)
-        {
+        if let Some(former) = &registered.former_token {
             self.tokens.forget(former);
         }
         self.presence.registered(registered.id, &registered.environment, registered.at);
         // The former token is dead, and so are the polls that wait under it.
-        if !planted(Bug::ReplacedTokenWaits) {
-            self.dispatch.sign_off(registered.id);
-        }
+        self.dispatch.sign_off(registered.id);
         self.metrics.registered(&registered.environment);
     }
 }

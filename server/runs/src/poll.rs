@@ -11,7 +11,6 @@ use crate::domain::runner::RunnerPrincipal;
 use crate::store::attempts::TokenHashes;
 use crate::store::{attempts, fences, queue, runners, runs};
 use minitower_kernel::{StoreError, Tx};
-use minitower_planted::{Bug, planted};
 use minitower_vocabulary::time::Timestamp;
 use tokio::sync::oneshot;
 
@@ -97,9 +96,8 @@ impl Leases {
         // Once more, now that a re-registration would end this poll's right to claim: the token that was good a moment ago may have
         // been replaced before the poll entered.
         self.runner_of(by.token_hash).await?;
-        let mut waited = false;
         loop {
-            let next = match self.claim(by, &poll, ticket.pass(), waited).await? {
+            let next = match self.claim(by, &poll, ticket.pass()).await? {
                 Claimed::Granted(grant) => {
                     ticket.served();
                     self.0.memory.alarm.note(grant.attempt.state.lease_expires_at);
@@ -128,20 +126,13 @@ impl Leases {
                     if !woken {
                         return Ok(None);
                     }
-                    waited = true;
                 }
             }
         }
     }
 
     /// Carries the claim out in a task of its own, so that it is given back when its poll has gone by the time it is answered.
-    async fn claim(
-        &self,
-        by: &RunnerPrincipal,
-        poll: &Poll,
-        pass: Pass,
-        waited: bool,
-    ) -> Result<Claimed, Error> {
+    async fn claim(&self, by: &RunnerPrincipal, poll: &Poll, pass: Pass) -> Result<Claimed, Error> {
         let (leases, by, poll) = (self.clone(), by.clone(), poll.clone());
         let (reply, answer) = oneshot::channel();
         tokio::spawn(async move {
@@ -161,7 +152,7 @@ impl Leases {
                     if !pass.is_valid() {
                         return Ok(Claimed::Stale);
                     }
-                    Claim { teams: &teams, by: &by, poll: &poll, waited, token, hash, ttl, now: clock.now() }
+                    Claim { teams: &teams, by: &by, poll: &poll, token, hash, ttl, now: clock.now() }
                         .carry_out(tx)
                 })
                 .await;
@@ -200,8 +191,6 @@ struct Claim<'a> {
     teams: &'a Teams,
     by: &'a RunnerPrincipal,
     poll: &'a Poll,
-    /// It waited and was woken.
-    waited: bool,
     token: String,
     hash: TokenHash,
     ttl: Duration,
@@ -218,8 +207,7 @@ impl Claim<'_> {
             Some(attempt) => Some((load_run(tx, attempt.run_id)?, attempt)),
             None => None,
         };
-        let fenced =
-            fences::any(tx, &self.by.name)? && !(self.waited && planted(Bug::FenceMissesWaitingPoll));
+        let fenced = fences::any(tx, &self.by.name)?;
         let held = active.as_ref().map(|(run, attempt)| held(run, attempt));
         match (claim::decide(held.as_ref(), self.poll, fenced, self.ttl, self.now), active) {
             (Decision::Busy, _) => Ok(Claimed::Busy),

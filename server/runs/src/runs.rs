@@ -10,7 +10,6 @@ use crate::domain::run::{Run, RunStatus};
 use crate::store::logs::LogLine;
 use crate::store::{attempts, logs, runs, versions};
 use minitower_kernel::{Db, StoreError};
-use minitower_planted::{Bug, planted};
 use minitower_teams::environments;
 use minitower_teams::secrets::{self, Kind};
 use minitower_teams::team::{Credential, TeamPrincipal};
@@ -233,18 +232,11 @@ impl Runs {
     /// The app and the version that a new run is made of.
     async fn runnable(&self, wanted: Wanted) -> Result<Arc<Runnable>, Error> {
         let known = &self.0.memory.runnable;
-        let any_team;
-        let key = if planted(Bug::RememberedForAnyTeam) {
-            any_team = Wanted { team: TeamId(0), ..wanted.clone() };
-            &any_team
-        } else {
-            &wanted
-        };
-        let ticket = match known.get(key) {
+        let ticket = match known.get(&wanted) {
             Ok(runnable) => return Ok(runnable),
             Err(ticket) => ticket,
         };
-        let key = key.clone();
+        let key = wanted.clone();
         let runnable = Arc::new(self.0.store.read(move |db| Runnable::read(db, &wanted)).await?);
         if runnable.is_small() {
             known.put(ticket, key, Arc::clone(&runnable));

@@ -5,7 +5,7 @@ use std::thread;
 use minitower_tests::shape;
 use serde_json::json;
 
-use crate::{APP, Bed};
+use super::{APP, Bed};
 
 #[test]
 fn a_queued_run_is_cancelled_at_once_and_never_leased() {

@@ -3,7 +3,7 @@
 use minitower_tests::{Lease, shape, wait};
 use serde_json::json;
 
-use crate::{APP, Bed};
+use super::{APP, Bed};
 
 /// Long enough for the calls of a test, short enough to wait for.
 const TTL: &str = "1s";

@@ -7,7 +7,7 @@ use minitower_tests::server::{OPERATOR_TOKEN, REGISTRATION_TOKEN};
 use minitower_tests::{Response, Runner, shape};
 use serde_json::{Value, json};
 
-use crate::Bed;
+use super::Bed;
 
 impl Bed {
     fn drain(&self, method: &str, name: &str, body: Value) -> Response {

@@ -3,7 +3,7 @@
 use minitower_tests::{Response, shape};
 use serde_json::{Value, json};
 
-use crate::{APP, Bed};
+use super::{APP, Bed};
 
 impl Bed {
     fn ended(&self, name: &str, body: Value) -> Response {

@@ -6,7 +6,7 @@ use std::thread;
 use minitower_tests::{Lease, Runner, shape};
 use serde_json::json;
 
-use crate::{APP, Bed};
+use super::{APP, Bed};
 
 #[test]
 fn a_lease_has_its_full_length_and_only_a_heartbeat_extends_it() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use minitower_tests::{Runner, process::Signal, shape, wait};
 use serde_json::{Value, json};
 
-use crate::Bed;
+use super::Bed;
 
 /// Waits until the server has seen a runner's poll of this instance.
 fn wait_polling(bed: &Bed, runner: &Runner, instance: &str) {

@@ -3,7 +3,7 @@
 use minitower_tests::shape;
 use serde_json::json;
 
-use crate::{APP, Bed};
+use super::{APP, Bed};
 
 #[test]
 fn the_queue_is_ordered_by_priority_then_age() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use minitower_tests::{shape, wait};
 use serde_json::json;
 
-use crate::{APP, Bed};
+use super::{APP, Bed};
 
 #[test]
 fn what_was_acknowledged_survives_a_kill_of_the_server() {

@@ -3,7 +3,7 @@
 use minitower_tests::{Lease, shape};
 use serde_json::json;
 
-use crate::{APP, Bed};
+use super::{APP, Bed};
 
 #[test]
 fn a_repeated_start_answers_the_same() {

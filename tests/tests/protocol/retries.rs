@@ -4,7 +4,7 @@ use minitower_tests::{Lease, Runner, shape, wait};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::{APP, Bed};
+use super::{APP, Bed};
 
 /// Longer than any test takes.
 const HOUR_MS: i64 = 3_600_000;

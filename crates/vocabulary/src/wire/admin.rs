@@ -5,19 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
-
-/// Whom a runner serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RunnerScope {
-    /// Its environment name across all teams.
-    Platform,
-    /// One team.
-    Team,
-}
+pub use super::runner::RunnerScope;
 
 /// Whether a runner was heard of lately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RunnerStatus {
     /// Seen within three lease lengths, or polling now.
@@ -28,6 +20,12 @@ pub enum RunnerStatus {
 
 /// A runner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "runner_id": 3, "name": "runner-1", "environment": "default", "status": "online", "last_seen_at":
+    "2026-01-02T03:04:05.678Z", "scope": "team", "pool": "cpu", "labels": {"python": "3.13.1"},
+    "instance_id": "b1946ac9", "busy": true, "run_id": 41, "attempt_started_at": "2026-01-02T03:04:01.000Z",
+    "draining": false
+})))]
 pub struct Runner {
     /// The runner's id.
     pub runner_id: i64,
@@ -68,6 +66,7 @@ pub struct Runner {
 
 /// Answer of `GET /admin/runners`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Runners {
     /// By name.
     pub runners: Vec<Runner>,
@@ -75,6 +74,7 @@ pub struct Runners {
 
 /// Body of `POST` and `DELETE /admin/runners/{name}/drain`; may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({"owner": "upgrade"})))]
 pub struct Drain {
     /// Who holds the fence; default: the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,6 +83,9 @@ pub struct Drain {
 
 /// Answer of both drain calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "name": "runner-1", "busy": true, "run_id": 41, "draining": true
+})))]
 pub struct Drained {
     /// The runner's name.
     pub name: String,
@@ -97,6 +100,9 @@ pub struct Drained {
 
 /// Body of `POST /admin/runners/{name}/ended`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "instance_id": "b1946ac9", "reason": "the node was lost"
+})))]
 pub struct Ended {
     /// The process that has ended for certain.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,9 +7,13 @@ use super::Timestamp;
 
 /// Body of `POST /apps`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "slug": "hello", "description": "Says hello"
+})))]
 pub struct CreateApp {
     /// The app's slug, unique within the team.
     #[serde(default)]
+    #[cfg_attr(feature = "utoipa", schema(required = true, pattern = "^[a-z][a-z0-9-]{2,31}$"))]
     pub slug: String,
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -18,6 +22,10 @@ pub struct CreateApp {
 
 /// An app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "app_id": 5, "slug": "hello", "description": "Says hello", "disabled": false, "created_at":
+    "2026-01-02T03:04:05.678Z", "updated_at": "2026-01-02T03:04:05.678Z"
+})))]
 pub struct App {
     /// The app's id.
     pub app_id: i64,
@@ -36,6 +44,7 @@ pub struct App {
 
 /// Answer of `GET /apps`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Apps {
     /// The team's apps, by slug.
     pub apps: Vec<App>,
@@ -43,6 +52,11 @@ pub struct Apps {
 
 /// A version of an app: an archive and how to start it. Immutable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "version_id": 8, "version_no": 1, "entrypoint": "main.py", "timeout_seconds": 600, "artifact_sha256":
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "created_at":
+    "2026-01-02T03:04:05.678Z"
+})))]
 pub struct Version {
     /// The version's id.
     pub version_id: i64,
@@ -70,6 +84,7 @@ pub struct Version {
 
 /// Answer of `GET /apps/{app}/versions`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Versions {
     /// The app's versions, newest first.
     pub versions: Vec<Version>,

@@ -6,6 +6,7 @@ use super::Timestamp;
 
 /// What a team token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Everything of the team, tokens and runners included.
@@ -16,6 +17,9 @@ pub enum Role {
 
 /// Answer of `GET /auth/options`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "signup_enabled": true, "bootstrap_enabled": false
+})))]
 pub struct AuthOptions {
     /// Whether anyone may sign a team up.
     pub signup_enabled: bool,
@@ -25,12 +29,17 @@ pub struct AuthOptions {
 
 /// Body of `POST /bootstrap/team`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "slug": "lighthouse", "name": "Lighthouse", "password": "correct horse battery staple"
+})))]
 pub struct BootstrapTeam {
     /// The team's slug.
     #[serde(default)]
+    #[cfg_attr(feature = "utoipa", schema(required = true, pattern = "^[a-z][a-z0-9-]{2,31}$"))]
     pub slug: String,
     /// The team's name for people.
     #[serde(default)]
+    #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub name: String,
     /// Password for `POST /teams/login`; none keeps the former.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,20 +48,29 @@ pub struct BootstrapTeam {
 
 /// Body of `POST /teams/signup`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "slug": "lighthouse", "name": "Lighthouse", "password": "correct horse battery staple"
+})))]
 pub struct Signup {
     /// The team's slug.
     #[serde(default)]
+    #[cfg_attr(feature = "utoipa", schema(required = true, pattern = "^[a-z][a-z0-9-]{2,31}$"))]
     pub slug: String,
     /// The team's name for people.
     #[serde(default)]
+    #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub name: String,
     /// Password for later logins.
     #[serde(default)]
+    #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub password: String,
 }
 
 /// Answer of `POST /bootstrap/team` and `POST /teams/signup`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "team_id": 1, "slug": "lighthouse", "token": "mtk_…", "role": "admin", "registration_token": "mtg_…"
+})))]
 pub struct TeamCreated {
     /// The team.
     pub team_id: i64,
@@ -69,17 +87,25 @@ pub struct TeamCreated {
 
 /// Body of `POST /teams/login`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "slug": "lighthouse", "password": "correct horse battery staple"
+})))]
 pub struct Login {
     /// The team's slug.
     #[serde(default)]
+    #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub slug: String,
     /// The team's password.
     #[serde(default)]
+    #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub password: String,
 }
 
 /// Answer of `POST /teams/login`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "team_id": 1, "token": "mtk_…", "token_id": 7, "role": "admin"
+})))]
 pub struct LoggedIn {
     /// The team.
     pub team_id: i64,
@@ -93,6 +119,9 @@ pub struct LoggedIn {
 
 /// Answer of `GET /me`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "team_id": 1, "team_slug": "lighthouse", "token_id": 7, "role": "admin"
+})))]
 pub struct Me {
     /// The team.
     pub team_id: i64,
@@ -106,6 +135,9 @@ pub struct Me {
 
 /// Body of `POST /tokens`; may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "name": "ci", "role": "member"
+})))]
 pub struct CreateToken {
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +150,9 @@ pub struct CreateToken {
 
 /// Answer of `POST /tokens`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "token_id": 9, "token": "mtk_…", "name": "ci", "role": "member"
+})))]
 pub struct TokenCreated {
     /// The token's id.
     pub token_id: i64,
@@ -132,6 +167,9 @@ pub struct TokenCreated {
 
 /// One of a team's registration tokens, without the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "id": 2, "created_at": "2026-01-02T03:04:05.678Z", "last_used_at": "2026-01-03T03:04:05.678Z"
+})))]
 pub struct RegistrationToken {
     /// The token's id.
     pub id: i64,
@@ -144,6 +182,7 @@ pub struct RegistrationToken {
 
 /// Answer of `GET /registration-tokens`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct RegistrationTokens {
     /// The team's registration tokens, newest first.
     pub registration_tokens: Vec<RegistrationToken>,
@@ -151,6 +190,9 @@ pub struct RegistrationTokens {
 
 /// Answer of `POST /registration-tokens`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "id": 2, "token": "mtg_…"
+})))]
 pub struct RegistrationTokenCreated {
     /// The token's id.
     pub id: i64,

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// Answer of `GET /admin/demand`: one page.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "environments": [{"team": "acme", "environment": "default", "pending": 3, "active": 1}]
+})))]
 pub struct Demand {
     /// The environments in which runs wait or are held, by team and then by name. An environment that is not listed has none of either.
     pub environments: Vec<EnvironmentDemand>,
@@ -14,6 +17,7 @@ pub struct Demand {
 
 /// The runs of one environment of one team, over all apps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct EnvironmentDemand {
     /// The team's slug.
     pub team: String,

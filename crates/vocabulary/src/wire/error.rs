@@ -4,15 +4,19 @@ use serde::{Deserialize, Serialize};
 
 /// `{"error":{"code":"…","message":"…"}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "error": {"code": "not_found", "message": "there is no run 41"}
+})))]
 pub struct ErrorBody {
     /// What went wrong.
     pub error: ErrorDetail,
 }
 
-/// The inside of an [`ErrorBody`].
+/// The code and the message of an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct ErrorDetail {
-    /// A word for programs: one of [`ErrorCode`], or a newer one.
+    /// A word for programs: one of those that the operation lists, or a newer one.
     pub code: String,
     /// A sentence for people.
     pub message: String,
@@ -60,6 +64,28 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// All words.
+    pub const ALL: [Self; 18] = [
+        Self::InvalidRequest,
+        Self::InvalidSlug,
+        Self::NoVersion,
+        Self::TowerfileMissing,
+        Self::TowerfileInvalid,
+        Self::ArtifactInvalid,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::SlugTaken,
+        Self::TeamExists,
+        Self::Gone,
+        Self::PayloadTooLarge,
+        Self::RateLimited,
+        Self::Internal,
+        Self::Unavailable,
+    ];
+
     /// The word on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Answer of `GET /health` and `GET /ready`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({"status": "ok"})))]
 pub struct Health {
     /// Always `ok`; anything else comes as an error.
     pub status: String,
@@ -11,6 +12,9 @@ pub struct Health {
 
 /// Answer of `GET /version`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = ServerVersion, example = json!({
+    "version": "0.1.0", "commit": "c0ffee1", "sqlite_version": "3.51.3"
+})))]
 pub struct Version {
     /// Semantic version of the server.
     pub version: String,

@@ -17,9 +17,13 @@ pub const MAX_LABEL_BYTES: usize = 253;
 
 /// Body of `POST /runners/register`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "name": "runner-1", "environment": "default", "pool": "cpu", "labels": {"python": "3.13.1,3.12.9"}
+})))]
 pub struct Register {
     /// The runner's name, unique on the platform.
     #[serde(default)]
+    #[cfg_attr(feature = "utoipa", schema(required = true, min_length = 1, max_length = 253))]
     pub name: String,
     /// Which environment's runs it serves; default `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,6 +38,9 @@ pub struct Register {
 
 /// Answer of `POST /runners/register`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "runner_id": 3, "name": "runner-1", "token": "mtr_…", "scope": "team"
+})))]
 pub struct Registered {
     /// The runner's id.
     pub runner_id: i64,
@@ -48,6 +55,7 @@ pub struct Registered {
 
 /// Whose runs a runner takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RunnerScope {
     /// Those of every team: it was registered with the platform's token.
@@ -58,14 +66,19 @@ pub enum RunnerScope {
 
 /// Query of `POST /runs/lease`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct LeaseQuery {
     /// Seconds the server may hold the request until work arrives, 0 to 60.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", param(minimum = 0, maximum = 60))]
     pub wait: Option<u64>,
 }
 
 /// Body of `POST /runs/lease`; may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "request_id": "5d41402a", "instance_id": "b1946ac9"
+})))]
 pub struct LeaseRequest {
     /// Names this poll, so that a lost answer can be asked for again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,13 +90,19 @@ pub struct LeaseRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<String>,
     /// Whether to start the attempt in the same transaction that leases it. Servers that do not know this leave
-    /// [`Lease::status`] out, and the runner calls `start`.
+    /// `status` out of the lease, and the runner calls `start`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<bool>,
 }
 
 /// Answer of `POST /runs/lease` when there is work.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "run_id": 41, "run_no": 12, "app_id": 5, "app_slug": "hello", "version_no": 1, "entrypoint": "main.py",
+    "input": {"name": "world"}, "attempt_id": 77, "attempt_no": 1, "lease_token": "mtl_…",
+    "lease_expires_at": "2026-01-02T03:05:05.678Z", "lease_ttl_ms": 60000, "team_id": 1, "team_slug":
+    "lighthouse", "environment": "default"
+})))]
 pub struct Lease {
     /// The run.
     pub run_id: i64,
@@ -102,13 +121,14 @@ pub struct Lease {
     pub timeout_seconds: Option<i64>,
     /// Its input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<Object>))]
     pub input: Option<Map<String, Value>>,
     /// The attempt.
     pub attempt_id: i64,
     /// Its number within the run.
     pub attempt_no: i64,
-    /// The attempt's state when the poll asked to [start](LeaseRequest::start) it. A server that answers `running` also takes
-    /// [`RunResult::logs`]; older servers leave this out.
+    /// The attempt's state, if the poll asked to start it. A server that answers `running` also takes `logs` with the
+    /// result. Older servers leave this out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<AttemptStatus>,
     /// Goes into `X-Lease-Token` of every call of this attempt.
@@ -137,6 +157,7 @@ pub struct Lease {
 
 /// What the server takes of one run; what is absent is not limited by it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct LeaseLimits {
     /// Most bytes of its log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,6 +175,10 @@ pub struct LeaseLimits {
 
 /// Answer of `start` and `heartbeat`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "attempt_id": 77, "attempt_no": 1, "status": "running", "lease_expires_at": "2026-01-02T03:05:05.678Z",
+    "cancel_requested": false, "run_status": "running", "lease_ttl_ms": 60000
+})))]
 pub struct AttemptState {
     /// The attempt.
     pub attempt_id: i64,
@@ -174,8 +199,10 @@ pub struct AttemptState {
 
 /// Body of `POST /runs/{run}/logs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct LogBatch {
-    /// At most [`LogBatch::MAX_LINES`] lines.
+    /// At most 100 lines.
+    #[cfg_attr(feature = "utoipa", schema(max_items = 100))]
     pub logs: Vec<LogLine>,
 }
 
@@ -188,6 +215,7 @@ impl LogBatch {
 
 /// How a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ResultStatus {
     /// Well.
@@ -200,6 +228,7 @@ pub enum ResultStatus {
 
 /// What ended a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ResultReason {
     /// It exited.
@@ -226,6 +255,9 @@ impl ResultReason {
 
 /// Body of `POST /runs/{run}/result`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "status": "completed", "exit_code": 0, "reason": "exit"
+})))]
 pub struct RunResult {
     /// How it ended.
     pub status: ResultStatus,
@@ -241,14 +273,15 @@ pub struct RunResult {
     /// What the job wrote to `MINITOWER_OUTPUT_FILE`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
-    /// The last lines of the log, at most [`LogBatch::MAX_LINES`]. The server stores them in the transaction of the result.
-    /// Older servers ignore them; see [`Lease::status`].
+    /// The last lines of the log, at most 100. The server stores them in the transaction of the result.
+    /// Older servers ignore them: send them only if the lease had a `status`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<LogLine>,
 }
 
 /// `{"status":"ok"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({"status": "ok"})))]
 pub struct Ok {
     /// Always `ok`.
     pub status: String,

@@ -7,6 +7,7 @@ use super::Timestamp;
 
 /// State of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
     /// Waits for a runner.
@@ -50,6 +51,7 @@ impl RunStatus {
 
 /// State of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum AttemptStatus {
     /// Given to a runner.
@@ -72,9 +74,14 @@ pub enum AttemptStatus {
 
 /// Body of `POST /apps/{app}/runs`; may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "input": {"name": "world"}, "priority": 0, "environment": "default", "retry": {"max_attempts": 3, "on":
+    ["failed", "lost"]}
+})))]
 pub struct CreateRun {
     /// An object, or null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<Object>))]
     pub input: Option<Value>,
     /// Which version; absent: the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,12 +91,14 @@ pub struct CreateRun {
     pub priority: Option<i64>,
     /// How often a lost run starts again; default the version's, else 0. Not together with `retry`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(minimum = 0))]
     pub max_retries: Option<i64>,
     /// What is retried, how often and after how long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
     /// Seconds it may take, at least 1; default the version's, else as long as it likes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(minimum = 1))]
     pub timeout_seconds: Option<i64>,
     /// Where it runs; default `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,9 +107,11 @@ pub struct CreateRun {
 
 /// How a run is retried.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
     /// Most attempts, 1 to 1000: bounds all of them, whatever ended them. A run that was given back does not count.
+    #[cfg_attr(feature = "utoipa", schema(minimum = 1, maximum = 1000))]
     pub max_attempts: i64,
     /// What is retried; default all three. What is not named ends the run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +129,7 @@ pub struct Retry {
 
 /// What may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RetryOn {
     /// A failed result: the job exited badly, ended by a signal, or could not be set up.
@@ -133,6 +145,12 @@ pub const HIDDEN_VALUE: &str = "********";
 
 /// A run, the same fields in every answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "run_id": 41, "app_id": 5, "app_slug": "hello", "run_no": 12, "version_no": 1, "status": "completed",
+    "input": {"name": "world"}, "priority": 0, "max_retries": 2, "retry_count": 0, "cancel_requested":
+    false, "queued_at": "2026-01-02T03:04:00.000Z", "started_at": "2026-01-02T03:04:01.000Z", "finished_at":
+    "2026-01-02T03:04:05.678Z", "environment": "default", "exit_code": 0, "runner": "runner-1"
+})))]
 pub struct Run {
     /// The run's id.
     pub run_id: i64,
@@ -146,8 +164,9 @@ pub struct Run {
     pub version_no: i64,
     /// Its state.
     pub status: RunStatus,
-    /// Its input; the value of a hidden parameter is [`HIDDEN_VALUE`].
+    /// Its input. The value of a hidden parameter is shown as `"********"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<Object>))]
     pub input: Option<Map<String, Value>>,
     /// Higher runs first.
     pub priority: i64,
@@ -184,6 +203,7 @@ pub struct Run {
 
 /// Answer of `GET /runs` and `GET /apps/{app}/runs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Runs {
     /// Newest first.
     pub runs: Vec<Run>,
@@ -191,6 +211,9 @@ pub struct Runs {
 
 /// Answer of `GET /runs/summary`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "total_runs": 12, "active_runs": 1, "queued_runs": 2, "terminal_runs": 9
+})))]
 pub struct RunsSummary {
     /// All runs of the team.
     pub total_runs: i64,
@@ -204,6 +227,11 @@ pub struct RunsSummary {
 
 /// An attempt at a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "attempt_id": 77, "attempt_no": 1, "status": "completed", "runner": "runner-1", "exit_code": 0,
+    "reason": "exit", "leased_at": "2026-01-02T03:04:00.500Z", "started_at": "2026-01-02T03:04:01.000Z",
+    "finished_at": "2026-01-02T03:04:05.678Z"
+})))]
 pub struct Attempt {
     /// The attempt's id.
     pub attempt_id: i64,
@@ -235,6 +263,7 @@ pub struct Attempt {
 
 /// Answer of `GET /runs/{run}/attempts`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Attempts {
     /// Oldest first.
     pub attempts: Vec<Attempt>,
@@ -242,6 +271,7 @@ pub struct Attempts {
 
 /// Which of the job's streams a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stream {
     /// Standard output.
@@ -252,6 +282,9 @@ pub enum Stream {
 
 /// A line of a run's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "seq": 1, "stream": "stdout", "line": "hello, world", "logged_at": "2026-01-02T03:04:02.000Z"
+})))]
 pub struct LogLine {
     /// 1, 2, 3 … within the attempt.
     pub seq: i64,
@@ -265,6 +298,7 @@ pub struct LogLine {
 
 /// Answer of `GET /runs/{run}/logs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Logs {
     /// Lines of the newest attempt, by `seq`.
     pub logs: Vec<LogLine>,
@@ -272,6 +306,11 @@ pub struct Logs {
 
 /// A file that a job left in `MINITOWER_ARTIFACTS_DIR`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "path": "report/index.html", "bytes": 5120, "sha256":
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "content_type": "text/html",
+    "created_at": "2026-01-02T03:04:05.678Z"
+})))]
 pub struct Artifact {
     /// Its path below that folder, with `/` between the components.
     pub path: String,
@@ -287,6 +326,7 @@ pub struct Artifact {
 
 /// Answer of `GET /runs/{run}/artifacts`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Artifacts {
     /// By path.
     pub artifacts: Vec<Artifact>,

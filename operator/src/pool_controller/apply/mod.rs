@@ -13,7 +13,6 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod as KubePod;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
-use minitower_planted::{Bug, planted};
 use serde_json::json;
 
 use super::build::Rendered;
@@ -150,11 +149,6 @@ impl Executor<'_> {
             }
             Action::Retire { revision, from, candidates } => {
                 let (marked, outcome) = self.fence_and_mark(candidates, memory, expected, done, now).await;
-                let marked = if planted(Bug::ShrinkBeyondMarks) {
-                    u32::try_from(candidates.len()).unwrap_or(marked)
-                } else {
-                    marked
-                };
                 if marked > 0 {
                     let to = from.saturating_sub(marked);
                     if self.admission_policy {
@@ -213,7 +207,7 @@ impl Executor<'_> {
             let result = match answer {
                 Ok(drained) => {
                     memory.fenced.insert(candidate.pod.clone(), Fence::Held);
-                    if !drained.busy || planted(Bug::BusyPodMarked) {
+                    if !drained.busy {
                         self.mark(&candidate.pod, expected, done, now).await.map(|()| marked += 1)
                     } else if candidate.keep_fence {
                         // If a mark outlived its fence, the ReplicaSet controller could delete the pod.
@@ -276,13 +270,10 @@ impl Executor<'_> {
         now: Elapsed,
     ) -> Result<(), ApplyError> {
         let Some(control_plane) = self.control_plane else { return Ok(()) };
-        if planted(Bug::UnfencedWhileMarked) {
-            control_plane.undrain(pod, &self.pool.fence_owner()).await?;
-        }
         if let Some(seen) = self.observation.pods.get(pod) {
             let epoch = seen.annotations().get(LEADER_EPOCH).and_then(|epoch| epoch.parse::<u64>().ok());
             let later = epoch.is_some_and(|epoch| epoch > self.leadership.epoch());
-            if later && !planted(Bug::EpochIgnored) {
+            if later {
                 return Err(NotLeader.into());
             }
             if is_marked(seen) || epoch != Some(self.leadership.epoch()) {

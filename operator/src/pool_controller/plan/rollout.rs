@@ -8,8 +8,6 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use minitower_planted::{Bug, planted};
-
 use super::model::{
     Action, Candidate, Elapsed, Fence, Memory, Observed, Pod, Policy, Revision, Runner, count,
 };
@@ -89,11 +87,9 @@ impl Sizes {
         let wanted = target.saturating_sub(ending.min(former_size));
         // A fixed size is a bound; the demand's size is not.
         let most = policy.replicas.unwrap_or(policy.max.max(target));
-        let room = if planted(Bug::MaximumOfEachRevision) { most } else { most.saturating_sub(former_size) };
+        let room = most.saturating_sub(former_size);
         let grow_current = wanted.min(room).max(size);
-        let serving = current.map_or(0, |revision| {
-            count(revision.pods.iter().filter(|pod| pod.serves() || planted(Bug::NewTemplateEmptiesPool)))
-        });
+        let serving = current.map_or(0, |revision| count(revision.pods.iter().filter(|pod| pod.serves())));
         let mut leave_former = former_size.saturating_sub(target.saturating_sub(serving));
         // There is no room for the next pod of the current revision: a former pod makes room, unless one that did so is still on its way out.
         let blocked = size < target && room <= size && former_size > 0;

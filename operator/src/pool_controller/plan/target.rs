@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use minitower_planted::{Bug, planted};
-
 use super::decision::{Bound, Decision, Limit, Reason};
 use super::model::{Damping, Demand, Elapsed, Memory, Observed, Policy};
 
@@ -56,16 +54,15 @@ fn by_demand(
             return (to, Reason::Bounds(bound.unwrap_or(Bound::Max(policy.max))), None);
         }
     };
-    let busy = if planted(Bug::BusyRunnersForgotten) { 0 } else { observed.busy() };
+    let busy = observed.busy();
     let waiting = pending.div_ceil(u64::from(policy.runs_per_runner.max(1)));
     let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
     // A runner that a person has drained exists but takes no run: another one has to do its work.
     let withheld = observed.withheld(memory, now);
     let wanted = busy.saturating_add(waiting).saturating_add(policy.min_idle).saturating_add(withheld);
     let (wish_now, bound) = bounded(policy, wanted);
-    let holds = stale && !planted(Bug::StaleDemandShrinks);
     // Old numbers are no evidence that less is wanted now.
-    wish(memory, policy, now, if holds { wish_now.max(from) } else { wish_now });
+    wish(memory, policy, now, if stale { wish_now.max(from) } else { wish_now });
 
     // The bounds hold at once, whatever the windows say.
     let from_bounded = bounded(policy, from).0;
@@ -76,7 +73,7 @@ fn by_demand(
     let down = highest.min(from_bounded);
     let to = if wish_now > from_bounded {
         step(from_bounded, up, policy.up, memory.grown, policy.poll, now)
-    } else if wish_now < from_bounded && !holds {
+    } else if wish_now < from_bounded && !stale {
         step(from_bounded, down, policy.down, memory.shrunk, policy.poll, now)
     } else {
         from_bounded

@@ -1,11 +1,12 @@
 //! MiniTower's HTTP interface.
 //!
-//! - [`routes`](table): the one table of routes, what each asks of its caller, and the router built from it
-//! - `auth`: credentials; `extract`: bodies, ids and queries; `middleware`: what every request meets
-//! - `v1`: the endpoints, one a file; `render`: domain types as they travel
+//! - [`table`]: the one table of routes, what each asks of its caller, and the router built from it
+//! - `auth`: credentials; `extract`: bodies, paths and queries; `middleware`: what every request meets
+//! - `v1`, `health`: the endpoints, one file per resource; `render`: what several of them show
+//! - `openapi`: the description of the API, and the page that shows it
 //! - [`serve`]: the accept loop, its limits and its end
 //!
-//! Handlers parse, call the app and render. Rules, SQL and clocks live below, configuration and signals above.
+//! Handlers parse, call a subject and render. Rules, SQL and clocks live below; configuration and signals above.
 
 mod auth;
 mod error;
@@ -13,6 +14,7 @@ mod extract;
 mod health;
 mod metrics;
 mod middleware;
+mod openapi;
 mod render;
 mod routes;
 mod serve;
@@ -24,6 +26,7 @@ mod v1;
 pub use auth::Access;
 pub use error::ApiError;
 pub use metrics::HttpMetrics;
+pub use openapi::document;
 pub use routes::{Route, router, table};
 pub use serve::{Ended, ServeLimits, serve};
 pub use state::{CorsOrigin, HttpConfig, HttpState, InvalidOrigin, Limits, Subjects};

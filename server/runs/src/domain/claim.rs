@@ -5,8 +5,6 @@
 
 use std::time::Duration;
 
-use minitower_planted::{Bug, planted};
-
 use crate::domain::attempt::{AttemptState, AttemptStatus};
 use crate::domain::lease::{self, Command, Held};
 use crate::domain::run::{RunState, RunStatus};
@@ -50,9 +48,6 @@ pub fn decide(held: Option<&Held>, poll: &Poll, fenced: bool, ttl: Duration, now
         (false, None) => Decision::Claim,
     };
     let Some(held) = held else {
-        if planted(Bug::FenceMissesSuccessor) && poll.supersedes.is_some() {
-            return Decision::Claim;
-        }
         return claim(None);
     };
 
@@ -63,17 +58,13 @@ pub fn decide(held: Option<&Held>, poll: &Poll, fenced: bool, ttl: Duration, now
     let asked_again = poll.request_id.is_some()
         && poll.request_id == held.attempt.request_id
         && poll.instance_id == held.attempt.instance_id
-        && (held.attempt.status == AttemptStatus::Leased || planted(Bug::LeaseRepeatedWhileRunning));
+        && held.attempt.status == AttemptStatus::Leased;
     if asked_again {
         // The runner counts the lease from the poll it sends now, so it is granted from now.
         return Decision::Again(lease::extended(&held.attempt, ttl, now));
     }
     if let Some(former) = &poll.supersedes {
-        let mut instance_id = former.clone();
-        if planted(Bug::SupersedesWhateverIsActive) {
-            instance_id.clone_from(held.attempt.instance_id.as_ref().unwrap_or(former));
-        }
-        let end = Command::End { instance_id, reason: SUPERSEDED_MESSAGE.to_owned() };
+        let end = Command::End { instance_id: former.clone(), reason: SUPERSEDED_MESSAGE.to_owned() };
         // A process cannot supersede itself: that would be a second poll beside a living job.
         if poll.instance_id.as_ref() != Some(former)
             && let Ok(ended) = lease::decide(held, &end, now)

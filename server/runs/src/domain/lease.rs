@@ -21,8 +21,6 @@
 
 use std::time::Duration;
 
-use minitower_planted::{Bug, planted};
-
 use crate::domain::attempt::{AttemptState, AttemptStatus, EndedBy, ResultReason, ResultStatus};
 use crate::domain::retry::{self, After, Failure, Jitter};
 use crate::domain::run::{RunState, RunStatus};
@@ -112,9 +110,7 @@ pub fn decide(held: &Held, command: &Command, now: Timestamp) -> Result<Held, Re
             Ok(start(held, now))
         }
         Command::Heartbeat { ttl } => {
-            if !planted(Bug::HeartbeatAfterExpiry) || !held.attempt.status.is_active() {
-                live(held, now)?;
-            }
+            live(held, now)?;
             Ok(extend(held, *ttl, now))
         }
         Command::Logs | Command::Artifact => {
@@ -128,17 +124,14 @@ pub fn decide(held: &Held, command: &Command, now: Timestamp) -> Result<Held, Re
         }
         Command::Cancel => Ok(cancel(held)),
         Command::Expire => {
-            let missed =
-                planted(Bug::UnstartedLeaseNeverExpires) && held.attempt.status == AttemptStatus::Leased;
-            if held.attempt.status.is_active() && now >= held.attempt.lease_expires_at && !missed {
+            if held.attempt.status.is_active() && now >= held.attempt.lease_expires_at {
                 Ok(lose(held, EndedBy::Expiry, EXPIRED_MESSAGE, now))
             } else {
                 Err(Refusal::NotDue)
             }
         }
         Command::End { instance_id, reason } => {
-            let same =
-                held.attempt.instance_id.as_ref() == Some(instance_id) || planted(Bug::EndOfAnyProcess);
+            let same = held.attempt.instance_id.as_ref() == Some(instance_id);
             if held.attempt.status.is_active() && same {
                 Ok(lose(held, EndedBy::ProcessEnd, reason, now))
             } else {
@@ -152,7 +145,6 @@ pub fn decide(held: &Held, command: &Command, now: Timestamp) -> Result<Held, Re
 #[must_use]
 pub fn cancel_unheld(run: &RunState, now: Timestamp) -> RunState {
     match run.status {
-        RunStatus::Queued if planted(Bug::CancelMissesBackoff) && run.is_backing_off() => run.clone(),
         RunStatus::Queued => RunState {
             status: RunStatus::Cancelled,
             cancel_requested: true,
@@ -187,9 +179,6 @@ pub fn backoff_after_restart(run: &RunState, now: Timestamp) -> RunState {
 /// the longest length in use can only come from a clock that was wrong, so it is cut to that.
 #[must_use]
 pub fn after_restart(attempt: &AttemptState, ttl: Duration, now: Timestamp) -> AttemptState {
-    if planted(Bug::RestartProlongsNothing) {
-        return attempt.clone();
-    }
     let longest = ttl.max(attempt.lease_ttl);
     let expires = attempt.lease_expires_at.max(now.plus(ttl)).min(now.plus(longest));
     AttemptState { lease_expires_at: expires, ..attempt.clone() }
@@ -238,9 +227,7 @@ fn result(held: &Held, outcome: &Outcome, jitter: Jitter, now: Timestamp) -> Res
         let same = held.attempt.status == outcome.status.attempt();
         return if same { Ok(held.clone()) } else { Err(Refusal::OtherResult) };
     }
-    if !planted(Bug::ResultOfStaleAttempt) || held.attempt.status != AttemptStatus::Expired {
-        live(held, now)?;
-    }
+    live(held, now)?;
     if held.attempt.status == AttemptStatus::Cancelling && outcome.status != ResultStatus::Cancelled {
         return Err(Refusal::Cancelling);
     }
@@ -268,7 +255,6 @@ fn after_result(run: &RunState, outcome: &Outcome, jitter: Jitter, now: Timestam
             match retry::decide(run.retries, run.policy.as_ref(), failure, jitter) {
                 // A cancel is refused every result but its own, so nothing that is to end is retried.
                 After::Again { retries, backoff } => {
-                    let backoff = if planted(Bug::BackoffIgnored) { Duration::ZERO } else { backoff };
                     let at = now.plus(backoff);
                     let not_before = (at > now).then_some(at);
                     let queued = RunStatus::Queued;
@@ -292,12 +278,8 @@ fn release(held: &Held, now: Timestamp) -> Held {
         return cancelled(held, EndedBy::Release, None, now);
     }
     // `queued_at` and the retries stay: the run keeps its place and its budget.
-    let mut run = RunState { status: RunStatus::Queued, ..held.run.clone() };
-    if planted(Bug::ReleaseTakesNewPlace) {
-        run.queued_at = now;
-    }
     Held {
-        run,
+        run: RunState { status: RunStatus::Queued, ..held.run.clone() },
         attempt: AttemptState {
             status: AttemptStatus::Released,
             finished_at: Some(now),
@@ -319,13 +301,12 @@ fn cancel(held: &Held) -> Held {
 
 /// The runner is lost: cancel intent wins, then the policy and the budget decide.
 fn lose(held: &Held, by: EndedBy, message: &str, now: Timestamp) -> Held {
-    if held.attempt.status == AttemptStatus::Cancelling && !planted(Bug::CancelLostOnExpiry) {
+    if held.attempt.status == AttemptStatus::Cancelling {
         return cancelled(held, by, Some(message), now);
     }
     let decided = retry::decide(held.run.retries, held.run.policy.as_ref(), Failure::Lost, Jitter::NONE);
     let run = match decided {
         After::Again { retries, .. } => {
-            let retries = if planted(Bug::RetryLosesCount) { held.run.retries } else { retries };
             RunState { status: RunStatus::Queued, retries, queued_at: now, ..held.run.clone() }
         }
         After::Final => RunState {

@@ -5,8 +5,6 @@
 
 use std::time::Duration;
 
-use minitower_planted::{Bug, planted};
-
 use crate::domain::attempt::ResultReason;
 
 /// Most attempts that a policy may ask for.
@@ -271,7 +269,6 @@ pub fn decide(budget: RetryBudget, policy: Option<&RetryPolicy>, failure: Failur
         Some(policy) => policy.on().any(|on| on == failure),
         None => failure == Failure::Lost,
     };
-    let asked = asked || planted(Bug::FailureRetriedUnasked) && failure == Failure::Failed;
     match (asked, budget.next(), failure, policy) {
         (true, Some(retries), Failure::Failed | Failure::Timeout, Some(policy)) => {
             After::Again { retries, backoff: policy.backoff(retries.used, jitter) }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::domain::run::{RunState, RunStatus};
 use minitower_kernel::rusqlite::params;
-use minitower_planted::{Bug, planted};
 use minitower_vocabulary::ids::{AppId, EnvironmentId, TeamId};
 
 use crate::store::events::{CountKey, RunMoved};
@@ -88,12 +87,6 @@ pub fn all(db: &Db) -> Result<Vec<Count>, StoreError> {
 pub(crate) fn flush(tx: &Tx<'_>, moves: &mut dyn Iterator<Item = &RunMoved>) -> Result<(), StoreError> {
     let mut deltas: BTreeMap<(CountKey, Bucket), i64> = BTreeMap::new();
     for moved in moves {
-        if planted(Bug::CountsMissCancelledRuns)
-            && moved.after.status == RunStatus::Cancelled
-            && moved.before.as_ref().is_some_and(|before| before.status == RunStatus::Queued)
-        {
-            continue;
-        }
         if let Some(before) = &moved.before {
             *deltas.entry((moved.key, Bucket::of(before))).or_default() -= 1;
         }

@@ -2,25 +2,13 @@
 
 use crate::domain::run::Run;
 use crate::domain::runner::RunnerScope;
-use minitower_kernel::rusqlite::params;
-use minitower_planted::{Bug, planted};
-
 use crate::store::runs;
+use minitower_kernel::rusqlite::params;
 use minitower_kernel::{Db, StoreError};
 
 /// The first ready run that a runner of this scope and environment may take: one row of one partial index, however deep the queue.
 pub fn first(db: &Db, scope: RunnerScope, environment: &str) -> Result<Option<Run>, StoreError> {
-    let scope = if planted(Bug::ClaimIgnoresTeam) { RunnerScope::Platform } else { scope };
     match scope {
-        RunnerScope::Platform if planted(Bug::QueueOrderAtEqualTimes) => db.one(
-            runs::select!(
-                "WHERE r.id = (SELECT id FROM runs INDEXED BY runs_queue_of_name
-                     WHERE environment_name = ?1 AND status = 'queued' AND blocked_by IS NULL
-                     ORDER BY priority DESC, queued_at, id DESC LIMIT 1)"
-            ),
-            [environment],
-            runs::read,
-        ),
         RunnerScope::Platform => db.one(
             runs::select!(
                 "WHERE r.id = (SELECT id FROM runs INDEXED BY runs_queue_of_name

@@ -2,7 +2,6 @@
 
 use crate::domain::team::RegistrationToken;
 use minitower_kernel::rusqlite::params;
-use minitower_planted::{Bug, planted};
 use minitower_vocabulary::ids::{RegistrationTokenId, TeamId};
 use minitower_vocabulary::time::Timestamp;
 
@@ -16,7 +15,7 @@ pub(crate) fn insert(
     bootstrap: bool,
     now: Timestamp,
 ) -> Result<RegistrationTokenId, StoreError> {
-    if bootstrap && !planted(Bug::RevokedRegistrationTokenRegisters) {
+    if bootstrap {
         tx.execute("DELETE FROM registration_tokens WHERE team_id = ?1 AND bootstrap = 1", [team.0])?;
     }
     tx.insert(
@@ -62,10 +61,7 @@ pub(crate) fn list(
 
 /// Deletes one; false when the team has none of that id. Runners that registered with it keep their own tokens.
 pub(crate) fn delete(tx: &Tx<'_>, team: TeamId, id: RegistrationTokenId) -> Result<bool, StoreError> {
-    let n = if planted(Bug::RegistrationTokenOfAnyTeam) {
-        tx.execute("DELETE FROM registration_tokens WHERE id = ?1", [id.0])?
-    } else {
-        tx.execute("DELETE FROM registration_tokens WHERE id = ?1 AND team_id = ?2", params![id.0, team.0])?
-    };
+    let n =
+        tx.execute("DELETE FROM registration_tokens WHERE id = ?1 AND team_id = ?2", params![id.0, team.0])?;
     Ok(n > 0)
 }

@@ -3,12 +3,8 @@
 
 mod body;
 mod json;
-mod path;
-mod peer;
-mod query;
+mod parts;
 
 pub(crate) use body::{CHUNK_DEADLINE, content_length, next_chunk, too_slow};
 pub(crate) use json::{Json, OptionalJson, SmallJson};
-pub(crate) use path::Path;
-pub(crate) use peer::{Peer, PeerAddr};
-pub(crate) use query::Query;
+pub(crate) use parts::{Path, Peer, PeerAddr, Query};

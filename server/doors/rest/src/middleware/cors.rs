@@ -7,7 +7,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Uri};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::request_id;
+use super::observe::REQUEST_ID;
 
 /// How long a browser may keep the answer of a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
@@ -16,10 +16,10 @@ const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorsOrigin(HeaderValue);
 
-/// The text is no origin.
+/// The text is not a valid origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no origin: write `*`, or scheme and host such as https://tower.example.com, without a path"
+    "`{0}` is not a valid origin: write `*`, or scheme and host such as https://tower.example.com, without a path"
 )]
 pub struct InvalidOrigin(String);
 
@@ -63,9 +63,9 @@ pub(crate) fn layer(origins: &[CorsOrigin]) -> Option<CorsLayer> {
             CONTENT_TYPE,
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
-            request_id::HEADER,
+            REQUEST_ID,
         ])
-        .expose_headers([RETRY_AFTER, request_id::HEADER])
+        .expose_headers([RETRY_AFTER, REQUEST_ID])
         .max_age(PREFLIGHT_MAX_AGE);
     Some(layer)
 }

@@ -1,20 +1,28 @@
-//! One span, one access log line and the HTTP metrics for every request.
+//! One id, one span, one access log line and the HTTP metrics for every request.
 
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Body as _;
 use tracing::Instrument as _;
 use tracing::field::Empty;
+use uuid::Uuid;
 
-use super::request_id;
 use crate::HttpState;
 use crate::auth::RunnerProtocol;
 use crate::error::AnsweredCode;
 use crate::extract::content_length;
 use crate::metrics::Exchange;
+
+/// `X-Request-Id`.
+pub(crate) const REQUEST_ID: HeaderName =
+    HeaderName::from_static(minitower_vocabulary::wire::headers::REQUEST_ID);
+
+/// Longest id taken from a caller, in bytes.
+const MAX_ID_LENGTH: usize = 128;
 
 /// The `path` label of requests that met no route: a label per unknown path would let strangers fill the memory.
 const UNMATCHED: &str = "unmatched";
@@ -25,13 +33,13 @@ const PROBES: [&str; 3] = ["/health", "/ready", "/metrics"];
 /// Wraps a request. The outermost layer, so that its numbers and its line hold for whatever answered.
 pub(crate) async fn observe(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let id = request_id::of(request.headers());
+    let id = request_id(request.headers());
     let method = method_label(request.method());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let request_bytes = content_length(request.headers());
     // Handlers downstream that read the header see the id the log uses.
-    request.headers_mut().insert(request_id::HEADER, id.clone());
+    request.headers_mut().insert(REQUEST_ID, id.clone());
 
     let span = tracing::info_span!(
         "request",
@@ -74,7 +82,7 @@ pub(crate) async fn observe(State(state): State<HttpState>, mut request: Request
             line!(info);
         }
     });
-    response.headers_mut().insert(request_id::HEADER, id);
+    response.headers_mut().insert(REQUEST_ID, id);
     response
 }
 
@@ -89,5 +97,41 @@ fn method_label(method: &http::Method) -> &'static str {
         "HEAD" => "HEAD",
         "OPTIONS" => "OPTIONS",
         _ => "OTHER",
+    }
+}
+
+/// The caller's id when it is short and plain enough to be put into a log line, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    headers.get(REQUEST_ID).filter(|value| is_sane(value.as_bytes())).cloned().unwrap_or_else(fresh)
+}
+
+fn is_sane(id: &[u8]) -> bool {
+    (1..=MAX_ID_LENGTH).contains(&id.len())
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte))
+}
+
+fn fresh() -> HeaderValue {
+    let mut buffer = Uuid::encode_buffer();
+    let id = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
+    HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static("none"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("a", true)]
+    #[case("01J8Z-f_00.d:1/2+3=", true)]
+    #[case("", false)]
+    #[case("a b", false)]
+    #[case("\"quoted\"", false)]
+    #[case(&"x".repeat(129), false)]
+    fn only_short_and_plain_ids_are_taken_over(#[case] id: &str, #[case] taken: bool) {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_str(id).unwrap());
+        assert_eq!(request_id(&headers) == id, taken);
     }
 }

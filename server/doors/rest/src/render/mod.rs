@@ -1,19 +1,23 @@
-//! Domain types as they travel. One file per resource; nothing but renaming and formatting.
+//! What several endpoints show: runs, attempts, and moments. Nothing but renaming and formatting.
 
-mod admin;
-mod apps;
-mod ascii_json;
+use std::time::Duration;
+
+use minitower_vocabulary::time;
+use minitower_vocabulary::wire::Timestamp;
+
 mod attempts;
-mod auth;
-mod environments;
 mod runs;
-mod time;
 
-pub(crate) use admin::{drained, runner};
-pub(crate) use apps::{app, version};
-pub(crate) use ascii_json::ascii_json;
 pub(crate) use attempts::{attempt, attempt_state, lease};
-pub(crate) use auth::{registration_token, role, team_created};
-pub(crate) use environments::environment;
 pub(crate) use runs::{artifact, log_line, run, run_status};
-pub(crate) use time::{milliseconds, moment};
+
+/// A moment of the server's clock as RFC 3339 in UTC.
+pub(crate) fn moment(at: time::Timestamp) -> Timestamp {
+    // No clock runs outside of the years -9999 to 9999. If one does, the epoch shows it.
+    Timestamp::from_millisecond(at.0).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// A length of time in milliseconds.
+pub(crate) fn milliseconds(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}

@@ -2,6 +2,8 @@
 
 use axum::Router;
 use axum::body::Body;
+use axum::handler::Handler;
+use axum::routing::MethodFilter;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::{Method, StatusCode};
 use rstest::rstest;
@@ -10,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{error, json, request, send};
 use crate::extract::{Json, OptionalJson, Path, Query};
-use crate::routes::{assemble, get, post};
+use crate::routes::{Route, assemble, row};
 use crate::{Access, ApiError, HttpConfig, HttpMetrics, HttpState, Limits};
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -54,6 +56,14 @@ async fn guarded(Path(_): Path<ThingPath>, Json(thing): Json<Thing>) -> Json<Thi
 
 async fn panics() -> Result<Json<()>, ApiError> {
     panic!("the test asked for it")
+}
+
+fn get<H: Handler<T, HttpState>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    row(Method::GET, MethodFilter::GET, path, access, handler)
+}
+
+fn post<H: Handler<T, HttpState>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    row(Method::POST, MethodFilter::POST, path, access, handler)
 }
 
 struct Bed {

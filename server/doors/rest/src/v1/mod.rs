@@ -1,14 +1,13 @@
-//! The endpoints below `/api/v1`, one a file: parse, call the use case, render. No rules: what may happen is
-//! decided by the app and the domain below it.
+//! The endpoints, one file per resource: each holds its handlers, their descriptions and their errors.
+//!
+//! A handler parses, calls the use case and renders. It holds no rules: the subjects decide what may happen.
 
 pub(crate) mod admin;
 pub(crate) mod apps;
 pub(crate) mod artifacts;
-pub(crate) mod auth;
 pub(crate) mod environments;
 pub(crate) mod lease;
 mod params;
-pub(crate) mod registration_tokens;
 pub(crate) mod runners;
 pub(crate) mod runs;
 pub(crate) mod teams;

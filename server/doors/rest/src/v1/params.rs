@@ -5,6 +5,7 @@ use minitower_runs::domain::artifact;
 use minitower_runs::domain::attempt::Attempt;
 use minitower_vocabulary::ids::RunId;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 /// Runs on a page unless the caller asks for fewer.
 pub(crate) const PAGE: i64 = 50;
@@ -12,21 +13,28 @@ pub(crate) const PAGE: i64 = 50;
 pub(crate) const PAGE_MAX: i64 = 100;
 
 /// `{app}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct AppPath {
+    /// The app's slug.
     pub(crate) app: String,
 }
 
 /// `{app}` and `{no}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct VersionPath {
+    /// The app's slug.
     pub(crate) app: String,
+    /// The version's number within the app.
     pub(crate) no: i64,
 }
 
 /// `{run}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct RunPath {
+    /// The run's id.
     run: i64,
 }
 
@@ -39,9 +47,12 @@ impl RunPath {
 }
 
 /// `{run}` and `{*path}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct ArtifactPath {
+    /// The run's id.
     run: i64,
+    /// The artifact's path. It may contain `/`.
     path: String,
 }
 
@@ -60,37 +71,41 @@ pub(crate) fn note_attempt(attempt: &Attempt) {
 }
 
 /// `{id}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct IdPath {
+    /// The id of the registration token.
     pub(crate) id: i64,
 }
 
 /// `{name}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct NamePath {
+    /// The runner's name.
     pub(crate) name: String,
 }
 
-/// The query of a list that goes up: from behind `after`.
+/// The query of an ascending list: what comes after `after`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct After<C> {
     pub(crate) after: Option<C>,
     pub(crate) limit: Option<i64>,
 }
 
-/// The query of a list that goes down: from behind `before`.
+/// The query of a descending list: what comes before `before`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Before<C> {
     pub(crate) before: Option<C>,
     pub(crate) limit: Option<i64>,
 }
 
-/// A page's length: what is no number or out of range asks for the default, as clients have always relied on.
+/// The length of a page. Anything but a number in range asks for the default: existing clients rely on it.
 pub(crate) fn page_limit(text: Option<&str>) -> i64 {
     text.and_then(|text| text.parse().ok()).filter(|limit| (1..=PAGE_MAX).contains(limit)).unwrap_or(PAGE)
 }
 
-/// A page's start: what is no number or negative is the first.
+/// The start of a page. Anything but a number from 0 means the first.
 pub(crate) fn page_offset(text: Option<&str>) -> i64 {
     text.and_then(|text| text.parse().ok()).filter(|offset| *offset >= 0).unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! `POST /runs/lease`.
+//! The poll: a runner asks for its next run.
 
 use std::time::Duration;
 
@@ -8,14 +8,27 @@ use http::StatusCode;
 use minitower_runs::domain::claim::Poll;
 use minitower_runs::domain::runner::RunnerPrincipal;
 use minitower_runs::{MAX_WAIT, Offer};
-use minitower_vocabulary::wire::runner::{LeaseQuery, LeaseRequest};
+use minitower_vocabulary::wire::runner::{Lease, LeaseQuery, LeaseRequest};
 
 use crate::auth::Caller;
 use crate::extract::{Json, OptionalJson, Query};
+use crate::openapi::errors;
 use crate::v1::params::note_attempt;
 use crate::{ApiError, HttpState, render};
 
-/// Gives the runner its next run, at once or as soon as there is one; 204 when there is none.
+errors! { PollErrors { Conflict: "The runner holds an attempt that has not ended.", } }
+
+/// Polls for the next run.
+///
+/// With `wait` the server holds the request until there is a run, or the time is over. A runner that is fenced or has
+/// signed off gets no run. Polling again with the same `request_id` repeats a lost answer.
+#[utoipa::path(post, path = "/api/v1/runs/lease", operation_id = "lease_run", tag = "Runner protocol",
+    params(LeaseQuery), request_body = Option<LeaseRequest>,
+    responses(
+        (status = 200, description = "A lease of the next run.", body = Lease),
+        (status = 204, description = "There is no run for this runner."),
+        PollErrors,
+    ))]
 pub(crate) async fn poll(
     State(state): State<HttpState>,
     Caller(caller): Caller<RunnerPrincipal>,

@@ -1,4 +1,4 @@
-//! `POST /apps/{app}/runs`.
+//! What changes a run from outside: putting one into the queue, and asking for its end.
 
 use axum::extract::State;
 use http::StatusCode;
@@ -9,10 +9,24 @@ use minitower_vocabulary::wire::runs::{CreateRun, Retry, RetryOn, Run};
 
 use crate::auth::Caller;
 use crate::extract::{Json, OptionalJson, Path};
-use crate::v1::params::AppPath;
+use crate::openapi::errors;
+use crate::v1::params::{AppPath, RunPath};
 use crate::{ApiError, HttpState, render};
 
-/// Puts a run into the queue.
+errors! { CreateErrors {
+    InvalidRequest: "A field breaks a rule, or the input does not match the version's schema.",
+    NoVersion: "The app has no version to run.",
+    NotFound: "The team has no such app, or the app has no such version.",
+    Conflict: "The app is disabled.",
+} }
+
+/// Creates a run.
+///
+/// The run waits in the queue of its environment until a runner takes it. The input is a JSON object of at most
+/// 120 KiB. The server checks it against the version's schema and fills in the schema's defaults.
+#[utoipa::path(post, path = "/api/v1/apps/{app}/runs", operation_id = "create_run", tag = "Runs",
+    params(AppPath), request_body = Option<CreateRun>,
+    responses((status = 201, description = "The new run.", body = Run), CreateErrors))]
 pub(crate) async fn create(
     State(state): State<HttpState>,
     Caller(caller): Caller<TeamPrincipal>,
@@ -38,4 +52,21 @@ fn failure(on: RetryOn) -> Failure {
         RetryOn::Timeout => Failure::Timeout,
         RetryOn::Lost => Failure::Lost,
     }
+}
+
+errors! { CancelErrors { NotFound: "The team has no such run.", } }
+
+/// Cancels a run.
+///
+/// A queued run ends at once. A run that a runner holds becomes `cancelling` until the runner has stopped the job.
+/// A run that has ended stays as it is. Repeating the call changes nothing.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/cancel", operation_id = "cancel_run", tag = "Runs",
+    params(RunPath),
+    responses((status = 200, description = "The run after the call.", body = Run), CancelErrors))]
+pub(crate) async fn cancel(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<TeamPrincipal>,
+    Path(path): Path<RunPath>,
+) -> Result<Json<Run>, ApiError> {
+    Ok(Json(render::run(state.runs().cancel_run(&caller, path.id()).await?)?))
 }

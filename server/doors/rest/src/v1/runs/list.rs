@@ -1,34 +1,48 @@
-//! `GET /runs`.
+//! Many runs: the lists and the summary.
 
 use axum::extract::State;
 use minitower_runs::ListRuns;
 use minitower_runs::domain::run::RunStatus;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::RunId;
-use minitower_vocabulary::wire::runs::Runs;
+use minitower_vocabulary::wire::runs::{Runs, RunsSummary};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::auth::Caller;
-use crate::extract::{Json, Query};
-use crate::v1::params::{page_limit, page_offset};
+use crate::extract::{Json, Path, Query};
+use crate::openapi::errors;
+use crate::v1::params::{AppPath, page_limit, page_offset};
 use crate::{ApiError, HttpState, render};
 
-/// The query. Numbers are read leniently where clients rely on it, so they come as text.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Params {
+/// The query. Existing clients rely on numbers being read leniently, so those come as text.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OfTeam {
+    /// At most this many, 1 to 100. Anything else asks for the default, 50.
+    #[param(value_type = Option<i64>)]
     limit: Option<String>,
+    /// Skips this many of the newest. Anything but a whole number from 0 skips none.
+    #[param(value_type = Option<i64>)]
     offset: Option<String>,
+    /// Only runs with a smaller id.
     before: Option<i64>,
+    /// Only runs with this status. An unknown status is refused.
+    #[param(value_type = Option<minitower_vocabulary::wire::runs::RunStatus>)]
     status: Option<String>,
+    /// Only runs of the app with this slug. The list of an unknown app is empty.
     app: Option<String>,
+    /// Only runs in this environment.
     environment: Option<String>,
 }
 
 /// Lists the team's runs, newest first.
+#[utoipa::path(get, path = "/api/v1/runs", operation_id = "list_runs", tag = "Runs", params(OfTeam),
+    responses((status = 200, description = "One page of runs.", body = Runs)))]
 pub(crate) async fn list(
     State(state): State<HttpState>,
     Caller(caller): Caller<TeamPrincipal>,
-    Query(params): Query<Params>,
+    Query(params): Query<OfTeam>,
 ) -> Result<Json<Runs>, ApiError> {
     let filter = ListRuns {
         app: given(params.app),
@@ -50,6 +64,55 @@ fn given(text: Option<String>) -> Option<String> {
 fn status(text: &str) -> Result<RunStatus, ApiError> {
     RunStatus::parse(text).ok_or_else(|| {
         let known = RunStatus::ALL.map(RunStatus::as_str).join(", ");
-        ApiError::invalid_request(format!("{text:?} is no status: it must be one of {known}"))
+        ApiError::invalid_request(format!("{text:?} is not a valid status: it must be one of {known}"))
+    })
+}
+
+/// The query. Existing clients rely on numbers being read leniently, so those come as text.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OfApp {
+    /// At most this many, 1 to 100. Anything else asks for the default, 50.
+    #[param(value_type = Option<i64>)]
+    limit: Option<String>,
+    /// Skips this many of the newest. Anything but a whole number from 0 skips none.
+    #[param(value_type = Option<i64>)]
+    offset: Option<String>,
+}
+
+errors! { OfAppErrors { NotFound: "The team has no such app.", } }
+
+/// Lists an app's runs, newest first.
+#[utoipa::path(get, path = "/api/v1/apps/{app}/runs", operation_id = "list_app_runs", tag = "Runs",
+    params(AppPath, OfApp),
+    responses((status = 200, description = "One page of runs.", body = Runs), OfAppErrors))]
+pub(crate) async fn list_of_app(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<TeamPrincipal>,
+    Path(path): Path<AppPath>,
+    Query(params): Query<OfApp>,
+) -> Result<Json<Runs>, ApiError> {
+    let list = ListRuns {
+        limit: page_limit(params.limit.as_deref()),
+        offset: page_offset(params.offset.as_deref()),
+        ..ListRuns::default()
+    };
+    let runs = state.runs().list_runs_of_app(&caller, path.app, list).await?;
+    Ok(Json(Runs { runs: runs.into_iter().map(render::run).collect::<Result<_, _>>()? }))
+}
+
+/// Counts the team's runs.
+#[utoipa::path(get, path = "/api/v1/runs/summary", operation_id = "runs_summary", tag = "Runs",
+    responses((status = 200, description = "How many runs there are.", body = RunsSummary)))]
+pub(crate) async fn summary(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<TeamPrincipal>,
+) -> Json<RunsSummary> {
+    let summary = state.runs().runs_summary(&caller);
+    Json(RunsSummary {
+        total_runs: summary.total,
+        active_runs: summary.active,
+        queued_runs: summary.queued,
+        terminal_runs: summary.terminal,
     })
 }

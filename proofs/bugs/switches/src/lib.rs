@@ -1,0 +1,184 @@
+//! The deliberate bugs: a check that does not notice the bug it is there for is worthless.
+//!
+//! The product's code knows nothing of them. The patches beside this crate, `proofs/bugs/*.patch`, put each bug into a copy of the source
+//! tree, behind [`planted!`]. `make planted` builds that copy once; the environment variable [`VARIABLE`] then chooses one bug for a
+//! process, or none. `proofs/planted` runs the check that has to catch each of them.
+
+/// Names the bug that a program of the patched tree is to have.
+pub const VARIABLE: &str = "MINITOWER_PLANTED_BUG";
+
+macro_rules! bugs {
+    ($($(#[doc = $doc:literal])+ $bug:ident = $name:literal,)+) => {
+        /// A deliberate bug.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Bug {
+            $($(#[doc = $doc])+ $bug,)+
+        }
+
+        impl Bug {
+            /// Every bug.
+            pub const ALL: &[Self] = &[$(Self::$bug),+];
+
+            /// Its value of [`VARIABLE`].
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$bug => $name,)+
+                }
+            }
+        }
+    };
+}
+
+bugs! {
+    /// A heartbeat after the lease has run out prolongs it all the same.
+    HeartbeatAfterExpiry = "heartbeat-after-expiry",
+    /// A loss is not counted: the run starts again and again.
+    RetryLosesCount = "retry-loses-count",
+    /// A job that failed starts again although nobody asked for that.
+    FailureRetriedUnasked = "failure-retried-unasked",
+    /// A run that is to be retried does not wait first.
+    BackoffIgnored = "backoff-ignored",
+    /// Whoever ends backoffs waits to be told of them; of those from before its start nobody tells.
+    BackoffsOfBeforeForgotten = "backoffs-of-before-forgotten",
+    /// A run that is cancelled while it waits for its retry is left to wait.
+    CancelMissesBackoff = "cancel-misses-backoff",
+    /// A run that is given back goes to the end of the queue.
+    ReleaseTakesNewPlace = "release-takes-new-place",
+    /// A result counts although its lease has run out and the run was queued again.
+    ResultOfStaleAttempt = "result-of-stale-attempt",
+    /// A run that is being cancelled is queued again when its runner is lost.
+    CancelLostOnExpiry = "cancel-lost-on-expiry",
+    /// A report of any process's end ends the attempt that the runner holds now.
+    EndOfAnyProcess = "end-of-any-process",
+    /// A successor process ends whatever its runner holds, not only what the process it names held.
+    SupersedesWhateverIsActive = "supersedes-whatever-is-active",
+    /// A repeated poll finds its lease again although the run is under way, and voids its token.
+    LeaseRepeatedWhileRunning = "lease-repeated-while-running",
+    /// A poll that names a former process gets work through a fence.
+    FenceMissesSuccessor = "fence-misses-successor",
+    /// A lease that was never started does not run out.
+    UnstartedLeaseNeverExpires = "unstarted-lease-never-expires",
+    /// A restart leaves every lease as it was.
+    RestartProlongsNothing = "restart-prolongs-nothing",
+    /// Tokens are the same when they begin in the same way.
+    TokenByPrefix = "token-by-prefix",
+    /// Of runs of the same priority and age the newest comes first.
+    QueueOrderAtEqualTimes = "queue-order-at-equal-times",
+    /// A team's runner gets the runs of every team.
+    ClaimIgnoresTeam = "claim-ignores-team",
+    /// A run that becomes ready between a poll's look and its wait wakes nobody.
+    LostWakeUp = "lost-wake-up",
+    /// Whoever was woken for one team's run and takes another's leaves the first to nobody.
+    WakeUpSpentOnAnotherTeam = "wake-up-spent-on-another-team",
+    /// A poll that a fence keeps from taking the run it was woken for wakes nobody else.
+    WakeUpEndsAtAFence = "wake-up-ends-at-a-fence",
+    /// A fence holds only for polls that come after it.
+    FenceMissesWaitingPoll = "fence-misses-waiting-poll",
+    /// Of a batch of log lines that begins with known ones the others are lost.
+    LogBatchDroppedOnRetry = "log-batch-dropped-on-retry",
+    /// The counts go on counting a cancelled run as queued.
+    CountsMissCancelledRuns = "counts-miss-cancelled-runs",
+    /// A poll goes on waiting under a token that was replaced, and is served.
+    ReplacedTokenWaits = "replaced-token-waits",
+    /// A runner token that was replaced is remembered as a valid one.
+    ReplacedTokenRemembered = "replaced-token-remembered",
+    /// A registration token that bootstrap replaced still registers runners.
+    RevokedRegistrationTokenRegisters = "revoked-registration-token-registers",
+    /// What a new version says is noticed only after a restart.
+    NewVersionUnnoticed = "new-version-unnoticed",
+    /// A restart prolongs only the leases of runs that have not started.
+    RestartProlongsNoRunningLease = "restart-prolongs-no-running-lease",
+    /// A run is found by its id alone, whichever team it belongs to.
+    RunOfAnyTeam = "run-of-any-team",
+    /// A team's admin deletes every team's registration tokens.
+    RegistrationTokenOfAnyTeam = "registration-token-of-any-team",
+    /// What is remembered of one team's app is used for another team's of the same name.
+    RememberedForAnyTeam = "remembered-for-any-team",
+    /// A batch is answered and then committed.
+    AnswerBeforeCommit = "answer-before-commit",
+    /// The reaper waits to be told of leases; of those from before its start nobody tells.
+    ReaperSleepsOn = "reaper-sleeps-on",
+    /// At a job's end its own process group is killed, and nothing else that it has started.
+    GrandchildMissed = "grandchild-missed",
+    /// A job's supervisor relies on the runner to stop it in time.
+    DeadlineIgnored = "deadline-ignored",
+    /// A restarted runner leaves alone what runs of its former jobs.
+    LeftoversIgnored = "leftovers-ignored",
+    /// A restarted runner does not name the process that it follows.
+    SupersedesForgotten = "supersedes-forgotten",
+    /// A batch of log lines that could not be sent is forgotten.
+    UnsentLogForgotten = "unsent-log-forgotten",
+    /// A result that could not be sent is not sent again.
+    ResultGivenUp = "result-given-up",
+    /// A pool is sized by the runs that wait alone, and shrinks to nothing while all its runners work.
+    BusyRunnersForgotten = "busy-runners-forgotten",
+    /// What the control plane said a while ago is taken for what it says now.
+    StaleDemandShrinks = "stale-demand-shrinks",
+    /// Pods of a former template go as soon as new ones are there, whether these serve or not.
+    NewTemplateEmptiesPool = "new-template-empties-pool",
+    /// Each revision of a pool may have as many pods as the pool.
+    MaximumOfEachRevision = "maximum-of-each-revision",
+    /// A control plane that says nothing is taken to say that nothing waits.
+    SilenceReadAsZero = "silence-read-as-zero",
+    /// A pod is marked whatever its runner answers when it is fenced.
+    BusyPodMarked = "busy-pod-marked",
+    /// A pool shrinks by the pods that were to be marked, not by those that are.
+    ShrinkBeyondMarks = "shrink-beyond-marks",
+    /// A pod that is to stay is unfenced before its mark is gone.
+    UnfencedWhileMarked = "unfenced-while-marked",
+    /// A leader writes on when its Lease may be another's.
+    LeaderWithoutClock = "leader-without-clock",
+    /// A former leader takes back what a later one has fenced.
+    EpochIgnored = "epoch-ignored",
+}
+
+/// What a process that is started with an empty environment needs so that it has the same bug.
+#[must_use]
+pub fn inherited() -> Option<(&'static str, std::ffi::OsString)> {
+    std::env::var_os(VARIABLE).map(|bug| (VARIABLE, bug))
+}
+
+/// Whether this process is to have the bug: `planted!(HeartbeatAfterExpiry)`.
+#[macro_export]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::planted($crate::Bug::$bug)
+    };
+}
+
+/// Whether this process is to have the bug. A release build does not have this function, so that none can be made of the patched tree.
+///
+/// # Panics
+/// If [`VARIABLE`] names a bug that does not exist.
+#[cfg(debug_assertions)]
+#[must_use]
+pub fn planted(bug: Bug) -> bool {
+    static CHOSEN: std::sync::OnceLock<Option<Bug>> = std::sync::OnceLock::new();
+    *CHOSEN.get_or_init(|| {
+        let name = std::env::var(VARIABLE).ok().filter(|name| !name.is_empty())?;
+        let chosen = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
+        assert!(chosen.is_some(), "{VARIABLE}={name}: there is no such bug");
+        chosen
+    }) == Some(bug)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_variable_no_bug_is_there() {
+        if std::env::var_os(VARIABLE).is_none() {
+            for &bug in Bug::ALL {
+                assert!(!planted(bug), "{bug:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_bug_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+        assert_eq!(names.len(), Bug::ALL.len());
+    }
+}

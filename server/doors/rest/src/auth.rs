@@ -1,0 +1,193 @@
+//! Who calls: the credential that each route asks for, checked before anything else of the request is looked at.
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{Extensions, HeaderMap};
+use minitower_runs::domain::runner::RunnerPrincipal;
+use minitower_teams::AdminPrincipal;
+use minitower_teams::team::TeamPrincipal;
+use minitower_vocabulary::wire::headers::LEASE_TOKEN;
+use tracing::Span;
+
+use crate::{ApiError, HttpState};
+
+/// The credential a route opens to. A missing, unknown or wrong-kind one is 401.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// None.
+    Public,
+    /// The bootstrap token; without a configured one the route answers 404.
+    Bootstrap,
+    /// A registration token, the platform's or a team's.
+    Registration,
+    /// A team token.
+    Team,
+    /// A team token, or the API token of an attempt; to that one, what asks for a team token only is 403.
+    Runs,
+    /// A team token of role admin; a member gets 403.
+    TeamAdmin,
+    /// The operator token, or a team token of role admin; a member gets 403.
+    Admin,
+    /// A runner token.
+    Runner,
+    /// A runner token, and a lease token beside it; without one 400.
+    Lease,
+}
+
+/// What a [`guard`] needs to know.
+#[derive(Clone)]
+pub(crate) struct Post {
+    pub(crate) state: HttpState,
+    pub(crate) access: Access,
+}
+
+/// Marks the answer to a call of the runner protocol: thousands a second, each told by what it did to its run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunnerProtocol;
+
+/// Lets a request through to its handler, or answers for it. Runs before the handler's extractors: a caller
+/// without a credential learns nothing about paths, headers or bodies.
+pub(crate) async fn guard(State(post): State<Post>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match authenticate(&post, &parts.headers, &mut parts.extensions).await {
+        Ok(()) => {
+            let mut response = next.run(Request::from_parts(parts, body)).await;
+            if matches!(post.access, Access::Runner | Access::Lease) {
+                response.extensions_mut().insert(RunnerProtocol);
+            }
+            response
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Finds the caller out and leaves it in `found`, for the handler's [`Caller`].
+async fn authenticate(post: &Post, headers: &HeaderMap, found: &mut Extensions) -> Result<(), ApiError> {
+    let (teams, runs, leases) = (post.state.teams(), post.state.runs(), post.state.leases());
+    let token = bearer(headers);
+    match post.access {
+        Access::Public => {}
+        Access::Bootstrap => teams.authenticate_bootstrap(token)?,
+        Access::Registration => {
+            found.insert(teams.authenticate_registration(token).await?);
+        }
+        Access::Team => {
+            runs.refuse_attempt(token).await?;
+            found.insert(noted_team(teams.authenticate_team(token).await?));
+        }
+        Access::Runs => {
+            found.insert(noted_team(runs.authenticate(token).await?));
+        }
+        Access::TeamAdmin => {
+            runs.refuse_attempt(token).await?;
+            found.insert(noted_team(teams.authenticate_team_admin(token).await?));
+        }
+        Access::Admin => {
+            runs.refuse_attempt(token).await?;
+            found.insert(match teams.authenticate_admin(token).await? {
+                AdminPrincipal::Operator => AdminPrincipal::Operator,
+                AdminPrincipal::Team(team) => AdminPrincipal::Team(noted_team(team)),
+            });
+        }
+        Access::Runner => {
+            found.insert(noted_runner(leases.authenticate(token).await?));
+        }
+        Access::Lease => {
+            let runner = noted_runner(leases.authenticate(token).await?);
+            let lease_token = headers
+                .get(LEASE_TOKEN)
+                .and_then(|value| value.to_str().ok())
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| ApiError::invalid_request("this call needs the header X-Lease-Token"))?
+                .to_owned();
+            found.insert(LeaseHolder { runner, lease_token });
+        }
+    }
+    Ok(())
+}
+
+/// Notes the team for the log lines of this request.
+fn noted_team(team: TeamPrincipal) -> TeamPrincipal {
+    Span::current().record("team_id", team.team_id.0);
+    team
+}
+
+/// Notes the runner for the log lines of this request.
+fn noted_runner(runner: RunnerPrincipal) -> RunnerPrincipal {
+    Span::current().record("runner_id", runner.runner_id.0);
+    runner
+}
+
+/// The token of the one `Authorization` header, its scheme `Bearer` in any case.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// What the guard of the route found out about its caller.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller<T>(pub(crate) T);
+
+/// A runner that shows a lease token. Whether the token holds is decided together with the call.
+#[derive(Debug, Clone)]
+pub(crate) struct LeaseHolder {
+    pub(crate) runner: RunnerPrincipal,
+    pub(crate) lease_token: String,
+}
+
+/// The guard put no such caller into the request: the route's row in the table and its handler disagree.
+#[derive(Debug, thiserror::Error)]
+#[error("the route's access yields no {0}")]
+struct WrongAccess(&'static str);
+
+impl<T, S> FromRequestParts<S> for Caller<T>
+where
+    T: Clone + Send + Sync + 'static,
+    S: Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        of(&parts.extensions)
+    }
+}
+
+fn of<T: Clone + Send + Sync + 'static>(extensions: &Extensions) -> Result<Caller<T>, ApiError> {
+    extensions
+        .get::<T>()
+        .cloned()
+        .map(Caller)
+        .ok_or_else(|| ApiError::internal(&WrongAccess(std::any::type_name::<T>())))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(&["Bearer abc"], Some("abc"))]
+    #[case(&["bearer abc"], Some("abc"))]
+    #[case(&["BEARER   abc "], Some("abc"))]
+    #[case(&["Basic abc"], None)]
+    #[case(&["Bearer"], None)]
+    #[case(&["Bearer "], None)]
+    #[case(&["abc"], None)]
+    #[case(&[], None)]
+    #[case(&["Bearer abc", "Bearer def"], None)]
+    fn the_token_follows_the_scheme(#[case] values: &[&str], #[case] expected: Option<&str>) {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        assert_eq!(bearer(&headers), expected);
+    }
+}

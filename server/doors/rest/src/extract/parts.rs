@@ -1,0 +1,85 @@
+//! What handlers take out of the head of a request: the path, the query, the other end of the connection.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::FromRequestParts;
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::ApiError;
+
+/// The path's parameters, decoded into a struct whose fields have the names of the route template.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T, S> FromRequestParts<S> for Path<T>
+where
+    T: DeserializeOwned + Send,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(rejection) => Err(refuse(&rejection)),
+        }
+    }
+}
+
+fn refuse(rejection: &PathRejection) -> ApiError {
+    let PathRejection::FailedToDeserializePathParams(inner) = rejection else {
+        return ApiError::internal(rejection);
+    };
+    match inner.kind() {
+        ErrorKind::ParseErrorAtKey { key, value, expected_type } => ApiError::invalid_request(format!(
+            "`{value}` in the path is not a valid {key}: {} is expected",
+            if *expected_type == "i64" { "a whole number" } else { expected_type }
+        )),
+        ErrorKind::InvalidUtf8InPathParam { key } => {
+            ApiError::invalid_request(format!("the {key} in the path is not valid UTF-8"))
+        }
+        kind => ApiError::invalid_request(format!("the path is not valid: {kind}")),
+    }
+}
+
+/// The query, decoded into a struct; unknown parameters are ignored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T, S> FromRequestParts<S> for Query<T>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(ApiError::invalid_request(format!(
+                "the query string is not valid: {}",
+                rejection.body_text()
+            ))),
+        }
+    }
+}
+
+/// The other end of the connection, as [`serve`](crate::serve) puts it into each request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PeerAddr(pub(crate) SocketAddr);
+
+/// The caller's address; none when the request came over no connection. Behind a proxy it is the proxy's: headers
+/// that name another are not believed, as anyone can send them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) Option<IpAddr>);
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Ok(Self(parts.extensions.get::<PeerAddr>().map(|PeerAddr(addr)| addr.ip().to_canonical())))
+    }
+}

@@ -1,0 +1,76 @@
+//! What watches the server: is it alive, is it ready, what does it count, what is it.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use minitower_vocabulary::wire::error::ErrorCode;
+use minitower_vocabulary::wire::health::{Health, Version};
+use tokio::time::timeout;
+
+use crate::extract::Json;
+use crate::openapi::errors;
+use crate::{ApiError, HttpState};
+
+/// How long the database may take to answer.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Says that the process lives.
+///
+/// Asks nothing of the database.
+#[utoipa::path(get, path = "/health", operation_id = "health", tag = "Health",
+    responses((status = 200, description = "The process lives.", body = Health)))]
+pub(crate) async fn live() -> Json<Health> {
+    Json(Health { status: "ok".to_owned() })
+}
+
+errors! { NotReady { Unavailable: "The database does not answer within 2 seconds, or cannot be used.", } }
+
+/// Says whether the database answers.
+///
+/// A load balancer asks this before it sends requests.
+#[utoipa::path(get, path = "/ready", operation_id = "ready", tag = "Health",
+    responses((status = 200, description = "The database answers.", body = Health), NotReady))]
+pub(crate) async fn ready(State(state): State<HttpState>) -> Result<Json<Health>, ApiError> {
+    match timeout(DEADLINE, state.ping()).await {
+        Ok(Ok(())) => Ok(Json(Health { status: "ok".to_owned() })),
+        Ok(Err(error)) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "not ready");
+            Err(ApiError::new(
+                ErrorCode::Unavailable,
+                "the database cannot be used; the server's log says why",
+            ))
+        }
+        Err(_) => Err(ApiError::new(
+            ErrorCode::Unavailable,
+            format!("the database does not answer within {} s", DEADLINE.as_secs()),
+        )),
+    }
+}
+
+/// Shows all metrics in the text format of Prometheus.
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "Health",
+    responses((status = 200, description = "All metrics.", body = String, content_type = "text/plain",
+        example = "minitower_runs_queued{environment=\"default\"} 3")))]
+pub(crate) async fn metrics(State(state): State<HttpState>) -> Result<Response, ApiError> {
+    let mut text = String::new();
+    // The counts behind the gauges were loaded before the server began to listen.
+    state
+        .metrics()
+        .encode(&state.subject_metrics(), &mut text)
+        .map_err(|error| ApiError::internal(&error))?;
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static(prometheus::TEXT_FORMAT))], text).into_response())
+}
+
+/// Shows the version and the commit of the server.
+#[utoipa::path(get, path = "/version", operation_id = "version", tag = "Health",
+    responses((status = 200, description = "What runs here.", body = Version)))]
+pub(crate) async fn version(State(state): State<HttpState>) -> Json<Version> {
+    Json(Version {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: state.config().commit.to_owned(),
+        sqlite_version: state.config().sqlite_version.to_owned(),
+    })
+}

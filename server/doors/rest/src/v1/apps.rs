@@ -1,0 +1,76 @@
+//! Apps.
+
+use axum::extract::State;
+use http::StatusCode;
+use minitower_kernel::page::Page;
+use minitower_runs::domain::app as domain;
+use minitower_teams::team::TeamPrincipal;
+use minitower_vocabulary::wire::apps::{App, Apps, CreateApp};
+
+use super::params::{After, AppPath};
+use crate::auth::Caller;
+use crate::extract::{Json, Path, Query};
+use crate::openapi::errors;
+use crate::render::moment;
+use crate::{ApiError, HttpState};
+
+/// Lists the team's apps by slug.
+///
+/// The end of the list is an empty page.
+#[utoipa::path(get, path = "/api/v1/apps", operation_id = "list_apps", tag = "Apps",
+    params(
+        ("after" = Option<String>, Query, description = "Only apps with a later slug."),
+        ("limit" = Option<i64>, Query, minimum = 1, maximum = 1000, description = "At most this many. Default 1000."),
+    ),
+    responses((status = 200, description = "One page of apps.", body = Apps)))]
+pub(crate) async fn list(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<TeamPrincipal>,
+    Query(After { after, limit }): Query<After<String>>,
+) -> Result<Json<Apps>, ApiError> {
+    let apps = state.apps().apps(&caller, Page::new(after, limit)?).await?;
+    Ok(Json(Apps { apps: apps.into_iter().map(app).collect() }))
+}
+
+errors! { CreateErrors {
+    InvalidSlug: "`slug` is not a valid slug, or is reserved.",
+    SlugTaken: "The team has an app with this slug.",
+} }
+
+/// Creates an app.
+#[utoipa::path(post, path = "/api/v1/apps", operation_id = "create_app", tag = "Apps",
+    request_body = CreateApp,
+    responses((status = 201, description = "The new app.", body = App), CreateErrors))]
+pub(crate) async fn create(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<TeamPrincipal>,
+    Json(body): Json<CreateApp>,
+) -> Result<(StatusCode, Json<App>), ApiError> {
+    let made = state.apps().create_app(&caller, &body.slug, body.description).await?;
+    Ok((StatusCode::CREATED, Json(app(made))))
+}
+
+errors! { ShowErrors { NotFound: "The team has no such app.", } }
+
+/// Shows an app.
+#[utoipa::path(get, path = "/api/v1/apps/{app}", operation_id = "show_app", tag = "Apps", params(AppPath),
+    responses((status = 200, description = "The app.", body = App), ShowErrors))]
+pub(crate) async fn show(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<TeamPrincipal>,
+    Path(path): Path<AppPath>,
+) -> Result<Json<App>, ApiError> {
+    Ok(Json(app(state.apps().app(&caller, path.app).await?)))
+}
+
+fn app(app: domain::App) -> App {
+    let domain::App { id, team_id: _, slug, description, disabled, created_at, updated_at } = app;
+    App {
+        app_id: id.0,
+        slug,
+        description,
+        disabled,
+        created_at: moment(created_at),
+        updated_at: moment(updated_at),
+    }
+}

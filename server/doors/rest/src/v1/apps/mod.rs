@@ -1,5 +1,0 @@
-//! Apps.
-
-pub(crate) mod create;
-pub(crate) mod list;
-pub(crate) mod show;

@@ -1,3 +1,0 @@
-//! How one may get in.
-
-pub(crate) mod options;

@@ -1,4 +1,0 @@
-//! A team's environments.
-
-pub(crate) mod create;
-pub(crate) mod list;

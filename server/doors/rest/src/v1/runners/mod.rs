@@ -1,4 +1,0 @@
-//! Runners, by themselves.
-
-pub(crate) mod register;
-pub(crate) mod sign_off;

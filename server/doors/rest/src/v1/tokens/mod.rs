@@ -1,4 +1,0 @@
-//! Team tokens.
-
-pub(crate) mod create;
-pub(crate) mod me;

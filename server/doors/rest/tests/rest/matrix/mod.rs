@@ -1,0 +1,11 @@
+//! Every route with every credential, generated from the router's own table: a new route is tested by being there, and a test fails until
+//! `calls` says how it is called.
+//!
+//! `bed` holds two teams and their things, `callers` everyone who may come along, `calls` a good call of each route. `doors` asks who is let
+//! in, `tenants` what those who are let in can reach of others.
+
+mod bed;
+mod callers;
+mod calls;
+mod doors;
+mod tenants;

@@ -1,0 +1,168 @@
+//! The accept loop on a real port of the loopback interface.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use http::StatusCode;
+use minitower_rest::{Ended, ServeLimits, serve};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// Every wait of these tests ends here; reaching it is a failure.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+struct Running {
+    addr: SocketAddr,
+    stop: CancellationToken,
+    abort: CancellationToken,
+    task: JoinHandle<Ended>,
+}
+
+async fn start(router: Router, limits: ServeLimits) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+    let task = tokio::spawn(serve(listener, router, limits, stop.clone(), abort.clone()));
+    Running { addr, stop, abort, task }
+}
+
+async fn send(addr: SocketAddr, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Everything up to the end of the connection.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    timeout(DEADLINE, stream.read_to_string(&mut text)).await.expect("the connection stays open").unwrap();
+    text
+}
+
+/// A route that says when it was reached and answers when it is told to.
+fn gated() -> (Router, Arc<Notify>, Arc<Notify>) {
+    let (reached, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (reached_in, release_in) = (Arc::clone(&reached), Arc::clone(&release));
+    let router = Router::new().route("/", get(|| async { "hello" })).route(
+        "/gated",
+        get(move || async move {
+            reached_in.notify_one();
+            release_in.notified().await;
+            "done"
+        }),
+    );
+    (router, reached, release)
+}
+
+#[tokio::test]
+async fn a_connection_serves_one_request_after_another() {
+    let (router, ..) = gated();
+    let running = start(router, ServeLimits::default()).await;
+    let mut stream = send(running.addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let mut buffer = [0; 1024];
+    let read = timeout(DEADLINE, stream.read(&mut buffer)).await.unwrap().unwrap();
+    assert!(buffer[..read].starts_with(b"HTTP/1.1 200"));
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    assert!(rest(&mut stream).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_client_that_drips_its_head_is_cut_off() {
+    let (router, ..) = gated();
+    let limits = ServeLimits { header_read: Duration::from_millis(100), ..ServeLimits::default() };
+    let running = start(router, limits).await;
+    let mut stream = send(running.addr, "GET / HTTP/1.1\r\nX-Slow: ").await;
+    assert_eq!(rest(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn an_oversized_head_is_refused() {
+    let (router, ..) = gated();
+    let limits = ServeLimits { header_bytes: 8192, ..ServeLimits::default() };
+    let running = start(router, limits).await;
+    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(10_000));
+    let mut stream = send(running.addr, &head).await;
+    let mut buffer = [0; 64];
+    let read = timeout(DEADLINE, stream.read(&mut buffer)).await.unwrap().unwrap_or(0);
+    assert!(read == 0 || buffer.starts_with(b"HTTP/1.1 431"));
+}
+
+#[tokio::test]
+async fn over_the_limit_a_connection_waits_for_another_to_end() {
+    let (router, reached, release) = gated();
+    let running = start(router, ServeLimits { connections: 1, ..ServeLimits::default() }).await;
+    let close = "Host: x\r\nConnection: close\r\n\r\n";
+    let mut first = send(running.addr, &format!("GET /gated HTTP/1.1\r\n{close}")).await;
+    timeout(DEADLINE, reached.notified()).await.unwrap();
+    let mut second = send(running.addr, &format!("GET / HTTP/1.1\r\n{close}")).await;
+    let mut buffer = [0; 1];
+    assert!(
+        timeout(Duration::from_millis(100), second.peek(&mut buffer)).await.is_err(),
+        "answered too early"
+    );
+    release.notify_one();
+    assert!(rest(&mut first).await.ends_with("done"));
+    assert!(rest(&mut second).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_stop_finishes_requests_closes_idle_connections_and_accepts_no_more() {
+    let (router, reached, release) = gated();
+    let running = start(router, ServeLimits::default()).await;
+    let mut idle = TcpStream::connect(running.addr).await.unwrap();
+    let mut busy = send(running.addr, "GET /gated HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    timeout(DEADLINE, reached.notified()).await.unwrap();
+    running.stop.cancel();
+    assert_eq!(rest(&mut idle).await, "");
+    assert!(!running.task.is_finished());
+    release.notify_one();
+    let answer = rest(&mut busy).await;
+    assert!(answer.ends_with("done"), "{answer}");
+    assert_eq!(timeout(DEADLINE, running.task).await.unwrap().unwrap(), Ended { cut: 0 });
+    assert!(TcpStream::connect(running.addr).await.is_err());
+}
+
+/// 32 MiB do not fit into any buffer on the way: without lingering the client would see a reset instead of the answer.
+#[tokio::test]
+async fn a_client_that_is_refused_in_mid_upload_gets_to_read_why() {
+    let router = Router::new().route("/", post(|| async { (StatusCode::PAYLOAD_TOO_LARGE, "too large") }));
+    let running = start(router, ServeLimits::default()).await;
+    let length = 32 * 1024 * 1024;
+    let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+    let mut stream = send(running.addr, &head).await;
+    stream.write_all(&vec![0; length]).await.expect("the connection was reset in mid-upload");
+    stream.shutdown().await.unwrap();
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.ends_with("too large"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_given_up() {
+    let router = Router::new().route("/", get(|| async { vec![0_u8; 64 * 1024 * 1024] }));
+    let limits =
+        ServeLimits { write_stall: Duration::from_millis(100), connections: 1, ..ServeLimits::default() };
+    let running = start(router.route("/small", get(|| async { "small" })), limits).await;
+    let _deaf = send(running.addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    // There is room for one connection only: an answer here means that the first one has ended.
+    let mut next = send(running.addr, "GET /small HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(rest(&mut next).await.ends_with("small"));
+}
+
+#[tokio::test]
+async fn an_abort_drops_what_is_left() {
+    let (router, reached, _release) = gated();
+    let running = start(router, ServeLimits::default()).await;
+    let mut busy = send(running.addr, "GET /gated HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    timeout(DEADLINE, reached.notified()).await.unwrap();
+    running.stop.cancel();
+    running.abort.cancel();
+    assert_eq!(timeout(DEADLINE, running.task).await.unwrap().unwrap(), Ended { cut: 1 });
+    assert_eq!(rest(&mut busy).await, "");
+}

@@ -1,0 +1,254 @@
+//! The program itself: its start, its signals, its last words.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// Every wait of these tests ends here; reaching it is a failure. Shorter than the time requests get to finish.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Program {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    addr: String,
+    folder: TempDir,
+}
+
+fn command(folder: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_minitowerd"));
+    command
+        .env_clear()
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command.env("MINITOWER_LISTEN_ADDR", "127.0.0.1:0").env("MINITOWER_BOOTSTRAP_TOKEN", "dev");
+    command
+}
+
+impl Program {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = command(&folder).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let addr = line_with(&mut log, "listening").split("\"addr\":\"").nth(1).unwrap().to_owned();
+        let addr = addr.split('"').next().unwrap().to_owned();
+        Self { child, log, addr, folder }
+    }
+
+    /// One that has ended in good order and left its database.
+    fn stopped() -> Self {
+        let mut program = Self::start();
+        program.signal(Signal::SIGTERM);
+        assert!(program.wait().success());
+        program
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the program does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Gone already unless the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The next line of the log that contains the text; the end of the log is a failure.
+fn line_with(log: &mut BufReader<ChildStderr>, text: &str) -> String {
+    loop {
+        let mut line = String::new();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the log ends without {text:?}");
+        if line.contains(text) {
+            return line;
+        }
+    }
+}
+
+#[test]
+fn sigterm_and_sigint_end_it_with_0() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut program = Program::start();
+        program.signal(signal);
+        assert_eq!(program.wait().code(), Some(0));
+        line_with(&mut program.log, "stopped");
+    }
+}
+
+#[test]
+fn a_second_signal_drops_the_requests_that_still_run() {
+    let mut program = Program::start();
+    // A request whose body never comes.
+    let mut request = TcpStream::connect(&program.addr).unwrap();
+    let head = "POST /api/v1/bootstrap/team HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer dev\r\nContent-Length: 9\r\n\r\n";
+    request.write_all(head.as_bytes()).unwrap();
+    // A later request is answered: by then the first one was accepted and, on its own connection, is being read.
+    let mut other = TcpStream::connect(&program.addr).unwrap();
+    other.write_all(b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    other.read_to_string(&mut String::new()).unwrap();
+    program.signal(Signal::SIGTERM);
+    line_with(&mut program.log, "stopping");
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+#[test]
+fn a_bad_value_ends_it_with_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = command(&folder).env("MINITOWER_LEASE_TTL", "soon").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("minitowerd: MINITOWER_LEASE_TTL is \"soon\": it must be a duration"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
+fn it_says_its_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = command(&folder).arg("--version").stdout(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with(concat!("minitowerd ", env!("CARGO_PKG_VERSION"), " (")), "{said}");
+}
+
+#[test]
+fn a_backup_becomes_the_database_only_where_there_is_none() {
+    let program = Program::stopped();
+    let folder = &program.folder;
+    std::fs::copy(folder.path().join("minitower.db"), folder.path().join("backup.db")).unwrap();
+    let restore = |backup: &str| {
+        let output = command(folder).args(["restore", backup]).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+
+    let (done, said) = restore("backup.db");
+    assert!(!done && said.lines().count() == 1 && said.contains("move it away"), "{said}");
+    for name in ["minitower.db", "minitower.db-wal", "minitower.db-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(name));
+    }
+    std::fs::write(folder.path().join("minitower.db-wal"), "of another database").unwrap();
+    let (done, said) = restore("backup.db");
+    assert!(!done && said.contains("-wal"), "{said}");
+    std::fs::remove_file(folder.path().join("minitower.db-wal")).unwrap();
+    std::fs::write(folder.path().join("junk"), "no database").unwrap();
+    assert!(!restore("junk").0);
+    assert!(!folder.path().join("minitower.db").exists(), "a failed restore leaves nothing");
+
+    let (done, said) = restore("backup.db");
+    assert!(done, "{said}");
+    assert!(folder.path().join("minitower.db").exists());
+    assert!(!folder.path().join("minitower.db.restoring").exists());
+}
+
+#[test]
+fn an_unattended_restore_happens_only_where_the_database_is_missing_and_the_backup_there() {
+    let program = Program::stopped();
+    let folder = &program.folder;
+    let file = |name: &str| folder.path().join(name);
+    let restore = || {
+        let output = command(folder).args(["restore", "--if-missing", "backup.db"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+
+    let before = std::fs::read(file("minitower.db")).unwrap();
+    restore();
+    assert_eq!(std::fs::read(file("minitower.db")).unwrap(), before, "a database stays as it is");
+    assert_eq!(std::fs::read(file("backup.db")).unwrap(), b"", "its backup need not be fetched");
+
+    std::fs::remove_file(file("backup.db")).unwrap();
+    std::fs::rename(file("minitower.db"), file("kept")).unwrap();
+    restore();
+    assert!(!file("minitower.db").exists() && !file("backup.db").exists(), "nothing came from nothing");
+
+    std::fs::copy(file("kept"), file("backup.db")).unwrap();
+    restore();
+    assert!(file("minitower.db").exists());
+    restore();
+    assert_eq!(std::fs::read(file("backup.db")).unwrap(), before, "a backup that was fetched stays");
+}
+
+#[test]
+fn its_health_is_asked_by_the_program_itself() {
+    let mut program = Program::start();
+    let addr = program.addr.clone();
+    let healthcheck = |folder: &TempDir, addr: &str| {
+        // Without the bootstrap token and the like: a probe may be given less than the server.
+        let mut asked = Command::new(env!("CARGO_BIN_EXE_minitowerd"));
+        let output = asked
+            .env_clear()
+            .current_dir(folder.path())
+            .args(["--listen-addr", addr, "--public-signup-enabled", "false", "healthcheck"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        (output.status.code(), said)
+    };
+
+    assert_eq!(healthcheck(&program.folder, &addr), (Some(0), format!("ready: {addr}\n")));
+    let port = addr.rsplit(':').next().unwrap();
+    assert_eq!(healthcheck(&program.folder, &format!("0.0.0.0:{port}")).0, Some(0));
+
+    program.signal(Signal::SIGTERM);
+    assert!(program.wait().success());
+    let (code, said) = healthcheck(&program.folder, &addr);
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with(&format!("minitowerd: no answer from {addr}: ")), "{said}");
+    let (code, said) = healthcheck(&program.folder, "8080");
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("minitowerd: MINITOWER_LISTEN_ADDR is \"8080\""), "{said}");
+}
+
+#[test]
+fn a_server_that_answers_otherwise_is_not_healthy() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let asked = Command::new(env!("CARGO_BIN_EXE_minitowerd"))
+        .args(["--listen-addr", &addr, "healthcheck"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut request = BufReader::new(&stream);
+    assert!(line_of(&mut request).starts_with("GET /ready HTTP/1.0"));
+    while !line_of(&mut request).trim().is_empty() {}
+    stream
+        .write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 12\r\n\r\n{\"error\":{}}")
+        .unwrap();
+    drop(stream);
+    let output = asked.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        said,
+        format!(
+            "minitowerd: {addr} answers /ready with \"HTTP/1.1 503 Service Unavailable\": {{\"error\":{{}}}}\n"
+        )
+    );
+}
+
+fn line_of(reader: &mut impl std::io::BufRead) -> String {
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    line
+}

@@ -1,0 +1,23 @@
+//! The HTTP contract, route by route: success, each documented error, field names, and who may call what.
+
+mod admin;
+mod apps;
+mod archives;
+mod artifacts;
+mod conventions;
+mod credentials;
+mod demand;
+mod entrypoints;
+mod environments;
+mod health;
+mod hidden;
+mod job_tokens;
+mod outputs;
+mod pages;
+mod registration_tokens;
+mod run_lists;
+mod runner;
+mod runs;
+mod teams;
+mod tokens;
+mod versions;
