@@ -54,7 +54,7 @@ async fn a_real_control_plane_is_understood() {
 #[tokio::test]
 async fn a_team_admin_sees_the_demand_of_the_own_team_alone() {
     let plane = Plane::start();
-    let (acme, zeta) = (plane.team("acme"), plane.team("zeta"));
+    let (acme, zeta) = (plane.team("acme"), plane.sign_up("zeta"));
     for team in [&acme, &zeta] {
         team.script("hello", "print('hello')");
         team.run("hello");
