@@ -1,91 +1,65 @@
-//! Which server, which token: flags first, then the environment, then the profile.
+//! Which server, which token, which app: flags first, then the environment, then the profile.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use minitower_client::ClientConfig;
 
-use crate::failure::Failure;
+use crate::failure::Explained;
 use crate::kubectl::{self, Called};
 use crate::profiles::Profile;
+use crate::settings::{Environment, GlobalArgs};
 
-/// What the program reads from its environment.
-#[derive(Debug, Clone, Default)]
-pub struct Environment {
-    /// `MINITOWER_SERVER_URL`.
-    pub server_url: Option<String>,
-    /// `MINITOWER_API_TOKEN`.
-    pub api_token: Option<String>,
-    /// `MINITOWER_CA_FILE`.
-    pub ca_file: Option<String>,
-    /// `MINITOWER_CLI_CONFIG`.
-    pub cli_config: Option<String>,
-    /// `XDG_CONFIG_HOME`.
-    pub xdg_config_home: Option<String>,
-    /// `HOME`.
-    pub home: Option<String>,
-    /// `NO_COLOR` (<https://no-color.org>) is set, or the terminal is dumb.
-    pub no_color: bool,
+/// Nobody has said what a command needs to know before it can ask a server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectionError {
+    /// No server.
+    #[error("no server is named")]
+    NoServer,
+    /// No token for the server.
+    #[error("there is no token for {server}")]
+    NoToken {
+        /// The server's URL.
+        server: String,
+    },
+    /// The profile's token is for another server.
+    #[error("there is no token for {server}: the profile's token is for {other}")]
+    TokenOfAnother {
+        /// The URL of the server that was asked for.
+        server: String,
+        /// The URL of the profile's server.
+        other: String,
+    },
+    /// No app.
+    #[error("no app is named")]
+    NoApp,
 }
 
-impl Environment {
-    /// Reads the process's environment; empty values count as none.
-    pub fn from_process() -> Self {
-        let read =
-            |name| std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|v| !v.is_empty());
-        Self {
-            server_url: read("MINITOWER_SERVER_URL"),
-            api_token: read("MINITOWER_API_TOKEN"),
-            ca_file: read("MINITOWER_CA_FILE"),
-            cli_config: read("MINITOWER_CLI_CONFIG"),
-            xdg_config_home: read("XDG_CONFIG_HOME"),
-            home: read("HOME"),
-            no_color: read("NO_COLOR").is_some() || read("TERM").is_some_and(|term| term == "dumb"),
-        }
+impl Explained for ConnectionError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::NoServer if Called::from_process() == Called::Plugin => kubectl::NO_SERVER,
+            Self::NoServer => {
+                "run `minitower login --server URL`, pass --server or set MINITOWER_SERVER_URL; `minitower dev` starts \
+                 a server"
+            }
+            Self::NoToken { .. } | Self::TokenOfAnother { .. } => {
+                "run `minitower login`, pass --token or set MINITOWER_API_TOKEN"
+            }
+            Self::NoApp => "pass --app APP, or set one for good with `minitower config set --app APP`",
+        }))
     }
 }
 
-/// Flags every command takes.
-#[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Connection")]
-pub struct GlobalArgs {
-    /// `--server`
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        help = "URL of the control plane [env: MINITOWER_SERVER_URL]"
-    )]
-    pub server: Option<String>,
-    /// `--token`
-    #[arg(long, global = true, value_name = "TOKEN", help = "Team token [env: MINITOWER_API_TOKEN]")]
-    pub token: Option<String>,
-    /// Profile to use instead of the active one
-    #[arg(long, global = true, value_name = "NAME")]
-    pub profile: Option<String>,
-    /// `--ca-file`
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        help = "More trusted certificates, a PEM file [env: MINITOWER_CA_FILE]"
-    )]
-    pub ca_file: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long, global = true, help_heading = "Output")]
-    pub json: bool,
-}
-
 /// The server's URL.
-pub fn server(flags: &GlobalArgs, env: &Environment, profile: Option<&Profile>) -> Result<String, Failure> {
+pub fn server(
+    flags: &GlobalArgs,
+    env: &Environment,
+    profile: Option<&Profile>,
+) -> Result<String, ConnectionError> {
     let given = flags.server.as_ref().or(env.server_url.as_ref()).map(|url| url.trim().to_owned());
-    given.or_else(|| profile.map(|profile| profile.server.clone())).filter(|url| !url.is_empty()).ok_or_else(|| {
-        Failure::new("no server is named").help(match Called::from_process() {
-            Called::Plugin => kubectl::NO_SERVER,
-            _ => {
-                "run `minitower login --server URL`, give --server or set MINITOWER_SERVER_URL; `minitower dev` starts one"
-            }
-        })
-    })
+    let server = given.or_else(|| profile.map(|profile| profile.server.clone()));
+    server.filter(|url| !url.is_empty()).ok_or(ConnectionError::NoServer)
 }
 
 /// The team token for `server`. A profile's token goes to the profile's own server only.
@@ -94,24 +68,25 @@ pub fn token(
     env: &Environment,
     profile: Option<&Profile>,
     server: &str,
-) -> Result<String, Failure> {
+) -> Result<String, ConnectionError> {
     if let Some(token) = flags.token.as_ref().or(env.api_token.as_ref()) {
         return Ok(token.trim().to_owned());
     }
-    let profile = profile.filter(|profile| !profile.token.is_empty());
-    let missing = |message: String| {
-        Failure::new(message).help("run `minitower login`, give --token or set MINITOWER_API_TOKEN")
-    };
-    match profile {
+    match profile.filter(|profile| !profile.token.is_empty()) {
+        None => Err(ConnectionError::NoToken { server: server.to_owned() }),
         Some(profile) if profile.server.is_empty() || same_server(&profile.server, server) => {
             Ok(profile.token.clone())
         }
-        Some(profile) => Err(missing(format!(
-            "there is no token for {server}: the profile's belongs to {}",
-            profile.server
-        ))),
-        None => Err(missing(format!("there is no token for {server}"))),
+        Some(profile) => {
+            Err(ConnectionError::TokenOfAnother { server: server.to_owned(), other: profile.server.clone() })
+        }
     }
+}
+
+/// The app of a command that names none: the profile's.
+pub fn app(profile: Option<&Profile>) -> Result<String, ConnectionError> {
+    let app = profile.map(|profile| &profile.app).filter(|app| !app.is_empty());
+    app.cloned().ok_or(ConnectionError::NoApp)
 }
 
 /// How to reach `server`.
@@ -129,6 +104,7 @@ fn same_server(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Failure;
 
     fn flags(server: Option<&str>, token: Option<&str>) -> GlobalArgs {
         GlobalArgs {
@@ -154,7 +130,7 @@ mod tests {
         flags: &GlobalArgs,
         env: &Environment,
         profile: Option<&Profile>,
-    ) -> Result<(String, String), Failure> {
+    ) -> Result<(String, String), ConnectionError> {
         let server = server(flags, env, profile)?;
         let token = token(flags, env, profile, &server)?;
         Ok((server, token))
@@ -185,7 +161,7 @@ mod tests {
 
     #[test]
     fn nothing_at_all_names_the_ways_in() {
-        let failure = resolve(&flags(None, None), &env(None, None), None).unwrap_err();
+        let failure = Failure::from(resolve(&flags(None, None), &env(None, None), None).unwrap_err());
         assert!(failure.to_string().contains("minitower login"), "{failure}");
         assert!(failure.to_string().contains("minitower dev"), "{failure}");
     }

@@ -6,10 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use minitower_client::{Client, TeamClient};
 use minitower_daemon::signals::Signals;
 
-use crate::connection::{self, Environment, GlobalArgs};
+use crate::connection;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::profiles::{self, Profile, Profiles};
+use crate::profiles::{self, Profile, Profiles, ProfilesError};
+use crate::settings::{Environment, GlobalArgs};
 
 /// The surroundings of a command.
 pub struct Context {
@@ -41,18 +42,18 @@ impl Context {
     }
 
     /// Where profiles are kept.
-    pub fn profiles_path(&self) -> Result<PathBuf, Failure> {
+    pub fn profiles_path(&self) -> Result<PathBuf, ProfilesError> {
         profiles::path(&self.env)
     }
 
     /// All profiles.
-    pub fn profiles(&self) -> Result<Profiles, Failure> {
+    pub fn profiles(&self) -> Result<Profiles, ProfilesError> {
         Profiles::load(&self.profiles_path()?)
     }
 
     /// The profile asked for, else the active one.
-    pub fn profile(&self) -> Result<Option<Profile>, Failure> {
-        // Profiles are of no interest, not even broken ones, to whoever says everything by hand.
+    pub fn profile(&self) -> Result<Option<Profile>, ProfilesError> {
+        // Even a broken file of profiles does not disturb a person who names server and token by hand.
         let by_hand = (self.flags.server.is_some() || self.env.server_url.is_some())
             && (self.flags.token.is_some() || self.env.api_token.is_some());
         match &self.flags.profile {
@@ -64,7 +65,7 @@ impl Context {
         }
     }
 
-    /// The server, for calls without a token; `fallback` is the profile such a call is about.
+    /// The server's URL and a client for calls without a token. `fallback` is the profile that the call is about.
     pub fn client(&self, fallback: Option<&Profile>) -> Result<(String, Client), Failure> {
         let server = connection::server(&self.flags, &self.env, fallback)?;
         let client = Client::new(&connection::client_config(&self.flags, &self.env, server.clone()))?;
@@ -79,15 +80,11 @@ impl Context {
         Ok(client.team(token))
     }
 
-    /// The app a command means: the given one, else the profile's.
+    /// The app a command is about: the given one, otherwise the profile's.
     pub fn app(&self, given: Option<&str>) -> Result<String, Failure> {
-        if let Some(app) = given {
-            return Ok(app.to_owned());
+        match given {
+            Some(app) => Ok(app.to_owned()),
+            None => Ok(connection::app(self.profile()?.as_ref())?),
         }
-        let app = self.profile()?.map(|profile| profile.app).filter(|app| !app.is_empty());
-        app.ok_or_else(|| {
-            Failure::new("no app is named")
-                .help("give --app APP, or set one for good with `minitower config set --app APP`")
-        })
     }
 }

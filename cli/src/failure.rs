@@ -1,7 +1,8 @@
-//! What a person sees when something went wrong: the thing, the reason, the way out; and the exit code.
+//! What a person sees when something goes wrong: what failed, why, and what to do; and the exit code.
 
-use std::fmt::Display;
-use std::io;
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt::{Display, Write as _};
 use std::process::ExitCode;
 
 use minitower_client::wire::runs::RunStatus;
@@ -9,9 +10,9 @@ use minitower_client::{Error, TransportReason};
 use minitower_daemon::logs;
 
 use crate::kubectl::{self, Called};
-use crate::output::{Style, clean};
+use crate::output::{OutputError, Style, clean};
 
-/// How a command that did its work ends.
+/// How a command ends that has done its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Well; a watched run completed.
@@ -36,7 +37,7 @@ impl Exit {
         }
     }
 
-    /// How watching a run that ended in `status` ends.
+    /// The end of a command that watched a run end in `status`.
     pub const fn of_run(status: RunStatus) -> Self {
         match status {
             RunStatus::Completed => Self::Success,
@@ -52,29 +53,47 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command could not do its work.
+/// An error that a command may end with, and what it says to a person beside its text.
+pub trait Explained: StdError + Send + Sync + 'static {
+    /// What to do about it. Commands are quoted: `` `minitower login` ``.
+    fn help(&self) -> Option<Cow<'static, str>> {
+        None
+    }
+
+    /// The exit code.
+    fn code(&self) -> u8 {
+        1
+    }
+}
+
+/// Why a command could not do its work: an error, with what a person can do about it.
 #[derive(Debug)]
 pub struct Failure {
-    message: String,
-    help: Option<String>,
+    error: Box<dyn StdError + Send + Sync>,
+    help: Option<Cow<'static, str>>,
     code: u8,
-    silent: bool,
+}
+
+impl<E: Explained> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { help: error.help(), code: error.code(), error: Box::new(error) }
+    }
 }
 
 impl Failure {
-    /// A failure with exit code 1. The message names the thing and the reason.
-    pub fn new(message: impl Display) -> Self {
-        Self { message: message.to_string(), help: None, code: 1, silent: false }
+    /// A failure of another library, about which nothing more can be said.
+    pub fn of(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { error: error.into(), help: None, code: 1 }
     }
 
-    /// Adds the way out, in place of a more general one.
+    /// Says what to do, in place of something more general.
     #[must_use]
     pub fn help(mut self, help: impl Display) -> Self {
-        self.help = Some(help.to_string());
+        self.help = Some(help.to_string().into());
         self
     }
 
-    /// Adds the way out when the server said that something does not exist.
+    /// Says what to do if the server answered that something does not exist.
     #[must_use]
     pub fn help_not_found(self, help: impl Display) -> Self {
         if self.code == NOT_FOUND { self.help(help) } else { self }
@@ -90,12 +109,18 @@ impl Failure {
         ExitCode::from(self.code)
     }
 
+    /// A closed pipe (`minitower … | head`) is nobody's mistake and passes in silence.
+    fn is_silent(&self) -> bool {
+        let output: Option<&OutputError> = self.error.downcast_ref();
+        output.is_some_and(OutputError::is_closed_pipe)
+    }
+
     /// Writes one or two lines on standard error.
     pub fn print(&self, style: Style) {
-        if self.silent {
+        if self.is_silent() {
             return;
         }
-        logs::say(format_args!("{} {}", style.bad("error:"), self.message));
+        logs::say(format_args!("{} {}", style.bad("error:"), clean(&chain(&*self.error))));
         if let Some(help) = &self.help {
             logs::say(format_args!("{} {}", style.dim("help:"), kubectl::retold(help)));
         }
@@ -104,9 +129,24 @@ impl Failure {
 
 impl Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)?;
+        f.write_str(&chain(&*self.error))?;
         self.help.iter().try_for_each(|help| write!(f, "; {help}"))
     }
+}
+
+/// An error and its sources in one line. Some libraries repeat the source in their own text; it is not said twice.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let said = source.to_string();
+        if !text.contains(&said) {
+            // Writing to a string cannot fail.
+            let _ = write!(text, ": {said}");
+        }
+        next = source.source();
+    }
+    text
 }
 
 const UNAUTHORIZED: u8 = 10;
@@ -124,49 +164,36 @@ const fn code_of_status(status: u16) -> u8 {
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let help = match &error {
-            Error::Api { status: 401, .. } => Some("run `minitower login` for a new token".to_owned()),
-            Error::Api { status: 403, .. } => {
-                Some("ask an admin of the team, or use an admin's token".to_owned())
+impl Explained for Error {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::Api { status: 401, .. } => "run `minitower login` for a new token",
+            Self::Api { status: 403, .. } => "ask an admin of the team, or use an admin's token",
+            Self::Api { status: 429, retry_after: Some(wait), .. } => {
+                return Some(format!("try again in {} s", wait.as_secs()).into());
             }
-            Error::Api { status: 429, retry_after, .. } => Some(match retry_after {
-                Some(wait) => format!("try again in {} s", wait.as_secs()),
-                None => "try again later".to_owned(),
-            }),
-            Error::Api { status: 500..=599, .. } => {
-                Some("look at the server's log; it names the request".to_owned())
-            }
-            Error::Transport { reason: TransportReason::Refused | TransportReason::UnknownHost, .. }
-            | Error::Url { .. } => Some(
-                match Called::from_process() {
-                    Called::Plugin => kubectl::NO_ANSWER,
-                    _ => "name another server with --server, or start one with `minitower dev`",
-                }
-                .to_owned(),
-            ),
-            _ => None,
-        };
-        Self {
-            code: error.status().map_or(1, code_of_status),
-            message: clean(&error.to_string()),
-            help,
-            silent: false,
-        }
+            Self::Api { status: 429, .. } => "try again later",
+            Self::Api { status: 500..=599, .. } => "look at the server's log; it names the request",
+            Self::Transport { reason: TransportReason::Refused | TransportReason::UnknownHost, .. }
+            | Self::Url { .. } => match Called::from_process() {
+                Called::Plugin => kubectl::NO_ANSWER,
+                _ => "name another server with --server, or start one with `minitower dev`",
+            },
+            _ => return None,
+        }))
+    }
+
+    fn code(&self) -> u8 {
+        self.status().map_or(1, code_of_status)
     }
 }
 
-/// Writing output failed. A closed pipe (`minitower … | head`) is nobody's error and passes in silence.
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        let silent = error.kind() == io::ErrorKind::BrokenPipe;
-        Self { silent, ..Self::new(format!("cannot write the output: {error}")) }
-    }
-}
+impl Explained for OutputError {}
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use rstest::rstest;
 
     use super::*;
@@ -195,6 +222,16 @@ mod tests {
     #[case(RunStatus::Cancelled, 2)]
     fn the_exit_code_follows_the_run(#[case] status: RunStatus, #[case] code: u8) {
         assert_eq!(Exit::of_run(status).code(), code);
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_sources_and_nothing_twice() {
+        let closed = || io::Error::new(io::ErrorKind::BrokenPipe, "closed");
+        let failure = Failure::from(OutputError::from(closed()));
+        assert_eq!(failure.to_string(), "cannot write the output: closed");
+        assert!(failure.is_silent());
+        let file = Error::File { name: "a.tgz".to_owned(), source: closed() };
+        assert_eq!(Failure::from(file).to_string(), "cannot read a.tgz: closed");
     }
 
     #[test]

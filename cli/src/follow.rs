@@ -1,4 +1,4 @@
-//! Following a run's log to its end, over retries.
+//! Following a run's log to its end, across retries.
 
 use std::io::{self, Write};
 
@@ -7,11 +7,11 @@ use minitower_client::{Error, LogFilter, TeamClient};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, OutputError};
 use crate::watch::{Pace, no_runner, no_such_run, patiently};
 
-/// Prints the log as it grows until the run has ended and everything of it was printed. A run that is tried again is
-/// followed to its newest attempt.
+/// Prints the log as it grows, until the run has ended and all of its log is printed. If the run is retried, the newest
+/// attempt is followed.
 pub async fn to_the_end(
     context: &Context,
     team: &TeamClient,
@@ -22,7 +22,7 @@ pub async fn to_the_end(
     let mut pace = Pace::new();
     let mut before: Option<Run> = None;
     loop {
-        // First the state, then the lines: what was logged before the run ended is then surely read.
+        // The state is read before the lines, so that everything that was logged before the run ended is read.
         let run = patiently(context, || team.run(run_id)).await.map_err(no_such_run)?;
         let changed = before.as_ref() != Some(&run);
         let newest =
@@ -54,7 +54,7 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    /// Prints what is there, until nothing more is.
+    /// Prints all lines that are there.
     async fn drain(&mut self) -> Result<bool, Failure> {
         let mut happened = false;
         loop {
@@ -69,7 +69,7 @@ impl Follower<'_> {
         }
     }
 
-    /// Servers that do not tell attempts apart serve the newest one's lines; that is all there is to follow then.
+    /// Older servers do not list attempts; they serve the lines of the newest, and those are followed.
     async fn newest_attempt(&self) -> Result<Option<i64>, Failure> {
         match patiently(self.context, || self.team.attempts(self.run_id)).await {
             Ok(attempts) => Ok(attempts.attempts.iter().map(|attempt| attempt.attempt_no).max()),
@@ -89,31 +89,30 @@ impl Follower<'_> {
         }
     }
 
-    /// Silence is worrying: a run that waits says so once.
+    /// A person would wonder about silence, so a waiting run says once that it waits.
     async fn tell_queued(&mut self, run: &Run) {
         if run.status == RunStatus::Queued && !self.told_queued {
             let reason = no_runner(self.team, run.environment.as_deref()).await;
             let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
             self.context
                 .out
-                .note(format_args!("run {} is queued and waits for a runner{reason}", run.run_id));
+                .note(format_args!("run {} is queued and waiting for a runner{reason}", run.run_id));
             self.told_queued = true;
         }
     }
 }
 
-/// Prints log lines: the job's standard output to ours, its standard error to ours; or all as JSON, a line each.
-pub fn print(out: &Output, lines: &[LogLine]) -> Result<(), Failure> {
+/// Prints log lines: the job's standard output to ours and its standard error to ours, or all as JSON, one on each line.
+pub fn print(out: &Output, lines: &[LogLine]) -> Result<(), OutputError> {
     if out.is_json() {
-        lines.iter().try_for_each(|line| out.json_line(line))?;
-        return Ok(());
+        return lines.iter().try_for_each(|line| out.json_line(line));
     }
     let (mut stdout, mut stderr) = (io::stdout().lock(), io::stderr().lock());
     for LogLine { stream, line, .. } in lines {
         match stream {
             Stream::Stdout => writeln!(stdout, "{}", out.log_line(line))?,
             Stream::Stderr => {
-                // On a terminal, where both meet, the order is the job's.
+                // On a terminal, which shows both, the order must be the job's.
                 stdout.flush()?;
                 writeln!(stderr, "{}", out.stderr_log_line(line))?;
             }
@@ -123,32 +122,32 @@ pub fn print(out: &Output, lines: &[LogLine]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `{"logs":[…]}`, a line of the log on each line, written as the lines come: a log may be larger than memory.
+/// `{"logs":[…]}` with one log line on each line, written as they come: a log may be larger than memory.
 pub struct JsonLines {
     any: bool,
 }
 
 impl JsonLines {
     /// Writes the beginning.
-    pub fn begin() -> io::Result<Self> {
+    pub fn begin() -> Result<Self, OutputError> {
         io::stdout().lock().write_all(b"{\"logs\":[")?;
         Ok(Self { any: false })
     }
 
     /// Writes some lines.
-    pub fn add(&mut self, lines: &[LogLine]) -> io::Result<()> {
+    pub fn add(&mut self, lines: &[LogLine]) -> Result<(), OutputError> {
         let mut stdout = io::BufWriter::new(io::stdout().lock());
         for line in lines {
             stdout.write_all(if self.any { b",\n" } else { b"\n" })?;
-            serde_json::to_writer(&mut stdout, line)?;
+            serde_json::to_writer(&mut stdout, line).map_err(io::Error::from)?;
             self.any = true;
         }
-        stdout.flush()
+        Ok(stdout.flush()?)
     }
 
     /// Writes the end.
-    pub fn end(self) -> io::Result<()> {
+    pub fn end(self) -> Result<(), OutputError> {
         let end: &[u8] = if self.any { b"\n]}\n" } else { b"]}\n" };
-        io::stdout().lock().write_all(end)
+        Ok(io::stdout().lock().write_all(end)?)
     }
 }

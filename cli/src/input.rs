@@ -1,11 +1,57 @@
 //! A run's input from `--input` and `-p key=value`.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use minitower_towerfile::near;
 use serde_json::{Map, Number, Value};
 
-use crate::failure::Failure;
+use crate::failure::Explained;
+
+/// Why an input cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// `--input` names a place that cannot be read.
+    #[error("--input: cannot read {place}")]
+    Unreadable {
+        /// A file, or standard input.
+        place: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// `--input` is not JSON.
+    #[error("--input is not valid JSON")]
+    NotJson(#[source] serde_json::Error),
+    /// `--input` is JSON, but no object.
+    #[error("--input must be a JSON object")]
+    NotAnObject,
+    /// A value does not have the type of its parameter.
+    #[error("-p {key}={value}: `{value}` is not of type {}", types.join(" or "))]
+    Mismatch {
+        /// The parameter.
+        key: String,
+        /// The value.
+        value: String,
+        /// The types that the schema allows.
+        types: Vec<String>,
+    },
+}
+
+impl Explained for InputError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::Unreadable { .. } => return None,
+            Self::NotJson(_) => {
+                "write an object such as '{\"name\":\"world\"}', @FILE, or - for standard input".into()
+            }
+            Self::NotAnObject => "write it like '{\"name\":\"world\"}'".into(),
+            Self::Mismatch { key, types, .. } => {
+                format!("write {}", example(key, types.first().map_or("", String::as_str))).into()
+            }
+        })
+    }
+}
 
 /// One `-p key=value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,35 +74,30 @@ impl std::str::FromStr for Param {
 }
 
 /// Reads `--input`: JSON, `@file`, or `-` for standard input.
-pub fn read(given: &str) -> Result<Value, Failure> {
-    let unreadable =
-        |what: &str, error: std::io::Error| Failure::new(format!("--input: cannot read {what}: {error}"));
+pub fn read(given: &str) -> Result<Value, InputError> {
+    let unreadable = |place: &str| {
+        let place = place.to_owned();
+        |source| InputError::Unreadable { place, source }
+    };
     let text = if given == "-" {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(|error| unreadable("standard input", error))?;
+        std::io::stdin().read_to_string(&mut text).map_err(unreadable("standard input"))?;
         text
     } else if let Some(path) = given.strip_prefix('@') {
-        std::fs::read_to_string(path).map_err(|error| unreadable(path, error))?
+        std::fs::read_to_string(path).map_err(unreadable(path))?
     } else {
         given.to_owned()
     };
-    let value: Value = serde_json::from_str(&text).map_err(|error| {
-        Failure::new(format!("--input is not valid JSON: {error}"))
-            .help("write an object such as '{\"name\":\"world\"}', @FILE, or - for standard input")
-    })?;
-    if value.is_object() || value.is_null() {
-        Ok(value)
-    } else {
-        Err(Failure::new("--input must be a JSON object").help("write it like '{\"name\":\"world\"}'"))
-    }
+    let value: Value = serde_json::from_str(&text).map_err(InputError::NotJson)?;
+    if value.is_object() || value.is_null() { Ok(value) } else { Err(InputError::NotAnObject) }
 }
 
-/// Adds the parameters to the input, each as the type the schema gives it; a string where it gives none.
+/// Adds the parameters to the input. Each gets the type that the schema gives it, or else is a string.
 pub fn merge(
     input: Option<Value>,
     params: &[Param],
     schema: Option<&Value>,
-) -> Result<Option<Value>, Failure> {
+) -> Result<Option<Value>, InputError> {
     if params.is_empty() {
         return Ok(input);
     }
@@ -70,16 +111,16 @@ pub fn merge(
     Ok(Some(Value::Object(object)))
 }
 
-/// A key that a schema with properties does not name.
+/// A key that the schema's properties do not name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown<'p> {
     /// The key.
     pub key: &'p str,
-    /// The parameter that it is probably a slip of.
+    /// The parameter that was probably meant.
     pub meant: Option<&'p str>,
 }
 
-/// Keys that a schema with properties does not name.
+/// Keys that the schema's properties do not name.
 pub fn unknown<'p>(params: &'p [Param], schema: Option<&'p Value>) -> Vec<Unknown<'p>> {
     let Some(known) = properties(schema) else { return Vec::new() };
     let keys = params.iter().map(|param| param.key.as_str()).filter(|key| !known.contains_key(*key));
@@ -104,19 +145,20 @@ fn types<'s>(schema: Option<&'s Value>, key: &str) -> Vec<&'s str> {
     }
 }
 
-fn convert(key: &str, value: &str, types: &[&str]) -> Result<Value, Failure> {
+fn convert(key: &str, value: &str, types: &[&str]) -> Result<Value, InputError> {
     if types.is_empty() {
         return Ok(value.into());
     }
-    // A string fits everything, so it is the last resort of a list of types.
+    // Everything is a string, so of a list of types that one comes last.
     let converted = types.iter().find_map(|word| as_type(word, value));
     match converted {
         Some(converted) => Ok(converted),
         None if types.contains(&"string") => Ok(value.into()),
-        None => {
-            Err(Failure::new(format!("-p {key}={value}: `{value}` is not of type {}", types.join(" or ")))
-                .help(format!("write {}", example(key, types[0]))))
-        }
+        None => Err(InputError::Mismatch {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            types: types.iter().map(|word| (*word).to_owned()).collect(),
+        }),
     }
 }
 
@@ -157,6 +199,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::failure::Failure;
 
     fn schema() -> Value {
         json!({"type": "object", "properties": {
@@ -191,7 +234,8 @@ mod tests {
     #[case("b=yes", "boolean")]
     #[case("a={}", "array")]
     fn a_value_that_does_not_fit_is_named(#[case] param: &str, #[case] word: &str) {
-        let failure = merge(None, &[param.parse().unwrap()], Some(&schema())).unwrap_err().to_string();
+        let error = merge(None, &[param.parse().unwrap()], Some(&schema())).unwrap_err();
+        let failure = Failure::from(error).to_string();
         assert!(failure.contains(param) && failure.contains(word), "{failure}");
     }
 

@@ -1,40 +1,35 @@
-//! This program as a plugin of kubectl: which name it goes by, and the answers to kubectl's completion.
+//! This program as a plugin of kubectl: the name it goes by, and the hints that differ.
 //!
 //! kubectl starts `kubectl-NAME` from the path for `kubectl NAME`, and `kubectl_complete-NAME` for the words after it
 //! (<https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/>). Both may be links to this program.
 
 use std::borrow::Cow;
-use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
+use std::ffi::OsStr;
 use std::path::Path;
-
-use clap::builder::StyledStr;
-
-use crate::failure::{Exit, Failure};
 
 /// The program's own name.
 const ALONE: &str = "minitower";
 /// How a person types it as a plugin.
 const PLUGIN: &str = "kubectl minitower";
 
-/// As what the program was started.
+/// How the program was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Called {
-    /// By a person, under its own name or one they have given it.
+    /// By a person, under its own name or another that they gave it.
     Alone,
     /// By kubectl, as `kubectl minitower`.
     Plugin,
-    /// By kubectl, which wants to know how the words after `kubectl minitower` may go on.
+    /// By kubectl, which asks for the completion of the words after `kubectl minitower`.
     Completion,
 }
 
 impl Called {
-    /// What the process was started as.
+    /// How this process was started.
     pub fn from_process() -> Self {
         std::env::args_os().next().map_or(Self::Alone, |program| Self::by(&program))
     }
 
-    /// What a program of this path was started as.
+    /// How a program of this path was started.
     fn by(program: &OsStr) -> Self {
         match Path::new(program).file_stem().and_then(OsStr::to_str) {
             Some("kubectl-minitower") => Self::Plugin,
@@ -43,7 +38,7 @@ impl Called {
         }
     }
 
-    /// What to type to come back here.
+    /// What a person types to run this program again.
     pub fn typed(self) -> &'static str {
         match self {
             Self::Alone => ALONE,
@@ -51,7 +46,7 @@ impl Called {
         }
     }
 
-    /// A hint, with its commands under the name they are typed by. Hints quote commands: `` `minitower runs list` ``.
+    /// A hint whose commands have the name that the person types. Hints quote commands: `` `minitower runs list` ``.
     fn retell(self, hint: &str) -> Cow<'_, str> {
         match self {
             Self::Alone => Cow::Borrowed(hint),
@@ -61,7 +56,7 @@ impl Called {
         }
     }
 
-    /// The commands under the name they are typed by.
+    /// The commands under the name that the person types.
     fn rename(self, command: clap::Command) -> clap::Command {
         match self {
             Self::Alone => command,
@@ -82,60 +77,27 @@ impl Called {
     }
 }
 
-/// A hint of this process, with its commands under the name they are typed by.
+/// A hint of this process, whose commands have the name that the person types.
 pub fn retold(hint: &str) -> Cow<'_, str> {
     Called::from_process().retell(hint)
 }
 
-/// The commands of this process under the name they are typed by.
+/// The commands of this process under the name that the person types.
 pub fn renamed(command: clap::Command) -> clap::Command {
     Called::from_process().rename(command)
 }
 
 /// What to do when no server is named: kubectl reaches one in the cluster.
-pub const NO_SERVER: &str = "bring the cluster's control plane here with `kubectl port-forward --namespace NAMESPACE service/NAME 8080` \
+pub const NO_SERVER: &str = "forward a port to the cluster's control plane with `kubectl port-forward --namespace NAMESPACE service/NAME 8080` \
      (`kubectl get services -A -l app.kubernetes.io/part-of=minitower` shows both names), then run \
-     `minitower login --server http://localhost:8080`, give --server or set MINITOWER_SERVER_URL";
+     `minitower login --server http://localhost:8080`, pass --server or set MINITOWER_SERVER_URL";
 
 /// What to do when the server does not answer.
-pub const NO_ANSWER: &str = "if a `kubectl port-forward` led to it, start that again, it ends with its pod; or name another server with --server";
+pub const NO_ANSWER: &str = "if you reach it through `kubectl port-forward`, start that again: it ends with its pod; or name another server with --server";
 
 /// What to do for completion, in place of loading a script.
-pub const NO_SCRIPT: &str = "kubectl's own completion asks a program `kubectl_complete-minitower` about this plugin. Link it into a folder of PATH: \
+pub const NO_SCRIPT: &str = "kubectl completes this plugin by asking a program `kubectl_complete-minitower`. Link it into a folder of PATH: \
      ln -s \"$(command -v kubectl-minitower)\" ~/.local/bin/kubectl_complete-minitower";
-
-/// Prints how the last of `words` may go on, as cobra's programs do: a candidate a line, its description after a tab,
-/// and a last line with what the shell shall do
-/// (<https://github.com/spf13/cobra/blob/main/site/content/completions/_index.md>, `ShellCompDirective`).
-pub fn complete(command: clap::Command, words: Vec<OsString>) -> Result<Exit, Failure> {
-    const NO_SPACE: u8 = 2;
-    const NO_FILES: u8 = 4;
-
-    let mut command = command.no_binary_name(true);
-    // kubectl passes the word to complete last, be it empty.
-    let words = if words.is_empty() { vec![OsString::new()] } else { words };
-    let last = words.len() - 1;
-    let folder = std::env::current_dir().ok();
-    // A word that leads nowhere has no candidates; kubectl would show an error as one.
-    let found =
-        clap_complete::engine::complete(&mut command, words, last, folder.as_deref()).unwrap_or_default();
-    let mut answer = Vec::new();
-    let mut folders = !found.is_empty();
-    for candidate in found.iter().filter(|candidate| !candidate.is_hide_set()) {
-        let value = candidate.get_value().to_string_lossy();
-        folders &= value.ends_with('/');
-        let help = candidate.get_help().map(StyledStr::to_string).unwrap_or_default();
-        match help.lines().next() {
-            Some(help) if !help.is_empty() => writeln!(answer, "{value}\t{help}")?,
-            _ => writeln!(answer, "{value}")?,
-        }
-    }
-    // Files are among the candidates already; within a folder one goes on typing.
-    let directive = if folders { NO_FILES | NO_SPACE } else { NO_FILES };
-    writeln!(answer, ":{directive}")?;
-    io::stdout().write_all(&answer)?;
-    Ok(Exit::Success)
-}
 
 #[cfg(test)]
 mod tests {

@@ -2,16 +2,19 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`commands`] | one file per command, laid out as the help text is |
-//! | [`connection`] | which server, which token: flags, environment, profile |
-//! | [`profiles`] | the file profiles are kept in |
-//! | [`input`] | `--input` and `-p key=value` become a run's input |
-//! | [`kubectl`] | the program as `kubectl minitower` |
+//! | [`commands`] | the commands, laid out as the help text is |
 //! | [`follow`], [`watch`] | what `--follow` and `--wait` do |
+//! | [`input`] | `--input` and `-p key=value` become a run's input |
+//! | [`context`] | what every command is given |
+//! | [`connection`] | which server, which token, which app |
+//! | [`profiles`] | the file with saved servers and tokens |
+//! | [`settings`] | flags and variables that every command takes |
+//! | [`failure`] | what a person sees when something goes wrong, and the exit code |
 //! | [`output`] | tables, colours, JSON, progress |
-//! | [`failure`] | what a person sees when something went wrong, and the exit code |
+//! | [`kubectl`] | the program as `kubectl minitower` |
 //!
-//! Everything a server decides stays with the server; nothing here repeats its rules.
+//! A module uses modules further down in this table, never one further up. Rules belong to the server: nothing here
+//! repeats them.
 
 pub mod commands;
 pub mod connection;
@@ -22,17 +25,31 @@ pub mod input;
 pub mod kubectl;
 pub mod output;
 pub mod profiles;
+pub mod settings;
 pub mod watch;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use minitower_daemon::signals::{Held, Signals};
 
+use crate::commands::completion;
 use crate::commands::{Cli, Command};
 use crate::context::Context;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Explained, Failure};
+
+/// The program could not begin its work.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    #[error("cannot start")]
+    Runtime(#[source] io::Error),
+}
+
+impl Explained for StartError {}
 
 /// Runs the program with the process's arguments and environment.
 pub fn main(held: Held) -> ExitCode {
@@ -40,8 +57,7 @@ pub fn main(held: Held) -> ExitCode {
         held.let_go();
         let words = std::env::args_os().skip(1).collect();
         // Whatever is printed would be taken for a candidate.
-        return kubectl::complete(Cli::command(), words)
-            .map_or_else(|failure| failure.exit_code(), ExitCode::from);
+        return completion::complete(Cli::command(), words).unwrap_or(Exit::Failed).into();
     }
     let cli = match parse() {
         Ok(cli) => cli,
@@ -49,7 +65,7 @@ pub fn main(held: Held) -> ExitCode {
     };
     let signals = signals(&cli.command, held);
     let context = Context::from_process(cli.global);
-    let exit = signals.and_then(|signals| {
+    let exit = signals.map_err(Failure::from).and_then(|signals| {
         context.give_signals(signals);
         runtime()?.block_on(cli.command.run(&context))
     });
@@ -62,13 +78,13 @@ pub fn main(held: Held) -> ExitCode {
     }
 }
 
-/// Takes the signals that were held back for `dev`; to every other command they do what they do by default.
-fn signals(command: &Command, held: Held) -> Result<Option<Signals>, Failure> {
+/// Takes the signals that were held back for `dev`. For every other command they do what they do by default.
+fn signals(command: &Command, held: Held) -> Result<Option<Signals>, StartError> {
     if !matches!(command, Command::Dev(_)) {
         held.let_go();
         return Ok(None);
     }
-    held.listen().map(Some).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))
+    held.listen().map(Some).map_err(StartError::Signals)
 }
 
 fn parse() -> Result<Cli, clap::Error> {
@@ -77,8 +93,8 @@ fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
-/// Help and version are answers; everything else is a mistake of the caller, which ends with 1: clap's own 2 would
-/// read as "cancelled".
+/// Help and version are answers. Everything else is a mistake of the caller and ends with 1: clap's own 2 would read as
+/// "cancelled".
 fn usage(error: &clap::Error) -> ExitCode {
     // Nothing can be said about a closed output.
     let _closed = error.print();
@@ -88,10 +104,10 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(format!("cannot start: {error}")))
+        .map_err(StartError::Runtime)
 }

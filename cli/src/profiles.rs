@@ -1,5 +1,6 @@
 //! The file profiles are kept in: servers, tokens, and which of them is active.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -8,13 +9,73 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::connection::Environment;
-use crate::failure::Failure;
+use crate::failure::Explained;
+use crate::settings::Environment;
 
 /// The profile's name when none is given and none is active.
 pub const DEFAULT_PROFILE: &str = "default";
 
-/// One server and how to speak to it. Unknown keys are kept: other versions of the CLI share the file.
+/// Why profiles cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfilesError {
+    /// Nothing says where the file is.
+    #[error("cannot tell where profiles are kept: HOME is not set")]
+    NoHome,
+    /// The file cannot be read.
+    #[error("cannot use the profiles in {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file holds something else.
+    #[error("cannot use the profiles in {}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write the profiles to {}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No profile has this name.
+    #[error("there is no profile `{name}`")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// There is no profile at all.
+    #[error("there is no profile yet")]
+    None,
+}
+
+impl Explained for ProfilesError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::NoHome => "set MINITOWER_CLI_CONFIG to a file",
+            Self::Unreadable { .. } | Self::Malformed { .. } => {
+                "fix or remove the file, then run `minitower login`"
+            }
+            Self::Unwritable { .. } => "set MINITOWER_CLI_CONFIG to a file that can be written",
+            Self::Unknown { .. } => {
+                "`minitower config list` shows all profiles, `minitower login --profile NAME` makes a new one"
+            }
+            Self::None => "`minitower login --server URL --team SLUG` makes one",
+        }))
+    }
+}
+
+/// One server and how to speak to it. Unknown keys are kept, because other versions of the command line share the file.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// The server's URL.
@@ -26,7 +87,7 @@ pub struct Profile {
     /// The team's slug, for people and the next login.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub team: String,
-    /// The app meant when a command names none.
+    /// The app of commands that name none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub app: String,
     /// What other versions keep here.
@@ -57,16 +118,15 @@ impl Profiles {
             .map(|(name, profile)| (name.as_str(), profile))
     }
 
-    /// The named profile, or an error that says which there are.
-    pub fn named(&self, name: &str) -> Result<(&str, &Profile), Failure> {
-        match self.profiles.get_key_value(name) {
-            Some((name, profile)) => Ok((name, profile)),
-            None => Err(Failure::new(format!("there is no profile `{name}`"))
-                .help("`minitower config list` shows them, `minitower login --profile NAME` makes one")),
-        }
+    /// The profile of that name.
+    pub fn named(&self, name: &str) -> Result<(&str, &Profile), ProfilesError> {
+        let found = self.profiles.get_key_value(name);
+        found
+            .map(|(name, profile)| (name.as_str(), profile))
+            .ok_or_else(|| ProfilesError::Unknown { name: name.to_owned() })
     }
 
-    /// The name a command that changes a profile means: the given one, else the active one, else the default.
+    /// The profile that a changing command is about: the given one, otherwise the active one, otherwise the default.
     pub fn name_to_change(&self, given: Option<&str>) -> String {
         match given {
             Some(name) => name.to_owned(),
@@ -76,28 +136,23 @@ impl Profiles {
     }
 
     /// Reads the file; a missing one holds no profiles.
-    pub fn load(path: &Path) -> Result<Self, Failure> {
-        let unusable = |reason: String| {
-            Failure::new(format!("cannot use the profiles in {}: {reason}", path.display()))
-                .help("mend or remove the file, then run `minitower login`")
+    pub fn load(path: &Path) -> Result<Self, ProfilesError> {
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(ProfilesError::Unreadable { path: path.to_owned(), source }),
         };
-        match std::fs::read(path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|error| unusable(error.to_string())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(unusable(error.to_string())),
-        }
+        serde_json::from_slice(&text)
+            .map_err(|source| ProfilesError::Malformed { path: path.to_owned(), source })
     }
 
     /// Replaces the file in one step, readable by its owner only.
-    pub fn save(&self, path: &Path) -> Result<(), Failure> {
-        self.write(path).map_err(|error| {
-            Failure::new(format!("cannot write the profiles to {}: {error}", path.display()))
-                .help("set MINITOWER_CLI_CONFIG to a file that can be written")
-        })
+    pub fn save(&self, path: &Path) -> Result<(), ProfilesError> {
+        self.write(path).map_err(|source| ProfilesError::Unwritable { path: path.to_owned(), source })
     }
 
     fn write(&self, path: &Path) -> std::io::Result<()> {
-        // A link, say into a folder of dotfiles, stays a link.
+        // A link, for example into a folder of dotfiles, stays a link.
         let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let folder = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -115,17 +170,14 @@ impl Profiles {
 }
 
 /// Where the file is: `$MINITOWER_CLI_CONFIG`, below `$XDG_CONFIG_HOME`, or below `~/.config`.
-pub fn path(environment: &Environment) -> Result<PathBuf, Failure> {
+pub fn path(environment: &Environment) -> Result<PathBuf, ProfilesError> {
     if let Some(path) = &environment.cli_config {
         return Ok(path.into());
     }
     let base = match (&environment.xdg_config_home, &environment.home) {
         (Some(base), _) => PathBuf::from(base),
         (None, Some(home)) => Path::new(home).join(".config"),
-        (None, None) => {
-            return Err(Failure::new("cannot tell where profiles are kept: HOME is not set")
-                .help("set MINITOWER_CLI_CONFIG to a file"));
-        }
+        (None, None) => return Err(ProfilesError::NoHome),
     };
     Ok(base.join("minitower-cli").join("config.json"))
 }

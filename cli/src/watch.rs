@@ -1,4 +1,4 @@
-//! Watching a run: polls that slow down when nothing happens, and survive a restart of the server.
+//! Watching a run: polls that slow down while nothing happens, and survive a restart of the server.
 
 use std::future::Future;
 use std::time::Duration;
@@ -10,8 +10,15 @@ use minitower_client::{Error, RunnerFilter, TeamClient};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::context::Context;
-use crate::failure::{Exit, Failure};
-use crate::output::{clean, duration};
+use crate::failure::{Exit, Explained, Failure};
+use crate::output::{OutputError, clean, duration};
+
+/// Ctrl-C could not be listened for.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen for Ctrl-C")]
+struct InterruptError(#[source] std::io::Error);
+
+impl Explained for InterruptError {}
 
 /// Pause between polls while things happen.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
@@ -29,14 +36,14 @@ impl Pace {
         Self { pause: BUSY_PAUSE }
     }
 
-    /// Waits: shortly when something happened, a little longer each time when not.
+    /// Waits: briefly if something happened, otherwise a little longer each time.
     pub(crate) async fn wait(&mut self, happened: bool) {
         self.pause = if happened { BUSY_PAUSE } else { (self.pause * 5 / 4).min(QUIET_PAUSE) };
         tokio::time::sleep(self.pause).await;
     }
 }
 
-/// Reads, and reads again for about half a minute while the server cannot be reached.
+/// Reads, and tries again for about half a minute while the server cannot be reached.
 pub(crate) async fn patiently<T, F>(context: &Context, read: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
@@ -62,12 +69,12 @@ fn patience() -> impl BackoffBuilder {
         .with_total_delay(Some(Duration::from_secs(30)))
 }
 
-/// Waits until the run has ended, and hands every state it is seen in to `seen`.
+/// Waits until the run has ended, and passes each state that it sees to `seen`.
 pub async fn until_terminal(
     context: &Context,
     team: &TeamClient,
     run_id: i64,
-    mut seen: impl FnMut(&Run) -> std::io::Result<()>,
+    mut seen: impl FnMut(&Run) -> Result<(), OutputError>,
 ) -> Result<Run, Failure> {
     let mut pace = Pace::new();
     let mut last: Option<(RunStatus, i64, Option<String>)> = None;
@@ -86,8 +93,8 @@ pub async fn until_terminal(
     }
 }
 
-/// Why a queued run of the environment may wait for long: no runner of it is there to take work. `None` too where that
-/// cannot be told, for example because the server does not show runners.
+/// Why a queued run of the environment may wait for a long time: no runner is there to take it. `None` also if that cannot
+/// be known, for example because the server does not show runners.
 pub(crate) async fn no_runner(team: &TeamClient, environment: Option<&str>) -> Option<String> {
     let environment = environment.unwrap_or("default");
     let filter = RunnerFilter { environment: Some(environment.to_owned()), ..RunnerFilter::default() };
@@ -110,27 +117,34 @@ pub async fn unless_interrupted(
     run_id: i64,
     work: impl Future<Output = Result<Exit, Failure>>,
 ) -> Result<Exit, Failure> {
-    // Caught before the work begins, whose first lines may well be out before a later branch is looked at.
-    let mut interrupt = signal(SignalKind::interrupt())
-        .map_err(|error| Failure::new(format!("cannot listen for Ctrl-C: {error}")))?;
+    // Listened for before the work begins: its first lines may be out before `select!` looks at another branch.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(InterruptError)?;
     tokio::select! {
         exit = work => exit,
         _ = interrupt.recv() => {
             context.out.note(format_args!(
-                "\nrun {run_id} goes on; `minitower runs watch {run_id}` comes back to it, \
-                 `minitower runs cancel {run_id}` ends it"
+                "\nrun {run_id} continues; `minitower runs watch {run_id}` watches it again, \
+                 `minitower runs cancel {run_id}` cancels it"
             ));
             Ok(Exit::Interrupted)
         }
     }
 }
 
-/// Adds the way out of a wrong run id.
-pub fn no_such_run(error: Error) -> Failure {
-    Failure::from(error).help_not_found("`minitower runs list` shows the runs there are")
+/// A run's id as a flag or an argument. People try the app's name first.
+pub(crate) fn run_id(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| match text {
+        "" => "it is empty; in a script, check that the command before it created a run".to_owned(),
+        _ => "give the run's number, which `minitower runs list` shows".to_owned(),
+    })
 }
 
-/// A run's state as people read it: `running on r-1`, `failed after 12s: exit code 3`.
+/// Adds what to do about a wrong run id.
+pub fn no_such_run(error: Error) -> Failure {
+    Failure::from(error).help_not_found("`minitower runs list` shows the existing runs")
+}
+
+/// A run's state in a few words: `running on r-1`, `failed after 12s: exit code 3`.
 pub fn describe(run: &Run) -> String {
     let active = matches!(run.status, RunStatus::Leased | RunStatus::Running);
     let on = run.runner.as_ref().filter(|_| active).map(|runner| format!(" on {runner}"));

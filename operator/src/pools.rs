@@ -387,7 +387,7 @@ mod tests {
 
     #[test]
     fn one_name_under_two_keys_is_refused() {
-        let error = chain(&parse_all(map(["a.yaml", "b.yaml"])).unwrap_err()).to_string();
+        let error = chain(&parse_all(map(["a.yaml", "b.yaml"])).unwrap_err());
         assert_eq!(error, "b.yaml does not hold valid RunnerPools: the pool a is there twice");
     }
 

@@ -51,8 +51,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
         tracing::warn!(%error, "jobs of the same user may look into the runner's memory");
     }
     // What a lost supervisor leaves comes to this process.
-    prctl::set_child_subreaper(true)
-        .map_err(|error| RunnerError::Internal(format!("cannot look after processes: {error}")))?;
+    prctl::set_child_subreaper(true).map_err(RunnerError::system("look after processes"))?;
     let data_dir = Arc::new(DataDir::open(&config.data_dir, &config.runner_name)?);
     let cgroup_prefix = cgroup_prefix(&data_dir);
     clean_up(Arc::clone(&data_dir), cgroup_prefix.clone()).await?;
@@ -61,9 +60,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
             tracing::warn!("MINITOWER_SANDBOX=off: jobs can do whatever the runner's user can");
             Confinement::NONE
         }
-        _ => Confinement::of_this_machine().await.map_err(|error| {
-            RunnerError::Internal(format!("cannot find out how jobs can be confined: {error}"))
-        })?,
+        _ => Confinement::of_this_machine()
+            .await
+            .map_err(RunnerError::system("find out how jobs can be confined"))?,
     };
     tracing::info!(%confinement, "jobs are confined by");
     let health = Health::new(Arc::clone(&data_dir));
@@ -147,9 +146,8 @@ async fn labels(environments: &Environments, config: &Config) -> Labels {
 async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), RunnerError> {
     let work = move || {
         remove_leftover_cgroups(&cgroup_prefix);
-        let killed = kill_marked(&Marker { work: data_dir.work() }, KILL_ROUNDS).map_err(|error| {
-            RunnerError::Internal(format!("cannot look for processes of a former run: {error}"))
-        })?;
+        let killed = kill_marked(&Marker { work: data_dir.work() }, KILL_ROUNDS)
+            .map_err(RunnerError::system("look for processes of a former run"))?;
         // The first time there may still have been processes in them.
         remove_leftover_cgroups(&cgroup_prefix);
         if killed > 0 {
@@ -160,7 +158,7 @@ async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), R
     };
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(fault) => Err(RunnerError::Internal(fault.to_string())),
+        Err(fault) => Err(fault.into()),
     }
 }
 

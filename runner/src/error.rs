@@ -3,7 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why the agent cannot go on. Its text is one line: the thing, the reason, the way out.
+use tokio::task::JoinError;
+
+/// Why the agent cannot go on. With its sources it is one line; [`RunnerError::way_out`] follows that.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerError {
     /// The HTTP client cannot be set up, for a wrong URL or CA file.
@@ -16,7 +18,7 @@ pub enum RunnerError {
         path: PathBuf,
     },
     /// The runner's folder cannot be used.
-    #[error("{}: {source}; is MINITOWER_DATA_DIR writable?", path.display())]
+    #[error("cannot use {} (is MINITOWER_DATA_DIR writable?)", path.display())]
     DataDir {
         /// The file or folder.
         path: PathBuf,
@@ -29,7 +31,7 @@ pub enum RunnerError {
     )]
     NoRegistrationToken,
     /// The control plane refuses to register this runner.
-    #[error("the control plane does not register this runner: {0}{way}", way = way_to_register(.0))]
+    #[error("the control plane does not register this runner")]
     Refused(#[source] minitower_client::Error),
     /// Jobs could not be confined as they have to be here.
     #[error(
@@ -40,18 +42,33 @@ pub enum RunnerError {
         /// What is missing.
         lacks: &'static str,
     },
+    /// The machine does not let the runner do what it has to.
+    #[error("cannot {action}; this is the runner's own fault, please report it")]
+    System {
+        /// What it wanted to do.
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
     /// A part of the agent died.
-    #[error("the runner's own fault, please report it: {0}")]
-    Internal(String),
+    #[error("a part of the runner died, please report it")]
+    Died(#[from] JoinError),
 }
 
-/// What to do about a refused registration; the rest is in the server's own words.
-fn way_to_register(refusal: &minitower_client::Error) -> &'static str {
-    match refusal.status() {
-        Some(401 | 403) => {
-            "; MINITOWER_RUNNER_REGISTRATION_TOKEN (or the file that MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE names) must hold \
-             the platform's registration token or a team's"
+impl RunnerError {
+    /// The error for what the machine does not allow; `action` completes "cannot …".
+    pub(crate) fn system<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::System { action, source: source.into() }
+    }
+
+    /// What to do about it, where the error itself does not say. The rest is in the server's own words.
+    pub fn way_out(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(refusal) if matches!(refusal.status(), Some(401 | 403)) => Some(
+                "MINITOWER_RUNNER_REGISTRATION_TOKEN (or the file that MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE names) must hold \
+                 the platform's registration token or a team's",
+            ),
+            _ => None,
         }
-        _ => "",
     }
 }

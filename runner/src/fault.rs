@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 /// The runner cannot carry a run out, whatever run it is.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action}: {source}")]
+#[error("cannot {action}")]
 pub(crate) struct OwnFault {
     /// What the runner wanted to do.
     action: &'static str,
@@ -79,6 +79,7 @@ mod tests {
     #[test]
     fn it_says_what_and_why() {
         let fault = OwnFault::new("make the workspace", io::Error::from(Errno::EROFS));
-        assert!(fault.to_string().starts_with("cannot make the workspace: Read-only file system"), "{fault}");
+        let told = minitower_daemon::errors::chain(&fault);
+        assert!(told.starts_with("cannot make the workspace: Read-only file system"), "{told}");
     }
 }

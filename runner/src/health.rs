@@ -8,9 +8,11 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 use minitower_daemon::backoff::Backoff;
+use minitower_daemon::errors::chain;
 
 use crate::data_dir::{DataDir, Room};
 use crate::janitor::MOST_WAITING;
@@ -41,7 +43,7 @@ struct State {
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error(
-        "the runner's folder cannot be used: {0}; make it and its disk writable for the runner's user, or set MINITOWER_DATA_DIR to another"
+        "the runner's folder cannot be used; make it and its disk writable for the runner's user, or set MINITOWER_DATA_DIR to another"
     )]
     Folder(#[from] io::Error),
     #[error(
@@ -49,8 +51,8 @@ enum Trouble {
         free(*.0)
     )]
     Full(Room),
-    #[error("the runner's own fault, please report it: {0}")]
-    Internal(String),
+    #[error("looking at the runner's folder died, please report it")]
+    Died(#[from] JoinError),
 }
 
 fn free(room: Room) -> String {
@@ -104,7 +106,7 @@ impl Health {
         while !stop.is_cancelled() {
             let trouble = match self.look(stop).await {
                 Ok(()) => break,
-                Err(trouble) => trouble.to_string(),
+                Err(trouble) => chain(&trouble),
             };
             // What is free changes all the time; that is no news.
             let kind = trouble.split(':').next().map(str::to_owned);
@@ -125,7 +127,7 @@ impl Health {
             data_dir.mend_and_tell()?;
             data_dir.room()
         });
-        let room = looked.await.map_err(|fault| Trouble::Internal(fault.to_string()))??;
+        let room = looked.await??;
         let most = if room.is_full() { 0 } else { MOST_WAITING };
         tokio::select! {
             () = self.data_dir.janitor().caught_up(most) => {}
@@ -139,7 +141,7 @@ impl Health {
             }
             Ok(data_dir.probe()?)
         });
-        looked.await.map_err(|fault| Trouble::Internal(fault.to_string()))?
+        looked.await?
     }
 }
 
@@ -175,7 +177,7 @@ mod tests {
     fn a_trouble_says_what_to_do() {
         let full = Trouble::Full(Room { bytes: 12, files: Some(3) }).to_string();
         assert!(full.contains("12 bytes and 3 files free") && full.contains("MINITOWER_DATA_DIR"), "{full}");
-        let folder = Trouble::from(io::Error::from(nix::errno::Errno::EROFS)).to_string();
+        let folder = chain(&Trouble::from(io::Error::from(nix::errno::Errno::EROFS)));
         assert!(folder.contains("Read-only file system") && folder.contains("writable"), "{folder}");
     }
 }

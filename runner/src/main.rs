@@ -4,10 +4,11 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser;
 use minitower_daemon::signals::Held;
-use minitower_daemon::{files, logs, signals};
-use minitower_runner::{Arguments, Config, Shutdown, TerminationLog};
+use minitower_daemon::{errors, files, logs, signals};
+use minitower_runner::{Arguments, Config, RunnerError, Shutdown, TerminationLog};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -20,12 +21,19 @@ fn main() -> ExitCode {
     match start(arguments, &last_words, held) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Without the chain of causes: each error's own line holds what is worth knowing of them.
-            logs::say(format_args!("minitower-runner: {error}"));
-            last_words.tell_error(&error.to_string());
+            let told = told(&error);
+            logs::say(format_args!("minitower-runner: {told}"));
+            last_words.tell_error(&told);
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error in one line: what, why, and the way out.
+fn told(error: &anyhow::Error) -> String {
+    let way_out = error.downcast_ref::<RunnerError>().and_then(RunnerError::way_out);
+    let way_out = way_out.map(|way_out| format!("; {way_out}")).unwrap_or_default();
+    format!("{}{way_out}", errors::chain(error.as_ref()))
 }
 
 fn start(arguments: Arguments, last_words: &TerminationLog, held: Held) -> anyhow::Result<()> {
@@ -36,13 +44,13 @@ fn start(arguments: Arguments, last_words: &TerminationLog, held: Held) -> anyho
     if let Err(error) = files::raise_limit() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let signals = held.listen().map_err(|error| anyhow::anyhow!("cannot listen for signals: {error}"))?;
+    let signals = held.listen().context("cannot listen for signals")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // Heartbeats must go on whatever one of them does.
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|error| anyhow::anyhow!("cannot start the runtime: {error}"))?;
+        .context("cannot start the runtime")?;
     let ended =
         runtime.block_on(async { minitower_runner::run(config, Shutdown::on_signals(signals)).await });
     // A blocking read that is still going on is of no interest any more.
@@ -52,12 +60,12 @@ fn start(arguments: Arguments, last_words: &TerminationLog, held: Held) -> anyho
 
 fn set_up_log(arguments: &Arguments) -> anyhow::Result<()> {
     let filter = arguments.log.as_deref().filter(|filter| !filter.is_empty()).unwrap_or("info");
-    let filter = EnvFilter::try_new(filter).map_err(|error| anyhow::anyhow!("MINITOWER_LOG: {error}"))?;
+    let filter = EnvFilter::try_new(filter).context("MINITOWER_LOG")?;
     let builder = logs::on_stderr(filter);
     match arguments.log_format.as_deref().filter(|format| !format.is_empty()).unwrap_or("json") {
         "json" => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
         "text" => builder.init(),
-        other => anyhow::bail!("MINITOWER_LOG_FORMAT: `{other}` is no log format; use json or text"),
+        other => anyhow::bail!("MINITOWER_LOG_FORMAT: `{other}` is not a log format; use json or text"),
     }
     Ok(())
 }

@@ -60,7 +60,7 @@ impl TerminationLog {
             // A pipe without a reader must not hold the runner up.
             .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
             .open(&self.path)?;
-        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
     }
 
     fn report(&self, written: io::Result<()>) {

@@ -1,8 +1,8 @@
 //! Archives made in memory, honest and hostile ones, and the multipart bodies that carry them.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 
+use data_encoding::HEXLOWER;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
@@ -70,10 +70,7 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// SHA-256 as lower-case hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
 /// A `multipart/form-data` body: its content type and its bytes.

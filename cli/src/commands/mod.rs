@@ -1,6 +1,7 @@
-//! The commands, one file each, in folders as the help text groups them. A command reads its flags, calls the server
-//! and prints the answer; what several need lies beside this folder.
+//! The commands, one file or folder for each group of the help text. A command reads its flags, calls the server and
+//! prints the answer. What several commands need is beside this folder.
 
+pub mod access;
 pub mod apps;
 pub mod completion;
 pub mod config;
@@ -8,27 +9,21 @@ pub mod deploy;
 pub mod dev;
 pub mod environments;
 pub mod init;
-pub mod login;
-pub mod me;
 pub mod runners;
 pub mod runs;
-pub mod signup;
-pub mod tokens;
 pub mod versions;
 
-mod password;
+use clap::{CommandFactory, Parser, Subcommand};
 
-use clap::{Parser, Subcommand};
-
-use crate::connection::GlobalArgs;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::settings::GlobalArgs;
 
 const AFTER_HELP: &str = "\
-New here? Run `minitower dev`, and do what it says.
+New here? Run `minitower dev` and follow what it prints.
 
-Exit codes: 0 done, 10 not allowed (401, 403), 11 not found (404), 12 conflict (409), 13 gone (410), 1 anything else.
-Of a watched run: 0 completed, 1 failed or dead, 2 cancelled.";
+Exit codes: 0 success, 10 not allowed (401, 403), 11 not found (404), 12 conflict (409), 13 gone (410), 1 any other error.
+For a run that you wait for or watch: 0 completed, 1 failed or dead, 2 cancelled.";
 
 /// Deploy Python and shell jobs, run them, and watch them.
 #[derive(Debug, Parser)]
@@ -45,7 +40,7 @@ pub struct Cli {
 /// All commands, in the order of the help text.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a whole MiniTower on this machine: control plane and one runner
+    /// Run a complete MiniTower on this machine: a control plane and one runner
     Dev(dev::Dev),
     /// Write a Towerfile for this folder
     Init(init::Init),
@@ -66,19 +61,19 @@ pub enum Command {
     /// List and drain runners
     #[command(subcommand)]
     Runners(runners::Runners),
-    /// Log in with a team's password and keep the token in a profile
-    Login(login::Login),
-    /// Make a team and keep its token in a profile
-    Signup(signup::Signup),
-    /// Say whose token is used
+    /// Log in with a team's password and save the token in a profile
+    Login(access::Login),
+    /// Create a team and save its token in a profile
+    Signup(access::Signup),
+    /// Show the team and role of your token
     Me,
     /// Create team tokens
     #[command(subcommand)]
-    Tokens(tokens::Tokens),
-    /// Look at and change profiles
+    Tokens(access::Tokens),
+    /// Show and change profiles
     #[command(subcommand)]
     Config(config::Config),
-    /// Print the completion script of a shell
+    /// Print a completion script for your shell
     Completion(completion::Completion),
 }
 
@@ -96,18 +91,16 @@ impl Command {
             Self::Runners(command) => command.run(context).await,
             Self::Login(command) => command.run(context).await,
             Self::Signup(command) => command.run(context).await,
-            Self::Me => me::run(context).await,
+            Self::Me => access::me(context).await,
             Self::Tokens(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
-            Self::Completion(command) => command.run(),
+            Self::Completion(command) => command.run(Cli::command()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -2,12 +2,12 @@
 
 use minitower_client::wire::Timestamp;
 
-/// Text without control characters: what others wrote must not steer the terminal or break a table.
+/// Text without control characters: what others wrote must not control the terminal or break a table.
 pub fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// The moment that ages are counted to.
+/// The moment from which ages are counted.
 #[expect(clippy::disallowed_methods, reason = "ages for people; nothing is decided by them")]
 pub fn now() -> Timestamp {
     Timestamp::now()

@@ -1,7 +1,6 @@
 //! Answers: tables and details for people, JSON for programs; colours on terminals only.
 
 mod format;
-mod progress;
 mod style;
 mod table;
 mod terminal;
@@ -9,15 +8,27 @@ mod terminal;
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use minitower_daemon::logs;
 use serde::Serialize;
 
 use crate::kubectl::retold;
 
 pub use self::format::{bytes, clean, duration, now, short_sha, time};
-pub use self::progress::Progress;
 pub use self::style::{Style, Tone};
 pub use self::table::Cell;
+
+/// The answer could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the output")]
+pub struct OutputError(#[from] io::Error);
+
+impl OutputError {
+    /// Whether the reader has closed the pipe, as `head` does.
+    pub fn is_closed_pipe(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
 
 /// Where answers go, and in which form.
 #[derive(Debug, Clone)]
@@ -62,8 +73,8 @@ impl Output {
         self.terminal
     }
 
-    /// A line of a job's log for standard output. On a terminal it may have colours, and steers nothing else; a pipe or a file
-    /// gets it as it is.
+    /// A line of a job's log for standard output. A terminal gets its text and colours and no other control sequence; a pipe
+    /// or a file gets the line as it is.
     pub fn log_line<'l>(&self, line: &'l str) -> Cow<'l, str> {
         if self.terminal { terminal::harmless(line) } else { Cow::Borrowed(line) }
     }
@@ -73,17 +84,17 @@ impl Output {
         if self.stderr_terminal { terminal::harmless(line) } else { Cow::Borrowed(line) }
     }
 
-    /// A progress bar over `total` bytes on standard error; invisible when that is no terminal.
+    /// A progress bar over `total` bytes on standard error; invisible if that is not a terminal.
     pub fn progress(&self, what: &str, total: u64) -> Progress {
         Progress::new(what, total, self.stderr_terminal && !self.json)
     }
 
     /// A line of the answer.
-    pub fn line(&self, line: impl std::fmt::Display) -> io::Result<()> {
-        writeln!(io::stdout().lock(), "{line}")
+    pub fn line(&self, line: impl std::fmt::Display) -> Result<(), OutputError> {
+        Ok(writeln!(io::stdout().lock(), "{line}")?)
     }
 
-    /// A dim line beside the answer, on standard error.
+    /// A dim line beside the answer, on standard error. Commands in it are quoted: `` `minitower login` ``.
     pub fn note(&self, line: impl std::fmt::Display) {
         logs::say(self.stderr_style.dim(retold(&line.to_string())));
     }
@@ -93,23 +104,32 @@ impl Output {
         logs::say(format_args!("{} {line}", self.stderr_style.tone("warning:", Tone::Waiting)));
     }
 
+    /// The answer: as JSON if the caller asked for it, otherwise as `people` prints it.
+    pub fn answer(
+        &self,
+        value: &impl Serialize,
+        people: impl FnOnce(&Self) -> Result<(), OutputError>,
+    ) -> Result<(), OutputError> {
+        if self.json { self.json(value) } else { people(self) }
+    }
+
     /// The answer as indented JSON.
-    pub fn json(&self, value: &impl Serialize) -> io::Result<()> {
+    pub fn json(&self, value: &impl Serialize) -> Result<(), OutputError> {
         let mut stdout = io::stdout().lock();
-        serde_json::to_writer_pretty(&mut stdout, value)?;
-        writeln!(stdout)
+        serde_json::to_writer_pretty(&mut stdout, value).map_err(io::Error::from)?;
+        Ok(writeln!(stdout)?)
     }
 
     /// One of a stream of answers, as JSON on one line.
-    pub fn json_line(&self, value: &impl Serialize) -> io::Result<()> {
+    pub fn json_line(&self, value: &impl Serialize) -> Result<(), OutputError> {
         let mut stdout = io::stdout().lock();
-        serde_json::to_writer(&mut stdout, value)?;
+        serde_json::to_writer(&mut stdout, value).map_err(io::Error::from)?;
         writeln!(stdout)?;
-        stdout.flush()
+        Ok(stdout.flush()?)
     }
 
-    /// A table. `empty` says on standard error what to do about an empty one.
-    pub fn table(&self, header: &[&str], rows: &[Vec<Cell>], empty: &str) -> io::Result<()> {
+    /// A table. For an empty one, `empty` goes to standard error and says what to do.
+    pub fn table(&self, header: &[&str], rows: &[Vec<Cell>], empty: &str) -> Result<(), OutputError> {
         if rows.is_empty() {
             self.note(empty);
             return Ok(());
@@ -117,8 +137,8 @@ impl Output {
         self.line(table::render(header, rows, self.terminal, self.style))
     }
 
-    /// One thing in full: a name and a value a line; values that are absent are left out.
-    pub fn details(&self, fields: &[(&str, Option<Cell>)]) -> io::Result<()> {
+    /// One thing in full: a line for each name and value. Absent values are left out.
+    pub fn details(&self, fields: &[(&str, Option<Cell>)]) -> Result<(), OutputError> {
         let width = fields.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name.len()).max();
         for (name, value) in fields {
             if let Some(cell) = value {
@@ -127,5 +147,35 @@ impl Output {
             }
         }
         Ok(())
+    }
+}
+
+/// A progress bar; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    fn new(what: &str, total: u64, visible: bool) -> Self {
+        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(total), target);
+        let template =
+            "{msg} {wide_bar:.cyan/dim} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("━━─"));
+        }
+        bar.set_message(what.to_owned());
+        Self { bar }
+    }
+
+    /// Shows that so many bytes are done.
+    pub fn set(&self, bytes: u64) {
+        self.bar.set_position(bytes);
+    }
+
+    /// Removes the bar.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
     }
 }

@@ -5,20 +5,20 @@ use std::fmt::Display;
 use minitower_client::wire::runs::{AttemptStatus, RunStatus};
 use owo_colors::OwoColorize;
 
-/// What a colour means.
+/// What a colour means to the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
-    /// Nothing in particular.
+    /// An ordinary value.
     Plain,
     /// It went well.
     Good,
     /// It went badly.
     Bad,
-    /// Something is going on.
+    /// It is in progress.
     Busy,
-    /// Something waits, or deserves a look.
+    /// It waits, or deserves a look.
     Waiting,
-    /// Beside the point.
+    /// Of less interest.
     Dim,
 }
 
@@ -46,19 +46,19 @@ impl From<AttemptStatus> for Tone {
     }
 }
 
-/// Whether a stream is coloured.
+/// Whether a stream has colours.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     coloured: bool,
 }
 
 impl Style {
-    /// A stream that is coloured, or not.
+    /// The style of a stream that has colours, or has none.
     pub const fn new(coloured: bool) -> Self {
         Self { coloured }
     }
 
-    /// Whether it is.
+    /// Whether the stream has colours.
     pub const fn is_coloured(self) -> bool {
         self.coloured
     }
@@ -78,17 +78,17 @@ impl Style {
         }
     }
 
-    /// Beside the point.
+    /// Text of less interest.
     pub fn dim(self, text: impl Display) -> String {
         self.tone(text, Tone::Dim)
     }
 
-    /// Something went wrong.
+    /// Text about something that went wrong.
     pub fn bad(self, text: impl Display) -> String {
         self.tone(text, Tone::Bad)
     }
 
-    /// Something to type, or to look at first.
+    /// Text to type, or to look at first.
     pub fn bold(self, text: impl Display) -> String {
         if self.coloured { text.bold().to_string() } else { text.to_string() }
     }

@@ -35,7 +35,7 @@ impl Cell {
     }
 }
 
-/// On a terminal long values are wrapped to its width; elsewhere a row is a line.
+/// On a terminal, long values are wrapped to its width; elsewhere each row is one line.
 pub(super) fn render(header: &[&str], rows: &[Vec<Cell>], terminal: bool, style: Style) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);

@@ -1,15 +1,15 @@
-//! What others printed, shown on a terminal: colours stay, nothing else steers it.
+//! What jobs printed, made safe for a terminal: colours stay, and no other sequence reaches it.
 
 use std::borrow::Cow;
 use std::iter::Peekable;
 use std::str::Chars;
 
 const ESCAPE: char = '\u{1b}';
-/// Most parameter characters of a colour; what is longer is none.
+/// Most parameter characters of a colour; a longer sequence is not taken for one.
 const MOST_PARAMETERS: usize = 64;
 
-/// The line as a terminal may get it: text, tabs and colours (`CSI … m`). Other sequences go as a whole, such as those that
-/// move the cursor, clear the screen, set titles or the clipboard; other control characters go alone.
+/// The line as a terminal may get it: text, tabs and colours (`CSI … m`). Other sequences are removed as a whole, such as
+/// those that move the cursor, clear the screen, or set the title or the clipboard. So are other control characters.
 pub(super) fn harmless(line: &str) -> Cow<'_, str> {
     if !line.contains(|c: char| c.is_control() && c != '\t') {
         return Cow::Borrowed(line);
@@ -41,7 +41,7 @@ pub(super) fn harmless(line: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Reads what follows `CSI`, and shows it if it is a colour.
+/// Reads what follows `CSI`, and keeps it if it is a colour.
 fn control_sequence(rest: &mut Peekable<Chars<'_>>, shown: &mut String) {
     let mut parameters = String::new();
     while let Some(c) = rest.next_if(|c| ('\u{20}'..='\u{3f}').contains(c)) {
@@ -57,7 +57,7 @@ fn control_sequence(rest: &mut Peekable<Chars<'_>>, shown: &mut String) {
     }
 }
 
-/// Reads up to the end of a string that is meant for the terminal: `BEL`, `ST`, or that of the line.
+/// Reads a string that is meant for the terminal, up to `BEL`, `ST` or the end of the line.
 fn control_string(rest: &mut Peekable<Chars<'_>>) {
     while let Some(c) = rest.next() {
         match c {
@@ -68,7 +68,7 @@ fn control_string(rest: &mut Peekable<Chars<'_>>) {
     }
 }
 
-/// Reads what follows an escape otherwise: intermediate characters, and a last one.
+/// Reads what follows any other escape: intermediate characters and a final one.
 fn short_sequence(rest: &mut Peekable<Chars<'_>>) {
     while rest.next_if(|c| ('\u{20}'..='\u{2f}').contains(c)).is_some() {}
     rest.next_if(|c| ('\u{30}'..='\u{7e}').contains(c));

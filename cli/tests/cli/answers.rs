@@ -158,7 +158,7 @@ fn a_cancel_says_what_became_of_the_run() {
     let other = bed.plane.runner("r-2");
     other.exit(&other.lease(), 0);
     assert_eq!(bed.team.read(third).status, RunStatus::Completed);
-    assert_eq!(cancel(third), format!("Run {third} had ended before: completed.\n"));
+    assert_eq!(cancel(third), format!("Run {third} has already ended: completed.\n"));
     let ran = bed.words(&format!("runs cancel {third} --json")).good();
     assert_eq!(ran.json(), bed.team.get(&format!("/runs/{third}")));
 }
@@ -263,7 +263,7 @@ fn an_empty_list_says_what_to_do_beside_the_answer(#[case] line: &str, #[case] h
 fn a_run_without_attempts_waits_for_a_runner() {
     let bed = Bed::with_app();
     let ran = bed.words(&format!("runs attempts {}", bed.team.run("hello").run_id)).good();
-    assert!(ran.stdout.is_empty() && ran.stderr.contains("waits for a runner"), "{ran:?}");
+    assert!(ran.stdout.is_empty() && ran.stderr.contains("waiting for a runner"), "{ran:?}");
 }
 
 #[test]

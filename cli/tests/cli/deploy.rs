@@ -45,7 +45,7 @@ fn init_writes_a_towerfile_and_never_overwrites_one_unasked() {
     std::fs::write(dir.join("Towerfile"), "mine").unwrap();
     let ran = cli(&["init"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.stderr.contains("exists already") && ran.stderr.contains("--force"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("already exists") && ran.stderr.contains("--force"), "{}", ran.stderr);
     assert_eq!(std::fs::read_to_string(dir.join("Towerfile")).unwrap(), "mine");
     let ran = cli(&["init", "--force", "--script", "nope.py"]).good();
     assert!(ran.stderr.contains("nope.py does not exist yet"), "{}", ran.stderr);
@@ -73,7 +73,7 @@ fn deploy_packs_makes_the_app_and_uploads() {
     let ran = bed.run(&["deploy"]).good();
     let version = bed.team.get("/apps/hello/versions/1");
     let sha = version["artifact_sha256"].as_str().unwrap();
-    assert!(ran.stdout.starts_with("Made app hello.\nDeployed hello version 1.\n"), "{}", ran.stdout);
+    assert!(ran.stdout.starts_with("Created app hello.\nDeployed hello version 1.\n"), "{}", ran.stdout);
     assert!(ran.stdout.contains(&sha[..12]) && ran.stdout.contains("2 files"), "{}", ran.stdout);
     assert!(ran.stderr.contains("minitower runs create hello --wait"), "{}", ran.stderr);
     assert_eq!(bed.team.get("/apps/hello")["description"], "says hello");
@@ -188,7 +188,7 @@ fn a_name_that_leaves_doubt_needs_one_on_the_command_line() {
 fn a_deploy_goes_to_the_app_that_is_asked_for() {
     let bed = project();
     let ran = bed.run(&["deploy", "--app", "other"]).good();
-    assert!(ran.stdout.starts_with("Made app other.\nDeployed other version 1."), "{}", ran.stdout);
+    assert!(ran.stdout.starts_with("Created app other.\nDeployed other version 1."), "{}", ran.stdout);
     assert!(ran.stderr.contains("minitower runs create other --wait"), "{}", ran.stderr);
     let ran = bed.run(&["deploy", "--app", "Other_App"]);
     assert!(ran.code == 1 && ran.stderr.contains("other-app would do"), "{}", ran.stderr);

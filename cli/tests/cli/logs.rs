@@ -114,7 +114,7 @@ fn retried() -> Bed {
 
 #[rstest]
 #[case("2", 0, "")]
-#[case("1", 1, "the server shows the log of a run's newest attempt alone")]
+#[case("1", 1, "the server shows only the log of a run's newest attempt")]
 #[case("3", 1, "run 1 has no attempt 3")]
 fn the_log_of_an_older_attempt_is_refused(#[case] attempt: &str, #[case] code: i32, #[case] reason: &str) {
     let bed = retried();
@@ -163,7 +163,7 @@ fn a_followed_log_is_complete_over_a_retry() {
     let ran = end(following).good();
     assert_eq!(ran.stdout, "first 1\nfirst 2\nfirst 3\nsecond 1\nsecond 2\n");
     assert!(
-        ran.stderr.contains("waits for a runner") && ran.stderr.contains("attempt 2 on r-2"),
+        ran.stderr.contains("waiting for a runner") && ran.stderr.contains("attempt 2 on r-2"),
         "{}",
         ran.stderr
     );

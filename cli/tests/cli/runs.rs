@@ -276,7 +276,7 @@ fn ctrl_c_leaves_the_run_going_and_says_so() {
     child.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130), "{status}: {said}");
-    assert!(said.contains("run 1 goes on") && said.contains("runs cancel 1"), "{said}");
+    assert!(said.contains("run 1 continues") && said.contains("runs cancel 1"), "{said}");
     assert_eq!(bed.plane.count("POST /runs/1/cancel"), 0);
     assert_eq!(bed.team.read(1).status, RunStatus::Queued);
 }
@@ -308,7 +308,7 @@ fn artifacts_are_listed_and_downloaded() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "data");
     let ran = bed.run(&get);
     assert!(
-        ran.code == 1 && ran.stderr.contains("exists already") && ran.stderr.contains("--force"),
+        ran.code == 1 && ran.stderr.contains("already exists") && ran.stderr.contains("--force"),
         "{}",
         ran.stderr
     );

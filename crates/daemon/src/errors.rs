@@ -1,35 +1,22 @@
-//! Errors as people read them. An error's own text says only what failed at its level; what caused it is its source. The place that
-//! shows an error to somebody joins the two.
+//! Errors as one line for people.
 
 use std::error::Error;
-use std::fmt;
 
-/// An error and its sources in one line, from the outermost to the innermost, separated by colons.
+/// An error and its sources, from the outermost to the innermost, joined by colons.
 ///
-/// A source whose text the line already ends with is left out: some libraries repeat their source in their own text.
-pub fn chain<'e>(error: &'e (dyn Error + 'static)) -> Chain<'e> {
-    Chain(error)
-}
-
-/// See [`chain`].
-#[derive(Debug, Clone, Copy)]
-pub struct Chain<'e>(&'e (dyn Error + 'static));
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut last = self.0.to_string();
-        f.write_str(&last)?;
-        let mut next = self.0.source();
-        while let Some(error) = next {
-            let text = error.to_string();
-            if !last.ends_with(&text) {
-                write!(f, ": {text}")?;
-                last = text;
-            }
-            next = error.source();
+/// Each error says only its own level. Some libraries repeat the source in their own text: it is not said twice.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let said = source.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
         }
-        Ok(())
+        next = source.source();
     }
+    text
 }
 
 #[cfg(test)]
@@ -39,33 +26,24 @@ mod tests {
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
-    #[error("cannot read {file}")]
-    struct Typed {
-        file: &'static str,
-        source: io::Error,
+    #[error("{what}")]
+    struct Level {
+        what: &'static str,
+        source: Option<Box<Level>>,
     }
 
-    #[derive(Debug, thiserror::Error)]
-    #[error("settings: {0}")]
-    struct Repeats(#[source] Typed);
-
-    fn typed() -> Typed {
-        Typed { file: "a.toml", source: io::Error::other("the disk is gone") }
+    fn level(what: &'static str, source: Option<Level>) -> Level {
+        Level { what, source: source.map(Box::new) }
     }
 
     #[test]
-    fn every_source_is_in_the_line() {
-        assert_eq!(chain(&typed()).to_string(), "cannot read a.toml: the disk is gone");
-    }
-
-    #[test]
-    fn an_error_without_a_source_is_its_own_text() {
-        assert_eq!(chain(&io::Error::other("no")).to_string(), "no");
-    }
-
-    #[test]
-    fn what_an_error_repeats_of_its_source_is_said_once() {
-        let error = Repeats(typed());
-        assert_eq!(chain(&error).to_string(), "settings: cannot read a.toml: the disk is gone");
+    fn every_level_is_said_once() {
+        let disk = level("the disk is full", None);
+        let write = level("cannot write x: the disk is full", Some(disk));
+        assert_eq!(
+            chain(&level("cannot start", Some(write))),
+            "cannot start: cannot write x: the disk is full"
+        );
+        assert_eq!(chain(&io::Error::other("alone")), "alone");
     }
 }

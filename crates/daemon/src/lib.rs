@@ -6,9 +6,9 @@
 //! | [`logs`] | log lines on a standard error that may be unwritable |
 //! | [`duration`] | durations as settings give them |
 //! | [`backoff`] | pauses between attempts |
+//! | [`errors`] | errors with their sources, in one line |
 //! | [`files`] | as many open files as the system allows |
 //! | [`clock`] | a monotonic clock to decide by, and the wall clock |
-//! | [`errors`] | an error with its causes, as one line for people |
 //!
 //! Nothing here knows what a program does.
 

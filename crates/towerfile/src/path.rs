@@ -38,7 +38,7 @@ pub enum PathFault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LinkFault {
     /// It is empty, or breaks a rule that targets share with paths.
-    #[error("{0}")]
+    #[error(transparent)]
     Path(#[from] PathFault),
     /// It climbs above the root.
     #[error("leaves the root")]

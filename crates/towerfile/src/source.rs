@@ -36,7 +36,7 @@ pub enum PatternFault {
     #[error("must not contain control characters")]
     Control,
     /// The glob's syntax is wrong.
-    #[error("is no valid glob: {0}")]
+    #[error("is not a valid glob: {0}")]
     Syntax(String),
 }
 

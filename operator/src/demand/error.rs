@@ -177,11 +177,11 @@ impl ControlPlaneError {
         let server = &self.server;
         let words = match &*self.cause {
             Cause::NoToken(why) => {
-                return format!("control plane {server}: {}", one_line(&chain(&**why).to_string()));
+                return format!("control plane {server}: {}", one_line(&chain(&**why)));
             }
             Cause::Setup(error) => in_short(error),
             Cause::Call { call, source } => format!("{call}: {}", in_short(source)),
-            cause => chain(cause).to_string(),
+            cause => chain(cause),
         };
         format!("control plane {server}: {}{}", one_line(&words), self.kind().way_out())
     }
@@ -193,7 +193,7 @@ fn in_short(error: &Error) -> String {
         Error::Transport { reason, .. } => reason.to_string(),
         Error::Decode { reason, .. } => format!("an unexpected answer, {reason}"),
         Error::Url { reason, .. } => reason.clone(),
-        other => chain(other).to_string(),
+        other => chain(other),
     }
 }
 
@@ -256,7 +256,7 @@ mod tests {
         let error = refused(500, "the disk is full");
         assert_eq!(error.to_string(), "control plane http://tower:8080");
         assert_eq!(
-            chain(&error).to_string(),
+            chain(&error),
             "control plane http://tower:8080: GET /api/v1/admin/runners: the disk is full (500 unauthorized)"
         );
     }

@@ -1,9 +1,9 @@
 //! The objects of a pool: the pod template, its revision, and the Deployment around it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, EphemeralVolumeSource,
@@ -81,11 +81,7 @@ pub fn deployment_name(pool: &Pool, revision: &str) -> String {
 pub fn render(pool: &Pool, image: &str) -> Result<Rendered, BuildError> {
     let mut template = template(pool, image)?;
     let digest = Sha256::digest(serde_json::to_vec(&template)?);
-    let mut revision = String::new();
-    for byte in &digest[..REVISION_LENGTH / 2] {
-        // Writing to a string cannot fail.
-        let _ = write!(revision, "{byte:02x}");
-    }
+    let revision = HEXLOWER.encode(&digest[..REVISION_LENGTH / 2]);
     let metadata = template.metadata.get_or_insert_default();
     metadata.labels.get_or_insert_default().insert(REVISION_LABEL.to_owned(), revision.clone());
     Ok(Rendered { revision, template })

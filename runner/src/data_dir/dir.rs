@@ -58,7 +58,7 @@ impl DataDir {
             places.push(open_place(above, place).map_err(failed(&file(place.name())))?);
         }
         let places: [Folder; 7] =
-            places.try_into().map_err(|_| RunnerError::Internal("a folder is missing".to_owned()))?;
+            places.try_into().map_err(|_| failed(&root)(io::Error::other("a folder is missing")))?;
         let trash = places[Place::Trash as usize].clone();
         let janitor = Janitor::start(trash, root.join("trash")).map_err(failed(&root))?;
         Ok(Self {

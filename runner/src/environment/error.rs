@@ -41,7 +41,7 @@ pub(crate) enum EnvironmentError {
     #[error(transparent)]
     Supervisor(#[from] SupervisorError),
     /// A file of the environment cannot be written.
-    #[error("cannot prepare the Python environment: {path}: {source}")]
+    #[error("cannot prepare the Python environment: {path}")]
     Files {
         /// The file or folder.
         path: String,
@@ -49,7 +49,7 @@ pub(crate) enum EnvironmentError {
         source: io::Error,
     },
     /// The same of a file or folder that is the runner's alone: no project brought it.
-    #[error("cannot prepare the Python environment: {path}: {source}")]
+    #[error("cannot prepare the Python environment: {path}")]
     OwnFiles {
         /// The file or folder.
         path: String,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use minitower_client::Error;
 use minitower_client::wire::runner::LeaseLimits;
+use minitower_daemon::errors::chain;
 use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstatat};
@@ -229,6 +230,23 @@ fn look(folder: &Folder) -> io::Result<(OwnedFd, Found)> {
     Ok((root, found))
 }
 
+/// Why something that the job left is not an artifact.
+#[derive(Debug, thiserror::Error)]
+enum NotTaken {
+    #[error("its name has control characters")]
+    ControlCharacters,
+    #[error("its path is longer than {MOST_PATH_BYTES} bytes")]
+    LongPath,
+    #[error("it is more than {MOST_LEVELS} folders deep")]
+    TooDeep,
+    #[error("it is a link")]
+    Link,
+    #[error("it is not a plain file")]
+    NotPlain,
+    #[error("it cannot be read")]
+    Unreadable(#[source] io::Error),
+}
+
 impl Found {
     fn look_into(&mut self, folder: OwnedFd, prefix: &str, levels: usize) -> io::Result<()> {
         let mut folder = Dir::from_fd(folder)?;
@@ -251,8 +269,8 @@ impl Found {
                 continue;
             };
             let path = if prefix.is_empty() { text.to_owned() } else { format!("{prefix}/{text}") };
-            if let Err(reason) = self.look_at(&folder, name, &path, levels) {
-                self.refused.push(format!("{path:?}: {reason}"));
+            if let Err(error) = self.look_at(&folder, name, &path, levels) {
+                self.refused.push(format!("{path:?}: {}", chain(&error)));
             }
         }
         Ok(())
@@ -264,15 +282,15 @@ impl Found {
         name: &std::ffi::CStr,
         path: &str,
         levels: usize,
-    ) -> Result<(), String> {
+    ) -> Result<(), NotTaken> {
         // Checked for each name on the way, folders too.
         if path.contains(char::is_control) {
-            return Err("its name has control characters".to_owned());
+            return Err(NotTaken::ControlCharacters);
         }
         if path.len() > MOST_PATH_BYTES {
-            return Err(format!("its path is longer than {MOST_PATH_BYTES} bytes"));
+            return Err(NotTaken::LongPath);
         }
-        let unreadable = |error: nix::Error| format!("it cannot be read: {error}");
+        let unreadable = |error: nix::Error| NotTaken::Unreadable(error.into());
         let status = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(unreadable)?;
         match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
             SFlag::S_IFREG => {
@@ -280,14 +298,14 @@ impl Found {
                 self.files.push(Artifact { path: path.to_owned(), bytes });
                 Ok(())
             }
-            SFlag::S_IFDIR if levels == 0 => Err(format!("it is more than {MOST_LEVELS} folders deep")),
+            SFlag::S_IFDIR if levels == 0 => Err(NotTaken::TooDeep),
             SFlag::S_IFDIR => {
                 let below =
                     openat(folder, name, OPEN | OFlag::O_DIRECTORY, Mode::empty()).map_err(unreadable)?;
-                self.look_into(below, path, levels - 1).map_err(|error| format!("it cannot be read: {error}"))
+                self.look_into(below, path, levels - 1).map_err(NotTaken::Unreadable)
             }
-            SFlag::S_IFLNK => Err("it is a link".to_owned()),
-            _ => Err("it is not a plain file".to_owned()),
+            SFlag::S_IFLNK => Err(NotTaken::Link),
+            _ => Err(NotTaken::NotPlain),
         }
     }
 }

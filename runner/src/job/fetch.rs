@@ -13,10 +13,10 @@ use minitower_towerfile::{ArchiveError, Limits};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
-use super::error::SetupError;
+use super::error::{Failure, SetupError};
 use super::patience::Patience;
 use crate::calls::AttemptCalls;
-use crate::fault::{self, OwnFault};
+use crate::fault;
 use crate::lease::Standing;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
@@ -40,19 +40,16 @@ pub(super) async fn download(
         let error = match attempt(calls, workspace).await {
             Ok((headers, digest, archive)) if headers.sha256 == digest => return Ok((headers, archive)),
             Ok((headers, digest, _)) => {
-                let wrong = format!(
-                    "the checksum of the artifact is wrong: it should be {}, the download has {digest}",
-                    headers.sha256
-                );
+                let wrong = Failure::Checksum { expected: headers.sha256, found: digest };
                 if std::mem::replace(&mut was_wrong, true) {
-                    return Err(SetupError::Failed(wrong));
+                    return Err(wrong.into());
                 }
                 steps.log.note(format!("minitower-runner: {wrong}; downloading it once more")).await;
                 continue;
             }
             Err(FetchError::Server(error)) => error,
-            Err(FetchError::Disk(source)) => return Err(OwnFault::new("store the artifact", source).into()),
-            Err(error) => return Err(SetupError::Failed(format!("cannot download the artifact: {error}"))),
+            Err(FetchError::Disk(source)) => return Err(SetupError::own("store the artifact")(source)),
+            Err(FetchError::TooLarge) => return Err(Failure::TooLarge { limit: MAX_BYTES }.into()),
         };
         if error.status() == Some(410) {
             steps.keeper.advance(Standing::Gone);
@@ -64,18 +61,19 @@ pub(super) async fn download(
             steps.log.note(format!("minitower-runner: cannot download the artifact yet: {error}")).await;
         }
         if !patience.again(&error).await {
-            return Err(SetupError::Failed(format!("cannot download the artifact: {error}")));
+            return Err(Failure::Download(error).into());
         }
     }
 }
 
+/// Why one attempt at a download failed.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error(transparent)]
     Server(#[from] Error),
-    #[error("cannot store it: {0}")]
+    #[error("cannot store it")]
     Disk(#[from] io::Error),
-    #[error("it is larger than {MAX_BYTES} bytes")]
+    #[error("it is too large")]
     TooLarge,
 }
 
@@ -114,7 +112,6 @@ pub(super) async fn unpack(
         minitower_towerfile::unpack_into(archived, workspace.source_folder().as_fd(), &Limits::default())?;
         Ok(())
     };
-    let failed = |reason: String| SetupError::Failed(format!("cannot unpack the artifact: {reason}"));
     let mut unpacking = tokio::task::spawn_blocking(work);
     let unpacked = match steps.unless_stopped(&mut unpacking).await {
         Ok(unpacked) => unpacked,
@@ -130,10 +127,10 @@ pub(super) async fn unpack(
         Ok(Err(ArchiveError::Read(source) | ArchiveError::Write { source, .. }))
             if fault::is_own(&source) =>
         {
-            Err(OwnFault::new("unpack the artifact", source).into())
+            Err(SetupError::own("unpack the artifact")(source))
         }
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(fault) => Err(failed(fault.to_string())),
+        Ok(Err(error)) => Err(Failure::Unpack(error).into()),
+        Err(fault) => Err(Failure::Died(fault).into()),
     }
 }
 

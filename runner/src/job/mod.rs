@@ -7,6 +7,7 @@
 mod artifacts;
 mod cache;
 mod conclude;
+mod entry;
 mod error;
 mod fetch;
 mod outcome;
@@ -155,7 +156,7 @@ async fn attended(
         confinement: runs.confinement,
         limits: runs.config.limits,
     };
-    let mut verdict = in_workspace(runs, lease, calls, &steps, started).await;
+    let mut verdict = in_workspace(runs, lease, calls, &steps, started, &progress).await;
     log.finish().await;
     // A server that starts attempts in the poll also takes lines with the result; another one would lose them.
     let with_result = matches!(verdict, Verdict::Result(_)) && lease.status == Some(AttemptStatus::Running);
@@ -186,6 +187,7 @@ async fn in_workspace(
     calls: &AttemptCalls,
     steps: &Steps,
     started: BootTime,
+    progress: &watch::Sender<Progress>,
 ) -> Verdict {
     let before = runs.data_dir.room().ok();
     let caches = AppCaches::new(Arc::clone(&runs.data_dir), &runs.config.server_url);
@@ -203,7 +205,9 @@ async fn in_workspace(
             return outcome::verdict(Err(told), lease, calls, steps).await;
         }
     };
-    let ran = match script::run(runs, lease, calls, steps, &workspace, &cache.path, started).await {
+    let ran = script::run(runs, lease, calls, steps, &workspace, &cache.path, started).await;
+    progress.send_replace(Progress::Ending);
+    let ran = match ran {
         Ok(ran) => {
             runs.health.went_well();
             Ok(ran)

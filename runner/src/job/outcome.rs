@@ -5,8 +5,10 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use minitower_client::wire::runner::{Lease, ResultReason, ResultStatus, RunResult};
+use minitower_daemon::errors::chain;
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use tokio::task::JoinError;
 
 use super::artifacts;
 use super::error::SetupError;
@@ -59,24 +61,27 @@ pub(super) async fn verdict(
         Err(SetupError::Stopped(Stop::OutOfTime)) => return out_of_time("the setup", steps).await,
         Err(SetupError::Stopped(stop)) => return stopped(stop),
         Err(SetupError::Supervisor(error)) => {
-            tracing::error!(%error, "the attempt is lost");
-            steps.log.note(format!("minitower-runner: {error}")).await;
+            let told = chain(&error);
+            tracing::error!(error = told, "the attempt is lost");
+            steps.log.note(format!("minitower-runner: {told}")).await;
             // What may still run must not meet a successor: the lease is left to run out.
             return match error {
                 SupervisorError::AtLarge { .. } => Verdict::Silence,
                 _ => Verdict::Release,
             };
         }
-        Err(SetupError::Failed(reason)) => {
-            steps.log.note(format!("minitower-runner: setup failed: {reason}")).await;
-            let message = steps.log.masked(&format!("setup failed: {reason}"));
+        Err(SetupError::Failed(failure)) => {
+            let told = format!("setup failed: {}", chain(&failure));
+            steps.log.note(format!("minitower-runner: {told}")).await;
+            let message = steps.log.masked(&told);
             return result(ResultStatus::Failed, None, Some(message), Some(ResultReason::Setup), None);
         }
-        Err(own @ (SetupError::Own(_) | SetupError::Full(_))) => {
+        Err(own @ (SetupError::Own(_) | SetupError::Full { .. })) => {
+            let told = chain(&own);
             steps
                 .log
                 .note(format!(
-                    "minitower-runner: {own}; that is this runner's fault and not the run's, which goes back into the queue"
+                    "minitower-runner: {told}; that is this runner's fault and not the run's, which goes back into the queue"
                 ))
                 .await;
             return Verdict::Release;
@@ -91,10 +96,10 @@ pub(super) async fn verdict(
                 move || read_output(workspace.open_output())
             })
             .await;
-            let (output, lost) = match output.unwrap_or_else(|fault| Err(fault.to_string())) {
+            let (output, lost) = match output.unwrap_or_else(|fault| Err(OutputError::Died(fault))) {
                 Ok(output) => (output, None),
-                Err(reason) => {
-                    let lost = format!("the output is not kept: {reason}");
+                Err(error) => {
+                    let lost = format!("the output is not kept: {}", chain(&error));
                     steps.log.note(format!("minitower-runner: {lost}")).await;
                     (None, Some(lost))
                 }
@@ -164,20 +169,31 @@ fn result(
     }))
 }
 
-/// Reads what the job wrote as its output. The text of an error goes into the run's log.
-fn read_output(file: io::Result<Option<File>>) -> Result<Option<Value>, String> {
-    let Some(file) = file.map_err(|error| error.to_string())? else { return Ok(None) };
+/// Why a job's output is not kept.
+#[derive(Debug, thiserror::Error)]
+enum OutputError {
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    #[error("it is larger than {} KiB", MAX_OUTPUT_BYTES / 1024)]
+    TooLarge,
+    #[error("MINITOWER_OUTPUT_FILE is not valid JSON (which knows no NaN)")]
+    NotJson(#[from] serde_json::Error),
+    #[error("reading it died")]
+    Died(#[source] JoinError),
+}
+
+/// Reads what the job wrote as its output.
+fn read_output(file: io::Result<Option<File>>) -> Result<Option<Value>, OutputError> {
+    let Some(file) = file? else { return Ok(None) };
     let mut bytes = Vec::new();
-    file.take(MAX_OUTPUT_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    file.take(MAX_OUTPUT_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_OUTPUT_BYTES {
-        return Err(format!("it is larger than {} KiB", MAX_OUTPUT_BYTES / 1024));
+        return Err(OutputError::TooLarge);
     }
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|error| format!("MINITOWER_OUTPUT_FILE is not valid JSON (which knows no NaN): {error}"))
+    Ok(Some(serde_json::from_slice(&bytes)?))
 }
 
 #[cfg(test)]
@@ -267,7 +283,7 @@ mod tests {
         let data_dir = Arc::new(DataDir::open(base.path(), "r").unwrap());
         let workspace = Workspace::create(&data_dir, 1).unwrap();
         let path = workspace.output();
-        let read_output = || read_output(workspace.open_output());
+        let read_output = || read_output(workspace.open_output()).map_err(|error| chain(&error));
         assert_eq!(read_output(), Ok(None));
         std::fs::write(&path, " \n").unwrap();
         assert_eq!(read_output(), Ok(None));

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::SetupError;
+use minitower_daemon::errors::chain;
+
+use super::error::{Failure, SetupError};
 use super::runs::Runs;
 use crate::data_dir::Room;
 use crate::workspace::Workspace;
@@ -47,8 +49,8 @@ pub(super) async fn judge(
     error: SetupError,
 ) -> SetupError {
     let error = match blamed_on_the_disk(runs, &error) {
-        Some((reason, at_failure)) => {
-            of_a_full_disk(runs, run_id, before, at_failure, workspace, reason).await
+        Some((failed, at_failure)) => {
+            of_a_full_disk(runs, run_id, before, at_failure, workspace, failed).await
         }
         None => error,
     };
@@ -58,8 +60,12 @@ pub(super) async fn judge(
 /// Says in the runner's log that the fault is its own, if it is, and has the next run wait until it is mended.
 pub(super) fn told(runs: &Runs, run_id: i64, error: SetupError) -> SetupError {
     match error {
-        SetupError::Own(_) | SetupError::Full(_) => {
-            tracing::error!(run = run_id, "{error}; the run is given back");
+        SetupError::Own(_) | SetupError::Full { .. } => {
+            tracing::error!(
+                run = run_id,
+                error = chain(&error),
+                "this runner's fault; the run is given back"
+            );
             runs.health.suspect();
         }
         // A run that loses every supervisor, or cannot be confined, must not come back at once.
@@ -74,11 +80,11 @@ fn blamed_on_the_disk(runs: &Runs, error: &SetupError) -> Option<(String, Option
     let room = runs.data_dir.room().ok();
     let full = match error {
         SetupError::Stopped(_) | SetupError::Supervisor(_) => false,
-        SetupError::Full(_) => true,
+        SetupError::Full { .. } => true,
         SetupError::Own(fault) => fault.is_full_disk(),
         SetupError::Failed(_) => room.is_some_and(Room::is_full),
     };
-    full.then(|| (error.to_string(), room))
+    full.then(|| (chain(error), room))
 }
 
 async fn of_a_full_disk(
@@ -87,9 +93,9 @@ async fn of_a_full_disk(
     before: Option<Room>,
     at_failure: Option<Room>,
     workspace: &Arc<Workspace>,
-    reason: String,
+    failed: String,
 ) -> SetupError {
-    let own = SetupError::Full(reason.clone());
+    let own = SetupError::Full { failed: failed.clone() };
     let (Some(before), Some(at_failure)) = (before, at_failure) else { return own };
     if let Ok(outcome) = workspace.remove() {
         let _whatever_it_is = tokio::time::timeout(FREED_WITHIN, outcome).await;
@@ -100,11 +106,7 @@ async fn of_a_full_disk(
         return own;
     }
     let (bytes, files) = taken.by_the_run();
-    SetupError::Failed(format!(
-        "{reason}: the run's project and its dependencies do not fit on this runner's disk: they took {bytes} bytes and {files} files of the {} \
-         bytes that were free; leave files out with .towerignore, or give the runner's MINITOWER_DATA_DIR a larger disk",
-        before.bytes
-    ))
+    Failure::DoesNotFit { failed, bytes, files, free: before.bytes }.into()
 }
 
 #[cfg(test)]

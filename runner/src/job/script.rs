@@ -10,17 +10,17 @@ use std::time::Duration;
 use minitower_client::ArtifactHeaders;
 use minitower_client::wire::runner::Lease;
 use minitower_client::wire::runs::Stream;
+use minitower_daemon::errors::chain;
 use minitower_towerfile::towerfile::MAX_BYTES;
 use minitower_towerfile::{LogOrder, TOWERFILE, Towerfile};
 
-use super::error::SetupError;
+use super::error::{Failure, SetupError};
 use super::runs::Runs;
 use super::variables::{self, Place};
-use super::{fetch, project};
+use super::{entry, fetch, project};
 use crate::calls::AttemptCalls;
 use crate::clock::BootTime;
 use crate::environment::variables::Variables;
-use crate::fault::OwnFault;
 use crate::lease::Standing;
 use crate::logs::Lines;
 use crate::steps::{Allowed, Step, StepEnd, Steps};
@@ -57,12 +57,13 @@ pub(super) async fn run(
         Some(input) => serde_json::to_string(input),
         None => Ok("{}".to_owned()),
     };
-    let input = input.map_err(|error| SetupError::Failed(format!("the input is no JSON: {error}")))?;
+    let input = input.map_err(Failure::Input)?;
     // Before the installer runs, which may be the project's own code.
-    workspace.write_input(&input).map_err(|source| OwnFault::new("write the input", source))?;
+    workspace.write_input(&input).map_err(SetupError::own("write the input"))?;
     let towerfile = match read_towerfile(&workspace.source()) {
         Ok(towerfile) => towerfile,
-        Err(reason) => {
+        Err(error) => {
+            let reason = chain(&error);
             let note = format!("minitower-runner: the project's Towerfile is not used here: {reason}");
             steps.log.note(note).await;
             None
@@ -112,18 +113,27 @@ pub(super) async fn run(
     Ok(Ran { end, workspace: Arc::clone(workspace) })
 }
 
-/// Reads the Towerfile at the root of `source`; `None` when there is none. The text of an error goes into the run's log: a
-/// version may have been uploaded with a file that only another release understands.
-fn read_towerfile(source: &Path) -> Result<Option<Towerfile>, String> {
+/// Why a project's Towerfile is not used.
+#[derive(Debug, thiserror::Error)]
+enum TowerfileError {
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    #[error(transparent)]
+    Parse(#[from] minitower_towerfile::Error),
+}
+
+/// Reads the Towerfile at the root of `source`; `None` when there is none. An error goes into the run's log: a version may have been
+/// uploaded with a file that only another release understands.
+fn read_towerfile(source: &Path) -> Result<Option<Towerfile>, TowerfileError> {
     let file = match File::open(source.join(TOWERFILE)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
+        Err(error) => return Err(error.into()),
     };
     let mut text = String::new();
     // One byte more than is allowed, so that the parser says that it is too much.
-    file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    let (towerfile, _unknown_keys) = Towerfile::parse(&text).map_err(|error| error.to_string())?;
+    file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
+    let (towerfile, _unknown_keys) = Towerfile::parse(&text)?;
     Ok(Some(towerfile))
 }
 
@@ -175,15 +185,13 @@ async fn add_world(
     match &lease.api_token {
         Some(token) => variables::add_api(environment, &runs.config.server_url, token),
         None if towerfile.is_some_and(|towerfile| towerfile.api) => {
-            let reason = "the Towerfile says `api = true`, but the control plane gave no token for the API: it is older than \
-                          that; update minitowerd, or take the line out";
-            return Err(SetupError::Failed(reason.to_owned()));
+            return Err(Failure::NoApiToken.into());
         }
         None => {}
     }
     let none = BTreeMap::new();
     let declared = towerfile.map_or(&none, |towerfile| &towerfile.env);
-    variables::add_declared(environment, declared, &runs.config.env_pass).map_err(SetupError::Failed)?;
+    variables::add_declared(environment, declared, &runs.config.env_pass).map_err(Failure::from)?;
     for skipped in variables::add_input(environment, lease, input, declared) {
         steps.log.note(format!("minitower-runner: {skipped}")).await;
     }
@@ -200,8 +208,8 @@ fn add_import_paths(
     let source = workspace.source();
     let mut paths = Vec::new();
     for path in &headers.import_paths {
-        project::inside(&source, Path::new(path))
-            .map_err(|reason| SetupError::Failed(format!("import path `{path}`: {reason}")))?;
+        entry::inside(&source, Path::new(path))
+            .map_err(|source| Failure::ImportPath { path: path.clone(), source })?;
         paths.push(source.join(path).components().collect::<PathBuf>());
     }
     if !paths.contains(&source) {
@@ -210,8 +218,8 @@ fn add_import_paths(
     paths.extend(also.iter().cloned());
     let former = environment.get("PYTHONPATH").cloned().unwrap_or_default();
     paths.extend(std::env::split_paths(&former).filter(|path| !path.as_os_str().is_empty()));
-    let joined = std::env::join_paths(paths)
-        .map_err(|error| SetupError::Failed(format!("the import paths: {error}")))?;
+    let joined =
+        std::env::join_paths(paths).map_err(|source| Failure::Folders { variable: "PYTHONPATH", source })?;
     environment.insert("PYTHONPATH".to_owned(), joined.to_string_lossy().into_owned());
     Ok(())
 }
@@ -259,11 +267,11 @@ mod tests {
     #[test]
     fn a_project_has_a_towerfile_or_none_or_one_that_is_wrong() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(read_towerfile(folder.path()), Ok(None));
+        assert!(read_towerfile(folder.path()).unwrap().is_none());
         let path = folder.path().join(TOWERFILE);
         std::fs::write(&path, "[app]\nname = \"hello\"\nscript = \"main.py\"\n").unwrap();
         assert_eq!(read_towerfile(folder.path()).unwrap().unwrap().name, "hello");
         std::fs::write(&path, "[app").unwrap();
-        assert!(read_towerfile(folder.path()).unwrap_err().contains("TOML"));
+        assert!(read_towerfile(folder.path()).unwrap_err().to_string().contains("TOML"));
     }
 }

@@ -113,24 +113,38 @@ fn add_user(variables: &mut Variables) {
     }
 }
 
-/// Adds what the Towerfile declares in `[app.env]`. The text of an error names the variable and the way out.
+/// Why a variable of `[app.env]` cannot be set.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DeclaredError {
+    /// No program could have it.
+    #[error("app.env: {name:?} cannot be a variable: a name has no `=`, and neither it nor its value NUL")]
+    Impossible {
+        /// Its name.
+        name: String,
+    },
+    /// It is not the project's to set.
+    #[error(
+        "app.env: {name:?} is a variable that the runner sets itself, or that makes programs run other code; use another name"
+    )]
+    Reserved {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Adds what the Towerfile declares in `[app.env]`.
 pub(crate) fn add_declared(
     variables: &mut Variables,
     declared: &BTreeMap<String, String>,
     pass: &GlobSet,
-) -> Result<(), String> {
+) -> Result<(), DeclaredError> {
     for (name, value) in declared {
         let is_set = variables.contains_key(name) && !pass.is_match(name);
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            return Err(format!(
-                "app.env: {name:?} cannot be a variable: a name has no `=`, and neither it nor its value NUL"
-            ));
+            return Err(DeclaredError::Impossible { name: name.clone() });
         }
         if !DECLARABLE.contains(&name.as_str()) && (is_reserved(name, Setter::Author) || is_set) {
-            return Err(format!(
-                "app.env: {name:?} is a variable that the runner sets itself, or that makes programs run other code; use another \
-                 name"
-            ));
+            return Err(DeclaredError::Reserved { name: name.clone() });
         }
         variables.insert(name.clone(), value.clone());
     }
@@ -322,7 +336,7 @@ mod tests {
             "a=b",
             "n\0",
         ] {
-            let refused = declare(name, "x").unwrap_err();
+            let refused = declare(name, "x").unwrap_err().to_string();
             assert!(refused.starts_with("app.env: "), "{refused}");
         }
         assert!(declare("MODE", "a\0b").is_err());

@@ -13,9 +13,11 @@ use super::run_log::RunLog;
 use crate::calls::AttemptCalls;
 use crate::lease::heartbeat_interval;
 
-/// Batches that are not full go out at most this often. The first one waits as long: a job that is quicker leaves its lines to the
-/// result, and saves the control plane a call.
+/// How long a batch that is not full waits for more lines. What is said that shortly before a job's end goes with the result, and
+/// saves the control plane a call.
 const INTERVAL: Duration = Duration::from_millis(200);
+/// The same once the job's program has ended: its result follows, but for artifacts that take long.
+const INTERVAL_AT_THE_END: Duration = Duration::from_secs(1);
 /// Longest pause between attempts at delivering while the server is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long one batch may take.
@@ -26,6 +28,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) enum Progress {
     /// Lines may still be added.
     Growing,
+    /// The same, but the job's program has ended.
+    Ending,
     /// No line will be added, and all of them are to be sent.
     Complete,
     /// No line will be added, and the result carries the last batch.
@@ -50,19 +54,27 @@ pub(crate) async fn deliver(
     mut progress: watch::Receiver<Progress>,
 ) -> Delivered {
     let longest_pause = longest_pause(length);
-    let mut last_sent = Instant::now();
+    // When the first of the lines that wait was seen.
+    let mut since = None;
     loop {
         let arrived = log.arrived();
         let stage = *progress.borrow_and_update();
         let waiting = log.waiting().await;
-        if waiting == 0 && stage != Progress::Growing {
+        let interval = match stage {
+            Progress::Growing => INTERVAL,
+            Progress::Ending => INTERVAL_AT_THE_END,
+            Progress::Complete | Progress::LastWithResult => Duration::ZERO,
+        };
+        if waiting == 0 && interval.is_zero() {
             return Delivered::AllBut(Vec::new());
         }
-        let due = last_sent + INTERVAL;
-        let is_full = waiting >= LogBatch::MAX_LINES;
-        if stage == Progress::Growing && !is_full && (waiting == 0 || Instant::now() < due) {
+        if waiting > 0 && since.is_none() {
+            since = Some(Instant::now());
+        }
+        let due = since.map(|since| since + interval);
+        if waiting < LogBatch::MAX_LINES && due.is_none_or(|due| due > Instant::now()) {
             tokio::select! {
-                () = tokio::time::sleep_until(due), if waiting > 0 => {}
+                () = sleep_until(due) => {}
                 () = arrived => {}
                 changed = progress.changed() => {
                     if changed.is_err() {
@@ -77,12 +89,20 @@ pub(crate) async fn deliver(
         if stage == Progress::LastWithResult && log.waiting().await == 0 {
             return Delivered::AllBut(batch.logs);
         }
-        last_sent = Instant::now();
+        since = None;
         match send(&calls, &batch, longest_pause, |taken| log.set_reachable(taken)).await {
             Sent::Taken => {}
             Sent::Refused(loss) => log.lose(&loss).await,
             Sent::Gone => return Delivered::Gone,
         }
+    }
+}
+
+/// Waits until then, or for ever.
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -32,7 +32,7 @@ const REPORT_AFTER_DEADLINE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SupervisorError {
     /// The supervisor could not be started.
-    #[error("cannot start the supervisor: {0}")]
+    #[error("cannot start the supervisor")]
     Start(#[source] io::Error),
     /// The task's program could not be started.
     #[error("cannot start {0}")]
@@ -41,10 +41,10 @@ pub(crate) enum SupervisorError {
     #[error("cannot confine the job: {0}")]
     Unconfined(String),
     /// The supervisor ended, or did not do its work; what it left has been killed.
-    #[error("the supervisor was lost: {0}; what it left has been killed")]
-    Lost(Loss),
+    #[error("the supervisor was lost; what it left has been killed")]
+    Lost(#[source] Loss),
     /// The same, and what it left could not all be killed, or not be found.
-    #[error("the supervisor was lost: {loss}; what it left may still run: {source}")]
+    #[error("the supervisor was lost ({loss}); what it left may still run")]
     AtLarge {
         /// How it was lost.
         loss: Loss,
@@ -66,13 +66,13 @@ pub(crate) enum Loss {
     #[error("it did not end the job when it was told to")]
     Deaf,
     /// What it said makes no sense.
-    #[error("its report cannot be read: {0}")]
+    #[error("its report cannot be read")]
     Garbled(#[source] serde_json::Error),
     /// It cannot see what is left.
     #[error("it cannot see what is left of the job: {0}")]
     Blind(String),
     /// The connection to it broke.
-    #[error("its connection broke: {0}")]
+    #[error("its connection broke")]
     Broken(#[source] io::Error),
 }
 

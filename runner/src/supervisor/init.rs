@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 
+use minitower_daemon::errors::chain;
 use nix::poll::PollTimeout;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
@@ -113,7 +114,7 @@ impl Inner<'_> {
             .map_err(io::Error::from)
             .and_then(|()| mounts::arrange(&self.task.sandbox, nested).map_err(io::Error::other))
         {
-            self.say(&Word::Unarranged(error.to_string()));
+            self.say(&Word::Unarranged(chain(&error)));
             return FAILED;
         }
         if nested { self.lead() } else { self.become_the_job() }

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use caps::{CapSet, Capability};
+use minitower_daemon::errors::chain;
 use nix::sys::prctl;
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
@@ -104,7 +105,7 @@ pub(super) fn spawn(task: &Task, parent: Pid) -> io::Result<Pid> {
 enum LaunchError {
     #[error("the supervisor's call is incomplete")]
     Arguments,
-    #[error("the supervisor's call cannot be read: {0}")]
+    #[error("the supervisor's call cannot be read")]
     Unreadable(#[from] serde_json::Error),
     #[error("the supervisor is gone")]
     Orphaned,
@@ -114,16 +115,16 @@ enum LaunchError {
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
     Seccomp(#[from] SeccompError),
-    #[error("cannot close what is not the job's: {0}")]
+    #[error("cannot close what is not the job's")]
     Descriptors(#[from] io::Error),
-    #[error("cannot start {program}: {source}")]
+    #[error("cannot start {program}")]
     Execute { program: String, source: std::io::Error },
 }
 
 /// Becomes the job, or exits with a line on the job's standard error.
 pub(super) fn main(arguments: impl Iterator<Item = OsString>) -> ! {
     let Err(error) = launch(arguments);
-    eprintln!("minitower-runner: {error}");
+    eprintln!("minitower-runner: {}", chain(&error));
     std::process::exit(CANNOT_EXECUTE)
 }
 

@@ -19,7 +19,7 @@ pub(super) const TEMPORARY: &str = "/tmp";
 
 /// Why a job does not get its view of the file system.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} {}: {source}", path.display())]
+#[error("{what} {}", path.display())]
 pub(super) struct MountError {
     what: &'static str,
     path: PathBuf,

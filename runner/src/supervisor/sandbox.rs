@@ -54,13 +54,13 @@ pub(crate) struct Sandbox {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SandboxError {
     /// The kernel refused a rule.
-    #[error("cannot confine the job: {0}")]
+    #[error("cannot confine the job")]
     Rules(#[from] RulesetError),
     /// What is hidden cannot be found.
-    #[error("cannot confine the job: {0}")]
+    #[error("cannot confine the job")]
     Hidden(#[source] io::Error),
     /// A folder that the rules speak of cannot be read.
-    #[error("cannot confine the job: {}: {source}", path.display())]
+    #[error("cannot confine the job: {}", path.display())]
     Path {
         /// The folder.
         path: PathBuf,

@@ -102,10 +102,10 @@ const X32: u32 = 0x4000_0000;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SeccompError {
     /// The filter cannot be made for this machine.
-    #[error("cannot make the filter of system calls: {0}")]
+    #[error("cannot make the filter of system calls")]
     Make(#[from] BackendError),
     /// The kernel does not take it.
-    #[error("cannot set the filter of system calls: {0}")]
+    #[error("cannot set the filter of system calls")]
     Apply(#[from] seccompiler::Error),
 }
 

@@ -132,17 +132,17 @@ print("tried", count > 75)
 async fn calls_that_reach_other_processes_or_the_kernels_edges_are_refused(
     #[case] circumstances: Circumstances,
 ) {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let runner = Runner::under(circumstances, &server, data.path());
-    server.wait_for("a poll", |state| !state.polls.is_empty()).await;
+    server.wait_for("a poll", |seen| !seen.polls().is_empty()).await;
     let alone = runner.log().contains("PID, mount and IPC namespaces");
     let mut job = Job::script("main.py", CALLS);
     let others = [runner.pid(), 1];
     job.input = json!({"others": others, "alone": if alone { "yes" } else { "no" }});
     server.submit(job);
     server.result().await;
-    assert_eq!(server.change(|state| state.log()), "tried True\n");
+    assert_eq!(server.seen().log(), "tried True\n");
     assert_eq!(alone, circumstances.gives_processes(), "the test sees both kinds");
 }
 
@@ -155,10 +155,10 @@ async fn calls_that_reach_other_processes_or_the_kernels_edges_are_refused(
 async fn neither_the_runner_nor_the_supervisor_can_be_signalled_or_looked_into(
     #[case] circumstances: Circumstances,
 ) {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let runner = Runner::under(circumstances, &server, data.path());
-    server.wait_for("a poll", |state| !state.polls.is_empty()).await;
+    server.wait_for("a poll", |seen| !seen.polls().is_empty()).await;
     let mut job = Job::script(
         "main.py",
         r#"
@@ -184,7 +184,7 @@ print("still here")
     job.input = json!({"runner": runner.pid()});
     server.submit(job);
     server.result().await;
-    assert_eq!(server.change(|state| state.log()), "still here\n");
+    assert_eq!(server.seen().log(), "still here\n");
 }
 
 #[rstest]
@@ -193,7 +193,7 @@ print("still here")
 #[case(Circumstances::WithMaskedProc)]
 #[tokio::test]
 async fn the_machines_files_terminals_disks_and_wires_are_out_of_reach(#[case] circumstances: Circumstances) {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     // Somebody else's, which whoever the runner runs as could otherwise change.
     let victims = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -239,6 +239,6 @@ open("/dev/stdout", "w").write("stdout\n")
     server.submit(job);
     let _runner = Runner::under(circumstances, &server, data.path());
     server.result().await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert_eq!(log, "terminals ['ptmx']\nown terminal b'heard'\nstdout\n");
 }

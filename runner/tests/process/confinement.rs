@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use minitower_client::wire::runner::ResultStatus;
+use minitower_test_plane::Answer;
 use rstest::rstest;
 
 use crate::support::{Circumstances, ControlPlane, Job, Runner, until};
@@ -18,7 +19,7 @@ fn outside_tmp() -> tempfile::TempDir {
 #[case(Circumstances::WithMaskedProc)]
 #[tokio::test]
 async fn temporary_files_and_shared_memory_are_each_runs_own(#[case] circumstances: Circumstances) {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = outside_tmp();
     let text = r#"
 import mmap, os, tempfile
@@ -32,7 +33,7 @@ open(os.environ["HOME"] + "/left-behind", "w").write("x")
     server.submit(Job::script("main.py", text));
     let _runner = Runner::under(circumstances, &server, data.path());
     server.results(2).await;
-    assert_eq!(server.change(|state| state.log()), "found [] []\nfound [] []\n");
+    assert_eq!(server.seen().log(), "found [] []\nfound [] []\n");
     for place in ["/tmp/left-behind", "/dev/shm/left-behind"] {
         assert!(!std::path::Path::new(place).exists(), "{place} is the machine's");
     }
@@ -48,7 +49,7 @@ async fn nothing_of_the_runner_and_of_other_runs_can_be_seen_or_changed(
     #[case] circumstances: Circumstances,
     #[case] in_tmp: bool,
 ) {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = if in_tmp { tempfile::tempdir().unwrap() } else { outside_tmp() };
     let base = data.path().canonicalize().unwrap();
     std::fs::write(base.join("of-the-base"), "secret").unwrap();
@@ -75,7 +76,7 @@ print("root", "usr" in os.listdir("/"), "tested" in os.listdir(base))
     server.submit(job);
     let runner = Runner::under(circumstances, &server, data.path());
     server.result().await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert!(log.starts_with("seen []\nruns ['1']\n"), "{log}");
     assert!(!log.contains("changed") || in_tmp, "{log}");
     assert!(log.ends_with("root True True\n"), "{log}");
@@ -97,7 +98,7 @@ print("root", "usr" in os.listdir("/"), "tested" in os.listdir(base))
 #[case(Circumstances::WithMaskedProc)]
 #[tokio::test]
 async fn multiprocessing_works_in_all_its_ways(#[case] circumstances: Circumstances) {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = outside_tmp();
     server.submit(Job::script(
         "main.py",
@@ -125,7 +126,7 @@ if __name__ == "__main__":
         if circumstances == Circumstances::WithoutNamespaces { tempfile::tempdir().unwrap() } else { data };
     let _runner = Runner::under_with(circumstances, &server, data.path(), variables);
     let result = server.result().await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert_eq!(result.status, ResultStatus::Completed, "{log}");
     let expected = "fork [0, 1, 4]\nspawn [0, 1, 4]\nforkserver [0, 1, 4]\nmanager {'a': 1}\n";
     assert_eq!(log, expected);
@@ -137,7 +138,7 @@ if __name__ == "__main__":
 #[case(Circumstances::WithMaskedProc)]
 #[tokio::test]
 async fn folders_that_the_operator_names_may_be_written(#[case] circumstances: Circumstances) {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let (data, shared) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let path = shared.path().to_str().unwrap();
     let mut job = Job::script("main.sh", r#"echo result >"$place/from-a-job""#);
@@ -151,16 +152,16 @@ async fn folders_that_the_operator_names_may_be_written(#[case] circumstances: C
 
 #[tokio::test]
 async fn a_job_gets_no_descriptor_that_the_runner_inherited() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let starter = ["sh", "-c", "exec 7</etc/passwd 9>/dev/null && exec \"$0\""];
     server.submit(Job::script("main.sh", "echo fds $(ls /proc/$$/fd)"));
     let runner = Runner::through(&starter, &server, data.path(), &[]);
-    server.wait_for("a poll", |state| !state.polls.is_empty()).await;
+    server.wait_for("a poll", |seen| !seen.polls().is_empty()).await;
     let inherited = std::fs::read_link(format!("/proc/{}/fd/7", runner.pid())).unwrap();
     assert_eq!(inherited, std::path::Path::new("/etc/passwd"), "the test sees one");
     server.result().await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     // The shell's own copy of its script is among them.
     assert!(!log.contains(" 7") && !log.contains(" 9"), "{log}");
 }
@@ -171,7 +172,7 @@ async fn a_job_gets_no_descriptor_that_the_runner_inherited() {
 #[case(Circumstances::WithMaskedProc)]
 #[tokio::test]
 async fn a_job_cannot_take_more_than_its_limits(#[case] circumstances: Circumstances) {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script(
         "main.py",
@@ -198,12 +199,12 @@ except (OSError, ValueError): print("not raised")
     let _runner = Runner::under_with(circumstances, &server, data.path(), &variables);
     server.result().await;
     let expected = "files EMFILE\nsize EFBIG\nmemory MemoryError\ncore (0, 0)\nnot raised\n";
-    assert_eq!(server.change(|state| state.log()), expected);
+    assert_eq!(server.seen().log(), expected);
 }
 
 #[tokio::test]
 async fn a_job_cannot_start_more_processes_than_it_may_and_its_runner_goes_on() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let bomb = r#"
 import os, time
@@ -218,7 +219,7 @@ print("stopped", count < 40)
     let variables = [("MINITOWER_JOB_PROCESSES", "40")];
     let _runner = Runner::under_with(Circumstances::AsNobody, &server, data.path(), &variables);
     server.results(2).await;
-    assert_eq!(server.change(|state| state.log()), "stopped True\nnext\n");
+    assert_eq!(server.seen().log(), "stopped True\nnext\n");
 }
 
 /// Starts its arguments under a filter by which Landlock is not there: `landlock_create_ruleset` has the same number everywhere.
@@ -246,15 +247,21 @@ async fn without_landlock_runs_are_taken_only_where_they_may_be(
     #[case] mode: Option<&str>,
     #[case] taken: bool,
 ) {
-    let server = ControlPlane::start().await;
-    server.change(|state| state.scope = scope);
+    let server = ControlPlane::start();
+    if scope.is_none() {
+        // Older servers do not say.
+        server.plane.always("POST /runners/register", Answer::without(&["scope"]));
+    }
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.sh", "echo ran"));
     let mut runner = Runner::through(
         &["python3", "-c", WITHOUT_LANDLOCK],
         &server,
         data.path(),
-        &[("MINITOWER_SANDBOX", mode.unwrap_or_default())],
+        &[
+            ("MINITOWER_SANDBOX", mode.unwrap_or_default()),
+            ("MINITOWER_REGISTRATION_TOKEN", &server.registration_token(scope)),
+        ],
     );
     if taken {
         assert_eq!(server.result().await.status, ResultStatus::Completed);
@@ -270,6 +277,6 @@ async fn without_landlock_runs_are_taken_only_where_they_may_be(
             log.contains("this machine lacks Landlock") && log.contains("MINITOWER_SANDBOX=best-effort"),
             "{log}"
         );
-        assert!(server.change(|state| state.polls.is_empty()), "nothing is leased");
+        assert!(server.seen().polls().is_empty(), "nothing is leased");
     }
 }

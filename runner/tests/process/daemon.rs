@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use minitower_client::wire::runner::ResultStatus;
+use minitower_test_plane::REGISTRATION_TOKEN;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -20,7 +21,7 @@ fn runner(server: &str, data: &Path, program: &str, arguments: &[&str]) -> Comma
         .args(arguments)
         .env("MINITOWER_SERVER_URL", server)
         .env("MINITOWER_RUNNER_NAME", "tested")
-        .env("MINITOWER_REGISTRATION_TOKEN", "registration")
+        .env("MINITOWER_REGISTRATION_TOKEN", REGISTRATION_TOKEN)
         .env("MINITOWER_DATA_DIR", data)
         .env("MINITOWER_POLL_INTERVAL", "100ms")
         .stdin(Stdio::null())
@@ -84,7 +85,7 @@ async fn as_the_first_process_of_a_container_it_hears_a_signal_at_any_time() {
 #[tokio::test]
 async fn a_log_that_cannot_be_written_stops_neither_the_runner_nor_its_run() {
     for what in ["a closed pipe", "a full device"] {
-        let server = ControlPlane::start().await;
+        let server = ControlPlane::start();
         let place = tempfile::tempdir().unwrap();
         let mut command = runner(&server.url, place.path(), RUNNER, &[]);
         command.env("MINITOWER_LOG", "trace");
@@ -97,7 +98,7 @@ async fn a_log_that_cannot_be_written_stops_neither_the_runner_nor_its_run() {
         drop(process.0.stderr.take());
         server.submit(Job::script("main.sh", "echo told; exit 0"));
         assert_eq!(server.result().await.status, ResultStatus::Completed, "{what}");
-        assert!(server.change(|state| state.log()).contains("told"), "{what}");
+        assert!(server.seen().log().contains("told"), "{what}");
         kill(Pid::from_raw(i32::try_from(process.0.id()).unwrap()), Signal::SIGTERM).unwrap();
         until(PATIENCE, "the runner has ended", || process.0.try_wait().unwrap().is_some()).await;
         assert!(process.0.wait().unwrap().success(), "{what}");
@@ -106,12 +107,12 @@ async fn a_log_that_cannot_be_written_stops_neither_the_runner_nor_its_run() {
 
 #[tokio::test]
 async fn a_job_gets_every_signal_that_the_runner_holds_back() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let place = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.sh", "grep -E '^Sig(Blk|Ign)' /proc/self/status"));
     let _process = Killed(runner(&server.url, place.path(), RUNNER, &[]).spawn().unwrap());
     server.result().await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     let masks: Vec<u64> = log
         .lines()
         .filter_map(|line| u64::from_str_radix(line.rsplit_once(':')?.1.trim(), 16).ok())

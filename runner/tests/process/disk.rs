@@ -60,7 +60,7 @@ for name in ["work", "envs", "spool", "cache", "trash", "token", "lock", "instan
 
 #[tokio::test]
 async fn a_runner_outlives_a_job_that_makes_the_deepest_tree_and_takes_its_rights_away() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let place = quick_place();
     server.submit(Job::script("main.py", MAKE_A_MESS));
     server.submit(Job::script("main.sh", "echo second=2; touch $TMPDIR/x"));
@@ -69,7 +69,7 @@ async fn a_runner_outlives_a_job_that_makes_the_deepest_tree_and_takes_its_right
     let mut runner = Runner::under(bare, &server, place.path());
     let results = server.results(2).await;
     assert!(results.iter().all(|result| result.status == ResultStatus::Completed), "{results:?}");
-    assert_eq!(server.change(|state| state.number("levels")), Some(15_000));
+    assert_eq!(server.seen().number("levels"), Some(15_000));
     for name in ["work", "envs", "spool", "cache", "trash", "."] {
         let mode = std::fs::metadata(runner.data().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o700, "{name}");
@@ -92,7 +92,7 @@ async fn a_runner_outlives_a_job_that_makes_the_deepest_tree_and_takes_its_right
 
 #[tokio::test]
 async fn an_input_is_not_written_through_what_an_installer_planted() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let place = tempfile::tempdir().unwrap();
     let victim = place.path().join("victim");
     std::fs::write(&victim, "whole").unwrap();
@@ -108,7 +108,7 @@ async fn an_input_is_not_written_through_what_an_installer_planted() {
     let _runner = Runner::start(&server, place.path());
     let result = server.result().await;
     assert_eq!((result.status, result.output), (ResultStatus::Completed, None));
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert!(log.contains(r#"{"a":"b"}"#) && log.contains("the output is not kept: it is a link"), "{log}");
     assert_eq!(std::fs::read(&victim).unwrap(), b"whole");
 }
@@ -116,7 +116,7 @@ async fn an_input_is_not_written_through_what_an_installer_planted() {
 #[tokio::test]
 async fn a_full_disk_is_the_jobs_failure_and_not_that_of_the_next_one() {
     let Some(disk) = SmallDisk::mount(64) else { return skip("a file system cannot be mounted") };
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     server.submit(Job::script("main.sh", "cat /dev/zero > fill; cat /dev/zero > $TMPDIR/fill; exit 3"));
     server.submit(Job::script("main.sh", "echo well"));
     let runner = Runner::start(&server, disk.path());
@@ -128,24 +128,23 @@ async fn a_full_disk_is_the_jobs_failure_and_not_that_of_the_next_one() {
 #[tokio::test]
 async fn a_runner_whose_disk_others_filled_gives_the_run_back_and_takes_none_until_there_is_room() {
     let Some(disk) = SmallDisk::mount(64) else { return skip("a file system cannot be mounted") };
-    let server = ControlPlane::start().await;
-    server.change(|state| state.same_run = true);
+    let server = ControlPlane::start();
     let runner = Runner::start(&server, disk.path());
-    server.wait_for("a poll", |state| state.polls.len() == 1).await;
+    server.wait_for("a poll", |seen| seen.polls().len() == 1).await;
     let fill = disk.path().join("fill");
     let mut file = std::fs::File::create(&fill).unwrap();
     let full = std::io::copy(&mut std::io::repeat(1), &mut file).unwrap_err();
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     // The runner's own log lies on that disk, too, which must not matter.
     server.submit(Job::script("main.sh", "echo one"));
-    server.wait_for("a release", |state| state.releases == 1).await;
-    assert_eq!(server.change(|state| state.results.len()), 0);
-    server.wait_for("the reason", |state| state.log().contains("this runner's fault")).await;
-    server.submit(Job::script("main.sh", "echo two"));
-    let polls = server.change(|state| state.polls.len());
+    server.wait_for("a release", |seen| seen.releases() == 1).await;
+    assert_eq!(server.seen().result_count(), 0);
+    server.wait_for("the reason", |seen| seen.log().contains("this runner's fault")).await;
+    // The run is back in the queue, for whoever polls.
+    let polls = server.seen().polls().len();
     // That nothing happens can only be waited for: longer than the runner pauses at first.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(server.change(|state| (state.polls.len(), state.releases)), (polls, 1));
+    assert_eq!((server.seen().polls().len(), server.seen().releases()), (polls, 1));
     // An open file keeps its room.
     drop(file);
     std::fs::remove_file(&fill).unwrap();
@@ -157,7 +156,7 @@ async fn a_runner_whose_disk_others_filled_gives_the_run_back_and_takes_none_unt
     let mut runner = Runner::start(&server, disk.path());
     server.submit(Job::script("main.sh", "echo three"));
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(server.change(|state| state.results.len()), 1);
+    assert_eq!(server.seen().result_count(), 1);
     drop(file);
     std::fs::remove_file(&fill).unwrap();
     assert_eq!(server.results(2).await[1].status, ResultStatus::Completed, "{}", runner.log());
@@ -168,16 +167,15 @@ async fn a_runner_whose_disk_others_filled_gives_the_run_back_and_takes_none_unt
 #[tokio::test]
 async fn a_project_that_fits_on_no_disk_fails_the_second_time_with_its_size() {
     let Some(disk) = SmallDisk::mount(48) else { return skip("a file system cannot be mounted") };
-    let server = ControlPlane::start().await;
-    server.change(|state| state.same_run = true);
+    let server = ControlPlane::start();
     // Text that packs well, but not as well as a bomb.
     let text = (0..6_000_000).map(|n: u32| n.to_string()).collect::<Vec<_>>().join(" ");
     let job = Job::project("main.sh", &[("main.sh", "echo never"), ("large", &text)]);
-    server.submit(job.clone());
-    let runner = Runner::start(&server, disk.path());
-    server.wait_for("a release", |state| state.releases == 1).await;
-    assert_eq!(server.change(|state| state.results.len()), 0, "{}", runner.log());
     server.submit(job);
+    let runner = Runner::start(&server, disk.path());
+    server.wait_for("a release", |seen| seen.releases() == 1).await;
+    assert_eq!(server.seen().result_count(), 0, "{}", runner.log());
+    // It is back in the queue.
     let result = server.result().await;
     assert_eq!((result.status, result.reason), (ResultStatus::Failed, Some(ResultReason::Setup)));
     let message = result.error_message.unwrap();
@@ -188,7 +186,7 @@ async fn a_project_that_fits_on_no_disk_fails_the_second_time_with_its_size() {
 
 #[tokio::test]
 async fn a_job_keeps_the_limit_of_open_files_that_the_runner_was_started_with() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let place = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.sh", "echo soft=$(ulimit -S -n); exit 0"));
     let runner = Runner::start(&server, place.path());

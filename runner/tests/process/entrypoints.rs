@@ -6,7 +6,7 @@ use crate::support::{ControlPlane, Job, Runner};
 
 /// Runs jobs in order and returns the log.
 async fn log_of(jobs: Vec<Job>) -> String {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let count = jobs.len();
     for job in jobs {
@@ -14,7 +14,7 @@ async fn log_of(jobs: Vec<Job>) -> String {
     }
     let _runner = Runner::start(&server, data.path());
     let results = server.results(count).await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert!(results.iter().all(|result| result.status == ResultStatus::Completed), "{results:?}\n{log}");
     log
 }
@@ -62,7 +62,7 @@ async fn modules_and_packages_start_with_their_imports() {
 
 #[tokio::test]
 async fn a_program_that_the_runner_does_not_have_is_named() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     for line in ["#!/usr/bin/env no-such-shell", "#!/opt/no-such-shell -x"] {
         server.submit(Job::script("main.sh", &format!("{line}\necho must not run\n")));
@@ -77,7 +77,7 @@ async fn a_program_that_the_runner_does_not_have_is_named() {
 
 #[tokio::test]
 async fn a_shell_job_runs_where_there_is_no_python_unless_it_needs_one() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.sh", "echo ran\n"));
     server
@@ -86,5 +86,5 @@ async fn a_shell_job_runs_where_there_is_no_python_unless_it_needs_one() {
     let results = server.results(2).await;
     assert_eq!(results[0].status, ResultStatus::Completed);
     assert!(results[1].error_message.as_deref().unwrap().contains("no-such-python"));
-    assert_eq!(server.change(|state| state.log().matches("must not run").count()), 0);
+    assert_eq!(server.seen().log().matches("must not run").count(), 0);
 }

@@ -40,7 +40,7 @@ fn start(server: &ControlPlane, data: &Path, variables: &[(&'static str, String)
 
 #[tokio::test]
 async fn requirements_are_installed_once_and_a_run_cannot_change_what_the_next_one_sees() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let (data, wheels) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     wheel(wheels.path());
     let main = r#"
@@ -67,7 +67,7 @@ for place in site.getsitepackages() + [os.path.dirname(os.path.dirname(tinypkg._
     let runner = start(&server, data.path(), &only(wheels.path()));
     let results = server.results(2).await;
     assert!(results.iter().all(|result| result.status == ResultStatus::Completed), "{results:?}");
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert_eq!(log.matches("value original True\nclean\n").count(), 2, "{log}");
     assert_eq!(log.matches("installing dependencies").count(), 1, "prepared once: {log}");
     if !runner.log().contains("no Landlock") {
@@ -77,7 +77,7 @@ for place in site.getsitepackages() + [os.path.dirname(os.path.dirname(tinypkg._
 
 #[tokio::test]
 async fn what_a_job_closes_of_caches_and_environments_is_open_to_the_next_one() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let (data, wheels) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     wheel(wheels.path());
     let main = r#"
@@ -104,7 +104,7 @@ for path in paths + [cache + ".used", cache, data + "/cache/apps", data + "/cach
     // With namespaces of its own a job does not reach them.
     let _runner = Runner::under_with(Circumstances::WithoutNamespaces, &server, data.path(), &variables);
     let results = server.results(5).await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert!(results.iter().all(|result| result.status == ResultStatus::Completed), "{results:?}\n{log}");
     assert_eq!(log.matches("value original model False\n").count(), 1, "{log}");
     assert_eq!(log.matches("value original model True\n").count(), 4, "{log}");
@@ -114,7 +114,7 @@ for path in paths + [cache + ".used", cache, data + "/cache/apps", data + "/cach
 
 #[tokio::test]
 async fn what_is_editable_is_part_of_its_run() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let owned = project_files("tinypkg", "1.0", EDITABLE);
     let mut files: Vec<_> = owned.iter().map(|(name, text)| (*name, text.as_str())).collect();
@@ -123,7 +123,7 @@ async fn what_is_editable_is_part_of_its_run() {
     server.submit(Job::project("jobs/main.py", &files));
     let runner = start(&server, data.path(), &[("PIP_NO_INDEX", "1".to_owned())]);
     let result = server.result().await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert_eq!(result.status, ResultStatus::Completed, "{log}");
     assert!(log.contains("where it lies ") && log.contains("/work/1/source/lib/edited.py"), "{log}");
     assert_eq!(std::fs::read_dir(runner.data().join("envs")).unwrap().count(), 0);
@@ -140,7 +140,7 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
 
 #[tokio::test]
 async fn what_is_not_pinned_is_renewed_when_it_is_old() {
-    let (server, index) = (ControlPlane::start().await, Index::start().await);
+    let (server, index) = (ControlPlane::start(), Index::start().await);
     let data = tempfile::tempdir().unwrap();
     index.wheel("tinypkg", "1.0", "VALUE = 'first'\n");
     let main = "import tinypkg; print('got', tinypkg.VALUE)";
@@ -165,7 +165,7 @@ async fn what_is_not_pinned_is_renewed_when_it_is_old() {
         server.submit(refreshed());
         server.results(4).await;
     }
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     let got: Vec<_> = log.lines().filter(|line| line.starts_with("got ")).collect();
     assert_eq!(got, ["got first", "got first", "got first", "got second"], "{log}");
     assert!(log.contains("environment: cached, prepared"), "{log}");
@@ -174,7 +174,7 @@ async fn what_is_not_pinned_is_renewed_when_it_is_old() {
     server.submit(project("tinypkg>=1\n"));
     server.submit(project("tinypkg==1.0\n"));
     server.results(6).await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     let got: Vec<_> = log.lines().filter(|line| line.starts_with("got ")).skip(4).collect();
     assert_eq!(got, ["got second", "got first"], "what is pinned is kept: {log}");
     assert!(log.contains("not pinned; renewing it"), "{log}");
@@ -182,7 +182,7 @@ async fn what_is_not_pinned_is_renewed_when_it_is_old() {
 
 #[tokio::test]
 async fn pip_of_a_job_installs_into_its_own_environment() {
-    let (server, index) = (ControlPlane::start().await, Index::start().await);
+    let (server, index) = (ControlPlane::start(), Index::start().await);
     let data = tempfile::tempdir().unwrap();
     index.wheel("tinypkg", "1.0", "VALUE = 'one'\n");
     index.wheel("tinypkg", "2.0", "VALUE = 'two'\n");
@@ -202,7 +202,7 @@ for python in ("python", "python3", "python%d.%d" % sys.version_info[:2]):
     let variables = [("PIP_INDEX_URL", index.url("")), ("PIP_FIND_LINKS", String::new())];
     let runner = start(&server, data.path(), &variables);
     server.results(2).await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     let own = format!("{}/work/1/venv two\n", runner.data().canonicalize().unwrap().display());
     assert_eq!(log.matches(&own).count(), 3, "{log}");
     assert!(log.contains("next one\n"), "{log}");
@@ -210,7 +210,7 @@ for python in ("python", "python3", "python%d.%d" % sys.version_info[:2]):
 
 #[tokio::test]
 async fn a_python_that_is_not_here_is_told_with_those_that_are() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let header = "# /// script\n# requires-python = '>=3.99'\n# ///\nprint('must not run')";
     server.submit(Job::script("main.py", header));
@@ -230,21 +230,21 @@ async fn a_python_that_is_not_here_is_told_with_those_that_are() {
 
 #[tokio::test]
 async fn dependencies_that_cannot_be_installed_fail_the_run_with_the_installers_words() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let (data, wheels) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let files = [("main.py", "print('must not run')"), ("requirements.txt", "no-such-package==1\n")];
     server.submit(Job::project("main.py", &files));
     let _runner = start(&server, data.path(), &only(wheels.path()));
     let result = server.result().await;
     assert_eq!((result.status, result.reason), (ResultStatus::Failed, Some(ResultReason::Setup)));
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert!(log.contains("no-such-package") && log.contains("setup failed"), "{log}");
     assert!(!log.contains("must not run"));
 }
 
 #[tokio::test]
 async fn a_missing_interpreter_is_named_with_the_way_out() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.py", "print('must not run')"));
     let _runner = Runner::with(&server, data.path(), &[("MINITOWER_PYTHON_BIN", "no-such-python")]);

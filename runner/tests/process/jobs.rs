@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use minitower_client::wire::runner::{ResultReason, ResultStatus};
 use minitower_client::wire::runs::Stream;
+use minitower_test_plane::{Answer, Gate, REGISTRATION_TOKEN};
 use serde_json::json;
 
 use crate::support::{ControlPlane, Job, Runner, ends, entries, until};
 
 #[tokio::test]
 async fn a_python_job_gets_its_input_and_its_log_and_output_are_reported() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let main = r#"
 import json, os, sys, helper
@@ -18,7 +19,7 @@ print("hello,", os.environ["name"])
 print("to stderr", file=sys.stderr)
 print(sorted(json.loads(os.environ["MINITOWER_INPUT"])))
 print(sys.prefix != sys.base_prefix, helper.VALUE)
-print("secrets", [k for k, v in os.environ.items() if "TOKEN" in k or "must-not-be-seen" in v or "registration" in v])
+print("secrets", [k for k, v in os.environ.items() if "TOKEN" in k or "must-not-be-seen" in v or "registration-of-the-tests" in v])
 print(os.environ["MINITOWER_RUN_ID"], os.environ["MINITOWER_APP"], os.environ["MINITOWER_ATTEMPT"])
 print("oom", open("/proc/self/oom_score_adj").read().strip())
 json.dump({"rows": 3}, open(os.environ["MINITOWER_OUTPUT_FILE"], "w"))
@@ -33,37 +34,35 @@ json.dump({"rows": 3}, open(os.environ["MINITOWER_OUTPUT_FILE"], "w"))
     assert_eq!(result.status, ResultStatus::Completed);
     assert_eq!(result.exit_code, Some(0));
     assert_eq!(result.output, Some(json!({"rows": 3})));
-    server.change(|state| {
-        let log = state.log();
-        for line in [
-            "hello, MiniTower\n",
-            "['a=b', 'name']\n",
-            "True imported\n",
-            "secrets []\n",
-            "101 tested 1\n",
-            "oom 1000\n",
-            "input key \"a=b\" is not passed",
-        ] {
-            assert!(log.contains(line), "{line:?} in\n{log}");
-        }
-        let stderr = state.lines.iter().find(|line| line.line == "to stderr").unwrap();
-        assert_eq!(stderr.stream, Stream::Stderr);
-        assert_eq!(state.starts, 1);
-        assert_eq!(state.registrations.len(), 1);
-    });
+    let log = server.seen().log();
+    for line in [
+        "hello, MiniTower\n",
+        "['a=b', 'name']\n",
+        "True imported\n",
+        "secrets []\n",
+        "1 tested 1\n",
+        "oom 1000\n",
+        "input key \"a=b\" is not passed",
+    ] {
+        assert!(log.contains(line), "{line:?} in\n{log}");
+    }
+    let stderr = server.seen().lines().into_iter().find(|line| line.line == "to stderr").unwrap();
+    assert_eq!(stderr.stream, Stream::Stderr);
+    assert_eq!(server.seen().starts(), 1);
+    assert_eq!(server.seen().registrations().len(), 1);
     let work = runner.data().join("work");
     until(Duration::from_secs(5), "the workspace is removed", || entries(&work).is_empty()).await;
     let token = std::fs::read_to_string(runner.data().join("token")).unwrap();
-    assert_eq!(token, "mtr_1");
+    assert_eq!(server.seen().tokens()[0], token);
     assert!(
-        !runner.log().contains("mtr_1") && !runner.log().contains("registration\""),
+        !runner.log().contains(&token) && !runner.log().contains(REGISTRATION_TOKEN),
         "no token is logged"
     );
 }
 
 #[tokio::test]
 async fn shell_jobs_run_and_exit_codes_and_signals_are_told() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.sh", "grep -E 'Sig(Blk|Ign)' /proc/self/status; exit 3"));
     server.submit(Job::script("sub/kill.sh", "kill -SEGV $$"));
@@ -75,7 +74,7 @@ async fn shell_jobs_run_and_exit_codes_and_signals_are_told() {
     assert_eq!((results[1].exit_code, results[1].reason), (Some(139), Some(ResultReason::Signal)));
     assert!(results[1].error_message.as_deref().unwrap().contains("SIGSEGV"));
     assert_eq!(results[2].exit_code, Some(1));
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     for mask in log.lines().filter_map(|line| line.strip_prefix("Sig")?.split_whitespace().nth(1)) {
         // Signals from 32 on are the C library's own.
         assert_eq!(
@@ -88,7 +87,7 @@ async fn shell_jobs_run_and_exit_codes_and_signals_are_told() {
 
 #[tokio::test]
 async fn a_job_over_its_timeout_is_stopped_and_failed() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let mut job = Job::script("main.sh", "echo pid=$$; sleep 600");
     job.timeout_seconds = Some(1);
@@ -104,8 +103,7 @@ async fn a_job_over_its_timeout_is_stopped_and_failed() {
 
 #[tokio::test]
 async fn a_cancelled_job_gets_sigterm_and_its_grace_and_is_reported_cancelled() {
-    let server = ControlPlane::start().await;
-    server.change(|state| state.ttl = Duration::from_secs(2));
+    let server = ControlPlane::with_leases_of(Duration::from_secs(2));
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script(
         "main.sh",
@@ -113,17 +111,16 @@ async fn a_cancelled_job_gets_sigterm_and_its_grace_and_is_reported_cancelled() 
     ));
     let runner = Runner::with(&server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "20s")]);
     let pid = runner.process(server.number("pid").await);
-    server.change(|state| state.cancel_requested = true);
+    server.cancel();
     let result = server.result().await;
     assert_eq!(result.status, ResultStatus::Cancelled);
-    assert!(server.change(|state| state.log()).contains("cleaning up"));
+    assert!(server.seen().log().contains("cleaning up"));
     ends(pid, Duration::from_secs(1)).await;
 }
 
 #[tokio::test]
 async fn the_children_of_a_cancelled_job_get_the_grace_even_when_its_main_process_ends_at_once() {
-    let server = ControlPlane::start().await;
-    server.change(|state| state.ttl = Duration::from_secs(2));
+    let server = ControlPlane::with_leases_of(Duration::from_secs(2));
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script(
         "main.sh",
@@ -131,21 +128,20 @@ async fn the_children_of_a_cancelled_job_get_the_grace_even_when_its_main_proces
     ));
     let runner = Runner::with(&server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "20s")]);
     let pid = runner.process(server.number("pid").await);
-    server.change(|state| state.cancel_requested = true);
+    server.cancel();
     assert_eq!(server.result().await.status, ResultStatus::Cancelled);
-    assert!(server.change(|state| state.log()).contains("child cleaned up"));
+    assert!(server.seen().log().contains("child cleaned up"));
     ends(pid, Duration::from_secs(1)).await;
 }
 
 #[tokio::test]
 async fn a_cancelled_job_that_ignores_sigterm_is_killed_after_the_grace() {
-    let server = ControlPlane::start().await;
-    server.change(|state| state.ttl = Duration::from_secs(2));
+    let server = ControlPlane::with_leases_of(Duration::from_secs(2));
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.sh", "trap '' TERM; echo pid=$$; while true; do sleep 1; done"));
     let runner = Runner::start(&server, data.path());
     let pid = runner.process(server.number("pid").await);
-    server.change(|state| state.cancel_requested = true);
+    server.cancel();
     let asked = Instant::now();
     assert_eq!(server.result().await.status, ResultStatus::Cancelled);
     assert!(asked.elapsed() >= Duration::from_secs(1), "the grace period is kept");
@@ -154,34 +150,40 @@ async fn a_cancelled_job_that_ignores_sigterm_is_killed_after_the_grace() {
 
 #[tokio::test]
 async fn a_conflict_on_the_result_is_followed_by_cancelled_once() {
-    let server = ControlPlane::start().await;
-    server.change(|state| state.conflict = true);
+    let server = ControlPlane::start();
+    let late = Gate::closed();
+    server.plane.once("POST /runs/*/result", Answer::real().held_by(&late));
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.sh", "true"));
     let _runner = Runner::start(&server, data.path());
+    server.plane.seen("POST /runs/*/result", 1).await;
+    server.cancel();
+    late.open();
     let results = server.results(2).await;
     assert_eq!(results[0].status, ResultStatus::Completed);
     assert_eq!(results[1].status, ResultStatus::Cancelled);
-    server.wait_for("the next poll", |state| state.polls.len() >= 2).await;
-    assert_eq!(server.change(|state| state.results.len()), 2);
+    server.wait_for("the next poll", |seen| seen.polls().len() >= 2).await;
+    assert_eq!(server.seen().result_count(), 2);
 }
 
 #[tokio::test]
 async fn setup_failures_fail_the_run_and_stand_in_its_log() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let mut wrong_checksum = Job::script("main.sh", "echo must not run");
     wrong_checksum.sha256 = Some("0".repeat(64));
     let mut no_archive = Job::script("main.sh", "echo must not run");
     no_archive.archive = b"this is no archive".to_vec();
-    let no_entrypoint = Job::project("main.py", &[("other.py", "")]);
+    no_archive.smuggled = true;
+    let mut no_entrypoint = Job::project("main.py", &[("other.py", "")]);
+    no_entrypoint.smuggled = true;
     let no_kind = Job::script("main.rb", "");
     for job in [wrong_checksum, no_archive, no_entrypoint, no_kind] {
         server.submit(job);
     }
     let _runner = Runner::start(&server, data.path());
     let results = server.results(4).await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     for (result, expected) in results.iter().zip(["checksum", "cannot unpack", "no such file", ".py or .sh"])
     {
         assert_eq!((result.status, result.reason), (ResultStatus::Failed, Some(ResultReason::Setup)));

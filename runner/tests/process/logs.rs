@@ -14,7 +14,7 @@ const RUNS: usize = 50;
 
 /// Runs one job to its end.
 async fn run(job: Job) -> (RunResult, Vec<(Stream, String)>) {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     server.submit(job);
     let _runner = Runner::start(&server, data.path());
@@ -23,12 +23,12 @@ async fn run(job: Job) -> (RunResult, Vec<(Stream, String)>) {
 }
 
 fn lines(server: &ControlPlane) -> Vec<(Stream, String)> {
-    server.change(|state| state.lines.iter().map(|line| (line.stream, line.line.clone())).collect())
+    server.seen().lines().into_iter().map(|line| (line.stream, line.line)).collect()
 }
 
 #[tokio::test]
 async fn what_was_printed_before_a_traceback_stands_before_it() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     for _ in 0..RUNS {
         server.submit(Job::script("main.py", "print('step 1')\nprint('step 2')\nraise ValueError('boom')\n"));
@@ -182,7 +182,7 @@ async fn a_full_disk_cuts_no_log_while_the_server_answers() {
         eprintln!("skipped: no file system of its own can be mounted here");
         return;
     };
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     server.submit(Job::script("main.sh", "cat /dev/zero > big 2>/dev/null; seq 200000; echo END"));
     let _runner = Runner::start(&server, data.path());
     let result = server.result().await;
@@ -200,19 +200,19 @@ async fn what_a_full_disk_loses_while_the_server_is_away_is_told_in_log_and_resu
         eprintln!("skipped: no file system of its own can be mounted here");
         return;
     };
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let script = "cat /dev/zero > big 2>/dev/null; echo full; while [ ! -e go ]; do sleep 0.05; done; \
                   seq 400000; touch said; while [ ! -e on ]; do sleep 0.05; done; echo END";
     server.submit(Job::script("main.sh", script));
     let runner = Runner::start(&server, data.path());
-    server.wait_for("the disk is full", |state| state.log().contains("full\n")).await;
-    server.change(|state| state.no_logs = true);
+    server.wait_for("the disk is full", |seen| seen.log().contains("full\n")).await;
+    let no_logs = server.refuse("logs");
     let source = runner.data().join("work/1/source");
     // The job frees the block that these names take; the log's own file finds none.
     std::fs::File::create(source.join("go")).unwrap();
     until(crate::support::PATIENCE, "the job has written all", || source.join("said").exists()).await;
-    server.change(|state| state.no_logs = false);
-    server.wait_for("the log goes on", |state| state.lines.len() > 1000).await;
+    server.plane.lift(no_logs);
+    server.wait_for("the log goes on", |seen| seen.lines().len() > 1000).await;
     std::fs::File::create(source.join("on")).unwrap();
     let result = server.result().await;
     assert_eq!(result.status, ResultStatus::Completed);

@@ -1,11 +1,12 @@
-//! The real `minitower-runner` process with real Python and sh, against a small control plane on a loopback port.
+//! The real `minitower-runner` process with real Python and sh, against the real control plane on a loopback port.
 //!
-//! `support` holds that control plane and the means to start and watch the runner; each other file holds the tests of
+//! `support` holds the proxy's orders and the means to start and watch the runner; each other file holds the tests of
 //! one subject. A test is named by what it proves.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 mod attacks;
+mod calls;
 mod confinement;
 mod daemon;
 mod disk;

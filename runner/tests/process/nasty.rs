@@ -17,7 +17,7 @@ struct Ran {
 
 /// Runs one job to its end.
 async fn run(job: Job) -> Ran {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     server.submit(job);
     let runner = Runner::start(&server, data.path());
@@ -70,8 +70,7 @@ async fn a_job_that_closes_its_streams_is_waited_for() {
 
 /// Every process replaces itself by a child again and again: none of them stays long enough to be looked at.
 async fn storm(step: &str) {
-    let server = ControlPlane::start().await;
-    server.change(|state| state.ttl = Duration::from_secs(2));
+    let server = ControlPlane::with_leases_of(Duration::from_secs(2));
     let data = tempfile::tempdir().unwrap();
     let text = r#"
 import os, signal, time
@@ -88,7 +87,7 @@ time.sleep(600)
     server.submit(Job::script("main.py", &text.replace("STEP", step)));
     let runner = Runner::start(&server, data.path());
     server.number("pid").await;
-    server.change(|state| state.cancel_requested = true);
+    server.cancel();
     assert_eq!(server.result().await.status, ResultStatus::Cancelled);
     assert!(!runner.log().contains("stuck"), "{}", runner.log());
     let marker = format!("MINITOWER_OUTPUT_FILE={}", runner.data().join("work").display());
@@ -122,11 +121,10 @@ os.write(2, os.urandom(300000) + b'\n\xff\xfe\x00end\n')
     ))
     .await;
     assert_eq!(ran.result.status, ResultStatus::Completed);
-    ran.server.change(|state| {
-        let line = &state.lines.iter().find(|line| line.stream == Stream::Stdout).unwrap().line;
-        assert!(line.starts_with(&"é".repeat(4000)) && line.ends_with("é… [cut: 2000000 bytes]"), "{line}");
-        assert!(state.lines.iter().any(|line| line.line == "\u{fffd}\u{fffd}\0end"));
-    });
+    let seen = ran.server.seen();
+    let line = seen.lines().into_iter().find(|line| line.stream == Stream::Stdout).unwrap().line;
+    assert!(line.starts_with(&"é".repeat(4000)) && line.ends_with("é… [cut: 2000000 bytes]"), "{line}");
+    assert!(seen.lines().iter().any(|line| line.line == "\u{fffd}\u{fffd}\0end"));
 }
 
 #[tokio::test]
@@ -137,11 +135,9 @@ async fn a_log_of_100_megabytes_arrives_whole() {
     ))
     .await;
     assert_eq!(ran.result.status, ResultStatus::Completed);
-    ran.server.change(|state| {
-        let numbers =
-            state.lines.iter().map(|line| line.line.split(' ').next().unwrap().parse::<usize>().unwrap());
-        assert!(numbers.eq(0..14_000), "{} lines", state.lines.len());
-    });
+    let lines = ran.server.seen().lines();
+    let numbers = lines.iter().map(|line| line.line.split(' ').next().unwrap().parse::<usize>().unwrap());
+    assert!(numbers.eq(0..14_000), "{} lines", lines.len());
 }
 
 #[tokio::test]
@@ -171,7 +167,7 @@ attempt("passwd", lambda: open("/etc/passwd").read())
     .await;
     assert_eq!(ran.result.status, ResultStatus::Completed);
     let confined = !ran.runner.log().contains("no Landlock");
-    let log = ran.server.change(|state| state.log());
+    let log = ran.server.seen().log();
     for (name, denied) in [
         ("token", true),
         ("list", true),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use minitower_test_plane::REGISTRATION_TOKEN;
 use nix::sys::signal::Signal;
 
 use crate::support::{ControlPlane, Runner};
@@ -17,20 +18,19 @@ fn last_words(path: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn a_runner_registers_with_its_pool_and_again_when_that_changes() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     for (pool, registrations) in
         [(None, 1), (Some("ns/a"), 2), (Some("ns/a"), 2), (Some("ns/b"), 3), (None, 4)]
     {
-        let polls = server.change(|state| state.polls.len());
+        let polls = server.seen().polls().len();
         // Without Pythons, so that nothing else changes.
         let variables = [("PATH", "/nowhere"), ("MINITOWER_RUNNER_POOL", pool.unwrap_or_default())];
         let mut runner = Runner::with(&server, data.path(), &variables);
-        server.wait_for("a poll", |state| state.polls.len() > polls).await;
-        server.change(|state| {
-            assert_eq!(state.registrations.len(), registrations, "pool {pool:?}");
-            assert_eq!(state.registrations.last().unwrap().pool.as_deref(), pool);
-        });
+        server.wait_for("a poll", |seen| seen.polls().len() > polls).await;
+        let seen = server.seen();
+        assert_eq!(seen.registrations().len(), registrations, "pool {pool:?}");
+        assert_eq!(seen.registrations().last().unwrap().pool.as_deref(), pool);
         runner.signal(Signal::SIGTERM);
         runner.ends(SOON).await;
     }
@@ -54,7 +54,7 @@ fn write_python(path: &Path, version: Option<&str>) {
 
 #[tokio::test]
 async fn a_runner_tells_its_pythons_and_again_when_they_have_changed() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let bin = data.path().join("bin");
     fs::create_dir(&bin).unwrap();
@@ -70,47 +70,44 @@ async fn a_runner_tells_its_pythons_and_again_when_they_have_changed() {
         Runner::with(&server, data.path(), &variables)
     };
     let told = async |mut runner: Runner| {
-        let polls = server.change(|state| std::mem::take(&mut state.polls).len());
-        assert_eq!(polls, 0);
-        server.wait_for("a poll", |state| !state.polls.is_empty()).await;
+        let polls = server.seen().polls().len();
+        server.wait_for("a poll", |seen| seen.polls().len() > polls).await;
         runner.signal(Signal::SIGTERM);
         assert!(runner.ends(SOON).await.success());
-        server.change(|state| {
-            state.polls.clear();
-            let labels = state.registrations.last().unwrap().labels.clone();
-            (state.registrations.len(), labels.into_iter().collect::<Vec<_>>())
-        })
+        let registrations = server.seen().registrations();
+        let labels = registrations.last().unwrap().labels.clone();
+        (registrations.len(), labels.into_iter().collect::<Vec<_>>())
     };
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let first = (1, vec![label("python", "3.9.2")]);
-    assert_eq!(told(start("registration", "false")).await, first);
-    assert_eq!(told(start("registration", "false")).await, first, "nothing has changed");
+    assert_eq!(told(start(REGISTRATION_TOKEN, "false")).await, first);
+    assert_eq!(told(start(REGISTRATION_TOKEN, "false")).await, first, "nothing has changed");
 
     write_python(&bin.join("python3.12"), Some("3.12.9"));
     assert_eq!(told(start("refused by now", "false")).await, first, "the kept token is good enough");
     let second = (2, vec![label("python", "3.12.9,3.9.2")]);
-    assert_eq!(told(start("registration", "false")).await, second);
+    assert_eq!(told(start(REGISTRATION_TOKEN, "false")).await, second);
     let third = (3, vec![label("python", "3.12.9,3.9.2"), label("python-downloads", "true")]);
-    assert_eq!(told(start("registration", "true")).await, third);
+    assert_eq!(told(start(REGISTRATION_TOKEN, "true")).await, third);
 
     write_python(&bin.join("python3.12"), None);
-    assert_eq!(told(start("registration", "true")).await, third, "one does not answer in time");
+    assert_eq!(told(start(REGISTRATION_TOKEN, "true")).await, third, "one does not answer in time");
     fs::remove_dir_all(&bin).unwrap();
-    assert_eq!(told(start("registration", "true")).await, third, "no Python answers");
+    assert_eq!(told(start(REGISTRATION_TOKEN, "true")).await, third, "no Python answers");
     fs::remove_file(data.path().join("tested/token")).unwrap();
-    assert_eq!(told(start("registration", "true")).await, (4, vec![label("python-downloads", "true")]));
+    assert_eq!(told(start(REGISTRATION_TOKEN, "true")).await, (4, vec![label("python-downloads", "true")]));
 }
 
 #[tokio::test]
 async fn the_termination_log_begins_with_the_id_that_polls_carry() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let log = data.path().join("termination-log");
     fs::write(&log, "of-a-former-process\nit broke\n").unwrap();
     let variables = [("MINITOWER_TERMINATION_LOG", log.to_str().unwrap())];
     let mut runner = Runner::with(&server, data.path(), &variables);
-    server.wait_for("a poll", |state| !state.polls.is_empty()).await;
-    let instance = server.change(|state| state.polls[0].instance_id.clone()).unwrap();
+    server.wait_for("a poll", |seen| !seen.polls().is_empty()).await;
+    let instance = server.seen().polls()[0].instance_id.clone().unwrap();
     assert_eq!(last_words(&log), [instance.as_str()]);
     runner.signal(Signal::SIGTERM);
     assert!(runner.ends(SOON).await.success());
@@ -119,17 +116,17 @@ async fn the_termination_log_begins_with_the_id_that_polls_carry() {
 
 #[tokio::test]
 async fn a_termination_log_that_cannot_be_written_ends_no_runner() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let variables = [("MINITOWER_TERMINATION_LOG", "/does/not/exist")];
     let runner = Runner::with(&server, data.path(), &variables);
-    server.wait_for("a poll", |state| !state.polls.is_empty()).await;
+    server.wait_for("a poll", |seen| !seen.polls().is_empty()).await;
     assert!(runner.log().contains("MINITOWER_TERMINATION_LOG: cannot write to /does/not/exist"));
 }
 
 #[tokio::test]
 async fn a_refused_registration_token_ends_the_runner_with_the_reason_where_it_is_seen() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let log = data.path().join("termination-log");
     let variables = [
@@ -142,7 +139,8 @@ async fn a_refused_registration_token_ends_the_runner_with_the_reason_where_it_i
     assert_eq!(words.len(), 2, "{words:?}");
     assert_eq!(
         words[1],
-        "the control plane does not register this runner: the test says 401 Unauthorized (401 test); \
+        "the control plane does not register this runner: the token is missing, unknown, no longer valid, or not of the kind this \
+         call needs (401 unauthorized); \
          MINITOWER_RUNNER_REGISTRATION_TOKEN (or the file that MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE names) must hold the \
          platform's registration token or a team's"
     );
@@ -152,20 +150,24 @@ async fn a_refused_registration_token_ends_the_runner_with_the_reason_where_it_i
 
 #[tokio::test]
 async fn a_name_that_another_holds_ends_the_runner() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let log = data.path().join("termination-log");
-    server.change(|state| state.name_taken = true);
+    server.take_the_name();
     let variables = [("MINITOWER_TERMINATION_LOG", log.to_str().unwrap())];
     let mut runner = Runner::with(&server, data.path(), &variables);
     assert_eq!(runner.ends(SOON).await.code(), Some(1));
     let words = last_words(&log);
-    assert!(words[1].ends_with("the test says 409 Conflict (409 test)"), "{words:?}");
+    assert_eq!(
+        words[1],
+        "the control plane does not register this runner: the runner name \"tested\" is held by another team or the platform: \
+         choose another (409 conflict)"
+    );
 }
 
 #[tokio::test]
 async fn a_wrong_configuration_is_the_second_line_behind_an_empty_one() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let log = data.path().join("termination-log");
     let variables =
@@ -178,14 +180,14 @@ async fn a_wrong_configuration_is_the_second_line_behind_an_empty_one() {
 
 #[tokio::test]
 async fn a_server_that_is_away_is_asked_again_until_it_is_back() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
-    server.change(|state| state.down = true);
+    let down = server.down();
     let mut runner = Runner::start(&server, data.path());
     crate::support::until(SOON, "two attempts", || runner.log().matches("cannot register yet").count() > 1)
         .await;
-    server.change(|state| state.down = false);
-    server.wait_for("a poll", |state| !state.polls.is_empty()).await;
+    server.plane.lift(down);
+    server.wait_for("a poll", |seen| !seen.polls().is_empty()).await;
     runner.signal(Signal::SIGTERM);
     assert!(runner.ends(SOON).await.success());
 }

@@ -5,26 +5,28 @@ use std::time::{Duration, Instant};
 use minitower_client::wire::runner::ResultStatus;
 use nix::sys::signal::Signal;
 
+use minitower_test_plane::Answer;
+
 use crate::support::{ControlPlane, Job, Runner, ends, until};
 
 #[tokio::test]
 async fn an_idle_runner_signs_off_and_ends() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let mut runner = Runner::start(&server, data.path());
-    server.wait_for("a poll", |state| !state.polls.is_empty()).await;
+    server.wait_for("a poll", |seen| !seen.polls().is_empty()).await;
     runner.signal(Signal::SIGTERM);
     assert!(runner.ends(Duration::from_secs(5)).await.success());
-    assert_eq!(server.change(|state| state.sign_offs), 1);
+    assert_eq!(server.seen().sign_offs(), 1);
 }
 
 /// Measured at a few milliseconds; the bound leaves room for a busy machine.
 #[tokio::test]
 async fn an_idle_runner_ends_before_anyone_waits() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let mut runner = Runner::start(&server, data.path());
-    server.wait_for("a poll", |state| !state.polls.is_empty()).await;
+    server.wait_for("a poll", |seen| !seen.polls().is_empty()).await;
     let asked = Instant::now();
     runner.signal(Signal::SIGTERM);
     runner.ends(Duration::from_secs(5)).await;
@@ -33,11 +35,11 @@ async fn an_idle_runner_ends_before_anyone_waits() {
 
 #[tokio::test]
 async fn a_runner_ends_in_time_when_nobody_answers_its_sign_off() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let mut runner = Runner::start(&server, data.path());
-    server.wait_for("a poll", |state| !state.polls.is_empty()).await;
-    server.change(|state| state.silent = true);
+    server.wait_for("a poll", |seen| !seen.polls().is_empty()).await;
+    server.plane.always("POST /runners/sign-off", Answer::hang());
     let asked = Instant::now();
     runner.signal(Signal::SIGTERM);
     assert!(runner.ends(Duration::from_secs(5)).await.success());
@@ -47,7 +49,7 @@ async fn a_runner_ends_in_time_when_nobody_answers_its_sign_off() {
 
 #[tokio::test]
 async fn a_runner_that_nobody_lets_register_ends_in_time() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let refused = [("MINITOWER_SERVER_URL", "http://127.0.0.1:1")];
     let mut runner = Runner::with(&server, data.path(), &refused);
@@ -70,22 +72,22 @@ async fn a_runner_that_nobody_lets_register_ends_in_time() {
 
 #[tokio::test]
 async fn a_run_may_finish_within_the_shutdown_grace() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.sh", "echo pid=$$; sleep 1; echo end"));
     server.submit(Job::script("main.sh", "echo must not run"));
     let mut runner = Runner::start(&server, data.path());
     server.number("pid").await;
     runner.signal(Signal::SIGTERM);
-    server.wait_for("sign-off while the run goes on", |state| state.sign_offs == 1).await;
+    server.wait_for("sign-off while the run goes on", |seen| seen.sign_offs() == 1).await;
     assert_eq!(server.result().await.status, ResultStatus::Completed);
     assert!(runner.ends(Duration::from_secs(5)).await.success());
-    assert_eq!(server.change(|state| state.starts), 1, "no further run is taken");
+    assert_eq!(server.seen().starts(), 1, "no further run is taken");
 }
 
 #[tokio::test]
 async fn a_run_over_the_shutdown_grace_is_stopped_gently_and_given_back() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script(
         "main.sh",
@@ -94,42 +96,40 @@ async fn a_run_over_the_shutdown_grace_is_stopped_gently_and_given_back() {
     let mut runner = Runner::with(&server, data.path(), &[("MINITOWER_SHUTDOWN_GRACE", "300ms")]);
     let pid = runner.process(server.number("pid").await);
     runner.signal(Signal::SIGTERM);
-    server.wait_for("release", |state| state.releases == 1).await;
+    server.wait_for("release", |seen| seen.releases() == 1).await;
     assert!(runner.ends(Duration::from_secs(5)).await.success());
     ends(pid, Duration::from_secs(1)).await;
-    server.change(|state| {
-        assert!(state.results.is_empty());
-        assert!(state.log().contains("cleaning up"), "{}", state.log());
-    });
+    let seen = server.seen();
+    assert!(seen.result_count() == 0);
+    assert!(seen.log().contains("cleaning up"), "{}", seen.log());
 }
 
 #[tokio::test]
 async fn a_second_sigterm_stops_at_once() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.sh", "trap '' TERM; echo pid=$$; while true; do sleep 1; done"));
     let mut runner = Runner::with(&server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "1h")]);
     let pid = runner.process(server.number("pid").await);
     runner.signal(Signal::SIGTERM);
-    server.wait_for("sign-off", |state| state.sign_offs == 1).await;
+    server.wait_for("sign-off", |seen| seen.sign_offs() == 1).await;
     let asked = Instant::now();
     runner.signal(Signal::SIGTERM);
     runner.ends(Duration::from_secs(10)).await;
     assert!(asked.elapsed() < Duration::from_secs(5));
     ends(pid, Duration::from_secs(1)).await;
-    assert_eq!(server.change(|state| state.releases), 1);
+    assert_eq!(server.seen().releases(), 1);
 }
 
 #[tokio::test]
 async fn a_stopping_runner_gives_the_result_up_when_nobody_answers_for_five_leases() {
-    let server = ControlPlane::start().await;
-    let data = tempfile::tempdir().unwrap();
     let lease = Duration::from_secs(2);
-    server.change(|state| state.ttl = lease);
+    let server = ControlPlane::with_leases_of(lease);
+    let data = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.sh", "echo pid=$$; sleep 0.5; echo end"));
     let mut runner = Runner::with(&server, data.path(), &[("MINITOWER_SHUTDOWN_GRACE", "1h")]);
     server.number("pid").await;
-    server.change(|state| state.down = true);
+    server.down();
     let asked = Instant::now();
     runner.signal(Signal::SIGTERM);
     // Neither for the log nor for the result after it.
@@ -141,19 +141,18 @@ async fn a_stopping_runner_gives_the_result_up_when_nobody_answers_for_five_leas
 
 #[tokio::test]
 async fn a_stopping_runner_waits_for_a_control_plane_that_comes_back() {
-    let server = ControlPlane::start().await;
-    let data = tempfile::tempdir().unwrap();
     // Long enough for a first run, which asks the interpreter about itself.
     let lease = Duration::from_secs(2);
-    server.change(|state| state.ttl = lease);
+    let server = ControlPlane::with_leases_of(lease);
+    let data = tempfile::tempdir().unwrap();
     server.submit(Job::script("main.sh", "echo pid=$$; sleep 0.3; echo end"));
     let mut runner = Runner::with(&server, data.path(), &[("MINITOWER_SHUTDOWN_GRACE", "1h")]);
     server.number("pid").await;
     runner.signal(Signal::SIGTERM);
-    server.change(|state| state.down = true);
+    let down = server.down();
     tokio::time::sleep(3 * lease).await;
-    server.change(|state| state.down = false);
+    server.plane.lift(down);
     assert_eq!(server.result().await.status, ResultStatus::Completed);
     assert!(runner.ends(Duration::from_secs(5)).await.success());
-    server.change(|state| assert!(state.log().contains("end"), "{}", state.log()));
+    assert!(server.seen().log().contains("end"), "{}", server.seen().log());
 }

@@ -42,20 +42,21 @@ async fn a_killed_supervisor_takes_its_job_along_and_the_run_is_given_back(
     #[case] circumstances: Circumstances,
     #[case] mark: &str,
 ) {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     server.submit(with_daemon(mark));
     let runner = Runner::under(circumstances, &server, data.path());
     let pid = runner.process(server.number("pid").await);
+    server.fence();
     send(runner.supervisor(), Signal::SIGKILL);
-    server.wait_for("the run is given back", |state| state.releases == 1).await;
+    server.wait_for("the run is given back", |seen| seen.releases() == 1).await;
     ends(pid, Duration::ZERO).await;
     assert_eq!(processes::with_argument(mark), Vec::<i32>::new(), "before the run is given back");
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     let told =
-        "minitower-runner: the supervisor was lost: it ended without a report; what it left has been killed";
+        "minitower-runner: the supervisor was lost; what it left has been killed: it ended without a report";
     assert!(log.contains(told), "{log}");
-    assert!(server.change(|state| state.results.is_empty()), "no job has failed");
+    assert!(server.seen().result_count() == 0, "no job has failed");
 }
 
 #[rstest]
@@ -70,20 +71,20 @@ async fn a_stopped_supervisor_of_a_runner_that_is_cut_off_is_no_reason_to_outliv
 ) {
     // Long enough that a busy machine has the second between the runner's deadline and the lease's end.
     const LEASE: Duration = Duration::from_secs(10);
-    let server = ControlPlane::start().await;
-    server.change(|state| state.ttl = LEASE);
+    let server = ControlPlane::with_leases_of(LEASE);
     let data = tempfile::tempdir().unwrap();
     server.submit(with_daemon(mark));
     let runner = Runner::under(circumstances, &server, data.path());
     let pid = runner.process(server.number("pid").await);
+    server.fence();
     send(runner.supervisor(), Signal::SIGSTOP);
-    server.change(|state| state.no_heartbeats = true);
-    let last = server.change(|state| *state.heartbeats.last().unwrap());
+    server.refuse("heartbeat");
+    let last = *server.seen().heartbeats().last().unwrap();
     ends(pid, LEASE * 2).await;
     until(Duration::from_secs(1), "the daemon has ended", || processes::with_argument(mark).is_empty()).await;
     assert!(last.elapsed() < LEASE, "dead before the lease is: {:?}", last.elapsed());
-    server.wait_for("the run is given back", |state| state.releases == 1).await;
-    assert!(server.change(|state| state.results.is_empty()));
+    server.wait_for("the run is given back", |seen| seen.releases() == 1).await;
+    assert!(server.seen().result_count() == 0);
 }
 
 #[rstest]
@@ -94,8 +95,7 @@ async fn a_supervisor_that_was_stopped_finds_the_lease_extended(
     #[case] circumstances: Circumstances,
     #[case] mark: &str,
 ) {
-    let server = ControlPlane::start().await;
-    server.change(|state| state.ttl = Duration::from_secs(3));
+    let server = ControlPlane::with_leases_of(Duration::from_secs(3));
     let data = tempfile::tempdir().unwrap();
     server.submit(with_daemon(mark));
     let runner = Runner::under(circumstances, &server, data.path());
@@ -106,10 +106,10 @@ async fn a_supervisor_that_was_stopped_finds_the_lease_extended(
     // For longer than the deadline that it knows of.
     server.wait_for("the lease is kept", |_| stopped.elapsed() > Duration::from_secs(4)).await;
     send(supervisor, Signal::SIGCONT);
-    let beats = server.change(|state| state.heartbeats.len());
-    server.wait_for("another heartbeat", |state| state.heartbeats.len() > beats + 1).await;
+    let beats = server.seen().heartbeats().len();
+    server.wait_for("another heartbeat", |seen| seen.heartbeats().len() > beats + 1).await;
     assert!(processes::below(runner.pid()).contains(&pid), "the job goes on");
-    assert_eq!(server.change(|state| (state.releases, state.results.len())), (0, 0));
+    assert_eq!((server.seen().releases(), server.seen().result_count()), (0, 0));
 }
 
 #[rstest]
@@ -126,7 +126,7 @@ async fn with_namespaces_no_two_faults_of_runner_and_supervisor_leave_a_job(
             (Signal::SIGSTOP, Signal::SIGKILL),
             (Signal::SIGKILL, Signal::SIGKILL),
         ] {
-            let server = ControlPlane::start().await;
+            let server = ControlPlane::start();
             let data = tempfile::tempdir().unwrap();
             server.submit(with_daemon(mark));
             let runner = Runner::under(circumstances, &server, data.path());
@@ -156,8 +156,7 @@ async fn with_namespaces_no_two_faults_of_runner_and_supervisor_leave_a_job(
 #[tokio::test]
 async fn a_job_that_had_ended_before_a_frozen_runner_woke_up_is_completed() {
     for timeout in [None, Some(2)] {
-        let server = ControlPlane::start().await;
-        server.change(|state| state.ttl = Duration::from_secs(2));
+        let server = ControlPlane::with_leases_of(Duration::from_secs(2));
         let data = tempfile::tempdir().unwrap();
         let mut job = Job::script("main.sh", "echo pid=$$; sleep 0.7; exit 0");
         job.timeout_seconds = timeout;
@@ -171,7 +170,7 @@ async fn a_job_that_had_ended_before_a_frozen_runner_woke_up_is_completed() {
         runner.signal(Signal::SIGCONT);
         let result = server.result().await;
         assert_eq!((result.status, result.exit_code), (ResultStatus::Completed, Some(0)), "{timeout:?}");
-        assert_eq!(server.change(|state| state.releases), 0);
+        assert_eq!(server.seen().releases(), 0);
     }
 }
 
@@ -181,8 +180,7 @@ async fn a_job_that_had_ended_before_a_frozen_runner_woke_up_is_completed() {
 #[case(Circumstances::WithoutNamespaces)]
 #[tokio::test]
 async fn workers_are_asked_to_end_when_their_parent_has_ended(#[case] circumstances: Circumstances) {
-    let server = ControlPlane::start().await;
-    server.change(|state| state.ttl = Duration::from_secs(2));
+    let server = ControlPlane::with_leases_of(Duration::from_secs(2));
     let data = tempfile::tempdir().unwrap();
     server.submit(Job::script(
         "main.py",
@@ -206,13 +204,10 @@ while True: time.sleep(0.1)
     ));
     let _runner =
         Runner::under_with(circumstances, &server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "20s")]);
-    server.wait_for("the worker", |state| state.log().contains("ready")).await;
-    server.change(|state| state.cancel_requested = true);
+    server.wait_for("the worker", |seen| seen.log().contains("ready")).await;
+    server.cancel();
     assert_eq!(server.result().await.status, ResultStatus::Cancelled);
-    assert_eq!(
-        server.change(|state| state.log()),
-        "ready\nmain was asked\nworker runs: True\nworker was asked\n"
-    );
+    assert_eq!(server.seen().log(), "ready\nmain was asked\nworker runs: True\nworker was asked\n");
 }
 
 #[rstest]
@@ -221,8 +216,7 @@ while True: time.sleep(0.1)
 #[case(Circumstances::WithoutNamespaces)]
 #[tokio::test]
 async fn what_a_shell_waits_for_is_asked_with_it(#[case] circumstances: Circumstances) {
-    let server = ControlPlane::start().await;
-    server.change(|state| state.ttl = Duration::from_secs(2));
+    let server = ControlPlane::with_leases_of(Duration::from_secs(2));
     let data = tempfile::tempdir().unwrap();
     let child = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (print('child was asked', flush=True), sys.exit()))\n\
         print('ready', flush=True)\ntime.sleep(600)\n";
@@ -231,8 +225,8 @@ async fn what_a_shell_waits_for_is_asked_with_it(#[case] circumstances: Circumst
     server.submit(Job::project("main.sh", &files));
     let _runner =
         Runner::under_with(circumstances, &server, data.path(), &[("MINITOWER_KILL_GRACE_PERIOD", "20s")]);
-    server.wait_for("the child", |state| state.log().contains("ready")).await;
-    server.change(|state| state.cancel_requested = true);
+    server.wait_for("the child", |seen| seen.log().contains("ready")).await;
+    server.cancel();
     assert_eq!(server.result().await.status, ResultStatus::Cancelled);
-    assert_eq!(server.change(|state| state.log()), "ready\nchild was asked\nshell was asked\n");
+    assert_eq!(server.seen().log(), "ready\nchild was asked\nshell was asked\n");
 }

@@ -21,7 +21,7 @@ fn project(requirements: &str) -> Job {
 
 #[tokio::test]
 async fn teams_share_nothing_and_versions_of_a_team_what_is_made_of_wheels() {
-    let (server, index) = (ControlPlane::start().await, Index::start().await);
+    let (server, index) = (ControlPlane::start(), Index::start().await);
     let data = tempfile::tempdir().unwrap();
     index.wheel("tinypkg", "1.0", "VALUE = 'wheel'\n");
     for (team, version) in [(1, 1), (1, 2), (2, 1)] {
@@ -29,7 +29,7 @@ async fn teams_share_nothing_and_versions_of_a_team_what_is_made_of_wheels() {
     }
     let runner = start(&server, data.path(), &index, &[]);
     server.results(3).await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert_eq!(log.matches("value wheel\n").count(), 3, "{log}");
     assert_eq!(log.matches("environment: new").count(), 2, "{log}");
     assert_eq!(log.matches("environment: cached").count(), 1, "{log}");
@@ -38,7 +38,7 @@ async fn teams_share_nothing_and_versions_of_a_team_what_is_made_of_wheels() {
 
 #[tokio::test]
 async fn names_in_a_project_that_installers_might_load_are_not_loaded() {
-    let (server, index) = (ControlPlane::start().await, Index::start().await);
+    let (server, index) = (ControlPlane::start(), Index::start().await);
     let data = tempfile::tempdir().unwrap();
     index.wheel("tinypkg", "1.0", "VALUE = 'wheel'\n");
     let hostile = "import sys\nprint('HOSTILE', *getattr(sys, 'orig_argv', []))\n";
@@ -68,7 +68,7 @@ async fn names_in_a_project_that_installers_might_load_are_not_loaded() {
     server.submit(project("tinypkg==1.0\n").of(1, 2));
     let _runner = start(&server, data.path(), &index, &[]);
     server.results(2).await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     let loaded: Vec<_> =
         log.lines().filter(|line| line.starts_with("HOSTILE") && !line.contains("main.py")).collect();
     assert!(loaded.is_empty(), "{loaded:?}");
@@ -77,7 +77,7 @@ async fn names_in_a_project_that_installers_might_load_are_not_loaded() {
 
 #[tokio::test]
 async fn what_is_built_belongs_to_its_version_and_its_build_reaches_nothing() {
-    let (server, index) = (ControlPlane::start().await, Index::start().await);
+    let (server, index) = (ControlPlane::start(), Index::start().await);
     let data = tempfile::tempdir().unwrap();
     let plants = r#"
 import pathlib
@@ -94,7 +94,7 @@ for place in places:
     }
     let runner = start(&server, data.path(), &index, &[]);
     server.results(3).await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert_eq!(log.matches("value built 1.0\n").count(), 3, "{log}");
     assert_eq!(log.matches("environment: new").count(), 2, "once for each version: {log}");
     if !runner.log().contains("no Landlock") {
@@ -110,7 +110,7 @@ for place in places:
 
 #[tokio::test]
 async fn the_outcome_is_that_of_an_installer_that_may_build() {
-    let (server, index) = (ControlPlane::start().await, Index::start().await);
+    let (server, index) = (ControlPlane::start(), Index::start().await);
     let data = tempfile::tempdir().unwrap();
     index.wheel("tinypkg", "1.0", "VALUE = 'wheel 1.0'\n");
     index.source("tinypkg", "2.0", "");
@@ -118,14 +118,14 @@ async fn the_outcome_is_that_of_an_installer_that_may_build() {
     server.submit(project("tinypkg<2\n").of(1, 2));
     let _runner = start(&server, data.path(), &index, &[]);
     server.results(2).await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert!(log.contains("value built 2.0\n") && log.contains("comes as source"), "{log}");
     assert!(log.contains("value wheel 1.0\n"), "{log}");
 }
 
 #[tokio::test]
 async fn a_project_with_a_build_is_installed_for_its_version() {
-    let (server, index) = (ControlPlane::start().await, Index::start().await);
+    let (server, index) = (ControlPlane::start(), Index::start().await);
     let data = tempfile::tempdir().unwrap();
     for version in ["1.0", "2.0"] {
         let owned = project_files("tinypkg", version, "");
@@ -135,13 +135,13 @@ async fn a_project_with_a_build_is_installed_for_its_version() {
     }
     let _runner = start(&server, data.path(), &index, &[]);
     server.results(2).await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert!(log.contains("value built 1.0\n") && log.contains("value built 2.0\n"), "{log}");
 }
 
 #[tokio::test]
 async fn passwords_reach_the_installer_alone() {
-    let (server, index) = (ControlPlane::start().await, Index::start().await);
+    let (server, index) = (ControlPlane::start(), Index::start().await);
     let data = tempfile::tempdir().unwrap();
     index.wheel("tinypkg", "1.0", "VALUE = 'wheel'\n");
     let job = "import os\nprint('sees', [name for name in ('PIP_INDEX_URL', 'UV_INDEX_MY_PASSWORD', 'PIP_USER', 'PIP_VERBOSE') if name in os.environ])\n";
@@ -160,7 +160,7 @@ async fn passwords_reach_the_installer_alone() {
     ];
     let _runner = start(&server, data.path(), &index, &more);
     let results = server.results(4).await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert_eq!(log.matches("sees ['PIP_VERBOSE']\n").count(), 2, "{log}");
     let messages: String = results.iter().filter_map(|result| result.error_message.clone()).collect();
     assert!(messages.contains("requirements.txt: line 1 refers to ${UV_INDEX_MY_PASSWORD}"), "{messages}");
@@ -171,7 +171,7 @@ async fn passwords_reach_the_installer_alone() {
 
 #[tokio::test]
 async fn what_only_uv_understands_is_refused_without_it() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let pyproject = (
         "pyproject.toml",
@@ -212,7 +212,7 @@ fn recorder(folder: &Path, name: &str, more: &str) -> String {
 
 #[tokio::test]
 async fn uv_reads_settings_of_a_project_for_its_version_alone() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let (data, tools) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let uv = recorder(tools.path(), "uv", "");
     let main = ("main.py", "print('ran')\n");
@@ -221,7 +221,7 @@ async fn uv_reads_settings_of_a_project_for_its_version_alone() {
     server.submit(Job::project("main.py", &[main, requirements, ("uv.toml", "no-index = true\n")]).of(1, 2));
     let runner = Runner::with(&server, data.path(), &[("MINITOWER_UV", &uv)]);
     server.results(2).await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     let calls: Vec<_> = log.lines().filter(|line| line.starts_with("called: pip install")).collect();
     let [shared, private] = calls[..] else { panic!("{log}") };
     let cache = runner.data().canonicalize().unwrap().join("cache");
@@ -237,7 +237,7 @@ async fn uv_reads_settings_of_a_project_for_its_version_alone() {
 
 #[tokio::test]
 async fn a_lock_that_does_not_fit_ends_the_run() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let (data, tools) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let uv = recorder(tools.path(), "uv", "[ \"$1\" = lock ] && exit 1");
     let pyproject = "[project]\nname='x'\nversion='0'\ndependencies=['tinypkg']\n";
@@ -248,13 +248,13 @@ async fn a_lock_that_does_not_fit_ends_the_run() {
     let result = server.result().await;
     assert_eq!((result.status, result.reason), (ResultStatus::Failed, Some(ResultReason::Setup)));
     assert!(result.error_message.unwrap().contains("run `uv lock` and deploy again"));
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert!(!log.contains("called: sync") && !log.contains("must not run"), "{log}");
 }
 
 #[tokio::test]
 async fn what_does_not_answer_as_uv_is_not_used() {
-    let (server, index) = (ControlPlane::start().await, Index::start().await);
+    let (server, index) = (ControlPlane::start(), Index::start().await);
     let (data, tools) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     index.wheel("tinypkg", "1.0", "VALUE = 'wheel'\n");
     recorder(tools.path(), "not uv", "[ \"$1\" = pip ] && echo HOSTILE");
@@ -263,7 +263,7 @@ async fn what_does_not_answer_as_uv_is_not_used() {
     // The test's index has no uv either, so that pip installs.
     let runner = start(&server, data.path(), &index, &[("MINITOWER_UV", "auto"), ("PATH", &path)]);
     server.result().await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     assert!(log.contains("value wheel\n") && log.contains("requirements.txt by pip"), "{log}");
     assert!(!log.contains("HOSTILE") && runner.log().contains("this uv is not used"), "{log}");
 }

@@ -5,10 +5,21 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use minitower_client::wire::runner::{ResultReason, ResultStatus, RunResult};
+use minitower_test_plane::Answer;
 use rstest::rstest;
 use serde_json::json;
 
-use crate::support::{ArchiveTrouble, ControlPlane, Job, Runner};
+use crate::support::{ControlPlane, Job, Runner};
+
+/// Downloads of the archive.
+const ARCHIVE: &str = "GET /runs/*/artifact";
+/// Uploads of artifacts.
+const UPLOAD: &str = "PUT /runs/*/artifacts/**";
+
+/// Other bytes than the digest says.
+fn other_bytes() -> Answer {
+    Answer::change(|answer| answer.body.push(0))
+}
 
 struct Ran {
     server: ControlPlane,
@@ -18,18 +29,18 @@ struct Ran {
 
 /// Runs one job to its end, after `prepare`.
 async fn run(job: Job, prepare: impl FnOnce(&ControlPlane)) -> Ran {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     prepare(&server);
     server.submit(job);
     let _runner = Runner::start(&server, data.path());
     let result = server.result().await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     Ran { server, result, log }
 }
 
 fn downloads(ran: &Ran) -> usize {
-    ran.server.change(|state| state.downloads)
+    ran.server.seen().downloads()
 }
 
 #[rstest]
@@ -38,22 +49,24 @@ fn downloads(ran: &Ran) -> usize {
 #[tokio::test]
 async fn an_archive_that_stays_away_ends_the_run_in_setup(#[case] status: u16) {
     let ran = run(Job::script("main.sh", "echo ran"), |server| {
-        server.change(|state| state.artifact_trouble.extend([ArchiveTrouble::Status(status); 20]));
+        server.plane.times(20, ARCHIVE, Answer::status(status));
     })
     .await;
     assert_eq!((ran.result.status, ran.result.reason), (ResultStatus::Failed, Some(ResultReason::Setup)));
     assert_eq!(downloads(&ran), 6);
     let last = ran.log.lines().last().unwrap();
-    let why = format!("setup failed: cannot download the artifact: the test says {status}");
+    let why = format!("setup failed: cannot download the artifact: the test answers {status}");
     assert!(last.contains(&why), "{}", ran.log);
     assert!(!ran.log.contains("ran\n"));
 }
 
 #[tokio::test]
 async fn trouble_with_the_archive_that_passes_costs_nothing() {
-    let trouble = [ArchiveTrouble::Status(503), ArchiveTrouble::Status(404), ArchiveTrouble::OtherBytes];
+    let trouble = [Answer::status(503), Answer::status(404), other_bytes()];
     let ran = run(Job::script("main.sh", "echo ran"), |server| {
-        server.change(|state| state.artifact_trouble.extend(trouble));
+        for answer in trouble {
+            server.plane.once(ARCHIVE, answer);
+        }
     })
     .await;
     assert_eq!(ran.result.status, ResultStatus::Completed);
@@ -64,7 +77,7 @@ async fn trouble_with_the_archive_that_passes_costs_nothing() {
 #[tokio::test]
 async fn a_damaged_archive_ends_the_run_after_a_second_download() {
     let ran = run(Job::script("main.sh", "echo ran"), |server| {
-        server.change(|state| state.artifact_trouble.extend([ArchiveTrouble::OtherBytes; 20]));
+        server.plane.times(20, ARCHIVE, other_bytes());
     })
     .await;
     assert_eq!((ran.result.status, ran.result.reason), (ResultStatus::Failed, Some(ResultReason::Setup)));
@@ -77,9 +90,10 @@ async fn the_timeout_covers_a_download_that_hangs() {
     let mut job = Job::script("main.sh", "echo ran");
     job.timeout_seconds = Some(2);
     let began = Instant::now();
-    let ran =
-        run(job, |server| server.change(|state| state.artifact_trouble.push_back(ArchiveTrouble::Hangs)))
-            .await;
+    let ran = run(job, |server| {
+        server.plane.once(ARCHIVE, Answer::hang());
+    })
+    .await;
     assert!(began.elapsed() < Duration::from_secs(15));
     assert_eq!(ran.result.error_message.as_deref(), Some("timeout"));
     assert_eq!(ran.result.reason, Some(ResultReason::Timeout));
@@ -111,7 +125,7 @@ async fn the_job_has_what_the_setup_left_of_the_timeout() {
     let mut job = Job::script("main.sh", "echo started; sleep 600");
     job.timeout_seconds = Some(3);
     let ran = run(job, |server| {
-        server.change(|state| state.artifact_trouble.push_back(ArchiveTrouble::Status(503)));
+        server.plane.once(ARCHIVE, Answer::status(503));
     })
     .await;
     assert_eq!(ran.result.error_message.as_deref(), Some("timeout"));
@@ -131,7 +145,7 @@ exit ${1:-0}
 
 fn uploads(ran: &Ran) -> Vec<(String, String)> {
     let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
-    ran.server.change(|state| state.uploads.iter().map(|(path, bytes)| (path.clone(), text(bytes))).collect())
+    ran.server.seen().uploads().iter().map(|(path, bytes)| (path.clone(), text(bytes))).collect()
 }
 
 #[tokio::test]
@@ -151,7 +165,10 @@ async fn artifacts_are_uploaded_before_the_result_and_links_are_refused_and_told
 async fn artifacts_of_a_failed_job_are_uploaded_within_the_leases_limits() {
     let mut job = Job::script("main.sh", &LEAVES_ARTIFACTS.replace("${1:-0}", "3"));
     job.lease = json!({"limits": {"artifact_bytes": 3, "artifacts": 2}});
-    let ran = run(job, |server| server.change(|state| state.refuse_uploads.push_back(503))).await;
+    let ran = run(job, |server| {
+        server.plane.once(UPLOAD, Answer::status(503));
+    })
+    .await;
     let paths: Vec<String> = uploads(&ran).into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, ["a.txt", "empty"], "a 503 is tried again");
     assert_eq!(ran.result.exit_code, Some(3));
@@ -164,7 +181,7 @@ async fn artifacts_of_a_failed_job_are_uploaded_within_the_leases_limits() {
 #[tokio::test]
 async fn a_server_without_artifacts_is_named_once() {
     let ran = run(Job::script("main.sh", "cd $MINITOWER_ARTIFACTS_DIR; touch a b c"), |server| {
-        server.change(|state| state.refuse_uploads.push_back(404));
+        server.plane.once(UPLOAD, Answer::status(404));
     })
     .await;
     assert_eq!(ran.result.status, ResultStatus::Completed);
@@ -181,7 +198,7 @@ async fn a_job_without_artifacts_says_nothing_of_them() {
 
 #[tokio::test]
 async fn the_cache_outlives_runs_and_is_the_teams_and_the_apps_own() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     let script = "cd \"$MINITOWER_CACHE_DIR\"; echo \"$(ls | wc -l) $MINITOWER_ENVIRONMENT\"; touch file";
     for lease in [
@@ -198,7 +215,7 @@ async fn the_cache_outlives_runs_and_is_the_teams_and_the_apps_own() {
     let _runner = Runner::start(&server, data.path());
     server.results(5).await;
     let expected = "0 production\n1 default\n0 default\n0 default\n1 default\n";
-    assert_eq!(server.change(|state| state.log()), expected);
+    assert_eq!(server.seen().log(), expected);
 }
 
 #[tokio::test]
@@ -216,14 +233,16 @@ async fn a_towerfile_declares_variables_that_an_input_may_replace() {
 async fn an_app_that_asks_for_the_api_needs_a_server_that_gives_a_token() {
     let towerfile = "[app]\nname = \"world\"\nscript = \"main.sh\"\napi = true\n";
     let files = [("Towerfile", towerfile), ("main.sh", "echo ran")];
-    let ran = run(Job::project("main.sh", &files), |_| {}).await;
+    let mut job = Job::project("main.sh", &files);
+    job.lease = json!({"api_token": null});
+    let ran = run(job, |_| {}).await;
     assert_eq!((ran.result.status, ran.result.reason), (ResultStatus::Failed, Some(ResultReason::Setup)));
     assert!(ran.log.contains("`api = true`") && ran.log.contains("update minitowerd"), "{}", ran.log);
 }
 
 #[tokio::test]
 async fn a_user_without_an_entry_has_a_name_and_any_locale_prints_unicode() {
-    let server = ControlPlane::start().await;
+    let server = ControlPlane::start();
     let data = tempfile::tempdir().unwrap();
     std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
     let main = "import getpass, os\nprint(getpass.getuser(), os.environ['LOGNAME'], 'é ☃ 😀')\n";
@@ -247,7 +266,7 @@ async fn a_user_without_an_entry_has_a_name_and_any_locale_prints_unicode() {
         Runner::with(&server, data.path(), &variables)
     };
     server.result().await;
-    let log = server.change(|state| state.log());
+    let log = server.seen().log();
     let mut words = log.split_whitespace();
     let (user, logname) = (words.next().unwrap(), words.next().unwrap());
     assert_eq!(user, logname, "{log}");

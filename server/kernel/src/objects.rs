@@ -1,12 +1,12 @@
 //! The object store: one file per object, named by its SHA-256. The same bytes are one file.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
@@ -123,7 +123,7 @@ impl Objects {
         let doing = "storing an upload";
         let mut name = [0_u8; 16];
         getrandom::fill(&mut name).map_err(|error| ObjectError::Io { doing, source: error.into() })?;
-        let path = self.dir.join(format!("{UPLOAD_PREFIX}{}", hex(&name)));
+        let path = self.dir.join(format!("{UPLOAD_PREFIX}{}", HEXLOWER.encode(&name)));
         let file = File::options()
             .write(true)
             .read(true)
@@ -234,7 +234,7 @@ impl Upload {
             self.file.get_ref().sync_all().await
         };
         flushed.await.map_err(ObjectError::io("storing an upload"))?;
-        let sha256 = hex(&std::mem::take(&mut self.hash).finalize());
+        let sha256 = HEXLOWER.encode(&std::mem::take(&mut self.hash).finalize());
         // The file changes hands: an empty path keeps this drop off it.
         Ok(Received { path: std::mem::take(&mut self.path), sha256, bytes: self.bytes })
     }
@@ -274,13 +274,6 @@ fn remove_temporary(path: &Path) {
 /// Whether a file's name is the hash of an object.
 fn is_hash(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

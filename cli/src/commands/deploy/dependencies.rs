@@ -1,48 +1,54 @@
-//! Whether what an app needs stands in a file that runners read. A file that names dependencies and is not read would
-//! be missed by the first `import` only.
+//! Whether an app names its dependencies in a file that runners read. Otherwise nobody would notice before the first
+//! `import` fails.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use minitower_towerfile::pack::{PackPlan, PlannedKind};
 use minitower_towerfile::{Start, Towerfile};
 use toml::{Table, Value};
 
-use crate::failure::Failure;
+use crate::failure::Explained;
 
-/// Files at the project's root that decide by being there.
+/// Files at the project's root that decide what is installed if they are there.
 const DECIDING: [&str; 4] = ["uv.lock", "pylock.toml", "requirements.txt", "setup.py"];
 
-/// Most bytes of a file that is looked at; larger ones are no project's metadata.
+/// Largest file that is read, in bytes. Metadata of a project is smaller.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Environments of conda and its kin, by the names that their own tools look for.
+/// Files of conda and similar tools, by the names that those tools look for.
 const CONDA: [&str; 6] =
     ["environment.yml", "environment.yaml", "conda.yml", "conda.yaml", "conda-lock.yml", "pixi.toml"];
 
-/// What was found that no runner reads.
-#[derive(Debug, PartialEq, Eq)]
-struct Unread {
+/// A file that names dependencies, but that no runner reads.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file} {what}: runners do not read that, and nothing would be installed")]
+pub(super) struct Unread {
     file: String,
     /// What in it names dependencies.
     what: &'static str,
-    /// How to say the same in a file that is read.
+    /// How to name them in a file that is read.
     way_out: String,
 }
 
 /// Refuses a project whose dependencies stand only where no runner looks.
-pub(super) fn check(root: &Path, towerfile: &Towerfile, plan: &PackPlan) -> Result<(), Failure> {
+pub(super) fn check(root: &Path, towerfile: &Towerfile, plan: &PackPlan) -> Result<(), Unread> {
     let project = Project { root, plan };
     if project.decides(towerfile) {
         return Ok(());
     }
-    let Some(Unread { file, what, way_out }) = project.unread() else { return Ok(()) };
-    Err(Failure::new(format!("{file} {what}: runners do not read that, and nothing would be installed"))
-        .help(format!(
-            "{way_out}, and deploy again; if the app needs none of it, name {file} in .towerignore"
-        )))
+    project.unread().map_or(Ok(()), Err)
 }
 
-/// A file that would decide the dependencies and stays behind.
+impl Explained for Unread {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        let Self { file, way_out, .. } = self;
+        let unneeded = format!("if the app needs none of it, name {file} in .towerignore");
+        Some(format!("{way_out}, and deploy again; {unneeded}").into())
+    }
+}
+
+/// A warning about a file that would decide the dependencies but is not packed.
 pub(super) fn left_behind(root: &Path, towerfile: &Towerfile, plan: &PackPlan) -> Option<String> {
     let project = Project { root, plan };
     if project.decides(towerfile) {
@@ -51,19 +57,19 @@ pub(super) fn left_behind(root: &Path, towerfile: &Towerfile, plan: &PackPlan) -
     let candidates = DECIDING.iter().chain(&["pyproject.toml"]);
     let left = candidates.copied().find(|name| !project.has(name) && root.join(name).is_file())?;
     Some(format!(
-        "{left} is not packed, so that nothing it names is installed: add it to app.source, and take it out of \
+        "{left} is not packed, so nothing that it names is installed: add it to app.source, and take it out of \
          .gitignore and .towerignore; if the app needs none of it, all is well"
     ))
 }
 
-/// Which Pythons the packed `pyproject.toml` asks for.
+/// Which Python versions the packed `pyproject.toml` requires.
 pub(super) fn requires_python(root: &Path, plan: &PackPlan) -> Option<String> {
     let pyproject = Project { root, plan }.table("pyproject.toml")?;
     Some(pyproject.get("project")?.get("requires-python")?.as_str()?.to_owned())
 }
 
-/// Whether `[project]` says what is installed. Beside dependencies that only Poetry reads it has to name its own, or leave them to a
-/// build that Poetry does not refuse.
+/// Whether `[project]` says what is installed. Beside dependencies that only Poetry reads, it must name its own, or leave
+/// them to a build that Poetry does not refuse.
 fn decides(pyproject: &Table) -> bool {
     let Some(project) = pyproject.get("project") else { return false };
     let poetry = pyproject.get("tool").and_then(|tool| tool.get("poetry"));
@@ -229,11 +235,12 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::failure::Failure;
 
     const TOWERFILE: &str = "[app]\nname = 'my-app'\nscript = 'main.py'\n";
     const POETRY: &str = "[tool.poetry.dependencies]\npython = '^3.12'\nrequests = '*'\n";
 
-    fn checked(files: &[(&str, &str)]) -> (Result<(), Failure>, Option<String>) {
+    fn checked(files: &[(&str, &str)]) -> (Result<(), Unread>, Option<String>) {
         let root = tempfile::tempdir().unwrap();
         for (name, text) in [("Towerfile", TOWERFILE), ("main.py", "")].iter().chain(files) {
             std::fs::write(root.path().join(name), text).unwrap();
@@ -264,7 +271,7 @@ mod tests {
     #[case("environment.yml", "dependencies: [pandas]", "pip list --format=freeze")]
     #[case("pixi.toml", "[dependencies]", "pip list --format=freeze")]
     fn files_that_nobody_reads_are_refused(#[case] file: &str, #[case] text: &str, #[case] way_out: &str) {
-        let failure = checked(&[(file, text)]).0.unwrap_err().to_string();
+        let failure = Failure::from(checked(&[(file, text)]).0.unwrap_err()).to_string();
         assert!(failure.starts_with(file) && failure.contains(way_out), "{failure}");
         assert!(failure.contains(".towerignore"), "{failure}");
         // Said again where runners look, or of no use to the app: all is well.

@@ -4,7 +4,9 @@ mod dependencies;
 mod project;
 mod pythons;
 
+use std::borrow::Cow;
 use std::fmt::Write;
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -17,7 +19,7 @@ use self::project::Project;
 use self::pythons::Asked;
 use super::versions::upload_with_progress;
 use crate::context::Context;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Explained, Failure};
 use crate::output::{Cell, bytes, short_sha};
 
 /// Flags of `deploy`.
@@ -26,26 +28,51 @@ pub struct Deploy {
     /// The project's folder, with its Towerfile
     #[arg(long, default_value = ".", value_name = "FOLDER")]
     dir: PathBuf,
-    /// The app that gets the version; default: app.name of the Towerfile
+    /// The app to deploy to; by default app.name of the Towerfile
     #[arg(long, value_name = "NAME", value_parser = slug_argument)]
     app: Option<String>,
-    /// Only warn about keys of the Towerfile that nothing reads
+    /// Only warn about unknown keys in the Towerfile
     #[arg(long)]
     allow_unknown: bool,
-    /// Have runners install the dependencies anew, although nothing has changed
+    /// Make runners install the dependencies again, even if nothing has changed
     #[arg(long)]
     refresh: bool,
 }
 
+/// Why a version is not deployed.
+#[derive(Debug, thiserror::Error)]
+enum DeployError {
+    #[error("cannot create a temporary file")]
+    TemporaryFile(#[source] io::Error),
+    #[error("version {version_no} arrived damaged: {sent} was sent, {arrived} arrived")]
+    Damaged { version_no: i64, sent: String, arrived: String },
+    #[error("app.name = {written:?} would be deployed as {app}, but that app was deployed as {before:?}")]
+    AnotherApp { app: String, written: String, before: String },
+}
+
+impl Explained for DeployError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::TemporaryFile(_) => None,
+            Self::Damaged { .. } => {
+                Some("deploy again; if it happens again, something changes uploads on their way".into())
+            }
+            Self::AnotherApp { app, .. } => Some(
+                format!("choose another name with --app NAME; if it is the same app, pass --app {app}")
+                    .into(),
+            ),
+        }
+    }
+}
+
 impl Deploy {
-    /// Packs, makes the app if there is none, uploads.
+    /// Packs the folder, creates the app if there is none, and uploads.
     pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let project = Project::read(context, &self.dir, self.app.as_deref(), self.allow_unknown)?;
         let (towerfile, app) = (&project.towerfile, &project.app);
         let team = context.team()?;
-        // Without a name: whatever ends the program, nothing of it stays.
-        let archive = tempfile::tempfile()
-            .map_err(|error| Failure::new(format!("cannot make a temporary file: {error}")))?;
+        // A file without a name: nothing of it stays, however the program ends.
+        let archive = tempfile::tempfile().map_err(DeployError::TemporaryFile)?;
         let (packed, pythons) = self.pack(context, &project, &archive)?;
         let created = ensure_app(&team, app, towerfile).await?;
         if let (None, Some(written)) = (&self.app, &project.written_name) {
@@ -53,42 +80,40 @@ impl Deploy {
                 check_same_app(&team, app, written).await?;
             }
             context.out.note(format_args!(
-                "app.name = {written:?} is not a name that an app can have here: it is deployed as {app}. \
-                 Write name = {app:?}, or choose another with --app NAME"
+                "app.name = {written:?} is not a valid name here, so it is deployed as {app}. \
+                 Write name = {app:?}, or choose another name with --app NAME"
             ));
         }
         let upload = Upload::new(archive, format!("{app}.tar.gz"));
         let version = upload_with_progress(context, &team, app, upload).await?;
         if version.artifact_sha256 != packed.sha256 {
-            return Err(Failure::new(format!(
-                "version {} arrived damaged: {} was sent, {} arrived",
-                version.version_no, packed.sha256, version.artifact_sha256
-            ))
-            .help("deploy again, and look for what changes uploads on their way"));
+            let (version_no, sent, arrived) = (version.version_no, packed.sha256, version.artifact_sha256);
+            return Err(DeployError::Damaged { version_no, sent, arrived }.into());
         }
         if let Some(warning) = pythons.missing(&team).await {
             context.out.warn(warning);
         }
-        if context.out.is_json() {
-            context.out.json(&json!({
-                "app": app,
-                "app_created": created,
-                "files": packed.files,
-                "bytes": packed.bytes,
-                "version": version,
-            }))?;
-            return Ok(Exit::Success);
-        }
-        if created {
-            context.out.line(format_args!("Made app {app}."))?;
-        }
-        context.out.line(format_args!("Deployed {app} version {}.", version.version_no))?;
-        let files = if packed.files == 1 { "1 file".to_owned() } else { format!("{} files", packed.files) };
-        context.out.details(&[
-            ("  size", Some(Cell::new(format_args!("{}, {files}", bytes(packed.bytes))))),
-            ("  sha256", Some(Cell::new(short_sha(&version.artifact_sha256)))),
-        ])?;
-        context.out.note(format_args!("Run it: `{}`", next_command(app, towerfile)));
+        let answer = json!({
+            "app": app,
+            "app_created": created,
+            "files": packed.files,
+            "bytes": packed.bytes,
+            "version": version,
+        });
+        context.out.answer(&answer, |out| {
+            if created {
+                out.line(format_args!("Created app {app}."))?;
+            }
+            out.line(format_args!("Deployed {app} version {}.", version.version_no))?;
+            let files =
+                if packed.files == 1 { "1 file".to_owned() } else { format!("{} files", packed.files) };
+            out.details(&[
+                ("  size", Some(Cell::new(format_args!("{}, {files}", bytes(packed.bytes))))),
+                ("  sha256", Some(Cell::new(short_sha(&version.artifact_sha256)))),
+            ])?;
+            out.note(format_args!("Run it: `{}`", next_command(app, towerfile)));
+            Ok(())
+        })?;
         Ok(Exit::Success)
     }
 
@@ -99,7 +124,7 @@ impl Deploy {
         archive: &std::fs::File,
     ) -> Result<(PackReport, Asked), Failure> {
         let towerfile = &project.towerfile;
-        let mut plan = plan(&self.dir, towerfile).map_err(Failure::new)?;
+        let mut plan = plan(&self.dir, towerfile).map_err(Failure::of)?;
         dependencies::check(&self.dir, towerfile, &plan)?;
         for note in &plan.notes {
             context.out.warn(note);
@@ -114,7 +139,7 @@ impl Deploy {
         let progress = context.out.progress("Packing", plan.total_bytes);
         let report = plan.write(archive, |packed| progress.set(packed));
         progress.clear();
-        Ok((report.map_err(Failure::new)?, pythons))
+        Ok((report.map_err(Failure::of)?, pythons))
     }
 }
 
@@ -124,7 +149,7 @@ fn slug_argument(text: &str) -> Result<String, String> {
     Err(format!("it must {rule}{near}"))
 }
 
-/// Makes the app when there is none; says whether it did.
+/// Creates the app if there is none, and returns whether it did.
 async fn ensure_app(team: &TeamClient, slug: &str, towerfile: &Towerfile) -> Result<bool, Failure> {
     match team.app(slug).await {
         Ok(_) => return Ok(false),
@@ -134,14 +159,14 @@ async fn ensure_app(team: &TeamClient, slug: &str, towerfile: &Towerfile) -> Res
     let app = CreateApp { slug: slug.to_owned(), description: towerfile.description.clone() };
     match team.create_app(&app).await {
         Ok(_) => Ok(true),
-        // Somebody else was faster.
+        // Somebody else has just created it.
         Err(error) if error.code() == Some("slug_taken") => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Two names that are no slugs may stand for the same one. Refuses to make a version of an app whose newest version
-/// has a Towerfile of another name.
+/// Two names that are not slugs may be translated to the same slug. Refuses to add a version to an app whose newest
+/// version has a Towerfile with another name.
 async fn check_same_app(team: &TeamClient, app: &str, written: &str) -> Result<(), Failure> {
     let newest = team.find_version(app, None).await?;
     let Some(before) = newest.and_then(|version| project::name_of(&version.towerfile_toml?)) else {
@@ -150,10 +175,7 @@ async fn check_same_app(team: &TeamClient, app: &str, written: &str) -> Result<(
     if before == written {
         return Ok(());
     }
-    Err(Failure::new(format!(
-        "app.name = {written:?} would be deployed as {app}, but that app was deployed as {before:?}"
-    ))
-    .help(format_args!("choose another name with --app NAME; if it is the same app, give --app {app}")))
+    Err(DeployError::AnotherApp { app: app.to_owned(), written: written.to_owned(), before }.into())
 }
 
 /// The command that runs what was deployed, with the parameters that have no default.

@@ -1,26 +1,66 @@
 //! The Towerfile of a project, as its author wrote it and as it is packed.
 
-use std::io::ErrorKind;
-use std::path::Path;
+use std::borrow::Cow;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 
 use minitower_client::wire::Timestamp;
 use minitower_towerfile::{Error, TOWERFILE, Towerfile, name_in, renamed, slug};
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::Explained;
 
-/// How a packed Towerfile begins whose `app.name` was no slug. Servers take slugs only; this keeps the apps of two
-/// names apart that would be translated to the same one.
+/// How a packed Towerfile begins if its `app.name` was not a slug. Servers take only slugs; this line tells two apps apart
+/// whose names would be translated to the same one.
 const WRITTEN: &str = "# app.name was written ";
+
+/// Why a project is not deployed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProjectError {
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{}", path.display())]
+    Wrong {
+        path: PathBuf,
+        #[source]
+        source: Error,
+    },
+    #[error("{}: app.schedule is not allowed: MiniTower does not start runs by the clock yet", path.display())]
+    Schedule { path: PathBuf, app: String },
+}
+
+impl Explained for ProjectError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
+                Some("`minitower init` writes one; --dir names another folder".into())
+            }
+            Self::Wrong { source: Error::Unknown { .. }, .. } => {
+                Some("correct or remove it, or deploy it as it is with --allow-unknown".into())
+            }
+            Self::Wrong { source: Error::Invalid { field, .. }, .. } if field == "app.name" => {
+                Some("correct it, or name the app with --app NAME".into())
+            }
+            Self::Schedule { app, .. } => {
+                Some(format!("remove it, and have cron run `minitower runs create {app}`").into())
+            }
+            Self::Unreadable { .. } | Self::Wrong { .. } => None,
+        }
+    }
+}
 
 /// A project that may be packed.
 pub(super) struct Project {
     pub(super) towerfile: Towerfile,
-    /// Where it is deployed to.
+    /// The app that it is deployed to.
     pub(super) app: String,
-    /// Its `app.name` where that is no slug.
+    /// Its `app.name`, if that is not a slug.
     pub(super) written_name: Option<String>,
-    /// The Towerfile with a slug for a name.
+    /// The text of the Towerfile, with a slug as its name.
     text: String,
 }
 
@@ -31,58 +71,39 @@ impl Project {
         dir: &Path,
         app: Option<&str>,
         allow_unknown: bool,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ProjectError> {
         let path = dir.join(TOWERFILE);
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            let failure = Failure::new(format!("cannot read {}: {error}", path.display()));
-            match error.kind() {
-                ErrorKind::NotFound => {
-                    failure.help("`minitower init` writes one; --dir names another folder")
-                }
-                _ => failure,
-            }
-        })?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| ProjectError::Unreadable { path: path.clone(), source })?;
         let written_name = name_in(&text).filter(|name| slug::violation(name).is_some());
         let translated = written_name.as_deref().and_then(|name| match app {
             Some(app) => Some(app.to_owned()),
             None => slug::translated(name),
         });
         let text = translated.and_then(|name| renamed(&text, &name)).unwrap_or(text);
-        let named = |error| Failure::new(format!("{}: {error}", path.display()));
+        let wrong = |source| ProjectError::Wrong { path: path.clone(), source };
         let towerfile = if allow_unknown {
-            let (towerfile, warnings) = Towerfile::parse(&text).map_err(named)?;
+            let (towerfile, warnings) = Towerfile::parse(&text).map_err(wrong)?;
             for warning in warnings {
                 context.out.warn(format_args!("{}: {warning}", path.display()));
             }
             towerfile
         } else {
-            Towerfile::parse_strict(&text).map_err(|error| match &error {
-                Error::Unknown { .. } => {
-                    named(error).help("correct or remove it; --allow-unknown deploys all the same")
-                }
-                Error::Invalid { field, .. } if field == "app.name" => {
-                    named(error).help("correct it, or name the app with --app NAME")
-                }
-                _ => named(error),
-            })?
+            Towerfile::parse_strict(&text).map_err(wrong)?
         };
         let app = app.unwrap_or(&towerfile.name).to_owned();
         if towerfile.schedule.is_some() {
-            return Err(Failure::new(format!(
-                "{}: app.schedule is not allowed: MiniTower does not start runs by the clock yet",
-                path.display()
-            ))
-            .help(format_args!("remove it, and have cron run `minitower runs create {app}`")));
+            return Err(ProjectError::Schedule { path, app });
         }
         Ok(Self { towerfile, app, written_name, text })
     }
 
-    /// The text that is packed, where it is not that of the folder.
+    /// The text that is packed, if it differs from the one in the folder.
     pub(super) fn packed_text(&self, refresh: bool) -> Option<String> {
         if !refresh && self.written_name.is_none() {
             return None;
         }
-        // The line that runners look for is the first.
+        // Runners look for this line at the very top.
         let refreshed = if refresh { format!("# refreshed: {}\n", now()) } else { String::new() };
         let written =
             self.written_name.as_ref().map(|name| format!("{WRITTEN}{name:?}\n")).unwrap_or_default();
@@ -90,17 +111,17 @@ impl Project {
     }
 }
 
-/// The name that the author of a packed Towerfile wrote.
+/// The name that the author wrote into a Towerfile, as it was packed.
 pub(super) fn name_of(packed: &str) -> Option<String> {
     let mut comments = packed.lines().take(2).filter_map(|line| line.strip_prefix(WRITTEN));
     match comments.next() {
-        // Names that can be translated have nothing to escape.
+        // Names that can be translated need no escaping.
         Some(quoted) => Some(quoted.trim_matches('"').to_owned()),
         None => name_in(packed),
     }
 }
 
-/// This second, by RFC 3339: for people, and to differ from every other.
+/// The current second, as RFC 3339: for people, and to make each refreshed archive a different one.
 #[allow(clippy::disallowed_methods, reason = "nothing is measured with it")]
 fn now() -> String {
     let now = Timestamp::now();

@@ -1,4 +1,4 @@
-//! Whether a runner is there that has a Python for the app: better told now than by the first run.
+//! Whether any runner has a Python for the app. It is better to say so now than in the first run.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -9,20 +9,20 @@ use minitower_client::{RunnerFilter, TeamClient};
 use minitower_towerfile::{Towerfile, python};
 use pep440_rs::{Version, VersionSpecifiers};
 
-/// Most versions that are named as what runners have.
+/// The most versions that a warning names.
 const NAMED: usize = 10;
 
-/// Which Pythons a project asks for. All of it has to hold.
+/// Which Python versions a project requires. A version must satisfy all specifiers.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
-    /// Where it stands, and as it is written there.
+    /// Where each specifier is written, and how.
     written: Vec<String>,
     specifiers: Vec<VersionSpecifiers>,
 }
 
 impl Asked {
-    /// By the Towerfile, and by `requires-python` of the project's `pyproject.toml`. What nobody can read is left to the
-    /// runner, which names it.
+    /// Reads the Towerfile, and `requires-python` of the project's `pyproject.toml`. A specifier that cannot be read is left
+    /// to the runner, which reports it.
     pub(super) fn by(towerfile: &Towerfile, requires_python: Option<String>) -> Self {
         let mut asked = Self::default();
         for (place, specifier) in [
@@ -37,8 +37,8 @@ impl Asked {
         asked
     }
 
-    /// A warning when no runner that is online has such a Python. `None` too where that cannot be told, for example
-    /// because the server does not show runners, or they do not tell their Pythons.
+    /// A warning if no runner that is online has such a Python. `None` also if that cannot be known, for example because the
+    /// server does not show runners, or because they do not report their Python versions.
     pub(super) async fn missing(&self, team: &TeamClient) -> Option<String> {
         if self.specifiers.is_empty() {
             return None;
@@ -63,8 +63,8 @@ impl Asked {
             named.push("older ones".to_owned());
         }
         Some(format!(
-            "{}, but online runners are only known to have {}: install such a Python on one, or set \
-             MINITOWER_PYTHON_DOWNLOADS=true there; until then runs fail",
+            "{}, but the online runners have only {}: install a matching Python on one, or set \
+             MINITOWER_PYTHON_DOWNLOADS=true there; until then, runs fail",
             self.written.join(" and "),
             named.join(", ")
         ))
@@ -130,9 +130,9 @@ mod tests {
     fn a_warning_names_what_is_asked_what_is_there_and_the_way_out() {
         assert_eq!(
             missing(">=3.12", "python = '>=3.10'", &[OLD, AWAY]).unwrap(),
-            "requires-python of pyproject.toml is \">=3.12\" and app.python of the Towerfile is \">=3.10\", but online \
-             runners are only known to have 3.11.7, 3.9.2: install such a Python on one, or set \
-             MINITOWER_PYTHON_DOWNLOADS=true there; until then runs fail"
+            "requires-python of pyproject.toml is \">=3.12\" and app.python of the Towerfile is \">=3.10\", but the \
+             online runners have only 3.11.7, 3.9.2: install a matching Python on one, or set \
+             MINITOWER_PYTHON_DOWNLOADS=true there; until then, runs fail"
         );
         let many: Vec<_> = (0..30).map(|patch| format!("3.11.{patch}")).collect();
         let labels = format!(r#"{{"python":"{}"}}"#, many.join(","));

@@ -1,28 +1,27 @@
 //! The control plane inside `minitower dev`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use minitowerd::{Config, ListenAddr, Secret, Server, StartError};
 
+use super::error::DevError;
 use super::folder::Folder;
-use crate::failure::Failure;
 
-/// Short leases, because the runner learns of a cancel by a heartbeat, every third of this. A network whose moods a
-/// lease would have to outlast there is not.
+/// A short lease: the runner learns of a cancel from a heartbeat, which comes every third of this. There is no network
+/// between the two whose outages a lease would have to outlast.
 const LEASE_TTL: Duration = Duration::from_secs(10);
 /// How often expired leases are looked for, at least.
 const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// Bytes of the bootstrap token, as many as in any token.
+/// Bytes of the bootstrap token, as many as any token has.
 const TOKEN_BYTES: usize = 32;
 
-/// A token nobody else knows, good for this process's life.
-pub(super) fn random_token() -> Result<String, Failure> {
+/// A token that nobody else knows, for the lifetime of this process.
+pub(super) fn random_token() -> Result<String, DevError> {
     let mut bytes = [0; TOKEN_BYTES];
-    getrandom::fill(&mut bytes).map_err(|error| Failure::new(format!("cannot make a token: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(DevError::Random)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
@@ -31,22 +30,21 @@ pub(super) async fn start(
     listen: ListenAddr,
     folder: &Folder,
     bootstrap_token: &str,
-) -> Result<Server, Failure> {
+) -> Result<Server, DevError> {
     let config = Config {
         listen_addr: listen,
         db_path: folder.database(),
         objects_dir: folder.objects(),
         bootstrap_token: Secret::new(bootstrap_token),
-        // There is one team, and it has been made; others on the machine have no business here.
+        // There is one team, which already exists. Other people on this machine must not add theirs.
         public_signup_enabled: false,
         lease_ttl: LEASE_TTL,
         expiry_check_interval: EXPIRY_CHECK_INTERVAL,
         ..Config::default()
     };
     Server::start(config).await.map_err(|error| match error {
-        StartError::Listen { addr, source } => Failure::new(format!("cannot listen on {addr}: {source}"))
-            .help("name another address, such as --listen 127.0.0.1:8081, or end what listens there"),
-        error => Failure::new(error).help(format_args!("its files are in {}", folder.shown())),
+        StartError::Listen { addr, source } => DevError::Listen { addr, source },
+        source => DevError::ControlPlane { folder: folder.given().to_owned(), source },
     })
 }
 
@@ -55,11 +53,11 @@ pub(super) fn url(server: &Server) -> String {
     format!("http://{}", reachable(server.local_addr()))
 }
 
-/// "Every address" is none to connect to.
+/// Nobody can connect to "every address"; the loopback address is one of them.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        // A socket on `::` takes IPv4 too.
+        // A socket on `::` also takes IPv4.
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         _ => {}
     }

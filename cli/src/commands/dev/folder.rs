@@ -1,25 +1,22 @@
-//! The folder everything of `minitower dev` is kept in.
+//! The folder of `minitower dev`, which holds all its data.
 
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use super::error::DevError;
 
-/// The folder, with its parts made.
+/// The folder, all of whose parts exist.
 pub(super) struct Folder {
     root: PathBuf,
     given: PathBuf,
 }
 
 impl Folder {
-    /// Makes what is missing.
-    pub(super) fn prepare(given: &Path) -> Result<Self, Failure> {
-        let unusable = |error: io::Error| {
-            Failure::new(format!("cannot use the folder {}: {error}", given.display()))
-                .help("name another with --data-dir")
-        };
+    /// Creates what is missing.
+    pub(super) fn prepare(given: &Path) -> Result<Self, DevError> {
+        let unusable = |source| DevError::Folder { folder: given.to_owned(), source };
         let folder = Self { root: std::path::absolute(given).map_err(unusable)?, given: given.to_owned() };
         folder.make().map_err(unusable)?;
         Ok(folder)
@@ -29,7 +26,7 @@ impl Folder {
         for path in [&self.root, &self.control_plane(), &self.runner()] {
             DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         }
-        // Made inside a project, it is none of the project's files.
+        // It may be inside a project, but it does not belong to the project's files.
         std::fs::write(self.root.join(".gitignore"), "*\n")
     }
 
@@ -54,8 +51,8 @@ impl Folder {
     }
 
     /// As it was given, for people.
-    pub(super) fn shown(&self) -> std::path::Display<'_> {
-        self.given.display()
+    pub(super) fn given(&self) -> &Path {
+        &self.given
     }
 }
 
@@ -64,6 +61,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::failure::Failure;
 
     #[test]
     fn the_folder_is_private_and_ignored_by_git() {
@@ -80,7 +78,7 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_made_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let failure = Folder::prepare(&file.path().join("x")).err().unwrap();
+        let failure = Failure::from(Folder::prepare(&file.path().join("x")).err().unwrap());
         assert!(failure.to_string().contains("--data-dir"), "{failure}");
     }
 }

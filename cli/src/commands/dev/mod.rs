@@ -1,31 +1,35 @@
-//! `minitower dev`: a whole MiniTower in one process, for trying things out.
+//! `minitower dev`: a complete MiniTower in one process, for trying things out.
 //!
-//! The control plane and a runner are the libraries of the real programs; here they are only given what they need,
-//! started and ended.
+//! The control plane and the runner are the libraries of the real programs. Here they are only configured, started and
+//! stopped.
 
 mod control_plane;
+mod error;
 mod folder;
-mod log;
 mod python;
 mod team;
 mod welcome;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use minitower_daemon::logs;
 use minitower_daemon::signals::Signals;
 use minitower_runner::{Arguments, Config, RunnerError, SandboxMode, Shutdown};
 use minitowerd::{ListenAddr, Server};
 use tokio::task::{JoinError, JoinHandle};
+use tracing_subscriber::EnvFilter;
 
+use self::error::DevError;
 use self::folder::Folder;
+use self::team::RUNNER;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::output::Style;
 
-/// How long a run may go on after Ctrl-C; then it goes back into the queue.
-const RUN_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
-/// The runner's name.
-const RUNNER: &str = "dev-runner";
+/// How long a run may continue after Ctrl-C before it goes back into the queue.
+const RUN_GRACE: Duration = Duration::from_secs(5);
 
 /// Flags of `dev`.
 #[derive(Debug, Args)]
@@ -33,22 +37,22 @@ pub struct Dev {
     /// Where to listen; port 0 takes any free one
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
     listen: ListenAddr,
-    /// Where everything is kept: database, archives, the runner's files
+    /// Where all data is kept: the database, archives, and the runner's files
     #[arg(long, default_value = "./.minitower", value_name = "FOLDER")]
     data_dir: PathBuf,
-    /// Which environment's runs the runner takes
+    /// The environment whose runs the runner takes
     #[arg(long, default_value = "default", value_name = "NAME")]
     environment: String,
-    /// The Pythons that run jobs, separated by commas
+    /// The Python interpreters that run jobs, separated by commas
     #[arg(long, env = "MINITOWER_PYTHON_BIN", default_value = "python3", value_name = "PROGRAMS")]
     python: String,
-    /// Where uv comes from: auto (the PATH, else the package index), off (pip installs), or its path
+    /// Which uv to use: auto (from PATH, otherwise from the package index), off (use pip), or a path
     #[arg(long, env = "MINITOWER_UV", default_value = "auto", value_name = "UV")]
     uv: String,
-    /// How old an environment may get whose packages are not pinned
+    /// How old a Python environment with unpinned packages may get before it is built again
     #[arg(long, env = "MINITOWER_ENV_MAX_AGE", default_value = "168h", value_name = "DURATION")]
     env_max_age: String,
-    /// Whether uv may download a Python when none here is what a project asks for
+    /// Whether uv may download a Python if no installed one matches a project
     #[arg(long, env = "MINITOWER_PYTHON_DOWNLOADS", default_value = "false", value_name = "BOOL")]
     python_downloads: String,
 }
@@ -56,9 +60,9 @@ pub struct Dev {
 impl Dev {
     /// Serves until Ctrl-C or SIGTERM.
     pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        log::init(context.out.stderr_style());
+        init_logs(context.out.stderr_style());
         let Some(mut signals) = context.take_signals() else {
-            return Err(Failure::new("dev cannot be run without its signals"));
+            return Err(DevError::NoSignals.into());
         };
         let folder = Folder::prepare(&self.data_dir)?;
         let mut config = self.runner(&folder, context)?;
@@ -69,7 +73,7 @@ impl Dev {
         let team = match ready {
             Ok(team) => team,
             Err(failure) => {
-                // The first failure is the one to tell.
+                // The first failure is the one to report.
                 let _ = server.shutdown().await;
                 return Err(failure);
             }
@@ -81,13 +85,13 @@ impl Dev {
         welcome::print(context, &url, &folder, &self.environment, &team)?;
         if let Some(reason) = python::lacking(&self.python).await {
             context.out.warn(format_args!(
-                "{reason}: Python jobs will fail, shell jobs run; install it, or name another with --python"
+                "{reason}: Python jobs will fail, shell jobs will run; install it, or name another with --python"
             ));
         }
         serve(context, server, runner, shutdown, &mut signals).await
     }
 
-    /// What the runner is told, but for the server's address and the token, which are not known yet.
+    /// The runner's configuration, except for the server's address and the token, which are not known yet.
     fn runner(&self, folder: &Folder, context: &Context) -> Result<Config, Failure> {
         let mut config = Config::from_arguments(Arguments {
             server_url: Some(self.listen.to_string()),
@@ -100,19 +104,19 @@ impl Dev {
             python_downloads: Some(self.python_downloads.clone()),
             ..Arguments::default()
         })
-        .map_err(Failure::new)?;
+        .map_err(Failure::of)?;
         config.shutdown_grace = RUN_GRACE;
-        // Here a person runs jobs of their own: these may read what the person may, on whatever machine it is.
+        // The jobs are the person's own. They may read what the person may read, and must run on any machine.
         config.sandbox = Some(SandboxMode::BestEffort);
         config.shared_tmp = true;
-        // Jobs have no business with the database, nor with the person's tokens.
+        // Jobs need neither the database nor the person's tokens.
         config.hidden = vec![folder.control_plane(), context.profiles_path()?];
         config.termination_log = None;
         Ok(config)
     }
 }
 
-/// Serves until a signal, or until one of the two ends by itself; then ends what is left, the runner first.
+/// Serves until a signal comes or one of the two ends by itself. Then stops what is left, the runner first.
 async fn serve(
     context: &Context,
     mut server: Server,
@@ -121,11 +125,11 @@ async fn serve(
     signals: &mut Signals,
 ) -> Result<Exit, Failure> {
     let failure = tokio::select! {
-        failure = server.failed() => Some(Failure::new(format!("the control plane has ended: {failure}"))),
+        failure = server.failed() => Some(DevError::ControlPlaneEnded(failure)),
         ended = &mut runner => Some(runner_ended(ended)),
         _ = signals.next() => {
             context.out.note(format_args!(
-                "\nStopping. A run gets {} s to finish, then goes back into the queue; Ctrl-C again stops it at once.",
+                "\nStopping. A run gets {} s to finish, then goes back into the queue. Ctrl-C again stops it at once.",
                 RUN_GRACE.as_secs()
             ));
             None
@@ -146,19 +150,29 @@ async fn serve(
         }
     };
     if let Some(failure) = failure {
-        return Err(failure);
+        return Err(failure.into());
     }
     if let Some(ended @ (Err(_) | Ok(Err(_)))) = runner {
-        return Err(runner_ended(ended));
+        return Err(runner_ended(ended).into());
     }
-    server.map_err(|failure| Failure::new(format!("the control plane did not end well: {failure}")))?;
+    server.map_err(DevError::BadEnd)?;
     Ok(Exit::Success)
 }
 
-fn runner_ended(ended: Result<Result<(), RunnerError>, JoinError>) -> Failure {
+fn runner_ended(ended: Result<Result<(), RunnerError>, JoinError>) -> DevError {
     match ended {
-        Ok(Ok(())) => Failure::new("the runner has ended unexpectedly"),
-        Ok(Err(error)) => Failure::new(format!("the runner has ended: {error}")),
-        Err(error) => Failure::new(format!("the runner has ended: {error}")),
+        Ok(Ok(())) => DevError::RunnerGone,
+        Ok(Err(error)) => DevError::Runner(error),
+        Err(error) => DevError::RunnerTask(error),
     }
+}
+
+/// Log lines of the control plane and the runner go to standard error: warnings and errors, or what `MINITOWER_LOG` asks
+/// for, such as `info`.
+fn init_logs(style: Style) {
+    let filter = std::env::var("MINITOWER_LOG").ok().filter(|filter| !filter.is_empty());
+    logs::on_stderr(EnvFilter::new(filter.as_deref().unwrap_or("warn")))
+        .with_ansi(style.is_coloured())
+        .with_target(false)
+        .init();
 }

@@ -1,14 +1,14 @@
-//! Whether there is a Python for jobs: better told at the start than by the first run.
+//! Whether there is a Python for jobs. It is better to say so at the start than in the first run.
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
 
-/// Longest wait for the answer; a Python that is slower is taken to be good.
+/// Longest wait for the answer. A slower Python is assumed to be good.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is missing, if none of the Pythons in the comma-separated list is of use.
+/// What is missing, if no Python in the comma-separated list can be used.
 pub(super) async fn lacking(programs: &str) -> Option<String> {
     let mut reasons = Vec::new();
     for program in programs.split(',').map(str::trim).filter(|program| !program.is_empty()) {

@@ -5,35 +5,36 @@ use std::time::Duration;
 use minitower_client::wire::auth::BootstrapTeam;
 use minitower_client::{Client, ClientConfig};
 
+use super::error::DevError;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::profiles::{Profile, Profiles};
 
-/// Slug of the team, and name of the profile where no other `minitower dev` has it.
+/// Slug of the team, and name of the profile unless another `minitower dev` uses it.
 pub(super) const NAME: &str = "dev";
-/// How long the server of an older profile may take to say that it is there.
+/// The runner's name.
+pub(super) const RUNNER: &str = "dev-runner";
+/// How long the server of an existing profile may take to answer.
 const ALIVE_WITHIN: Duration = Duration::from_secs(1);
 
-/// What was made.
+/// The team and its profile.
 pub(super) struct Team {
     /// For the runner.
     pub(super) registration_token: String,
     /// The profile's name.
     pub(super) profile: String,
-    /// Whether commands use the profile without being told.
+    /// Whether commands use the profile by default.
     pub(super) active: bool,
-    /// The profile they use otherwise.
+    /// The profile that commands use by default.
     pub(super) active_profile: String,
 }
 
-/// Makes the team, or a new token for it, and keeps the token in the profile.
+/// Creates the team, or a new token for it, and saves the token in the profile.
 pub(super) async fn make(context: &Context, url: &str, bootstrap_token: &str) -> Result<Team, Failure> {
     let client = Client::new(&ClientConfig::new(url))?;
     let team = BootstrapTeam { slug: NAME.to_owned(), name: "Development".to_owned(), password: None };
     let made = client.bootstrap_team(bootstrap_token, &team).await?;
-    let registration_token = made
-        .registration_token
-        .ok_or_else(|| Failure::new("the control plane gave no registration token for the runner"))?;
+    let registration_token = made.registration_token.ok_or(DevError::NoRegistrationToken)?;
     let path = context.profiles_path()?;
     let mut profiles = context.profiles()?;
     let profile = name(&profiles, url).await;
@@ -43,7 +44,7 @@ pub(super) async fn make(context: &Context, url: &str, bootstrap_token: &str) ->
     Ok(Team { registration_token, active: active_profile == profile, profile, active_profile })
 }
 
-/// The profile's name: another `minitower dev` that is running keeps the one it has.
+/// The profile's name. Another `minitower dev` that is running keeps its own.
 async fn name(profiles: &Profiles, url: &str) -> String {
     match profiles.profiles.get(NAME) {
         Some(other) if other.server != url && is_alive(other).await => {
@@ -54,7 +55,7 @@ async fn name(profiles: &Profiles, url: &str) -> String {
     }
 }
 
-/// Whether the profile's server is there and takes its token.
+/// Whether the profile's server answers and accepts its token.
 async fn is_alive(profile: &Profile) -> bool {
     let mut config = ClientConfig::new(&profile.server);
     config.connect_timeout = ALIVE_WITHIN;
@@ -65,7 +66,7 @@ async fn is_alive(profile: &Profile) -> bool {
     }
 }
 
-/// Takes the place of no profile a person has chosen.
+/// Adds the profile. It becomes active only if no other one is.
 fn keep(profiles: &mut Profiles, name: &str, server: &str, token: String) {
     if profiles.active().is_none() {
         name.clone_into(&mut profiles.current_profile);

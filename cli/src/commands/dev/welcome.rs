@@ -1,34 +1,32 @@
-//! What `minitower dev` says first.
+//! What `minitower dev` prints first.
 
 use serde_json::json;
 
-use super::RUNNER;
 use super::folder::Folder;
-use super::team::{NAME, Team};
+use super::team::{NAME, RUNNER, Team};
 use crate::context::Context;
-use crate::failure::Failure;
 use crate::kubectl::Called;
+use crate::output::OutputError;
 
-/// Where it is, and what to type next.
+/// Prints where it is, and what to type next.
 pub(super) fn print(
     context: &Context,
     url: &str,
     folder: &Folder,
     environment: &str,
     team: &Team,
-) -> Result<(), Failure> {
+) -> Result<(), OutputError> {
     let out = &context.out;
     if out.is_json() {
-        out.json_line(&json!({
+        return out.json_line(&json!({
             "server": url,
             "team": NAME,
             "profile": team.profile,
             "profile_active": team.active,
             "runner": RUNNER,
             "environment": environment,
-            "data_dir": folder.shown().to_string(),
-        }))?;
-        return Ok(());
+            "data_dir": folder.given().display().to_string(),
+        }));
     }
     let style = out.style();
     let (bold, dim) = (|text: &str| style.bold(text), |text: &str| style.dim(text));
@@ -37,7 +35,7 @@ pub(super) fn print(
     out.line(format_args!("{} at {}", bold("MiniTower is running"), bold(url)))?;
     out.line(dim(&format!(
         "team {NAME}, one runner in environment {environment}, data in {}",
-        folder.shown()
+        folder.given().display()
     )))?;
     out.line("")?;
     out.line("In another terminal, in a folder with a Python or shell script:")?;
@@ -53,15 +51,15 @@ pub(super) fn print(
         out.line(format_args!("  {}  {}", bold(&format!("{command:<width$}")), dim(what)))?;
     }
     out.line("")?;
-    out.line("Ctrl-C stops it; what was deployed stays.")?;
+    out.line("Ctrl-C stops it. Everything that you have deployed stays.")?;
     if !team.active {
         out.note(format_args!(
-            "Profile {} stays the active one; `minitower config use {}` changes that.",
+            "Profile {} stays active; `minitower config use {}` changes that.",
             team.active_profile, team.profile
         ));
     }
     if context.env.server_url.is_some() || context.env.api_token.is_some() {
-        out.warn("MINITOWER_SERVER_URL or MINITOWER_API_TOKEN is set and comes before the profile; unset it");
+        out.warn("MINITOWER_SERVER_URL or MINITOWER_API_TOKEN is set and overrides the profile; unset it");
     }
     Ok(())
 }

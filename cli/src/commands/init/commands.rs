@@ -1,22 +1,22 @@
-//! The commands that a project's `pyproject.toml` declares, as modules that `python -m` can start.
+//! Commands that a project's `pyproject.toml` declares, as modules that `python -m` can start.
 
 use std::path::Path;
 
 use toml::{Table, Value};
 
-/// What was found of a command.
+/// What `find` knows about a command.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// `python -m` starts it.
     Module(String),
-    /// The command's function lies in this module, which does nothing when it is started.
+    /// The command's function is in this module, which does nothing when it is started.
     NotStartable {
         /// Its dotted name.
         module: String,
     },
 }
 
-/// Looks for the project's command; the one with the project's own name before others.
+/// Looks for the project's command. The one with the project's own name goes before others.
 pub(super) fn find(dir: &Path) -> Option<Found> {
     let text = std::fs::read_to_string(dir.join("pyproject.toml")).ok()?;
     let pyproject: Table = text.trim_start_matches('\u{feff}').parse().ok()?;
@@ -28,7 +28,7 @@ pub(super) fn find(dir: &Path) -> Option<Found> {
     Some(startable(dir, module))
 }
 
-/// A package is started by its `__main__.py`, a module by what it does under the name `__main__`.
+/// `python -m` starts a package by its `__main__.py`, and a module by what it does under the name `__main__`.
 fn startable(dir: &Path, module: &str) -> Found {
     let parts: Vec<_> = module.split('.').collect();
     for root in [dir.join("src"), dir.to_owned()] {

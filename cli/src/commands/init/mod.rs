@@ -2,19 +2,20 @@
 
 mod commands;
 
+use std::borrow::Cow;
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use minitower_towerfile::{Start, TOWERFILE, Towerfile, slug};
+use minitower_towerfile::{Error, Start, TOWERFILE, Towerfile, slug};
 use serde_json::json;
 
 use self::commands::Found;
 use crate::context::Context;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Explained, Failure};
 
-/// Names a main script is likely to have, likeliest first.
+/// Names that a main script is likely to have, the likeliest first.
 const LIKELY: [&str; 6] = ["main.py", "app.py", "run.py", "main.sh", "run.sh", "start.sh"];
 
 /// Flags of `init`.
@@ -23,18 +24,62 @@ pub struct Init {
     /// The project's folder
     #[arg(long, default_value = ".", value_name = "FOLDER")]
     dir: PathBuf,
-    /// The app's name; default: made from the folder's
+    /// The app's name; by default made from the folder's name
     #[arg(long)]
     name: Option<String>,
-    /// The file to start; default: main.py or whatever looks like it
+    /// The file to start; by default main.py or a similar file
     #[arg(long, value_name = "FILE", conflicts_with = "module")]
     script: Option<String>,
-    /// The module to start, as `python -m` does; default: that of a command in pyproject.toml
+    /// The module to start, as `python -m` does; by default that of a command in pyproject.toml
     #[arg(long, value_name = "MODULE")]
     module: Option<String>,
-    /// Replace a Towerfile that is there
+    /// Overwrite an existing Towerfile
     #[arg(long)]
     force: bool,
+}
+
+/// Why no Towerfile is written.
+#[derive(Debug, thiserror::Error)]
+enum InitError {
+    #[error(transparent)]
+    BadValues(Error),
+    #[error("the folder's name {folder:?} cannot be the app's name: it must {rule}")]
+    BadFolderName { folder: String, rule: String },
+    #[error("cannot read the folder {}", folder.display())]
+    Unreadable {
+        folder: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("there is no .py or .sh file in {} to start", folder.display())]
+    NoScript { folder: PathBuf },
+    #[error("pyproject.toml has a command in {module}, but `python -m {module}` would do nothing")]
+    NotStartable { module: String },
+    #[error("{} already exists", path.display())]
+    Exists { path: PathBuf },
+    #[error("cannot write {}", path.display())]
+    Unwritable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Explained for InitError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::BadValues(_) => "pass other values with --name, --script and --module".into(),
+            Self::BadFolderName { .. } => "name the app with --name".into(),
+            Self::NoScript { .. } => "write one first, for example main.py, or name one with --script".into(),
+            Self::NotStartable { module } => format!(
+                "end {module} with `if __name__ == \"__main__\": main()`, give the package a __main__.py, or name a \
+                 file with --script"
+            )
+            .into(),
+            Self::Exists { .. } => "edit it, or overwrite it with --force".into(),
+            Self::Unreadable { .. } | Self::Unwritable { .. } => return None,
+        })
+    }
 }
 
 impl Init {
@@ -46,9 +91,7 @@ impl Init {
         };
         let start = find_start(&self.dir, self.script, self.module)?;
         let text = towerfile(&name, &start);
-        Towerfile::parse_strict(&text).map_err(|error| {
-            Failure::new(error).help("give other values with --name, --script and --module")
-        })?;
+        Towerfile::parse_strict(&text).map_err(InitError::BadValues)?;
         let path = self.dir.join(TOWERFILE);
         write(&path, &text, self.force)?;
         let (key, started) = match &start {
@@ -58,26 +101,21 @@ impl Init {
         if key == "script" && !self.dir.join(started).is_file() {
             context.out.warn(format_args!("{started} does not exist yet; write it before you deploy"));
         }
-        if context.out.is_json() {
-            context.out.json(&json!({"towerfile": path, "name": name, key: started}))?;
-            return Ok(Exit::Success);
-        }
-        context
-            .out
-            .line(format_args!("Wrote {}: app {name}, which starts {key} {started}.", path.display()))?;
-        if self.dir.join(".gitignore").is_file() {
-            context
-                .out
-                .note("What .gitignore names is not uploaded; app.source can name such files all the same.");
-        }
-        let dir =
-            if self.dir == Path::new(".") { String::new() } else { format!(" --dir {}", self.dir.display()) };
-        context.out.note(format_args!("Upload it: `minitower deploy{dir}`"));
+        context.out.answer(&json!({"towerfile": path, "name": name, key: started}), |out| {
+            out.line(format_args!("Wrote {}: app {name}, which starts {key} {started}.", path.display()))?;
+            if self.dir.join(".gitignore").is_file() {
+                out.note("Files that .gitignore names are not uploaded, unless app.source names them.");
+            }
+            let here = self.dir == Path::new(".");
+            let dir = if here { String::new() } else { format!(" --dir {}", self.dir.display()) };
+            out.note(format_args!("Upload it: `minitower deploy{dir}`"));
+            Ok(())
+        })?;
         Ok(Exit::Success)
     }
 }
 
-fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
+fn write(path: &Path, text: &str, force: bool) -> Result<(), InitError> {
     let mut options = OpenOptions::new();
     if force {
         options.create(true).truncate(true)
@@ -85,28 +123,26 @@ fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
         options.create_new(true)
     };
     let written = options.write(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::new(format!("{} exists already", path.display()))
-            .help("edit it, or replace it with --force"),
-        _ => Failure::new(format!("cannot write {}: {error}", path.display())),
+    written.map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists => InitError::Exists { path: path.to_owned() },
+        _ => InitError::Unwritable { path: path.to_owned(), source },
     })
 }
 
 /// A slug made from the folder's name.
-fn name_of(dir: &Path) -> Result<String, Failure> {
+fn name_of(dir: &Path) -> Result<String, InitError> {
     let full = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let folder = full.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     match slug::violation(&folder) {
         None => Ok(folder),
-        Some(rule) => slug::nearest(&folder).ok_or_else(|| {
-            Failure::new(format!("the folder's name {folder:?} cannot be the app's: it must {rule}"))
-                .help("give the app a name with --name")
-        }),
+        Some(rule) => {
+            slug::nearest(&folder).ok_or_else(|| InitError::BadFolderName { folder, rule: rule.to_string() })
+        }
     }
 }
 
-/// What a run starts: what the flags say, else a command of the project's own, else what looks like a main script.
-fn find_start(dir: &Path, script: Option<String>, module: Option<String>) -> Result<Start, Failure> {
+/// What a run starts: what the flags say, otherwise a command of the project, otherwise a file that looks like the main script.
+fn find_start(dir: &Path, script: Option<String>, module: Option<String>) -> Result<Start, InitError> {
     if let Some(module) = module {
         return Ok(Start::Module(module));
     }
@@ -117,21 +153,15 @@ fn find_start(dir: &Path, script: Option<String>, module: Option<String>) -> Res
     if let Some(Found::Module(module)) = command {
         return Ok(Start::Module(module));
     }
-    find_script(dir).map(Start::Script).map_err(|failure| match command {
-        Some(Found::NotStartable { module }) => Failure::new(format!(
-            "pyproject.toml has a command in {module}, but `python -m {module}` would do nothing"
-        ))
-        .help(format_args!(
-            "end {module} with `if __name__ == \"__main__\": main()`, give the package a __main__.py, or name a file \
-             with --script"
-        )),
-        _ => failure,
+    find_script(dir).map(Start::Script).map_err(|error| match command {
+        Some(Found::NotStartable { module }) => InitError::NotStartable { module },
+        _ => error,
     })
 }
 
-fn find_script(dir: &Path) -> Result<String, Failure> {
-    let entries = std::fs::read_dir(dir)
-        .map_err(|error| Failure::new(format!("cannot read the folder {}: {error}", dir.display())))?;
+fn find_script(dir: &Path) -> Result<String, InitError> {
+    let entries =
+        std::fs::read_dir(dir).map_err(|source| InitError::Unreadable { folder: dir.to_owned(), source })?;
     let mut scripts: Vec<String> = entries
         .filter_map(|entry| {
             let entry = entry.ok()?;
@@ -143,55 +173,53 @@ fn find_script(dir: &Path) -> Result<String, Failure> {
     // Python before shell, then by name.
     scripts.sort_by_key(|name| (Path::new(name).extension().is_none_or(|end| end != "py"), name.clone()));
     let likely = LIKELY.iter().find(|likely| scripts.iter().any(|name| name == *likely));
-    likely.map(|name| (*name).to_owned()).or_else(|| scripts.into_iter().next()).ok_or_else(|| {
-        Failure::new(format!("there is no .py or .sh file in {} to start", dir.display()))
-            .help("write one first, for example main.py, or name one with --script")
-    })
+    let found = likely.map(|name| (*name).to_owned()).or_else(|| scripts.into_iter().next());
+    found.ok_or_else(|| InitError::NoScript { folder: dir.to_owned() })
 }
 
 fn towerfile(name: &str, start: &Start) -> String {
-    // Debug quotes as TOML's basic strings do, for everything the rules for names and paths let through.
+    // `Debug` quotes as TOML's basic strings do, for all names and paths that the rules allow.
     let start = match start {
         Start::Script(script) => format!(
-            "# What a run starts: a .py or .sh file, or any other with a #! line. `module` names a module instead.\n\
+            "# What a run starts: a .py or .sh file, or another file with a #! line. Or name a `module` instead.\n\
              script = {script:?}"
         ),
         Start::Module(module) => format!(
-            "# What a run starts, as `python -m` does. `script` names a file instead.\n\
+            "# What a run starts, as `python -m` does. Or name a file as `script` instead.\n\
              module = {module:?}"
         ),
     };
     format!(
-        r#"# What MiniTower needs to know about this app. `minitower deploy` reads it.
+        r#"# Describes this app to MiniTower. `minitower deploy` reads it.
 
 [app]
 name = {name:?}
 {start}
-# Which files are uploaded. Without it, everything but .git, virtual environments, __pycache__, and what .gitignore
-# and .towerignore name.
+# Which files are uploaded. By default all, except .git, virtual environments, __pycache__, and files that .gitignore
+# or .towerignore name.
 # source = ["**/*.py", "**/*.sh", "*.toml"]
-# Folders put in front of PYTHONPATH.
+# Folders that are added to the front of PYTHONPATH.
 # import_paths = ["lib"]
-# Which Pythons may run it.
+# Which Python versions may run it.
 # python = ">=3.12"
-# How often a run starts again when its runner is lost.
+# How often a run starts again if its runner is lost.
 # max_retries = 0
 
-# A run that takes longer is stopped.
+# A run that takes longer than this is stopped.
 [app.timeout]
 seconds = 300
 
-# Further variables of its runs.
+# More environment variables for its runs.
 # [app.env]
 # LOG_LEVEL = "info"
 
-# What a run may be given: each parameter becomes an environment variable of its name.
+# Inputs of a run. Each parameter becomes an environment variable of the same name.
 # [[parameters]]
 # name = "name"
 # description = "Whom to greet"
 # type = "string" # or "number", "integer", "boolean"
 # default = "world"
-# hidden = false # true: its value is shown to nobody
+# hidden = false # true: only the job sees its value
 "#
     )
 }

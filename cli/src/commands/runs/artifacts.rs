@@ -1,6 +1,8 @@
 //! `minitower runs artifacts`
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use minitower_client::TeamClient;
@@ -8,14 +10,14 @@ use minitower_client::wire::runs::Artifact;
 use tokio::io::AsyncWrite;
 
 use crate::context::Context;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Explained, Failure};
 use crate::output::{Cell, bytes, short_sha, time};
-use crate::watch::no_such_run;
+use crate::watch::{no_such_run, run_id};
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Artifacts {
-    /// List the files that a run left behind
+    /// List the files that a run produced
     List(List),
     /// Download one of these files
     Get(Get),
@@ -25,7 +27,7 @@ pub enum Artifacts {
 #[derive(Debug, Args)]
 pub struct List {
     /// The run's id
-    #[arg(value_name = "RUN", value_parser = super::run_id)]
+    #[arg(value_name = "RUN", value_parser = run_id)]
     run_id: i64,
 }
 
@@ -33,14 +35,14 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct Get {
     /// The run's id
-    #[arg(value_name = "RUN", value_parser = super::run_id)]
+    #[arg(value_name = "RUN", value_parser = run_id)]
     run_id: i64,
-    /// Its path, as the list shows it
+    /// The file's path, as `list` shows it
     path: String,
-    /// Where it is written, - for standard output; default: its name, in this folder
+    /// Where to write it, - for standard output; by default under its own name in this folder
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Replace a file that is there
+    /// Overwrite an existing file
     #[arg(long)]
     force: bool,
 }
@@ -57,13 +59,11 @@ impl Artifacts {
 impl List {
     async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let answer = context.team()?.artifacts(self.run_id).await.map_err(no_such_run)?;
-        if context.out.is_json() {
-            context.out.json(&answer)?;
-            return Ok(Exit::Success);
-        }
-        let empty = format!("Run {} left no files in MINITOWER_ARTIFACTS_DIR.", self.run_id);
-        let rows: Vec<_> = answer.artifacts.iter().map(row).collect();
-        context.out.table(&["PATH", "SIZE", "TYPE", "SHA256", "CREATED"], &rows, &empty)?;
+        context.out.answer(&answer, |out| {
+            let empty = format!("Run {} left no files in MINITOWER_ARTIFACTS_DIR.", self.run_id);
+            let rows: Vec<_> = answer.artifacts.iter().map(row).collect();
+            out.table(&["PATH", "SIZE", "TYPE", "SHA256", "CREATED"], &rows, &empty)
+        })?;
         Ok(Exit::Success)
     }
 }
@@ -78,12 +78,41 @@ fn row(artifact: &Artifact) -> Vec<Cell> {
     ]
 }
 
+/// Why an artifact cannot be saved.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error("{path:?} does not name a file")]
+    NotAFile { run_id: i64, path: String },
+    #[error("{name} already exists")]
+    Exists { name: String },
+    #[error("cannot write {name}")]
+    Unwritable {
+        name: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Explained for FileError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::NotAFile { run_id, .. } => {
+                Some(format!("`minitower runs artifacts list {run_id}` shows the existing files").into())
+            }
+            Self::Exists { .. } => {
+                Some("name another file with --output, or overwrite this one with --force".into())
+            }
+            Self::Unwritable { .. } => None,
+        }
+    }
+}
+
 impl Get {
     async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let team = context.team()?;
         let to = match &self.output {
             Some(path) => path.clone(),
-            // The name alone: no server says where on this machine something is written.
+            // The name alone: a server must not decide where on this machine a file is written.
             None => PathBuf::from(self.path.rsplit('/').next().unwrap_or_default()),
         };
         if to.as_os_str() == "-" {
@@ -92,26 +121,21 @@ impl Get {
         }
         let name = to.display().to_string();
         if name.is_empty() || name == ".." || name == "." {
-            return Err(Failure::new(format!("{:?} names no file", self.path))
-                .help(format_args!("`minitower runs artifacts list {}` shows them", self.run_id)));
+            return Err(FileError::NotAFile { run_id: self.run_id, path: self.path }.into());
         }
         if !self.force && to.symlink_metadata().is_ok() {
-            return Err(Failure::new(format!("{name} exists already"))
-                .help("name another file with --output, or replace it with --force"));
+            return Err(FileError::Exists { name }.into());
         }
-        // Beside its place, so that half a file never stands there.
+        // Written beside its place and moved there at the end, so that the place never holds half a file.
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let unwritable = |error| Failure::new(format!("cannot write {name}: {error}"));
-        let partial = tempfile::NamedTempFile::new_in(folder.unwrap_or(std::path::Path::new(".")))
-            .map_err(unwritable)?;
+        let unwritable = |source| FileError::Unwritable { name: name.clone(), source };
+        let partial =
+            tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(unwritable)?;
         let mut file = tokio::fs::File::from_std(partial.reopen().map_err(unwritable)?);
         let written = self.download(&team, &mut file, &name).await?;
         partial.persist(&to).map_err(|error| unwritable(error.error))?;
-        if context.out.is_json() {
-            context.out.json(&serde_json::json!({"path": self.path, "file": to, "bytes": written}))?;
-        } else {
-            context.out.line(format_args!("Wrote {name} ({}).", bytes(written)))?;
-        }
+        let answer = serde_json::json!({"path": self.path, "file": to, "bytes": written});
+        context.out.answer(&answer, |out| out.line(format_args!("Wrote {name} ({}).", bytes(written))))?;
         Ok(Exit::Success)
     }
 
@@ -121,7 +145,7 @@ impl Get {
         to: &mut (impl AsyncWrite + Unpin),
         name: &str,
     ) -> Result<u64, Failure> {
-        let help = format!("`minitower runs artifacts list {}` shows the files there are", self.run_id);
+        let help = format!("`minitower runs artifacts list {}` shows the existing files", self.run_id);
         let mut artifact = team
             .artifact(self.run_id, &self.path)
             .await

@@ -1,21 +1,17 @@
-//! `minitower runs`: one file per subcommand.
+//! `minitower runs`
 
 mod artifacts;
-mod attempts;
-mod cancel;
 mod create;
-mod get;
-mod list;
 mod logs;
-mod retry;
+mod show;
 mod watch;
 
-use clap::Subcommand;
-use minitower_client::wire::runs::Run;
+use clap::{Args, Subcommand};
+use minitower_client::wire::runs::RunStatus;
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::output::{Cell, Output, duration, time};
+use crate::watch::{no_such_run, run_id};
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -23,18 +19,18 @@ pub enum Runs {
     /// Create a run
     Create(create::Create),
     /// List runs, newest first
-    List(list::List),
+    List(show::List),
     /// Show one run
-    Get(get::Get),
+    Get(show::Get),
     /// Cancel a run
-    Cancel(cancel::Cancel),
+    Cancel(Cancel),
     /// Print a run's log
     Logs(logs::Logs),
-    /// Show a run's state changes until it has ended
+    /// Watch a run's status until it ends
     Watch(watch::Watch),
-    /// List the attempts at a run
-    Attempts(attempts::Attempts),
-    /// List and download the files that a run left behind
+    /// List a run's attempts
+    Attempts(show::Attempts),
+    /// List and download the files that a run produced
     #[command(subcommand)]
     Artifacts(artifacts::Artifacts),
 }
@@ -55,43 +51,27 @@ impl Runs {
     }
 }
 
-/// A run's id, as a flag or an argument; people try the app's name first.
-fn run_id(text: &str) -> Result<i64, String> {
-    text.parse().map_err(|_| match text {
-        "" => "it is empty; in a script, check that the command before it made a run".to_owned(),
-        _ => "a run is named by its number; `minitower runs list` shows it".to_owned(),
-    })
+/// Flags of `runs cancel`.
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// The run's id
+    #[arg(value_name = "RUN", value_parser = run_id)]
+    run_id: i64,
 }
 
-fn show(out: &Output, run: &Run) -> Result<Exit, Failure> {
-    if out.is_json() {
-        out.json(run)?;
-        return Ok(Exit::Success);
+impl Cancel {
+    async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let run = context.team()?.cancel_run(self.run_id).await.map_err(no_such_run)?;
+        let id = run.run_id;
+        context.out.answer(&run, |out| {
+            out.line(match run.status {
+                RunStatus::Cancelled => format!("Run {id} is cancelled."),
+                RunStatus::Cancelling => {
+                    format!("Run {id} is being cancelled: its runner stops the job at its next heartbeat.")
+                }
+                ended => format!("Run {id} has already ended: {}.", ended.as_str()),
+            })
+        })?;
+        Ok(Exit::Success)
     }
-    let took = run.started_at.zip(run.finished_at).map(|(from, to)| Cell::new(duration(from, to)));
-    let input = run.input.as_ref().map(|input| Cell::new(serde_json::Value::Object(input.clone())));
-    let cancelling = run.cancel_requested && !run.status.is_terminal();
-    out.details(&[
-        ("run", Some(Cell::new(format_args!("{} ({} #{})", run.run_id, run.app_slug, run.run_no)))),
-        ("status", Some(Cell::toned(run.status.as_str(), run.status.into()))),
-        ("cancel", cancelling.then(|| Cell::new("requested"))),
-        ("version", Some(Cell::new(run.version_no))),
-        ("environment", run.environment.as_ref().map(Cell::new)),
-        ("runner", run.runner.as_ref().map(Cell::new)),
-        ("input", input),
-        ("output", run.output.as_ref().map(Cell::new)),
-        ("priority", (run.priority != 0).then(|| Cell::new(run.priority))),
-        (
-            "retries",
-            (run.max_retries > 0)
-                .then(|| Cell::new(format_args!("{} of {}", run.retry_count, run.max_retries))),
-        ),
-        ("queued", Some(Cell::new(time(run.queued_at)))),
-        ("started", run.started_at.map(|at| Cell::new(time(at)))),
-        ("finished", run.finished_at.map(|at| Cell::new(time(at)))),
-        ("took", took),
-        ("exit code", run.exit_code.map(Cell::new)),
-        ("error", run.error_message.as_ref().map(Cell::new)),
-    ])?;
-    Ok(Exit::Success)
 }

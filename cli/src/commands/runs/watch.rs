@@ -1,23 +1,41 @@
 //! `minitower runs watch`
 
+use std::borrow::Cow;
+
 use clap::Args;
 use minitower_client::{RunFilter, TeamClient};
 
+use crate::commands::apps::no_such_app;
 use crate::context::Context;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Explained, Failure};
 use crate::output::Tone;
-use crate::watch::{describe, unless_interrupted, until_terminal};
+use crate::watch::{describe, run_id, unless_interrupted, until_terminal};
 
 /// Flags of `runs watch`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code: 0 completed, 1 failed or dead, 2 cancelled. Ctrl-C leaves the run going.")]
+#[command(
+    after_help = "Exit code: 0 completed, 1 failed or dead, 2 cancelled. Ctrl-C stops watching; the run continues."
+)]
 pub struct Watch {
-    /// The run's id; default: the app's newest run
-    #[arg(value_name = "RUN", value_parser = super::run_id)]
+    /// The run's id; by default the app's newest run
+    #[arg(value_name = "RUN", value_parser = run_id)]
     run_id: Option<i64>,
-    /// The app whose newest run is meant
+    /// Watch the newest run of this app
     #[arg(long, conflicts_with = "run_id")]
     app: Option<String>,
+}
+
+/// The app has never been run.
+#[derive(Debug, thiserror::Error)]
+#[error("{app} has no runs yet")]
+struct NoRuns {
+    app: String,
+}
+
+impl Explained for NoRuns {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(format!("`minitower runs create --app {}` creates one", self.app).into())
+    }
 }
 
 impl Watch {
@@ -45,12 +63,7 @@ impl Watch {
 
 async fn newest(team: &TeamClient, app: &str) -> Result<i64, Failure> {
     let filter = RunFilter { limit: Some(1), ..RunFilter::default() };
-    let runs = team.app_runs(app, &filter).await.map_err(|error| {
-        Failure::from(error).help_not_found("`minitower apps list` shows the apps there are")
-    })?;
-    let run = runs.runs.first().ok_or_else(|| {
-        Failure::new(format!("{app} has no runs yet"))
-            .help(format_args!("`minitower runs create --app {app}` makes one"))
-    })?;
+    let runs = team.app_runs(app, &filter).await.map_err(no_such_app)?;
+    let run = runs.runs.first().ok_or_else(|| NoRuns { app: app.to_owned() })?;
     Ok(run.run_id)
 }

@@ -11,10 +11,10 @@ use crate::path::{LinkFault, PathFault};
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The bytes could not be read.
-    #[error("cannot read the archive: {0}")]
+    #[error("cannot read the archive")]
     Read(#[source] io::Error),
     /// A file could not be written while unpacking.
-    #[error("cannot unpack {}: {source}", shown(path))]
+    #[error("cannot unpack {}", shown(path))]
     Write {
         /// Where, relative to the destination; `.` is the destination itself.
         path: String,
@@ -27,8 +27,8 @@ pub enum ArchiveError {
     /// The first bytes are not those of gzip.
     #[error("the archive is not gzip-compressed: make it with `tar -czf`")]
     NotGzip,
-    /// What is compressed is no tar archive.
-    #[error("the archive is gzip-compressed, but holds no tar archive: make it with `tar -czf`")]
+    /// What is compressed is not a tar archive.
+    #[error("the archive is gzip-compressed, but it does not hold a tar archive: make it with `tar -czf`")]
     NotTar,
     /// It ends too early.
     #[error("the archive is cut short: make or send it again")]
@@ -91,7 +91,7 @@ pub enum ArchiveError {
     },
     /// A hard link names something that is no file before it in the archive.
     #[error(
-        "the hard link {} in the archive is refused: {} is no other file before it",
+        "the hard link {} in the archive is refused: {} is not another file that comes before it",
         shown(name),
         shown(target)
     )]
@@ -102,7 +102,11 @@ pub enum ArchiveError {
         target: String,
     },
     /// An entry lies behind a link or a file.
-    #[error("the path {} in the archive leads through {}, which is no folder", shown(name), shown(through))]
+    #[error(
+        "the path {} in the archive leads through {}, which is not a folder",
+        shown(name),
+        shown(through)
+    )]
     Through {
         /// The entry's path.
         name: String,
@@ -127,7 +131,7 @@ pub enum ArchiveError {
     #[error("the archive has more than one Towerfile at its root")]
     SecondTowerfile,
     /// The Towerfile is a folder or a link.
-    #[error("the Towerfile in the archive is no regular file")]
+    #[error("the Towerfile in the archive is not a regular file")]
     TowerfileNotAFile,
     /// The Towerfile is longer than allowed.
     #[error("the Towerfile in the archive has {bytes} bytes; at most {limit} are allowed")]

@@ -226,7 +226,7 @@ fn member(header: &Header, extensions: Extensions, bytes: u64) -> Result<Member,
             let mode = header
                 .mode()
                 // The cause would quote the name as it is, control characters included.
-                .map_err(|_| ArchiveError::Corrupt("an entry's mode is no number".to_owned()))?;
+                .map_err(|_| ArchiveError::Corrupt("an entry's mode is not a number".to_owned()))?;
             MemberKind::File { bytes, executable: mode & 0o100 != 0 }
         }
         EntryType::Directory => MemberKind::Folder,
@@ -262,7 +262,7 @@ fn size(header: &Header) -> Result<u64, ArchiveError> {
         .entry_size()
         .ok()
         .filter(|_| fits)
-        .ok_or_else(|| ArchiveError::Corrupt("an entry's size is no number".to_owned()))
+        .ok_or_else(|| ArchiveError::Corrupt("an entry's size is not a number".to_owned()))
 }
 
 /// The sum of all bytes, those of the checksum field counted as spaces.

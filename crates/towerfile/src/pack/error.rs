@@ -10,7 +10,7 @@ use crate::path::{LinkFault, PathFault};
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
     /// A file cannot be read.
-    #[error("cannot read {}: {source}: make it readable, or leave it out with .towerignore", path.display())]
+    #[error("cannot read {}; make it readable, or leave it out with .towerignore", path.display())]
     Read {
         /// Which.
         path: PathBuf,
@@ -19,7 +19,7 @@ pub enum PackError {
     },
     /// A folder cannot be looked through.
     #[error(
-        "cannot look through the folder {}: {source}: make it readable, or leave it out with .towerignore",
+        "cannot look through the folder {}; make it readable, or leave it out with .towerignore",
         path.display()
     )]
     Folder {
@@ -29,7 +29,7 @@ pub enum PackError {
         source: io::Error,
     },
     /// The project's folder cannot be looked through.
-    #[error("cannot look through the project's folder {}: {source}", root.display())]
+    #[error("cannot look through the project's folder {}", root.display())]
     Root {
         /// Which.
         root: PathBuf,
@@ -37,7 +37,7 @@ pub enum PackError {
         source: io::Error,
     },
     /// A line of a `.towerignore` is wrong.
-    #[error("{}, line {line}: {source}: correct the line", path.display())]
+    #[error("{}, line {line}: correct the line", path.display())]
     IgnoreFile {
         /// The file.
         path: PathBuf,
@@ -47,7 +47,7 @@ pub enum PackError {
         source: ignore::Error,
     },
     /// The archive cannot be written.
-    #[error("cannot write the archive: {0}")]
+    #[error("cannot write the archive")]
     Write(#[source] io::Error),
     /// A pattern of `app.source` is wrong. Does not happen with a parsed Towerfile.
     #[error("app.source = {}: {fault}", shown(pattern))]
@@ -58,7 +58,7 @@ pub enum PackError {
         fault: crate::source::PatternFault,
     },
     /// The Towerfile is missing, or a link or folder.
-    #[error("{} is no regular file: write one with `minitower init`", path.display())]
+    #[error("{} is not a regular file: write one with `minitower init`", path.display())]
     NoTowerfile {
         /// Where it should be.
         path: PathBuf,
@@ -71,7 +71,7 @@ pub enum PackError {
         /// What is wrong with it and the way out.
         reason: String,
     },
-    /// A name is no UTF-8.
+    /// A name is not UTF-8.
     #[error("the name of {} is not UTF-8: rename it, or leave it out with .towerignore", path.display())]
     NotUtf8 {
         /// The file.

@@ -28,7 +28,7 @@ pub(super) fn check_script(
         let there = root.join(script).symlink_metadata();
         return Err(fault(match there {
             Ok(metadata) if metadata.is_dir() => {
-                "is no regular file: name the file itself in app.script".to_owned()
+                "is not a regular file: name the file itself in app.script".to_owned()
             }
             Ok(_) => {
                 "is left out: take it out of .towerignore, and see that app.source selects it".to_owned()

@@ -181,7 +181,7 @@ fn check_path(path: &str) -> Result<(), PackError> {
     normalise(path).map(drop).map_err(|fault| PackError::Path { path: path.to_owned(), fault })
 }
 
-/// What is at `file`, which is no folder.
+/// What is at `file`, which is not a folder.
 pub(super) fn kind_of(file: &Path, path: &str, metadata: &fs::Metadata) -> Result<PlannedKind, PackError> {
     check_path(path)?;
     let kind = metadata.file_type();

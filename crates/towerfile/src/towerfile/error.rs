@@ -34,7 +34,7 @@ pub enum Error {
         bytes: usize,
     },
     /// It is no TOML.
-    #[error("the Towerfile is no valid TOML: line {line}, column {column}: {message}")]
+    #[error("the Towerfile is not valid TOML: line {line}, column {column}: {message}")]
     Syntax {
         /// Counted from 1.
         line: usize,

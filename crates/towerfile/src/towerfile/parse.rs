@@ -262,7 +262,7 @@ fn relative(app: &Reader<'_>, key: &str, given: &str) -> Result<String, Error> {
         let rule = match fault {
             PathFault::Absolute => "must be relative to the project's root, not absolute".to_owned(),
             PathFault::Parent => "must not contain `..`: move it below the project's root".to_owned(),
-            other => format!("is no good path: it {other}"),
+            other => format!("is not a valid path: it {other}"),
         };
         app.invalid(key, &given.into(), rule)
     })

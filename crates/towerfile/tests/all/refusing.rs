@@ -76,7 +76,7 @@ fn refused(#[case] text: &str, #[case] message: &str) {
 #[case("source = [1]", "app.source = 1 is not allowed")]
 #[case("source = ['main.py', '../x']", "app.source = \"../x\" is not allowed: it must not contain `..`")]
 #[case("source = ['main.py', '/x']", "must be relative")]
-#[case("source = ['main.py', '[x']", "is no valid glob")]
+#[case("source = ['main.py', '[x']", "is not a valid glob")]
 #[case("import_paths = ['/lib']", "app.import_paths = \"/lib\" is not allowed: it must be relative")]
 #[case("import_paths = ['../lib']", "must not contain `..`")]
 #[case("import_paths = ['a:b']", "must not contain `:`")]

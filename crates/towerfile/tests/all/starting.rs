@@ -20,7 +20,7 @@ fn scripts_that_are_not_packed_are_explained() {
     fs::remove_file(root.path().join(".towerignore")).unwrap();
     fs::create_dir(root.path().join("main.py")).unwrap();
     let error = plan(root.path(), &towerfile("")).unwrap_err().to_string();
-    assert!(error.contains("is no regular file"), "{error}");
+    assert!(error.contains("is not a regular file"), "{error}");
 }
 
 fn starting(script: &str) -> Towerfile {

@@ -146,6 +146,6 @@ impl ReconcileError {
             }
             _ => return None,
         };
-        Some(Problem::new(reason, chain(self).to_string()))
+        Some(Problem::new(reason, chain(self)))
     }
 }

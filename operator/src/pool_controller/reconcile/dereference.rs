@@ -65,7 +65,7 @@ pub(super) enum TokenError {
 impl TokenError {
     /// What a person has to do something about.
     pub(super) fn problem(&self) -> Problem {
-        Problem::new("OperatorTokenMissing", chain(self).to_string())
+        Problem::new("OperatorTokenMissing", chain(self))
     }
 }
 

@@ -1,34 +1,20 @@
-//! A control plane that does what a test says, and a runner process under watch.
+//! The real control plane behind a proxy, and a runner process under watch.
 
 mod control_plane;
 mod index;
 pub(crate) mod processes;
 mod runner;
 
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-pub(crate) use control_plane::{ArchiveTrouble, ControlPlane, Job};
+pub(crate) use control_plane::{ControlPlane, Job, Starts};
 pub(crate) use index::{Index, project_files};
+pub(crate) use minitower_test_plane::archive;
 pub(crate) use runner::{Circumstances, Runner};
 
 /// How long anything may take in a test; the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
-
-/// A `.tar.gz` with these files.
-pub(crate) fn archive(files: &[(&str, &str)]) -> Vec<u8> {
-    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
-    for (name, text) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(text.len() as u64);
-        header.set_mode(0o644);
-        tar.append_data(&mut header, name, text.as_bytes()).unwrap();
-    }
-    let mut gzip = tar.into_inner().unwrap();
-    gzip.flush().unwrap();
-    gzip.finish().unwrap()
-}
 
 /// Whether a process runs: a zombie does not.
 pub(crate) fn runs(pid: i32) -> bool {

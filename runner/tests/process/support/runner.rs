@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use minitower_test_plane::REGISTRATION_TOKEN;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::control_plane::RUNNER;
 use super::{ControlPlane, processes, until};
 
 /// As whom and where a runner runs.
@@ -99,8 +101,8 @@ impl Runner {
         let log = data.join("runner.log");
         command
             .env("MINITOWER_SERVER_URL", &server.url)
-            .env("MINITOWER_RUNNER_NAME", "tested")
-            .env("MINITOWER_REGISTRATION_TOKEN", "registration")
+            .env("MINITOWER_RUNNER_NAME", RUNNER)
+            .env("MINITOWER_REGISTRATION_TOKEN", REGISTRATION_TOKEN)
             .env("MINITOWER_DATA_DIR", data)
             // No test asks the public index for uv.
             .env("MINITOWER_UV", "off")
@@ -114,7 +116,7 @@ impl Runner {
         for (name, value) in variables {
             command.env(name, value);
         }
-        Self { child: command.spawn().unwrap(), data: data.join("tested"), log }
+        Self { child: command.spawn().unwrap(), data: data.join(RUNNER), log }
     }
 
     /// Starts a runner under these circumstances.

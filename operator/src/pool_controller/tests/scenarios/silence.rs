@@ -73,7 +73,7 @@ async fn a_shrink_whose_answer_is_lost_is_made_once() {
     world.respec(&json!({ "replicas": 2 }));
     world.state().fail("scale", Fault::Silence);
     let error = world.look().await.unwrap_err();
-    let error = chain(&error).to_string();
+    let error = chain(&error);
     assert!(error.ends_with(": the API server did not answer within 5s"), "{error}");
     assert_eq!(world.size(), 2);
     world.state().settle();

@@ -1,221 +1,237 @@
-//! The runner protocol over a list of jobs, with trouble on demand.
+//! The real control plane, told by a test what to make of the runner's calls.
 
-mod routes;
+mod job;
+mod seen;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use minitower_client::wire::runner::{LeaseRequest, Register, RunResult};
-use minitower_client::wire::runs::LogLine;
+use minitower_client::Upload;
+use minitower_client::wire::runner::{Register, RunResult};
+use minitower_client::wire::runs::CreateRun;
+use minitower_test_plane::{Answer, Call, Plane, REGISTRATION_TOKEN, Rule, Team, Whole};
 use serde_json::Value;
-use tokio::sync::watch;
 
-/// What a run is.
-#[derive(Clone)]
-pub(crate) struct Job {
-    pub(crate) archive: Vec<u8>,
-    pub(crate) entrypoint: &'static str,
-    pub(crate) input: Value,
-    pub(crate) timeout_seconds: Option<i64>,
-    pub(crate) import_paths: Option<&'static str>,
-    /// What the server says instead of the archive's real digest.
-    pub(crate) sha256: Option<String>,
-    /// Further fields of the lease.
-    pub(crate) lease: Value,
-    /// Whose run it is; an older server does not tell.
-    pub(crate) team_id: Option<i64>,
-    pub(crate) version_no: i64,
+pub(crate) use job::Job;
+use job::{APP, Served};
+pub(crate) use seen::Seen;
+
+/// The name of the runner under test.
+pub(crate) const RUNNER: &str = "tested";
+
+/// Whether the answer to a poll says that the attempt has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Starts {
+    /// As the server does.
+    AsTheServer,
+    /// It does: the server takes the last lines with the result.
+    InThePoll,
+    /// It does not: the server is older than that.
+    ByACall,
 }
 
-impl Job {
-    /// A project of one file.
-    pub(crate) fn script(entrypoint: &'static str, text: &str) -> Self {
-        Self::project(entrypoint, &[(entrypoint, text)])
-    }
-
-    /// A project.
-    pub(crate) fn project(entrypoint: &'static str, files: &[(&str, &str)]) -> Self {
-        let archive = super::archive(files);
-        Self {
-            archive,
-            entrypoint,
-            input: Value::Null,
-            timeout_seconds: None,
-            import_paths: None,
-            sha256: None,
-            team_id: None,
-            version_no: 1,
-            lease: Value::Null,
-        }
-    }
-
-    /// The same as a version of a team's.
-    pub(crate) fn of(self, team_id: i64, version_no: i64) -> Self {
-        Self { team_id: Some(team_id), version_no, ..self }
-    }
-}
-
-/// What goes wrong with a download.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum ArchiveTrouble {
-    /// This status.
-    Status(u16),
-    /// Other bytes than the digest says.
-    OtherBytes,
-    /// No answer at all.
-    Hangs,
-}
-
-/// Everything a test may look at or change.
-#[expect(clippy::struct_excessive_bools, reason = "each is one kind of trouble, alone or with others")]
-pub(crate) struct State {
-    pub(crate) queue: VecDeque<Job>,
-    current: Option<Job>,
-    attempts: i64,
-    last_seq: i64,
-    pub(crate) ttl: Duration,
-    /// Answers 503 to everything.
-    pub(crate) down: bool,
-    /// Answers nothing useful to this many further polls, although a lease was given.
-    pub(crate) lose_leases: usize,
-    /// Attempt calls are answered 410.
-    pub(crate) gone: bool,
-    /// Heartbeats are answered 503.
-    pub(crate) no_heartbeats: bool,
-    /// Log batches are answered 503.
-    pub(crate) no_logs: bool,
-    /// What downloads of the archive are answered with, in this order; then they are served.
-    pub(crate) artifact_trouble: VecDeque<ArchiveTrouble>,
-    /// Uploads of artifacts are answered with this status instead.
-    pub(crate) refuse_uploads: VecDeque<u16>,
-    /// Artifacts by path.
-    pub(crate) uploads: BTreeMap<String, Vec<u8>>,
-    /// Downloads of the archive.
-    pub(crate) downloads: usize,
-    pub(crate) cancel_requested: bool,
-    /// Results other than cancelled are answered 409.
-    pub(crate) conflict: bool,
-    /// Behaves like a server before long polls, `lease_ttl_ms`, sign-off and release.
-    pub(crate) old: bool,
-    /// Every lease is of one run, as when it was given back.
-    pub(crate) same_run: bool,
-    /// Sign-offs are never answered.
-    pub(crate) silent: bool,
-    /// Registrations are answered 409: another team holds the name.
-    pub(crate) name_taken: bool,
-    /// Whose runs a registered runner takes; older servers do not say.
-    pub(crate) scope: Option<&'static str>,
-    pub(crate) token: String,
-    pub(crate) registrations: Vec<Register>,
-    pub(crate) polls: Vec<LeaseRequest>,
-    pub(crate) starts: usize,
-    pub(crate) heartbeats: Vec<Instant>,
-    pub(crate) lines: Vec<LogLine>,
-    pub(crate) results: Vec<RunResult>,
-    pub(crate) releases: usize,
-    pub(crate) sign_offs: usize,
-    /// Attempt calls of any kind.
-    pub(crate) calls: usize,
-    last_lease: Option<(String, Value)>,
-}
-
-impl State {
-    fn run_id(&self) -> i64 {
-        if self.same_run { 100 } else { 100 + self.attempts }
-    }
-
-    /// The log's text, one line a line.
-    pub(crate) fn log(&self) -> String {
-        self.lines.iter().flat_map(|line| [line.line.as_str(), "\n"]).collect()
-    }
-
-    /// The number behind `name=` in the log.
-    pub(crate) fn number(&self, name: &str) -> Option<i32> {
-        let prefix = format!("{name}=");
-        self.lines.iter().find_map(|line| line.line.strip_prefix(&prefix)?.trim().parse().ok())
-    }
-}
-
-#[derive(Clone)]
-struct Shared {
-    state: Arc<Mutex<State>>,
-    changed: watch::Sender<()>,
+/// What every answer of the runner protocol is changed by.
+#[derive(Default)]
+struct Told {
+    /// The length of every lease, instead of the server's own.
+    ttl: Option<Duration>,
+    starts: Option<bool>,
+    /// Further fields of a run's lease.
+    leases: HashMap<i64, Value>,
+    /// Attempts that their poll has started.
+    started: Vec<i64>,
 }
 
 /// A running control plane; ends with the test.
 pub(crate) struct ControlPlane {
-    shared: Shared,
+    pub(crate) plane: Plane,
     pub(crate) url: String,
+    told: Arc<Mutex<Told>>,
+    teams: Mutex<HashMap<i64, Team>>,
+    /// Versions that were uploaded, with the jobs they are of.
+    versions: Mutex<Vec<(Job, i64)>>,
+    runs: Mutex<Vec<(Team, i64)>>,
+    has_work: Arc<AtomicBool>,
 }
 
 impl ControlPlane {
-    pub(crate) async fn start() -> Self {
-        let state = State {
-            queue: VecDeque::new(),
-            current: None,
-            attempts: 0,
-            last_seq: 0,
-            ttl: Duration::from_secs(30),
-            down: false,
-            lose_leases: 0,
-            gone: false,
-            no_heartbeats: false,
-            no_logs: false,
-            artifact_trouble: VecDeque::new(),
-            refuse_uploads: VecDeque::new(),
-            uploads: BTreeMap::new(),
-            downloads: 0,
-            cancel_requested: false,
-            conflict: false,
-            old: false,
-            same_run: false,
-            silent: false,
-            name_taken: false,
-            scope: None,
-            token: "mtr_first".to_owned(),
-            registrations: Vec::new(),
-            polls: Vec::new(),
-            starts: 0,
-            heartbeats: Vec::new(),
-            lines: Vec::new(),
-            results: Vec::new(),
-            releases: 0,
-            sign_offs: 0,
-            calls: 0,
-            last_lease: None,
-        };
-        let shared = Shared { state: Arc::new(Mutex::new(state)), changed: watch::Sender::new(()) };
-        let router = routes::router(shared.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { shared, url }
+    /// With leases that no test waits for.
+    pub(crate) fn start() -> Self {
+        Self::of(Plane::start())
     }
 
-    /// Adds a run to the queue.
-    pub(crate) fn submit(&self, job: Job) {
-        self.change(|state| state.queue.push_back(job));
+    /// The runner is told that its leases last so long. The server itself keeps them for longer, as one does that was away and has
+    /// granted them anew.
+    pub(crate) fn with_leases_of(ttl: Duration) -> Self {
+        let server = Self::start();
+        server.told.lock().unwrap().ttl = Some(ttl);
+        server
     }
 
-    /// Changes something, or only looks.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        self.shared.change(change)
-    }
-
-    /// Waits for the event that makes the condition true.
-    pub(crate) async fn wait_for(&self, what: &str, condition: impl Fn(&State) -> bool) {
-        let mut changes = self.shared.changed.subscribe();
-        let waited = tokio::time::timeout(super::PATIENCE, async {
-            while !condition(&self.shared.state.lock().unwrap()) {
-                changes.changed().await.unwrap();
-            }
-        });
-        if waited.await.is_err() {
-            let state = self.shared.state.lock().unwrap();
-            let log: String = state.log().chars().take(5000).collect();
-            panic!("not within {:?}: {what}; results {:?}, log:\n{log}", super::PATIENCE, state.results);
+    /// A server before long polls, `lease_ttl_ms`, sign-off and release, with leases of this length.
+    pub(crate) fn old(ttl: Duration) -> Self {
+        let server = Self::of(Plane::start_with(|config| config.lease_ttl = ttl));
+        let has_work = Arc::clone(&server.has_work);
+        let idle = Call::from("POST /runs/lease").when(move |_| !has_work.load(Ordering::Relaxed));
+        server.plane.always(idle, Answer::text(204, "text/plain", ""));
+        let plus = &["lease_ttl_ms", "status", "team_id", "team_slug", "environment", "api_token", "limits"];
+        server.plane.always("POST /runs/lease", Answer::without(plus));
+        for call in ["POST /runs/*/start", "POST /runs/*/heartbeat"] {
+            server.plane.always(call, Answer::without(&["lease_ttl_ms"]));
         }
+        for call in ["POST /runs/*/release", "POST /runners/sign-off"] {
+            server.plane.always(call, Answer::status(404));
+        }
+        server
+    }
+
+    fn of(plane: Plane) -> Self {
+        let told = Arc::new(Mutex::new(Told::default()));
+        let team = plane.team("team-1");
+        team.app(APP);
+        plane.otherwise("POST /runs/lease", lease_answer(&told));
+        for call in ["POST /runs/*/start", "POST /runs/*/heartbeat"] {
+            let told = Arc::clone(&told);
+            let state = Answer::change_json(move |state| told.lock().unwrap().change_ttl(state));
+            plane.otherwise(call, state);
+        }
+        Self {
+            url: plane.url().to_owned(),
+            plane,
+            told,
+            teams: Mutex::new(HashMap::from([(1, team)])),
+            versions: Mutex::default(),
+            runs: Mutex::default(),
+            has_work: Arc::default(),
+        }
+    }
+
+    /// Decides whether attempts are started with their lease.
+    pub(crate) fn starts(self, starts: Starts) -> Self {
+        self.told.lock().unwrap().starts = match starts {
+            Starts::AsTheServer => None,
+            Starts::InThePoll => Some(true),
+            Starts::ByACall => Some(false),
+        };
+        self
+    }
+
+    /// The answer to a poll, as every one is answered unless a test tells another.
+    pub(crate) fn lease_answer(&self) -> Answer {
+        lease_answer(&self.told)
+    }
+
+    /// A team by its number. The first is there from the beginning.
+    pub(crate) fn team(&self, number: i64) -> Team {
+        let mut teams = self.teams.lock().unwrap();
+        let team = teams.entry(number).or_insert_with(|| {
+            let team = self.plane.sign_up(&format!("team-{number}"));
+            team.app(APP);
+            team
+        });
+        team.clone()
+    }
+
+    /// Adds a run to the queue; its id.
+    pub(crate) fn submit(&self, job: Job) -> i64 {
+        let team = self.team(job.team);
+        let run = CreateRun {
+            input: Some(job.input.clone()).filter(|input| !input.is_null()),
+            version_no: Some(self.version(&team, &job)),
+            timeout_seconds: job.timeout_seconds,
+            ..CreateRun::default()
+        };
+        // No runner may have it before it is known what it is told of it.
+        let mut told = self.told.lock().unwrap();
+        let run_id = team.run_with(APP, run).run_id;
+        if let Some(served) = job.served() {
+            let call = format!("GET /runs/{run_id}/artifact");
+            self.plane.otherwise(&*call, Answer::change(move |answer| served.replace(answer)));
+        }
+        told.leases.insert(run_id, job.into_lease());
+        drop(told);
+        self.runs.lock().unwrap().push((team, run_id));
+        self.has_work.store(true, Ordering::Relaxed);
+        run_id
+    }
+
+    /// The version that a job is of; uploaded, if it is the first.
+    fn version(&self, team: &Team, job: &Job) -> i64 {
+        let mut versions = self.versions.lock().unwrap();
+        if let Some((_, version_no)) = versions.iter().find(|(of, _)| of.is_same_version(job)) {
+            return *version_no;
+        }
+        let version_no = self.upload(team, job);
+        versions.push((job.clone(), version_no));
+        version_no
+    }
+
+    fn upload(&self, team: &Team, job: &Job) -> i64 {
+        let mut archive = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut archive, &job.uploaded()).unwrap();
+        std::io::Seek::rewind(&mut archive).unwrap();
+        let upload = Upload { entrypoint: job.named_entrypoint(), ..Upload::new(archive, "artifact.tar.gz") };
+        let client = team.client().clone();
+        let uploaded = self.plane.run(async move { client.upload_version(APP, upload, |_| {}).await });
+        uploaded.unwrap_or_else(|error| panic!("{}: {error}", job.entrypoint)).version_no
+    }
+
+    /// Asks for the cancel of the newest run.
+    pub(crate) fn cancel(&self) {
+        let (team, run) = self.runs.lock().unwrap().last().cloned().unwrap();
+        team.cancel(run);
+    }
+
+    /// From now on nothing is leased to the runner: a run that it gives back stays in the queue.
+    pub(crate) fn fence(&self) {
+        let operator = self.plane.operator();
+        self.plane.run(async move { operator.drain_runner(RUNNER, None).await }).unwrap();
+    }
+
+    /// The runner's token is void: somebody else has registered under its name. Yields theirs.
+    pub(crate) fn register_another(&self) -> String {
+        self.plane.runner(RUNNER).token
+    }
+
+    /// Another team holds the runner's name.
+    pub(crate) fn take_the_name(&self) {
+        let token = self.team(1).registration_token;
+        self.plane.runner_with(&token, Register { name: RUNNER.to_owned(), ..Register::default() });
+    }
+
+    /// The registration token of a scope.
+    pub(crate) fn registration_token(&self, scope: Option<&str>) -> String {
+        match scope {
+            Some("team") => self.team(1).registration_token,
+            _ => REGISTRATION_TOKEN.to_owned(),
+        }
+    }
+
+    /// Answers 503 to everything, until the rule is lifted.
+    pub(crate) fn down(&self) -> Rule {
+        self.plane.always(Call::any(), Answer::status(503))
+    }
+
+    /// Answers 503 to these calls of attempts, until the rule is lifted.
+    pub(crate) fn refuse(&self, verb: &str) -> Rule {
+        self.plane.always(&*format!("POST /runs/*/{verb}"), Answer::status(503))
+    }
+
+    /// Answers 410 to every call of an attempt.
+    pub(crate) fn gone(&self) {
+        self.plane.always("* /runs/*/*", Answer::status(410));
+    }
+
+    /// What of the runner was seen so far.
+    pub(crate) fn seen(&self) -> Seen<'_> {
+        Seen { plane: &self.plane, started: self.told.lock().unwrap().started.clone() }
+    }
+
+    /// Waits until the calls so far make the condition true.
+    pub(crate) async fn wait_for(&self, what: &str, condition: impl Fn(&Seen<'_>) -> bool) {
+        self.plane.wait(what, |_| condition(&self.seen()).then_some(())).await;
     }
 
     /// Waits for the only result, and returns it.
@@ -225,21 +241,65 @@ impl ControlPlane {
 
     /// Waits until there are `count` results.
     pub(crate) async fn results(&self, count: usize) -> Vec<RunResult> {
-        self.wait_for("results", |state| state.results.len() >= count).await;
-        self.change(|state| state.results.clone())
+        self.wait_for("results", |seen| seen.result_count() >= count).await;
+        self.seen().results()
     }
 
     /// Waits until the log has `name=` and a number, and returns it.
     pub(crate) async fn number(&self, name: &str) -> i32 {
-        self.wait_for(name, |state| state.number(name).is_some()).await;
-        self.change(|state| state.number(name)).unwrap()
+        self.wait_for(name, |seen| seen.number(name).is_some()).await;
+        self.seen().number(name).unwrap()
     }
 }
 
-impl Shared {
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let changed = change(&mut self.state.lock().unwrap());
-        self.changed.send_replace(());
-        changed
+fn lease_answer(told: &Arc<Mutex<Told>>) -> Answer {
+    let told = Arc::clone(told);
+    Answer::change_json(move |lease| told.lock().unwrap().change_lease(lease))
+}
+
+impl Told {
+    fn change_lease(&mut self, lease: &mut Value) {
+        let Some(attempt) = lease["attempt_id"].as_i64() else {
+            // A refusal.
+            return;
+        };
+        self.change_ttl(lease);
+        match self.starts {
+            Some(true) => lease["status"] = "running".into(),
+            Some(false) => {
+                lease.as_object_mut().unwrap().remove("status");
+            }
+            None => {}
+        }
+        if lease["status"] == "running" && !self.started.contains(&attempt) {
+            self.started.push(attempt);
+        }
+        let more = lease["run_id"].as_i64().and_then(|run| self.leases.get(&run)).cloned();
+        for (name, value) in more.as_ref().and_then(Value::as_object).into_iter().flatten() {
+            lease[name] = value.clone();
+        }
+    }
+
+    fn change_ttl(&self, answer: &mut Value) {
+        if let Some(ttl) = self.ttl {
+            answer["lease_ttl_ms"] = u64::try_from(ttl.as_millis()).unwrap().into();
+        }
+    }
+}
+
+impl Served {
+    fn replace(&self, answer: &mut Whole) {
+        let mut set = |name: &'static str, value: &str| {
+            answer.headers.insert(name, value.parse().unwrap());
+        };
+        if let Some(sha256) = &self.sha256 {
+            set("x-artifact-sha256", sha256);
+        }
+        if let Some(paths) = self.import_paths {
+            set("x-import-paths", paths);
+        }
+        if let Some(archive) = &self.archive {
+            answer.body.clone_from(archive);
+        }
     }
 }

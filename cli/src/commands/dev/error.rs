@@ -1,0 +1,65 @@
+//! Why `minitower dev` cannot go on.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::PathBuf;
+
+use minitower_runner::RunnerError;
+use minitowerd::{ListenAddr, StartError};
+use tokio::task::JoinError;
+
+use crate::failure::Explained;
+
+/// Why `dev` cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DevError {
+    #[error("dev cannot run without its signals")]
+    NoSignals,
+    #[error("cannot use the folder {}", folder.display())]
+    Folder {
+        folder: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot make a token")]
+    Random(#[source] getrandom::Error),
+    #[error("cannot listen on {addr}")]
+    Listen {
+        addr: ListenAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the control plane does not start")]
+    ControlPlane {
+        folder: PathBuf,
+        #[source]
+        source: StartError,
+    },
+    #[error("the control plane gave no registration token for the runner")]
+    NoRegistrationToken,
+    #[error("the control plane has ended")]
+    ControlPlaneEnded(#[source] minitowerd::Failure),
+    #[error("the control plane did not stop in order")]
+    BadEnd(#[source] minitowerd::Failure),
+    #[error("the runner has ended unexpectedly")]
+    RunnerGone,
+    #[error("the runner has ended")]
+    Runner(#[source] RunnerError),
+    #[error("the runner has ended")]
+    RunnerTask(#[source] JoinError),
+}
+
+impl Explained for DevError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Folder { .. } => Some("name another folder with --data-dir".into()),
+            Self::Listen { .. } => Some(
+                "choose another address, such as --listen 127.0.0.1:8081, or stop what listens there".into(),
+            ),
+            Self::ControlPlane { folder, .. } => {
+                Some(format!("its files are in {}", folder.display()).into())
+            }
+            _ => None,
+        }
+    }
+}
