@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Answer of `GET /admin/demand`: one page.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
-    "environments": [{"team": "acme", "environment": "default", "pending": 3, "active": 1}]
+    "environments": [{"team": "lighthouse", "environment": "default", "pending": 3, "active": 1}]
 })))]
 pub struct Demand {
     /// The environments in which runs wait or are held, by team and then by name. An environment that is not listed has none of either.
