@@ -1,7 +1,7 @@
 # The commands of this repository. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check build run test crash model reference planted projects bench bench-runner bench-compare fuzz check crds openapi chart observability release-dry-run fmt smoke demo cluster-up cluster-down cluster-load e2e clean-state
+.PHONY: help setup setup-check setup-proofs build run test proofs mutants crash model reference planted projects bench bench-runner bench-compare fuzz check crds openapi chart observability release-dry-run fmt smoke demo cluster-up cluster-down cluster-load e2e clean-state
 
 # Which build `make cluster-load` (default dev) and `make e2e` (default release) take; whether `make e2e` does as much as fits into
 # twenty minutes.
@@ -36,14 +36,23 @@ setup: ## Install what is missing (on Debian; elsewhere it says what you need)
 setup-check: setup ## Install the optional tools of `make check` too (takes minutes)
 	@scripts/setup.sh --check
 
+setup-proofs: setup ## Install the optional tools of `make proofs` too (takes minutes)
+	@scripts/setup.sh --proofs
+
 build: ## Build the programs into target/debug
 	cargo build --workspace --bins --locked
 
 run: setup ## Start everything, run a first job, keep serving (ONCE=1: stop after it)
 	@LISTEN="$(LISTEN)" ONCE="$(ONCE)" scripts/run.sh
 
-test: setup ## Build, then run every test there is
+test: setup ## Build, then run every test that needs no cluster and no second build
 	@scripts/test.sh
+
+proofs: setup-proofs ## Prove the promises, each part in its short form (PROOFS_ONLY="model crash": only these)
+	@scripts/proofs.sh
+
+mutants: setup-proofs ## Change the rules of runs in every small way: a test has to notice each
+	@scripts/mutants.sh
 
 crash: setup ## Kill everything at random moments under load, and check (CYCLES=100 SECONDS_MAX=1200 SEED=)
 	@CYCLES="$(CYCLES)" SECONDS_MAX="$(SECONDS_MAX)" SEED="$(SEED)" scripts/crash.sh

@@ -287,4 +287,12 @@ main() {
     finish
 }
 
+# Asked for counts, it counts what its own output says.
+if [[ -n ${COUNTS:-} ]]; then
+    set +e
+    source scripts/parts.sh
+    part e2e env COUNTS= scripts/e2e.sh
+    summary
+    exit
+fi
 main

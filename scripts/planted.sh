@@ -83,12 +83,13 @@ update() { # update FROM TO
 }
 
 check() {
-    local next
-    next=$(mktemp -d)
-    trap 'rm -rf "$next"' EXIT
-    export_to "$next/tree"
-    apply_all "$next/tree"
-    echo "planted: ${#patches[@]} patches apply"
+    local status=0
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    export_to "$scratch/tree"
+    apply_all "$scratch/tree" || status=1
+    ((status)) || echo "planted: ${#patches[@]} patches apply"
+    return "$status"
 }
 
 run() {

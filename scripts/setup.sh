@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need and the machine does not have. Prints nothing if nothing is missing.
-# With --check also installs the optional tools of `make check`.
+# With --check also installs the optional tools of `make check`, with --proofs those of `make proofs`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -66,6 +66,11 @@ fi
 if [[ "${1:-}" == "--check" ]] && ! cargo deny --version >/dev/null 2>&1; then
     echo "setup: building cargo-deny (takes some minutes)"
     cargo install --locked --quiet cargo-deny || unmet+=("cargo-deny: 'cargo install --locked cargo-deny' failed")
+fi
+
+if [[ "${1:-}" == "--proofs" ]] && ! cargo mutants --version >/dev/null 2>&1; then
+    echo "setup: building cargo-mutants (takes some minutes)"
+    cargo install --locked --quiet cargo-mutants || echo "setup: skipped: 'cargo install --locked cargo-mutants' failed"
 fi
 
 if ((${#unmet[@]} > 0)); then

@@ -5,25 +5,25 @@ use minitower_planted::Bug;
 /// One test of one test program.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Check {
-    /// The test program: the name of a folder or file in a crate's `tests`; empty: the tests beside the code.
-    pub(crate) target: &'static str,
+    /// The test program: one of a crate's `tests`, or the name of the crate's library for the tests beside the code.
+    pub(crate) program: &'static str,
     /// The test's whole name in it.
     pub(crate) test: &'static str,
 }
 
-const fn check(target: &'static str, test: &'static str) -> Check {
-    Check { target, test }
+const fn check(program: &'static str, test: &'static str) -> Check {
+    Check { program, test }
 }
 
 macro_rules! planner {
     ($test:literal) => {
-        check("", concat!("pool_controller::plan::tests::", $test))
+        check("minitower_operator", concat!("pool_controller::plan::tests::", $test))
     };
 }
 
 macro_rules! controller {
     ($test:literal) => {
-        check("", concat!("pool_controller::tests::scenarios::", $test))
+        check("minitower_operator", concat!("pool_controller::tests::scenarios::", $test))
     };
 }
 
@@ -42,8 +42,8 @@ const REPLACED_TOKENS: Check =
 
 /// Every route with every caller.
 const EVERY_CALLER: Check = check(
-    "matrix",
-    "tenants::what_is_not_ones_own_is_not_there_and_a_refused_call_changes_and_tells_nothing",
+    "rest",
+    "matrix::tenants::what_is_not_ones_own_is_not_there_and_a_refused_call_changes_and_tells_nothing",
 );
 
 /// A run that is written while a poll looks.

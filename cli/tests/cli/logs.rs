@@ -140,7 +140,7 @@ fn a_followed_log_is_complete_over_a_retry() {
     bed.plane.seen_blocking(after("after_seq=2"), 2);
 
     // While it does not look, the first attempt logs its last words and ends, and the second begins. A server that
-    // keeps the lines of each attempt still has those words; ours has them no more.
+    // keeps the lines of each attempt still has those words; ours no longer shows them.
     let gate = Gate::closed();
     bed.plane.always("GET /runs/1", Answer::real().held_by(&gate));
     let asked = bed.plane.count("GET /runs/1");

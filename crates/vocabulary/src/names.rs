@@ -11,19 +11,19 @@ pub const RESERVED_SLUGS: [&str; 5] = ["api", "admin", "system", "internal", "de
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Breaks the slug rule.
-    #[error("{0:?} is no slug: 3 to 32 of a-z, 0-9 and '-', the first a letter")]
+    #[error("{0:?} is not a valid slug: use 3 to 32 of a-z, 0-9 and '-', beginning with a letter")]
     Slug(String),
     /// A reserved slug.
     #[error("the slug {0:?} is reserved: choose another")]
     ReservedSlug(String),
     /// Breaks the environment rule.
     #[error(
-        "{0:?} is no environment name: 1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit"
+        "{0:?} is not a valid environment name: use 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
     )]
     Environment(String),
     /// Breaks the runner rule.
     #[error(
-        "{0:?} is no runner name: 1 to 253 of letters, digits, '.', '_' and '-', the first a letter or digit"
+        "{0:?} is not a valid runner name: use 1 to 253 of letters, digits, '.', '_' and '-', beginning with a letter or digit"
     )]
     Runner(String),
 }

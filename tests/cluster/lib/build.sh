@@ -38,24 +38,33 @@ program_folder() { # program_folder NAME
 # program NAME: the path of the built program.
 program() { echo "$(program_folder "$1")/$1"; }
 
-# build_program NAME: prints nothing when it is there already.
-build_program() {
-    local name=$1 folder lock began=$SECONDS
-    folder=$(program_folder "$name")
+# build_once FOLDER NAME TEXT COMMAND...: FOLDER has the program NAME afterwards. COMMAND gets the folder to put it into as its last
+# argument. Prints nothing when it is there already; of several processes one builds and the others wait.
+build_once() {
+    local folder=$1 name=$2 text=$3 lock began=$SECONDS
+    shift 3
     [[ -x $folder/$name ]] && return
     command -v go >/dev/null || die "go is not installed: see https://go.dev/dl (1.26 or newer)"
     mkdir -p "$BIN"
     exec {lock}>"$BIN/$name.lock"
     flock -n "$lock" || { echo "waiting for another process that builds $name"; flock "$lock"; }
     if [[ ! -x $folder/$name ]]; then
-        echo "building $name (once; minutes on a small machine)"
+        echo "building $text (once; minutes on a small machine)"
+        rm -rf "$folder.part"
         mkdir -p "$folder.part"
-        (cd "$HERE/go/$name" && CGO_ENABLED=0 nice -n 5 go build -trimpath -ldflags "$(program_flags "$name")" -o "$folder.part/$name" "$(package "$name")") ||
-            die "building $name failed: the lines above say why (a Go module proxy must be within reach)"
+        "$@" "$folder.part" || die "building $name failed: the lines above say why (a Go module proxy must be within reach)"
         mv "$folder.part" "$folder"
         echo "built $name in $((SECONDS - began)) s"
     fi
     exec {lock}>&-
+}
+
+build_program() { # build_program NAME
+    build_once "$(program_folder "$1")" "$1" "$1" compile_program "$1"
+}
+
+compile_program() { # compile_program NAME FOLDER
+    (cd "$HERE/go/$1" && CGO_ENABLED=0 nice -n 5 go build -trimpath -ldflags "$(program_flags "$1")" -o "$2/$1" "$(package "$1")")
 }
 
 # build_programs NAME...: and kubectl, which is the program k8s under another name.

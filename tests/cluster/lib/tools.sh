@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Command-line tools from Go modules, each in a folder of its own version; $TOOLS links to those of the versions wanted here.
+# Command-line tools from Go modules, built by build.sh, each in a folder of its own version; $TOOLS links to those of the versions wanted here.
 
 TOOLS=$BIN/tools
 
@@ -26,29 +26,17 @@ tool_recipe() {
     esac
 }
 
-# install_tool NAME: prints nothing when it is there already.
-install_tool() {
-    local name=$1 package version flags folder lock began=$SECONDS
+install_tool() { # install_tool NAME
+    local name=$1 package version flags folder
     read -r package version flags < <(tool_recipe "$name")
     folder=$BIN/$name-$version-$(sha256sum <<<"$flags" | cut -c1-6)
-    if [[ ! -x $folder/$name ]]; then
-        command -v go >/dev/null || die "go is not installed: see https://go.dev/dl (1.26 or newer)"
-        mkdir -p "$BIN"
-        exec {lock}>"$BIN/$name.lock"
-        flock -n "$lock" || { echo "waiting for another process that builds $name"; flock "$lock"; }
-        if [[ ! -x $folder/$name ]]; then
-            echo "building $name $version (once; minutes on a small machine)"
-            rm -rf "$folder.part"
-            mkdir -p "$folder.part"
-            GOBIN=$folder.part CGO_ENABLED=0 nice -n 5 go install -trimpath -ldflags "-s -w $flags" "$package@$version" ||
-                die "building $name failed: the lines above say why (a Go module proxy must be within reach)"
-            [[ $name == "${package##*/}" ]] || mv "$folder.part/${package##*/}" "$folder.part/$name"
-            mv "$folder.part" "$folder"
-            echo "built $name in $((SECONDS - began)) s"
-        fi
-        exec {lock}>&-
-    fi
+    build_once "$folder" "$name" "$name $version" compile_tool "$name" "$package" "$version" "$flags"
     link_tool "$name" "$folder"
+}
+
+compile_tool() { # compile_tool NAME PACKAGE VERSION FLAGS FOLDER
+    GOBIN=$5 CGO_ENABLED=0 nice -n 5 go install -trimpath -ldflags "-s -w $4" "$2@$3" &&
+        { [[ $1 == "${2##*/}" ]] || mv "$5/${2##*/}" "$5/$1"; }
 }
 
 # link_tool NAME FOLDER: replaced in one step, for another process may be using the name just then.

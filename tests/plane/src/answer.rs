@@ -60,7 +60,7 @@ pub(crate) enum Reply {
 
 /// What happens to one request. Made by the functions named after it, refined by the methods.
 ///
-/// The server does not hear of a request that is answered with [`Answer::status`], [`Answer::refusal`],
+/// A request does not reach the server if it is answered with [`Answer::status`], [`Answer::refusal`],
 /// [`Answer::json`], [`Answer::text`], [`Answer::cut`] or [`Answer::hang`], unless [`Answer::after_effect`] follows.
 #[derive(Clone)]
 #[must_use]
@@ -124,12 +124,12 @@ impl Answer {
         Self::new(Reply::BreakOff, true)
     }
 
-    /// An error in the form of the API, with a code nobody knows.
+    /// An error in the API's form, with a code that no client knows.
     pub fn status(status: u16) -> Self {
         Self::refusal(status, "test", &format!("the test answers {status}"))
     }
 
-    /// An error in the form of the API.
+    /// An error in the API's form.
     pub fn refusal(status: u16, code: &str, message: &str) -> Self {
         Self::json(status, &json!({"error": {"code": code, "message": message}}))
     }
@@ -154,7 +154,7 @@ impl Answer {
         Self::new(Reply::Hang, false)
     }
 
-    /// The server hears of the request all the same: what it answers is lost.
+    /// The request still reaches the server and takes effect; only the server's answer is lost.
     pub fn after_effect(self) -> Self {
         Self { effect: true, ..self }
     }
@@ -162,19 +162,19 @@ impl Answer {
     /// Adds a header to an answer that is not the server's.
     ///
     /// # Panics
-    /// When the answer is the server's; [`Answer::change`] is for those.
+    /// If the answer is the server's own. Use [`Answer::change`] for that.
     pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
         let Reply::Instead(answer) = &mut self.reply else { panic!("the answer is the server's own") };
         answer.headers.insert(name, HeaderValue::from_static(value));
         self
     }
 
-    /// All of it happens later.
+    /// Waits first.
     pub fn delayed(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 
-    /// All of it happens once the gate is open.
+    /// Waits first, until the gate is open.
     pub fn held_by(self, gate: &Gate) -> Self {
         Self { gate: Some(gate.clone()), ..self }
     }
@@ -196,7 +196,7 @@ impl Gate {
         Self(watch::Sender::new(false))
     }
 
-    /// Lets all through that wait, and all that come.
+    /// Lets all waiting requests pass, and all that come.
     pub fn open(&self) {
         self.0.send_replace(true);
     }

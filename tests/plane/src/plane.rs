@@ -109,7 +109,7 @@ impl Plane {
         Self { url, direct, record, folder, server: Some(server), runtime: Some(runtime) }
     }
 
-    /// Where the program under test is to look for the control plane: the proxy.
+    /// The URL for the program under test: the proxy's.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -124,7 +124,7 @@ impl Plane {
         self.folder.path()
     }
 
-    /// Makes a team, or another token for it.
+    /// Creates a team, or another token for it.
     pub fn team(&self, slug: &str) -> Team {
         let team = BootstrapTeam { slug: slug.to_owned(), name: slug.to_owned(), password: None };
         let client = Client::new(&self.direct.config).unwrap();
@@ -163,18 +163,18 @@ impl Plane {
         self.direct.run(work)
     }
 
-    /// The next such request is answered so. Rules count in the order in which they were told; the first that fits holds.
+    /// Sets the answer to the next such request. If several rules match a request, the first that was set applies.
     pub fn once(&self, call: impl Into<Call>, answer: Answer) -> Rule {
         self.times(1, call, answer)
     }
 
-    /// The next `count` such requests are answered so.
+    /// Sets the answer to the next `count` such requests.
     pub fn times(&self, count: usize, call: impl Into<Call>, answer: Answer) -> Rule {
         assert!(count > 0, "a rule for no request");
         self.record.tell(call.into(), Some(count), answer)
     }
 
-    /// Every such request is answered so, until the rule is lifted.
+    /// Sets the answer to every such request, until the rule is lifted.
     pub fn always(&self, call: impl Into<Call>, answer: Answer) -> Rule {
         self.record.tell(call.into(), None, answer)
     }
@@ -184,17 +184,17 @@ impl Plane {
         self.record.tell_last(call.into(), answer)
     }
 
-    /// Takes a rule back.
+    /// Removes a rule.
     pub fn lift(&self, rule: Rule) {
         self.record.lift(Some(rule));
     }
 
-    /// Takes all rules back.
+    /// Removes all rules.
     pub fn lift_all(&self) {
         self.record.lift(None);
     }
 
-    /// Such requests so far, in the order in which they came.
+    /// Such requests so far, in the order in which they arrived.
     pub fn requests(&self, call: impl Into<Call>) -> Vec<Request> {
         self.record.requests(&call.into())
     }
@@ -207,7 +207,7 @@ impl Plane {
     /// Waits until `count` such requests have come, and returns all of them. They need not have been answered.
     ///
     /// # Panics
-    /// When they have not come within 90 s.
+    /// If they have not come within 90 s.
     pub async fn seen(&self, call: impl Into<Call>, count: usize) -> Vec<Request> {
         let call = call.into();
         self.wait(&format!("{count} × {call:?}"), |plane| {
@@ -219,7 +219,7 @@ impl Plane {
     /// Waits until `count` such requests have been answered, and returns those.
     ///
     /// # Panics
-    /// When they have not been within 90 s.
+    /// If they have not been answered within 90 s.
     pub async fn answered(&self, call: impl Into<Call>, count: usize) -> Vec<Request> {
         let call = call.into().when_answered();
         self.wait(&format!("{count} answers to {call:?}"), |plane| {
@@ -228,10 +228,10 @@ impl Plane {
         .await
     }
 
-    /// Waits until the requests and their answers make this yield something. It is asked after each of them.
+    /// Waits until `found` returns something. It is called again after each request and each answer.
     ///
     /// # Panics
-    /// When it has not within 90 s; the requests so far are then shown.
+    /// If it has not within 90 s; the message lists the requests so far.
     pub async fn wait<T>(&self, what: &str, found: impl Fn(&Self) -> Option<T>) -> T {
         let mut changes = self.record.changes();
         let waiting = async {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::plane::Direct;
 
-/// A version to be: its files, and what its archive's Towerfile does not say.
+/// What a version is made from: its files, and what its archive's Towerfile does not say.
 #[derive(Debug, Clone)]
 pub struct Project {
     /// The `.tar.gz`.
@@ -103,7 +103,7 @@ impl Team {
         self.call(async move |client: TeamClient| client.create_token(&member).await).token
     }
 
-    /// Makes an app without a version.
+    /// Creates an app without a version.
     #[track_caller]
     pub fn app(&self, slug: &str) -> App {
         let app = CreateApp { slug: slug.to_owned(), description: None };
@@ -126,7 +126,7 @@ impl Team {
         self.call(async move |client: TeamClient| client.upload_version(&app, upload, |_| {}).await)
     }
 
-    /// Makes an app with a version of one `main.py`.
+    /// Creates an app with a version of one `main.py`.
     #[track_caller]
     pub fn script(&self, app: &str, code: &str) -> Version {
         self.app(app);

@@ -28,7 +28,7 @@ pub enum ConfigError {
         rule: String,
     },
     /// A secret's variable holds something that cannot be a token. The value is not shown.
-    #[error("{0} is no token: it must be one word of printable ASCII characters")]
+    #[error("{0} is not a valid token: it must be one word of printable ASCII characters")]
     BadSecret(&'static str),
     /// Nobody could ever make a team.
     #[error(

@@ -138,7 +138,7 @@ async fn parts(
                     ignored += chunk.len() as u64;
                     if ignored > OVERHEAD_BYTES {
                         return Err(ApiError::payload_too_large(
-                            "what is no part of an upload",
+                            "what is not part of an upload",
                             OVERHEAD_BYTES,
                         ));
                     }
