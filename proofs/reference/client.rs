@@ -197,7 +197,7 @@ impl Client {
                     .map(|()| Answer::Done)
             }
             Call::Result(ending) => {
-                app.leases().finish_run(by, run, lease, outcome(ending), None).await.map(|()| Answer::Done)
+                app.leases().finish_run(by, run, lease, outcome(ending).into()).await.map(|()| Answer::Done)
             }
             Call::Release => app.leases().release_run(by, run, lease).await.map(|()| Answer::Done),
             Call::Artifact => app.leases().archive(by, run, lease).await.map(|_| Answer::Done),

@@ -1,7 +1,7 @@
 //! What the program answers in the words of the reference.
 
 use minitower_runs::domain::attempt::{Attempt, EndedBy as DomainEndedBy, ResultReason, ResultStatus};
-use minitower_runs::domain::lease::Outcome;
+use minitower_runs::domain::lease::{Outcome, Refusal};
 use minitower_runs::domain::retry::Failure;
 use minitower_runs::domain::run::{Run, RunStatus};
 use minitower_runs::{self as admin, Error};
@@ -10,11 +10,16 @@ use crate::vocabulary::{Answer, AttemptRow, EndedBy, Ending, No, Retry, RunRow, 
 
 pub(crate) fn refusal(error: Error) -> Answer {
     Answer::Refused(match error {
-        Error::Unauthorized(_) => No::Unauthorized,
-        Error::NotFound(_) => No::NotFound,
-        Error::Conflict(_) => No::Conflict,
-        Error::Gone(_) => No::Gone,
-        Error::SlugTaken(_) => No::SlugTaken,
+        Error::Teams(minitower_teams::Error::Unauthorized) => No::Unauthorized,
+        Error::Absent(_) | Error::Teams(minitower_teams::Error::NoRegistrationToken(_)) => No::NotFound,
+        Error::Refused(Refusal::Gone) => No::Gone,
+        Error::Refused(_)
+        | Error::PollerBusy
+        | Error::RunnerIdle(_)
+        | Error::RunnerBusy(_)
+        | Error::RunnerNameHeld(_)
+        | Error::AppDisabled(_) => No::Conflict,
+        Error::AppExists(_) => No::SlugTaken,
         Error::NoVersion(_) => No::Unversioned,
         other => return Answer::Unexpected(format!("{other:?}")),
     })

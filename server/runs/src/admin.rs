@@ -10,7 +10,7 @@ use minitower_vocabulary::ids::RunId;
 use minitower_vocabulary::names;
 
 use crate::leases::{held, load_run, save_held};
-use crate::{Error, Runners};
+use crate::{Absent, Error, Field, Runners};
 use minitower_teams::AdminPrincipal;
 
 /// Most runners in one answer: the operator asks every second, and most platforms fit into one.
@@ -74,9 +74,10 @@ impl Runners {
             limit: match list.limit.unwrap_or(MAX_RUNNERS) {
                 limit @ 1..=MAX_RUNNERS => limit,
                 limit => {
-                    return Err(Error::invalid(format!(
-                        "limit must be between 1 and {MAX_RUNNERS}, not {limit}"
-                    )));
+                    return Err(Error::field(
+                        "limit",
+                        Field::NotBetween { least: 1, most: MAX_RUNNERS, found: Some(limit) },
+                    ));
                 }
             },
         };
@@ -150,7 +151,7 @@ impl Runners {
         reason: Option<String>,
     ) -> Result<(), Error> {
         let Some(instance_id) = instance_id.filter(|i| !i.is_empty()) else {
-            return Err(Error::invalid("instance_id is missing or empty"));
+            return Err(Error::field("instance_id", Field::Missing));
         };
         let mut reason =
             reason.filter(|r| !r.is_empty()).unwrap_or_else(|| "the runner's process ended".to_owned());
@@ -163,7 +164,7 @@ impl Runners {
             .write(move |tx| {
                 let runner = own_runner(tx, &by, &name)?.ok_or_else(|| unknown(&name))?;
                 let Some(attempt) = attempts::active_of_runner(tx, runner.id)? else {
-                    return Err(Error::Conflict(format!("the runner {name:?} holds no run")));
+                    return Err(Error::RunnerIdle(name));
                 };
                 let run = load_run(tx, attempt.run_id)?;
                 let command = Command::End { instance_id, reason };
@@ -185,9 +186,7 @@ impl Runners {
                     return if fences::lift_all(tx, &name)? > 0 { Ok(()) } else { Err(unknown(&name)) };
                 };
                 if runner.run_id.is_some() {
-                    return Err(Error::Conflict(format!(
-                        "the runner {name:?} holds a run: drain it and wait, or cancel the run"
-                    )));
+                    return Err(Error::RunnerBusy(name));
                 }
                 // A team that could take the operator's fence away would have a drained runner back by registering it again.
                 let holder = match by {
@@ -233,12 +232,12 @@ fn checked_owner(by: &AdminPrincipal, owner: Option<String>) -> Result<String, E
         AdminPrincipal::Team(team) => team.team_slug.clone(),
     });
     if owner.len() > MAX_OWNER_BYTES {
-        return Err(Error::invalid(format!("owner is longer than {MAX_OWNER_BYTES} bytes")));
+        return Err(Error::field("owner", Field::TooLong { most: MAX_OWNER_BYTES }));
     }
     Ok(owner)
 }
 
 fn unknown(name: &str) -> Error {
     let shown: String = name.chars().take(64).collect();
-    Error::not_found(format!("no runner {shown:?}"))
+    Absent::Runner(shown).into()
 }

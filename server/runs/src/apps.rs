@@ -2,16 +2,16 @@
 
 use crate::domain::app::{App as DomainApp, Version};
 use crate::store::{apps, versions};
-use minitower_kernel::Db;
+use minitower_kernel::{Db, StoreError};
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::TeamId;
 use minitower_vocabulary::names::Slug;
 
-use crate::{Apps, Error};
+use crate::{Absent, Apps, Error, Field};
 use minitower_kernel::page::Page;
 
 /// Longest description, in bytes.
-const MAX_DESCRIPTION: usize = 4096;
+pub(crate) const MAX_DESCRIPTION: usize = 4096;
 /// Most bytes of Towerfiles and schemas on a page of versions, however few versions they are: each may have half a MiB.
 const MAX_VERSIONS_BYTES: usize = 8 * 1024 * 1024;
 
@@ -32,10 +32,9 @@ impl Apps {
         self.0
             .store
             .write(move |tx| {
-                apps::insert(tx, team, slug.as_str(), description.as_deref(), now).map_err(|e| {
-                    Error::taken(e, || {
-                        Error::SlugTaken(format!("the team has an app {:?} already", slug.as_str()))
-                    })
+                apps::insert(tx, team, slug.as_str(), description.as_deref(), now).map_err(|e| match e {
+                    StoreError::Taken => Error::AppExists(slug.as_str().to_owned()),
+                    other => other.into(),
                 })
             })
             .await
@@ -78,7 +77,7 @@ impl Apps {
             .read(move |db| {
                 let app = find(db, team, &slug)?;
                 versions::by_number(db, app.id, number)?
-                    .ok_or_else(|| Error::not_found(format!("the app {slug:?} has no version {number}")))
+                    .ok_or_else(|| Absent::Version { app: slug, number }.into())
             })
             .await
     }
@@ -86,7 +85,7 @@ impl Apps {
 
 pub(crate) fn check_description(description: &str) -> Result<(), Error> {
     if description.len() > MAX_DESCRIPTION {
-        return Err(Error::invalid(format!("description is longer than {MAX_DESCRIPTION} bytes")));
+        return Err(Error::field("description", Field::TooLong { most: MAX_DESCRIPTION }));
     }
     Ok(())
 }
@@ -94,6 +93,6 @@ pub(crate) fn check_description(description: &str) -> Result<(), Error> {
 pub(crate) fn find(db: &Db, team: TeamId, slug: &str) -> Result<DomainApp, Error> {
     apps::by_slug(db, team, slug)?.ok_or_else(|| {
         let shown: String = slug.chars().take(64).collect();
-        Error::not_found(format!("no app {shown:?}"))
+        Absent::App(shown).into()
     })
 }

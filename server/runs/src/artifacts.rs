@@ -14,7 +14,7 @@ use tokio::fs::File;
 use crate::leases::{find as find_held, held};
 use crate::objects::{Limit, Upload};
 use crate::runs::find;
-use crate::{Error, Leases, Runs};
+use crate::{Absent, Error, Leases, Runs};
 
 const LIMIT: Limit = Limit {
     bytes: ARTIFACT_BYTES,
@@ -176,5 +176,5 @@ impl Runs {
 }
 
 fn no_artifact(run: RunId, path: &ArtifactPath) -> Error {
-    Error::not_found(format!("run {run} has no artifact {:?}", path.as_str()))
+    Absent::Artifact { run, path: path.as_str().to_owned() }.into()
 }

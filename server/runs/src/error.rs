@@ -1,194 +1,355 @@
-//! Why a use case says no. One variant per word of the contract; the message is for people.
+//! Why a use case says no. Each variant says what is wrong by its type; its `Display` says so to people, and causes are its sources.
 
+use std::fmt;
 use std::path::PathBuf;
 
+use minitower_kernel::StoreError;
 use minitower_kernel::objects::ObjectError;
-use minitower_kernel::{OpenError, StoreError};
+use minitower_kernel::page::LimitError;
+use minitower_towerfile::ArchiveError;
+use minitower_vocabulary::ids::RunId;
 use minitower_vocabulary::names::NameError;
 
 use crate::domain::artifact::{PathError, TooMuch};
 use crate::domain::lease::Refusal;
+use crate::domain::retry::BadPolicy;
 
 /// A use case was refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request cannot be understood or breaks a rule.
-    #[error("{0}")]
-    InvalidRequest(String),
-    /// A slug breaks the rule or is reserved.
-    #[error("{0}")]
-    InvalidSlug(String),
+    /// A slug or another name breaks its rule.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The limit of a page is out of its range.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// The path of an artifact cannot be taken.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// A retry policy cannot be taken.
+    #[error(transparent)]
+    Retry(#[from] BadPolicy),
+    /// A field of the request cannot be taken.
+    #[error("{name} {problem}")]
+    Field {
+        /// The field.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: Field,
+    },
+    /// The input of a run does not fit.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// An upload does not become a version.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// What is asked for is not there, or is another team's.
+    #[error(transparent)]
+    Absent(#[from] Absent),
+    /// The team has an app of that slug.
+    #[error("the team has an app {0:?} already")]
+    AppExists(String),
+    /// The app takes no runs.
+    #[error("the app {0:?} is disabled: enable it first")]
+    AppDisabled(String),
     /// The app has no version to run.
-    #[error("{0}")]
+    #[error("the app {0:?} has no version yet: upload one first")]
     NoVersion(String),
-    /// An upload without entrypoint has no Towerfile.
+    /// A rule of the lease protocol says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The run may leave nothing more behind.
+    #[error(transparent)]
+    TooMuch(#[from] TooMuch),
+    /// The runner that polls holds an active attempt.
+    #[error("this runner holds an active attempt: finish or release it first")]
+    PollerBusy,
+    /// The runner holds nothing.
+    #[error("the runner {0:?} holds no run")]
+    RunnerIdle(String),
+    /// The runner holds a run.
+    #[error("the runner {0:?} holds a run: drain it and wait, or cancel the run")]
+    RunnerBusy(String),
+    /// Another scope holds the runner's name.
+    #[error("the runner name {0:?} is held by another team or the platform: choose another")]
+    RunnerNameHeld(String),
+    /// An object is longer than it may be.
+    #[error("{what} is over the limit of {bytes} bytes{decided_by}")]
+    TooLong {
+        /// What it is.
+        what: &'static str,
+        /// Most bytes.
+        bytes: u64,
+        /// What decides the limit, or the way out.
+        decided_by: &'static str,
+    },
+    /// An object is not as it was stored. No retry of the caller's brings it back.
+    #[error("{what} {}: {way_out}", if matches!(source, ObjectError::Missing { .. }) { "is missing from the object store" } else { "is damaged in the object store" })]
+    Lost {
+        /// What it was.
+        what: String,
+        /// What brings it back.
+        way_out: &'static str,
+        /// What was found.
+        #[source]
+        source: ObjectError,
+    },
+    /// A credential is refused.
+    #[error(transparent)]
+    Teams(#[from] minitower_teams::Error),
+    /// The database refused or failed.
+    #[error("the database did not carry it out")]
+    Store(#[from] StoreError),
+    /// The object store refused or failed.
+    #[error("the object store did not carry it out")]
+    Objects(#[from] ObjectError),
+    /// The system gave no random numbers.
+    #[error("the system gave no random numbers")]
+    Random(#[source] getrandom::Error),
+    /// A task of the server ended without an answer: a defect.
+    #[error("{0} ended without an answer")]
+    TaskEnded(&'static str),
+}
+
+/// What is wrong with a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Field {
+    /// It is missing or empty.
+    Missing,
+    /// It is a number below the least one.
+    Below {
+        /// The least.
+        least: i64,
+    },
+    /// It is a number outside its range.
+    NotBetween {
+        /// The least.
+        least: i64,
+        /// The greatest.
+        most: i64,
+        /// What it says; none: it is not repeated.
+        found: Option<i64>,
+    },
+    /// It is no whole number of at least 1.
+    NotACount {
+        /// What it says, shortened.
+        found: String,
+    },
+    /// It is too long.
+    TooLong {
+        /// Most bytes.
+        most: usize,
+    },
+    /// It has no bytes, or too many.
+    Length {
+        /// Most bytes.
+        most: usize,
+    },
+    /// There are too many labels, or one is too long.
+    Labels {
+        /// Most labels.
+        most: usize,
+        /// Most bytes of a key or value.
+        bytes: usize,
+    },
+    /// It and another field exclude each other.
+    Excludes {
+        /// The other field, and what to do.
+        other: &'static str,
+    },
+    /// A batch has too many lines.
+    Lines {
+        /// Its lines.
+        found: usize,
+        /// Most lines.
+        most: usize,
+    },
+    /// A line's number is below 1.
+    Seq(i64),
+    /// A line is too long.
+    Line {
+        /// Its number.
+        seq: i64,
+        /// Its bytes.
+        found: usize,
+        /// Most bytes.
+        most: usize,
+    },
+    /// It has too many bytes as JSON.
+    Json {
+        /// Its bytes.
+        found: usize,
+        /// Most bytes.
+        most: usize,
+        /// The way out.
+        way_out: &'static str,
+    },
+}
+
+/// What is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Absent {
+    /// An app.
+    #[error("there is no app {0:?}")]
+    App(String),
+    /// A version.
+    #[error("the app {app:?} has no version {number}")]
+    Version {
+        /// The app's slug.
+        app: String,
+        /// The version's number.
+        number: i64,
+    },
+    /// A run.
+    #[error("there is no run {0}")]
+    Run(RunId),
+    /// An artifact.
+    #[error("run {run} has no artifact {path:?}")]
+    Artifact {
+        /// The run.
+        run: RunId,
+        /// The path.
+        path: String,
+    },
+    /// A runner.
+    #[error("there is no runner {0:?}")]
+    Runner(String),
+}
+
+/// Why an input does not fit.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// It is neither an object nor null.
+    #[error("input must be a JSON object or null")]
+    NotAnObject,
+    /// It breaks the version's schema; the text names path and rule.
     #[error("{0}")]
-    TowerfileMissing(String),
-    /// The Towerfile of an upload is wrong.
-    #[error("{0}")]
-    TowerfileInvalid(String),
-    /// The uploaded archive is refused.
-    #[error("{0}")]
-    ArtifactInvalid(String),
-    /// No credential, an unknown one, or one of the wrong kind.
-    #[error("{0}")]
-    Unauthorized(String),
-    /// The credential may not do this.
-    #[error("{0}")]
-    Forbidden(String),
-    /// No such thing, or another team's.
-    #[error("{0}")]
-    NotFound(String),
-    /// The thing is in a state that does not allow this.
-    #[error("{0}")]
-    Conflict(String),
-    /// The slug is taken.
-    #[error("{0}")]
-    SlugTaken(String),
-    /// The lease is stale, foreign or has run out.
-    #[error("{0}")]
-    Gone(String),
-    /// The upload is over its limit.
-    #[error("{0}")]
-    PayloadTooLarge(String),
-    /// Nothing was changed; the same may work later.
-    #[error("{0}")]
-    Unavailable(String),
-    /// Our fault; the details are in the log, not in the answer.
-    #[error("internal error")]
-    Internal(String),
+    BreaksSchema(String),
+    /// Checking it would take too long or too much memory.
+    #[error("input is too much to check: the version's schema {0}")]
+    TooMuch(#[source] SchemaTooMuch),
+    /// It has too many bytes for the environment of a job.
+    #[error(
+        "input has {found} bytes of JSON: at most {most}, since the job gets it in its environment; \
+         keep larger data elsewhere and pass its address"
+    )]
+    TooLong {
+        /// Its bytes.
+        found: usize,
+        /// Most bytes.
+        most: usize,
+    },
+}
+
+/// A schema that would cost too much. Displays as what follows "the schema".
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct SchemaTooMuch(#[from] pub(crate) crate::schema::TooMuch);
+
+/// Why an upload does not become a version.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// It has neither a Towerfile nor an entrypoint.
+    #[error(
+        "the archive has no {} at its root (among its first 50 entries): add one, or name the entrypoint in a form field",
+        minitower_towerfile::TOWERFILE
+    )]
+    NoTowerfile,
+    /// The Towerfile is wrong.
+    #[error("Towerfile: {0}")]
+    Towerfile(#[source] minitower_towerfile::Error),
+    /// The Towerfile asks for a schedule.
+    #[error(
+        "Towerfile: app.schedule is not supported by this server: remove it, and start the runs from outside, with cron for example"
+    )]
+    Schedule,
+    /// The Towerfile's description is too long.
+    #[error("Towerfile: app.description is longer than {most} bytes")]
+    Description {
+        /// Most bytes.
+        most: usize,
+    },
+    /// The archive is refused.
+    #[error("the archive is refused: {0}")]
+    Archive(#[source] ArchiveError),
+    /// The entrypoint is not in the archive.
+    #[error("the entrypoint {0:?} is not a file of the archive")]
+    NoEntrypoint(String),
+    /// Runners start nothing of that kind without a Towerfile.
+    #[error("the entrypoint {0:?} must end in .py or .sh: runners start nothing else without a Towerfile")]
+    Extension(String),
+    /// The entrypoint does not name a module.
+    #[error("the entrypoint \"-m {0}\" does not name a module: write its dotted name, as in `-m pkg.cli`")]
+    NotAModule(String),
+    /// The module is not in the archive.
+    #[error(
+        "the module {module:?} is not in the archive: there is neither {file}.py nor {file}/__main__.py at its root, in src or in \
+         import_paths"
+    )]
+    NoModule {
+        /// The module.
+        module: String,
+        /// Its file, without the ending.
+        file: String,
+    },
+    /// The schema is not JSON.
+    #[error("params_schema_json is not JSON: {0}")]
+    SchemaNotJson(#[source] serde_json::Error),
+    /// The schema would cost too much.
+    #[error("params_schema_json asks for too much: it {0}")]
+    SchemaTooMuch(#[source] SchemaTooMuch),
+    /// The schema is no JSON Schema; the text says why.
+    #[error("params_schema_json is not a valid JSON Schema: {0}")]
+    SchemaInvalid(String),
 }
 
 impl Error {
-    pub(crate) fn invalid(message: impl Into<String>) -> Self {
-        Self::InvalidRequest(message.into())
-    }
-
-    pub(crate) fn not_found(message: impl Into<String>) -> Self {
-        Self::NotFound(message.into())
-    }
-
-    /// A unique name that is taken becomes the error that says so; anything else stays what it is.
-    pub(crate) fn taken(error: StoreError, say: impl FnOnce() -> Self) -> Self {
-        match error {
-            StoreError::Taken => say(),
-            other => other.into(),
-        }
-    }
-
-    pub(crate) fn gone() -> Self {
-        Refusal::Gone.into()
-    }
-
-    /// A failure of the machine or of the program: logged whole, answered without details.
-    pub(crate) fn internal(context: &str, cause: impl std::fmt::Display) -> Self {
-        tracing::error!(%cause, "{context}");
-        Self::Internal(format!("{context}: {cause}"))
+    pub(crate) const fn field(name: &'static str, problem: Field) -> Self {
+        Self::Field { name, problem }
     }
 }
 
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(reason) => Self::Unavailable(format!(
-                "the database is not available ({reason}): nothing was changed, try again"
-            )),
-            other => Self::internal("database", other),
-        }
-    }
-}
-
-impl From<ObjectError> for Error {
-    fn from(error: ObjectError) -> Self {
-        match error {
-            ObjectError::Full(_) => Self::Unavailable(error.to_string()),
-            ObjectError::TooLong { .. } => Self::PayloadTooLarge(error.to_string()),
-            ObjectError::Missing { .. } | ObjectError::Damaged { .. } => Self::NotFound(error.to_string()),
-            ObjectError::Io { .. } => {
-                let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::error!(error, "the object store failed");
-                Self::Internal("the object store failed".to_owned())
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("is missing or empty"),
+            Self::Below { least } => write!(f, "must be at least {least}"),
+            Self::NotBetween { least, most, found: None } => write!(f, "must be between {least} and {most}"),
+            Self::NotBetween { least, most, found: Some(found) } => {
+                write!(f, "must be between {least} and {most}, not {found}")
+            }
+            Self::NotACount { found } => write!(f, "is {found:?}: it must be a whole number of at least 1"),
+            Self::TooLong { most } => write!(f, "is longer than {most} bytes"),
+            Self::Length { most } => write!(f, "must have 1 to {most} bytes"),
+            Self::Labels { most, bytes } => {
+                write!(f, "may be at most {most}, with keys and values of at most {bytes} bytes")
+            }
+            Self::Excludes { other } => write!(f, "and {other}"),
+            Self::Lines { found, most } => write!(f, "has {found} lines: at most {most} in a batch"),
+            Self::Seq(seq) => write!(f, "has a line with seq {seq}: it must be at least 1"),
+            Self::Line { seq, found, most } => {
+                write!(f, "has line {seq} with {found} bytes: at most {most}")
+            }
+            Self::Json { found, most, way_out } => {
+                write!(f, "has {found} bytes of JSON: at most {most}; {way_out}")
             }
         }
     }
 }
 
-impl From<minitower_teams::Error> for Error {
-    fn from(error: minitower_teams::Error) -> Self {
-        match error {
-            minitower_teams::Error::Store(error) => error.into(),
-            minitower_teams::Error::Unauthorized => Self::Unauthorized(error.to_string()),
-            minitower_teams::Error::RunToken | minitower_teams::Error::NotAdmin => {
-                Self::Forbidden(error.to_string())
-            }
-            minitower_teams::Error::NoRegistrationToken(_) => Self::NotFound(error.to_string()),
-            other => Self::internal("teams", other),
-        }
-    }
-}
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Gone => Self::Gone(refusal.to_string()),
-            Refusal::OtherResult | Refusal::Cancelling | Refusal::OtherInstance | Refusal::NotDue => {
-                Self::Conflict(refusal.to_string())
-            }
-        }
-    }
-}
-
-impl From<PathError> for Error {
-    fn from(error: PathError) -> Self {
-        Self::InvalidRequest(error.to_string())
-    }
-}
-
-impl From<TooMuch> for Error {
-    fn from(error: TooMuch) -> Self {
-        Self::Conflict(error.to_string())
-    }
-}
-
-impl From<NameError> for Error {
-    fn from(error: NameError) -> Self {
-        match error {
-            NameError::Slug(_) | NameError::ReservedSlug(_) => Self::InvalidSlug(error.to_string()),
-            NameError::Environment(_) | NameError::Runner(_) => Self::InvalidRequest(error.to_string()),
-        }
-    }
-}
-
-/// The control plane cannot start; one line that names the thing, the reason and the way out.
+/// The subject cannot be opened; one line that names the thing, the reason and the way out.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The database cannot be opened.
-    #[error(transparent)]
-    Database(#[from] OpenError),
     /// The object store cannot be opened.
-    #[error("cannot use the objects folder {path}: {source}")]
+    #[error("cannot use the objects folder {path}")]
     Objects {
         /// The folder.
         path: PathBuf,
         /// Why.
+        #[source]
         source: std::io::Error,
     },
     /// Something that has to be read or put right at start cannot be.
-    #[error("cannot start: {0}")]
-    Other(String),
-}
-
-impl From<Error> for StartError {
-    fn from(error: Error) -> Self {
-        Self::Other(match error {
-            Error::Internal(details) => details,
-            other => other.to_string(),
-        })
-    }
-}
-
-impl From<prometheus::Error> for StartError {
-    fn from(error: prometheus::Error) -> Self {
-        Self::Other(error.to_string())
-    }
+    #[error("cannot put right what the last stop left")]
+    Load(#[from] Error),
 }

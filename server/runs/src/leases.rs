@@ -2,7 +2,7 @@
 
 use crate::domain::app::Version;
 use crate::domain::attempt::Attempt;
-use crate::domain::lease::{self, Command, Held, Outcome};
+use crate::domain::lease::{self, Command, Held, Outcome, Refusal};
 use crate::domain::retry::Jitter;
 use crate::domain::run::Run;
 use crate::domain::runner::RunnerPrincipal;
@@ -14,7 +14,7 @@ use minitower_vocabulary::limits::OUTPUT_BYTES;
 use serde_json::Value;
 use tokio::fs::File;
 
-use crate::{Error, Leases};
+use crate::{Error, Field, Leases};
 use minitower_teams::secrets::{self, TokenHash};
 
 /// Most lines in one batch.
@@ -36,6 +36,23 @@ pub struct Archive {
     pub bytes: u64,
     /// The version it belongs to, with the run's own timeout if it has one.
     pub version: Version,
+}
+
+/// What a runner reports of an attempt that ends.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the job wrote for whoever started it.
+    pub output: Option<Value>,
+    /// The last lines of its log, stored in the same transaction.
+    pub lines: Vec<LogLine>,
+}
+
+impl From<Outcome> for Report {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, output: None, lines: Vec::new() }
+    }
 }
 
 impl Leases {
@@ -77,20 +94,20 @@ impl Leases {
         self.under_lease(by, run, lease_token, Command::Heartbeat { ttl }).await
     }
 
-    /// The runner reports the end, and what the job wrote for whoever started it.
+    /// The runner reports the end, with the last lines of the log and what the job wrote for whoever started it.
     pub async fn finish_run(
         &self,
         by: &RunnerPrincipal,
         run: RunId,
         lease_token: &str,
-        mut outcome: Outcome,
-        output: Option<Value>,
+        report: Report,
     ) -> Result<(), Error> {
+        let Report { mut outcome, output, lines } = report;
+        check_lines(&lines)?;
         let output = output.map(|output| output.to_string());
-        if let Some(bytes) = output.as_ref().map(String::len).filter(|bytes| *bytes > OUTPUT_BYTES) {
-            return Err(Error::invalid(format!(
-                "output has {bytes} bytes of JSON: at most {OUTPUT_BYTES}; leave larger results as artifacts"
-            )));
+        if let Some(found) = output.as_ref().map(String::len).filter(|bytes| *bytes > OUTPUT_BYTES) {
+            let way_out = "leave larger results as artifacts";
+            return Err(Error::field("output", Field::Json { found, most: OUTPUT_BYTES, way_out }));
         }
         // Cut, not refused: the runner has nothing better to say, and its result counts.
         if let Some(message) = &mut outcome.error_message
@@ -102,9 +119,13 @@ impl Leases {
         let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.0.clock.clone());
         self.0
             .store
-            .write(move |tx| {
+            .write_lease(move |tx| {
                 let (run, attempt) = find(tx, &by, run, hash)?;
                 let after = lease::decide(&held(&run, &attempt), &command, clock.now())?;
+                // What is told of an attempt that has ended changes nothing.
+                if attempt.state.status.is_active() {
+                    logs::append(tx, attempt.id, &lines)?;
+                }
                 // Only of the attempt that ends the run, and only once.
                 if let Some(output) = &output
                     && !run.state.status.is_terminal()
@@ -140,7 +161,7 @@ impl Leases {
         let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.0.clock.clone());
         self.0
             .store
-            .write(move |tx| {
+            .write_lease(move |tx| {
                 let (run, attempt) = find(tx, &by, run, hash)?;
                 lease::decide(&held(&run, &attempt), &Command::Logs, clock.now())?;
                 Ok(logs::append(tx, attempt.id, &lines)?)
@@ -184,7 +205,7 @@ impl Leases {
         let done = self
             .0
             .store
-            .write(move |tx| {
+            .write_lease(move |tx| {
                 let (run, attempt) = find(tx, &by, run, hash)?;
                 let after = lease::decide(&held(&run, &attempt), &command, clock.now())?;
                 Ok::<_, Error>(save_held(tx, &run, &attempt, after)?)
@@ -200,7 +221,7 @@ impl Leases {
         let released = self
             .0
             .store
-            .write(move |tx| {
+            .write_lease(move |tx| {
                 let Some(found) = attempts::active_of_run(tx, run)?.filter(|a| a.id == attempt) else {
                     return Ok(());
                 };
@@ -216,7 +237,7 @@ impl Leases {
             .await;
         match released {
             // Gone: its lease ran out first. Either way the run is in the queue again.
-            Ok(()) | Err(Error::Gone(_)) => {
+            Ok(()) | Err(Error::Refused(Refusal::Gone)) => {
                 tracing::debug!(%attempt, "released a lease that nobody waited for");
             }
             Err(error) => {
@@ -233,7 +254,7 @@ pub(crate) fn find(
     run: RunId,
     hash: TokenHash,
 ) -> Result<RunAndAttempt, Error> {
-    let attempt = attempts::by_lease(db, run, by.runner_id, hash)?.ok_or_else(Error::gone)?;
+    let attempt = attempts::by_lease(db, run, by.runner_id, hash)?.ok_or(Refusal::Gone)?;
     Ok((load_run(db, run)?, attempt))
 }
 
@@ -248,7 +269,7 @@ pub(crate) fn version_of(db: &Db, run: &Run) -> Result<Version, StoreError> {
 
 /// By how much this result's backoff is lengthened, should it have one.
 fn jitter() -> Result<Jitter, Error> {
-    let drawn = getrandom::u32().map_err(|e| Error::internal("no random numbers", e))?;
+    let drawn = getrandom::u32().map_err(Error::Random)?;
     let [low, high, ..] = drawn.to_le_bytes();
     Ok(Jitter(u16::from_le_bytes([low, high])))
 }
@@ -273,21 +294,15 @@ pub(crate) fn save_held(
 
 fn check_lines(lines: &[LogLine]) -> Result<(), Error> {
     if lines.len() > MAX_LOG_BATCH {
-        return Err(Error::invalid(format!(
-            "logs has {} lines: at most {MAX_LOG_BATCH} in a batch",
-            lines.len()
-        )));
+        return Err(Error::field("logs", Field::Lines { found: lines.len(), most: MAX_LOG_BATCH }));
     }
     for line in lines {
         if line.seq < 1 {
-            return Err(Error::invalid(format!("logs: seq {} must be at least 1", line.seq)));
+            return Err(Error::field("logs", Field::Seq(line.seq)));
         }
         if line.line.len() > MAX_LOG_LINE_BYTES {
-            return Err(Error::invalid(format!(
-                "logs: line {} has {} bytes: at most {MAX_LOG_LINE_BYTES}",
-                line.seq,
-                line.line.len()
-            )));
+            let (seq, found, most) = (line.seq, line.line.len(), MAX_LOG_LINE_BYTES);
+            return Err(Error::field("logs", Field::Line { seq, found, most }));
         }
     }
     Ok(())

@@ -31,7 +31,7 @@ impl Limit {
             return Ok(());
         }
         let Self { bytes, what, decided_by } = self;
-        Err(Error::PayloadTooLarge(format!("{what} is over the limit of {bytes} bytes{decided_by}")))
+        Err(Error::TooLong { what, bytes, decided_by })
     }
 }
 
@@ -57,18 +57,14 @@ impl Shared {
         sha256: &str,
         bytes: i64,
         what: impl Fn() -> String,
-        way_out: &str,
+        way_out: &'static str,
     ) -> Result<File, Error> {
-        self.objects.read(sha256, bytes.unsigned_abs()).await.map_err(|error| {
-            let problem = match &error {
-                ObjectError::Missing { .. } => "is missing from the object store",
-                ObjectError::Damaged { .. } => "is damaged in the object store",
-                ObjectError::Full(_) | ObjectError::Io { .. } | ObjectError::TooLong { .. } => {
-                    return error.into();
-                }
-            };
-            tracing::error!(%error, "an object is not as it was stored");
-            Error::not_found(format!("{} {problem}: {way_out}", what()))
+        self.objects.read(sha256, bytes.unsigned_abs()).await.map_err(|source| match source {
+            ObjectError::Missing { .. } | ObjectError::Damaged { .. } => {
+                tracing::error!(%source, "an object is not as it was stored");
+                Error::Lost { what: what(), way_out, source }
+            }
+            ObjectError::Full(_) | ObjectError::Io { .. } | ObjectError::TooLong { .. } => source.into(),
         })
     }
 

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::dispatch::{Next, Pass};
 use crate::leases::{held, load_run, save_held, version_of};
-use crate::{Error, Leases};
+use crate::{Error, Field, Leases};
 use minitower_teams::Teams;
 use minitower_teams::secrets::{self, Kind, TokenHash};
 
@@ -104,9 +104,7 @@ impl Leases {
                     return Ok(Some(Offer { leases: self.clone(), grant: Some(grant) }));
                 }
                 Claimed::Busy => {
-                    return Err(Error::Conflict(
-                        "this runner holds an active attempt: finish or release it first".to_owned(),
-                    ));
+                    return Err(Error::PollerBusy);
                 }
                 Claimed::Stale => return Ok(None),
                 Claimed::Nothing => ticket.found_nothing(),
@@ -148,7 +146,7 @@ impl Leases {
             let claimed = leases
                 .0
                 .store
-                .write(move |tx| {
+                .write_lease(move |tx| {
                     if !pass.is_valid() {
                         return Ok(Claimed::Stale);
                     }
@@ -160,7 +158,7 @@ impl Leases {
                 leases.release_unheard(grant.attempt.id, grant.run.id, grant.hash).await;
             }
         });
-        answer.await.map_err(|_| Error::internal("claim", "the task ended without an answer"))?
+        answer.await.map_err(|_| Error::TaskEnded("a claim"))?
     }
 
     /// The runner stops polling: nothing is leased to it until it polls again, and an attempt it has not started is released.
@@ -170,7 +168,7 @@ impl Leases {
         let (runner, clock) = (by.runner_id, self.0.clock.clone());
         self.0
             .store
-            .write(move |tx| {
+            .write_lease(move |tx| {
                 let Some(attempt) = attempts::active_of_runner(tx, runner)? else { return Ok(()) };
                 if attempt.state.started_at.is_some() {
                     return Ok(());
@@ -272,7 +270,7 @@ fn check_poll(poll: &Poll) -> Result<(), Error> {
         ("supersedes", &poll.supersedes),
     ] {
         if value.as_ref().is_some_and(|v| v.is_empty() || v.len() > MAX_ID_BYTES) {
-            return Err(Error::invalid(format!("{field} must have 1 to {MAX_ID_BYTES} bytes")));
+            return Err(Error::field(field, Field::Length { most: MAX_ID_BYTES }));
         }
     }
     Ok(())

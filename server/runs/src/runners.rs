@@ -8,7 +8,8 @@ use minitower_teams::{Registrar, RegistrationPrincipal, environments};
 use minitower_vocabulary::ids::RunnerId;
 use minitower_vocabulary::names::{self, DEFAULT_ENVIRONMENT};
 
-use crate::{Error, Runners};
+use crate::{Error, Field, Runners};
+use minitower_kernel::StoreError;
 use minitower_teams::secrets::{self, Kind};
 
 /// Longest name of a pool, and longest key and value of a label.
@@ -60,14 +61,12 @@ impl Runners {
         names::check_environment(&environment)?;
         let pool = new.pool.filter(|p| !p.is_empty());
         if pool.as_ref().is_some_and(|p| p.len() > MAX_LABEL_BYTES) {
-            return Err(Error::invalid(format!("pool is longer than {MAX_LABEL_BYTES} bytes")));
+            return Err(Error::field("pool", Field::TooLong { most: MAX_LABEL_BYTES }));
         }
         if new.labels.len() > MAX_LABELS
             || new.labels.iter().any(|(k, v)| k.len() > MAX_LABEL_BYTES || v.len() > MAX_LABEL_BYTES)
         {
-            return Err(Error::invalid(format!(
-                "labels: at most {MAX_LABELS}, keys and values of at most {MAX_LABEL_BYTES} bytes"
-            )));
+            return Err(Error::field("labels", Field::Labels { most: MAX_LABELS, bytes: MAX_LABEL_BYTES }));
         }
         let labels = (!new.labels.is_empty()).then(|| serde_json::json!(new.labels).to_string());
         let (token, token_hash) = secrets::generate(Kind::Runner)?;
@@ -87,13 +86,9 @@ impl Runners {
                 by.used(tx, now)?;
                 let registration =
                     runners::Registration { name: new.name, scope, environment, pool, labels, token_hash };
-                let (id, fresh) = runners::register(tx, &registration, now).map_err(|e| {
-                    Error::taken(e, || {
-                        Error::Conflict(format!(
-                            "the runner name {:?} is held by another team or the platform: choose another",
-                            registration.name
-                        ))
-                    })
+                let (id, fresh) = runners::register(tx, &registration, now).map_err(|e| match e {
+                    StoreError::Taken => Error::RunnerNameHeld(registration.name.clone()),
+                    other => other.into(),
                 })?;
                 Ok::<_, Error>((id, fresh))
             })

@@ -18,7 +18,7 @@ use minitower_vocabulary::names::{self, DEFAULT_ENVIRONMENT};
 use serde_json::{Map, Value};
 
 use crate::leases::{held, save_held};
-use crate::{Error, Runs, apps};
+use crate::{Absent, Error, Field, InputError, Runs, apps};
 use minitower_kernel::page::Page;
 
 /// Most log lines in one answer; ask again with `after_seq` for more.
@@ -105,14 +105,12 @@ impl Runnable {
         let slug = &wanted.app;
         let app = apps::find(db, wanted.team, slug)?;
         if app.disabled {
-            return Err(Error::Conflict(format!("the app {slug:?} is disabled: enable it first")));
+            return Err(Error::AppDisabled(slug.clone()));
         }
         let version = match wanted.version {
             Some(number) => versions::by_number(db, app.id, number)?
-                .ok_or_else(|| Error::not_found(format!("the app {slug:?} has no version {number}")))?,
-            None => versions::newest(db, app.id)?.ok_or_else(|| {
-                Error::NoVersion(format!("the app {slug:?} has no version yet: upload one first"))
-            })?,
+                .ok_or_else(|| Absent::Version { app: slug.clone(), number })?,
+            None => versions::newest(db, app.id)?.ok_or_else(|| Error::NoVersion(slug.clone()))?,
         };
         Ok(Self { app, version })
     }
@@ -168,7 +166,7 @@ impl Runs {
         let (max_retries, policy) = retries(new.max_retries, new.retry.as_ref())?;
         let timeout_seconds = new.timeout_seconds;
         if timeout_seconds.is_some_and(|n| n < 1) {
-            return Err(Error::invalid("timeout_seconds must be at least 1"));
+            return Err(Error::field("timeout_seconds", Field::Below { least: 1 }));
         }
         let environment = new.environment.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
         names::check_environment(&environment)?;
@@ -177,11 +175,8 @@ impl Runs {
         let runnable = self.runnable(Wanted { team, app: app_slug, version: new.version_no }).await?;
         let input = self.checked(Arc::clone(&runnable), input).await?;
         let input = input.map(|map| Value::Object(map).to_string());
-        if let Some(bytes) = input.as_ref().map(String::len).filter(|n| *n > MAX_INPUT_BYTES) {
-            return Err(Error::invalid(format!(
-                "input has {bytes} bytes of JSON: at most {MAX_INPUT_BYTES}, since the job gets it in its environment; \
-                 keep larger data elsewhere and pass its address"
-            )));
+        if let Some(found) = input.as_ref().map(String::len).filter(|n| *n > MAX_INPUT_BYTES) {
+            return Err(InputError::TooLong { found, most: MAX_INPUT_BYTES }.into());
         }
 
         let clock = self.0.clock.clone();
@@ -224,9 +219,7 @@ impl Runs {
         // Some schemas take tenths of a second: not on a thread that serves others meanwhile.
         let shared = Arc::clone(&self.0);
         let checked = move || shared.schemas.apply(&runnable.version, input);
-        tokio::task::spawn_blocking(checked)
-            .await
-            .map_err(|_| Error::internal("input", "the check panicked"))?
+        tokio::task::spawn_blocking(checked).await.map_err(|_| Error::TaskEnded("the check of an input"))?
     }
 
     /// The app and the version that a new run is made of.
@@ -283,8 +276,10 @@ impl Runs {
     }
 
     /// How many runs the team has; counted nowhere, known from the commits.
-    pub fn runs_summary(&self, by: &TeamPrincipal) -> Summary {
-        self.0.memory.gauges.summary(by.team_id)
+    pub async fn runs_summary(&self, by: &TeamPrincipal) -> Summary {
+        let summary = self.0.memory.gauges.summary(by.team_id);
+        self.0.store.durable().await;
+        summary
     }
 
     /// The team's run of that id.
@@ -338,7 +333,7 @@ impl Runs {
         let (team, clock) = (by.team_id, self.0.clock.clone());
         self.0
             .store
-            .write(move |tx| {
+            .write_lease(move |tx| {
                 let now = clock.now();
                 let run = find(tx, team, id)?;
                 if !run.state.status.is_active() {
@@ -363,7 +358,7 @@ fn hidden_parameters(version: &Version) -> Option<String> {
 }
 
 pub(crate) fn find(db: &Db, team: TeamId, id: RunId) -> Result<Run, Error> {
-    runs::by_id_of_team(db, team, id)?.ok_or_else(|| Error::not_found(format!("no run {id}")))
+    runs::by_id_of_team(db, team, id)?.ok_or_else(|| Absent::Run(id).into())
 }
 
 /// The retries that a caller asks for, none: the version's, and the policy that goes with them.
@@ -372,16 +367,18 @@ fn retries(
     wanted: Option<&retry::Wanted>,
 ) -> Result<(Option<i64>, Option<RetryPolicy>), Error> {
     match (max_retries, wanted) {
-        (Some(_), Some(_)) => Err(Error::invalid(
-            "max_retries and retry are both given: retry.max_attempts bounds all attempts, so leave max_retries out",
+        (Some(_), Some(_)) => Err(Error::field(
+            "max_retries",
+            Field::Excludes {
+                other: "retry are both given: retry.max_attempts bounds all attempts, so leave max_retries out",
+            },
         )),
         (Some(n), None) if !(0..=MAX_RETRIES).contains(&n) => {
-            Err(Error::invalid(format!("max_retries must be between 0 and {MAX_RETRIES}")))
+            Err(Error::field("max_retries", Field::NotBetween { least: 0, most: MAX_RETRIES, found: None }))
         }
         (max_retries, None) => Ok((max_retries, None)),
         (None, Some(wanted)) => {
-            let (retries, policy) =
-                RetryPolicy::checked(wanted).map_err(|bad| Error::invalid(bad.to_string()))?;
+            let (retries, policy) = RetryPolicy::checked(wanted)?;
             Ok((Some(retries), Some(policy)))
         }
     }
@@ -391,6 +388,6 @@ fn input_object(input: Option<Value>) -> Result<Option<Map<String, Value>>, Erro
     match input {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(map)) => Ok(Some(map)),
-        Some(_) => Err(Error::invalid("input must be a JSON object or null")),
+        Some(_) => Err(InputError::NotAnObject.into()),
     }
 }

@@ -10,8 +10,9 @@ use lru::LruCache;
 use minitower_vocabulary::ids::VersionId;
 use serde_json::{Map, Value};
 
+pub(crate) use self::work::TooMuch;
 use self::work::{PATTERN_BYTES, Parts};
-use crate::Error;
+use crate::{Error, InputError, UploadError};
 
 /// Most bytes that the compiled schemas may take together: hundreds of ordinary ones.
 const KEPT_BYTES: usize = 64 << 20;
@@ -77,13 +78,11 @@ impl Cache {
             input.entry(key.clone()).or_insert_with(|| default.clone());
         }
         let value = Value::Object(input);
-        schema.parts.check(&value).map_err(|too_much| {
-            Error::invalid(format!("input is too much to check: the version's schema {too_much}"))
-        })?;
+        schema.parts.check(&value).map_err(|too_much| InputError::TooMuch(too_much.into()))?;
         if let Err(error) = schema.validator.validate(&value) {
-            return Err(Error::invalid(explain(&error, schema.hides)));
+            return Err(InputError::BreaksSchema(explain(&error, schema.hides)).into());
         }
-        let Value::Object(input) = value else { return Err(Error::internal("input", "no object")) };
+        let Value::Object(input) = value else { return Err(InputError::NotAnObject.into()) };
         // No input and no defaults stay no input.
         Ok((given || !input.is_empty()).then_some(input))
     }
@@ -106,20 +105,17 @@ pub(crate) fn check(json: &str) -> Result<Value, Error> {
 }
 
 fn parse(json: &str) -> Result<Value, Error> {
-    serde_json::from_str(json).map_err(|e| Error::invalid(format!("params_schema_json is not JSON: {e}")))
+    Ok(serde_json::from_str(json).map_err(UploadError::SchemaNotJson)?)
 }
 
 /// Compiles a schema whose text has so many bytes.
 fn compile(text_bytes: usize, schema: &Value) -> Result<Schema, Error> {
-    let parts = Parts::of(schema)
-        .map_err(|too_much| Error::invalid(format!("params_schema_json asks for too much: it {too_much}")))?;
+    let parts = Parts::of(schema).map_err(|too_much| UploadError::SchemaTooMuch(too_much.into()))?;
     let validator = jsonschema::options()
         // Linear-time matching: a pattern of a schema cannot hang the server.
         .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES))
         .build(schema)
-        .map_err(|e| {
-            Error::invalid(format!("params_schema_json is no valid JSON Schema: {}", shorten(&e.to_string())))
-        })?;
+        .map_err(|e| UploadError::SchemaInvalid(shorten(&e.to_string())))?;
     let defaults = schema
         .get("properties")
         .and_then(Value::as_object)
@@ -249,7 +245,7 @@ mod tests {
     #[case::large_pattern(r#"{"properties":{"a":{"pattern":"^(?:a{0,300}){0,300}$"}}}"#)]
     #[case::look_around(r#"{"properties":{"a":{"pattern":"(?=a)b"}}}"#)]
     fn a_schema_that_is_none_or_reaches_outside_is_refused(#[case] json: &str) {
-        assert!(matches!(check(json), Err(Error::InvalidRequest(_))), "{json}");
+        assert!(matches!(check(json), Err(Error::Upload(_))), "{json}");
     }
 
     /// As deep as may be, on a stack as small as those of the threads that check inputs.

@@ -5,10 +5,11 @@ use crate::store::apps as stored_apps;
 use crate::store::versions::{self, NewVersion};
 use minitower_teams::team::TeamPrincipal;
 use minitower_towerfile::archive::{Inspection, Limits};
-use minitower_towerfile::{ArchiveError, Start, TOWERFILE, Towerfile, inspect};
+use minitower_towerfile::{Start, Towerfile, inspect};
 
+use crate::apps::MAX_DESCRIPTION;
 use crate::objects::{Limit, Upload};
-use crate::{Apps, Error, apps, masked, schema};
+use crate::{Apps, Error, Field, UploadError, apps, masked, schema};
 
 /// The fields that may come beside the archive; they count only where it has no Towerfile.
 #[derive(Debug, Clone, Default)]
@@ -58,7 +59,7 @@ impl Apps {
         let received = upload.finish().await?;
         let file = received.open()?;
         let checked = tokio::task::spawn_blocking(move || {
-            let inspection = inspect(file, &Limits::default()).map_err(|e| refused(&e))?;
+            let inspection = inspect(file, &Limits::default()).map_err(UploadError::Archive)?;
             let mut described = match &inspection.towerfile {
                 Some(text) => by_towerfile(text)?,
                 None => by_fields(&fields)?,
@@ -69,7 +70,7 @@ impl Apps {
             }
             Ok::<_, Error>(described)
         });
-        let described = checked.await.map_err(|e| Error::internal("inspecting an upload", e))??;
+        let described = checked.await.map_err(|_| Error::TaskEnded("the inspection of an upload"))??;
 
         let (sha256, bytes) = (received.sha256.clone(), received.bytes);
         // Nobody removes the object before the row that names it is committed.
@@ -109,18 +110,12 @@ impl Apps {
 }
 
 fn by_towerfile(text: &str) -> Result<Described, Error> {
-    let (towerfile, _warnings) =
-        Towerfile::parse(text).map_err(|e| Error::TowerfileInvalid(format!("Towerfile: {e}")))?;
+    let (towerfile, _warnings) = Towerfile::parse(text).map_err(UploadError::Towerfile)?;
     if towerfile.schedule.is_some() {
-        return Err(Error::TowerfileInvalid(
-            "Towerfile: app.schedule is not supported by this server: remove it, and start the runs from outside, \
-             with cron for example"
-                .to_owned(),
-        ));
+        return Err(UploadError::Schedule.into());
     }
-    if let Some(description) = &towerfile.description {
-        apps::check_description(description)
-            .map_err(|e| Error::TowerfileInvalid(format!("Towerfile: app.{e}")))?;
+    if towerfile.description.as_ref().is_some_and(|description| description.len() > MAX_DESCRIPTION) {
+        return Err(UploadError::Description { most: MAX_DESCRIPTION }.into());
     }
     let import_paths = Some(towerfile.import_paths.clone()).filter(|p| !p.is_empty());
     Ok(Described {
@@ -138,19 +133,15 @@ fn by_towerfile(text: &str) -> Result<Described, Error> {
 
 fn by_fields(fields: &UploadFields) -> Result<Described, Error> {
     let Some(entrypoint) = fields.entrypoint.clone().filter(|e| !e.is_empty()) else {
-        return Err(Error::TowerfileMissing(format!(
-            "the archive has no {TOWERFILE} at its root (among its first 50 entries): add one, or name the entrypoint in a form field"
-        )));
+        return Err(UploadError::NoTowerfile.into());
     };
     let timeout_seconds = match fields.timeout_seconds.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
         None => None,
         Some(text) => match text.parse::<i64>() {
             Ok(seconds) if seconds >= 1 => Some(seconds),
             _ => {
-                let shown: String = text.chars().take(32).collect();
-                return Err(Error::invalid(format!(
-                    "timeout_seconds is {shown:?}: it must be a whole number of at least 1"
-                )));
+                let found = text.chars().take(32).collect();
+                return Err(Error::field("timeout_seconds", Field::NotACount { found }));
             }
         },
     };
@@ -178,15 +169,13 @@ fn check_entrypoint(described: &Described, inspection: &Inspection) -> Result<()
         }
     };
     if !inspection.has_file(&path) {
-        return Err(Error::ArtifactInvalid(format!("the entrypoint {shown:?} is no file of the archive")));
+        return Err(UploadError::NoEntrypoint(shown).into());
     }
     let runs = std::path::Path::new(&path).extension().is_some_and(|e| e == "py" || e == "sh");
     if runs || described.towerfile_toml.is_some() {
         Ok(())
     } else {
-        Err(Error::invalid(format!(
-            "the entrypoint {shown:?} must end in .py or .sh: runners start nothing else without a Towerfile"
-        )))
+        Err(UploadError::Extension(shown).into())
     }
 }
 
@@ -196,9 +185,7 @@ fn check_module(module: &str, import_paths: &[String], inspection: &Inspection) 
     let shown: String = module.chars().take(128).collect();
     let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
     if !module.split('.').all(is_name) {
-        return Err(Error::ArtifactInvalid(format!(
-            "the entrypoint \"-m {shown}\" does not name a module: write its dotted name, as in `-m pkg.cli`"
-        )));
+        return Err(UploadError::NotAModule(shown).into());
     }
     let file = module.replace('.', "/");
     let mut folders = import_paths.iter().map(String::as_str).chain([".", "src"]);
@@ -211,20 +198,7 @@ fn check_module(module: &str, import_paths: &[String], inspection: &Inspection) 
         return Ok(());
     }
     let file: String = file.chars().take(128).collect();
-    Err(Error::ArtifactInvalid(format!(
-        "the module {shown:?} is not in the archive: there is neither {file}.py nor {file}/__main__.py at its root, in src or in \
-         import_paths"
-    )))
-}
-
-fn refused(error: &ArchiveError) -> Error {
-    if error.is_io() {
-        Error::internal("reading an upload", error)
-    } else if error.is_towerfile() {
-        Error::TowerfileInvalid(format!("the archive is refused: {error}"))
-    } else {
-        Error::ArtifactInvalid(format!("the archive is refused: {error}"))
-    }
+    Err(UploadError::NoModule { module: shown, file }.into())
 }
 
 #[cfg(test)]

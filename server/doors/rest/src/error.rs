@@ -7,7 +7,10 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use minitower_kernel::StoreError;
+use minitower_kernel::objects::ObjectError;
 use minitower_kernel::page::LimitError;
+use minitower_runs::UploadError;
+use minitower_runs::domain::lease::Refusal;
 use minitower_vocabulary::names::NameError;
 use minitower_vocabulary::wire::error::{ErrorBody, ErrorCode, ErrorDetail};
 
@@ -64,15 +67,19 @@ impl ApiError {
         )
     }
 
-    /// What a failure of the database means to the caller: nothing was changed and the same may work later, or it is the server's fault.
-    fn of_store(error: minitower_teams::Error) -> Self {
+    /// What a refused credential or a failure of the database means to whoever called a use case of runs.
+    fn of_cause(error: minitower_runs::Error) -> Self {
         match error {
-            minitower_teams::Error::Store(StoreError::Unavailable(reason)) => Self::new(
-                ErrorCode::Unavailable,
-                format!("the database is not available ({reason}): nothing was changed, try again"),
-            ),
+            minitower_runs::Error::Teams(error) => error.into(),
+            minitower_runs::Error::Store(StoreError::Unavailable(reason)) => Self::unavailable(&reason),
             other => Self::internal(&other),
         }
+    }
+
+    /// 503 `unavailable`: nothing was changed, and the same may work later.
+    fn unavailable(reason: &str) -> Self {
+        let message = format!("the database is not available ({reason}): nothing was changed, try again");
+        Self::new(ErrorCode::Unavailable, message)
     }
 
     /// Says when the caller may try again: sent as `Retry-After`, in whole seconds, rounded up.
@@ -124,8 +131,8 @@ impl From<minitower_teams::Error> for ApiError {
         use minitower_teams::Error;
         let code = match &error {
             Error::Name(name) => return Self::from(name),
-            Error::Store(_) => return Self::of_store(error),
-            Error::Random(_) | Error::Hashing(_) => return Self::internal(&error),
+            Error::Store(StoreError::Unavailable(reason)) => return Self::unavailable(reason),
+            Error::Store(_) | Error::Random(_) | Error::Hashing(_) => return Self::internal(&error),
             Error::TooManyLogins { retry_after } => {
                 let (code, retry_after) = (ErrorCode::RateLimited, *retry_after);
                 return Self::new(code, error.to_string()).with_retry_after(retry_after);
@@ -162,30 +169,66 @@ impl From<LimitError> for ApiError {
 
 impl From<minitower_runs::Error> for ApiError {
     fn from(error: minitower_runs::Error) -> Self {
-        use minitower_runs::Error;
-        let (code, message) = match error {
-            Error::InvalidRequest(message) => (ErrorCode::InvalidRequest, message),
-            Error::InvalidSlug(message) => (ErrorCode::InvalidSlug, message),
-            Error::NoVersion(message) => (ErrorCode::NoVersion, message),
-            Error::TowerfileMissing(message) => (ErrorCode::TowerfileMissing, message),
-            Error::TowerfileInvalid(message) => (ErrorCode::TowerfileInvalid, message),
-            Error::ArtifactInvalid(message) => (ErrorCode::ArtifactInvalid, message),
-            Error::Unauthorized(message) => (ErrorCode::Unauthorized, message),
-            Error::Forbidden(message) => (ErrorCode::Forbidden, message),
-            Error::NotFound(message) => (ErrorCode::NotFound, message),
-            Error::Conflict(message) => (ErrorCode::Conflict, message),
-            Error::SlugTaken(message) => (ErrorCode::SlugTaken, message),
-            Error::Gone(message) => (ErrorCode::Gone, message),
-            Error::PayloadTooLarge(message) => (ErrorCode::PayloadTooLarge, message),
-            Error::Unavailable(message) => (ErrorCode::Unavailable, message),
-            Error::Internal(details) => {
-                // Logged where it arose too; here under the request's id, which the answer refers to.
-                tracing::error!(details, "a use case failed on the server's side");
-                return Self::internal_logged();
+        use minitower_runs::{Absent, Error};
+        let code = match &error {
+            Error::Name(name) => return Self::from(name),
+            Error::Limit(limit) => return (*limit).into(),
+            Error::Teams(_) | Error::Store(_) => return Self::of_cause(error),
+            Error::Objects(ObjectError::Full(_)) => {
+                return Self::new(ErrorCode::Unavailable, "the server's disk is full: nothing was kept");
             }
+            Error::Objects(_) | Error::Random(_) | Error::TaskEnded(_) => return Self::internal(&error),
+            Error::Path(_) | Error::Retry(_) | Error::Field { .. } | Error::Input(_) => {
+                ErrorCode::InvalidRequest
+            }
+            Error::Upload(upload) => match of_upload(upload) {
+                Some(code) => code,
+                None => return Self::internal(&error),
+            },
+            Error::Absent(
+                Absent::App(_)
+                | Absent::Version { .. }
+                | Absent::Run(_)
+                | Absent::Artifact { .. }
+                | Absent::Runner(_),
+            )
+            | Error::Lost { .. } => ErrorCode::NotFound,
+            Error::NoVersion(_) => ErrorCode::NoVersion,
+            Error::AppExists(_) => ErrorCode::SlugTaken,
+            Error::Refused(Refusal::Gone) => ErrorCode::Gone,
+            Error::Refused(
+                Refusal::OtherResult | Refusal::Cancelling | Refusal::OtherInstance | Refusal::NotDue,
+            )
+            | Error::AppDisabled(_)
+            | Error::TooMuch(_)
+            | Error::PollerBusy
+            | Error::RunnerIdle(_)
+            | Error::RunnerBusy(_)
+            | Error::RunnerNameHeld(_) => ErrorCode::Conflict,
+            Error::TooLong { .. } => ErrorCode::PayloadTooLarge,
         };
-        Self::new(code, message)
+        Self::new(code, error.to_string())
     }
+}
+
+/// The code of an upload that does not become a version; none: reading it failed on the server's side.
+fn of_upload(error: &UploadError) -> Option<ErrorCode> {
+    Some(match error {
+        UploadError::NoTowerfile => ErrorCode::TowerfileMissing,
+        UploadError::Towerfile(_) | UploadError::Schedule | UploadError::Description { .. } => {
+            ErrorCode::TowerfileInvalid
+        }
+        UploadError::Archive(archive) if archive.is_io() => return None,
+        UploadError::Archive(archive) if archive.is_towerfile() => ErrorCode::TowerfileInvalid,
+        UploadError::Archive(_)
+        | UploadError::NoEntrypoint(_)
+        | UploadError::NotAModule(_)
+        | UploadError::NoModule { .. } => ErrorCode::ArtifactInvalid,
+        UploadError::Extension(_)
+        | UploadError::SchemaNotJson(_)
+        | UploadError::SchemaTooMuch(_)
+        | UploadError::SchemaInvalid(_) => ErrorCode::InvalidRequest,
+    })
 }
 
 #[cfg(test)]

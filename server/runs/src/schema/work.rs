@@ -28,7 +28,7 @@ static NOTHING: Value = Value::Null;
 
 /// What is too much. Displays as what follows "the schema".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TooMuch {
+pub(crate) enum TooMuch {
     #[error("refers to itself at the same place")]
     Circular,
     #[error("has parts that refer to each other more than {MOST_DEPTH} deep")]

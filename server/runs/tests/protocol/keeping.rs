@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use minitower_kernel::OpenError;
 use minitower_runs::CreateRun;
-use minitower_runs::Error;
 use minitower_runs::Register;
 use minitower_runs::domain::attempt::ResultStatus;
 use minitower_runs::domain::claim::Poll;
-use minitower_runs::domain::lease::Outcome;
+use minitower_runs::domain::lease::{Outcome, Refusal};
 use minitower_runs::domain::run::RunStatus;
+use minitower_runs::{Error, UploadError};
 use minitower_vocabulary::time::Timestamp;
 
 use crate::support::{Plane, TTL, outcome, retries};
@@ -26,13 +26,13 @@ async fn a_refused_upload_leaves_nothing_on_disk_and_the_same_bytes_are_one_file
     let objects = plane.folder.path().join("objects");
     let files = || std::fs::read_dir(&objects).unwrap().count();
     assert_eq!(files(), 1);
-    assert!(matches!(plane.upload("absent.py").await, Err(Error::ArtifactInvalid(_))));
-    assert!(matches!(plane.upload("").await, Err(Error::TowerfileMissing(_))));
+    assert!(matches!(plane.upload("absent.py").await, Err(Error::Upload(UploadError::NoEntrypoint(_)))));
+    assert!(matches!(plane.upload("").await, Err(Error::Upload(UploadError::NoTowerfile))));
     plane.upload("main.py").await.unwrap();
     assert_eq!(files(), 1);
     let mut oversized = plane.app.apps().begin_upload().await.unwrap();
     let refused = oversized.write(&vec![0; (1 << 20) + 1]).await;
-    assert!(matches!(refused, Err(Error::PayloadTooLarge(_))));
+    assert!(matches!(refused, Err(Error::TooLong { .. })));
     drop(oversized);
     assert_eq!(files(), 1);
 }
@@ -55,7 +55,7 @@ async fn a_restored_backup_voids_its_leases_keeps_its_runs_and_gives_out_no_id_t
 
     let (app, _stopping) = crate::support::open(crate::support::settings(&to), &plane.clock).await;
     let late = app.leases().heartbeat(&runner, run.id, &grant.lease_token).await;
-    assert!(matches!(late, Err(Error::Gone(_))), "{late:?}");
+    assert!(matches!(late, Err(Error::Refused(Refusal::Gone))), "{late:?}");
     let restored = app.runs().run(&plane.team, run.id).await.unwrap();
     assert_eq!(restored.state.status, RunStatus::Leased, "it waits for the lease to run out");
     plane.clock.advance(TTL);
@@ -80,7 +80,7 @@ async fn a_restored_backup_voids_the_api_tokens_of_jobs() {
     restore(&to.join("m.db"), &from, plane.clock.now()).unwrap();
     let (app, _stopping) = crate::support::open(crate::support::settings(&to), &plane.clock).await;
     let refused = app.runs().authenticate(Some(&token)).await;
-    assert!(matches!(refused, Err(Error::Unauthorized(_))), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Teams(minitower_teams::Error::Unauthorized))), "{refused:?}");
 }
 
 /// The lease is dead from its expiry on, reaped or not, and so is the token.
@@ -104,7 +104,7 @@ async fn an_api_token_dies_with_the_lease_before_anybody_looks() {
         plane.app.runs().authenticate(Some(&token)).await,
         plane.app.runs().refuse_attempt(Some(&token)).await.map(|()| plane.team.clone()),
     ] {
-        assert!(matches!(refused, Err(Error::Unauthorized(_))), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Teams(minitower_teams::Error::Unauthorized))), "{refused:?}");
     }
     assert_eq!(plane.status(&run).await.state.status, RunStatus::Leased);
 }
@@ -132,7 +132,7 @@ async fn a_message_of_megabytes_is_cut_before_it_fills_every_list() {
     let (run, runner) = (plane.run(CreateRun::default()).await, plane.runner("r").await);
     let grant = plane.lease(&runner).await;
     let long = Outcome { error_message: Some("ä".repeat(1 << 20)), ..outcome(ResultStatus::Failed) };
-    plane.app.leases().finish_run(&runner, run.id, &grant.lease_token, long, None).await.unwrap();
+    plane.app.leases().finish_run(&runner, run.id, &grant.lease_token, long.into()).await.unwrap();
     let kept = plane.status(&run).await.state.error_message.unwrap();
     assert!(kept.starts_with('ä') && kept.len() == 8 * 1024, "{}", kept.len());
 }

@@ -9,6 +9,7 @@ use minitower_runs::Error;
 use minitower_runs::domain::attempt::AttemptStatus;
 use minitower_runs::domain::attempt::ResultStatus;
 use minitower_runs::domain::claim::Poll;
+use minitower_runs::domain::lease::Refusal;
 use minitower_runs::domain::run::RunStatus;
 
 use crate::support::{Plane, TTL, named, outcome, retries};
@@ -34,8 +35,7 @@ async fn concurrent_leases_never_double_assign() {
                         &runner,
                         grant.run.id,
                         &grant.lease_token,
-                        outcome(ResultStatus::Completed),
-                        None,
+                        outcome(ResultStatus::Completed).into(),
                     )
                     .await
                     .unwrap();
@@ -46,7 +46,7 @@ async fn concurrent_leases_never_double_assign() {
     let all: Vec<_> = workers.join_all().await.into_iter().flatten().collect();
     assert_eq!(all.len(), 60);
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), 60, "each run went to exactly one runner");
-    let summary = plane.app.runs().runs_summary(&plane.team);
+    let summary = plane.app.runs().runs_summary(&plane.team).await;
     assert_eq!((summary.total, summary.terminal, summary.active, summary.queued), (60, 60, 0, 0));
 }
 
@@ -115,10 +115,10 @@ async fn a_lost_answer_is_found_again_and_voids_the_former_token() {
     assert_eq!(found.attempt.id, lost.attempt.id);
     assert_eq!(found.attempt.state.lease_expires_at, plane.clock.now().plus(TTL));
     let stale = plane.app.leases().start_run(&runner, found.run.id, &lost.lease_token).await;
-    assert!(matches!(stale, Err(Error::Gone(_))), "{stale:?}");
+    assert!(matches!(stale, Err(Error::Refused(Refusal::Gone))), "{stale:?}");
     plane.app.leases().start_run(&runner, found.run.id, &found.lease_token).await.unwrap();
     let busy = plane.poll(&runner, poll).await;
-    assert!(matches!(busy, Err(Error::Conflict(_))), "started: the same poll is refused like any other");
+    assert!(matches!(busy, Err(Error::PollerBusy)), "started: the same poll is refused like any other");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +129,7 @@ async fn a_superseding_process_ends_only_the_attempt_it_names() {
     let first = plane.poll(&runner, named("old")).await.unwrap().unwrap();
     for supersedes in [None, Some("somebody-else".to_owned())] {
         let refused = plane.poll(&runner, Poll { supersedes, ..named("new") }).await;
-        assert!(matches!(refused, Err(Error::Conflict(_))));
+        assert!(matches!(refused, Err(Error::PollerBusy)));
     }
     assert_eq!(plane.status(&run).await.state.status, RunStatus::Leased);
     let next = Poll { supersedes: Some("old".to_owned()), ..named("new") };
@@ -138,9 +138,9 @@ async fn a_superseding_process_ends_only_the_attempt_it_names() {
     let late = plane
         .app
         .leases()
-        .finish_run(&runner, run.id, &first.lease_token, outcome(ResultStatus::Completed), None)
+        .finish_run(&runner, run.id, &first.lease_token, outcome(ResultStatus::Completed).into())
         .await;
-    assert!(matches!(late, Err(Error::Gone(_))));
+    assert!(matches!(late, Err(Error::Refused(Refusal::Gone))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,9 +157,9 @@ async fn expiry_requeues_then_the_run_is_dead_at_the_limit_and_a_late_result_is_
         let late = plane
             .app
             .leases()
-            .finish_run(&runner, run.id, &grant.lease_token, outcome(ResultStatus::Completed), None)
+            .finish_run(&runner, run.id, &grant.lease_token, outcome(ResultStatus::Completed).into())
             .await;
-        assert!(matches!(late, Err(Error::Gone(_))));
+        assert!(matches!(late, Err(Error::Refused(Refusal::Gone))));
     }
     assert!(plane.poll(&runner, named("i")).await.unwrap().is_none());
     assert_eq!(plane.status(&run).await.state.status, RunStatus::Dead);
@@ -179,7 +179,7 @@ async fn a_restart_gives_every_lease_its_full_length_again() {
     let plane = plane.restart().await;
     let (_, attempt) = plane.app.leases().heartbeat(&runner, run.id, &grant.lease_token).await.unwrap();
     assert_eq!(attempt.state.lease_expires_at, plane.clock.now().plus(TTL));
-    let summary = plane.app.runs().runs_summary(&plane.team);
+    let summary = plane.app.runs().runs_summary(&plane.team).await;
     assert_eq!((summary.total, summary.active), (1, 1), "the counts are read again");
 }
 
@@ -194,13 +194,13 @@ async fn cancel_and_result_race_in_both_orders() {
     let late = plane
         .app
         .leases()
-        .finish_run(&runner, first.id, &grant.lease_token, outcome(ResultStatus::Completed), None)
+        .finish_run(&runner, first.id, &grant.lease_token, outcome(ResultStatus::Completed).into())
         .await;
-    assert!(matches!(late, Err(Error::Conflict(_))));
+    assert!(matches!(late, Err(Error::Refused(Refusal::Cancelling))));
     plane
         .app
         .leases()
-        .finish_run(&runner, first.id, &grant.lease_token, outcome(ResultStatus::Cancelled), None)
+        .finish_run(&runner, first.id, &grant.lease_token, outcome(ResultStatus::Cancelled).into())
         .await
         .unwrap();
     assert_eq!(plane.status(&first).await.state.status, RunStatus::Cancelled);
@@ -210,7 +210,7 @@ async fn cancel_and_result_race_in_both_orders() {
     plane
         .app
         .leases()
-        .finish_run(&runner, second.id, &grant.lease_token, outcome(ResultStatus::Completed), None)
+        .finish_run(&runner, second.id, &grant.lease_token, outcome(ResultStatus::Completed).into())
         .await
         .unwrap();
     let after = plane.app.runs().cancel_run(&plane.team, second.id).await.unwrap();

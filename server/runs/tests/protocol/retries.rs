@@ -36,7 +36,7 @@ impl Plane {
     }
 
     async fn fail(&self, by: &RunnerPrincipal, run: RunId, lease: &str) {
-        self.app.leases().finish_run(by, run, lease, outcome(ResultStatus::Failed), None).await.unwrap();
+        self.app.leases().finish_run(by, run, lease, outcome(ResultStatus::Failed).into()).await.unwrap();
     }
 
     /// The gauges of ready and of blocked runs.
@@ -147,12 +147,12 @@ async fn a_run_that_waits_for_its_retry_is_queued_but_not_pending() {
             plane = plane.restart().await;
         }
         assert_eq!(plane.waiting(), [0, 1], "ready and blocked");
-        assert_eq!(plane.app.runs().runs_summary(&plane.team).queued, 1);
+        assert_eq!(plane.app.runs().runs_summary(&plane.team).await.queued, 1);
     }
     let cancelled = plane.app.runs().cancel_run(&plane.team, run.id).await.unwrap();
     assert_eq!((cancelled.state.status, cancelled.state.not_before), (RunStatus::Cancelled, None));
     assert_eq!(plane.waiting(), [0, 0]);
-    assert_eq!(plane.app.runs().runs_summary(&plane.team).terminal, 1);
+    assert_eq!(plane.app.runs().runs_summary(&plane.team).await.terminal, 1);
     // What was cancelled never comes back.
     plane.clock.advance(Duration::from_secs(100));
     run_background(&plane.app);
@@ -178,7 +178,7 @@ async fn many_runs_that_become_ready_at_once_are_all_taken() {
         plane
             .app
             .leases()
-            .finish_run(&runner, grant.run.id, &grant.lease_token, outcome(ResultStatus::Completed), None)
+            .finish_run(&runner, grant.run.id, &grant.lease_token, outcome(ResultStatus::Completed).into())
             .await
             .unwrap();
         taken.push(grant.run.id);

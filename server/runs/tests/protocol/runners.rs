@@ -7,6 +7,7 @@ use minitower_runs::Error;
 use minitower_runs::ListRunners;
 use minitower_runs::Register;
 use minitower_runs::domain::claim::Poll;
+use minitower_runs::domain::lease::Refusal;
 use minitower_runs::domain::run::RunStatus;
 use minitower_teams::AdminPrincipal;
 
@@ -34,7 +35,7 @@ async fn a_fence_never_lets_a_lease_through_with_two_owners() {
     let team = AdminPrincipal::Team(plane.team.clone());
     assert!(matches!(
         plane.app.runners().undrain(&team, "r".to_owned(), b.clone()).await,
-        Err(Error::NotFound(_))
+        Err(Error::Absent(_))
     ));
     assert!(plane.poll(&plane.runner("other").await, named("o")).await.unwrap().is_some());
     plane.run(CreateRun::default()).await;
@@ -55,7 +56,7 @@ async fn a_runner_that_signed_off_gets_nothing_and_gives_back_what_it_has_not_st
     let after = plane.status(&run).await;
     assert_eq!((after.state.status, after.state.queued_at), (RunStatus::Queued, run.state.queued_at));
     let stale = plane.app.leases().start_run(&runner, run.id, &leased.lease_token).await;
-    assert!(matches!(stale, Err(Error::Gone(_))));
+    assert!(matches!(stale, Err(Error::Refused(Refusal::Gone))));
     // It polls again: it is served again; and what it has started it keeps.
     let again = plane.lease(&runner).await;
     plane.app.leases().start_run(&runner, run.id, &again.lease_token).await.unwrap();
@@ -78,13 +79,13 @@ async fn ended_of_another_instance_changes_nothing() {
                 .await
         }
     };
-    assert!(matches!(ended("pod-2").await, Err(Error::Conflict(_))));
+    assert!(matches!(ended("pod-2").await, Err(Error::Refused(Refusal::OtherInstance))));
     assert_eq!(plane.status(&run).await.state.status, RunStatus::Leased);
     ended("pod-1").await.unwrap();
     let after = plane.status(&run).await;
     assert_eq!(after.state.status, RunStatus::Dead);
     assert_eq!(after.state.error_message.as_deref(), Some("OOMKilled"));
-    assert!(matches!(ended("pod-1").await, Err(Error::Conflict(_))), "nothing is active any more");
+    assert!(matches!(ended("pod-1").await, Err(Error::RunnerIdle(_))), "nothing is active any more");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,7 +190,7 @@ async fn nothing_is_left_of_a_name_that_was_fenced_and_never_came() {
     plane.app.runners().forget_runner(&operator, "pod".to_owned()).await.unwrap();
     assert!(matches!(
         plane.app.runners().forget_runner(&operator, "pod".to_owned()).await,
-        Err(Error::NotFound(_))
+        Err(Error::Absent(_))
     ));
     let runner = plane.runner("pod").await;
     plane.run(CreateRun::default()).await;
@@ -200,7 +201,7 @@ async fn nothing_is_left_of_a_name_that_was_fenced_and_never_came() {
     let team = AdminPrincipal::Team(plane.team.clone());
     assert!(matches!(
         plane.app.runners().forget_runner(&team, "other".to_owned()).await,
-        Err(Error::NotFound(_))
+        Err(Error::Absent(_))
     ));
     let still =
         plane.app.runners().undrain(&operator, "other".to_owned(), Some("nobody".to_owned())).await.unwrap();

@@ -1,9 +1,9 @@
 //! The life of an attempt under its lease: start, heartbeat, log, result, release.
 
 use axum::extract::State;
-use minitower_runs::LogLine as StoredLine;
 use minitower_runs::domain::attempt;
 use minitower_runs::domain::lease::Outcome;
+use minitower_runs::{LogLine as StoredLine, Report};
 use minitower_vocabulary::time::Timestamp;
 use minitower_vocabulary::wire::runner::{
     AttemptState, LogBatch, Ok as Done, ResultReason, ResultStatus, RunResult,
@@ -91,10 +91,11 @@ pub(crate) async fn result(
     Path(path): Path<RunPath>,
     Json(body): Json<RunResult>,
 ) -> Result<Json<Done>, ApiError> {
-    // Runners send `logs` here only to servers that start attempts in the poll.
-    let RunResult { status, exit_code, error_message, reason, output, logs: _ } = body;
+    let RunResult { status, exit_code, error_message, reason, output, logs } = body;
     let outcome = Outcome { status: ended(status), exit_code, error_message, reason: reason.map(by) };
-    state.leases().finish_run(&runner, path.id(), &lease_token, outcome, output).await?;
+    let lines = logs.into_iter().map(stored).collect();
+    let report = Report { outcome, output, lines };
+    state.leases().finish_run(&runner, path.id(), &lease_token, report).await?;
     Ok(Json(Done::default()))
 }
 

@@ -108,7 +108,7 @@ pub(crate) async fn summary(
     State(state): State<HttpState>,
     Caller(caller): Caller<TeamPrincipal>,
 ) -> Json<RunsSummary> {
-    let summary = state.runs().runs_summary(&caller);
+    let summary = state.runs().runs_summary(&caller).await;
     Json(RunsSummary {
         total_runs: summary.total,
         active_runs: summary.active,
