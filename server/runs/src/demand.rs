@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use minitower_teams::AdminPrincipal;
 
-use crate::{Error, Runners};
+use crate::{Error, Field, Runners};
 
 /// The most environments in one answer: whoever scales runners asks every second, and most platforms fit into one answer.
-const MAX_ENVIRONMENTS: usize = 10_000;
+const MAX_ENVIRONMENTS: i64 = 10_000;
 
 /// Which page of the demand to list.
 #[derive(Debug, Clone, Default)]
@@ -63,25 +63,22 @@ impl Runners {
 }
 
 fn page(places: Places, list: &ListDemand) -> Result<Demand, Error> {
-    let limit = match list.limit {
-        None => MAX_ENVIRONMENTS,
-        Some(limit) => {
-            usize::try_from(limit).ok().filter(|limit| (1..=MAX_ENVIRONMENTS).contains(limit)).ok_or_else(
-                || Error::invalid(format!("limit must be between 1 and {MAX_ENVIRONMENTS}, not {limit}")),
-            )?
-        }
-    };
+    let limit = list.limit.unwrap_or(MAX_ENVIRONMENTS);
+    if !(1..=MAX_ENVIRONMENTS).contains(&limit) {
+        let problem = Field::NotBetween { least: 1, most: MAX_ENVIRONMENTS, found: Some(limit) };
+        return Err(Error::field("limit", problem));
+    }
     // Neither slugs nor names of environments contain a slash.
     let after = match list.after.as_deref().map(|cursor| cursor.split_once('/')) {
         None => None,
         Some(Some((team, environment))) => Some((team.to_owned(), environment.to_owned())),
-        Some(None) => return Err(Error::invalid("after must be the cursor of a page before")),
+        Some(None) => return Err(Error::field("after", Field::NotACursor)),
     };
     let is_behind = |place: &(String, String)| after.as_ref().is_none_or(|after| place > after);
     let mut behind = places.into_iter().filter(|(place, counts)| *counts != (0, 0) && is_behind(place));
     let environments: Vec<EnvironmentDemand> = behind
         .by_ref()
-        .take(limit)
+        .take(usize::try_from(limit).unwrap_or(usize::MAX))
         .map(|((team, environment), (pending, active))| EnvironmentDemand {
             team,
             environment,
@@ -121,7 +118,7 @@ mod tests {
     fn environments_without_runs_are_left_out() {
         let demand = page(places(), &ListDemand::default()).unwrap();
         let expected = [("acme", "default"), ("acme", "gpu"), ("acme-eu", "default"), ("zeta", "default")];
-        assert_eq!((names(&demand), demand.cursor), (expected.to_vec(), None));
+        assert_eq!((names(&demand), &demand.cursor), (expected.to_vec(), &None));
         assert_eq!((demand.environments[0].pending, demand.environments[0].active), (3, 1));
     }
 
@@ -135,7 +132,7 @@ mod tests {
         let (mut after, mut read) = (None, Vec::new());
         loop {
             let demand = page(places(), &ListDemand { after, limit: Some(limit) }).unwrap();
-            assert!(demand.environments.len() as i64 <= limit && !demand.environments.is_empty());
+            assert!((1..=limit).contains(&i64::try_from(demand.environments.len()).unwrap()));
             read.extend(demand.environments);
             after = demand.cursor;
             if after.is_none() {
@@ -158,6 +155,6 @@ mod tests {
     #[case(Some("acme"), None)]
     fn a_bad_page_is_refused(#[case] after: Option<&str>, #[case] limit: Option<i64>) {
         let list = ListDemand { after: after.map(str::to_owned), limit };
-        assert!(matches!(page(places(), &list), Err(Error::InvalidRequest(_))), "{list:?}");
+        assert!(matches!(page(places(), &list), Err(Error::Field { .. })), "{list:?}");
     }
 }
