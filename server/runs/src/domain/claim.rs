@@ -201,5 +201,7 @@ mod tests {
                 status == RunStatus::Queued
             );
         }
+        let taken = lease(&RunState::queued(0, Timestamp(0)), &Poll::default(), TTL, Timestamp(9)).unwrap();
+        assert_eq!((taken.run.status, taken.attempt.status), (RunStatus::Leased, AttemptStatus::Leased));
     }
 }
