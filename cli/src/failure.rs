@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use minitower_client::wire::runs::RunStatus;
 use minitower_client::{Error, TransportReason};
+use minitower_daemon::errors::chain;
 use minitower_daemon::logs;
 
 use crate::kubectl::{self, Called};
@@ -132,21 +133,6 @@ impl Display for Failure {
         f.write_str(&chain(&*self.error))?;
         self.help.iter().try_for_each(|help| write!(f, "; {help}"))
     }
-}
-
-/// An error and its sources in one line. Some libraries repeat the source in their own text; it is not said twice.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let said = source.to_string();
-        if !text.contains(&said) {
-            // Writing to a string cannot fail.
-            let _ = write!(text, ": {said}");
-        }
-        next = source.source();
-    }
-    text
 }
 
 const UNAUTHORIZED: u8 = 10;

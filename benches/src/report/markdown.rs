@@ -26,7 +26,7 @@ fn write(plan: &Plan, findings: &Findings, text: &mut String) -> std::fmt::Resul
     writeln!(text, "# Speed and memory\n")?;
     writeln!(
         text,
-        "Written by `make bench`: the release build as shipped (`synchronous=FULL`), the load generator beside the server on the same \
+        "Written by `make bench`: the release build as shipped (each commit synced before its answers), the load generator beside the server on the same \
          cores, the database on a real disk. {spread} What each load does is told in \
          [README.md](README.md).\n"
     )?;

@@ -15,6 +15,7 @@
 
 pub mod clock;
 mod db;
+mod disk;
 pub mod due;
 mod error;
 pub mod events;
@@ -25,6 +26,7 @@ pub mod page;
 mod readers;
 pub mod remembered;
 mod restore;
+mod waiting;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -37,8 +39,10 @@ pub use restore::restore;
 pub use rusqlite;
 pub use writer::Hooks;
 
+use crate::disk::Progress;
 use crate::events::Subscribers;
 use crate::readers::Readers;
+use crate::waiting::Class;
 use crate::writer::Writer;
 
 /// How many read-only connections the pool holds: enough to keep two cores busy while one waits for the disk.
@@ -51,6 +55,7 @@ pub struct Store {
     // Dropped in this order: the connections close before the lock is given up.
     writer: Writer,
     readers: Readers,
+    progress: Progress,
     _lock: db::Lock,
 }
 
@@ -62,8 +67,9 @@ impl Store {
         let mut writer = Db::open_writer(path)?;
         migrate::run(&mut writer, path)?;
         let readers = Readers::open(path, READERS)?;
-        let writer = Writer::spawn(writer, subscribers, hooks)?;
-        Ok(Self { path: path.to_owned(), writer, readers, _lock: lock })
+        let progress = Progress::new();
+        let writer = Writer::spawn(writer, path, progress.clone(), subscribers, hooks)?;
+        Ok(Self { path: path.to_owned(), writer, readers, progress, _lock: lock })
     }
 
     /// Runs `f` in a transaction of its own, committed together with the others that wait (group commit), and answers once the commit
@@ -74,22 +80,40 @@ impl Store {
         E: From<StoreError> + Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
     {
-        self.writer.run(f).await
+        self.writer.run(Class::Rest, f).await
     }
 
-    /// Runs `f` on a read-only connection, in a snapshot of its own.
+    /// The same for lease traffic: polls, cancellations and the calls under a lease. It goes before other commands, so that no upload
+    /// and no ten thousand creations delay a heartbeat.
+    pub async fn write_lease<T, E, F>(&self, f: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        self.writer.run(Class::Lease, f).await
+    }
+
+    /// Runs `f` on a read-only connection, in a snapshot of its own, and answers once all is durable that it can have seen.
     pub async fn read<T, E, F>(&self, f: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
         F: FnOnce(&Db) -> Result<T, E> + Send + 'static,
     {
-        self.readers.run(f).await
+        let result = self.readers.run(f).await;
+        self.durable().await;
+        result
+    }
+
+    /// Waits until all is durable that was committed so far. Who answers out of memory that follows commits waits for this first.
+    pub async fn durable(&self) {
+        self.progress.durable().await;
     }
 
     /// Answers whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.read(Db::ping).await
+        self.readers.run(Db::ping).await
     }
 
     /// Bytes of the database and its write-ahead log on disk.

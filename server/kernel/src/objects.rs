@@ -200,16 +200,15 @@ impl Objects {
     async fn lock(&self, sha256: &str) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-            match locks.get(sha256).and_then(Weak::upgrade) {
-                Some(lock) => lock,
-                None => {
-                    if locks.len() >= LOCKS_KEPT {
-                        locks.retain(|_, lock| lock.strong_count() > 0);
-                    }
-                    let lock = Arc::default();
-                    locks.insert(sha256.to_owned(), Arc::downgrade(&lock));
-                    lock
+            if let Some(lock) = locks.get(sha256).and_then(Weak::upgrade) {
+                lock
+            } else {
+                if locks.len() >= LOCKS_KEPT {
+                    locks.retain(|_, lock| lock.strong_count() > 0);
                 }
+                let lock = Arc::default();
+                locks.insert(sha256.to_owned(), Arc::downgrade(&lock));
+                lock
             }
         };
         lock.lock_owned().await

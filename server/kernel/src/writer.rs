@@ -1,24 +1,29 @@
 //! The one writer: group commit.
 //!
 //! A thread owns the only write connection. It takes the commands that wait, runs each in a savepoint of one `BEGIN IMMEDIATE`, commits
-//! once, tells the hooks what was committed, and only then answers: throughput grows with load, and every answer is durable.
-//! It is a thread and not a task because SQLite blocks.
+//! once, and tells the subscribers what was committed. The commands are answered when the [disk](crate::disk) has the commit: throughput
+//! grows with load, and every answer is durable. Meanwhile the thread runs the next batch. It is a thread and not a task because SQLite
+//! blocks.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::time::Duration;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+use crate::disk::{Disk, Progress, Slot};
 use crate::events::{Event, Subscribers};
+use crate::waiting::{Class, Look, Refused, Waiting};
 use crate::{Db, OpenError, StoreError, Tx};
 
 /// Most commands in one commit: bounds how long the first of them waits for the last.
 const MAX_BATCH: usize = 256;
-/// Most commands waiting; further ones wait for a place up to [`WAIT_FOR_PLACE`].
-const QUEUE: usize = 4096;
-const WAIT_FOR_PLACE: Duration = Duration::from_secs(5);
+/// How long a batch takes further commands.
+const LONGEST_BATCH: Duration = Duration::from_millis(20);
+/// How long it takes commands that are not lease traffic.
+const LONGEST_REST: Duration = Duration::from_millis(10);
 
 /// Called by the writer's thread; must not block.
 pub struct Hooks {
@@ -58,35 +63,50 @@ enum Committed {
     Unknown,
 }
 
-enum Message {
-    Run(Job),
-    Close(oneshot::Sender<Result<(), StoreError>>),
-}
-
 #[derive(Debug)]
 pub(crate) struct Writer {
-    queue: mpsc::Sender<Message>,
+    waiting: Arc<Waiting<Job>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// How the last folding of the write-ahead log went; taken by whoever closes.
+    closed: Mutex<Option<oneshot::Receiver<Result<(), StoreError>>>>,
 }
 
 impl Writer {
-    pub(crate) fn spawn(db: Db, subscribers: Subscribers, hooks: Hooks) -> Result<Self, OpenError> {
-        let (queue, waiting) = mpsc::channel(QUEUE);
+    /// Starts the thread on the open database at `path`. `progress` follows what is on the disk.
+    pub(crate) fn spawn(
+        db: Db,
+        path: &Path,
+        progress: Progress,
+        subscribers: Subscribers,
+        hooks: Hooks,
+    ) -> Result<Self, OpenError> {
+        let waiting = Arc::new(Waiting::new());
+        let ring = {
+            let waiting = Arc::clone(&waiting);
+            move || waiting.ring()
+        };
+        let disk = Disk::open(path, progress.clone(), ring)?;
+        let (reply, closed) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || {
-                let died = catch_unwind(AssertUnwindSafe(|| {
-                    Loop { db, subscribers: &subscribers, hooks: &hooks, waiting }.run()
-                }));
-                if let Err(panic) = died {
-                    (hooks.fatal)(&format!("the writer died: {}", panic_text(panic.as_ref())));
+            .spawn({
+                let waiting = Arc::clone(&waiting);
+                move || {
+                    let died = catch_unwind(AssertUnwindSafe(|| {
+                        let (subscribers, hooks, waiting) = (&subscribers, &hooks, &*waiting);
+                        Loop { db, subscribers, hooks, waiting, disk, progress }.run(reply);
+                    }));
+                    waiting.abandon();
+                    if let Err(panic) = died {
+                        (hooks.fatal)(&format!("the writer died: {}", panic_text(panic.as_ref())));
+                    }
                 }
             })
             .map_err(|source| OpenError::Io { path: "writer thread".into(), source })?;
-        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+        Ok(Self { waiting, thread: Mutex::new(Some(thread)), closed: Mutex::new(Some(closed)) })
     }
 
-    pub(crate) async fn run<T, E, F>(&self, f: F) -> Result<T, E>
+    pub(crate) async fn run<T, E, F>(&self, class: Class, f: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -116,29 +136,27 @@ impl Writer {
                 }),
             }
         });
-        let full = || StoreError::Unavailable("too many commands are waiting".to_owned());
         let closed = || StoreError::Unavailable("the server is stopping".to_owned());
-        tokio::time::timeout(WAIT_FOR_PLACE, self.queue.send(Message::Run(job)))
-            .await
-            .map_err(|_| full())?
-            .map_err(|_| closed())?;
+        self.waiting.push(class, job).await.map_err(|refused| match refused {
+            Refused::Full => StoreError::Unavailable("too many commands are waiting".to_owned()),
+            Refused::Closed => closed(),
+        })?;
         answer.await.map_err(|_| closed())?
     }
 
     pub(crate) async fn close(&self) -> Result<(), StoreError> {
-        let (reply, closed) = oneshot::channel();
-        if self.queue.send(Message::Close(reply)).await.is_err() {
-            return Ok(());
+        self.waiting.close();
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match closed {
+            Some(closed) => closed.await.unwrap_or(Ok(())),
+            None => Ok(()),
         }
-        closed.await.unwrap_or(Ok(()))
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // The queue closes with its last sender; the thread then ends by itself.
-        let (orphan, _) = mpsc::channel(1);
-        drop(std::mem::replace(&mut self.queue, orphan));
+        self.waiting.close();
         let thread = self.thread.lock().map(|mut t| t.take()).unwrap_or_default();
         if let Some(thread) = thread
             && thread.join().is_err()
@@ -152,70 +170,120 @@ struct Loop<'a> {
     db: Db,
     subscribers: &'a Subscribers,
     hooks: &'a Hooks,
-    waiting: mpsc::Receiver<Message>,
+    waiting: &'a Waiting<Job>,
+    disk: Disk,
+    progress: Progress,
+}
+
+/// Why the writer wakes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    Work,
+    Closed,
+    SyncFailed,
+}
+
+/// Commands of one transaction.
+struct Batch {
+    began: Instant,
+    /// How many commands waited then. Who comes later has the next commit, unless this one has to wait for the disk.
+    expected: usize,
+    answers: Vec<Answer>,
+    events: Vec<Event>,
+    /// Why the transaction is lost.
+    broken: Option<String>,
 }
 
 impl Loop<'_> {
-    fn run(mut self) {
-        while let Some(first) = self.waiting.blocking_recv() {
-            let mut jobs = Vec::new();
-            let mut closing = None;
-            let mut next = Some(first);
-            while let Some(message) = next {
-                match message {
-                    Message::Run(job) => jobs.push(job),
-                    Message::Close(reply) => closing = Some(reply),
-                }
-                next = if jobs.len() < MAX_BATCH && closing.is_none() {
-                    self.waiting.try_recv().ok()
-                } else {
-                    None
-                };
-            }
-            if !jobs.is_empty() && self.batch(jobs) == Committed::Unknown {
-                return;
-            }
-            if let Some(reply) = closing {
-                self.waiting.close();
-                let _ = reply.send(self.checkpoint());
-                return;
+    fn run(self, closed: oneshot::Sender<Result<(), StoreError>>) {
+        loop {
+            let woken = self.waiting.block(|waiting, closed| match (waiting, closed) {
+                _ if self.progress.failed().is_some() => Look::GoOn(Woken::SyncFailed),
+                (0, true) => Look::GoOn(Woken::Closed),
+                (0, false) => Look::Sleep,
+                _ => Look::GoOn(Woken::Work),
+            });
+            match woken {
+                Woken::Work if self.batch() != Committed::Unknown => {}
+                Woken::Work => return,
+                Woken::Closed => break,
+                Woken::SyncFailed => return self.sync_failed(),
             }
         }
-        if let Err(error) = self.checkpoint() {
+        self.waiting.block(|_, _| if self.progress.is_idle() { Look::GoOn(()) } else { Look::Sleep });
+        if self.progress.failed().is_some() {
+            return self.sync_failed();
+        }
+        let folded = self.checkpoint();
+        if let Err(error) = &folded {
             tracing::warn!(%error, "could not fold the write-ahead log into the database");
         }
+        // Nobody listens when the store was dropped.
+        let _ = closed.send(folded);
     }
 
-    fn batch(&self, jobs: Vec<Job>) -> Committed {
+    fn sync_failed(&self) {
+        let reason = self.progress.failed().unwrap_or_default();
+        (self.hooks.fatal)(&format!(
+            "a commit could not be synced, and its outcome is unknown: {reason}; restart to find out"
+        ));
+    }
+
+    /// The next command of a batch; none: it is time to commit.
+    fn next(&self, batch: &Batch) -> Option<Job> {
+        let taken = batch.answers.len();
+        if taken >= MAX_BATCH || batch.broken.is_some() {
+            return None;
+        }
+        if taken >= batch.expected && !self.wait_for_more(batch) {
+            return None;
+        }
+        let elapsed = batch.began.elapsed();
+        if elapsed >= LONGEST_BATCH {
+            return None;
+        }
+        self.waiting.take(elapsed < LONGEST_REST)
+    }
+
+    /// Waits for another command as long as the disk does not take the commit. False: it takes it, or the batch has lasted long enough.
+    fn wait_for_more(&self, batch: &Batch) -> bool {
+        self.waiting.block(|waiting, closed| match self.progress.slot(Instant::now()) {
+            Slot::Free => Look::GoOn(false),
+            _ if closed || self.progress.failed().is_some() => Look::GoOn(false),
+            _ if waiting > 0 => Look::GoOn(batch.began.elapsed() < LONGEST_REST),
+            Slot::FreeAt(at) => Look::SleepUntil(at),
+            Slot::Taken => Look::Sleep,
+        })
+    }
+
+    /// Waits until the disk takes another commit. False: it takes none any more.
+    fn wait_for_disk(&self) -> bool {
+        self.waiting.block(|_, _| match self.progress.slot(Instant::now()) {
+            _ if self.progress.failed().is_some() => Look::GoOn(false),
+            Slot::Free | Slot::FreeAt(_) => Look::GoOn(true),
+            Slot::Taken => Look::Sleep,
+        })
+    }
+
+    fn batch(&self) -> Committed {
         if let Err(error) = self.exec("BEGIN IMMEDIATE") {
             let reason = error.to_string();
-            for job in jobs {
+            for _ in 0..MAX_BATCH {
+                let Some(job) = self.waiting.take(true) else { break };
                 let refused = StoreError::Unavailable(reason.clone());
                 (job(Err(refused)).answer)(Ok(()));
             }
             return Committed::No(reason);
         }
-        let size = jobs.len();
-        let mut answers = Vec::with_capacity(size);
-        let mut events = Vec::new();
-        let mut broken = None;
-        for job in jobs {
-            if let Some(reason) = &broken {
-                let reason: &String = reason;
-                answers.push(job(Err(StoreError::Unavailable(reason.clone()))).answer);
-                continue;
-            }
-            match self.one(job) {
-                Ok((answer, changed)) => {
-                    answers.push(answer);
-                    events.extend(changed);
-                }
-                Err((answer, error)) => {
-                    answers.push(answer);
-                    broken = Some(error.to_string());
-                }
-            }
+        let batch = self.run_waiting();
+        let size = batch.answers.len();
+        let Batch { answers, events, broken, .. } = batch;
+        if !self.wait_for_disk() {
+            self.sync_failed();
+            std::mem::forget(answers);
+            return Committed::Unknown;
         }
+        let number = self.progress.begin();
         let committed = match broken {
             Some(reason) => self.roll_back(reason),
             None => self.commit(&events),
@@ -224,11 +292,12 @@ impl Loop<'_> {
             Committed::Yes => {
                 self.subscribers.committed(&events);
                 (self.hooks.batch)(size);
-                for answer in answers {
-                    answer(Ok(()));
-                }
+                self.disk
+                    .sync(number, Box::new(move || answers.into_iter().for_each(|answer| answer(Ok(())))));
             }
             Committed::No(reason) => {
+                // There is nothing to sync, but reads may wait for this number.
+                self.disk.sync(number, Box::new(|| {}));
                 for answer in answers {
                     answer(Err(StoreError::Unavailable(reason.clone())));
                 }
@@ -237,6 +306,31 @@ impl Loop<'_> {
             Committed::Unknown => std::mem::forget(answers),
         }
         committed
+    }
+
+    /// Runs commands until it is time to commit.
+    fn run_waiting(&self) -> Batch {
+        let expected = self.waiting.len();
+        let mut batch = Batch {
+            began: Instant::now(),
+            expected,
+            answers: Vec::with_capacity(expected.min(MAX_BATCH)),
+            events: Vec::new(),
+            broken: None,
+        };
+        while let Some(job) = self.next(&batch) {
+            match self.one(job) {
+                Ok((answer, changed)) => {
+                    batch.answers.push(answer);
+                    batch.events.extend(changed);
+                }
+                Err((answer, error)) => {
+                    batch.answers.push(answer);
+                    batch.broken = Some(error.to_string());
+                }
+            }
+        }
+        batch
     }
 
     /// Runs one command in its savepoint. An error means that the whole transaction is lost.

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+use std::future::Future as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use minitower_kernel::events::Subscribers;
 use minitower_kernel::{Db, Hooks, OpenError, Store, StoreError, Tx};
@@ -178,4 +181,114 @@ async fn a_full_database_refuses_writes_and_reads_go_on() {
     team(&store, "ccc").await.unwrap();
     assert_eq!(teams_of(&store).await, ["aaa", "ccc"]);
     assert!(!log.lock().unwrap().iter().any(|l| l.starts_with("fatal")));
+}
+
+/// Keeps the writer busy until what it gives is dropped or sent to.
+async fn busy(store: &Arc<Store>) -> (mpsc::Sender<()>, tokio::task::JoinHandle<Result<(), StoreError>>) {
+    let (go_on, gate) = mpsc::channel::<()>();
+    let (began, begins) = tokio::sync::oneshot::channel();
+    let store = Arc::clone(store);
+    let running = tokio::spawn(async move {
+        store
+            .write_lease(move |_| {
+                began.send(()).unwrap();
+                // Err: the sender is gone, which will do as well.
+                let _ = gate.recv();
+                Ok(())
+            })
+            .await
+    });
+    begins.await.unwrap();
+    (go_on, running)
+}
+
+/// Sends a command that notes its name when it is run, and has sent it when this answers.
+async fn note(store: &Arc<Store>, log: &Log, lease: bool, name: String) -> tokio::task::JoinHandle<()> {
+    let (store, log) = (Arc::clone(store), Arc::clone(log));
+    let mut write = Box::pin(async move {
+        let job = move |_: &Tx<'_>| {
+            log.lock().unwrap().push(name);
+            Ok::<_, StoreError>(())
+        };
+        if lease { store.write_lease(job).await } else { store.write(job).await }.unwrap();
+    });
+    // The first poll puts it into the queue.
+    let first = std::future::poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx)));
+    assert!(first.await.is_pending());
+    tokio::spawn(write)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lease_traffic_goes_before_what_waited_longer_and_the_rest_has_its_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(&folder.path().join("m.db"), &Log::default()).unwrap());
+    let (go_on, running) = busy(&store).await;
+    let order = Log::default();
+    let mut writes = Vec::new();
+    for n in 0..20 {
+        writes.push(note(&store, &order, false, format!("rest {n}")).await);
+    }
+    for n in 0..40 {
+        writes.push(note(&store, &order, true, format!("lease {n}")).await);
+    }
+    go_on.send(()).unwrap();
+    for write in writes {
+        write.await.unwrap();
+    }
+    running.await.unwrap().unwrap();
+    let order = order.lock().unwrap();
+    let places = |class: &str| {
+        let of_class = |(_, name): &(usize, &String)| name.starts_with(class);
+        order.iter().enumerate().filter(of_class).map(|(at, _)| at).collect::<Vec<_>>()
+    };
+    let (lease, rest) = (places("lease"), places("rest"));
+    assert!(lease.iter().max() < Some(&48), "40 commands and every eighth of another class: {order:?}");
+    assert!(rest.windows(2).all(|two| two[1] - two[0] <= 8), "the rest waits for ever: {order:?}");
+    let (mut kept, mut sent) = (order.clone(), order.clone());
+    kept.sort_by_key(|name| name.starts_with("rest"));
+    sent.sort_by_key(|name| {
+        (name.starts_with("rest"), name[name.find(' ').unwrap() + 1..].parse::<u32>().unwrap())
+    });
+    assert_eq!(kept, sent, "each class keeps its order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_is_run_next_and_committed_before_long_commands_that_came_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::default();
+    let store = Arc::new(open(&folder.path().join("m.db"), &log).unwrap());
+    let (go_on, running) = busy(&store).await;
+    let mut writes = Vec::new();
+    for n in 0..20 {
+        let (store, log) = (Arc::clone(&store), Arc::clone(&log));
+        let mut write = Box::pin(async move {
+            let long = move |_: &Tx<'_>| {
+                let began = Instant::now();
+                while began.elapsed() < Duration::from_millis(4) {
+                    std::hint::spin_loop();
+                }
+                log.lock().unwrap().push(format!("long {n}"));
+                Ok::<_, StoreError>(())
+            };
+            store.write(long).await.unwrap();
+        });
+        let first = std::future::poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx)));
+        assert!(first.await.is_pending());
+        writes.push(tokio::spawn(write));
+    }
+    // It comes last, while the writer is busy.
+    writes.push(note(&store, &log, true, "heartbeat".to_owned()).await);
+    go_on.send(()).unwrap();
+    for write in writes {
+        write.await.unwrap();
+    }
+    running.await.unwrap().unwrap();
+    let log = log.lock().unwrap();
+    let committed =
+        log.iter().skip_while(|line| *line != "heartbeat").position(|line| line.starts_with("batch"));
+    assert!(
+        log.iter().position(|line| line == "heartbeat") < log.iter().position(|line| line == "long 0"),
+        "{log:?}"
+    );
+    assert!(committed.unwrap() < 10, "its commit waits for all the others: {log:?}");
 }

@@ -119,7 +119,7 @@ impl Leases {
         let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.0.clock.clone());
         self.0
             .store
-            .write(move |tx| {
+            .write_lease(move |tx| {
                 let (run, attempt) = find(tx, &by, run, hash)?;
                 let after = lease::decide(&held(&run, &attempt), &command, clock.now())?;
                 // What is told of an attempt that has ended changes nothing.
@@ -161,7 +161,7 @@ impl Leases {
         let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.0.clock.clone());
         self.0
             .store
-            .write(move |tx| {
+            .write_lease(move |tx| {
                 let (run, attempt) = find(tx, &by, run, hash)?;
                 lease::decide(&held(&run, &attempt), &Command::Logs, clock.now())?;
                 Ok(logs::append(tx, attempt.id, &lines)?)
@@ -205,7 +205,7 @@ impl Leases {
         let done = self
             .0
             .store
-            .write(move |tx| {
+            .write_lease(move |tx| {
                 let (run, attempt) = find(tx, &by, run, hash)?;
                 let after = lease::decide(&held(&run, &attempt), &command, clock.now())?;
                 Ok::<_, Error>(save_held(tx, &run, &attempt, after)?)
@@ -221,7 +221,7 @@ impl Leases {
         let released = self
             .0
             .store
-            .write(move |tx| {
+            .write_lease(move |tx| {
                 let Some(found) = attempts::active_of_run(tx, run)?.filter(|a| a.id == attempt) else {
                     return Ok(());
                 };

@@ -146,7 +146,7 @@ impl Leases {
             let claimed = leases
                 .0
                 .store
-                .write(move |tx| {
+                .write_lease(move |tx| {
                     if !pass.is_valid() {
                         return Ok(Claimed::Stale);
                     }
@@ -168,7 +168,7 @@ impl Leases {
         let (runner, clock) = (by.runner_id, self.0.clock.clone());
         self.0
             .store
-            .write(move |tx| {
+            .write_lease(move |tx| {
                 let Some(attempt) = attempts::active_of_runner(tx, runner)? else { return Ok(()) };
                 if attempt.state.started_at.is_some() {
                     return Ok(());

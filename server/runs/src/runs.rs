@@ -6,7 +6,7 @@ use crate::domain::app::Version;
 use crate::domain::attempt::Attempt;
 use crate::domain::lease::{self, Command};
 use crate::domain::retry::{self, RetryPolicy};
-use crate::domain::run::{Run, RunStatus};
+use crate::domain::run::Run;
 use crate::store::logs::LogLine;
 use crate::store::{attempts, logs, runs, versions};
 use minitower_kernel::{Db, StoreError};
@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use crate::leases::{held, save_held};
 use crate::{Absent, Error, Field, InputError, Runs, apps};
 use minitower_kernel::page::Page;
+use minitower_vocabulary::statuses::RunStatus;
 
 /// Most log lines in one answer; ask again with `after_seq` for more.
 pub const MAX_LOG_LINES: i64 = 10_000;
@@ -276,8 +277,10 @@ impl Runs {
     }
 
     /// How many runs the team has; counted nowhere, known from the commits.
-    pub fn runs_summary(&self, by: &TeamPrincipal) -> Summary {
-        self.0.memory.gauges.summary(by.team_id)
+    pub async fn runs_summary(&self, by: &TeamPrincipal) -> Summary {
+        let summary = self.0.memory.gauges.summary(by.team_id);
+        self.0.store.durable().await;
+        summary
     }
 
     /// The team's run of that id.
@@ -331,7 +334,7 @@ impl Runs {
         let (team, clock) = (by.team_id, self.0.clock.clone());
         self.0
             .store
-            .write(move |tx| {
+            .write_lease(move |tx| {
                 let now = clock.now();
                 let run = find(tx, team, id)?;
                 if !run.state.status.is_active() {

@@ -6,13 +6,11 @@ use std::time::Duration;
 use minitower_kernel::page::Page;
 use minitower_runs::CreateRun;
 use minitower_runs::Error;
-use minitower_runs::domain::attempt::AttemptStatus;
-use minitower_runs::domain::attempt::ResultStatus;
 use minitower_runs::domain::claim::Poll;
 use minitower_runs::domain::lease::Refusal;
-use minitower_runs::domain::run::RunStatus;
 
 use crate::support::{Plane, TTL, named, outcome, retries};
+use minitower_vocabulary::statuses::{AttemptStatus, ResultStatus, RunStatus};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_leases_never_double_assign() {
@@ -46,7 +44,7 @@ async fn concurrent_leases_never_double_assign() {
     let all: Vec<_> = workers.join_all().await.into_iter().flatten().collect();
     assert_eq!(all.len(), 60);
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), 60, "each run went to exactly one runner");
-    let summary = plane.app.runs().runs_summary(&plane.team);
+    let summary = plane.app.runs().runs_summary(&plane.team).await;
     assert_eq!((summary.total, summary.terminal, summary.active, summary.queued), (60, 60, 0, 0));
 }
 
@@ -179,7 +177,7 @@ async fn a_restart_gives_every_lease_its_full_length_again() {
     let plane = plane.restart().await;
     let (_, attempt) = plane.app.leases().heartbeat(&runner, run.id, &grant.lease_token).await.unwrap();
     assert_eq!(attempt.state.lease_expires_at, plane.clock.now().plus(TTL));
-    let summary = plane.app.runs().runs_summary(&plane.team);
+    let summary = plane.app.runs().runs_summary(&plane.team).await;
     assert_eq!((summary.total, summary.active), (1, 1), "the counts are read again");
 }
 

@@ -5,10 +5,9 @@ use std::time::Duration;
 use minitower_kernel::clock::Clock;
 use minitower_runs::CreateRun;
 use minitower_runs::Grant;
-use minitower_runs::domain::attempt::ResultStatus;
 use minitower_runs::domain::claim::Poll;
 use minitower_runs::domain::retry::Wanted;
-use minitower_runs::domain::run::{Run, RunStatus};
+use minitower_runs::domain::run::Run;
 use minitower_runs::domain::runner::RunnerPrincipal;
 use minitower_vocabulary::ids::RunId;
 use minitowerd::ControlPlane as App;
@@ -16,6 +15,7 @@ use minitowerd::ControlPlane as App;
 use prometheus::proto::MetricFamily;
 
 use crate::support::{Plane, outcome};
+use minitower_vocabulary::statuses::{ResultStatus, RunStatus};
 
 /// How long a poll waits for what should come at once.
 const SOON: Duration = Duration::from_secs(10);
@@ -147,12 +147,12 @@ async fn a_run_that_waits_for_its_retry_is_queued_but_not_pending() {
             plane = plane.restart().await;
         }
         assert_eq!(plane.waiting(), [0, 1], "ready and blocked");
-        assert_eq!(plane.app.runs().runs_summary(&plane.team).queued, 1);
+        assert_eq!(plane.app.runs().runs_summary(&plane.team).await.queued, 1);
     }
     let cancelled = plane.app.runs().cancel_run(&plane.team, run.id).await.unwrap();
     assert_eq!((cancelled.state.status, cancelled.state.not_before), (RunStatus::Cancelled, None));
     assert_eq!(plane.waiting(), [0, 0]);
-    assert_eq!(plane.app.runs().runs_summary(&plane.team).terminal, 1);
+    assert_eq!(plane.app.runs().runs_summary(&plane.team).await.terminal, 1);
     // What was cancelled never comes back.
     plane.clock.advance(Duration::from_secs(100));
     run_background(&plane.app);

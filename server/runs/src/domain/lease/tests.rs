@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::domain::moves::{attempt_may_become, run_may_become};
 use crate::domain::retry::{RetryBudget, RetryPolicy};
 
 const TTL: Duration = Duration::from_secs(60);
@@ -86,6 +87,7 @@ fn heartbeat_extends_and_changes_nothing_else(#[case] before: Held) {
     assert_eq!((&after.run, after.attempt.status), (&before.run, before.attempt.status));
     let shorter = decide(&after, &Command::Heartbeat { ttl: Duration::from_secs(1) }, NOW).unwrap();
     assert_eq!(shorter.attempt.lease_expires_at, NOW.plus(TTL), "never shorter than was promised");
+    assert_eq!(shorter.attempt.lease_ttl, Duration::from_secs(1), "the length that is in use from now on");
 }
 
 #[rstest]
@@ -109,6 +111,21 @@ fn the_first_result_wins_and_is_answered_the_same_for_ever(
             }
         }
     }
+}
+
+#[test]
+fn a_result_is_kept_with_all_that_it_says() {
+    let outcome = Outcome {
+        status: ResultStatus::Failed,
+        exit_code: Some(7),
+        error_message: Some("out of memory".to_owned()),
+        reason: Some(ResultReason::Timeout),
+    };
+    let after = decide(&running(), &Command::Result(outcome, Jitter::NONE), NOW).unwrap();
+    assert_eq!((after.run.exit_code, after.attempt.exit_code), (Some(7), Some(7)));
+    assert_eq!(after.run.error_message.as_deref(), Some("out of memory"));
+    assert_eq!(after.attempt.error_message.as_deref(), Some("out of memory"));
+    assert_eq!(after.attempt.reason, Some(ResultReason::Timeout));
 }
 
 #[test]
@@ -339,6 +356,14 @@ fn a_release_keeps_place_and_budget_under_a_policy_too() {
     assert!(after.run.is_ready());
 }
 
+#[test]
+fn a_retry_without_a_backoff_is_ready_at_once() {
+    let mut before = running();
+    before.run.policy = Some(RetryPolicy::new(&Failure::ALL, 0, 1_000, 0));
+    let after = decide(&before, &result_of(ResultStatus::Failed), NOW).unwrap();
+    assert_eq!((after.run.status, after.run.not_before, after.run.queued_at), (RunStatus::Queued, None, NOW));
+}
+
 fn backing_off(until: Timestamp) -> RunState {
     let policy = Some(RetryPolicy::new(&Failure::ALL, 1000, 2000, 10_000));
     RunState { policy, queued_at: until, not_before: Some(until), ..RunState::queued(3, Timestamp(0)) }
@@ -412,8 +437,8 @@ proptest! {
             now = Timestamp(now.0 + ms);
             let Ok(next) = decide(&held, &command, now) else { continue };
             let (from, to) = (statuses(&held), statuses(&next));
-            prop_assert!(from.0 == to.0 || from.0.may_become(to.0), "{from:?} → {to:?} by {command:?}");
-            prop_assert!(from.1 == to.1 || from.1.may_become(to.1), "{from:?} → {to:?} by {command:?}");
+            prop_assert!(from.0 == to.0 || run_may_become(from.0, to.0), "{from:?} → {to:?} by {command:?}");
+            prop_assert!(from.1 == to.1 || attempt_may_become(from.1, to.1), "{from:?} → {to:?} by {command:?}");
             prop_assert_eq!(next.attempt.status.is_active(), next.run.status.is_active());
             prop_assert_eq!(next.attempt.status.is_active(), next.attempt.ended_by.is_none());
             prop_assert_eq!(next.run.status.is_terminal(), next.run.finished_at.is_some());
