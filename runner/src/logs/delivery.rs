@@ -14,7 +14,9 @@ use crate::calls::AttemptCalls;
 use crate::lease::heartbeat_interval;
 
 /// How long a batch that is not full waits for more lines. Lines written this shortly before a job's end go with the result, which saves
-/// the control plane a call.
+/// the control plane a call; people who watch the log do not notice it.
+const GATHERING: Duration = Duration::from_millis(20);
+/// The shortest time between two batches that are not full.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// The same once the job's program has ended: its result follows, but for artifacts that take long.
 const INTERVAL_AT_THE_END: Duration = Duration::from_secs(1);
@@ -54,24 +56,25 @@ pub(crate) async fn deliver(
     mut progress: watch::Receiver<Progress>,
 ) -> Delivered {
     let longest_pause = longest_pause(length);
-    // When the first of the lines that wait was seen.
-    let mut since = None;
+    // When the first of the lines that wait was seen, and when the last batch was sent.
+    let (mut since, mut sent) = (None, None);
     loop {
         let arrived = log.arrived();
         let stage = *progress.borrow_and_update();
         let waiting = log.waiting().await;
-        let interval = match stage {
-            Progress::Growing => INTERVAL,
+        let gathering = match stage {
+            Progress::Growing => GATHERING,
             Progress::Ending => INTERVAL_AT_THE_END,
             Progress::Complete | Progress::LastWithResult => Duration::ZERO,
         };
-        if waiting == 0 && interval.is_zero() {
+        if waiting == 0 && gathering.is_zero() {
             return Delivered::AllBut(Vec::new());
         }
         if waiting > 0 && since.is_none() {
             since = Some(Instant::now());
         }
-        let due = since.map(|since| since + interval);
+        let earliest = sent.filter(|_| !gathering.is_zero()).map(|sent: Instant| sent + INTERVAL);
+        let due = since.map(|since| (since + gathering).max(earliest.unwrap_or(since)));
         if waiting < LogBatch::MAX_LINES && due.is_none_or(|due| due > Instant::now()) {
             tokio::select! {
                 () = sleep_until(due) => {}
@@ -89,7 +92,7 @@ pub(crate) async fn deliver(
         if stage == Progress::LastWithResult && log.waiting().await == 0 {
             return Delivered::AllBut(batch.logs);
         }
-        since = None;
+        (since, sent) = (None, Some(Instant::now()));
         match send(&calls, &batch, longest_pause, |taken| log.set_reachable(taken)).await {
             Sent::Taken => {}
             Sent::Refused(loss) => log.lose(&loss).await,
