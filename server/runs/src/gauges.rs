@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::domain::run::RunStatus;
 use crate::store::counts::{Bucket, Count};
 use crate::store::events::{CountKey, CountNames, RunMoved};
 use minitower_teams::{EnvironmentMade, KnownEnvironment};
@@ -11,6 +10,7 @@ use minitower_vocabulary::ids::{EnvironmentId, TeamId};
 
 use crate::Shared;
 use crate::runs::Summary;
+use minitower_vocabulary::statuses::RunStatus;
 
 #[derive(Debug, Default)]
 pub(crate) struct Gauges(Mutex<State>);

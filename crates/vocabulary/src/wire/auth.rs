@@ -4,16 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
-/// What a team token may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Everything of the team, including its tokens and runners.
-    Admin,
-    /// Apps, versions and runs.
-    Member,
-}
+pub use crate::statuses::Role;
 
 /// Answer of `GET /auth/options`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 use super::Timestamp;
 use super::runs::{AttemptStatus, LogLine, RunStatus};
 
+pub use crate::statuses::{ResultReason, ResultStatus};
+
 /// The label with the versions of a runner's Pythons, newest first, separated by commas: `3.13.1,3.12.9`.
 pub const LABEL_PYTHON: &str = "python";
 /// The label that is `true` if a runner downloads Pythons that it lacks.
@@ -211,46 +213,6 @@ impl LogBatch {
     pub const MAX_LINES: usize = 100;
     /// Most bytes of one line, its newline not counted.
     pub const MAX_LINE_BYTES: usize = 8 * 1024;
-}
-
-/// How a job ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum ResultStatus {
-    /// It ended well.
-    Completed,
-    /// It failed.
-    Failed,
-    /// It was cancelled.
-    Cancelled,
-}
-
-/// What ended a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum ResultReason {
-    /// The job exited.
-    Exit,
-    /// A signal ended it.
-    Signal,
-    /// It reached its timeout.
-    Timeout,
-    /// It could not be set up.
-    Setup,
-}
-
-impl ResultReason {
-    /// The word on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exit => "exit",
-            Self::Signal => "signal",
-            Self::Timeout => "timeout",
-            Self::Setup => "setup",
-        }
-    }
 }
 
 /// Body of `POST /runs/{run}/result`.

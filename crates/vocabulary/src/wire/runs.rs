@@ -5,72 +5,7 @@ use serde_json::{Map, Value};
 
 use super::Timestamp;
 
-/// The state of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum RunStatus {
-    /// It waits for a runner.
-    Queued,
-    /// A runner holds it and has not started it yet.
-    Leased,
-    /// A runner has started it.
-    Running,
-    /// A cancel was requested, and the runner has not confirmed it yet.
-    Cancelling,
-    /// It ended well.
-    Completed,
-    /// It failed.
-    Failed,
-    /// It was cancelled.
-    Cancelled,
-    /// Its runners were lost more often than its retries allow.
-    Dead,
-}
-
-impl RunStatus {
-    /// The word on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Leased => "leased",
-            Self::Running => "running",
-            Self::Cancelling => "cancelling",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Dead => "dead",
-        }
-    }
-
-    /// Whether the run has ended.
-    pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Dead)
-    }
-}
-
-/// The state of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum AttemptStatus {
-    /// A runner holds it and has not started it yet.
-    Leased,
-    /// The runner has started it.
-    Running,
-    /// A cancel was requested.
-    Cancelling,
-    /// It ended well.
-    Completed,
-    /// It failed.
-    Failed,
-    /// It was cancelled.
-    Cancelled,
-    /// Its lease expired.
-    Expired,
-    /// The runner gave the run back.
-    Released,
-}
+pub use crate::statuses::{AttemptStatus, Failure, RunStatus};
 
 /// Body of `POST /apps/{app}/runs`. It may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -115,7 +50,7 @@ pub struct Retry {
     pub max_attempts: i64,
     /// What is retried. Default: all three. What is not named ends the run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on: Option<Vec<RetryOn>>,
+    pub on: Option<Vec<Failure>>,
     /// How long to wait before the first retry of a failure or a timeout, in milliseconds. Default 1000. A lost run is
     /// queued at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,19 +61,6 @@ pub struct Retry {
     /// The longest wait, in milliseconds. Default 300000. Each wait is lengthened at random, by at most a fifth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff_max_ms: Option<i64>,
-}
-
-/// What may be retried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum RetryOn {
-    /// A failed result: the job failed, a signal ended it, or it could not be set up.
-    Failed,
-    /// The job was stopped at its timeout.
-    Timeout,
-    /// The runner was lost.
-    Lost,
 }
 
 /// Stands for the value of a hidden parameter in a run's input. The value was given, and nobody sees it.

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use crate::domain::attempt::{AttemptState, AttemptStatus};
+use crate::domain::attempt::AttemptState;
 use crate::domain::lease::{self, Command, Held};
-use crate::domain::run::{RunState, RunStatus};
+use crate::domain::run::RunState;
+use minitower_vocabulary::statuses::{AttemptStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
 /// What a poll says of itself.

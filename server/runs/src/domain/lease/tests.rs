@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::domain::moves::{attempt_may_become, run_may_become};
 use crate::domain::retry::{RetryBudget, RetryPolicy};
 
 const TTL: Duration = Duration::from_secs(60);
@@ -443,8 +444,8 @@ proptest! {
             now = Timestamp(now.0 + ms);
             let Ok(next) = decide(&held, &command, now) else { continue };
             let (from, to) = (statuses(&held), statuses(&next));
-            prop_assert!(from.0 == to.0 || from.0.may_become(to.0), "{from:?} → {to:?} by {command:?}");
-            prop_assert!(from.1 == to.1 || from.1.may_become(to.1), "{from:?} → {to:?} by {command:?}");
+            prop_assert!(from.0 == to.0 || run_may_become(from.0, to.0), "{from:?} → {to:?} by {command:?}");
+            prop_assert!(from.1 == to.1 || attempt_may_become(from.1, to.1), "{from:?} → {to:?} by {command:?}");
             prop_assert_eq!(next.attempt.status.is_active(), next.run.status.is_active());
             prop_assert_eq!(next.attempt.status.is_active(), next.attempt.ended_by.is_none());
             prop_assert_eq!(next.run.status.is_terminal(), next.run.finished_at.is_some());

@@ -70,7 +70,7 @@ fn a_failed_result_is_a_failure_or_a_timeout_by_its_reason(
     #[case] reason: Option<ResultReason>,
     #[case] failure: Failure,
 ) {
-    assert_eq!(Failure::of_result(reason), failure);
+    assert_eq!(failure_of(reason), failure);
 }
 
 #[test]
