@@ -107,6 +107,13 @@ fn a_factor_may_have_three_decimals() {
 }
 
 #[test]
+fn a_policy_tells_what_it_was_made_of() {
+    let policy = RetryPolicy::new(&[Failure::Timeout], 250, 1500, 4000);
+    assert_eq!(policy.on().collect::<Vec<_>>(), [Failure::Timeout]);
+    assert_eq!((policy.initial_ms(), policy.multiplier_thousandths(), policy.max_ms()), (250, 1500, 4000));
+}
+
+#[test]
 fn the_longest_backoff_that_may_be_asked_for_is_a_week() {
     assert_eq!(MAX_BACKOFF_MS, 604_800_000);
     let week =
