@@ -141,6 +141,11 @@ fn once_cancelling_the_outcome_can_only_be_cancelled() {
     }
     let after = decide(&cancelling(), &Command::Expire, Timestamp(60_000)).unwrap();
     assert_eq!(statuses(&after), (RunStatus::Cancelled, AttemptStatus::Cancelled));
+    assert_eq!(
+        (after.run.finished_at, after.attempt.finished_at),
+        (Some(Timestamp(60_000)), Some(Timestamp(60_000)))
+    );
+    assert_eq!(after.attempt.error_message.as_deref(), Some(EXPIRED_MESSAGE));
 }
 
 #[rstest]
@@ -193,6 +198,7 @@ fn expiry_requeues_then_the_run_is_dead_at_the_limit(#[case] before: Held) {
     let once = decide(&before, &Command::Expire, at).unwrap();
     assert_eq!(statuses(&once), (RunStatus::Queued, AttemptStatus::Expired));
     assert_eq!((once.run.retries.used, once.run.queued_at, once.run.finished_at), (1, at, None));
+    assert_eq!(once.attempt.finished_at, Some(at));
 
     let second = Held { run: RunState { status: RunStatus::Leased, ..once.run }, ..before };
     let twice = decide(&second, &Command::Expire, at).unwrap();
@@ -208,6 +214,7 @@ fn release_keeps_place_and_budget(#[case] before: Held) {
     let after = decide(&before, &Command::Release, NOW).unwrap();
     assert_eq!(statuses(&after), (RunStatus::Queued, AttemptStatus::Released));
     assert_eq!((after.run.queued_at, after.run.retries), (before.run.queued_at, before.run.retries));
+    assert_eq!((after.attempt.finished_at, after.run.finished_at), (Some(NOW), None));
 }
 
 #[rstest]
