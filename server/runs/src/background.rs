@@ -25,9 +25,9 @@ impl Engine {
         memory.backoffs_due.call(move || engine.clone().wake_due());
         let engine = self.clone();
         memory.upkeep_due.call(move || engine.clone().upkeep_due());
-        for due in [&memory.leases_due, &memory.backoffs_due, &memory.upkeep_due] {
-            due.at(now);
-        }
+        memory.leases_due.at(now);
+        memory.backoffs_due.at(now);
+        memory.upkeep_due.at(now);
     }
 
     async fn reap_due(self) -> Option<Timestamp> {
