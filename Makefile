@@ -1,7 +1,7 @@
 # The commands of this repository. The logic is in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-check setup-proofs build run test proofs mutants crash model reference planted projects bench bench-runner bench-compare fuzz check crds openapi chart observability release-dry-run fmt smoke demo cluster-up cluster-down cluster-load e2e clean-state
+.PHONY: help setup setup-check setup-proofs build run test proofs mutants crash model reference planted projects bench bench-runner bench-compare fuzz check crds openapi schemathesis chart observability release-dry-run fmt smoke demo cluster-up cluster-down cluster-load e2e clean-state
 
 # Which build `make cluster-load` (default dev) and `make e2e` (default release) take; whether `make e2e` does as much as fits into
 # twenty minutes.
@@ -74,6 +74,9 @@ bench: setup ## Measure the release build and write benches/report.md (QUICK=1: 
 
 bench-runner: setup ## Measure the runner of the release build (BASE=<commit>: alternating with that commit's)
 	@scripts/bench-runner.sh "$(BASE)"
+
+schemathesis: setup ## Fuzz a real server from openapi.json, in every role (EXAMPLES=12 SEED= ROLES=)
+	@scripts/schemathesis.sh
 
 openapi: ## Regenerate openapi.json from the handlers
 	@MINITOWER_UPDATE_OPENAPI=1 cargo test -q -p minitower-rest --lib the_committed_file

@@ -29,6 +29,7 @@ step cargo clippy --workspace --all-targets --locked -- -D warnings
 step cargo clippy -p minitower-tests --test e2e --test chart --locked -- -D warnings
 step scripts/planted.sh --check
 step scripts/crds.sh --check
+step scripts/openapi-lint.sh
 if command -v go >/dev/null 2>&1; then
     step go -C tests/cluster/go/netpol test ./...
 else

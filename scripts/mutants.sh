@@ -10,7 +10,11 @@ if ! cargo mutants --version >/dev/null 2>&1; then
 fi
 output=${CARGO_TARGET_DIR:-target}/mutants
 mkdir -p "$output"
-# The copies are built in a folder of their own each.
+# Each of the copies is built in a folder of its own, as quickly as it can be.
 unset CARGO_TARGET_DIR
+export CARGO_PROFILE_DEV_DEBUG=0
+# Without a mutant the tests have to pass. The baseline of cargo-mutants would build the whole server.
+cargo test --quiet --locked --package minitower-rules --lib --target-dir "$output/baseline"
 cargo mutants --config proofs/mutants.toml --package minitower-runs --file 'server/runs/src/domain/**' --test-package minitower-rules \
-    --cargo-arg=--lib --cargo-arg=--locked --gitignore=true --jobs "${JOBS:-2}" --no-shuffle --colors never --output "$output" "$@"
+    --cargo-arg=--lib --cargo-arg=--locked --baseline skip --timeout "${TIMEOUT:-60}" --gitignore=true --jobs "${JOBS:-2}" --no-shuffle \
+    --colors never --output "$output" "$@"

@@ -1,8 +1,8 @@
-//! Leader election over a `coordination.k8s.io` Lease, as Kubernetes' own components do it (client-go's `leaderelection`), with two promises more:
-//! a leader stops by its own clock before its Lease can be another's, and every leadership has a number, its epoch.
+//! Leader election over a `coordination.k8s.io` Lease, as Kubernetes' own components do it (client-go's `leaderelection`), with two more
+//! promises: a leader stops by its own clock before another replica can take its Lease, and every leadership has a number, its epoch.
 //!
-//! A replica is leader while it could renew the Lease: the end of its time is counted from the moment the renewal was *sent*. Others take
-//! the Lease when they have seen it unchanged for its whole length on their own clock: clocks are never compared.
+//! A replica leads as long as it can renew the Lease, and its time is counted from the moment it *sent* the last renewal. Another replica
+//! takes the Lease when it has seen it unchanged for its whole length on its own clock. Clocks are never compared.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,59 +14,53 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use minitower_daemon::backoff::jittered;
+use minitower_daemon::clock::{boottime, wall_clock};
+use minitower_daemon::errors::chain;
 use tokio::time::timeout;
 
-use crate::clock::{boottime, wall_clock};
+use crate::calls::{CallError, call_within};
 
-/// The annotation of the Lease that holds the epoch. Not its count of transitions, which a Lease that was deleted begins anew: an epoch is at least the
-/// wall clock's seconds, so that it is above those that were written to pods before.
+/// The annotation of the Lease that holds the epoch. The Lease's count of transitions would not do: it starts again when the Lease is deleted.
+/// An epoch is at least the wall clock's seconds, so that it is above those that were written to pods before.
 const EPOCH: &str = "minitower.dev/epoch";
 /// The Lease's name, unless another is set.
 pub const LEASE: &str = "minitower-operator";
-/// How long a Lease lasts when it is not renewed; client-go's default.
+/// How long a Lease lasts if it is not renewed: client-go's default.
 const LENGTH: Duration = Duration::from_secs(15);
-/// How long before that its leader stops by itself: a renewal is sent every two seconds or so, and what a leader has begun must have ended.
+/// How long before the end of the Lease its leader stops. A renewal is sent about every two seconds, and everything that a leader has begun
+/// must have ended by then.
 const MARGIN: Duration = Duration::from_secs(2);
-/// Pause between two looks at the Lease, as leader or not; client-go's default.
+/// The pause between two looks at the Lease, as leader or not: client-go's default.
 const RETRY: Duration = Duration::from_secs(2);
-/// Longest a call may take.
+/// The longest that a call may take.
 const CALL: Duration = Duration::from_secs(3);
 
 /// The leadership of this process; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Leadership {
     epoch: u64,
-    /// End of this leadership by `boottime`, in milliseconds, unless it is renewed.
+    /// When this leadership ends unless it is renewed, by `boottime`, in milliseconds.
     until: Arc<AtomicU64>,
 }
 
-/// This process is not leader, or not for long enough.
+/// This process does not lead, or not for long enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the leader any more")]
+#[error("this replica does not lead any more")]
 pub struct NotLeader;
 
-/// Why the Lease could not be had.
-#[derive(Debug, thiserror::Error)]
-enum LeaseError {
-    #[error("the API server did not answer within {CALL:?}")]
-    Timeout,
-    #[error(transparent)]
-    Kube(#[from] kube::Error),
-}
-
 impl Leadership {
-    /// The number of this leadership: larger than that of every one before.
+    /// The number of this leadership. It is larger than that of every earlier one.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// Refuses when the leadership may end before a call that begins now has ended.
+    /// Refuses if the leadership may end before a call that begins now has ended. `call` is the longest that the call may take.
     pub fn check(&self, call: Duration) -> Result<(), NotLeader> {
         let until = Duration::from_millis(self.until.load(Ordering::Acquire));
         if boottime() + call < until { Ok(()) } else { Err(NotLeader) }
     }
 
-    /// How long it lasts when it is not renewed.
+    /// How long it still lasts if it is not renewed.
     fn left(&self) -> Duration {
         Duration::from_millis(self.until.load(Ordering::Acquire)).saturating_sub(boottime())
     }
@@ -75,7 +69,7 @@ impl Leadership {
         self.until.store(end_of(sent), Ordering::Release);
     }
 
-    /// A leadership that lasts so long: for tests of what a leader does.
+    /// A leadership that lasts `length`, for tests of what a leader does.
     #[doc(hidden)]
     pub fn lasting(epoch: u64, length: Duration) -> Self {
         let until = u64::try_from((boottime() + length).as_millis()).unwrap_or(u64::MAX);
@@ -92,29 +86,31 @@ pub struct Candidate {
     api: Api<Lease>,
     lease: String,
     identity: String,
-    /// The Lease as it was last seen to change, and when, by the clock of this process.
+    /// The version of the Lease that was seen last, and when it was first seen, by the clock of this process.
     seen: Option<(String, Duration)>,
 }
 
 impl Candidate {
-    /// `identity` must differ between any two processes: the pod's name does.
+    /// `identity` must differ between any two processes. The pod's name does.
     pub fn new(client: Client, namespace: &str, lease: &str, identity: String) -> Self {
         Self { api: Api::namespaced(client, namespace), lease: lease.to_owned(), identity, seen: None }
     }
 
-    /// Waits until this process is leader.
+    /// Waits until this process leads.
     pub async fn elected(&mut self) -> Leadership {
         loop {
             match self.try_to_lead().await {
                 Ok(Some(leadership)) => return leadership,
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, lease = self.lease, "the leader's Lease cannot be had"),
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), lease = self.lease, "cannot read or write the leader's Lease");
+                }
             }
             tokio::time::sleep(jittered(RETRY)).await;
         }
     }
 
-    /// Renews the Lease until the leadership has ended. Whatever this process does as leader has to end with it.
+    /// Renews the Lease until the leadership has ended. Whatever this process does as the leader must end with it.
     pub async fn lead(&self, leadership: &Leadership) -> NotLeader {
         loop {
             tokio::time::sleep(jittered(RETRY)).await;
@@ -122,12 +118,12 @@ impl Candidate {
             if left.is_zero() {
                 return NotLeader;
             }
-            // A renewal that hangs must not keep a leader from noticing its end.
-            match timeout(left, self.renew(leadership)).await.unwrap_or(Err(LeaseError::Timeout)) {
+            // A renewal that hangs must not keep the leader from noticing its end.
+            match timeout(left, self.renew(leadership)).await.unwrap_or(Err(CallError::Timeout(left))) {
                 Ok(true) => {}
                 Ok(false) => return NotLeader,
                 Err(error) => {
-                    tracing::warn!(%error, lease = self.lease, "the leader's Lease could not be renewed");
+                    tracing::warn!(error = %chain(&error), lease = self.lease, "cannot renew the leader's Lease");
                 }
             }
             if leadership.check(Duration::ZERO).is_err() {
@@ -136,7 +132,7 @@ impl Candidate {
         }
     }
 
-    /// Gives the Lease up, so that another need not wait for its end.
+    /// Gives the Lease up, so that the next leader need not wait for its end.
     pub async fn resign(&self, leadership: &Leadership) {
         leadership.until.store(0, Ordering::Release);
         let resigned = async {
@@ -148,18 +144,18 @@ impl Candidate {
                 spec.lease_duration_seconds = Some(1);
                 call(self.api.replace(&self.lease, &PostParams::default(), &lease)).await?;
             }
-            Ok::<_, LeaseError>(())
+            Ok::<_, CallError>(())
         };
         if let Err(error) = resigned.await {
-            tracing::warn!(%error, lease = self.lease, "the leader's Lease could not be given up");
+            tracing::warn!(error = %chain(&error), lease = self.lease, "cannot give up the leader's Lease");
         }
     }
 
-    async fn get(&self) -> Result<Option<Lease>, LeaseError> {
+    async fn get(&self) -> Result<Option<Lease>, CallError> {
         call(self.api.get_opt(&self.lease)).await
     }
 
-    async fn try_to_lead(&mut self) -> Result<Option<Leadership>, LeaseError> {
+    async fn try_to_lead(&mut self) -> Result<Option<Leadership>, CallError> {
         let sent = boottime();
         let Some(mut lease) = self.get().await? else {
             let epoch = next_epoch(None);
@@ -173,7 +169,7 @@ impl Candidate {
             };
             return match call(self.api.create(&PostParams::default(), &lease)).await {
                 Ok(_) => Ok(Some(led(epoch, sent))),
-                Err(error) if is_conflict(&error) => Ok(None),
+                Err(error) if error.is_conflict() => Ok(None),
                 Err(error) => Err(error),
             };
         };
@@ -196,19 +192,19 @@ impl Candidate {
         }
         let epoch = next_epoch(epoch_of(&lease));
         lease.metadata.annotations.get_or_insert_default().insert(EPOCH.to_owned(), epoch.to_string());
-        // The version read goes along: of two that try, one succeeds.
+        // The write carries the version that was read: of two that try, one succeeds.
         let transitions = spec.lease_transitions.unwrap_or(0).saturating_add(1);
         lease.spec = Some(self.spec(transitions, wall_clock()));
         let sent = boottime();
         match call(self.api.replace(&self.lease, &PostParams::default(), &lease)).await {
             Ok(_) => Ok(Some(led(epoch, sent))),
-            Err(error) if is_conflict(&error) => Ok(None),
+            Err(error) if error.is_conflict() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// Whether this process still holds the Lease.
-    async fn renew(&self, leadership: &Leadership) -> Result<bool, LeaseError> {
+    async fn renew(&self, leadership: &Leadership) -> Result<bool, CallError> {
         let Some(mut lease) = self.get().await? else { return Ok(false) };
         let epoch = epoch_of(&lease);
         let spec = lease.spec.get_or_insert_default();
@@ -220,8 +216,8 @@ impl Candidate {
         let sent = boottime();
         match call(self.api.replace(&self.lease, &PostParams::default(), &lease)).await {
             Ok(_) => leadership.extend(sent),
-            // Somebody wrote in between; the next look tells who.
-            Err(error) if is_conflict(&error) => {}
+            // Somebody wrote in between. The next look shows who.
+            Err(error) if error.is_conflict() => {}
             Err(error) => return Err(error),
         }
         Ok(true)
@@ -243,7 +239,7 @@ fn epoch_of(lease: &Lease) -> Option<u64> {
     lease.metadata.annotations.as_ref()?.get(EPOCH)?.parse().ok()
 }
 
-/// Above the former one, and above those of Leases that are no more.
+/// Above the former epoch, and above those of Leases that were deleted.
 fn next_epoch(former: Option<u64>) -> u64 {
     let clock = u64::try_from(wall_clock().as_second()).unwrap_or(0);
     clock.max(former.map_or(0, |former| former.saturating_add(1)))
@@ -253,10 +249,6 @@ fn led(epoch: u64, sent: Duration) -> Leadership {
     Leadership { epoch, until: Arc::new(AtomicU64::new(end_of(sent))) }
 }
 
-fn is_conflict(error: &LeaseError) -> bool {
-    matches!(error, LeaseError::Kube(kube::Error::Api(status)) if status.code == 409)
-}
-
-async fn call<T>(of: impl Future<Output = Result<T, kube::Error>>) -> Result<T, LeaseError> {
-    timeout(CALL, of).await.map_err(|_| LeaseError::Timeout)?.map_err(LeaseError::from)
+async fn call<T>(of: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
+    call_within(CALL, of).await
 }

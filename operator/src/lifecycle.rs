@@ -1,4 +1,4 @@
-//! From start to stop: probes at once, the controller while this replica leads.
+//! From start to stop: the probes are served at once, the controller runs while this replica leads.
 
 use std::time::Duration;
 
@@ -12,26 +12,26 @@ use tokio::sync::Notify;
 
 use crate::crd;
 use crate::demand::Hub;
-use crate::http;
 use crate::leader::Candidate;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::pool_controller::run;
 use crate::settings::Settings;
 
-/// How often a replica that waits for its turn says that it is alive.
+/// How often a replica that waits to lead reports that it is alive.
 const ALIVE: Duration = Duration::from_secs(5);
-/// How long the first answer of the API server may take.
+/// The longest that the first answer of the API server may take.
 const FIRST_CALL: Duration = Duration::from_secs(30);
 
-/// The cluster of this pod, or of the kubeconfig; and the given namespace, else the one named there.
+/// Connects to the cluster of this pod or of the kubeconfig. Returns the given namespace, or else the one named there.
 pub async fn connect(namespace: Option<String>) -> anyhow::Result<(Client, String)> {
-    let config =
-        kube::Config::infer().await.context("no cluster: neither a pod's ServiceAccount nor a kubeconfig")?;
+    let config = kube::Config::infer()
+        .await
+        .context("found no cluster: there is neither a pod's ServiceAccount nor a kubeconfig")?;
     let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
     Ok((Client::try_from(config).context("the cluster's configuration cannot be used")?, namespace))
 }
 
-/// Runs the operator until it is told to stop (`Ok`), or something that has to go on has ended.
+/// Runs the operator until it is told to stop (`Ok`), or until something ends that must go on.
 pub async fn operate(settings: Settings, mut signals: Signals) -> anyhow::Result<()> {
     let (client, namespace) = tokio::select! {
         connected = connect(settings.namespace.clone()) => connected?,
@@ -42,8 +42,8 @@ pub async fn operate(settings: Settings, mut signals: Signals) -> anyhow::Result
     let listener = listen(&settings.listen_addr)
         .await
         .with_context(|| format!("MINITOWER_LISTEN_ADDR: cannot listen on {}", settings.listen_addr))?;
-    let probes = http::serve(listener, metrics.clone());
-    // Kept for whoever waits for it next.
+    let probes = metrics::serve(listener, metrics.clone());
+    // The notice is kept for whoever waits for it next.
     let stopped = Notify::new();
     let signals = async {
         signals.next().await;
@@ -88,18 +88,18 @@ pub async fn operate(settings: Settings, mut signals: Signals) -> anyhow::Result
             not_leader = candidate.lead(&leadership) => Err(not_leader.into()),
             () = stopped.notified() => Ok(()),
         };
-        // What the controller had begun is dropped by now: the next leader may begin.
+        // Everything that the controller had begun is dropped by now, so the next leader may begin.
         candidate.resign(&leadership).await;
         outcome
     };
     tokio::select! {
         outcome = operated => outcome,
-        outcome = probes => outcome.context("probes and metrics are not answered any more"),
+        outcome = probes => outcome.context("the server of the probes and metrics has ended"),
         () = signals => unreachable!("it never ends"),
     }
 }
 
-/// `:port` means all addresses: of both families where the machine has both.
+/// `:port` means all addresses, of both families if the machine has both.
 async fn listen(address: &str) -> std::io::Result<TcpListener> {
     match address.strip_prefix(':') {
         Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
@@ -117,7 +117,7 @@ async fn stay_alive(metrics: &Metrics) {
     }
 }
 
-/// The RunnerPools of the cluster have to be ones that this operator understands.
+/// Checks that this operator understands the cluster's definition of RunnerPools.
 async fn check_definition(client: &Client) -> anyhow::Result<()> {
     let ours = crd::crd();
     let name = ours.metadata.name.clone().unwrap_or_default();
@@ -128,7 +128,7 @@ async fn check_definition(client: &Client) -> anyhow::Result<()> {
                 found.spec.versions.iter().any(|version| version.served && version.name == "v1alpha1");
             anyhow::ensure!(
                 served,
-                "CustomResourceDefinition {name} does not serve v1alpha1, which this operator speaks: install the one of its release (minitower-operator crd)"
+                "CustomResourceDefinition {name} does not serve v1alpha1, the version of this operator: install the definition of its release (minitower-operator crd)"
             );
             Ok(())
         }
@@ -137,8 +137,8 @@ async fn check_definition(client: &Client) -> anyhow::Result<()> {
                 "CustomResourceDefinition {name} is missing: kubectl apply the output of minitower-operator crd"
             )
         }
-        // Not allowed to look: then the watch will tell.
+        // The operator may not look. Then the watch will tell.
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(()),
-        Err(error) => Err(error).context("the API server cannot be asked"),
+        Err(error) => Err(error).context("cannot ask the API server for the definition of RunnerPools"),
     }
 }

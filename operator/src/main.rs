@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use minitower_daemon::errors::chain;
 use minitower_daemon::signals::Held;
 use minitower_daemon::{logs, signals};
 use minitower_operator::pools::Pools;
@@ -21,7 +22,7 @@ struct Cli {
     arguments: Arguments,
 }
 
-#[allow(clippy::doc_markdown, reason = "these are the texts of --help")]
+#[allow(clippy::doc_markdown, reason = "the doc comments are the help texts")]
 #[derive(Subcommand)]
 enum Command {
     /// Print the definition of the resource RunnerPool as YAML.
@@ -30,24 +31,24 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Make the RunnerPools of a ConfigMap so, and remove those that it no longer has: what the Helm chart's hook calls.
+    /// Apply the RunnerPools in a ConfigMap, and delete those that it no longer contains. The Helm chart's hook calls this.
     Pools {
-        /// ConfigMap with the pools as YAML documents under its keys NAME.yaml; they belong to it, and go with it.
+        /// ConfigMap with the pools as YAML documents under its keys NAME.yaml. It owns the pools: they are deleted with it.
         config_map: String,
-        /// Its namespace. [default: that of the kubeconfig or the pod]
+        /// Its namespace. [default: that of the pod or the kubeconfig]
         #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
         namespace: Option<String>,
-        /// How long a definition that was made a moment ago may take until the cluster serves it, in seconds.
+        /// How long the cluster may take, in seconds, to serve a definition that was created a moment ago.
         #[arg(long, value_name = "SECONDS", default_value_t = 30)]
         patience: u64,
     },
 }
 
-/// The exit code where another try would meet the same answer. The chart's hook knows it and does not try again.
+/// The exit code if another try would meet the same answer. The chart's hook knows it and does not try again.
 const FINAL: u8 = 3;
 
 fn main() -> ExitCode {
-    // Before anything else: a signal that comes from now on is not lost.
+    // Before anything else: no signal that comes from now on is lost.
     let held = signals::hold();
     let cli = Cli::parse();
     let outcome = match cli.command {
@@ -89,7 +90,7 @@ fn apply_pools(config_map: &str, namespace: Option<String>, patience: Duration) 
         match outcome {
             Ok((name, outcome)) => logs::answer(format_args!("runnerpool {name}: {}", outcome.word())),
             Err(error) => {
-                logs::say(format_args!("minitower-operator: {error}"));
+                logs::say(format_args!("minitower-operator: {}", chain(error)));
                 failures.push(error);
             }
         }
@@ -98,7 +99,7 @@ fn apply_pools(config_map: &str, namespace: Option<String>, patience: Duration) 
         return Ok(ExitCode::SUCCESS);
     }
     let (failed, all) = (failures.len(), outcomes.len());
-    logs::say(format_args!("minitower-operator: {failed} of {all} pools are not as they should be"));
+    logs::say(format_args!("minitower-operator: {failed} of {all} pools could not be applied or deleted"));
     Ok(if failures.iter().all(|error| error.is_final()) { ExitCode::from(FINAL) } else { ExitCode::FAILURE })
 }
 
@@ -115,7 +116,7 @@ fn operate(arguments: Arguments, held: Held) -> anyhow::Result<()> {
         Some("text") => log.init(),
         Some(other) => anyhow::bail!("MINITOWER_LOG_FORMAT: {other:?} is neither json nor text"),
     }
-    // Read here and nowhere else: a flag would show it to every user of the machine.
+    // An environment variable only: every user of the machine could see a flag.
     let token = std::env::var("MINITOWER_OPERATOR_TOKEN").ok();
     let settings = Settings::from_arguments(arguments, token)?;
     let signals = held.listen()?;

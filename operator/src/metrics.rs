@@ -1,29 +1,62 @@
-//! What the operator counts about itself.
+//! What the operator measures about itself, and the probes that are answered beside it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use minitower_daemon::clock::boottime;
 use prometheus::{
     Encoder as _, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
+use tokio::net::TcpListener;
 
-use crate::clock::boottime;
-use crate::crd::RunnerPoolStatus;
-use crate::pool_controller::apply::Done;
-use crate::pool_controller::plan::{Limit, Plan};
-use crate::pool_controller::pool::Pool;
+use crate::crd::{ConditionType, RunnerPoolStatus};
 
-/// Buckets of a reconcile's length, in seconds: most take milliseconds, one that waits for a silent control plane five seconds.
+/// Buckets of a reconcile's duration, in seconds: most take milliseconds; one that waits for a silent control plane takes five seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
 
-/// The conditions that a pool's status can have: by these the series of a pool that is no more are found.
-const CONDITIONS: [&str; 6] =
-    ["Ready", "Progressing", "DemandAvailable", "ScalingLimited", "Paused", "Degraded"];
+/// A controller that has not completed a loop for this long hangs: demand is read at least every 30 s, and each step of a reconcile has a
+/// deadline of seconds.
+const HANGS_AFTER: Duration = Duration::from_secs(120);
 
-/// The operator's metrics; cheap to clone.
+/// Values of the label `bound`.
+const BOUNDS: [&str; 2] = ["maxRunners", "minRunners"];
+/// Values of the label `direction`.
+const DIRECTIONS: [&str; 2] = ["up", "down"];
+
+/// What one reconcile did to a pool.
+#[derive(Debug, Clone, Copy)]
+pub struct Applied<'a> {
+    /// The pool's namespace.
+    pub namespace: &'a str,
+    /// The pool's name.
+    pub pool: &'a str,
+    /// The environment that the pool serves.
+    pub environment: &'a str,
+    /// How many runners there should be.
+    pub desired: u32,
+    /// `maxRunners` keeps the pool from the size that the demand asks for.
+    pub held_by_max: bool,
+    /// `minRunners` keeps the pool from the size that the demand asks for.
+    pub held_by_min: bool,
+    /// Pods added.
+    pub grown: u32,
+    /// Pods taken away.
+    pub shrunk: u32,
+    /// Calls to the API server that changed something.
+    pub writes: u32,
+    /// The age of the last good answer of the control plane.
+    pub demand_age: Option<Duration>,
+}
+
+/// The operator's metrics. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -34,19 +67,19 @@ pub struct Metrics {
     conditions: IntGaugeVec,
     limited: IntGaugeVec,
     info: IntGaugeVec,
-    /// The environment that each pool was last seen to serve, by namespace and name.
+    /// The environment that each pool last served, by namespace and name.
     environments: Arc<Mutex<HashMap<(String, String), String>>>,
     demand_age: GaugeVec,
     scaled: IntCounterVec,
     writes: IntCounterVec,
     leader: IntGauge,
     status_writes: IntCounter,
-    /// When a reconcile ended last, by `boottime`, in milliseconds.
+    /// When a reconcile last ended, by `boottime`, in milliseconds.
     last: Arc<AtomicU64>,
 }
 
 impl Metrics {
-    /// All at zero.
+    /// Registers all metrics, at zero.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let counters = |name: &str, help: &str, labels: &[&str]| {
@@ -56,7 +89,7 @@ impl Metrics {
         };
         let reconciles = counters(
             "minitower_operator_reconcile_total",
-            "Looks at a pool, by how they ended: ok, or the stage that failed",
+            "Reconciles of a pool, by how they ended: ok, or the stage that failed",
             &["result"],
         )?;
         let scaled = counters(
@@ -66,13 +99,13 @@ impl Metrics {
         )?;
         let writes = counters(
             "minitower_operator_writes_total",
-            "Calls to the API server that change something, leader election and Events apart",
+            "Calls to the API server that change something, without leader election and Events",
             &["kind"],
         )?;
         let duration = Histogram::with_opts(
             HistogramOpts::new(
                 "minitower_operator_reconcile_duration_seconds",
-                "How long a look at a pool took",
+                "How long a reconcile of a pool took",
             )
             .buckets(BUCKETS.to_vec()),
         )?;
@@ -131,53 +164,50 @@ impl Metrics {
         })
     }
 
-    /// A look at a pool has ended; `failed`: the stage that did.
+    /// A reconcile of a pool has ended. `failed` is the stage that failed, if one did.
     pub fn reconciled(&self, took: Duration, failed: Option<&str>) {
         self.reconciles.with_label_values(&[failed.unwrap_or("ok")]).inc();
         self.duration.observe(took.as_secs_f64());
         self.alive();
     }
 
-    /// The controller has come round, whatever came of it.
+    /// The controller has completed a loop, whatever the outcome.
     pub fn alive(&self) {
         self.last.store(u64::try_from(boottime().as_millis()).unwrap_or(u64::MAX), Ordering::Release);
     }
 
-    /// Time since the controller came round last.
+    /// Time since the controller last completed a loop.
     pub fn idle_for(&self) -> Duration {
         boottime().saturating_sub(Duration::from_millis(self.last.load(Ordering::Acquire)))
     }
 
     /// A plan was carried out.
-    pub fn applied(&self, pool: &Pool, plan: &Plan, done: &Done, demand_age: Option<Duration>) {
-        let labels = [pool.namespace.as_str(), pool.name.as_str()];
-        self.desired.with_label_values(&labels).set(plan.target.into());
-        for (bound, held) in [
-            ("maxRunners", matches!(plan.limit, Some(Limit::Max { .. }))),
-            ("minRunners", matches!(plan.limit, Some(Limit::Min { .. }))),
-        ] {
+    pub fn applied(&self, applied: &Applied<'_>) {
+        let labels = [applied.namespace, applied.pool];
+        self.desired.with_label_values(&labels).set(applied.desired.into());
+        for (bound, held) in BOUNDS.into_iter().zip([applied.held_by_max, applied.held_by_min]) {
             self.limited.with_label_values(&[labels[0], labels[1], bound]).set(held.into());
         }
-        self.serves(labels, Some(&pool.spec.environment));
-        if let Some(age) = demand_age {
+        self.serves(labels, Some(applied.environment));
+        if let Some(age) = applied.demand_age {
             self.demand_age.with_label_values(&labels).set(age.as_secs_f64());
         }
-        for (direction, pods) in [("up", done.grown), ("down", done.shrunk)] {
+        for (direction, pods) in DIRECTIONS.into_iter().zip([applied.grown, applied.shrunk]) {
             if pods > 0 {
                 self.scaled.with_label_values(&[labels[0], labels[1], direction]).inc_by(pods.into());
             }
         }
-        self.writes.with_label_values(&["plan"]).inc_by(done.writes.into());
+        self.writes.with_label_values(&["plan"]).inc_by(applied.writes.into());
     }
 
-    /// What people are told of a pool, whether or not it had to be written anew.
+    /// The status of a pool, whether or not it had to be written again.
     pub fn told(&self, namespace: &str, pool: &str, status: &RunnerPoolStatus) {
         self.ready.with_label_values(&[namespace, pool]).set(status.ready_runners.into());
-        for name in CONDITIONS {
+        for name in ConditionType::ALL.map(ConditionType::as_str) {
             let labels = [namespace, pool, name];
             match status.conditions.iter().find(|condition| condition.type_ == name) {
                 Some(said) => self.conditions.with_label_values(&labels).set((said.status == "True").into()),
-                // Of a pool of that name that was there before.
+                // Left by a former pool of that name.
                 None => drop(self.conditions.remove_label_values(&labels)),
             }
         }
@@ -204,20 +234,20 @@ impl Metrics {
         self.status_writes.inc();
     }
 
-    /// A pool is no more.
+    /// A pool no longer exists.
     pub fn forget(&self, namespace: &str, pool: &str) {
-        // What was never counted is not there to be removed.
+        // A series that was never counted cannot be removed, and need not be.
         let _ = self.desired.remove_label_values(&[namespace, pool]);
         let _ = self.ready.remove_label_values(&[namespace, pool]);
-        for condition in CONDITIONS {
-            let _ = self.conditions.remove_label_values(&[namespace, pool, condition]);
+        for condition in ConditionType::ALL {
+            let _ = self.conditions.remove_label_values(&[namespace, pool, condition.as_str()]);
         }
-        for bound in ["maxRunners", "minRunners"] {
+        for bound in BOUNDS {
             let _ = self.limited.remove_label_values(&[namespace, pool, bound]);
         }
         self.serves([namespace, pool], None);
         let _ = self.demand_age.remove_label_values(&[namespace, pool]);
-        for direction in ["up", "down"] {
+        for direction in DIRECTIONS {
             let _ = self.scaled.remove_label_values(&[namespace, pool, direction]);
         }
     }
@@ -227,10 +257,36 @@ impl Metrics {
         self.leader.set(i64::from(leads));
     }
 
-    /// Everything in Prometheus' text format.
+    /// All metrics in Prometheus' text format.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    }
+}
+
+/// Answers `/healthz`, `/readyz` and `/metrics` until it is dropped.
+pub async fn serve(listener: TcpListener, metrics: Metrics) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(|| async { "ok\n" }))
+        .route("/metrics", get(render))
+        .with_state(metrics);
+    axum::serve(listener, router).await
+}
+
+async fn healthz(State(metrics): State<Metrics>) -> Response {
+    let idle = metrics.idle_for();
+    if idle > HANGS_AFTER {
+        let text = format!("the controller completed its last loop {} s ago\n", idle.as_secs());
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    }
+    format!("ok, the last loop was completed {:.1} s ago\n", idle.as_secs_f64()).into_response()
+}
+
+async fn render(State(metrics): State<Metrics>) -> Response {
+    match metrics.render() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }

@@ -1,8 +1,10 @@
-//! `minitower-operator pools`: makes the `RunnerPool`s of a `ConfigMap` so, and removes those that it had and has no longer.
+//! `minitower-operator pools`: applies the `RunnerPool`s in a `ConfigMap`, and deletes those that it no longer contains.
 //!
-//! A Helm chart that brings the definition of a resource cannot bring objects of it: Helm asks the API server for every kind before it
-//! creates anything (<https://helm.sh/docs/chart_best_practices/custom_resource_definitions/>). The chart keeps its pools in a `ConfigMap`
-//! and calls this from a hook. It is read from the API server: a volume may show what was in it before the upgrade. The pools belong to that `ConfigMap`: when the release goes, garbage collection takes them, and nothing has to run for it.
+//! A Helm chart that contains the definition of a resource cannot contain objects of it: Helm asks the API server for every kind before it
+//! creates anything (<https://helm.sh/docs/chart_best_practices/custom_resource_definitions/>). So the chart keeps its pools in a `ConfigMap`
+//! and calls this program from a hook. The program reads the `ConfigMap` from the API server, because a volume may still show its state from
+//! before the upgrade. The `ConfigMap` owns the pools: when the release is uninstalled, garbage collection deletes them, and nothing has to
+//! run for that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,38 +17,60 @@ use kube::api::{
 };
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 
+use crate::calls::{CallError, call_within};
 use crate::crd::RunnerPool;
 
-/// The label of a pool that a `ConfigMap` has, with the `ConfigMap`'s name.
+/// The label of a pool from a `ConfigMap`, with the name of that `ConfigMap`.
 pub const LABEL: &str = "minitower.dev/pools-of";
-/// What the API server notes as the writer of the fields.
+/// The name under which this program writes.
 const FIELD_MANAGER: &str = "minitower-pools";
-/// Longest a call may take.
+/// The longest that a call may take.
 const CALL: Duration = Duration::from_secs(10);
 
-/// Why the pools are not what the `ConfigMap` says; each names one thing.
+/// Why a pool is not as the `ConfigMap` says.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolsError {
-    /// A key of it that is no `RunnerPool`.
-    #[error("{0} is no RunnerPool: {1}")]
-    Parse(String, String),
-    /// The `ConfigMap` that the pools belong to.
-    #[error("ConfigMap {0} cannot be read: {1}")]
-    Owner(String, String),
-    /// The cluster does not know the resource in this operator's version.
+    /// A key of the `ConfigMap` does not hold valid pools.
+    #[error("{key} does not hold valid RunnerPools")]
+    Parse {
+        /// The key.
+        key: String,
+        /// What is wrong.
+        source: ParseError,
+    },
+    /// The `ConfigMap` that the pools belong to cannot be read.
+    #[error("cannot read ConfigMap {name}")]
+    ReadConfigMap {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: CallError,
+    },
+    /// The `ConfigMap` lacks what an owner needs.
+    #[error("ConfigMap {name} has no uid")]
+    NoUid {
+        /// Its name.
+        name: String,
+    },
+    /// The cluster does not serve the resource in this operator's version.
     #[error(
-        "the cluster does not serve RunnerPool {version}, which this release speaks: install its CustomResourceDefinition (crds.enabled=true, or kubectl apply the output of minitower-operator crd)",
+        "the cluster does not serve RunnerPool {version}, the version of this release: install its CustomResourceDefinition (crds.enabled=true, or kubectl apply the output of minitower-operator crd)",
         version = RunnerPool::api_version(&())
     )]
     Undefined,
-    /// The definition in the cluster knows other fields.
+    /// The definition in the cluster has other fields.
     #[error(
-        "RunnerPool {0}: {1}; the CustomResourceDefinition in the cluster is of another version, or the field is misspelt: install that of this release (minitower-operator crd)"
+        "RunnerPool {name}: {message}; the CustomResourceDefinition in the cluster is of another version, or the field is misspelt: install the definition of this release (minitower-operator crd)"
     )]
-    Field(String, String),
-    /// A pool of that name is somebody else's.
+    Field {
+        /// The pool.
+        name: String,
+        /// The API server's own words.
+        message: String,
+    },
+    /// A pool of that name belongs to somebody else.
     #[error(
-        "RunnerPool {name} exists and is not of {owner}: give the pool another name, delete that one, or hand it over with `kubectl label runnerpool {name} {LABEL}={owner}`"
+        "RunnerPool {name} exists and does not belong to {owner}: give the pool another name, delete that one, or hand it over with `kubectl label runnerpool {name} {LABEL}={owner}`"
     )]
     Foreign {
         /// The pool.
@@ -54,27 +78,65 @@ pub enum PoolsError {
         /// The `ConfigMap`.
         owner: String,
     },
-    /// What the API server says of it.
-    #[error("RunnerPool {0}: {1}")]
-    Refused(String, String),
-    /// An API server that cannot answer now.
-    #[error("RunnerPool {0}: {1}; another try may help")]
-    Unavailable(String, String),
-    /// Pools that could not be listed.
-    #[error("the RunnerPools of {0} cannot be listed: {1}")]
-    List(String, String),
+    /// The API server does not accept the pool.
+    #[error("RunnerPool {name}: {message}")]
+    Refused {
+        /// The pool.
+        name: String,
+        /// The API server's own words.
+        message: String,
+    },
+    /// The API server cannot answer now. Another try may help.
+    #[error("cannot write RunnerPool {name} now")]
+    Unavailable {
+        /// The pool.
+        name: String,
+        /// Why.
+        source: CallError,
+    },
+    /// The pools cannot be listed.
+    #[error("cannot list the RunnerPools of {owner}")]
+    List {
+        /// The `ConfigMap`.
+        owner: String,
+        /// Why.
+        source: CallError,
+    },
+}
+
+/// What is wrong with a document that should be a `RunnerPool`.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// It is not YAML.
+    #[error("it is not valid YAML")]
+    Yaml(#[source] Box<serde_saphyr::Error>),
+    /// It is another kind of object.
+    #[error("apiVersion and kind must be {} and {}", RunnerPool::api_version(&()), RunnerPool::kind(&()))]
+    Kind,
+    /// It has no name.
+    #[error("metadata.name is missing")]
+    NoName,
+    /// Another document has the same name.
+    #[error("the pool {name} is there twice")]
+    Twice {
+        /// The name.
+        name: String,
+    },
 }
 
 impl PoolsError {
     /// Whether another try would meet the same answer.
     pub fn is_final(&self) -> bool {
         match self {
-            Self::Parse(..)
+            Self::Parse { .. }
             | Self::Undefined
-            | Self::Field(..)
+            | Self::Field { .. }
             | Self::Foreign { .. }
-            | Self::Refused(..) => true,
-            Self::Owner(..) | Self::Unavailable(..) | Self::List(..) => false,
+            | Self::Refused { .. } => true,
+            Self::ReadConfigMap { .. }
+            | Self::NoUid { .. }
+            | Self::Unavailable { .. }
+            | Self::List { .. } => false,
         }
     }
 }
@@ -82,13 +144,13 @@ impl PoolsError {
 /// What became of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was not there.
+    /// It did not exist.
     Created,
-    /// It was there, and is otherwise now.
+    /// It existed and has changed.
     Changed,
-    /// It was as the `ConfigMap` says.
+    /// It was already as the `ConfigMap` says.
     Unchanged,
-    /// The `ConfigMap` does not have it any more.
+    /// The `ConfigMap` does not contain it any more, and it was deleted.
     Removed,
 }
 
@@ -104,7 +166,7 @@ impl Outcome {
     }
 }
 
-/// The pools of a `ConfigMap`, which they belong to.
+/// The pools of a `ConfigMap`, which owns them.
 pub struct Pools {
     api: Api<DynamicObject>,
     owner: String,
@@ -114,18 +176,19 @@ pub struct Pools {
 }
 
 impl Pools {
-    /// Reads the `ConfigMap` of this name: each document under its keys `*.yaml` is one `RunnerPool`. `patience` is how long a definition that was made a moment
-    /// ago may take until it is served.
+    /// Reads the `ConfigMap` of this name: each document under its keys `*.yaml` is one `RunnerPool`. `patience` is how long the API server may
+    /// take to serve a definition that was created a moment ago.
     pub async fn read(
         client: Client,
         namespace: &str,
         owner: &str,
         patience: Duration,
     ) -> Result<Self, PoolsError> {
-        let wrong = |error: String| PoolsError::Owner(owner.to_owned(), error);
         let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-        let map = call(config_maps.get(owner)).await.map_err(|error| wrong(error.to_string()))?;
-        let reference = map.owner_ref(&()).ok_or_else(|| wrong("it has no uid".to_owned()))?;
+        let map = call_within(CALL, config_maps.get(owner))
+            .await
+            .map_err(|source| PoolsError::ReadConfigMap { name: owner.to_owned(), source })?;
+        let reference = map.owner_ref(&()).ok_or_else(|| PoolsError::NoUid { name: owner.to_owned() })?;
         let resource = ApiResource::erase::<RunnerPool>(&());
         Ok(Self {
             api: Api::namespaced_with(client, namespace, &resource),
@@ -136,7 +199,7 @@ impl Pools {
         })
     }
 
-    /// Makes it so. One pool that cannot be does not keep the others from it.
+    /// Applies the pools, and deletes those that are gone. A pool that cannot be applied does not keep the others from it.
     pub async fn apply(self) -> Vec<Result<(String, Outcome), PoolsError>> {
         let mut outcomes = Vec::new();
         for (name, pool) in &self.wanted {
@@ -155,7 +218,7 @@ impl Pools {
     }
 
     async fn apply_one(&self, name: &str, mut pool: DynamicObject) -> Result<Outcome, PoolsError> {
-        let refused = |error: kube::Error| refused(name, &error);
+        let refused = |error: kube::Error| refused(name, error);
         let patience = || patience(self.patience);
         let found =
             (|| call(self.api.get_opt(name))).retry(patience()).when(undefined).await.map_err(refused)?;
@@ -166,7 +229,7 @@ impl Pools {
         }
         pool.labels_mut().insert(LABEL.to_owned(), self.owner.clone());
         pool.owner_references_mut().push(self.reference.clone());
-        // What somebody else wrote into a field that the `ConfigMap` names is put right; `spec.replicas` stays theirs unless it is named there.
+        // Fields that the `ConfigMap` contains are restored if somebody else changed them. `spec.replicas` stays theirs unless it is in there.
         let params = PatchParams {
             field_validation: Some(ValidationDirective::Strict),
             ..PatchParams::apply(FIELD_MANAGER).force()
@@ -190,7 +253,7 @@ impl Pools {
         loop {
             let page = call(self.api.list(&params))
                 .await
-                .map_err(|error| PoolsError::List(self.owner.clone(), error.to_string()))?;
+                .map_err(|error| PoolsError::List { owner: self.owner.clone(), source: error.into() })?;
             for pool in &page.items {
                 let name = pool.name_any();
                 if self.wanted.contains_key(&name) {
@@ -198,7 +261,7 @@ impl Pools {
                 }
                 outcomes.push(match call(self.api.delete(&name, &DeleteParams::background())).await {
                     Ok(_) => Ok((name, Outcome::Removed)),
-                    Err(error) => Err(refused(&name, &error)),
+                    Err(error) => Err(refused(&name, error)),
                 });
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -209,21 +272,20 @@ impl Pools {
     }
 }
 
-fn refused(name: &str, error: &kube::Error) -> PoolsError {
+fn refused(name: &str, error: kube::Error) -> PoolsError {
     match error {
-        error if undefined(error) => PoolsError::Undefined,
+        error if undefined(&error) => PoolsError::Undefined,
         kube::Error::Api(status) if status.message.contains("field not declared in schema") => {
-            PoolsError::Field(name.to_owned(), status.message.clone())
+            PoolsError::Field { name: name.to_owned(), message: status.message }
         }
         kube::Error::Api(status) if matches!(status.code, 400 | 405 | 413 | 415 | 422) => {
-            PoolsError::Refused(name.to_owned(), status.message.clone())
+            PoolsError::Refused { name: name.to_owned(), message: status.message }
         }
-        kube::Error::Api(status) => PoolsError::Unavailable(name.to_owned(), status.message.clone()),
-        error => PoolsError::Unavailable(name.to_owned(), error.to_string()),
+        error => PoolsError::Unavailable { name: name.to_owned(), source: error.into() },
     }
 }
 
-/// A path that the API server does not serve at all; an object that is not there is a `None`.
+/// Whether the API server does not serve the path at all: an object that does not exist is a `None`.
 fn undefined(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
@@ -248,38 +310,40 @@ fn parse_all(data: BTreeMap<String, String>) -> Result<BTreeMap<String, DynamicO
     let mut pools = BTreeMap::new();
     let is_yaml = |key: &str| key.rsplit_once('.').is_some_and(|(_, kind)| kind == "yaml");
     for (key, text) in data.into_iter().filter(|(key, _)| is_yaml(key)) {
-        let wrong = |reason| PoolsError::Parse(key.clone(), reason);
+        let wrong = |source| PoolsError::Parse { key: key.clone(), source };
         for pool in parse(&text).map_err(wrong)? {
             let name = pool.name_any();
             if pools.insert(name.clone(), pool).is_some() {
-                return Err(wrong(format!("the pool {name} is there twice")));
+                return Err(wrong(ParseError::Twice { name }));
             }
         }
     }
     Ok(pools)
 }
 
-/// Untyped, so that a field this program does not know is refused by the API server and not lost.
-fn parse(text: &str) -> Result<Vec<DynamicObject>, String> {
-    let pools: Vec<DynamicObject> = serde_saphyr::from_multiple(text).map_err(|error| error.to_string())?;
+/// Reads pools without their type, so that the API server refuses a field that this program does not know, and the field is not lost.
+fn parse(text: &str) -> Result<Vec<DynamicObject>, ParseError> {
+    let pools: Vec<DynamicObject> =
+        serde_saphyr::from_multiple(text).map_err(|error| ParseError::Yaml(Box::new(error)))?;
     pools.iter().try_for_each(check)?;
     Ok(pools)
 }
 
-fn check(pool: &DynamicObject) -> Result<(), String> {
+fn check(pool: &DynamicObject) -> Result<(), ParseError> {
     let types = pool.types.as_ref().map(|types| (types.api_version.as_str(), types.kind.as_str()));
     let expected = (RunnerPool::api_version(&()), RunnerPool::kind(&()));
     if types != Some((expected.0.as_ref(), expected.1.as_ref())) {
-        return Err(format!("apiVersion and kind must be {} and {}", expected.0, expected.1));
+        return Err(ParseError::Kind);
     }
     if pool.metadata.name.as_deref().is_none_or(str::is_empty) {
-        return Err("metadata.name is missing".to_owned());
+        return Err(ParseError::NoName);
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use minitower_daemon::errors::chain;
     use rstest::rstest;
 
     use super::*;
@@ -295,7 +359,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case("kind: [", "")]
+    #[case("kind: [", "not valid YAML")]
     #[case("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n", "minitower.dev/v1alpha1 and RunnerPool")]
     #[case("metadata: {name: a}\n", "apiVersion and kind")]
     #[case(
@@ -303,7 +367,7 @@ mod tests {
         "metadata.name is missing"
     )]
     fn what_is_no_pool_is_refused(#[case] text: &str, #[case] words: &str) {
-        let reason = parse(text).unwrap_err();
+        let reason = parse(text).unwrap_err().to_string();
         assert!(reason.contains(words), "{reason}");
     }
 
@@ -314,7 +378,7 @@ mod tests {
             parse_all([("pools.yaml".to_owned(), format!("---\n{POOL}---\n{other}"))].into()).unwrap();
         assert_eq!(pools.into_keys().collect::<Vec<_>>(), ["a", "b"]);
         let error = parse(&format!("{POOL}---\n{POOL}---\nkind: Pod\n")).unwrap_err();
-        assert!(error.contains("minitower.dev/v1alpha1 and RunnerPool"), "{error}");
+        assert!(matches!(error, ParseError::Kind), "{error}");
     }
 
     fn map(keys: [&str; 2]) -> BTreeMap<String, String> {
@@ -323,15 +387,15 @@ mod tests {
 
     #[test]
     fn one_name_under_two_keys_is_refused() {
-        let error = parse_all(map(["a.yaml", "b.yaml"])).unwrap_err().to_string();
-        assert!(error.contains("the pool a is there twice"), "{error}");
+        let error = chain(&parse_all(map(["a.yaml", "b.yaml"])).unwrap_err());
+        assert_eq!(error, "b.yaml does not hold valid RunnerPools: the pool a is there twice");
     }
 
     #[rstest]
     #[case(422, "minRunners must not be above maxRunners", true)]
     #[case(400, ".spec.future: field not declared in schema", true)]
     #[case(404, "the server could not find the requested resource", true)]
-    // A role that was made a moment ago, two writers at once, a server that is busy or starts.
+    // A role that was created a moment ago, two writers at once, a server that is busy or starting.
     #[case(403, "cannot patch resource", false)]
     #[case(409, "the object has been modified", false)]
     #[case(429, "too many requests", false)]
@@ -342,7 +406,7 @@ mod tests {
         #[case] is_final: bool,
     ) {
         let status = kube::core::Status::failure(message, "").with_code(code);
-        let error = refused("a", &kube::Error::Api(Box::new(status)));
+        let error = refused("a", kube::Error::Api(Box::new(status)));
         assert_eq!(error.is_final(), is_final, "{error}");
     }
 

@@ -2,56 +2,56 @@
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
 use crate::demand::ControlPlaneConfig;
 use crate::leader::LEASE;
-use crate::pool_controller::pool::OwnService;
 
-#[allow(clippy::doc_markdown, reason = "these are the texts of --help")]
+#[allow(clippy::doc_markdown, reason = "the doc comments are the help texts")]
 /// Makes the runner pods of each RunnerPool follow the queue, without ever killing a run.
 ///
-/// Every flag can also be given as the environment variable named beside it; the flag wins.
+/// Every flag can also be given as the environment variable named beside it. The flag wins.
 #[derive(Parser, Clone, Default)]
 #[command(name = "minitower-operator", version)]
 pub struct Arguments {
     /// URL of the operator's own control plane, such as `http://minitower.minitower-system:8080`.
     #[arg(long, env = "MINITOWER_SERVER_URL", value_name = "URL")]
     pub server_url: Option<String>,
-    /// File that holds the operator token of that control plane. The token itself may be given as MINITOWER_OPERATOR_TOKEN.
+    /// File with the operator token of that control plane. You can also give the token itself, as MINITOWER_OPERATOR_TOKEN.
     #[arg(long, env = "MINITOWER_OPERATOR_TOKEN_FILE", value_name = "FILE")]
     pub operator_token_file: Option<PathBuf>,
-    /// PEM file with certificates trusted besides the system's.
+    /// PEM file with certificates to trust besides the system's.
     #[arg(long, env = "MINITOWER_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// Namespaces whose pools are served, comma-separated. [default: all]
+    /// Namespaces whose pools are served, separated by commas. [default: all]
     #[arg(long, env = "MINITOWER_WATCH_NAMESPACES", value_name = "NAMES")]
     pub watch_namespaces: Option<String>,
-    /// Where probes and metrics are answered. [default: :8081]
+    /// Address that serves the probes and metrics. [default: :8081]
     #[arg(long, env = "MINITOWER_LISTEN_ADDR", value_name = "ADDRESS")]
     pub listen_addr: Option<String>,
-    /// Namespace of the leader's Lease. [default: that of the kubeconfig or the pod]
+    /// Namespace of the leader's Lease. [default: that of the pod or the kubeconfig]
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,
-    /// Name of the leader's Lease: operators beside each other in one namespace need one each. [default: minitower-operator]
+    /// Name of the leader's Lease. Several operators in one namespace need one each. [default: minitower-operator]
     #[arg(long, env = "MINITOWER_LEASE_NAME", value_name = "NAME")]
     pub lease_name: Option<String>,
-    /// What this replica is called as leader. [default: the host's name]
+    /// Name of this replica in the leader's Lease. [default: the host's name]
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub identity: Option<String>,
-    /// Image of runners whose pool names none.
+    /// Runner image for pools that name none.
     #[arg(long, env = "MINITOWER_RUNNER_IMAGE", value_name = "IMAGE")]
     pub runner_image: Option<String>,
-    /// Whether the admission policy is installed that keeps the ReplicaSet controller from unmarked pods; without it the operator waits 2 s
-    /// between mark and shrink. [default: true]
+    /// Whether the admission policy is installed that stops the ReplicaSet controller from deleting unmarked pods. Without it the operator
+    /// waits 2 s between mark and shrink. [default: true]
     #[arg(long, env = "MINITOWER_ADMISSION_POLICY", value_name = "BOOL")]
     pub admission_policy: Option<String>,
-    /// Form of the log: json or text. [default: json]
+    /// Log format: json or text. [default: json]
     #[arg(long, env = "MINITOWER_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
-    /// What is logged: a level, or a filter such as `info,kube=debug`. [default: info]
+    /// What to log: a level, or a filter such as `info,kube=debug`. [default: info]
     #[arg(long, env = "MINITOWER_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
@@ -59,28 +59,39 @@ pub struct Arguments {
 /// The checked configuration of the controller.
 #[derive(Clone)]
 pub struct Settings {
-    /// The operator's own control plane, when it has one.
+    /// The operator's own control plane, if it has one.
     pub own: Option<ControlPlaneConfig>,
-    /// The file that its token was read from: a token that was changed is read from it again.
+    /// The file with its token. It is read again later, because the token may change.
     pub own_token_file: Option<PathBuf>,
-    /// The Service of that control plane, when its URL names one.
+    /// The Service of that control plane, if its URL names one.
     pub own_service: Option<OwnService>,
-    /// Certificates trusted besides the system's, for all control planes.
+    /// A PEM file with certificates to trust besides the system's, for all control planes.
     pub ca_file: Option<PathBuf>,
-    /// Namespaces served; empty: all.
+    /// The namespaces whose pools are served. Empty: all.
     pub watch_namespaces: Vec<String>,
-    /// `host:port` of probes and metrics, or `:port` of all addresses.
+    /// Where probes and metrics are served: `host:port`, or `:port` for all addresses.
     pub listen_addr: String,
-    /// Where the Lease is.
+    /// The namespace of the Lease.
     pub namespace: Option<String>,
     /// The Lease's name.
     pub lease: String,
     /// The name of this replica.
     pub identity: String,
-    /// Image of runners whose pool names none.
+    /// The runner image for pools that name none.
     pub runner_image: String,
-    /// Whether unmarked pods are safe from the ReplicaSet controller.
+    /// Whether an admission policy protects unmarked pods from the ReplicaSet controller.
     pub admission_policy: bool,
+}
+
+/// The operator's own control plane, as a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnService {
+    /// The Service's name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its port.
+    pub port: u16,
 }
 
 impl fmt::Debug for Settings {
@@ -96,21 +107,46 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// A missing or bad value; its text is one line that names it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{variable}: {reason}")]
-pub struct SettingsError {
-    variable: &'static str,
-    reason: String,
-}
-
-fn bad(variable: &'static str, reason: impl Into<String>) -> SettingsError {
-    SettingsError { variable, reason: reason.into() }
+/// A missing or invalid value. Its text is one line that names the variable.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A value that is required was not given.
+    #[error("{variable}: {what} is missing{}", why.unwrap_or_default())]
+    Missing {
+        /// The variable.
+        variable: &'static str,
+        /// What it is to hold.
+        what: &'static str,
+        /// Why it is needed, or how else to give it.
+        why: Option<&'static str>,
+    },
+    /// A value that is neither true nor false.
+    #[error("{variable}: {value:?} is neither true nor false")]
+    NotABool {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The file with the token cannot be read.
+    #[error("MINITOWER_OPERATOR_TOKEN_FILE: cannot read {}", file.display())]
+    TokenFile {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file with the token is empty.
+    #[error("MINITOWER_OPERATOR_TOKEN_FILE: {} is empty", file.display())]
+    EmptyTokenFile {
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 impl Settings {
-    /// Checks what was given. An empty value counts as not given. `token` is the value of `MINITOWER_OPERATOR_TOKEN`: flags are visible to
-    /// every user of a machine, so there is none for it.
+    /// Checks the arguments. An empty value counts as not given. `token` is the value of `MINITOWER_OPERATOR_TOKEN`: there is no flag for it,
+    /// because every user of a machine can see flags.
     pub fn from_arguments(given: Arguments, token: Option<String>) -> Result<Self, SettingsError> {
         let (token, own_token_file) = match (filled(token), given.operator_token_file) {
             (Some(token), _) => (Some(token), None),
@@ -124,10 +160,11 @@ impl Settings {
                 Some(ControlPlaneConfig { url, token, ca_file: given.ca_file.clone() })
             }
             (Some(_), None) => {
-                return Err(bad(
-                    "MINITOWER_OPERATOR_TOKEN_FILE",
-                    "it is missing: MINITOWER_SERVER_URL needs the operator token of that control plane",
-                ));
+                return Err(SettingsError::Missing {
+                    variable: "MINITOWER_OPERATOR_TOKEN_FILE",
+                    what: "the operator token of the control plane at MINITOWER_SERVER_URL",
+                    why: None,
+                });
             }
             (None, _) => None,
         };
@@ -135,22 +172,28 @@ impl Settings {
             None | Some("true") => true,
             Some("false") => false,
             Some(other) => {
-                return Err(bad(
-                    "MINITOWER_ADMISSION_POLICY",
-                    format!("{other:?} is neither true nor false"),
-                ));
+                return Err(SettingsError::NotABool {
+                    variable: "MINITOWER_ADMISSION_POLICY",
+                    value: other.to_owned(),
+                });
             }
         };
         let namespaces = given.watch_namespaces.unwrap_or_default();
         let names = namespaces.split(',').map(str::trim).filter(|name| !name.is_empty());
-        let runner_image = filled(given.runner_image)
-            .ok_or_else(|| bad("MINITOWER_RUNNER_IMAGE", "it is missing: set it, or give --runner-image"))?;
+        let runner_image = filled(given.runner_image).ok_or(SettingsError::Missing {
+            variable: "MINITOWER_RUNNER_IMAGE",
+            what: "the runner image",
+            why: Some(": set it, or give --runner-image"),
+        })?;
         let identity = match filled(given.identity) {
             Some(name) => name,
-            None => nix::unistd::gethostname()
-                .ok()
-                .and_then(|name| name.into_string().ok())
-                .ok_or_else(|| bad("POD_NAME", "it is missing, and this host has no name"))?,
+            None => nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).ok_or(
+                SettingsError::Missing {
+                    variable: "POD_NAME",
+                    what: "the name of this replica",
+                    why: Some(", and this host has no name"),
+                },
+            )?,
         };
         let listen_addr = filled(given.listen_addr).unwrap_or_else(|| ":8081".to_owned());
         Ok(Self {
@@ -171,12 +214,11 @@ impl Settings {
 
 /// Reads the operator token of the operator's own control plane.
 pub fn read_token(file: &Path) -> Result<String, SettingsError> {
-    const VARIABLE: &str = "MINITOWER_OPERATOR_TOKEN_FILE";
     let text = fs::read_to_string(file)
-        .map_err(|error| bad(VARIABLE, format!("{} cannot be read: {error}", file.display())))?;
+        .map_err(|source| SettingsError::TokenFile { file: file.to_owned(), source })?;
     let token = text.trim();
     if token.is_empty() {
-        return Err(bad(VARIABLE, format!("{} is empty", file.display())));
+        return Err(SettingsError::EmptyTokenFile { file: file.to_owned() });
     }
     Ok(token.to_owned())
 }
@@ -185,8 +227,8 @@ fn filled(value: Option<String>) -> Option<String> {
     value.filter(|value| !value.is_empty())
 }
 
-/// The Service that a URL of the cluster's own names means: `http://name.namespace[.svc[.zone]][:port]`. One behind TLS is none: pools that name a
-/// Service reach it without, and the token must not travel so.
+/// The Service that a URL in the cluster's own names means: `http://name.namespace[.svc[.zone]][:port]`. An https URL does not count: pools
+/// that name a Service reach it without TLS, and the token must not travel that way.
 fn service_of(url: &str) -> Option<OwnService> {
     let rest = url.strip_prefix("http://")?;
     let authority = rest.split('/').next()?;
@@ -231,7 +273,10 @@ mod tests {
     fn a_server_without_a_token_is_refused_by_name() {
         let given = Arguments { server_url: Some("http://a.b".to_owned()), ..given() };
         let error = Settings::from_arguments(given, None).unwrap_err();
-        assert!(error.to_string().starts_with("MINITOWER_OPERATOR_TOKEN_FILE: it is missing"), "{error}");
+        assert_eq!(
+            error.to_string(),
+            "MINITOWER_OPERATOR_TOKEN_FILE: the operator token of the control plane at MINITOWER_SERVER_URL is missing"
+        );
     }
 
     #[test]

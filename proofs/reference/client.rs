@@ -6,14 +6,13 @@ use minitower_kernel::page::Page;
 use minitower_runs::Register;
 use minitower_runs::RunAndAttempt;
 use minitower_runs::UploadFields;
-use minitower_runs::domain::retry::Failure;
-use minitower_runs::domain::run::RunStatus;
 use minitower_runs::domain::runner::RunnerPrincipal;
 use minitower_runs::{self as admin, Error, LogLine};
 use minitower_runs::{CreateRun, ListRuns};
 use minitower_teams::AdminPrincipal;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::RunId;
+use minitower_vocabulary::statuses::{Failure, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
 use crate::database::Reader;
@@ -243,7 +242,7 @@ impl Client {
                 Ok(Answer::Runners(told.collect()))
             }
             Op::Summary { team } => {
-                let summary = app.runs().runs_summary(&self.team(*team).await?);
+                let summary = app.runs().runs_summary(&self.team(*team).await?).await;
                 Ok(Answer::Summary([summary.total, summary.active, summary.queued, summary.terminal]))
             }
             Op::Gauges => Ok(Answer::Gauges(self.gauges())),

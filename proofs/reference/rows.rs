@@ -1,12 +1,12 @@
 //! What the program answers in the words of the reference.
 
-use minitower_runs::domain::attempt::{Attempt, EndedBy as DomainEndedBy, ResultReason, ResultStatus};
+use minitower_runs::domain::attempt::{Attempt, EndedBy as DomainEndedBy};
 use minitower_runs::domain::lease::{Outcome, Refusal};
-use minitower_runs::domain::retry::Failure;
-use minitower_runs::domain::run::{Run, RunStatus};
+use minitower_runs::domain::run::Run;
 use minitower_runs::{self as admin, Error};
 
 use crate::vocabulary::{Answer, AttemptRow, EndedBy, Ending, No, Retry, RunRow, Status};
+use minitower_vocabulary::statuses::{Failure, ResultReason, ResultStatus, RunStatus};
 
 pub(crate) fn refusal(error: Error) -> Answer {
     Answer::Refused(match error {

@@ -1,4 +1,4 @@
-//! The loop: be registered, poll, carry a run out, poll again.
+//! The main loop: register, poll, run the job, poll again.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,34 +23,34 @@ use crate::instance::Instance;
 use crate::job::{Runs, carry_out, give_back};
 use crate::labels::Labels;
 use crate::session::Session;
-use crate::stopping::Stopping;
+use crate::steps::Stopping;
 use crate::supervisor::{Confinement, Marker, kill_marked, remove_leftover_cgroups};
 
-/// How long the server may hold a poll. Well below what proxies allow a silent connection.
+/// How long the server may hold a poll: well below the time for which proxies keep a silent connection open.
 const WAIT_SECONDS: u64 = 30;
-/// A poll answered earlier than the wait by more than this was not held.
+/// If a poll is answered this much earlier than its wait, the server did not hold it.
 const EARLY: Duration = Duration::from_secs(1);
-/// Rounds of killing what a former process left.
+/// How many rounds of killing the leftovers of a former process may take.
 const KILL_ROUNDS: usize = 10_000;
-/// Attempts at signing off, and how long one may take.
+/// How often to try to sign off, and how long one try may take.
 const SIGN_OFF_ATTEMPTS: u32 = 3;
 const SIGN_OFF_WITHIN: Duration = Duration::from_secs(3);
-/// For how long after the wish to stop signing off may hold up a runner that has nothing else to do. A server that does not answer
-/// finds out by itself.
+/// How long after the stop signal the sign-off may delay a runner that has nothing else to do. A server that does not answer notices
+/// by itself that the runner is gone.
 const SIGN_OFF_AT_THE_END: Duration = Duration::from_secs(2);
 
-/// How long a runner that ends goes on removing what its runs left.
+/// How long a stopping runner goes on removing the leftovers of its runs.
 const REMOVAL_AT_THE_END: Duration = Duration::from_secs(1);
 
 /// Runs the agent until it is told to stop.
 ///
 /// The first line of the program's `main` must be [`supervise_if_asked`](crate::supervise_if_asked).
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> {
-    // Other processes of this user, jobs among them, may not look into this one's memory and environment.
+    // Other processes of this user, including jobs, must not read this process's memory and environment.
     if let Err(error) = prctl::set_dumpable(false) {
         tracing::warn!(%error, "jobs of the same user may look into the runner's memory");
     }
-    // What a lost supervisor leaves comes to this process.
+    // The children of a lost supervisor become children of this process.
     prctl::set_child_subreaper(true).map_err(RunnerError::system("look after processes"))?;
     let data_dir = Arc::new(DataDir::open(&config.data_dir, &config.runner_name)?);
     let cgroup_prefix = cgroup_prefix(&data_dir);
@@ -66,7 +66,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
     };
     tracing::info!(%confinement, "jobs are confined by");
     let health = Health::new(Arc::clone(&data_dir));
-    // A full disk is waited out as it is later: what former runs left may be all that fills it.
+    // If the disk is full, wait, as between runs: leftovers of former runs may be all that fills it.
     health.well(&shutdown.stop).await;
     if shutdown.stop.is_cancelled() {
         return Ok(());
@@ -111,7 +111,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
         }
     });
     let runs = Runs { config, data_dir, session, environments, health, stopping, cgroup_prefix, confinement };
-    // Both at once: neither does the first poll wait for uv, nor the end for its answer.
+    // Both at once: the first poll does not wait for uv, and stopping does not wait for its answer.
     let mut polling = pin!(poll_and_run(&runs, instance, &shutdown, &signed_off));
     let ended = tokio::select! {
         biased;
@@ -122,19 +122,19 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
     match &ended {
         Ok(()) => match tokio::time::timeout_at(sign_off_by(&runs.stopping).await, signing_off).await {
             Ok(Ok(())) => {}
-            Ok(Err(fault)) => tracing::error!(%fault, "signing off died"),
+            Ok(Err(fault)) => tracing::error!(%fault, "signing off failed"),
             Err(_) => tracing::warn!("not signed off: the control plane does not answer"),
         },
         Err(_) => signing_off.abort(),
     }
-    // What is left then is removed at the next start.
+    // The next start removes what is left then.
     let _still_removing =
         tokio::time::timeout(REMOVAL_AT_THE_END, runs.data_dir.janitor().caught_up(0)).await;
     tracing::info!("runner stopped");
     ended
 }
 
-/// What a registration is to tell of this machine.
+/// What the registration says about this machine.
 async fn labels(environments: &Environments, config: &Config) -> Labels {
     match config.registration_token {
         Some(_) => environments.labels().await,
@@ -142,13 +142,13 @@ async fn labels(environments: &Environments, config: &Config) -> Labels {
     }
 }
 
-/// Kills and removes what a former process of this folder left, now that its lock is ours.
+/// Kills and removes the leftovers of a former process of this folder. The caller holds the folder's lock.
 async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), RunnerError> {
     let work = move || {
         remove_leftover_cgroups(&cgroup_prefix);
         let killed = kill_marked(&Marker { work: data_dir.work() }, KILL_ROUNDS)
             .map_err(RunnerError::system("look for processes of a former run"))?;
-        // The first time there may still have been processes in them.
+        // The first time, processes may still have been in them.
         remove_leftover_cgroups(&cgroup_prefix);
         if killed > 0 {
             tracing::warn!(killed, "killed processes of a former run");
@@ -162,7 +162,7 @@ async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), R
     }
 }
 
-/// Names of control groups tell which runner of the machine made them.
+/// The names of control groups say which runner of the machine made them.
 fn cgroup_prefix(data_dir: &DataDir) -> String {
     let digest = Sha256::digest(data_dir.work().as_os_str().as_encoded_bytes());
     format!("minitower-{}", HEXLOWER.encode(&digest[..4]))
@@ -192,7 +192,7 @@ async fn sign_off_by(stopping: &Stopping) -> tokio::time::Instant {
     tokio::time::Instant::from_std(stopping.seen().await) + SIGN_OFF_AT_THE_END
 }
 
-/// What a poll that gave no work is followed by.
+/// How long to pause after a poll that brought no work.
 enum Pause {
     None,
     PollInterval,
@@ -205,7 +205,7 @@ async fn poll_and_run(
     shutdown: &Shutdown,
     signed_off: &CancellationToken,
 ) -> Result<(), RunnerError> {
-    // Kept over polls whose answer was lost: it may have held a lease.
+    // If the answer to a poll is lost, the next poll uses the same id: the lost answer may have been a lease.
     let mut request_id = new_request_id();
     let mut refused = false;
     let mut warned = false;
@@ -262,7 +262,7 @@ async fn poll_and_run(
             Err(error) if error.status() == Some(401) => {
                 runs.session.drop_token(&token).await;
                 refused = true;
-                // Once is a lost registration; twice in a row would be a loop.
+                // The first refusal means a lost registration. A second one in a row must not become a loop.
                 if was_refused { Pause::PollInterval } else { Pause::None }
             }
             Err(error) if error.status() == Some(409) => {
@@ -288,8 +288,8 @@ async fn poll_and_run(
     }
 }
 
-/// Whether runs may be taken on a machine that `lacks` something. Those of teams that need not trust each other may not, unless the
-/// operator says so.
+/// Checks whether this runner may take runs on a machine that `lacks` a means of confinement. It may not take runs of teams that do
+/// not trust each other, unless the operator allows it.
 fn confined_enough(
     mode: Option<SandboxMode>,
     scope: Option<RunnerScope>,
@@ -313,8 +313,8 @@ fn confined_enough(
     Ok(())
 }
 
-/// The lease that a poll brings although the runner stops. It may have started the attempt, so that nobody else gives it back. Once
-/// the sign-off is answered no lease is granted any more.
+/// Waits for a lease that the poll may still bring although the runner is stopping. The poll may have started the attempt, so the
+/// sign-off alone may not release it. Once the sign-off is answered, the server grants no lease.
 async fn late_answer(
     poll: impl Future<Output = Result<Option<Leased>, Error>>,
     runs: &Runs,

@@ -23,23 +23,23 @@ impl AttemptCalls {
         Self { session, lease, answered: Arc::new(Mutex::new(Instant::now())) }
     }
 
-    /// Makes one call. When the runner token is refused (a restored control plane, a second registration), the
-    /// runner registers again and repeats the call once: the attempt belongs to the runner, not to the token. A runner
-    /// that cannot register any more gets 403.
+    /// Makes one call. If the runner token is refused (after a restore of the control plane, or a second registration), the runner
+    /// registers again and repeats the call once: the attempt belongs to the runner, not to the token. If the runner can no longer
+    /// register, the call fails with 403.
     pub(crate) async fn call<T, F: Future<Output = Result<T, Error>>>(
         &self,
         timeout: Duration,
         call: impl Fn(AttemptClient) -> F,
     ) -> Result<T, Error> {
         let outcome = self.call_registered(timeout, call).await;
-        // What is worth another attempt may come from a proxy whose control plane is gone.
+        // A retryable answer may come from a proxy whose control plane is gone.
         if !outcome.as_ref().is_err_and(Error::is_retryable) {
             *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         }
         outcome
     }
 
-    /// Waits until the control plane has answered none of the calls for so long, counted from `since` at the earliest.
+    /// Waits until the control plane has answered no call for `limit`, counted from `since` at the earliest.
     pub(crate) async fn unanswered(&self, limit: Duration, since: Instant) {
         loop {
             let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,7 +75,7 @@ impl AttemptCalls {
         }
         match tokio::time::timeout(timeout, self.session.ensure_token()).await {
             Ok(Ok(token)) => call(attempt(&token)).await,
-            // For good, while a 401 is worth another attempt.
+            // 403 is final; a 401 would be tried again.
             Ok(Err(error)) => Err(Error::Api {
                 status: 403,
                 code: "forbidden".to_owned(),

@@ -270,7 +270,7 @@ impl Config {
         if config.poll_interval.is_zero() {
             return Err(ConfigError::Invalid {
                 variable: "MINITOWER_POLL_INTERVAL",
-                reason: "it must be longer than nothing".to_owned(),
+                reason: "it must be longer than 0".to_owned(),
             });
         }
         given.confinement.check(&mut config)?;

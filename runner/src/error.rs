@@ -50,8 +50,8 @@ pub enum RunnerError {
         /// Why not.
         source: io::Error,
     },
-    /// A part of the agent died.
-    #[error("a part of the runner died, please report it")]
+    /// A part of the agent failed.
+    #[error("a part of the runner failed; please report this")]
     Died(#[from] JoinError),
 }
 

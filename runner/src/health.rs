@@ -1,7 +1,7 @@
-//! Whether the runner can carry a run out at all: its folder is its own and can be written, its disk has room, it has descriptors.
+//! Whether the runner can carry out a run at all: it owns its folder and can write to it, the disk has room, descriptors are free.
 //!
-//! Asked before every poll. A runner that is not well takes no run, says why and what to do, once, and looks again until it is
-//! mended. A run that met a fault of the runner goes back into the queue.
+//! This is checked before every poll. A runner that is not well takes no run. It says once why, and what to do, and checks again until
+//! the trouble is mended. A run that met a fault of the runner goes back into the queue.
 
 use std::collections::VecDeque;
 use std::io;
@@ -51,7 +51,7 @@ enum Trouble {
         free(*.0)
     )]
     Full(Room),
-    #[error("looking at the runner's folder died, please report it")]
+    #[error("the check of the runner's folder failed; please report this")]
     Died(#[from] JoinError),
 }
 
@@ -73,12 +73,12 @@ impl Health {
         with(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A run met a fault of the runner: the next one waits a while, longer each time in a row.
+    /// Notes that a run met a fault of the runner. The next run waits a while, longer each time in a row.
     pub(crate) fn suspect(&self) {
         self.state(|state| state.suspected = true);
     }
 
-    /// A run was carried out without any.
+    /// Notes that a run was carried out without a fault.
     pub(crate) fn went_well(&self) {
         self.state(|state| state.backoff = backoff());
     }
@@ -108,7 +108,7 @@ impl Health {
                 Ok(()) => break,
                 Err(trouble) => chain(&trouble),
             };
-            // What is free changes all the time; that is no news.
+            // How much is free changes all the time, and is not worth another line.
             let kind = trouble.split(':').next().map(str::to_owned);
             if told != kind {
                 tracing::error!("{trouble}. The runner takes no run until then");

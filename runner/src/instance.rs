@@ -1,4 +1,4 @@
-//! Which process this is, and which former processes of this folder may have left an attempt open.
+//! The id of this process, and of former processes of this folder that may have left an attempt open.
 
 use std::io;
 
@@ -17,7 +17,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Draws a fresh id and keeps it, in front of the former ones, before any lease can be given to it.
+    /// Draws a fresh id and stores it in front of the former ones, before any lease can be granted to it.
     pub(crate) fn begin(data_dir: &DataDir) -> io::Result<Self> {
         let former = data_dir.read(FILE)?.unwrap_or_default();
         let former = former.lines().map(str::to_owned).take(MOST_FORMER).collect();
@@ -36,14 +36,14 @@ impl Instance {
         self.former.first().map(String::as_str)
     }
 
-    /// A poll was refused because an attempt is open: it may be that of another former process.
+    /// A poll was refused because an attempt is open. It may belong to another former process.
     pub(crate) fn try_next(&mut self) {
         if !self.former.is_empty() {
             self.former.rotate_left(1);
         }
     }
 
-    /// A poll went through: nothing of former processes is open any more.
+    /// A poll went through: no attempt of a former process is open.
     pub(crate) fn settle(&mut self, data_dir: &DataDir) -> io::Result<()> {
         if self.former.is_empty() {
             return Ok(());

@@ -37,7 +37,6 @@ mod mask;
 mod removal;
 mod session;
 mod steps;
-mod stopping;
 mod supervisor;
 mod termination_log;
 mod workspace;

@@ -1,4 +1,4 @@
-//! Being registered: the runner token, and getting a new one.
+//! The registration: the runner token, and how to get a new one.
 
 use std::path::Path;
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl Session {
             data_dir.read(name).map_err(|source| RunnerError::DataDir { path, source })
         };
         let kept = read(TOKEN_FILE)?;
-        // Of a token that was given nothing is known here.
+        // Nothing is known about a token from the configuration.
         let pool_changed = kept.is_some() && read(POOL_FILE)? != config.pool;
         let mut token = kept.or_else(|| config.runner_token.clone());
         let serves_another = read(ENVIRONMENT_FILE)?.is_some_and(|former| former != config.environment);
@@ -86,7 +86,7 @@ impl Session {
         self.token.lock().await.clone()
     }
 
-    /// A token, registering until the control plane answers when there is none.
+    /// The current token. If there is none, registers, and tries again until the control plane answers.
     pub(crate) async fn ensure_token(&self) -> Result<String, RunnerError> {
         let mut backoff = Backoff::new(SHORTEST_PAUSE, LONGEST_PAUSE);
         loop {
@@ -113,14 +113,14 @@ impl Session {
         }
     }
 
-    /// Registers anew when the kept token was registered with other labels. Before the first poll only, and once: they are no reason to
-    /// keep a runner from its work.
+    /// Registers again if the kept token was registered with other labels. This happens once, before the first poll: labels are not
+    /// worth keeping a runner from its work.
     pub(crate) async fn tell_labels(&self) {
         let mut token = self.token.lock().await;
         let Some(registration_token) = self.registration_token.as_ref().filter(|_| token.is_some()) else {
             return;
         };
-        // Nothing is known here of a token that was given, nor of Pythons that did not answer in time.
+        // Nothing is known about a token from the configuration, or about Pythons that did not answer in time.
         let kept = self.data_dir.read(TOKEN_FILE).ok().flatten().is_some();
         let told = self.data_dir.read(LABELS_FILE).ok().flatten();
         if !kept || !self.labels.complete || told == Some(self.labels.to_text()) {
@@ -136,7 +136,7 @@ impl Session {
         }
     }
 
-    /// The control plane refused `refused` (401): drops it, unless another was got meanwhile.
+    /// Drops the token `refused`, which the control plane refused (401), unless another one has replaced it meanwhile.
     pub(crate) async fn drop_token(&self, refused: &str) {
         let mut token = self.token.lock().await;
         if token.as_deref() == Some(refused) {
@@ -148,7 +148,7 @@ impl Session {
         }
     }
 
-    /// Whose runs the current token takes; `None` when the control plane has not said, or the token was given.
+    /// Whose runs the current token takes. `None` if the control plane did not say, or the token comes from the configuration.
     pub(crate) fn scope(&self) -> Option<RunnerScope> {
         match self.data_dir.read(SCOPE_FILE).ok()??.as_str() {
             "platform" => Some(RunnerScope::Platform),
@@ -181,7 +181,7 @@ impl Session {
         }
     }
 
-    /// Says that no further poll will come; older servers do not know it.
+    /// Tells the control plane that no further poll will come. Older servers do not know this call.
     pub(crate) async fn sign_off(&self) -> Result<(), Error> {
         let Some(token) = self.token().await else { return Ok(()) };
         match self.client.sign_off(&token).await {

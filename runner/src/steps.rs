@@ -1,21 +1,47 @@
 //! Running programs for a run: under the supervisor, into the run's log, and only as long as the run may go on.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::sync::watch;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use minitower_client::wire::runs::Stream;
+use minitower_daemon::signals::Shutdown;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::{BootTime, sleep_until};
 use crate::lease::{Keeper, Standing};
 use crate::logs::{Lines, Loss, RunLog};
-use crate::stopping::Stopping;
 use crate::supervisor::{Confinement, Ended, Limits, Sandbox, Supervised, SupervisorError, Task};
 
-/// How long the last lines of an ended program may take into the log.
+/// How long the last lines of an ended program may take to reach the log.
 const DRAIN_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a stopping runner says to the run it is carrying out. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stopping {
+    /// No further run is taken.
+    pub(crate) stop: CancellationToken,
+    /// When that was first asked for.
+    stop_seen: Arc<OnceLock<Instant>>,
+    /// The shutdown grace is over: stop the job, give the run back.
+    pub(crate) grace_over: CancellationToken,
+    /// Give the run back at once.
+    pub(crate) at_once: CancellationToken,
+}
+
+impl Stopping {
+    /// Follows `shutdown`. The caller ends the grace.
+    pub(crate) fn by(shutdown: &Shutdown) -> Self {
+        Self { stop: shutdown.stop.clone(), at_once: shutdown.at_once.clone(), ..Self::default() }
+    }
+
+    /// Waits until the runner is asked to stop. Every call returns the same moment: that of the first answer.
+    pub(crate) async fn seen(&self) -> Instant {
+        self.stop.cancelled().await;
+        *self.stop_seen.get_or_init(Instant::now)
+    }
+}
 
 /// Why a run cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +52,7 @@ pub(crate) enum Stop {
     Lapsed,
     /// The server has ended the attempt.
     Gone,
-    /// It took as long as it may; [`Steps::allowed`] says what was exceeded.
+    /// It reached its time limit; [`Steps::allowed`] says which one.
     OutOfTime,
     /// The runner stops.
     ShuttingDown,
@@ -60,20 +86,20 @@ pub(crate) struct Step {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) directory: PathBuf,
     pub(crate) sandbox: Sandbox,
-    /// As what its standard output is logged: what only prepares a run belongs to standard error.
+    /// The stream under which its standard output is logged. The output of setup steps is logged as standard error.
     pub(crate) out: Stream,
     /// Longest time it may take.
     pub(crate) limit: Duration,
-    /// What becomes of the lines it writes.
+    /// What happens to the lines it writes.
     pub(crate) lines: Lines,
 }
 
-/// Until when a run may go on, whatever it does.
+/// Until when a run may go on, and why.
 #[derive(Debug, Clone)]
 pub(crate) struct Allowed {
     /// Until then.
     pub(crate) until: BootTime,
-    /// What sets this limit, for the run's log: "its timeout of 3 s".
+    /// What sets this limit, in words for the run's log: "its timeout of 3 s".
     pub(crate) by: String,
 }
 
@@ -84,7 +110,7 @@ pub(crate) struct Steps {
     pub(crate) stopping: Stopping,
     pub(crate) cgroup: String,
     pub(crate) kill_grace: Duration,
-    /// How long the run may go on, as far as that is known.
+    /// How long the run may go on, as far as is known yet.
     pub(crate) allowed: watch::Sender<Allowed>,
     pub(crate) confinement: Confinement,
     pub(crate) limits: Limits,
@@ -108,7 +134,7 @@ impl Steps {
             let until = allowed.borrow_and_update().until;
             tokio::select! {
                 () = sleep_until(until) => return,
-                // The sender is our own.
+                // It cannot fail: this value owns the sender.
                 Ok(()) = allowed.changed() => {}
             }
         }
@@ -123,8 +149,8 @@ impl Steps {
         }
     }
 
-    /// Waits until the last lines of a program that ended like this are of no use. Of one that ended by itself they belong to
-    /// its result, which is told even when the lease looks over: the server judges.
+    /// Waits until nobody needs the last lines of a program that ended like this. If it ended by itself, they belong to its result,
+    /// which is reported even if the lease seems to be over: the server decides.
     async fn nobody_takes_lines(&self, end: &Result<StepEnd, SupervisorError>) {
         let least = match end {
             Ok(StepEnd::Ended(_)) => Standing::Gone,
@@ -191,7 +217,7 @@ impl Steps {
                 self.log.lose(&Loss::uncounted(format!("they could not be read: {error}"))).await;
                 self.log.note(format!("minitower-runner: cannot read the log: {error}")).await;
             }
-            Ok(Err(fault)) => tracing::error!(%fault, "the log's reader died"),
+            Ok(Err(fault)) => tracing::error!(%fault, "reading the log failed"),
             Err(_) => {
                 drain.abort();
                 self.log.lose(&Loss::uncounted("its end could not be read in time")).await;
@@ -211,7 +237,7 @@ impl Steps {
             () = sleep_until(limit) => StepEnd::TimedOut,
         };
         let since = match stopped {
-            // A runner that was itself stopped finds the time over before it reads that the program had ended within it.
+            // A runner that was itself frozen sees the time limit first, and only then that the program had ended in time.
             StepEnd::TimedOut => limit,
             _ => BootTime::now(),
         };
@@ -233,14 +259,14 @@ impl Steps {
     }
 }
 
-/// How a program ended that was to be stopped since some moment.
+/// How a program ended that was to be stopped from `since` on.
 fn judged(
     stopped: StepEnd,
     since: BootTime,
     ended: Result<Ended, SupervisorError>,
 ) -> Result<StepEnd, SupervisorError> {
     match (stopped, ended) {
-        // What the server has decided stands.
+        // The server's decision stands.
         (StepEnd::Stopped(Stop::Cancelled | Stop::Gone), Ok(_)) => Ok(stopped),
         (_, Ok(ended)) if ended.at < since && !ended.by_deadline => Ok(by_itself(ended)),
         // All of it has been killed, whoever did it.
@@ -249,7 +275,7 @@ fn judged(
     }
 }
 
-/// Why a run stops whose attempt stands like this: what is reached may be further than what was waited for.
+/// Why a run stops whose attempt stands like this. It may stand further than what the caller waited for.
 fn stop_at(standing: Standing) -> Stop {
     match standing {
         Standing::Gone => Stop::Gone,

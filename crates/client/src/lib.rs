@@ -11,6 +11,7 @@ mod artifacts;
 mod attempt;
 mod auth;
 mod config;
+mod demand;
 mod environments;
 mod error;
 mod health;

@@ -12,7 +12,7 @@ impl Client {
     /// Asks for all metrics in Prometheus' text format. The text comes by pieces, so that whoever needs one metric keeps no more than that;
     /// only [`Metrics::chunk`] answering `None` says that it was whole.
     pub async fn metrics(&self) -> Result<Metrics, Error> {
-        let answer = self.transport.root("metrics").head().await?;
+        let answer = self.transport.root(&["metrics"]).head().await?;
         if !answer.shows_its_end() {
             return Err(
                 answer.unexpected("nothing says how long the metrics are, so that a part looks whole")

@@ -58,9 +58,9 @@ impl Transport {
         self.call(method, ["api", "v1"].iter().chain(path))
     }
 
-    /// A call at the server's root.
-    pub(crate) fn root(&self, path: &str) -> Request<'_> {
-        self.call(Method::GET, [path].iter())
+    /// A call that is not below `/api/v1`.
+    pub(crate) fn root(&self, path: &[&str]) -> Request<'_> {
+        self.call(Method::GET, path.iter())
     }
 
     fn call<'p>(&self, method: Method, path: impl Iterator<Item = &'p &'p str>) -> Request<'_> {
@@ -170,6 +170,11 @@ impl Request<'_> {
     /// Sends, and reads a good answer as JSON.
     pub(crate) async fn decode<T: DeserializeOwned>(self) -> Result<T, Error> {
         self.whole().await?.decode()
+    }
+
+    /// Sends, and reads a good answer as text.
+    pub(crate) async fn text(self) -> Result<String, Error> {
+        self.whole().await.map(|answer| String::from_utf8_lossy(&answer.body).into_owned())
     }
 
     /// Sends, and throws a good answer's body away.

@@ -35,6 +35,14 @@ impl Backoff {
     }
 }
 
+/// The pause after so many failures in a row, for callers that count them: `shortest` after the first one, doubled with each further one, at
+/// most `longest`, and then lengthened by up to a fifth at random.
+#[must_use]
+pub fn pause_after(failures: u32, shortest: Duration, longest: Duration) -> Duration {
+    let doublings = failures.saturating_sub(1).min(30);
+    jittered(shortest.saturating_mul(1 << doublings).min(longest))
+}
+
 /// `duration`, lengthened by up to a fifth at random.
 #[must_use]
 pub fn jittered(duration: Duration) -> Duration {
@@ -58,5 +66,14 @@ mod tests {
             let pause = jittered(longest);
             assert!(pause >= longest && pause <= longest.mul_f64(1.2), "{pause:?}");
         }
+    }
+    #[test]
+    fn a_counted_failure_doubles_the_pause_up_to_the_longest() {
+        let (shortest, longest) = (Duration::from_millis(500), Duration::from_secs(30));
+        for (failures, least) in [(0, 500), (1, 500), (2, 1000), (3, 2000), (6, 16_000), (7, 30_000)] {
+            let (pause, least) = (pause_after(failures, shortest, longest), Duration::from_millis(least));
+            assert!(pause >= least && pause <= least.mul_f64(1.2), "{failures} failures: {pause:?}");
+        }
+        assert!(pause_after(u32::MAX, shortest, longest) >= longest);
     }
 }

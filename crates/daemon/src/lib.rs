@@ -8,10 +8,12 @@
 //! | [`backoff`] | pauses between attempts |
 //! | [`errors`] | errors with their sources, in one line |
 //! | [`files`] | as many open files as the system allows |
+//! | [`clock`] | a monotonic clock to decide by, and the wall clock |
 //!
 //! Nothing here knows what a program does.
 
 pub mod backoff;
+pub mod clock;
 pub mod duration;
 pub mod errors;
 pub mod files;

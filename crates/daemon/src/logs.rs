@@ -1,6 +1,6 @@
-//! Log lines on standard error, which may be unwritable: its reader is gone, or its volume is full.
+//! Log lines on standard error, even if nobody can write there: its reader may be gone, or its volume full.
 //!
-//! A program is not there for its log. What cannot be written is lost, and the program goes on.
+//! A program does not exist for its log. Lines that cannot be written are lost, and the program goes on.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{DefaultFields, Format};
 use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
 
-/// Standard error that takes everything, and loses what cannot be written.
+/// Standard error that accepts everything, and drops what cannot be written.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stderr;
 
@@ -37,7 +37,7 @@ pub fn on_stderr(filter: EnvFilter) -> SubscriberBuilder<DefaultFields, Format, 
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
-        // The subscriber would report a line that it cannot write with `eprintln!`, which panics then.
+        // Otherwise the subscriber reports a line that it cannot write with `eprintln!`, which panics then.
         .log_internal_errors(false)
         .with_writer(Stderr)
 }

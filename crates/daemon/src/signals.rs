@@ -1,12 +1,11 @@
 //! The signals that end a program: SIGTERM and SIGINT.
 //!
-//! The kernel drops a signal without a handler when it is sent to the first process of a container (`pid_namespaces(7)`), but
-//! one that is blocked stays pending, there as anywhere. So `main` begins with [`hold`], and whatever comes from then on
-//! is heard, however late the program listens. A signal that comes before `main`, while the program is being loaded, is out
-//! of its reach.
+//! The kernel drops a signal without a handler if it is sent to the first process of a container (`pid_namespaces(7)`). A blocked signal
+//! stays pending, there as anywhere. So `main` begins with [`hold`], and no signal from then on is lost, however late the program
+//! listens. A signal that arrives before `main`, while the program is being loaded, cannot be caught.
 //!
-//! Threads inherit the mask, so that it has to be set before the first one is started. Programs that are started by
-//! [`std::process::Command`] and its likes begin with an empty mask.
+//! Threads inherit the mask, so it has to be set before the first thread starts. Programs started with [`std::process::Command`] begin
+//! with an empty mask.
 
 use std::io;
 use std::thread;
@@ -15,7 +14,7 @@ use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Signals that wait for a program that does not take them; a third one says nothing new.
+/// How many signals wait for a program that does not take them. A third one says nothing new.
 const MOST_WAITING: usize = 8;
 /// What shells add to a signal's number for the exit code.
 const SIGNALLED: i32 = 128;
@@ -27,10 +26,10 @@ pub struct Held {
     former: Option<SigSet>,
 }
 
-/// Holds SIGTERM and SIGINT back until they are listened to. To be the first thing that `main` does.
+/// Holds SIGTERM and SIGINT back until the program listens. This must be the first thing that `main` does.
 pub fn hold() -> Held {
     let former = SigSet::thread_get_mask().ok();
-    // It fails only for a wrong argument; then the signals do what they do by default.
+    // This fails only for a wrong argument. Then the signals have their default effect.
     let _default = ending().thread_block();
     Held { former }
 }
@@ -40,7 +39,7 @@ fn ending() -> SigSet {
 }
 
 impl Held {
-    /// Begins to hand the signals out, those that came meanwhile first.
+    /// Begins to hand out the signals. Those that arrived meanwhile come first.
     pub fn listen(self) -> io::Result<Signals> {
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
         take(move |signal| {
@@ -54,7 +53,7 @@ impl Held {
         take(|signal| std::process::exit(SIGNALLED + signal as i32))
     }
 
-    /// Gives the signals back what they do by default; one that came meanwhile does it now.
+    /// Gives the signals their default effect again. One that arrived meanwhile takes effect now.
     pub fn let_go(self) {
         if let Some(former) = &self.former {
             let _held = former.thread_set_mask();

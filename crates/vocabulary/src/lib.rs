@@ -5,6 +5,7 @@
 //! | [`ids`] | an integer id has the type of the thing it names |
 //! | [`names`] | slugs, and the names of environments and runners, checked |
 //! | [`limits`] | how much a run may leave behind |
+//! | [`statuses`] | where runs, attempts and results stand; roles |
 //! | [`time`] | a moment, in milliseconds |
 //! | [`wire`] | the JSON types of the API |
 //!
@@ -14,5 +15,6 @@
 pub mod ids;
 pub mod limits;
 pub mod names;
+pub mod statuses;
 pub mod time;
 pub mod wire;

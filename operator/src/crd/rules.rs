@@ -1,6 +1,6 @@
-//! The rules that bounds and patterns cannot say, in CEL, with what a person reads who breaks one.
+//! The rules that bounds and patterns cannot express, in CEL, each with the message for a person who breaks it.
 //!
-//! The API server weighs each rule before it takes the definition: what a rule walks over needs a bound on its size. See
+//! The API server estimates the cost of each rule before it accepts the definition: whatever a rule iterates over needs a bound on its size. See
 //! <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules>.
 
 use serde_json::{Value, json};
@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 /// A rule of the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// The expression that holds for an object that makes sense.
+    /// The expression that is true for a valid object.
     pub holds: &'static str,
-    /// What a person reads for one that does not. The API server puts the path of the field before it.
+    /// The message for an object that is not valid. The API server puts the path of the field before it.
     pub message: &'static str,
-    /// The field that is to blame, seen from where the rule stands.
+    /// The field that is at fault, relative to where the rule stands.
     pub field: Option<&'static str>,
     /// The kind of fault: `FieldValueInvalid`, `FieldValueForbidden` or `FieldValueRequired`.
     pub reason: &'static str,
@@ -72,7 +72,7 @@ pub fn all() -> Vec<Rule> {
     groups.concat()
 }
 
-/// On the object: the pool's name, of which [`super::MAX_NAME_LENGTH`] characters may be.
+/// On the object: the pool's name, at most [`super::bounds::MAX_NAME_LENGTH`] characters.
 pub(super) const ROOT: [Rule; 2] = [
     Rule::new(
         "size(self.metadata.name) <= 50",
@@ -132,8 +132,8 @@ pub(super) const ENV: [Rule; 1] = [Rule::new(
 .at(".name")
 .forbidden()];
 
-/// On `spec.runner.resources`. What is no quantity is refused by [`QUANTITY`]; what can be requested besides must equal its limit, which
-/// the API server sees to.
+/// On `spec.runner.resources`. [`QUANTITY`] refuses what is not a quantity. Any other resource must have a request equal to its limit, which
+/// the API server checks.
 pub(super) const RESOURCES: [Rule; 1] = [Rule::new(
     "!has(self.requests) || !has(self.limits) || ['cpu', 'memory', 'ephemeral-storage'].all(k, \
      !(k in self.requests) || !(k in self.limits) || \
@@ -193,7 +193,7 @@ pub(super) const TEMPLATE: [Rule; 2] = [
     .forbidden(),
 ];
 
-/// Of labels, annotations and the like: a key's form.
+/// On the keys of labels, annotations and the like.
 pub(super) const KEYS: Rule = Rule::new(
     "self.all(k, size(k) <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
     "each key must be a name of at most 63 letters, digits, '-', '_' and '.', or a DNS name, '/' and such a name",
@@ -209,7 +209,7 @@ pub(super) const LABELS: [Rule; 2] = [
     KEYS,
 ];
 
-/// On `spec.template.annotations`. A cost of deletion set here would mark every pod as one that may go.
+/// On `spec.template.annotations`. A deletion cost set here would mark every pod as one that may go.
 pub(super) const ANNOTATIONS: [Rule; 2] = [
     Rule::new(
         "self.all(k, !k.startsWith('minitower.dev/') && !(k in ['app.kubernetes.io/name', 'app.kubernetes.io/managed-by', \

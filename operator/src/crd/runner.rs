@@ -7,63 +7,64 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{lists, rules};
+use super::{bounds, rules};
 
 /// The runner's container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Runner {
-    /// The image, with a tag or a digest. Absent: the operator's default, of its own version.
+    /// The image, with a tag or a digest. If it is absent, the operator uses its default image, of its own version.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = r"^\S+$"))]
     pub image: Option<String>,
 
-    /// When the image is pulled. Absent: Always with the tag latest or none, else IfNotPresent.
+    /// When the image is pulled. If it is absent: Always for the tag latest or no tag, otherwise IfNotPresent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<ImagePullPolicy>,
 
-    /// The Python that runs .py jobs, a name on the PATH or a path. Absent: the image's own.
+    /// The Python that runs .py jobs, as a name on the PATH or a path. If it is absent, the image's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub python_bin: Option<String>,
 
-    /// Variables of the runner. Jobs see those that MINITOWER_RUN_ENV_PASS lets through. Names that begin with MINITOWER_ are the
-    /// operator's but for MINITOWER_RUN_ENV_PASS, MINITOWER_LOG, MINITOWER_LOG_FORMAT, MINITOWER_KILL_GRACE_PERIOD,
+    /// Environment variables of the runner. Jobs see those that MINITOWER_RUN_ENV_PASS names. Names that begin with MINITOWER_ are reserved
+    /// for the operator, except MINITOWER_RUN_ENV_PASS, MINITOWER_LOG, MINITOWER_LOG_FORMAT, MINITOWER_KILL_GRACE_PERIOD,
     /// MINITOWER_POLL_INTERVAL, MINITOWER_CA_FILE, MINITOWER_SANDBOX, MINITOWER_UV, MINITOWER_ENV_MAX_AGE,
     /// MINITOWER_PYTHON_DOWNLOADS and MINITOWER_JOB_*.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(
-        transform = lists::env,
+        transform = bounds::env,
         length(max = 100),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub env: Vec<EnvVar>,
 
-    /// ConfigMaps and Secrets of the pool's namespace whose keys become variables. What the operator and env set comes first.
+    /// ConfigMaps and Secrets in the pool's namespace whose keys become variables. Variables from env and from the operator take precedence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "atomic"))]
     pub env_from: Vec<EnvFromSource>,
 
-    /// What a runner, with the run it holds, asks for and may use.
+    /// The resources that a runner and its run request, and their limits.
     #[serde(skip_serializing_if = "Resources::is_empty")]
     pub resources: Resources,
 
     /// Where runs and prepared Python environments live: exactly one of emptyDir and ephemeral.
     pub cache: Cache,
 
-    /// The ServiceAccount of the pods. Its token is not mounted. Absent: the namespace's default.
+    /// The ServiceAccount of the pods. Its token is not mounted. If it is absent, the namespace's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub service_account_name: Option<String>,
 
-    /// Laid over the container's security context. Absent fields stay as Pod Security restricted wants them.
+    /// Overrides fields of the container's security context. Absent fields keep the values that Pod Security restricted requires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security_context: Option<SecurityContext>,
 
-    /// Where volumes of template.volumes appear in the container. Not below /var/lib/minitower, /etc/minitower/registration, nor at /tmp.
+    /// Where the volumes of template.volumes are mounted in the container: not below /var/lib/minitower or /etc/minitower/registration, and
+    /// not at /tmp.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(
-        transform = lists::volume_mounts,
+        transform = bounds::volume_mounts,
         length(max = 32),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"])
     )]
@@ -75,9 +76,9 @@ pub struct Runner {
 pub enum ImagePullPolicy {
     /// At every start of a pod.
     Always,
-    /// When the node has it not.
+    /// If the node does not have it.
     IfNotPresent,
-    /// Not at all: the node has it.
+    /// Never: the node must have it.
     Never,
 }
 
@@ -92,24 +93,24 @@ impl ImagePullPolicy {
     }
 }
 
-/// What a container asks for and may use.
+/// The resources that a container requests, and their limits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::schema(&rules::RESOURCES)))]
 pub struct Resources {
-    /// What the node sets aside for it, such as cpu: 500m and memory: 512Mi.
+    /// What the node reserves for the container, such as cpu: 500m and memory: 512Mi.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(transform = lists::quantities, extend("maxProperties" = 8))]
+    #[schemars(transform = bounds::quantities, extend("maxProperties" = 8))]
     pub requests: BTreeMap<String, Quantity>,
 
-    /// What it may use at most.
+    /// The most that the container may use.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(transform = lists::quantities, extend("maxProperties" = 8))]
+    #[schemars(transform = bounds::quantities, extend("maxProperties" = 8))]
     pub limits: BTreeMap<String, Quantity>,
 }
 
 impl Resources {
-    /// Whether nothing is said.
+    /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty() && self.limits.is_empty()
     }
@@ -120,29 +121,29 @@ impl Resources {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::schema(&rules::CACHE)))]
 pub struct Cache {
-    /// A folder of the node, gone with the pod.
+    /// A folder on the node, deleted with the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDirCache>,
 
-    /// A volume of its own for each pod, gone with the pod.
+    /// A separate volume for each pod, deleted with the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<EphemeralCache>,
 }
 
-/// A folder of the node.
+/// A folder on the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct EmptyDirCache {
-    /// How much it may hold; the kubelet evicts a pod that holds more. The prepared environments alone may take 10Gi.
+    /// How much the folder may hold. The kubelet evicts a pod that holds more. The prepared environments alone may take 10Gi.
     #[schemars(extend("x-kubernetes-validations" = rules::schema(&rules::SIZE)))]
     pub size_limit: Quantity,
 }
 
-/// A volume of its own for each pod.
+/// A separate volume for each pod.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EphemeralCache {
-    /// The StorageClass. Absent: the cluster's default.
+    /// The StorageClass. If it is absent, the cluster's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub storage_class_name: Option<String>,
@@ -159,7 +160,7 @@ impl Default for Cache {
 }
 
 impl Default for EmptyDirCache {
-    /// Twice what the runner keeps of prepared environments: as much again for workspaces and logs.
+    /// Twice what the runner keeps of prepared environments: the other half is for workspaces and logs.
     fn default() -> Self {
         Self { size_limit: Quantity("20Gi".to_owned()) }
     }

@@ -5,11 +5,15 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{MAX_RUNNERS, MAX_SECONDS};
 use super::rules;
-use super::{MAX_RUNNERS, MAX_SECONDS};
-use super::{OperatorTokenRef, RegistrationTokenRef, Runner, RunnerPoolStatus, Scaling, ServerRef, Template};
+use super::runner::Runner;
+use super::scaling::Scaling;
+use super::server::{OperatorTokenRef, RegistrationTokenRef, ServerRef};
+use super::status::RunnerPoolStatus;
+use super::template::Template;
 
-/// The size and the make of a pool of runner pods for one environment of one control plane.
+/// The size and the template of a pool of runner pods for one environment of one control plane.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "minitower.dev",
@@ -20,7 +24,7 @@ use super::{OperatorTokenRef, RegistrationTokenRef, Runner, RunnerPoolStatus, Sc
     shortname = "rp",
     category = "minitower",
     namespaced,
-    doc = "A pool of runner pods for one environment of one MiniTower control plane. The operator makes their number follow the queue, and never ends a pod that holds a run.",
+    doc = "A pool of runner pods for one environment of one MiniTower control plane. The operator makes their number follow the queue, and never deletes a pod whose runner holds a run.",
     status = "RunnerPoolStatus",
     derive = "PartialEq",
     scale(
@@ -31,7 +35,7 @@ use super::{OperatorTokenRef, RegistrationTokenRef, Runner, RunnerPoolStatus, Sc
     printcolumn(
         name = "Environment",
         type_ = "string",
-        description = "whose queued runs it serves",
+        description = "the environment whose queued runs it serves",
         json_path = ".spec.environment"
     ),
     printcolumn(
@@ -100,17 +104,18 @@ pub struct RunnerPoolSpec {
     /// The Secret in the pool's namespace whose token lets a runner register. It is mounted into runner pods and nowhere else.
     pub registration_token_secret_ref: RegistrationTokenRef,
 
-    /// The Secret in the pool's namespace with the token by which the operator reads demand and drains runners. Absent: the operator's own
-    /// token, which serves only its own control plane; required with any other.
+    /// The Secret in the pool's namespace with the token that the operator uses to read demand and to drain runners. If it is absent, the
+    /// operator uses its own token, which it sends only to its own control plane. Required with any other control plane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_token_secret_ref: Option<OperatorTokenRef>,
 
-    /// Counts only the queued runs of this team (its slug): for a pool that registers with a team's token. Absent: every team's.
+    /// Counts only the queued runs of this team (its slug). For a pool whose runners register with a team's token. If it is absent, the runs
+    /// of all teams count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 32), regex(pattern = "^[a-z][a-z0-9-]{2,31}$"))]
     pub team: Option<String>,
 
-    /// The fewest runners, whether there is work or not.
+    /// The fewest runners, even if there is no work.
     #[serde(default)]
     #[schemars(range(min = 0, max = MAX_RUNNERS))]
     pub min_runners: u32,
@@ -120,13 +125,13 @@ pub struct RunnerPoolSpec {
     #[schemars(range(min = 0, max = MAX_RUNNERS))]
     pub max_runners: u32,
 
-    /// How many runners are kept free and warm on top of demand.
+    /// How many runners are kept free and warm, on top of demand.
     #[serde(default)]
     #[schemars(range(min = 0, max = MAX_RUNNERS))]
     pub min_idle: u32,
 
-    /// Set: the pool has exactly this size, and minRunners, maxRunners and minIdle are set aside. Absent: the pool follows the queue.
-    /// kubectl scale, a HorizontalPodAutoscaler and KEDA write it; take it away and the pool follows the queue again. (An autoscaler
+    /// If it is set, the pool has exactly this size, and minRunners, maxRunners and minIdle do not apply. If it is absent, the pool follows
+    /// the queue. kubectl scale, a HorizontalPodAutoscaler and KEDA write it; remove it, and the pool follows the queue again. (An autoscaler
     /// reads it before it writes, and gets an error while it is absent: set it once first.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = MAX_RUNNERS))]
@@ -136,17 +141,18 @@ pub struct RunnerPoolSpec {
     #[serde(default)]
     pub scaling: Scaling,
 
-    /// Neither grows nor shrinks the pool. Pods that died are still replaced.
+    /// If true, the pool neither grows nor shrinks. Pods that die are still replaced.
     #[serde(default)]
     pub paused: bool,
 
-    /// How long, in seconds, a pod that must go may take to finish its run; it becomes the pod's terminationGracePeriodSeconds. At least
-    /// 30: a run that cannot finish has to be stopped and given back within it.
+    /// How long, in seconds, a pod that must go may take to finish its run. It becomes the pod's terminationGracePeriodSeconds. At least 30,
+    /// because a run that cannot finish must be stopped and released within this time.
     #[serde(default = "default_patience")]
     #[schemars(range(min = 30, max = MAX_SECONDS))]
     pub shutdown_grace_seconds: u32,
 
-    /// How long, in seconds, a busy pod is shielded from voluntary eviction, such as the drain of its node. 0: not at all. Accepted already; the shield itself comes with a later release.
+    /// How long, in seconds, a busy pod is protected from voluntary eviction, such as the drain of its node. 0: not at all. The field is
+    /// accepted already, but the protection itself comes with a later release.
     #[serde(default = "default_patience")]
     #[schemars(range(min = 0, max = MAX_SECONDS))]
     pub drain_deadline_seconds: u32,
@@ -155,7 +161,7 @@ pub struct RunnerPoolSpec {
     #[serde(default)]
     pub runner: Runner,
 
-    /// What is laid over the pod around the runner's container.
+    /// Settings of the pod around the runner's container.
     #[serde(default, skip_serializing_if = "Template::is_empty")]
     pub template: Template,
 }

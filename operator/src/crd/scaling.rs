@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_RUNNERS, MAX_WINDOW_SECONDS};
+use super::bounds::{MAX_RUNNERS, MAX_WINDOW_SECONDS};
 
 /// How the size follows the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Scaling {
-    /// How many queued runs one runner is expected to take: the pool grows by a runner for each such number of them.
+    /// How many queued runs one runner is expected to take: the pool grows by one runner for this many queued runs.
     #[schemars(range(min = 1, max = 1000))]
     pub runs_per_runner: u32,
 
@@ -19,7 +19,7 @@ pub struct Scaling {
     /// How the pool shrinks. Only idle runners go.
     pub scale_down: ScaleDown,
 
-    /// How often demand is read, in seconds. At most 30: a reading counts for 60, so that one that fails leaves another that holds.
+    /// How often demand is read, in seconds. At most 30: a reading counts for 60 s, so one reading may fail without consequences.
     #[schemars(range(min = 1, max = 30))]
     pub poll_seconds: u32,
 }
@@ -28,11 +28,11 @@ pub struct Scaling {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ScaleUp {
-    /// Grows only to the lowest size that was wanted within so many seconds. 0: at once.
+    /// The pool grows only to the lowest size that was wanted within this many seconds. 0: it grows at once.
     #[schemars(range(min = 0, max = MAX_WINDOW_SECONDS))]
     pub stabilization_seconds: u32,
 
-    /// The most runners that one decision may add. Absent: no limit.
+    /// The most runners that one decision may add. If it is absent, there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = MAX_RUNNERS))]
     pub max_step: Option<u32>,
@@ -42,11 +42,11 @@ pub struct ScaleUp {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ScaleDown {
-    /// Shrinks only to the highest size that was wanted within so many seconds. 0: at once.
+    /// The pool shrinks only to the highest size that was wanted within this many seconds. 0: it shrinks at once.
     #[schemars(range(min = 0, max = MAX_WINDOW_SECONDS))]
     pub stabilization_seconds: u32,
 
-    /// The most runners that one decision may take away. Absent: no limit.
+    /// The most runners that one decision may take away. If it is absent, there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = MAX_RUNNERS))]
     pub max_step: Option<u32>,

@@ -1,4 +1,4 @@
-//! The definition as a cluster takes it, and the file it is kept in.
+//! The definition as a cluster takes it, and the file that contains it.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -6,19 +6,20 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt as _;
 use serde_json::{Map, Number, Value};
 
-use super::{RunnerPool, rules};
+use super::rules;
+use super::runner_pool::RunnerPool;
 
 /// The name of the generated file, below `crds/`.
 pub const FILE_NAME: &str = "runnerpools.minitower.dev.yaml";
 
-/// What the generated file begins with.
+/// The first line of the generated file.
 const HEADER: &str =
     "# Generated from operator/src/crd by `minitower-operator crd`. Change it there, then `make crds`.\n";
 
 /// The definition of `RunnerPool`.
 ///
-/// It differs from what [`RunnerPool`]'s own `crd()` yields in what the derives cannot say: the rules on the whole object; and no field
-/// takes `null`, so that an explicit null means what an absent field means, with the default in its place.
+/// It differs from [`RunnerPool`]'s own `crd()` in two things that the derives cannot express: it has rules on the whole object, and no field
+/// accepts `null`, so that an explicit null means the same as an absent field and gets the default.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = RunnerPool::crd();
     for version in &mut crd.spec.versions {
@@ -43,8 +44,7 @@ pub fn yaml() -> String {
     format!("{HEADER}{text}")
 }
 
-/// Takes `null` from every field, gives numbers a format that an API server knows, and leaves it to the reader's window where the lines of
-/// a description end.
+/// Forbids `null` in every field, gives numbers a format that an API server knows, and removes line breaks from descriptions.
 fn mend(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     schema.description = schema.description.take().map(|text| text.replace('\n', " "));
@@ -62,7 +62,7 @@ fn mend(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// Keys in order, whatever features the JSON crate was built with, and whole numbers without a fraction.
+/// Sorts keys, whatever features the JSON crate was built with, and writes whole numbers without a fraction.
 fn tidy(value: Value) -> Value {
     match value {
         Value::Object(entries) => {

@@ -10,7 +10,7 @@ use super::rules;
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::schema(&rules::SERVER)))]
 pub struct ServerRef {
-    /// The control plane's address, http:// or https://, as runner pods and the operator reach it. Takes operatorTokenSecretRef along.
+    /// The control plane's URL, http:// or https://, as runner pods and the operator reach it. It requires operatorTokenSecretRef.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), extend("x-kubernetes-validations" = rules::schema(&rules::URL)))]
     pub url: Option<String>,
@@ -28,13 +28,13 @@ pub struct ServiceRef {
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
 
-    /// The number of its port that serves HTTP.
+    /// The number of its HTTP port.
     #[serde(default = "default_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
 }
 
-/// A key of a Secret in the pool's namespace: the token with which runners register.
+/// A key of a Secret in the pool's namespace that holds the token with which runners register.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistrationTokenRef {
@@ -48,7 +48,7 @@ pub struct RegistrationTokenRef {
     pub key: String,
 }
 
-/// A key of a Secret in the pool's namespace: the operator's token for the pool's control plane.
+/// A key of a Secret in the pool's namespace that holds the operator's token for the pool's control plane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OperatorTokenRef {

@@ -1,4 +1,4 @@
-//! What the operator answers.
+//! The status: what the operator reports.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
@@ -8,25 +8,25 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RunnerPoolStatus {
-    /// The generation of the spec that this answers.
+    /// The generation of the spec that this status describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// How many pods there are, over all revisions of the template.
+    /// How many pods exist, over all revisions of the template.
     pub replicas: u32,
 
     /// How many runners are online.
     pub ready_runners: u32,
 
-    /// How many runners hold a run. Absent until the control plane has said so.
+    /// How many runners hold a run. Absent while the control plane does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub busy_runners: Option<u32>,
 
-    /// How many online runners hold none. Absent until the control plane has said so.
+    /// How many online runners hold no run. Absent while the control plane does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_runners: Option<u32>,
 
-    /// How many runs wait for a runner. Absent until the control plane has said so.
+    /// How many runs wait for a runner. Absent while the control plane does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_runs: Option<u64>,
 
@@ -42,11 +42,11 @@ pub struct RunnerPoolStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_decision: Option<LastDecision>,
 
-    /// When the size was last changed.
+    /// When the size last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_scale_time: Option<Time>,
 
-    /// The label selector of the pods, as kubectl scale and a HorizontalPodAutoscaler want it.
+    /// The label selector of the pods, for kubectl scale and HorizontalPodAutoscalers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
 
@@ -56,11 +56,53 @@ pub struct RunnerPoolStatus {
     pub conditions: Vec<Condition>,
 }
 
+/// The conditions of a pool's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConditionType {
+    /// All runners that there should be are online.
+    Ready,
+    /// The pool is changing its size or its template.
+    Progressing,
+    /// The control plane answers.
+    DemandAvailable,
+    /// A bound keeps the pool from the size that the demand asks for.
+    ScalingLimited,
+    /// `spec.paused` holds the size.
+    Paused,
+    /// Something is wrong that a person has to look at.
+    Degraded,
+}
+
+impl ConditionType {
+    /// Every condition.
+    pub const ALL: [Self; 6] = [
+        Self::Ready,
+        Self::Progressing,
+        Self::DemandAvailable,
+        Self::ScalingLimited,
+        Self::Paused,
+        Self::Degraded,
+    ];
+
+    /// The condition's `type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Progressing => "Progressing",
+            Self::DemandAvailable => "DemandAvailable",
+            Self::ScalingLimited => "ScalingLimited",
+            Self::Paused => "Paused",
+            Self::Degraded => "Degraded",
+        }
+    }
+}
+
 /// How well the queue is known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Demand {
-    /// Known; Stale: the last good reading is younger than 60 s, the pool may grow and not shrink; Unknown: nothing changes but the bounds.
+    /// Known; Stale: the last good reading is younger than 60 s, and the pool may grow but does not shrink; or Unknown: only the bounds change
+    /// the size.
     pub state: DemandState,
 
     /// When the last good reading was taken.
@@ -73,7 +115,7 @@ pub struct Demand {
 pub enum DemandState {
     /// The control plane answered.
     Known,
-    /// It does not answer, but did within the last 60 s.
+    /// It does not answer, but it did within the last 60 s.
     Stale,
     /// It does not answer, or never did.
     #[default]

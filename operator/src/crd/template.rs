@@ -1,4 +1,4 @@
-//! What is laid over the pod around the runner's container.
+//! Settings of the pod around the runner's container.
 
 use std::collections::BTreeMap;
 
@@ -7,48 +7,50 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{lists, rules};
+use super::{bounds, rules};
 
-/// What is laid over the pod around the runner's container.
+/// Settings of the pod around the runner's container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::schema(&rules::TEMPLATE)))]
 pub struct Template {
-    /// Further labels of the pods. Those below minitower.dev/ and app.kubernetes.io/name and managed-by are the operator's.
+    /// Additional labels of the pods. Those below minitower.dev/, app.kubernetes.io/name and app.kubernetes.io/managed-by are reserved for the
+    /// operator.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(
-        transform = lists::labels,
+        transform = bounds::labels,
         extend("maxProperties" = 32, "x-kubernetes-validations" = rules::schema(&rules::LABELS))
     )]
     pub labels: BTreeMap<String, String>,
 
-    /// Further annotations of the pods. Those below minitower.dev/ and controller.kubernetes.io/pod-deletion-cost are the operator's.
+    /// Additional annotations of the pods. Those below minitower.dev/ and controller.kubernetes.io/pod-deletion-cost are reserved for the
+    /// operator.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(
-        transform = lists::annotations,
+        transform = bounds::annotations,
         extend("maxProperties" = 32, "x-kubernetes-validations" = rules::schema(&rules::ANNOTATIONS))
     )]
     pub annotations: BTreeMap<String, String>,
 
-    /// Labels of the nodes that may take the pods.
+    /// Labels that a node must have to run the pods.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(
-        transform = lists::labels,
+        transform = bounds::labels,
         extend("maxProperties" = 32, "x-kubernetes-validations" = rules::schema(&[rules::KEYS]))
     )]
     pub node_selector: BTreeMap<String, String>,
 
-    /// Taints of nodes that the pods bear.
+    /// Taints of nodes that the pods tolerate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), extend("x-kubernetes-list-type" = "atomic"))]
     pub tolerations: Vec<Toleration>,
 
-    /// Where the pods would rather be, as a pod's affinity (kubectl explain pod.spec.affinity).
+    /// Which nodes and neighbours the pods prefer or require, as in a pod (kubectl explain pod.spec.affinity).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "lists::any_object")]
+    #[schemars(schema_with = "bounds::any_object")]
     pub affinity: Option<Map<String, Value>>,
 
-    /// How the pods spread over zones and nodes, as a pod's topologySpreadConstraints. A constraint without labelSelector counts the
+    /// How the pods spread over zones and nodes, as a pod's topologySpreadConstraints. A constraint without a labelSelector applies to the
     /// pods of this pool.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
@@ -59,13 +61,13 @@ pub struct Template {
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub priority_class: Option<String>,
 
-    /// The RuntimeClass of the pods, such as one of gVisor.
+    /// The RuntimeClass of the pods, such as gVisor's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub runtime_class: Option<String>,
 
-    /// Further volumes of the pods, as a pod's volumes (kubectl explain pod.spec.volumes); runner.volumeMounts says where they appear. The
-    /// names data, tmp and registration-token are taken.
+    /// Additional volumes of the pods, as in a pod (kubectl explain pod.spec.volumes). runner.volumeMounts says where they are mounted. The
+    /// names data, tmp and registration-token are reserved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 32),
@@ -73,17 +75,17 @@ pub struct Template {
     )]
     pub volumes: Vec<Volume>,
 
-    /// Refused: jobs would see, and could signal, the processes of the node.
+    /// Refused, because jobs could see and signal the processes of the node.
     #[serde(rename = "hostPID", skip_serializing_if = "Option::is_none")]
     pub host_pid: Option<bool>,
 
-    /// Refused: jobs would see, and could signal, the processes of the pod's other containers.
+    /// Refused, because jobs could see and signal the processes of the pod's other containers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share_process_namespace: Option<bool>,
 }
 
 impl Template {
-    /// Whether nothing is said.
+    /// Whether nothing is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -97,7 +99,7 @@ pub struct Volume {
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
 
-    /// What it holds, such as configMap: {name: settings}: the API server checks it when the pods' Deployment is written.
+    /// What the volume holds, such as configMap: {name: settings}. The API server checks it when the operator writes the pods' Deployment.
     #[serde(flatten)]
     pub source: BTreeMap<String, Value>,
 }

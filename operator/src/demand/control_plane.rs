@@ -1,30 +1,38 @@
-//! One control plane: scrapes, and the calls that keep work from a pod before it goes.
+//! One control plane: how many runs wait there, what its runners do, and the calls that keep work from a pod before it goes.
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use minitower_client::wire::admin::{self, Runners};
 use minitower_client::{Client, ClientConfig, Error, RunnerFilter, TeamClient};
+use minitower_daemon::clock::boottime;
 
+use super::error::{Call, Cause, ControlPlaneError};
 use super::exposition::{ExpositionError, Reader};
-use super::{ControlPlaneError, ErrorKind, RunnerView, Snapshot};
+use super::snapshot::{Pending, RunnerView, Snapshot};
 
-/// Longest a scrape may take, both of its answers together, and longest any other call.
+/// The longest that a scrape may take, all its answers together, and the longest that any other call may take.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Longest answer: 1000 runners take some 500 kB, and one answer has up to 10,000. Pools name control planes of their own, and none may use up the operator's memory.
+/// The longest answer: 1000 runners take some 500 kB, and one answer has up to 10,000. Pools name control planes of their own, and none of
+/// these may use up the operator's memory.
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
-/// Longest wait for a connection.
+/// The longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a control plane that has no call for its demand is asked for its metrics instead, before it is tried again: it may have been
+/// upgraded.
+const OLDER_FOR: Duration = Duration::from_secs(300);
 
-/// Where a control plane is, and what opens it. Equal ones are the same control plane: they share connections and scrapes.
+/// The address of a control plane, and the token for it. Equal ones are the same control plane: they share connections and scrapes.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ControlPlaneConfig {
     /// Its URL.
     pub url: String,
-    /// An operator token, or the token of a team's admin who sees and drains the team's own runners.
+    /// An operator token, or the token of a team's admin, who sees and drains the team's own runners.
     pub token: String,
-    /// PEM file with certificates trusted besides the system's. Read once: a changed file needs another path, or a restart.
+    /// A PEM file with certificates to trust besides the system's. It is read once: a changed file needs another path, or a restart.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -44,12 +52,33 @@ pub struct ControlPlane {
     config: ControlPlaneConfig,
     public: Client,
     admin: TeamClient,
+    is_older: IsOlder,
 }
 
-/// Where a runner stands after its fences changed.
+/// That a control plane has no call for its demand: remembered for [`OLDER_FOR`], and shared by all clones of its client.
+#[derive(Debug, Clone, Default)]
+struct IsOlder {
+    /// Until when, by `boottime`, in milliseconds.
+    until: Arc<AtomicU64>,
+}
+
+impl IsOlder {
+    fn holds(&self, now: Duration) -> bool {
+        now < Duration::from_millis(self.until.load(Ordering::Relaxed))
+    }
+
+    fn note(&self, now: Duration) {
+        if !self.holds(now) {
+            let until = u64::try_from((now + OLDER_FOR).as_millis()).unwrap_or(u64::MAX);
+            self.until.store(until, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The state of a runner after its fences changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
-    /// Whether it holds a run. Fenced and not busy means: it will not be given one any more.
+    /// Whether it holds a run. A runner that is fenced and not busy is not given a run any more.
     pub busy: bool,
     /// The run it holds.
     pub run_id: Option<i64>,
@@ -57,12 +86,12 @@ pub struct Drained {
     pub draining: bool,
 }
 
-/// What a report of a process's end did.
+/// What a report that a process has ended did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// The attempt that the process held has expired.
     Expired,
-    /// It held none: nothing was to be done.
+    /// It held none: there was nothing to do.
     HeldNothing,
 }
 
@@ -85,15 +114,10 @@ impl ControlPlane {
         client.max_answer_bytes = MAX_ANSWER_BYTES;
         concat!("minitower-operator/", env!("CARGO_PKG_VERSION")).clone_into(&mut client.user_agent);
         let server = shown(&config.url);
-        let public = Client::new(&client).map_err(|error| {
-            let said = match &error {
-                Error::Url { reason, .. } => reason.clone(),
-                other => other.to_string(),
-            };
-            ControlPlaneError::new(&server, ErrorKind::Configuration, said)
-        })?;
+        let public =
+            Client::new(&client).map_err(|error| ControlPlaneError::new(&server, Cause::Setup(error)))?;
         let admin = public.team(&config.token);
-        Ok(Self { config, public, admin })
+        Ok(Self { config, public, admin, is_older: IsOlder::default() })
     }
 
     /// Asks how many runs wait, and then what the runners do: a run that is leased in between is counted twice rather than not at all.
@@ -101,23 +125,37 @@ impl ControlPlane {
         let scrape = async {
             let taken_at = Instant::now();
             let pending = self.pending().await?;
-            let Runners { runners } = self
-                .admin
-                .runners(&RunnerFilter::default())
-                .await
-                .map_err(|error| self.failed("GET /api/v1/admin/runners", &error))?;
+            let filter = RunnerFilter::default();
+            let Runners { runners } =
+                self.admin.runners(&filter).await.map_err(|error| self.failed(Call::Runners, error))?;
             Ok(Snapshot { taken_at, pending, runners: runners.into_iter().map(RunnerView::from).collect() })
         };
-        tokio::time::timeout(DEADLINE, scrape).await.unwrap_or_else(|_| {
-            Err(self.error(ErrorKind::Unreachable, format_args!("no whole answer within {DEADLINE:?}")))
-        })
+        tokio::time::timeout(DEADLINE, scrape)
+            .await
+            .unwrap_or_else(|_| Err(self.error(Cause::Deadline(DEADLINE))))
     }
 
-    async fn pending(&self) -> Result<super::Pending, ControlPlaneError> {
-        const CALL: &str = "GET /metrics";
-        let failed = |error: Error| self.failed(CALL, &error);
-        let unreadable =
-            |error: ExpositionError| self.error(ErrorKind::Incomplete, format_args!("{CALL}: {error}"));
+    /// Runs queued and ready. A control plane that does not know the call for it is older, and its metrics say so.
+    async fn pending(&self) -> Result<Pending, ControlPlaneError> {
+        if !self.is_older.holds(boottime()) {
+            match self.admin.demand().await {
+                Ok(demand) => {
+                    let places = demand.environments.into_iter();
+                    return Ok(places.map(|of| ((of.team, of.environment), of.pending)).collect());
+                }
+                Err(error) if matches!(error.status(), Some(404 | 405)) => {}
+                Err(error) => return Err(self.failed(Call::Demand, error)),
+            }
+        }
+        let pending = self.pending_by_metrics().await?;
+        // Only now: what is not a control plane at all also answers 404.
+        self.is_older.note(boottime());
+        Ok(pending)
+    }
+
+    async fn pending_by_metrics(&self) -> Result<Pending, ControlPlaneError> {
+        let failed = |error: Error| self.failed(Call::Metrics, error);
+        let unreadable = |error: ExpositionError| self.error(Cause::Metrics(error));
         let mut metrics = self.public.metrics().await.map_err(failed)?;
         let mut reader = Reader::default();
         while let Some(piece) = metrics.chunk().await.map_err(failed)? {
@@ -126,20 +164,20 @@ impl ControlPlane {
         reader.finish().map_err(unreadable)
     }
 
-    /// Fences a runner in the name of `owner`: nothing is leased to it while any owner holds a fence. A name that has not registered yet is
-    /// fenced in advance, with the operator token.
+    /// Fences a runner in the name of `owner`: nothing is leased to it while any owner holds a fence. With the operator token a name that has
+    /// not registered yet is fenced in advance.
     pub async fn drain(&self, name: &str, owner: &str) -> Result<Drained, ControlPlaneError> {
         let answer = self.admin.drain_runner(name, Some(owner)).await;
-        answer.map(Drained::from).map_err(|error| self.failed(&format!("draining runner {name}"), &error))
+        answer.map(Drained::from).map_err(|error| self.failed(Call::Drain(name.to_owned()), error))
     }
 
-    /// Lifts the fence of `owner`; one that is not held changes nothing.
+    /// Lifts the fence of `owner`. Lifting one that is not held changes nothing.
     pub async fn undrain(&self, name: &str, owner: &str) -> Result<Drained, ControlPlaneError> {
         let answer = self.admin.undrain_runner(name, Some(owner)).await;
-        answer.map(Drained::from).map_err(|error| self.failed(&format!("undraining runner {name}"), &error))
+        answer.map(Drained::from).map_err(|error| self.failed(Call::Undrain(name.to_owned()), error))
     }
 
-    /// Reports that this process of a runner has ended for certain: what it holds expires now, with `reason` as its error.
+    /// Reports that this process of a runner has certainly ended: the attempt that it holds expires now, with `reason` as its error.
     pub async fn ended(
         &self,
         name: &str,
@@ -150,11 +188,11 @@ impl ControlPlane {
             admin::Ended { instance_id: Some(instance_id.to_owned()), reason: Some(reason.to_owned()) };
         match self.admin.runner_ended(name, &report).await {
             Ok(()) => Ok(Ended::Expired),
-            // Forgotten meanwhile, or never registered.
+            // It has been forgotten, or never registered.
             Err(error) if is_answer(&error, 409, "conflict") || is_answer(&error, 404, "not_found") => {
                 Ok(Ended::HeldNothing)
             }
-            Err(error) => Err(self.failed(&format!("reporting the end of runner {name}"), &error)),
+            Err(error) => Err(self.failed(Call::Ended(name.to_owned()), error)),
         }
     }
 
@@ -164,16 +202,16 @@ impl ControlPlane {
             Ok(()) => Ok(Forgotten::Gone),
             Err(error) if is_answer(&error, 404, "not_found") => Ok(Forgotten::Gone),
             Err(error) if is_answer(&error, 409, "conflict") => Ok(Forgotten::Busy),
-            Err(error) => Err(self.failed(&format!("forgetting runner {name}"), &error)),
+            Err(error) => Err(self.failed(Call::Forget(name.to_owned()), error)),
         }
     }
 
-    fn failed(&self, call: &str, error: &Error) -> ControlPlaneError {
+    fn failed(&self, call: Call, error: Error) -> ControlPlaneError {
         ControlPlaneError::of_call(&shown(&self.config.url), call, &self.config.token, error)
     }
 
-    fn error(&self, kind: ErrorKind, said: impl fmt::Display) -> ControlPlaneError {
-        ControlPlaneError::new(&shown(&self.config.url), kind, said)
+    fn error(&self, cause: Cause) -> ControlPlaneError {
+        ControlPlaneError::new(&shown(&self.config.url), cause)
     }
 }
 
@@ -183,12 +221,12 @@ impl From<admin::Drained> for Drained {
     }
 }
 
-/// Whether a control plane, and not something in front of it, answered so.
+/// Whether the control plane itself answered so, and not something in front of it.
 fn is_answer(error: &Error, status: u16, code: &str) -> bool {
     error.status() == Some(status) && error.code() == Some(code)
 }
 
-/// A URL without what may be secret in it: user, password and query.
+/// A URL without the parts that may be secret: user, password and query.
 fn shown(url: &str) -> String {
     let (scheme, rest) = url.trim().split_once("://").unwrap_or(("", url.trim()));
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
@@ -205,6 +243,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::demand::ErrorKind;
 
     fn config(url: &str) -> ControlPlaneConfig {
         ControlPlaneConfig { url: url.to_owned(), token: "mto_secret".to_owned(), ca_file: None }
@@ -226,8 +265,19 @@ mod tests {
     fn a_bad_url_is_refused_before_anything_is_sent(#[case] url: &str) {
         let error = ControlPlane::new(config(url)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration);
-        let text = error.to_string();
+        let text = error.told();
         assert!(text.ends_with("; correct spec.server") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn an_older_control_plane_is_tried_again_after_a_while() {
+        let (is_older, noted) = (IsOlder::default(), Duration::from_secs(1000));
+        assert!(!is_older.holds(noted));
+        is_older.note(noted);
+        // Scrapes in between do not put it off.
+        is_older.note(noted + OLDER_FOR / 2);
+        assert!(is_older.holds(noted + OLDER_FOR.mul_f64(0.999)));
+        assert!(!is_older.holds(noted + OLDER_FOR));
     }
 
     #[test]

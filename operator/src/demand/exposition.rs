@@ -1,23 +1,23 @@
-//! The two metrics that matter, read by pieces out of Prometheus' text format, version 0.0.4
+//! The demand of control planes that have no call for it yet: two metrics, read piece by piece from Prometheus' text format, version 0.0.4
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 //!
-//! Crates for this format keep every series in memory. A control plane has thousands that say nothing about demand, so each line
-//! that is not about it is dropped as it comes.
+//! Crates for this format keep every series in memory. A control plane has thousands that say nothing about demand, so every line
+//! that is not about it is dropped as it arrives.
 
 use super::snapshot::Pending;
 
 /// Runs queued and ready; labels `team`, `app` and `environment`.
 const PENDING: &str = "minitower_runs_pending";
-/// There in every whole answer of a control plane, and in nothing else.
+/// Part of every whole answer of a control plane, and of nothing else.
 const BUILD_INFO: &str = "minitower_build_info";
-/// Longest line of [`PENDING`]; its labels are slugs and names of at most 63 bytes.
+/// The longest line of [`PENDING`]: its labels are slugs and names of at most 63 bytes.
 const MAX_LINE_BYTES: usize = 16 * 1024;
-/// Most bytes of teams and environments kept: a control plane named by a stranger must not cost the operator its memory.
+/// The most bytes of teams and environments that are kept: a control plane that a stranger names must not use up the operator's memory.
 const MAX_KEPT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Why metrics are no answer to how many runs wait.
+/// Why metrics do not say how many runs wait.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ExpositionError {
+pub enum ExpositionError {
     /// The text is not a control plane's, or its beginning is missing.
     #[error("the metrics lack {BUILD_INFO}")]
     NoBuildInfo,
@@ -32,12 +32,12 @@ pub(super) enum ExpositionError {
     TooMany,
 }
 
-/// Reads metrics by pieces that may end anywhere.
+/// Reads metrics in pieces that may end anywhere.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    /// The line that is not at its end yet.
+    /// The line whose end has not arrived yet.
     line: Vec<u8>,
-    /// That line is about nothing of interest: the rest of it is dropped.
+    /// That line is of no interest: the rest of it is dropped.
     skipping: bool,
     has_build_info: bool,
     pending: Pending,
@@ -54,14 +54,14 @@ impl Reader {
             if !std::mem::take(&mut self.skipping) {
                 self.read_line(&line)?;
             }
-            // Its room serves the next line too.
+            // The next line uses its memory again.
             self.line = line;
             self.line.clear();
         }
         self.append(piece)
     }
 
-    /// The text is at its end.
+    /// The text has ended.
     pub(super) fn finish(self) -> Result<Pending, ExpositionError> {
         if self.skipping || !self.line.is_empty() {
             return Err(ExpositionError::CutOff);
@@ -88,7 +88,7 @@ impl Reader {
 
     fn read_line(&mut self, line: &[u8]) -> Result<(), ExpositionError> {
         let line = std::str::from_utf8(line)
-            .map_err(|_| ExpositionError::Line("it is no UTF-8"))?
+            .map_err(|_| ExpositionError::Line("it is not UTF-8"))?
             .trim_matches([' ', '\t', '\r']);
         if let Some(rest) = after_name(line, BUILD_INFO) {
             read_sample(rest, |_, _| ())?;
@@ -108,7 +108,7 @@ impl Reader {
         Ok(())
     }
 
-    /// One team has a series for each of its apps.
+    /// A team has one series for each of its apps.
     fn add(&mut self, team: String, environment: String, runs: u64) -> Result<(), ExpositionError> {
         let key = (team, environment);
         if let Some(sum) = self.pending.get_mut(&key) {
@@ -124,7 +124,7 @@ impl Reader {
     }
 }
 
-/// Whether a line that begins so may be one of ours.
+/// Whether a line that begins like this may be one of ours.
 fn may_matter(beginning: &[u8]) -> bool {
     let Some(start) = beginning.iter().position(|byte| !matches!(byte, b' ' | b'\t')) else { return true };
     let beginning = &beginning[start..];
@@ -134,12 +134,12 @@ fn may_matter(beginning: &[u8]) -> bool {
     })
 }
 
-/// What follows the metric's name, when it is that metric and not one whose name is longer.
+/// What follows the metric's name, if it is that metric and not one with a longer name.
 fn after_name<'l>(line: &'l str, name: &str) -> Option<&'l str> {
     line.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with(['{', ' ', '\t']))
 }
 
-/// Reads labels, if any, and the value; a time behind it is allowed.
+/// Reads the labels, if any, and the value. A timestamp may follow.
 fn read_sample(text: &str, mut label: impl FnMut(&str, String)) -> Result<f64, ExpositionError> {
     let mut rest = text.trim_start_matches([' ', '\t']);
     if let Some(labels) = rest.strip_prefix('{') {
@@ -147,7 +147,7 @@ fn read_sample(text: &str, mut label: impl FnMut(&str, String)) -> Result<f64, E
     }
     let mut words = rest.split([' ', '\t']).filter(|word| !word.is_empty());
     let value = words.next().and_then(|word| word.parse().ok());
-    let value = value.ok_or(ExpositionError::Line("its value is no number"))?;
+    let value = value.ok_or(ExpositionError::Line("its value is not a number"))?;
     let time_fits = words.next().is_none_or(|time| time.parse::<i64>().is_ok());
     if !time_fits || words.next().is_some() {
         return Err(ExpositionError::Line("something follows its value"));
@@ -186,7 +186,7 @@ fn read_labels<'l>(text: &'l str, label: &mut impl FnMut(&str, String)) -> Resul
     }
 }
 
-/// Reads up to the closing quote; `\\`, `\"` and `\n` are the format's only escapes.
+/// Reads up to the closing quote. `\\`, `\"` and `\n` are the format's only escapes.
 fn unquote(text: &str) -> Result<(String, &str), ExpositionError> {
     let mut value = String::new();
     let mut characters = text.char_indices();
@@ -204,12 +204,12 @@ fn unquote(text: &str) -> Result<(String, &str), ExpositionError> {
     Err(ExpositionError::Line("a label's value does not end"))
 }
 
-/// A number of runs is whole and not negative; anything else is no answer.
+/// A number of runs is whole and not negative. Anything else is not an answer.
 fn whole_runs(value: f64) -> Result<u64, ExpositionError> {
-    /// Above it not every whole number has a float of its own.
+    /// Above this value not every whole number has its own float.
     const MOST: f64 = 9_007_199_254_740_992.0;
     if !(0.0..=MOST).contains(&value) || value.fract() != 0.0 {
-        return Err(ExpositionError::Line("its value is no number of runs"));
+        return Err(ExpositionError::Line("its value is not a number of runs"));
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked just above")]
     let runs = value as u64;

@@ -1,4 +1,4 @@
-//! One scrape per control plane and tick, shared by all pools that live from it.
+//! One scrape per control plane and tick, shared by all its pools.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
 
-use super::{ControlPlane, ControlPlaneConfig, ControlPlaneError, Demand, Snapshot, judge};
+use super::control_plane::{ControlPlane, ControlPlaneConfig};
+use super::error::ControlPlaneError;
+use super::judgement::{Demand, judge};
+use super::snapshot::Snapshot;
 
-/// A control plane that no pool has asked about for so long is forgotten, with its connections.
+/// A control plane that no pool has asked about for this long is forgotten, with its connections.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 
-/// How much of `max_age` a reading serves. Askers tick by timers that wake a little early or late, and one that comes early must not get
-/// the reading of the tick before.
+/// The share of `max_age` for which a reading is used again. Pools tick by timers that wake a little early or late, and one that is early
+/// must not get the reading of the tick before.
 const SERVES: f64 = 0.8;
 
 /// The control planes of all pools. Cheap to clone.
@@ -22,19 +25,19 @@ pub struct Hub {
     planes: Arc<Mutex<HashMap<ControlPlaneConfig, Plane>>>,
 }
 
-/// What the last scrapes of a control plane gave.
+/// What the last scrapes of a control plane returned.
 #[derive(Debug, Clone)]
 pub struct Reading {
     /// When the latest scrape began.
     pub started_at: Instant,
-    /// What it gave.
+    /// What it returned.
     pub latest: Result<Arc<Snapshot>, ControlPlaneError>,
-    /// The last good answer, which may be the latest.
+    /// The last good answer. It may be the latest one.
     pub last_good: Option<Arc<Snapshot>>,
 }
 
 impl Reading {
-    /// What may be believed at `now`.
+    /// What is known of demand at `now`.
     pub fn demand(&self, now: Instant) -> Demand<'_> {
         let last_good = self.last_good.as_deref();
         judge(
@@ -44,17 +47,17 @@ impl Reading {
     }
 }
 
-/// A control plane, and what is remembered of it.
+/// A control plane and what is remembered of it.
 #[derive(Debug)]
 struct Plane {
     client: ControlPlane,
     asked_at: Instant,
     reading: Option<Arc<Reading>>,
-    /// The scrape that all who ask meanwhile wait for. Whoever is cancelled leaves it to the next of them.
+    /// The scrape in progress, which everybody who asks meanwhile waits for. If the one who runs it is cancelled, the next one takes over.
     flight: Option<Arc<OnceCell<Arc<Reading>>>>,
 }
 
-/// How an asker gets its reading.
+/// How a pool gets its reading.
 enum Way {
     Fresh(Arc<Reading>),
     Flight(ControlPlane, Arc<OnceCell<Arc<Reading>>>),
@@ -92,12 +95,12 @@ impl Hub {
         Arc::clone(reading.await)
     }
 
-    /// Control planes that are remembered.
+    /// How many control planes are remembered.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Whether none is.
+    /// Whether none is remembered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -122,7 +125,7 @@ impl Hub {
         Ok(Way::Flight(plane.client.clone(), Arc::clone(flight)))
     }
 
-    /// Keeps what a scrape gave. The plane may have been forgotten and made anew meanwhile.
+    /// Keeps what a scrape returned. The plane may have been forgotten and added again meanwhile.
     fn landed(
         &self,
         config: &ControlPlaneConfig,
@@ -149,7 +152,7 @@ impl Hub {
     }
 }
 
-/// The plane of that configuration, new if need be; those that nobody asks about any more go.
+/// The plane of that configuration, new if need be. Planes that nobody asks about any more are dropped.
 fn plane<'p>(
     planes: &'p mut HashMap<ControlPlaneConfig, Plane>,
     config: &ControlPlaneConfig,
@@ -172,7 +175,11 @@ fn plane<'p>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demand::ErrorKind;
+    use crate::demand::error::Cause;
+
+    fn failure() -> ControlPlaneError {
+        ControlPlaneError::new("http://x", Cause::Deadline(Duration::from_secs(5)))
+    }
 
     fn config(name: &str) -> ControlPlaneConfig {
         ControlPlaneConfig { url: format!("http://{name}:8080"), token: "t".to_owned(), ca_file: None }
@@ -206,8 +213,7 @@ mod tests {
         let way = |after| hub.way(&config, tick, start + Duration::from_millis(after)).unwrap();
         let Way::Flight(_, flight) = way(0) else { panic!("there was nothing to read") };
         assert!(matches!(way(100), Way::Flight(_, other) if Arc::ptr_eq(&other, &flight)));
-        let error = ControlPlaneError::new("http://x", ErrorKind::Unreachable, "silent");
-        hub.landed(&config, &flight, start, Err(error));
+        hub.landed(&config, &flight, start, Err(failure()));
         assert!(matches!(way(700), Way::Fresh(_)));
         assert!(matches!(way(950), Way::Flight(..)));
     }
@@ -221,9 +227,8 @@ mod tests {
         };
         let good = Arc::new(Snapshot { taken_at: now, pending: HashMap::default(), runners: Vec::default() });
         assert_eq!(land(Ok(Arc::clone(&good))).demand(now).as_str(), "Known");
-        let failed = || Err(ControlPlaneError::new("http://x", ErrorKind::Server, "no"));
-        land(failed());
-        let reading = land(failed());
+        land(Err(failure()));
+        let reading = land(Err(failure()));
         assert_eq!(reading.demand(now + Duration::from_secs(59)).as_str(), "Stale");
         assert_eq!(reading.demand(now + Duration::from_secs(60)).as_str(), "Unknown");
     }

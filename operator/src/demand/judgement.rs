@@ -1,18 +1,19 @@
-//! What may be believed: a good answer, an old one, or nothing.
+//! What is known of demand: a good answer, an old one, or nothing.
 
 use std::time::Duration;
 
-use super::{ControlPlaneError, Snapshot};
+use super::error::ControlPlaneError;
+use super::snapshot::Snapshot;
 
-/// How long the last good answer is believed when newer questions go unanswered.
+/// How long the last good answer counts while newer questions are not answered.
 pub const STALE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What is known of demand.
 #[derive(Debug, Clone, Copy)]
 pub enum Demand<'r> {
-    /// The latest scrape was good. Only this may shrink a pool.
+    /// The latest scrape was good. Only this can shrink a pool.
     Known(&'r Snapshot),
-    /// The latest scrape failed, an earlier one is young enough to grow a pool by.
+    /// The latest scrape failed, but an earlier one is young enough to grow a pool by.
     Stale {
         /// The last good answer.
         snapshot: &'r Snapshot,
@@ -21,7 +22,7 @@ pub enum Demand<'r> {
         /// Why there is no newer one.
         reason: &'r ControlPlaneError,
     },
-    /// Nothing is known: the pool keeps its size, within its bounds.
+    /// Nothing is known: the pool keeps its size within its bounds.
     Unknown {
         /// Why.
         reason: &'r ControlPlaneError,
@@ -29,7 +30,7 @@ pub enum Demand<'r> {
 }
 
 impl<'r> Demand<'r> {
-    /// The answer to go by.
+    /// The answer to act on.
     pub fn snapshot(self) -> Option<&'r Snapshot> {
         match self {
             Self::Known(snapshot) | Self::Stale { snapshot, .. } => Some(snapshot),
@@ -74,7 +75,8 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::demand::{ErrorKind, Pending};
+    use crate::demand::Pending;
+    use crate::demand::error::Cause;
 
     fn snapshot() -> Snapshot {
         Snapshot { taken_at: Instant::now(), pending: Pending::new(), runners: Vec::new() }
@@ -93,11 +95,12 @@ mod tests {
         #[case] expected: &str,
     ) {
         let (now, before) = (snapshot(), snapshot());
-        let error = ControlPlaneError::new("http://x", ErrorKind::Unreachable, "silent");
+        let error = ControlPlaneError::new("http://x", Cause::Deadline(Duration::from_secs(5)));
         let latest = if is_good { Ok(&now) } else { Err(&error) };
         let demand = judge(last_good.map(|age| (&before, age)), latest);
         assert_eq!(demand.as_str(), expected);
         assert_eq!(demand.snapshot().is_some(), expected != "Unknown");
-        assert_eq!(demand.reason(), (!is_good).then_some(&error));
+        let reason = demand.reason().map(ControlPlaneError::told);
+        assert_eq!(reason, (!is_good).then(|| error.told()));
     }
 }

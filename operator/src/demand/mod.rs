@@ -1,12 +1,12 @@
-//! What a control plane says: how many runs wait, what its runners do, and what may be believed of it when it is silent.
+//! What a control plane says: how many runs wait, what its runners do, and how far its word counts while it is silent.
 //!
 //! | file | what |
 //! |---|---|
-//! | `exposition` | the two metrics that matter, out of Prometheus' text format |
+//! | `control_plane` | the calls: demand, runners, fences |
+//! | `exposition` | the demand of older control planes, from their metrics |
 //! | `snapshot` | one good answer |
 //! | `judgement` | Known, Stale or Unknown: pure |
-//! | `control_plane` | the calls, fences among them |
-//! | `error` | who said what, for a person to act on |
+//! | `error` | what went wrong, and what a person can do about it |
 //! | `hub` | one scrape per control plane and tick, shared by all pools |
 //!
 //! Nothing of Kubernetes lives here, and no decision about sizes. Silence is never read as zero.
@@ -18,8 +18,8 @@ mod hub;
 mod judgement;
 mod snapshot;
 
-pub use control_plane::{ControlPlane, ControlPlaneConfig, Drained, Ended, Forgotten};
-pub use error::{ControlPlaneError, ErrorKind};
-pub use hub::{Hub, Reading};
-pub use judgement::{Demand, STALE_LIMIT, judge};
-pub use snapshot::{Pending, RunnerView, Snapshot};
+pub use self::control_plane::{ControlPlane, ControlPlaneConfig, Drained, Ended, Forgotten};
+pub use self::error::{Call, Cause, ControlPlaneError, ErrorKind};
+pub use self::hub::{Hub, Reading};
+pub use self::judgement::{Demand, STALE_LIMIT, judge};
+pub use self::snapshot::{Pending, RunnerView, Snapshot};

@@ -12,7 +12,7 @@ pub type Pending = HashMap<(String, String), u64>;
 /// What a control plane said in one scrape.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// When it was asked: nothing in it is older.
+    /// When the control plane was asked: nothing in the snapshot is older.
     pub taken_at: Instant,
     /// Runs queued and ready.
     pub pending: Pending,
@@ -21,7 +21,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Runs queued and ready in an environment, of one team or of all. An environment nobody has used yet has none.
+    /// Runs queued and ready in an environment, of one team or of all. An environment that nobody has used yet has none.
     pub fn pending_in(&self, environment: &str, team: Option<&str>) -> u64 {
         let counted = self.pending.iter().filter(|((of_team, of_environment), _)| {
             of_environment == environment && team.is_none_or(|team| team == of_team)
@@ -42,9 +42,9 @@ pub struct RunnerView {
     pub name: String,
     /// The pool it registered with.
     pub pool: Option<String>,
-    /// Which environment's runs it serves.
+    /// The environment whose runs it serves.
     pub environment: String,
-    /// Whether it was heard of lately.
+    /// Whether it is online.
     pub online: bool,
     /// Whether it holds a run.
     pub busy: bool,
@@ -52,7 +52,7 @@ pub struct RunnerView {
     pub idle_since: Option<Timestamp>,
     /// The run it holds.
     pub run_id: Option<i64>,
-    /// Since when it holds that, by the server's clock.
+    /// Since when it holds that run, by the server's clock.
     pub attempt_started_at: Option<Timestamp>,
     /// Whether a fence keeps work from it.
     pub draining: bool,

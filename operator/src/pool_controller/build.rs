@@ -1,9 +1,9 @@
-//! What is made for a pool: the pod template, its revision, the Deployment around it.
+//! The objects of a pool: the pod template, its revision, and the Deployment around it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, EphemeralVolumeSource,
@@ -13,55 +13,56 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use minitower_daemon::duration;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::pool::{POOL_LABEL, Pool, REVISION_LABEL};
 use crate::crd;
 
-/// The container that the runner runs in.
+/// The name of the runner's container.
 pub const CONTAINER: &str = "runner";
-/// User and group of the runner's image.
+/// User id and group id in the runner's image.
 const USER: i64 = 10_001;
 const DATA_DIR: &str = "/var/lib/minitower";
 const TOKEN_DIR: &str = "/etc/minitower/registration";
 const TOKEN_FILE: &str = "token";
 const TERMINATION_LOG: &str = "/dev/termination-log";
-/// The runner's own time between SIGTERM and SIGKILL of a job, unless `MINITOWER_KILL_GRACE_PERIOD` says otherwise.
-const KILL_GRACE: SignedDuration = SignedDuration::from_secs(10);
-/// What a stopping runner needs besides its job: to give the run back and sign off.
-const SIGN_OFF: SignedDuration = SignedDuration::from_secs(10);
-/// Characters of a revision: 40 bits of a hash.
+/// The runner's default time between SIGTERM and SIGKILL of a job; `MINITOWER_KILL_GRACE_PERIOD` overrides it.
+const KILL_GRACE: Duration = Duration::from_secs(10);
+/// The time that a stopping runner needs to release its run and sign off.
+const SIGN_OFF: Duration = Duration::from_secs(10);
+/// Characters of a revision: 40 bits of a hash, in hex.
 const REVISION_LENGTH: usize = 10;
 
-/// What in a pool's spec the cluster's own types do not take.
+/// Why no pod template can be built from a pool's spec.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A part that is written as in a pod and is none.
-    #[error("spec.{field}: {source}; see kubectl explain {explained}")]
+    /// A part of the spec that does not have the form it has in a pod.
+    #[error("spec.{field} is not valid (see kubectl explain {explained})")]
     Part {
-        /// Where it is.
+        /// Which part.
         field: String,
-        /// Where its form is told.
+        /// What `kubectl explain` is to be asked for.
         explained: &'static str,
-        /// What is wrong.
+        /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// A template that cannot be written down.
-    #[error("the pod template cannot be written: {0}")]
+    /// The template cannot be serialized.
+    #[error("cannot serialize the pod template")]
     Template(#[from] serde_json::Error),
 }
 
-/// A pod template with the revision that is its name.
+/// A pod template with its revision.
 #[derive(Debug, Clone)]
 pub struct Rendered {
-    /// Hash of everything in it.
+    /// A hash of everything in the template.
     pub revision: String,
     /// The template, labelled with the revision.
     pub template: PodTemplateSpec,
 }
 
-/// The labels of all that belongs to a pool.
+/// The labels of everything that belongs to a pool.
 pub fn labels(pool: &str) -> BTreeMap<String, String> {
     let pairs = [
         ("app.kubernetes.io/name", "minitower-runner"),
@@ -76,7 +77,7 @@ pub fn deployment_name(pool: &Pool, revision: &str) -> String {
     format!("{}-{revision}", pool.name)
 }
 
-/// Renders the pod template. `image` is used where the pool names none.
+/// Renders the pod template. `image` is the default for a pool that names none.
 pub fn render(pool: &Pool, image: &str) -> Result<Rendered, BuildError> {
     let mut template = template(pool, image)?;
     let digest = Sha256::digest(serde_json::to_vec(&template)?);
@@ -86,7 +87,7 @@ pub fn render(pool: &Pool, image: &str) -> Result<Rendered, BuildError> {
     Ok(Rendered { revision, template })
 }
 
-/// The Deployment of a revision. `replicas` only when it is made: from then on its size goes through `/scale`.
+/// The Deployment of a revision. `replicas` is given only at its creation: afterwards its size is changed through `/scale`.
 pub fn deployment(pool: &Pool, rendered: &Rendered, replicas: Option<u32>) -> Deployment {
     let revision = (REVISION_LABEL.to_owned(), rendered.revision.clone());
     let mut all = labels(&pool.name);
@@ -102,7 +103,7 @@ pub fn deployment(pool: &Pool, rendered: &Rendered, replicas: Option<u32>) -> De
         },
         spec: Some(DeploymentSpec {
             replicas: replicas.map(|n| i32::try_from(n).unwrap_or(i32::MAX)),
-            // One revision has one ReplicaSet: there is nothing to go back to.
+            // A revision has one ReplicaSet: there is nothing to roll back to.
             revision_history_limit: Some(0),
             selector: LabelSelector { match_labels: Some(selector.into()), ..LabelSelector::default() },
             template: rendered.template.clone(),
@@ -144,7 +145,7 @@ fn template(pool: &Pool, image: &str) -> Result<PodTemplateSpec, BuildError> {
             run_as_user: Some(USER),
             run_as_group: Some(USER),
             fs_group: Some(USER),
-            // A cache of many files would otherwise be walked through at each start.
+            // Otherwise the kubelet would walk through a cache of many files at each start.
             fs_group_change_policy: Some("OnRootMismatch".to_owned()),
             seccomp_profile: Some(SeccompProfile {
                 type_: "RuntimeDefault".to_owned(),
@@ -193,10 +194,10 @@ fn container(pool: &Pool, image: &str) -> Result<Container, BuildError> {
             ..ResourceRequirements::default()
         }),
         security_context: Some(security_context(runner.security_context.as_ref())?),
-        // What ended a runner is told by its last words: the operator reads from them which process it was.
+        // From a runner's last words the operator learns which process ended, and why.
         termination_message_path: Some(TERMINATION_LOG.to_owned()),
         termination_message_policy: Some("File".to_owned()),
-        // No probe: one that a busy machine makes fail would kill a run.
+        // No probe: one that fails on a busy machine would kill a run.
         volume_mounts: Some(mounts),
         ..Container::default()
     })
@@ -233,13 +234,13 @@ fn environment(pool: &Pool) -> Vec<EnvVar> {
     all
 }
 
-/// How long a stopping runner may let its run go on: what remains of the pod's grace when the job has to be stopped and the run given back.
-fn shutdown_grace(pool: &Pool) -> SignedDuration {
+/// How long a stopping runner may let its run continue: the pod's grace period, less the time to stop the job and release the run.
+fn shutdown_grace(pool: &Pool) -> Duration {
     let given = pool.spec.runner.env.iter().find(|variable| variable.name == "MINITOWER_KILL_GRACE_PERIOD");
-    // The forms of Go and of jiff agree in what people write: 1m30s, 250ms.
-    let kill_grace = given.and_then(|variable| variable.value.as_ref()?.parse().ok()).unwrap_or(KILL_GRACE);
-    let whole = SignedDuration::from_secs(pool.spec.shutdown_grace_seconds.into());
-    (whole - kill_grace - SIGN_OFF).max(SignedDuration::from_secs(0))
+    // The runner itself refuses a value that is not a duration.
+    let given = given.and_then(|variable| duration::parse(variable.value.as_ref()?).ok());
+    let whole = Duration::from_secs(pool.spec.shutdown_grace_seconds.into());
+    whole.saturating_sub(given.unwrap_or(KILL_GRACE)).saturating_sub(SIGN_OFF)
 }
 
 fn own_volumes(pool: &Pool) -> Vec<Volume> {
@@ -268,7 +269,7 @@ fn own_volumes(pool: &Pool) -> Vec<Volume> {
                 path: TOKEN_FILE.to_owned(),
                 ..KeyToPath::default()
             }]),
-            // The runner's group may read it, and nobody else.
+            // Only the runner's group may read it.
             default_mode: Some(0o440),
             ..SecretVolumeSource::default()
         }),
@@ -295,7 +296,7 @@ fn claim(ephemeral: &crd::EphemeralCache) -> EphemeralVolumeSource {
     }
 }
 
-/// A constraint without a selector counts the pool's pods.
+/// The spread constraints; one without a selector applies to the pool's pods.
 fn spread(pool: &Pool) -> Vec<TopologySpreadConstraint> {
     let own = [(POOL_LABEL.to_owned(), pool.name.clone())];
     let mut constraints = pool.spec.template.topology_spread.clone();
@@ -308,7 +309,7 @@ fn spread(pool: &Pool) -> Vec<TopologySpreadConstraint> {
     constraints
 }
 
-/// As Pod Security `restricted` wants it, with what the pool says laid over.
+/// What Pod Security `restricted` requires, overridden by what the pool sets.
 fn security_context(overlay: Option<&SecurityContext>) -> Result<SecurityContext, BuildError> {
     let base = SecurityContext {
         allow_privilege_escalation: Some(false),

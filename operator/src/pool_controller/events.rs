@@ -1,17 +1,18 @@
-//! Events: every scaling decision and every problem, once.
+//! Events: one for every scaling decision, and one for every new problem.
 
 use std::time::Duration;
 
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
+use minitower_daemon::errors::chain;
 
 use super::plan::Decision;
 use super::problems::Problem;
 
-/// Longest that telling may hold up a pool.
+/// The longest that writing an Event may hold up a pool.
 const CALL: Duration = Duration::from_secs(2);
 
-/// Tells of one replica of the operator.
+/// Writes the Events of one replica of the operator.
 #[derive(Clone)]
 pub struct Teller {
     client: Client,
@@ -38,7 +39,7 @@ impl Teller {
         self.tell(pool, EventType::Warning, problem.reason, "Reconcile", problem.message.clone()).await;
     }
 
-    /// Anything else that the operator did and a person may wonder about.
+    /// Anything else that the operator did and that a person may wonder about.
     pub async fn note(&self, pool: &impl Resource<DynamicType = ()>, reason: &str, note: String) {
         self.tell(pool, EventType::Normal, reason, "Reconcile", note).await;
     }
@@ -58,13 +59,13 @@ impl Teller {
             action: action.to_owned(),
             secondary: None,
         };
-        // A recorder of its own: one that is kept would count a decision with another text as the first one once more.
+        // A new recorder each time: one that is kept would count a decision with another text as a repetition of the first one.
         let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
         let reference = pool.object_ref(&());
         match tokio::time::timeout(CALL, recorder.publish(&event, &reference)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, reason, "an Event could not be written"),
-            Err(_) => tracing::warn!(reason, "an Event could not be written within {CALL:?}"),
+            Ok(Err(error)) => tracing::warn!(error = %chain(&error), reason, "cannot write an Event"),
+            Err(_) => tracing::warn!(reason, "cannot write an Event within {CALL:?}"),
         }
     }
 }

@@ -1,17 +1,17 @@
-//! Keeps the Deployments of every pool as its `RunnerPool` and its queue ask for: `observe` → `plan` → `apply` → `status`.
+//! The controller: keeps the Deployments of every pool as its `RunnerPool` and its queue ask for.
 //!
 //! | file | what |
 //! |---|---|
-//! | `pool` | a `RunnerPool` that makes sense |
+//! | `run` | the watches, their stores, the controller |
+//! | `reconcile` | one pool, once: dereference → validate → build → apply → status |
+//! | `pool` | a valid `RunnerPool` |
 //! | `build` | the pod template, its revision, the Deployment |
-//! | `observe` | what there is |
+//! | `observe` | what exists |
 //! | `plan` | what is to be done: pure |
-//! | `apply` | doing it |
+//! | `apply` | doing it: fence, mark, shrink |
 //! | `problems`, `status`, `events` | what a person is told |
-//! | `reconcile` | one pool, once |
-//! | `guard` | whether the admission policy is there |
+//! | `guard` | whether the admission policy exists |
 //! | `sweep` | runners whose pods are gone |
-//! | `run` | watches, stores, the controller |
 
 pub mod apply;
 pub mod build;

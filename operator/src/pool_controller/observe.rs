@@ -1,4 +1,4 @@
-//! What there is: Deployments and pods as the watches have them, runners as the control plane has them, brought together for the planner.
+//! What exists: Deployments and pods as the watches show them and runners as the control plane shows them, brought together for the planner.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,25 +11,26 @@ use kube::ResourceExt as _;
 use super::build::CONTAINER;
 use super::plan::{self, Elapsed, Observed, Revision, Runner};
 use super::pool::{POOL_LABEL, Pool, REVISION_LABEL};
+use crate::calls::FIELD_MANAGER;
 use crate::demand::{Demand, RunnerView, Snapshot};
 
-/// The annotation by which the ReplicaSet controller ranks the pods it takes first.
+/// The annotation by which the ReplicaSet controller ranks which pods it deletes first.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
-/// The number of the leadership that last lifted a pod's fence.
+/// The annotation with the epoch of the leader that last lifted a pod's fence.
 pub const LEADER_EPOCH: &str = "minitower.dev/leader-epoch";
-/// How long a write is waited for in the watches; later the versions that writes carry are protection enough.
+/// How long to wait until the watches show a write. After that, the versions that writes carry are protection enough.
 const SETTLE: Duration = Duration::from_secs(30);
 
-/// What was written last and has to be seen before anything is decided on it: resource versions, by object name.
+/// What was written last, by object name: the watches must show it before anything is decided on it.
 #[derive(Debug, Clone, Default)]
 pub struct Expected {
-    /// Deployments: version, revision, size, and when they were written.
+    /// Deployments: version, revision, size, and when each was written.
     deployments: HashMap<String, (u64, String, u32, Elapsed)>,
-    /// Pods: version, and when they were written.
+    /// Pods: version, and when each was written.
     pods: HashMap<String, (u64, Elapsed)>,
 }
 
-/// A version as a number. They grow with every write to an object; Kubernetes has promised so since 1.35 and kept it before.
+/// A resource version as a number. It grows with every write to an object: Kubernetes has promised this since 1.35, and did so before.
 fn version(of: Option<&String>) -> u64 {
     of.and_then(|version| version.parse().ok()).unwrap_or(0)
 }
@@ -52,7 +53,7 @@ impl Expected {
         self.pods.insert(name.to_owned(), (version(written), now));
     }
 
-    /// Drops what has been seen, and what is not worth waiting for any longer.
+    /// Drops what the watches have shown, and what is not worth waiting for any longer.
     fn seen(&mut self, deployments: &[Arc<Deployment>], pods: &[Arc<KubePod>], now: Elapsed) {
         let versions: HashMap<String, u64> = deployments
             .iter()
@@ -63,7 +64,7 @@ impl Expected {
         });
         let versions: HashMap<String, u64> =
             pods.iter().map(|p| (p.name_any(), version(p.metadata.resource_version.as_ref()))).collect();
-        // A pod that is gone will not be seen again.
+        // A pod that is gone will not be shown again.
         self.pods.retain(|name, (wanted, at)| {
             now < *at + SETTLE && versions.get(name).is_some_and(|seen| *seen < *wanted)
         });
@@ -73,7 +74,7 @@ impl Expected {
 /// Everything that one reconcile looks at.
 #[derive(Debug)]
 pub struct Observation {
-    /// What the planner sees.
+    /// The planner's view.
     pub observed: Observed,
     /// The pool's Deployments, by revision.
     pub deployments: BTreeMap<String, Arc<Deployment>>,
@@ -81,20 +82,20 @@ pub struct Observation {
     pub pods: BTreeMap<String, Arc<KubePod>>,
     /// What the pool's runners do.
     pub counts: Counts,
-    /// Processes that have ended for certain while they held a run.
+    /// Processes that certainly ended while they held a run.
     pub endings: Vec<Ending>,
 }
 
-/// What the pods of a pool do; those that are leaving are not counted.
+/// What the pods of a pool do. Pods that are leaving are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Pods there are.
+    /// All pods.
     pub pods: u32,
     /// Runners that are online.
     pub ready: u32,
     /// Runners that hold a run.
     pub busy: u32,
-    /// Runners that are online and hold none.
+    /// Runners that are online and hold no run.
     pub idle: u32,
     /// Pods of former revisions.
     pub former: u32,
@@ -111,7 +112,7 @@ pub struct Ending {
     pub reason: String,
 }
 
-/// Brings it together.
+/// Brings together what the watches and the control plane show.
 pub fn observe(
     pool: &Pool,
     revision: &str,
@@ -153,7 +154,7 @@ pub fn observe(
             })
         })
         .collect();
-    // Made a moment ago, and not seen yet.
+    // Created a moment ago, and not shown by the watch yet.
     for (_, hash, replicas, _) in expected.deployments.values() {
         if !revisions.iter().any(|revision| revision.hash == *hash) {
             revisions.push(Revision {
@@ -165,7 +166,7 @@ pub fn observe(
             });
         }
     }
-    // The store has no order, and the same state has to give the same plan.
+    // The store has no order, but the same state must give the same plan.
     revisions.sort_by(|a, b| a.hash.cmp(&b.hash));
     for revision in &mut revisions {
         revision.pods.sort_by(|a, b| a.name.cmp(&b.name));
@@ -190,7 +191,7 @@ pub fn observe(
     }
 }
 
-/// What the planner makes of the control plane's word for this pool.
+/// This pool's part of the demand, as the planner needs it.
 fn planner_demand(pool: &Pool, demand: Demand<'_>) -> plan::Demand {
     let pending =
         |snapshot: &Snapshot| snapshot.pending_in(&pool.spec.environment, pool.spec.team.as_deref());
@@ -201,19 +202,19 @@ fn planner_demand(pool: &Pool, demand: Demand<'_>) -> plan::Demand {
     }
 }
 
-/// Whether that Deployment is this pool's, and not that of a former one of its name.
+/// Whether a Deployment belongs to this pool, and not to a former pool of the same name.
 pub fn is_owned(pool: &Pool, deployment: &Deployment) -> bool {
     deployment.namespace().as_deref() == Some(&pool.namespace)
         && deployment.labels().get(POOL_LABEL) == Some(&pool.name)
         && is_controlled(pool, deployment)
 }
 
-/// Whether that Deployment was made for this pool, whatever its labels say now.
+/// Whether a Deployment was created for this pool, whatever its labels say now.
 pub fn is_controlled(pool: &Pool, deployment: &Deployment) -> bool {
     deployment.owner_references().iter().any(|o| o.uid == pool.uid && o.controller == Some(true))
 }
 
-/// Whether a pod will not take a run any more, whatever is done: it is being deleted, or has ended.
+/// Whether a pod can never take a run again: it is being deleted, or has ended.
 fn is_leaving(pod: &KubePod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Failed" | "Succeeded"))
@@ -232,12 +233,12 @@ fn replicas(deployment: &Deployment) -> u32 {
     u32::try_from(replicas).unwrap_or(0)
 }
 
-/// Whether pods cannot be made. That one could not be deleted is what the admission policy is for, and no trouble.
+/// Whether pods cannot be created. A pod that could not be deleted is no problem: the admission policy is there for that.
 fn is_stuck(deployment: &Deployment) -> bool {
     failed_create(deployment).is_some()
 }
 
-/// The API server's own words when pods cannot be made.
+/// The API server's own words when pods cannot be created.
 pub fn failed_create(deployment: &Deployment) -> Option<&str> {
     let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
     let failure = conditions.iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
@@ -245,7 +246,7 @@ pub fn failed_create(deployment: &Deployment) -> Option<&str> {
         .then(|| failure.message.as_deref().unwrap_or_default())
 }
 
-/// The runner's container, as the kubelet sees it.
+/// The runner's container, as the kubelet reports it.
 pub fn container(pod: &KubePod) -> Option<&ContainerStatus> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
     statuses.iter().find(|status| status.name == CONTAINER)
@@ -291,8 +292,8 @@ fn counts(observed: &Observed) -> Counts {
     counts
 }
 
-/// Processes that the kubelet saw end, and that hold a run as the control plane sees it. A node that is merely out of reach proves nothing: its pods
-/// have no ended containers.
+/// Processes that the kubelet saw end and that hold a run according to the control plane. A node that is merely unreachable proves nothing:
+/// its pods have no ended containers.
 fn endings(pods: &[Arc<KubePod>], runners: &HashMap<&str, &RunnerView>) -> Vec<Ending> {
     let mut endings = Vec::new();
     for pod in pods {
@@ -303,7 +304,7 @@ fn endings(pods: &[Arc<KubePod>], runners: &HashMap<&str, &RunnerView>) -> Vec<E
         let states = [container.state.as_ref(), container.last_state.as_ref()];
         for ended in states.into_iter().flatten().filter_map(|state| state.terminated.as_ref()) {
             let mut lines = ended.message.as_deref().unwrap_or_default().lines();
-            // The runner wrote first which process it is. Without that the lease decides.
+            // The first line says which process it was. Without it, the lease decides.
             let Some(instance_id) = lines.next().map(str::trim).filter(|line| !line.is_empty()) else {
                 continue;
             };
@@ -323,22 +324,22 @@ fn endings(pods: &[Arc<KubePod>], runners: &HashMap<&str, &RunnerView>) -> Vec<E
 }
 
 impl Observation {
-    /// The Deployment of the current revision, when it is seen.
+    /// The Deployment of the current revision, if the watch shows it.
     pub fn current(&self) -> Option<&Arc<Deployment>> {
         self.deployments.get(&self.observed.revision)
     }
 
-    /// The version of a revision's Deployment that a decision about it was made on.
+    /// The version of a revision's Deployment on which a decision about it is made.
     pub fn version(&self, revision: &str) -> Option<String> {
         self.deployments.get(revision)?.metadata.resource_version.clone()
     }
 }
 
-/// Who else has written into a Deployment's template: `kubectl edit`, `kubectl set image`, `kubectl rollout restart` and the like.
+/// Who else has written to a Deployment's template, such as `kubectl edit`, `kubectl set image` or `kubectl rollout restart`.
 pub fn meddler(deployment: &Deployment) -> Option<String> {
     let managed = deployment.metadata.managed_fields.as_ref()?;
     let other = managed.iter().find(|entry| {
-        let theirs = entry.manager.as_deref() != Some(super::apply::FIELD_MANAGER);
+        let theirs = entry.manager.as_deref() != Some(FIELD_MANAGER);
         let template = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:spec")?.get("f:template"));
         theirs && entry.subresource.as_deref().unwrap_or_default().is_empty() && template.is_some()
     })?;

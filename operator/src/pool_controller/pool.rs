@@ -1,4 +1,4 @@
-//! A `RunnerPool` that makes sense: checked once, and what the rest of the controller sees.
+//! A valid `RunnerPool`: checked once, so that the rest of the controller sees nothing else.
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::plan::{Damping, Policy};
 use crate::crd::{RunnerPool, RunnerPoolSpec};
+use crate::settings::OwnService;
 
-/// The label that tells which pool a Deployment or pod belongs to.
+/// The label with the pool that a Deployment or pod belongs to.
 pub const POOL_LABEL: &str = "minitower.dev/pool";
-/// The label that tells which revision of the pool's template it is of.
+/// The label with the revision of the pool's template that it was made from.
 pub const REVISION_LABEL: &str = "minitower.dev/revision";
 
 /// A pool of runners.
@@ -20,19 +21,19 @@ pub struct Pool {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Which object of that name.
+    /// The uid of the object: another pool may have had the same name.
     pub uid: String,
-    /// Which version of its spec.
+    /// The generation of its spec.
     pub generation: Option<i64>,
-    /// As the owner of Deployments.
+    /// The pool as the owner of Deployments.
     pub owner: OwnerReference,
     /// How it is sized.
     pub policy: Policy,
-    /// URL of its control plane, as its pods and the operator reach it.
+    /// The URL of its control plane, as its pods and the operator reach it.
     pub server_url: String,
-    /// The token to ask that control plane with.
+    /// Where the operator's token for that control plane comes from.
     pub token: TokenSource,
-    /// The rest, as it was written.
+    /// The whole spec, as it was written.
     pub spec: RunnerPoolSpec,
 }
 
@@ -50,30 +51,29 @@ pub enum TokenSource {
     },
 }
 
-/// The operator's own control plane, as a Service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnService {
-    /// The Service's name.
-    pub name: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its port.
-    pub port: u16,
+impl TokenSource {
+    /// Where a pool's spec says that the token comes from. Whether the operator's own may be used is checked by [`Pool::new`].
+    pub fn of(spec: &RunnerPoolSpec) -> Self {
+        match &spec.operator_token_secret_ref {
+            Some(secret) => Self::Secret { name: secret.name.clone(), key: secret.key.clone() },
+            None => Self::Own,
+        }
+    }
 }
 
 /// Why a pool that the API server has accepted cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
-    /// The object is not as the API server makes them.
+    /// A field is missing that the API server always sets.
     #[error("the object has no {0}")]
     Incomplete(&'static str),
-    /// Neither or both ways to the control plane.
+    /// Neither or both of the ways to name the control plane are set.
     #[error("spec.server: set exactly one of url and serviceRef")]
     Server,
-    /// The operator's own token goes to nobody else.
+    /// The operator's own token is sent only to its own control plane.
     #[error(
-        "spec.operatorTokenSecretRef is missing: Service {namespace}/{service} is not the operator's own control plane, and its token goes \
-         to no other; make a Secret in namespace {namespace} with an operator token of that control plane and name it there"
+        "spec.operatorTokenSecretRef is missing: Service {namespace}/{service} is not the operator's own control plane, and the operator \
+         sends its token to no other; create a Secret in namespace {namespace} with an operator token of that control plane and name it there"
     )]
     ForeignService {
         /// The Service.
@@ -81,7 +81,7 @@ pub enum PoolError {
         /// Its namespace.
         namespace: String,
     },
-    /// As before, of a URL.
+    /// The same for a URL.
     #[error("spec.operatorTokenSecretRef is missing: it is required with spec.server.url")]
     ForeignUrl,
 }
@@ -97,7 +97,7 @@ impl PoolError {
 }
 
 impl Pool {
-    /// Checks what the schema cannot.
+    /// Checks what the schema cannot check. `own` is the operator's own control plane.
     pub fn new(object: &RunnerPool, own: Option<&OwnService>) -> Result<Self, PoolError> {
         let namespace = object.namespace().ok_or(PoolError::Incomplete("namespace"))?;
         let owner = object.controller_owner_ref(&()).ok_or(PoolError::Incomplete("uid"))?;
@@ -108,19 +108,16 @@ impl Pool {
             (None, Some(service)) => format!("http://{}.{namespace}:{}", service.name, service.port),
             _ => return Err(PoolError::Server),
         };
-        let token = match (&spec.operator_token_secret_ref, &server.service_ref) {
-            (Some(secret), _) => TokenSource::Secret { name: secret.name.clone(), key: secret.key.clone() },
-            (None, None) => return Err(PoolError::ForeignUrl),
-            (None, Some(service)) => {
-                let is_own = own.is_some_and(|own| {
-                    own.name == service.name && own.namespace == namespace && own.port == service.port
-                });
-                if !is_own {
-                    return Err(PoolError::ForeignService { service: service.name.clone(), namespace });
-                }
-                TokenSource::Own
+        let token = TokenSource::of(&spec);
+        if token == TokenSource::Own {
+            let Some(service) = &server.service_ref else { return Err(PoolError::ForeignUrl) };
+            let is_own = own.is_some_and(|own| {
+                own.name == service.name && own.namespace == namespace && own.port == service.port
+            });
+            if !is_own {
+                return Err(PoolError::ForeignService { service: service.name.clone(), namespace });
             }
-        };
+        }
         Ok(Self {
             name: object.name_any(),
             uid: owner.uid.clone(),
@@ -134,17 +131,17 @@ impl Pool {
         })
     }
 
-    /// The pool's name on its control plane, which may serve several namespaces.
+    /// The pool's name on its control plane, with the namespace: a control plane may serve several.
     pub fn qualified_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
 
-    /// Who holds the pool's fences.
+    /// The owner of the pool's fences, as its control plane knows it.
     pub fn fence_owner(&self) -> String {
         format!("pool:{}/{}", self.namespace, self.name)
     }
 
-    /// Selects the pool's pods, of all revisions.
+    /// The label selector of the pool's pods, of all revisions.
     pub fn selector(&self) -> String {
         format!("{POOL_LABEL}={}", self.name)
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a pool's pods, in the words of whoever said so, and what to do about it.
+//! What is wrong with a pool's pods, in the words of whoever reported it, and what to do about it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,30 +11,30 @@ use super::observe::{Observation, container, failed_create};
 use super::pool::Pool;
 use crate::demand::Snapshot;
 
-/// How long a runner that runs may take to register before that is a problem.
+/// How long a runner may run without registering before that is a problem.
 const REGISTERS_WITHIN: SignedDuration = SignedDuration::from_secs(30);
-/// How long a pod may wait for a node, or for its container, before that is a problem: autoscalers need their time, and images theirs.
+/// How long a pod may wait for a node or for its container before that is a problem: autoscalers and image pulls need some time.
 const PLACED_WITHIN: SignedDuration = SignedDuration::from_secs(20);
-/// Longest message, in characters.
+/// The longest message, in characters.
 const MAX_MESSAGE: usize = 1000;
 
 /// Something a person has to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// In Kubernetes' manner, such as `ImagePullFailed`.
+    /// The reason in the form that Kubernetes uses, such as `ImagePullFailed`.
     pub reason: &'static str,
-    /// What, why, and the way out.
+    /// What is wrong, why, and what to do about it.
     pub message: String,
 }
 
 impl Problem {
-    /// A problem with a text of bearable length.
+    /// A problem with a message that is cut to a bearable length.
     pub fn new(reason: &'static str, message: impl AsRef<str>) -> Self {
         Self { reason, message: message.as_ref().chars().take(MAX_MESSAGE).collect() }
     }
 }
 
-/// The gravest problem there is; of several pods with the same, the first speaks for all.
+/// The most serious problem. If several pods have the same, the first one stands for all.
 pub fn find(
     pool: &Pool,
     observation: &Observation,
@@ -55,7 +55,7 @@ pub fn find(
     found.into_iter().next().map(|(_, problem)| problem)
 }
 
-/// A pod that has its node and yet no container for a while: what keeps it is told by its events alone.
+/// A pod that has had a node for a while but still no container. Only its Events tell why.
 pub fn stuck_in_creation(observation: &Observation, now: Timestamp) -> Option<&Arc<KubePod>> {
     observation.pods.values().find(|pod| {
         let waiting = container(pod).and_then(|c| c.state.as_ref()?.waiting.as_ref()?.reason.clone());
@@ -70,17 +70,17 @@ fn age(pod: &KubePod, now: Timestamp) -> SignedDuration {
 fn refused(words: &str) -> Problem {
     if words.contains("exceeded quota") {
         let message =
-            format!("pods cannot be made: {words}; raise the ResourceQuota or lower spec.maxRunners");
+            format!("cannot create pods: {words}; raise the ResourceQuota or lower spec.maxRunners");
         return Problem::new("QuotaExceeded", message);
     }
-    Problem::new("PodsRefused", format!("pods cannot be made: {words}"))
+    Problem::new("PodsRefused", format!("cannot create pods: {words}"))
 }
 
 fn of_container(pool: &Pool, pod: &KubePod, now: Timestamp) -> Option<(u8, Problem)> {
     waiting(pool, pod).or_else(|| crashing(pool, pod, now)).or_else(|| unscheduled(pod, now))
 }
 
-/// What the kubelet says of a container that does not start.
+/// What the kubelet says about a container that does not start.
 fn waiting(pool: &Pool, pod: &KubePod) -> Option<(u8, Problem)> {
     let name = pod.name_any();
     let status = container(pod)?;
@@ -103,7 +103,7 @@ fn waiting(pool: &Pool, pod: &KubePod) -> Option<(u8, Problem)> {
     Some((0, problem))
 }
 
-/// A container between two ends of a loop: it runs for a moment, or has just ended.
+/// A container in a crash loop that runs for a moment, or has just ended.
 fn crashing(pool: &Pool, pod: &KubePod, now: Timestamp) -> Option<(u8, Problem)> {
     let status = container(pod)?;
     let state = status.state.as_ref()?;
@@ -127,17 +127,17 @@ fn crash_loop(pool: &Pool, pod: &KubePod) -> Problem {
     Problem::new("CrashLoop", message)
 }
 
-/// The kubelet alternates between the error and its back-off, which quotes the error: only the error is told.
+/// The kubelet alternates between the error and its backoff, which quotes the error. Only the error is shown.
 fn pull_error(words: &str) -> &str {
     words.split_once(": ErrImagePull: ").map_or(words, |(_, error)| error)
 }
 
-/// How the container ended last, and what it said.
+/// How the container last ended, and what it said.
 fn last_words(pod: &KubePod) -> String {
     let ended = container(pod).and_then(|c| c.last_state.as_ref()?.terminated.clone());
-    let Some(ended) = ended else { return "the runner ends again and again; see kubectl logs".to_owned() };
+    let Some(ended) = ended else { return "the runner keeps ending; see kubectl logs".to_owned() };
     let why = ended.reason.as_deref().unwrap_or("Error");
-    // The first line is the process's name.
+    // The first line is the instance id of the process.
     let words =
         ended.message.as_deref().and_then(|message| message.lines().nth(1)).unwrap_or_default().trim();
     if words.is_empty() {
@@ -146,9 +146,9 @@ fn last_words(pod: &KubePod) -> String {
         } else {
             "see kubectl logs --previous"
         };
-        return format!("the runner ends again and again: {why}, exit code {}; {hint}", ended.exit_code);
+        return format!("the runner keeps ending: {why}, exit code {}; {hint}", ended.exit_code);
     }
-    format!("the runner ends again and again: {words}")
+    format!("the runner keeps ending: {words}")
 }
 
 fn unscheduled(pod: &KubePod, now: Timestamp) -> Option<(u8, Problem)> {
@@ -157,12 +157,12 @@ fn unscheduled(pod: &KubePod, now: Timestamp) -> Option<(u8, Problem)> {
     if placed.status != "False" || age(pod, now) < PLACED_WITHIN {
         return None;
     }
-    let words = placed.message.as_deref().unwrap_or("no node takes it");
+    let words = placed.message.as_deref().unwrap_or("the scheduler gives no reason");
     let message = format!("pod {} finds no node: {words}", pod.name_any());
     Some((2, Problem::new("Unschedulable", message)))
 }
 
-/// A runner that runs and that the control plane has never heard of.
+/// A runner that runs but is not online at the control plane.
 fn unregistered(
     pool: &Pool,
     observation: &Observation,
@@ -178,8 +178,8 @@ fn unregistered(
     })?;
     let name = pod.name_any();
     let message = format!(
-        "pod {name} runs and its runner is not online at {}: see kubectl -n {} logs {name}; check that pods may reach that address, and \
-         the token in spec.registrationTokenSecretRef",
+        "pod {name} runs, but its runner is not online at {}: see kubectl -n {} logs {name}; check that pods can reach that address, and \
+         check the token in spec.registrationTokenSecretRef",
         pool.server_url, pool.namespace
     );
     Some((1, Problem::new("RunnerNotRegistered", message)))

@@ -1,4 +1,4 @@
-//! Watches, stores and the controller over them.
+//! The watches, their stores, and the controller that runs on them.
 
 use std::future::ready;
 use std::sync::{Arc, PoisonError};
@@ -14,7 +14,8 @@ use kube::runtime::{
     Controller, PredicateConfig, WatchStreamExt as _, controller, predicates, reflector, watcher,
 };
 use kube::{Api, Client, Resource, ResourceExt as _};
-use rand::RngExt as _;
+use minitower_daemon::backoff::{jittered, pause_after};
+use minitower_daemon::errors::chain;
 
 use super::apply::ApplyError;
 use super::events::Teller;
@@ -28,23 +29,23 @@ use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 
-/// A pool, or what is stored as one and is none: it must not keep the others from being read.
+/// A pool, or an object that is stored as one and cannot be read: it must not keep the others from being read.
 type Guarded = DeserializeGuard<RunnerPool>;
 
-/// First pause after a failed reconcile of a pool; doubled with each one after it.
+/// The pause after the first failed reconcile of a pool. It doubles with each further failure.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-/// Longest pause.
+/// The longest pause.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// Longest pause when only a fence could not be set.
+/// The longest pause if only a fence could not be raised.
 const BACKOFF_FENCE: Duration = Duration::from_secs(2);
-/// So many conflicts in a row are no longer the watch's lag.
+/// This many conflicts in a row cannot be explained by a watch that lags behind.
 const CONFLICTS: u32 = 10;
-/// Pause after a write that met a newer version: the watch brings it at any moment.
+/// The pause after a write that met a newer version: the watch will show that version at any moment.
 const CONFLICT: Duration = Duration::from_millis(200);
-/// How often the controller says that it is alive while there is no pool.
+/// How often the controller reports that it is alive while there is no pool.
 const ALIVE: Duration = Duration::from_secs(5);
 
-/// Serves the pools of one namespace, or of all, until it is dropped.
+/// Serves the pools of one namespace, or of all namespaces, until it is dropped.
 pub async fn run(
     client: Client,
     namespace: Option<&str>,
@@ -73,12 +74,12 @@ pub async fn run(
     });
     let pool_stream =
         stream(api::<Guarded>(&client, namespace), watcher::Config::default(), pools_writer, |_| {})
-            // Its own status is no news to the controller.
+            // The controller need not look at a pool because of the status that it wrote itself.
             .predicate_filter(predicates::generation, PredicateConfig::default());
     let deployment_stream =
         stream(api::<Deployment>(&client, namespace), labelled.clone(), deployments_writer, |_| {});
     let pod_stream = stream(api::<KubePod>(&client, namespace), labelled, pods_writer, |pod| {
-        // Nobody reads it, and it is half of a pod.
+        // Nobody reads these, and they are half of a pod.
         pod.metadata.managed_fields = None;
     });
     let controller = Controller::for_stream(pool_stream, pools.clone())
@@ -86,16 +87,16 @@ pub async fn run(
         .watches_stream(pod_stream, |pod| pool_of(&pod))
         .run(look_at, again_after, Arc::clone(&context))
         .for_each(|outcome| {
-            // What failed in a reconcile has been told there.
+            // Failed reconciles have been reported already.
             if let Err(error @ controller::Error::QueueError(_)) = outcome {
-                tracing::warn!(%error, "a watch was broken off; it is begun again");
+                tracing::warn!(error = %chain(&error), "a watch ended; it starts again");
             }
             ready(())
         });
     let housekeeping = async {
         loop {
             tokio::time::sleep(ALIVE).await;
-            // One that is being deleted is not looked at any more. A list that never came is no empty one.
+            // Pools that are being deleted are not reconciled any more. A list that never arrived is not an empty list.
             let listed = pools.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok());
             let present = pools.state();
             if listed && present.iter().all(|pool| pool.meta().deletion_timestamp.is_some()) {
@@ -119,7 +120,7 @@ pub async fn run(
     }
 }
 
-/// Keeps a store, and passes on what changes in it. A watch that ends or fails is begun again, with a growing, jittered pause.
+/// Keeps a store up to date, and passes on what changes in it. A watch that ends or fails starts again after a growing, jittered pause.
 fn stream<K>(
     api: Api<K>,
     config: watcher::Config,
@@ -166,26 +167,20 @@ fn pool_of(pod: &KubePod) -> Option<ObjectRef<Guarded>> {
     Some(ObjectRef::new(pool).within(&pod.namespace()?))
 }
 
-/// When a pool that could not be served is looked at again.
-#[allow(clippy::needless_pass_by_value, reason = "the controller hands over both")]
+/// When a pool that could not be served is tried again.
+#[allow(clippy::needless_pass_by_value, reason = "the controller passes both by value")]
 fn again_after(pool: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Requeue {
     let key = key_of(&pool);
     let failures = context.state(&key).try_lock().map_or(1, |state| state.failures);
     let longest = match error {
-        // The watch brings the newer version at any moment; unless it hangs.
+        // The watch will show the newer version at any moment, unless it hangs.
         ReconcileError::Apply(error) if error.is_conflict() && failures < CONFLICTS => {
             return Requeue::requeue(jittered(CONFLICT));
         }
-        // The pool cannot shrink; it has to grow all the same.
+        // The pool cannot shrink, but it must be able to grow.
         ReconcileError::Apply(ApplyError::ControlPlane(_)) => BACKOFF_FENCE,
         _ => BACKOFF_MAX,
     };
-    tracing::warn!(pool = %key, %error, failures, "a pool could not be served");
-    let pause = BACKOFF_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(longest);
-    Requeue::requeue(jittered(pause))
-}
-
-/// Up to a half longer.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::rng().random_range(1.0..1.5))
+    tracing::warn!(pool = %key, error = %chain(error), failures, "cannot serve a pool");
+    Requeue::requeue(pause_after(failures, BACKOFF_FIRST, longest))
 }

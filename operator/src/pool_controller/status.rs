@@ -1,4 +1,4 @@
-//! What a person is told: the pool's status, made anew by each reconcile and written only when it says something else.
+//! What a person is told: the pool's status. Each reconcile computes it, and it is written only when it differs.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -7,7 +7,7 @@ use super::observe::Counts;
 use super::plan::{Limit, Plan, counted};
 use super::pool::Pool;
 use super::problems::Problem;
-use crate::crd::{self, DemandState, LastDecision, RunnerPoolStatus};
+use crate::crd::{self, ConditionType, DemandState, LastDecision, RunnerPoolStatus};
 use crate::demand::{Demand, Snapshot};
 
 /// What one reconcile found out.
@@ -15,19 +15,19 @@ use crate::demand::{Demand, Snapshot};
 pub struct Findings<'a> {
     /// What the pods do.
     pub counts: Counts,
-    /// What is to be.
+    /// What is to be done.
     pub plan: &'a Plan,
-    /// What was asked of the control plane.
+    /// What is known of demand.
     pub demand: Demand<'a>,
-    /// Time of the last good answer.
+    /// The time of the last good answer.
     pub as_of: Option<Timestamp>,
     /// What a person has to look at.
     pub problem: Option<Problem>,
-    /// The size was changed just now.
+    /// The size has just changed.
     pub scaled: bool,
 }
 
-/// What a condition says.
+/// The status of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Truth {
     True,
@@ -51,15 +51,15 @@ impl Truth {
     }
 }
 
-/// A condition before it has its times.
+/// A condition without its times.
 struct Said {
-    type_: &'static str,
+    type_: ConditionType,
     status: Truth,
     reason: &'static str,
     message: String,
 }
 
-/// The status after a reconcile. `former` is what the object says now.
+/// The status after a reconcile. `former` is the status before it.
 pub fn status(
     pool: &Pool,
     findings: &Findings<'_>,
@@ -86,7 +86,7 @@ pub fn status(
     RunnerPoolStatus {
         observed_generation: pool.generation,
         replicas: counts.pods,
-        // Nobody says: as it was.
+        // Nobody knows, so it stays as it was.
         ready_runners: snapshot.map_or(former.map_or(0, |former| former.ready_runners), |_| counts.ready),
         busy_runners: snapshot.map(|_| counts.busy),
         idle_runners: snapshot.map(|_| counts.idle),
@@ -113,7 +113,7 @@ pub fn refused(
 ) -> RunnerPoolStatus {
     let said =
         |type_, status| Said { type_, status, reason: problem.reason, message: problem.message.clone() };
-    let said = [said("Ready", Truth::False), said("Degraded", Truth::True)];
+    let said = [said(ConditionType::Ready, Truth::False), said(ConditionType::Degraded, Truth::True)];
     let mut status = former.cloned().unwrap_or_default();
     let told = conditions(said, generation, former, now);
     status.conditions.retain(|old| told.iter().all(|new| new.type_ != old.type_));
@@ -123,8 +123,8 @@ pub fn refused(
     status
 }
 
-/// Whether two say the same. The time of the last good answer is no news by itself; the one before a silence is counted back from the clock at
-/// each look, and never comes out twice to the nanosecond.
+/// Whether two statuses say the same. A new time of the last good answer alone is not worth a write. During a silence that time is computed
+/// from its age at each reconcile, and is never twice the same to the nanosecond.
 pub fn says_the_same(a: &RunnerPoolStatus, b: &RunnerPoolStatus) -> bool {
     let timeless = |status: &RunnerPoolStatus| {
         let mut status = status.clone();
@@ -152,7 +152,12 @@ fn state(demand: Demand<'_>) -> DemandState {
 fn ready(counts: Counts, plan: &Plan, demand: Demand<'_>, problem: Option<&Problem>) -> Said {
     if demand.snapshot().is_none() && plan.target > 0 {
         let message = "the control plane does not say which runners are online".to_owned();
-        return Said { type_: "Ready", status: Truth::Unknown, reason: "DemandUnknown", message };
+        return Said {
+            type_: ConditionType::Ready,
+            status: Truth::Unknown,
+            reason: "DemandUnknown",
+            message,
+        };
     }
     let status = counts.ready >= plan.target;
     let (reason, message) = match problem {
@@ -160,7 +165,7 @@ fn ready(counts: Counts, plan: &Plan, demand: Demand<'_>, problem: Option<&Probl
         Some(problem) => (problem.reason, problem.message.clone()),
         None => ("Starting", format!("{} of {} runners are online", counts.ready, plan.target)),
     };
-    Said { type_: "Ready", status: status.into(), reason, message }
+    Said { type_: ConditionType::Ready, status: status.into(), reason, message }
 }
 
 fn progressing(pool: &Pool, counts: Counts, plan: &Plan) -> Said {
@@ -169,8 +174,8 @@ fn progressing(pool: &Pool, counts: Counts, plan: &Plan) -> Said {
     } else if counts.former > 0 {
         let message = counted(
             counts.former.into(),
-            "pod of a former template goes as its run ends and runners of the new one serve",
-            "pods of a former template go as their runs end and runners of the new one serve",
+            "pod of a former template goes when its run ends and runners of the new template serve",
+            "pods of a former template go when their runs end and runners of the new template serve",
         );
         (true, "NewTemplate", message)
     } else if counts.pods < plan.target {
@@ -180,12 +185,12 @@ fn progressing(pool: &Pool, counts: Counts, plan: &Plan) -> Said {
     } else {
         (false, "Settled", format!("the pool has its {}", counted(plan.target.into(), "pod", "pods")))
     };
-    Said { type_: "Progressing", status: status.into(), reason, message }
+    Said { type_: ConditionType::Progressing, status: status.into(), reason, message }
 }
 
 fn demand_available(demand: Demand<'_>) -> Said {
     let said = |status: bool, reason, message| Said {
-        type_: "DemandAvailable",
+        type_: ConditionType::DemandAvailable,
         status: status.into(),
         reason,
         message,
@@ -195,10 +200,10 @@ fn demand_available(demand: Demand<'_>) -> Said {
         Demand::Stale { reason, .. } => said(
             false,
             reason.kind().as_reason(),
-            format!("{reason}; the pool may grow, and does not shrink"),
+            format!("{}; the pool may grow but does not shrink", reason.told()),
         ),
         Demand::Unknown { reason } => {
-            said(false, reason.kind().as_reason(), format!("{reason}; the pool keeps its size"))
+            said(false, reason.kind().as_reason(), format!("{}; the pool keeps its size", reason.told()))
         }
     }
 }
@@ -209,13 +214,13 @@ fn limited(pool: &Pool, plan: &Plan, demand: Demand<'_>) -> Said {
             true,
             "MaxRunners",
             format!(
-                "{} and spec.maxRunners is {}: raise it if runs wait too long",
+                "{} but spec.maxRunners is {}: raise it if runs wait too long",
                 wished(wanted),
                 pool.policy.max
             ),
         ),
         Some(Limit::Min { wanted }) => {
-            (true, "MinRunners", format!("{} and spec.minRunners keeps {}", wished(wanted), pool.policy.min))
+            (true, "MinRunners", format!("{} but spec.minRunners keeps {}", wished(wanted), pool.policy.min))
         }
         None if pool.policy.paused => (false, "Paused", "spec.paused holds the size".to_owned()),
         None if pool.policy.replicas.is_some() => {
@@ -226,7 +231,7 @@ fn limited(pool: &Pool, plan: &Plan, demand: Demand<'_>) -> Said {
         }
         None => (false, "WithinBounds", "the size is what the demand asks for".to_owned()),
     };
-    Said { type_: "ScalingLimited", status: status.into(), reason, message }
+    Said { type_: ConditionType::ScalingLimited, status: status.into(), reason, message }
 }
 
 fn wished(wanted: u32) -> String {
@@ -239,19 +244,24 @@ fn paused(pool: &Pool) -> Said {
     } else {
         ("NotPaused", "the pool follows its spec")
     };
-    Said { type_: "Paused", status: pool.policy.paused.into(), reason, message: message.to_owned() }
+    Said {
+        type_: ConditionType::Paused,
+        status: pool.policy.paused.into(),
+        reason,
+        message: message.to_owned(),
+    }
 }
 
 fn degraded(problem: Option<&Problem>) -> Said {
     match problem {
         Some(problem) => Said {
-            type_: "Degraded",
+            type_: ConditionType::Degraded,
             status: Truth::True,
             reason: problem.reason,
             message: problem.message.clone(),
         },
         None => Said {
-            type_: "Degraded",
+            type_: ConditionType::Degraded,
             status: Truth::False,
             reason: "AsExpected",
             message: "nothing is wrong with the pods".to_owned(),
@@ -259,7 +269,7 @@ fn degraded(problem: Option<&Problem>) -> Said {
     }
 }
 
-/// Gives conditions their times: a condition keeps that of its last change of status.
+/// Adds the times: a condition keeps the time at which its status last changed.
 fn conditions<const N: usize>(
     said: [Said; N],
     generation: Option<i64>,
@@ -270,10 +280,12 @@ fn conditions<const N: usize>(
         .map(|said| {
             let status = said.status.as_str();
             let before = former
-                .and_then(|former| former.conditions.iter().find(|before| before.type_ == said.type_))
+                .and_then(|former| {
+                    former.conditions.iter().find(|before| before.type_ == said.type_.as_str())
+                })
                 .filter(|before| before.status == status);
             Condition {
-                type_: said.type_.to_owned(),
+                type_: said.type_.as_str().to_owned(),
                 status: status.to_owned(),
                 reason: said.reason.to_owned(),
                 message: said.message,

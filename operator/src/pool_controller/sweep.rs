@@ -1,7 +1,8 @@
-//! Runners whose pods are gone are forgotten, with their fences: names of pods never come again, and a list of runners that are no more helps nobody.
+//! The sweep: runners whose pods are gone are forgotten, with their fences. Names of pods are never used again, and nobody needs a list of
+//! runners that no longer exist.
 //!
-//! Only what is certain is swept: a runner of a pool that this operator serves or has served, named as that pool's pods are, without a pod, and
-//! not heard of any more or seen to go. One that holds a run stays until its lease decides.
+//! Only what is certain is swept: a runner of a pool that this operator serves or has served, which is named like that pool's pods and has
+//! no pod, and which is offline or whose pod was seen to go. A runner that holds a run stays until its lease decides.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
@@ -9,19 +10,19 @@ use std::time::Duration;
 
 use futures_util::future;
 use kube::ResourceExt as _;
+use minitower_daemon::clock::boottime;
+use minitower_daemon::errors::chain;
 
 use super::reconcile::Context;
-use crate::clock::boottime;
+use crate::calls::CALL;
 use crate::demand::{ControlPlaneConfig, Forgotten, RunnerView};
 
-/// How often.
+/// How often to sweep.
 const EVERY: Duration = Duration::from_secs(15);
-/// Longest a call may take; a leader must be sure of its Lease for that long.
-const CALL: Duration = Duration::from_secs(5);
-/// Most runners forgotten at a time, so that a sweep ends.
+/// The most runners that one sweep forgets at a control plane, so that it ends.
 const AT_ONCE: usize = 100;
 
-/// How long a pool's control plane is remembered after the pool was last served: its pods may take their whole grace to end.
+/// How long a pool's control plane is remembered after the pool was last served: its pods may need their whole grace period to end.
 const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 
 /// Pods, by namespace and name.
@@ -40,13 +41,13 @@ pub async fn sweep(context: Arc<Context>) {
             .collect();
         let gone: Pods = seen.difference(&pods).cloned().collect();
         let mut waiting = once(&context, &pods, &gone).await;
-        // What is still busy is asked about again.
+        // Runners that are still busy are asked about again.
         waiting.extend(pods);
         seen = waiting;
     }
 }
 
-/// Returns the pods that are gone and whose runners could not be forgotten yet.
+/// Sweeps once. Returns the pods that are gone and whose runners could not be forgotten yet.
 pub(super) async fn once(context: &Context, pods: &Pods, gone: &Pods) -> Pods {
     let mut by_plane: HashMap<ControlPlaneConfig, Vec<String>> = HashMap::new();
     {
@@ -57,7 +58,7 @@ pub(super) async fn once(context: &Context, pods: &Pods, gone: &Pods) -> Pods {
             by_plane.entry(config.clone()).or_default().push(pool.clone());
         }
     }
-    // Side by side: a control plane that is silent holds up no other.
+    // At the same time: a silent control plane must not hold up the others.
     let sweeps = by_plane.iter().map(|(config, pools)| of_plane(context, config, pools, pods, gone));
     future::join_all(sweeps).await.into_iter().flatten().collect()
 }
@@ -88,7 +89,8 @@ async fn of_plane(
                 waiting.insert(pod);
             }
             Err(error) => {
-                tracing::warn!(runner = runner.name, %error, "a runner whose pod is gone could not be forgotten");
+                let error = chain(&error);
+                tracing::warn!(runner = runner.name, %error, "cannot forget a runner whose pod is gone");
                 return theirs(gone, pools);
             }
         }
@@ -96,7 +98,7 @@ async fn of_plane(
     waiting
 }
 
-/// Those of them that may be of these pools: they are asked about again.
+/// Those that may belong to these pools: they are asked about again.
 fn theirs(gone: &Pods, pools: &[String]) -> Pods {
     let of = |(namespace, name): &&(String, String)| {
         pools.iter().any(|pool| {
@@ -107,7 +109,7 @@ fn theirs(gone: &Pods, pools: &[String]) -> Pods {
     gone.iter().filter(of).cloned().collect()
 }
 
-/// Namespace and name of the pod that this runner had, when it is of one of these pools and its pod is no more.
+/// Namespace and name of the pod that this runner had, if it belongs to one of these pools and its pod no longer exists.
 fn orphan(runner: &RunnerView, pools: &[String], pods: &Pods) -> Option<(String, String)> {
     let pool = runner.pool.as_ref().filter(|pool| pools.contains(pool))?;
     let (namespace, name) = pool.split_once('/')?;

@@ -116,7 +116,7 @@ impl DataDir {
         (name, path)
     }
 
-    /// Who removes what is thrown away.
+    /// The janitor, who removes what is thrown away.
     pub(crate) fn janitor(&self) -> &Janitor {
         &self.janitor
     }
@@ -126,7 +126,7 @@ impl DataDir {
         self.janitor.discard(&self.folder(place), name)
     }
 
-    /// Throws away what a former process of this folder left. What cannot be moved stays, and is told.
+    /// Throws away the leftovers of a former process of this folder. What cannot be moved stays, and the log says so.
     pub(crate) fn discard_leftovers(&self) {
         for place in [Place::Work, Place::Spool] {
             let names = match self.folder(place).names(MOST_LEFTOVERS) {

@@ -1,4 +1,4 @@
-//! Putting right what a job did to the runner's folder: rights that it took away, folders that it moved or replaced.
+//! Repairs what a job did to the runner's folder: rights that it took away, folders that it moved or replaced.
 
 use std::ffi::CString;
 use std::io;
@@ -10,10 +10,11 @@ use super::places::{FILES, Place, open_lock, open_place, restore_file};
 use crate::folder::is_same;
 
 impl DataDir {
-    /// Restores the rights of the runner's folders and files, and makes anew what was replaced. Yields a line for each.
+    /// Restores the rights of the runner's folders and files, and makes a new folder for each one that was replaced. Returns a line for
+    /// each change.
     pub(crate) fn mend(&self) -> io::Result<Vec<String>> {
         let mut mended = Vec::new();
-        // Whoever may not change it did not need to: somebody else's folder is theirs to rule.
+        // If we may not change it, it belongs to somebody else, who decides about its mode.
         mended
             .extend(had_mode(&self.base, self.base_folder.restore_mode(self.base_mode).unwrap_or_default()));
         mended.extend(had_mode(&self.root, self.root_folder.restore_mode(0o700)?));

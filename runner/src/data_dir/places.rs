@@ -1,4 +1,4 @@
-//! What lies in the folder, and how it is opened: never through a link, and private to its user.
+//! The entries of the folder, and how they are opened: never through a link, and private to their user.
 
 use std::ffi::CString;
 use std::fs::{DirBuilder, File, Permissions};
@@ -19,7 +19,7 @@ pub(super) const FILES: [&str; 7] = ["lock", "token", "environment", "pool", "la
 /// One of the folders in the runner's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// What is to be removed. The first one, since what is in the way of the others goes there.
+    /// Things to be removed. It comes first, because whatever is in the way of the others is moved there.
     Trash,
     /// Workspaces.
     Work,
@@ -59,7 +59,7 @@ pub(super) fn open_base(base: &Path) -> io::Result<(PathBuf, Folder)> {
     DirBuilder::new().recursive(true).mode(0o700).create(base)?;
     let mode = base.metadata()?.permissions().mode();
     if mode & 0o700 != 0o700 {
-        // A job may have done that; where the folder is not ours, opening it says what is wrong.
+        // A job may have changed the mode. If the folder is not ours, opening it fails and says why.
         let _not_ours = std::fs::set_permissions(base, Permissions::from_mode(mode | 0o700));
     }
     let base = base.canonicalize()?;
@@ -73,7 +73,7 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(0o700))
 }
 
-/// Opens one of the folders. What else has its name, a link or a file, is not ours, and goes out of the way.
+/// Opens one of the folders. A link or a file of the same name is not ours, and is moved out of the way.
 pub(super) fn open_place(above: &Folder, place: Place) -> io::Result<Folder> {
     above.claim(place.name())
 }

@@ -75,7 +75,7 @@ impl Caches {
             let used = fs::symlink_metadata(path.join(USED)).and_then(|it| it.modified());
             all.push(match (used, tree::state(&path)) {
                 (Ok(used), Ok(state)) => (path == kept, used, state.bytes, path),
-                // Whoever closed it, nobody can bound it: it goes first.
+                // Somebody has taken its rights away, so its size cannot be bounded: it is removed first.
                 _ => (false, SystemTime::UNIX_EPOCH, u64::MAX, path),
             });
         }

@@ -253,7 +253,7 @@ fn left(files: &Files, needs: &Needs) -> Option<String> {
     });
     let left = names.join(", ");
     (!names.is_empty()).then(|| {
-        format!("minitower-runner: {} decides the dependencies; {left} is left aside", needs.decided_by)
+        format!("minitower-runner: {} decides the dependencies; {left} is not used", needs.decided_by)
     })
 }
 

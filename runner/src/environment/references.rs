@@ -11,7 +11,7 @@ use super::files::FileError;
 use super::pyproject::table;
 use super::variables::{Variables, secret_names};
 
-/// What installers take for a reference.
+/// The pattern that installers treat as a reference.
 #[expect(clippy::expect_used, reason = "a constant, read by the tests")]
 static REFERENCE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\$\{([A-Za-z0-9_]+)\}").expect("a valid pattern"));
@@ -94,7 +94,7 @@ impl References {
         self.remote = self.remote.take().or(others.remote);
     }
 
-    /// Refuses what would send a secret of the installer's `variables` to a place of the project's choice.
+    /// Refuses references that would send a secret of the installer's `variables` to a place of the project's choice.
     pub(super) fn refuse_secrets(&self, variables: &Variables) -> Result<(), FileError> {
         let secrets = secret_names(variables);
         if let Some((name, place)) = self.variables.iter().find(|(name, _)| secrets.contains(*name)) {

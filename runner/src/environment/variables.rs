@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Variables of a program, by name.
 pub(crate) type Variables = BTreeMap<String, String>;
 
-/// Names that say where to install, or what is the project: the runner says so itself.
+/// Variables that say where to install, or what the project is. The runner decides that itself.
 const WHERE: [&str; 29] = [
     "PIP_USER",
     "PIP_TARGET",

@@ -123,11 +123,11 @@ impl Work<'_> {
             match whole? {
                 Some(true) => return self.seal(&name, target).await,
                 Some(false) => {
-                    self.note("a wanted version comes as source; installing anew, for this version alone")
+                    self.note("a required version comes as source; installing again, for this version of the app alone")
                         .await;
                 }
                 None => {
-                    self.note("wheels alone will not do, see above; trying again with what has to be built, for this version alone")
+                    self.note("wheels alone are not enough, see above; installing again and building from source, for this version of the app alone")
                         .await;
                 }
             }
@@ -194,7 +194,7 @@ impl Work<'_> {
             Err(reason) => {
                 tracing::warn!(reason, "uv cannot be had; pip installs for now");
                 self.note(
-                    "uv is not on the runner's PATH and cannot be had from the package index; pip installs",
+                    "uv is not on the runner's PATH, and the package index does not offer it; using pip",
                 )
                 .await;
                 Ok(installers.failed())

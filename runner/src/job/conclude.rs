@@ -1,4 +1,4 @@
-//! Telling the control plane how a run ended, until it has heard.
+//! Reports to the control plane how a run ended, until it has heard.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::outcome::Verdict;
 use super::patience::given_up;
 use crate::calls::AttemptCalls;
 use crate::logs::{Sent, longest_pause, send};
-use crate::stopping::Stopping;
+use crate::steps::Stopping;
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Brings the verdict to the control plane. Goes on past the lease's end, until the control plane answers that it
-/// has the verdict or does not want it; a stopping runner [gives up](given_up) after a while. `length` is the lease's: a server that was
-/// away grants one more of it from its start, within which it is to hear.
+/// Reports the verdict to the control plane. Goes on past the lease's end, until the control plane answers that it has the verdict or
+/// does not want it. A stopping runner [gives up](given_up) after a while. `length` is the lease's: a server that was away grants
+/// one more lease when it starts again, and has to hear the verdict within that time.
 pub(super) async fn conclude(calls: &AttemptCalls, verdict: Verdict, length: Duration, stopping: &Stopping) {
     tokio::select! {
         () = tell(calls, verdict, longest_pause(length)) => {}
@@ -61,13 +61,13 @@ async fn tell(calls: &AttemptCalls, mut verdict: Verdict, longest_pause: Duratio
 
 #[derive(Debug, PartialEq)]
 enum Next {
-    /// Heard, or not wanted.
+    /// The control plane has heard, or does not want to.
     Done,
-    /// Something else is to be told.
+    /// Report something else.
     Tell(Verdict),
-    /// The same without the lines in it, which are to be sent by themselves.
+    /// Send its log lines by themselves, then report it without them.
     LogsFirst(Box<RunResult>),
-    /// Not heard.
+    /// The control plane has not heard: report it again.
     Again(Verdict),
 }
 
@@ -98,13 +98,13 @@ fn next(verdict: Verdict, answer: Result<(), Error>) -> Next {
             tracing::warn!(%error, "the control plane refused the result; sending its log lines by themselves");
             Next::LogsFirst(result)
         }
-        // Too large, or of a kind this server refuses: how the run ended matters more.
+        // The output is too large, or of a kind that this server refuses. How the run ended matters more.
         (Verdict::Result(mut result), Some(400 | 413)) if result.output.is_some() => {
             tracing::warn!(%error, "the control plane refused the run's output; reporting without it");
             result.output = None;
             Next::Tell(Verdict::Result(result))
         }
-        // Older servers may know messages of failed runs alone.
+        // Older servers may accept messages only for failed runs.
         (Verdict::Result(mut result), Some(400))
             if result.status == ResultStatus::Completed && result.error_message.is_some() =>
         {

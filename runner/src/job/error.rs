@@ -125,8 +125,8 @@ pub(super) enum Failure {
         /// Bytes that were free before.
         free: u64,
     },
-    /// A step of the runner's own died.
-    #[error("the runner could not go on")]
+    /// A step of the runner's own failed.
+    #[error("the runner failed during the setup; please report this")]
     Died(#[source] JoinError),
 }
 

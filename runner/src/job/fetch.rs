@@ -1,4 +1,4 @@
-//! Getting a version's archive and unpacking it.
+//! Downloads a version's archive and unpacks it.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -26,8 +26,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest archive that is downloaded.
 const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
-/// Downloads the archive and checks it against its SHA-256, trying again until dropped while the server is away. Answers of
-/// trouble are taken [a few times](Patience), a wrong checksum once: a transfer may have gone wrong.
+/// Downloads the archive and checks its SHA-256. While the server is away, tries again until dropped. After error answers it tries again
+/// [a few times](Patience), after a wrong checksum once, because a transfer may have gone wrong.
 pub(super) async fn download(
     calls: &AttemptCalls,
     steps: &Steps,
@@ -117,7 +117,7 @@ pub(super) async fn unpack(
         Ok(unpacked) => unpacked,
         Err(stop) => {
             stopped.store(true, Ordering::Relaxed);
-            // The workspace is not removed under it.
+            // The workspace must not be removed while it is being filled.
             let _stopped_soon = unpacking.await;
             return Err(SetupError::Stopped(stop));
         }

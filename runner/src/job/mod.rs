@@ -1,8 +1,9 @@
 //! One run, from its lease to its result.
 //!
-//! `fetch` gets and unpacks the archive, `script` prepares and starts the job's program, `own` tells the runner's faults from
-//! the run's, `outcome` turns its end into a result, with the `artifacts` it left, and `conclude` brings that to the control plane.
-//! [`carry_out`] puts them in order. What a lease is and how processes are killed is known elsewhere.
+//! `fetch` gets and unpacks the archive, `entry` tells what its entrypoint starts, `script` prepares and starts the job's program,
+//! `own` tells the runner's faults from the run's. `outcome` turns the job's end into a result, `artifacts` uploads the files
+//! `found` in its folder, and `conclude` brings the result to the control plane. [`carry_out`] puts them in order. What a lease is
+//! and how processes are killed is known elsewhere.
 
 mod artifacts;
 mod cache;
@@ -10,6 +11,7 @@ mod conclude;
 mod entry;
 mod error;
 mod fetch;
+mod found;
 mod outcome;
 mod own;
 mod patience;
@@ -35,8 +37,7 @@ use crate::clock::{self, BootTime};
 use crate::fault::OwnFault;
 use crate::lease::{self, Keeper, Standing};
 use crate::logs::{Delivered, Progress, RunLog, deliver};
-use crate::steps::Steps;
-use crate::stopping::Stopping;
+use crate::steps::{Steps, Stopping};
 use crate::workspace::Workspace;
 use cache::{AppCache, AppCaches};
 use conclude::conclude;
@@ -49,7 +50,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the end of a run waits to hear that its workspace cannot be removed.
 const REMOVAL_SHOWS_WITHIN: Duration = Duration::from_millis(100);
 
-/// Carries out the run of a lease whose poll was sent at `sent`. Afterwards nothing of it is left on this machine.
+/// Carries out the run of a lease whose poll was sent at `sent`. Nothing of the run is left on this machine afterwards.
 pub(crate) async fn carry_out(runs: &Runs, leased: Leased, sent: BootTime) {
     let Leased { lease, server_date } = leased;
     let length = lease::length(lease.lease_ttl_ms, lease.lease_expires_at, server_date, clock::wall());
@@ -58,8 +59,8 @@ pub(crate) async fn carry_out(runs: &Runs, leased: Leased, sent: BootTime) {
     let calls = AttemptCalls::new(Arc::clone(&runs.session), Arc::clone(&lease));
     let started = BootTime::now();
 
-    // A poll may be answered long after it was sent, so that its lease may look over on arrival. Nothing runs before
-    // a heartbeat has confirmed it; until then this much time is given to the calls, and the server judges them.
+    // A poll may be answered long after it was sent, so its lease may seem to be over on arrival. Nothing runs before a heartbeat
+    // has confirmed the lease. Until then the calls get this much time, and the server decides.
     let first_calls = lease::heartbeat_interval(length).clamp(Duration::from_millis(500), START_TIMEOUT);
     let polled = lease::deadline(sent, length);
     let confirm_by = BootTime::now().plus(first_calls);
@@ -85,7 +86,7 @@ pub(crate) async fn carry_out(runs: &Runs, leased: Leased, sent: BootTime) {
     conclude(&calls, verdict, length, &runs.stopping).await;
 }
 
-/// Gives a lease back whose answer came when the runner was already stopping.
+/// Gives back a lease that arrived when the runner was already stopping.
 pub(crate) async fn give_back(runs: &Runs, leased: Leased) {
     let Leased { lease, server_date } = leased;
     let length = lease::length(lease.lease_ttl_ms, lease.lease_expires_at, server_date, clock::wall());
@@ -105,7 +106,7 @@ async fn start(calls: &AttemptCalls, confirm_by: BootTime, stopping: &Stopping) 
     loop {
         match calls.call(START_TIMEOUT, |attempt| async move { attempt.start().await }).await {
             Ok(state) => return Started::Running { cancelled: state.cancel_requested },
-            // Another state than leased or running: the attempt is over.
+            // The attempt is neither leased nor running: it is over.
             Err(error) if matches!(error.status(), Some(404 | 409 | 410)) => {
                 tracing::info!(%error, "the attempt was over before it started");
                 return Started::Gone;
@@ -180,7 +181,7 @@ async fn attended(
     if keeper.is_gone() { Verdict::Silence } else { verdict }
 }
 
-/// Carries the job out in a workspace of its own, which is gone afterwards.
+/// Carries out the job in a workspace of its own, which is removed afterwards.
 async fn in_workspace(
     runs: &Runs,
     lease: &Lease,
@@ -228,14 +229,14 @@ async fn settle(caches: AppCaches, used: AppCache) {
     }
 }
 
-/// Throws the workspace away. What cannot be removed is told in the run's log when that shows soon enough, in the runner's always.
+/// Throws the workspace away. If something cannot be removed, the runner's log says so, and if that shows soon enough the run's, too.
 async fn remove(workspace: &Workspace, steps: &Steps) {
     let reason = match workspace.remove() {
         Ok(outcome) => match tokio::time::timeout(REMOVAL_SHOWS_WITHIN, outcome).await {
             Ok(Ok(Err(reason))) => reason,
             _ => return,
         },
-        // It was removed for its room already.
+        // It was removed already, to make room.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
         Err(error) => {
             tracing::error!(%error, path = %workspace.root().display(), "cannot move the workspace away; the next start tries again");
@@ -253,7 +254,7 @@ async fn finish_delivery(delivery: JoinHandle<Vec<LogLine>>, over: impl Future<O
     let mut delivery = AbortOnDropHandle::new(delivery);
     tokio::select! {
         delivered = &mut delivery => delivered.unwrap_or_else(|fault| {
-            tracing::error!(%fault, "the log's delivery died");
+            tracing::error!(%fault, "delivering the log failed");
             Vec::new()
         }),
         () = over => log_undelivered(),
@@ -265,14 +266,14 @@ fn log_undelivered() -> Vec<LogLine> {
     Vec::new()
 }
 
-/// Sends heartbeats although the lease looks over, until dropped. The job has ended, so that nothing can run twice; and a
-/// server that was away has granted every lease anew when it started, for which the log would be cut short otherwise. It judges.
+/// Sends heartbeats although the lease seems to be over, until dropped. The job has ended, so nothing can run twice. A server that was
+/// away has extended every lease when it started again; without these heartbeats the log would be cut short.
 async fn extend_all_the_same(calls: &AttemptCalls, length: Duration) {
     let interval = lease::heartbeat_interval(length);
     let timeout = interval.clamp(Duration::from_millis(500), START_TIMEOUT);
     loop {
         if let Err(error) = calls.call(timeout, |attempt| async move { attempt.heartbeat().await }).await {
-            // That the attempt is over is heard by the log's delivery, too.
+            // If the attempt is over, the log's delivery hears it, too.
             tracing::debug!(%error, "the lease of the ended job could not be extended");
         }
         tokio::time::sleep(interval).await;

@@ -176,9 +176,9 @@ enum OutputError {
     Read(#[from] io::Error),
     #[error("it is larger than {} KiB", MAX_OUTPUT_BYTES / 1024)]
     TooLarge,
-    #[error("MINITOWER_OUTPUT_FILE is not valid JSON (which knows no NaN)")]
+    #[error("MINITOWER_OUTPUT_FILE is not valid JSON, which has no NaN")]
     NotJson(#[from] serde_json::Error),
-    #[error("reading it died")]
+    #[error("the runner failed while reading it")]
     Died(#[source] JoinError),
 }
 

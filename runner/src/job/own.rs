@@ -1,4 +1,4 @@
-//! When setting a run up fails: whose fault it is.
+//! Decides whose fault it is if a run cannot be set up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,8 +39,8 @@ impl Taken {
     }
 }
 
-/// Whether a step of the setup failed for a fault of the runner's own. A run that does not fit on a disk with nothing else on it
-/// would go from runner to runner for ever: the second time here it is told to be the run's.
+/// Decides whether a step of the setup failed because of the runner. A run that does not fit on an otherwise empty disk would go from
+/// runner to runner for ever, so the second time on this runner it counts as the run's own fault.
 pub(super) async fn judge(
     runs: &Runs,
     run_id: i64,
@@ -57,7 +57,7 @@ pub(super) async fn judge(
     told(runs, run_id, error)
 }
 
-/// Says in the runner's log that the fault is its own, if it is, and has the next run wait until it is mended.
+/// If the fault is the runner's own, says so in its log, and lets the next run wait until it is mended.
 pub(super) fn told(runs: &Runs, run_id: i64, error: SetupError) -> SetupError {
     match error {
         SetupError::Own(_) | SetupError::Full { .. } => {
@@ -75,7 +75,7 @@ pub(super) fn told(runs: &Runs, run_id: i64, error: SetupError) -> SetupError {
     error
 }
 
-/// The failure's text and what is free, when it comes from a full disk, whatever an installer says of it.
+/// The failure's text and what is free, if a full disk is the cause, whatever an installer says about it.
 fn blamed_on_the_disk(runs: &Runs, error: &SetupError) -> Option<(String, Option<Room>)> {
     let room = runs.data_dir.room().ok();
     let full = match error {

@@ -7,7 +7,7 @@ use minitower_daemon::backoff::Backoff;
 use tokio_util::sync::CancellationToken;
 
 use crate::calls::AttemptCalls;
-use crate::stopping::Stopping;
+use crate::steps::Stopping;
 
 /// Answers of trouble after which a call is given up: with the pauses between them, after 15 to 30 seconds.
 const MOST_ANSWERS: u32 = 6;

@@ -7,7 +7,7 @@ use crate::data_dir::DataDir;
 use crate::environment::Environments;
 use crate::health::Health;
 use crate::session::Session;
-use crate::stopping::Stopping;
+use crate::steps::Stopping;
 use crate::supervisor::Confinement;
 
 /// What all runs of this process share. The agent makes it once; a run only borrows it.

@@ -19,8 +19,8 @@ const LONGEST_CALL: Duration = Duration::from_secs(10);
 /// Where an attempt stands. The order matters: it only moves on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
-    /// Not yet confirmed by a heartbeat: how much of the lease is left is unknown, since a poll may have been
-    /// answered long after it was sent.
+    /// No heartbeat has confirmed the lease yet. How much of it is left is unknown, because a poll may be answered long after it
+    /// was sent.
     Unconfirmed,
     /// The lease is held.
     Held,
@@ -72,12 +72,12 @@ impl Keeper {
         let mut standing = self.standing.subscribe();
         match standing.wait_for(|standing| *standing >= least).await {
             Ok(reached) => *reached,
-            // Cannot be: the sender is our own.
+            // This cannot happen: this value owns the sender.
             Err(_) => Standing::Lapsed,
         }
     }
 
-    /// Another call has learnt where the attempt stands.
+    /// Notes where the attempt stands, as another call has learnt.
     pub(crate) fn advance(&self, to: Standing) {
         advance(&self.standing, to);
     }
@@ -99,13 +99,13 @@ fn advance(standing: &watch::Sender<Standing>, to: Standing) {
     });
 }
 
-/// However the task ends, nobody keeps the lease any more.
+/// However the task ends, nobody extends the lease afterwards.
 struct LastWords<'s>(&'s watch::Sender<Standing>);
 
 impl Drop for LastWords<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!("the task that keeps the lease died; the run is given back");
+            tracing::error!("the task that keeps the lease failed; the run goes back into the queue");
         }
         advance(self.0, Standing::Lapsed);
     }
@@ -127,7 +127,7 @@ async fn keep(
         }
         let sent = BootTime::now();
         let timeout = heartbeat_interval(length).clamp(SHORTEST_CALL, LONGEST_CALL);
-        // An answer after the deadline is of no use, and a runner that was stopped must not send late.
+        // An answer after the deadline is of no use, and a runner that was frozen must not send a late heartbeat.
         let heartbeat = tokio::select! {
             answer = calls.call(timeout, |attempt| async move { attempt.heartbeat().await }) => answer,
             () = sleep_until(until) => continue,

@@ -1,6 +1,6 @@
 //! Holding a lease: how long it lasts, extending it, and what its end means.
 //!
-//! The arithmetic is here and pure; [`Keeper`] sends the heartbeats. Neither knows the job.
+//! The arithmetic here is pure. [`Keeper`] sends the heartbeats. Neither knows the job.
 
 mod keeper;
 
@@ -12,13 +12,13 @@ pub(crate) use keeper::{Keeper, Standing};
 
 use crate::clock::BootTime;
 
-/// The least by which the runner stops before the lease's end.
+/// The runner stops at least this long before the lease ends.
 const LEAST_MARGIN: Duration = Duration::from_millis(500);
-/// What a server's `Date`, given in whole seconds, may be off.
+/// How far a server's `Date`, which has whole seconds, may be off.
 const DATE_PRECISION: Duration = Duration::from_secs(1);
 
-/// Length of a lease. Servers before `lease_ttl_ms` only tell its end by their own clock; their answer's `Date`
-/// tells what that clock showed. `now` stands in for a missing `Date`.
+/// The length of a lease. Servers before `lease_ttl_ms` give only its end, by their own clock. The `Date` of their answer says what
+/// that clock showed; `now` stands in for a missing `Date`.
 pub(crate) fn length(
     lease_ttl_ms: Option<u64>,
     lease_expires_at: Timestamp,
@@ -32,8 +32,8 @@ pub(crate) fn length(
     Duration::try_from(left).unwrap_or_default().saturating_sub(DATE_PRECISION)
 }
 
-/// Until when a job may run under a lease of this length, when the request that extended it was sent at `sent`: a
-/// late answer can only make it less. The margin covers clocks that tick differently and the time a kill takes.
+/// Until when a job may run under a lease of `length` if the request that extended it was sent at `sent`. A late answer can only
+/// shorten that time. The margin covers clocks that tick differently, and the time that a kill takes.
 pub(crate) fn deadline(sent: BootTime, length: Duration) -> BootTime {
     sent.plus(length.saturating_sub(LEAST_MARGIN.max(length / 10)))
 }

@@ -13,8 +13,8 @@ use super::run_log::RunLog;
 use crate::calls::AttemptCalls;
 use crate::lease::heartbeat_interval;
 
-/// How long a batch that is not full waits for more lines. What is said that shortly before a job's end goes with the result, and
-/// saves the control plane a call.
+/// How long a batch that is not full waits for more lines. Lines written this shortly before a job's end go with the result, which saves
+/// the control plane a call.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// The same once the job's program has ended: its result follows, but for artifacts that take long.
 const INTERVAL_AT_THE_END: Duration = Duration::from_secs(1);

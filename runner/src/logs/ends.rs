@@ -10,7 +10,7 @@ use super::line::Line;
 const DEFAULT_LIMIT: u64 = 256 * 1024 * 1024;
 /// Most bytes that are kept for the end, in memory.
 const LARGEST_END: u64 = 4 * 1024 * 1024;
-/// What the lines may take that say what is missing.
+/// Bytes reserved for the lines that say what is missing.
 const FOR_NOTICES: u64 = 512;
 
 /// Lets a log's beginning pass, then keeps its end until it is over.
@@ -45,7 +45,7 @@ impl Ends {
         }
     }
 
-    /// What of further lines belongs to the beginning; the rest is kept.
+    /// Passes on those lines that still belong to the beginning, and keeps the rest.
     pub(super) fn pass(&mut self, mut lines: Vec<Line>, now: Timestamp) -> Vec<Line> {
         let fit = lines
             .iter()
@@ -83,7 +83,7 @@ impl Ends {
         lines
     }
 
-    /// The end of a log that is over, with what is missing before it.
+    /// Returns the end of the log, behind a line that says what is missing before it.
     pub(super) fn finish(&mut self, now: Timestamp) -> Vec<Line> {
         let mut lines = Vec::with_capacity(self.end.len() + 1);
         if self.missing_lines > 0 {

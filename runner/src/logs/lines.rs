@@ -9,7 +9,7 @@ use super::mask::Mask;
 
 /// Most bytes of a line.
 const MAX: usize = LogBatch::MAX_LINE_BYTES;
-/// What a character may take that begins within the limit.
+/// Bytes that a character may take if it begins within the limit.
 const LAST_CHARACTER: usize = 4;
 /// How often a state that is overwritten, such as a progress bar's, becomes a line.
 const STATE_INTERVAL: Duration = Duration::from_secs(1);

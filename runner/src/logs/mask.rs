@@ -10,10 +10,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What stands in a log instead of a secret.
 const MASKED: &str = "[secret]";
-/// What is shorter is found everywhere: a log full of masks would tell it rather than keep it. Four characters are a PIN,
+/// Shorter texts occur everywhere: a log full of masks would reveal the secret rather than hide it. Four characters are a PIN,
 /// which somebody may well pass as a hidden parameter.
 const SHORTEST: usize = 4;
-/// What URLs carry as it is (RFC 3986, section 2.3, "unreserved").
+/// Characters that URLs carry unchanged (RFC 3986, section 2.3, "unreserved").
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Finds secrets in bytes: as they are, in Base64 at any place of a longer text, and encoded for URLs.
@@ -25,7 +25,7 @@ pub(super) struct Mask {
 }
 
 impl Mask {
-    /// This mask with one more secret. What is too short to be one is left out.
+    /// This mask with one more secret. A text that is too short to be a secret is ignored.
     #[must_use]
     pub(super) fn and(&self, secret: &str) -> Self {
         let mut secrets = self.secrets.clone();

@@ -1,4 +1,4 @@
-//! The log of one attempt, as whoever writes to it sees it.
+//! The log of one attempt, as its writers see it.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,7 +81,7 @@ impl RunLog {
         self.append(Stream::Stderr, lines).await;
     }
 
-    /// Nothing is added any more: what was kept for the log's end may go.
+    /// Ends the log: no lines are added any more, so its end can be sent.
     pub(crate) async fn finish(&self) {
         let lines = self.shared.queue.lock().await.ends.finish(crate::clock::wall());
         self.queue(lines).await;
@@ -155,7 +155,7 @@ impl RunLog {
         self.shared.queue.lock().await.spool.waiting()
     }
 
-    /// Works on the queue, at once when that is `quick`; what may touch the disk must not hold up heartbeats.
+    /// Works on the queue. Work that is not `quick` may touch the disk, and runs where it cannot delay heartbeats.
     async fn with<T: Send + 'static>(
         &self,
         quick: impl FnOnce(&Queue) -> bool,

@@ -107,7 +107,7 @@ impl Segments {
     }
 }
 
-/// Reads a file back; what is damaged in it is skipped and counted.
+/// Reads a file back. Damaged lines are skipped and counted.
 fn read_back(segment: &Segment) -> ReadBack {
     let (bytes, trouble) = match fs::read(&segment.path) {
         Ok(bytes) => (bytes, "what the runner kept of it on its disk was damaged".to_owned()),

@@ -36,7 +36,7 @@ pub(super) struct Spool {
     memory_bytes: usize,
     /// As long as there is something, new lines go behind it.
     on_disk: Segments,
-    /// What was lost since the last line that was not.
+    /// Lines lost since the last line that was kept.
     gap: Loss,
     /// All that was lost.
     lost: Loss,
@@ -117,7 +117,7 @@ impl Spool {
         Some(&self.lost).filter(|lost| !lost.is_none())
     }
 
-    /// Says in its place what was lost.
+    /// Adds a line that says what was lost, at the place where it is missing.
     fn tell_gap(&mut self, at: Timestamp) {
         if !self.gap.is_none() {
             let notice = Line::of_runner(std::mem::take(&mut self.gap), at);
@@ -163,7 +163,7 @@ impl Spool {
         taken
     }
 
-    /// Takes lines back into memory; what is missing is told in its place.
+    /// Takes lines back into memory. Where lines are missing, a line says so.
     fn take_back(&mut self, read: ReadBack) {
         let ReadBack { mut lines, missing } = read;
         if let Some((place, loss)) = missing {

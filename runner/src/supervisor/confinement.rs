@@ -1,4 +1,4 @@
-//! What this machine can do to confine jobs, found out once by doing it.
+//! How this machine can confine jobs: found out once, by trying.
 
 use std::fmt;
 use std::io;
@@ -48,7 +48,7 @@ impl Confinement {
         serde_json::from_slice(&answer.stdout).map_err(io::Error::from)
     }
 
-    /// What a runner that takes every team's runs cannot do without and this machine does not have; `None` when nothing is missing.
+    /// What this machine lacks that a runner needs to take every team's runs. `None` if it lacks nothing.
     pub(crate) fn lacks(self) -> Option<&'static str> {
         match (self.landlock, self.seccomp) {
             (true, true) => None,

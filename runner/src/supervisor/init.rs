@@ -77,7 +77,7 @@ impl Nested {
     /// Lets it begin, and waits until the job has started or could not be.
     pub(super) fn go(&mut self) -> io::Result<Word> {
         self.orders.write_all(&[GO])?;
-        // Nothing: it became the job itself, or was killed meanwhile, which `waitpid` tells.
+        // No word: it became the job itself, or was killed meanwhile, and `waitpid` tells which.
         Ok(self.next().unwrap_or(Word::Started))
     }
 

@@ -46,7 +46,7 @@ const KEPT_CAPABILITIES: [Capability; 11] = [
     Capability::CAP_SETUID,
     Capability::CAP_SYS_CHROOT,
 ];
-/// What shells answer for a program that cannot be executed.
+/// The exit code that shells use for a program that cannot be executed.
 const CANNOT_EXECUTE: i32 = 126;
 
 /// What the process needs to know.
@@ -154,7 +154,7 @@ fn launch(mut arguments: impl Iterator<Item = OsString>) -> Result<Infallible, L
         launch.sandbox.enforce(confinement.namespaces != Namespaces::None)?;
     }
     if confinement.seccomp {
-        // Last: nothing above has to do without what it refuses.
+        // Last, because the steps above need calls that it refuses.
         seccomp::enforce(confinement.namespaces == Namespaces::Processes)?;
     }
 

@@ -58,7 +58,7 @@ pub(super) fn arrange(sandbox: &Sandbox, own_processes: bool) -> Result<(), Moun
     }
     for path in &hidden {
         if !folders.contains(&path) {
-            // What lay in a covered place is out of sight already.
+            // Files in a covered place are out of sight already.
             if fs::symlink_metadata(path).is_ok() {
                 bind(Path::new("/dev/null"), path)?;
             }
@@ -77,7 +77,7 @@ pub(super) fn arrange(sandbox: &Sandbox, own_processes: bool) -> Result<(), Moun
     for path in folders.into_iter().filter(|path| path.is_dir()) {
         set_read_only_alone(path)?;
     }
-    // What may be written elsewhere lies in a place that is read-only by now.
+    // Other writable paths lie in places that are read-only by now.
     let elsewhere = |item: &&Kept| !below(&item.path, &covered) && !below(&item.path, &hidden);
     for item in kept.iter().filter(elsewhere).filter(|item| item.writable) {
         bind(&through(&item.descriptor), &item.path)?;
@@ -129,7 +129,7 @@ fn keep(sandbox: &Sandbox) -> Result<Vec<Kept>, MountError> {
         }
         match open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
             Ok(descriptor) => kept.push(Kept { path: path.clone(), descriptor, writable }),
-            // Landlock has no rule for what is not there, either.
+            // Landlock has no rule for missing paths, either.
             Err(Errno::ENOENT) => {}
             Err(error) => return Err(failed("cannot open", path)(error)),
         }
@@ -137,7 +137,7 @@ fn keep(sandbox: &Sandbox) -> Result<Vec<Kept>, MountError> {
     Ok(kept)
 }
 
-/// Shows what the machine's `/tmp` holds now, to be read and no more.
+/// Shows the current entries of the machine's `/tmp`, read-only.
 fn show_entries(machines: &OwnedFd) -> Result<(), MountError> {
     let (from, to) = (through(machines), Path::new(TEMPORARY));
     let entries = fs::read_dir(&from).map_err(failed("cannot list", to))?;
@@ -151,7 +151,7 @@ fn show_entries(machines: &OwnedFd) -> Result<(), MountError> {
         } else {
             empty_file(&place).map(drop)
         };
-        // What the job's own folder has by this name, or what vanished meanwhile, is nothing to fail for.
+        // It is no failure if the job's own folder has an entry of this name, or if the entry vanished meanwhile.
         if made.is_ok() && !kind.is_symlink() && bind(&from.join(entry.file_name()), &place).is_ok() {
             set_read_only(&place, true)?;
         }

@@ -25,7 +25,7 @@ use crate::clock::BootTime;
 
 /// How long the runner may take to say what to run.
 const START_WITHIN: Duration = Duration::from_secs(30);
-/// How long to go on killing before what is left counts as stuck inside the kernel.
+/// How long to go on killing before the remaining processes count as stuck inside the kernel.
 const KILL_WITHIN: Duration = Duration::from_secs(10);
 /// How often in a row, and again after collecting the dead, only children are looked for; see [`kill_children`].
 const CHILDREN_ROUNDS: usize = 20;
@@ -139,8 +139,8 @@ fn start(task: &Task, cgroup: Option<&Cgroup>) -> Result<Job, Report> {
         return Ok(Job::Below(main));
     }
     if task.confinement.namespaces == Namespaces::Processes {
-        // What is left when this process is killed ends with the first process of the namespace. So also a stopped supervisor takes
-        // its job along when the runner dies.
+        // If this process is killed, the rest ends with the first process of the namespace. So a frozen supervisor also takes its job
+        // along when the runner dies.
         prctl::set_pdeathsig(Signal::SIGKILL).map_err(|error| unconfined(error.into()))?;
     }
     let mut nested = Nested::spawn(task, Pid::this()).map_err(unconfined)?;
@@ -244,7 +244,7 @@ impl Supervisor {
         Ok(self.timer.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?)
     }
 
-    /// Whether the deadline has passed, as it was last set: setting it takes back what the timer had counted.
+    /// Whether the deadline, as it was last set, has passed. Setting it resets the timer's count.
     fn is_due(&self) -> io::Result<bool> {
         wait([self.timer.as_fd()], PollTimeout::ZERO).map(|[due]| due)
     }
@@ -255,7 +255,7 @@ impl Supervisor {
         while let Ok(Some(_)) = self.children.read_signal() {}
         let (ended, none_left) = reap(self.job.pid())?;
         let ended = match (&mut self.job, ended) {
-            // What its first process says of the main one counts. Without a word it was killed, and with it all the others.
+            // The word of the first process about the main one counts. If there is none, it was killed, and all the others with it.
             (Job::Nested(nested), Some(ending)) => Some(match nested.next() {
                 Some(Word::Ended(ending, at)) => (ending, at),
                 _ => (ending, BootTime::now()),

@@ -1,4 +1,4 @@
-//! What the runner and a supervisor say to each other: one JSON value a line, over a socket pair.
+//! The messages between the runner and a supervisor: one JSON value per line, over a socket pair.
 
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ pub(crate) struct Task {
     pub(crate) merged: bool,
     /// Name of a control group made for it where that is possible.
     pub(crate) cgroup: String,
-    /// By what it is confined.
+    /// How it is confined.
     pub(crate) confinement: Confinement,
     /// What it may take of the machine.
     pub(crate) limits: Limits,

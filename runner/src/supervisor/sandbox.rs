@@ -1,4 +1,4 @@
-//! What a job may read and write, by Landlock (landlock(7)): as far as the running kernel has it.
+//! The files that a job may read and write, enforced by Landlock (landlock(7)) as far as the running kernel supports it.
 
 use std::fs;
 use std::io;
@@ -161,7 +161,7 @@ fn allow(
     path: &Path,
     access: BitFlags<AccessFs>,
 ) -> Result<RulesetCreated, SandboxError> {
-    // A link needs no rule: what it points to has its own. What vanished meanwhile needs none either.
+    // A link needs no rule: its target has its own. A path that vanished meanwhile needs none either.
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(rules) };
     if metadata.is_symlink() {
         return Ok(rules);

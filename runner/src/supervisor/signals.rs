@@ -17,7 +17,7 @@ const LINE_BYTES: u64 = 256;
 pub(super) enum Reach {
     /// The main process alone. It may have helpers that it means to end itself.
     Main,
-    /// The main process and its process group: it is a shell, and what it waits for is what does the work.
+    /// The main process and its process group: it is a shell, and the processes it waits for do the work.
     Group,
 }
 
@@ -43,7 +43,7 @@ impl Reach {
     }
 }
 
-/// What a script names as its interpreter, behind `#!`.
+/// The interpreter that a script names behind `#!`.
 fn first_line(program: &Path) -> Option<String> {
     let mut bytes = Vec::new();
     File::open(program).ok()?.take(LINE_BYTES).read_to_end(&mut bytes).ok()?;

@@ -31,7 +31,7 @@ pub(super) async fn spawn(mut command: Command) -> io::Result<Child> {
 }
 
 fn gone() -> io::Error {
-    io::Error::other("the thread that starts supervisors has died")
+    io::Error::other("the thread that starts supervisors has ended")
 }
 
 fn thread() -> io::Result<&'static mpsc::Sender<Work>> {

@@ -1,4 +1,4 @@
-//! What a lost supervisor leaves becomes the runner's own: it is a child subreaper, too.
+//! The processes that a lost supervisor leaves become children of the runner, which is a child subreaper, too.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,7 +11,7 @@ use tokio::process::Child;
 
 use super::descendants::{kill_all, living_among, process, processes};
 
-/// How long to go on killing before what is left counts as stuck inside the kernel.
+/// How long to go on killing before the remaining processes count as stuck inside the kernel.
 const KILL_WITHIN: Duration = Duration::from_secs(10);
 /// Pause between two rounds.
 const PAUSE: Duration = Duration::from_millis(2);

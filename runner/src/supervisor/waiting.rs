@@ -1,4 +1,4 @@
-//! What a supervisor and the first process of a PID namespace wait for: signals, words, the end of children.
+//! How a supervisor and the first process of a PID namespace wait: for signals, for words, and for the end of children.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use super::protocol::Ending;
 
-/// What is blocked, not ignored: it is read in a loop, and only who started the process ends it.
+/// Signals that are blocked, not ignored: the process reads them in a loop, and only its parent ends it.
 pub(super) fn signals() -> SigSet {
     [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT].into_iter().collect()
 }
@@ -29,7 +29,7 @@ pub(super) fn wait<const N: usize>(
     }
 }
 
-/// Collects what has ended: how `main` did, if it is among them, and whether no child is left.
+/// Collects the children that have ended. Says how `main` ended, if it is among them, and whether no child is left.
 pub(super) fn reap(main: Pid) -> io::Result<(Option<Ending>, bool)> {
     let mut of_main = None;
     loop {

@@ -9,11 +9,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::run::{RunState, RunStatus};
+use crate::domain::run::RunState;
 use crate::domain::runner::{RunnerPrincipal, RunnerScope};
 use crate::store::counts::{Bucket, Count};
 use crate::store::events::RunMoved;
 use minitower_vocabulary::ids::{EnvironmentId, RunnerId, TeamId};
+use minitower_vocabulary::statuses::RunStatus;
 use tokio::sync::Notify;
 
 /// A number of undelivered runs that there never is: a poll that has it looks once more before it waits.

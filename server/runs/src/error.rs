@@ -152,6 +152,8 @@ pub enum Field {
         /// Most bytes of a key or value.
         bytes: usize,
     },
+    /// It is not the cursor of a page before.
+    NotACursor,
     /// It and another field exclude each other.
     Excludes {
         /// The other field, and what to do.
@@ -324,6 +326,7 @@ impl fmt::Display for Field {
             Self::Labels { most, bytes } => {
                 write!(f, "may be at most {most}, with keys and values of at most {bytes} bytes")
             }
+            Self::NotACursor => f.write_str("must be the cursor of a page before"),
             Self::Excludes { other } => write!(f, "and {other}"),
             Self::Lines { found, most } => write!(f, "has {found} lines: at most {most} in a batch"),
             Self::Seq(seq) => write!(f, "has a line with seq {seq}: it must be at least 1"),

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::domain::run::RunStatus;
 use crate::store::counts::{Bucket, Count};
 use crate::store::events::{CountKey, CountNames, RunMoved};
 use minitower_teams::{EnvironmentMade, KnownEnvironment};
@@ -11,6 +10,7 @@ use minitower_vocabulary::ids::{EnvironmentId, TeamId};
 
 use crate::Shared;
 use crate::runs::Summary;
+use minitower_vocabulary::statuses::RunStatus;
 
 #[derive(Debug, Default)]
 pub(crate) struct Gauges(Mutex<State>);
@@ -81,6 +81,20 @@ impl Gauges {
             summary.terminal += place.count(RunStatus::is_terminal);
         }
         summary
+    }
+
+    /// Runs that a runner may take, and runs that a runner holds, by team and environment; of all teams, or of one.
+    pub(crate) fn by_environment(&self, team: Option<TeamId>) -> BTreeMap<(TeamId, String), (u64, u64)> {
+        let state = self.lock();
+        let mut counts = BTreeMap::<_, (u64, u64)>::new();
+        for (key, place) in &state.places {
+            if team.is_none_or(|team| team == key.team_id) {
+                let of = counts.entry((key.team_id, place.names.environment.clone())).or_default();
+                of.0 += u64::try_from(place.ready()).unwrap_or(0);
+                of.1 += u64::try_from(place.count(RunStatus::is_active)).unwrap_or(0);
+            }
+        }
+        counts
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

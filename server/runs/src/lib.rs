@@ -20,6 +20,7 @@ mod admin;
 mod apps;
 mod artifacts;
 mod background;
+mod demand;
 mod dispatch;
 pub mod domain;
 mod engine;
@@ -49,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use admin::{Drained, ListRunners, ListedRunner};
 pub use artifacts::Put;
+pub use demand::{Demand, EnvironmentDemand, ListDemand};
 pub use engine::{Engine, revive};
 pub use error::{Absent, Error, Field, InputError, SchemaTooMuch, StartError, UploadError};
 pub use leases::{Archive, MAX_LOG_BATCH, MAX_LOG_LINE_BYTES, Report, RunAndAttempt};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::domain::run::RunStatus;
 use crate::store::events::RunMoved;
+use minitower_vocabulary::statuses::RunStatus;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 /// Seconds, from a dispatch on an idle machine to a run of hours.

@@ -6,7 +6,7 @@ use crate::domain::app::Version;
 use crate::domain::attempt::Attempt;
 use crate::domain::lease::{self, Command};
 use crate::domain::retry::{self, RetryPolicy};
-use crate::domain::run::{Run, RunStatus};
+use crate::domain::run::Run;
 use crate::store::logs::LogLine;
 use crate::store::{attempts, logs, runs, versions};
 use minitower_kernel::{Db, StoreError};
@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use crate::leases::{held, save_held};
 use crate::{Absent, Error, Field, InputError, Runs, apps};
 use minitower_kernel::page::Page;
+use minitower_vocabulary::statuses::RunStatus;
 
 /// Most log lines in one answer; ask again with `after_seq` for more.
 pub const MAX_LOG_LINES: i64 = 10_000;

@@ -6,9 +6,10 @@
 use minitower_kernel::remembered::Remembered;
 use minitower_kernel::{StoreError, Tx};
 use minitower_vocabulary::ids::{RegistrationTokenId, TeamId};
+use minitower_vocabulary::statuses::Role;
 use minitower_vocabulary::time::Timestamp;
 
-use crate::domain::team::{Role, TeamPrincipal};
+use crate::domain::team::TeamPrincipal;
 use crate::secrets::{self, TokenHash};
 use crate::store::{registration_tokens, tokens};
 use crate::{Error, Teams};

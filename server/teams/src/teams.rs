@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::domain::team::{Environment, RegistrationToken, Role, Team, TeamPrincipal};
+use crate::domain::team::{Environment, RegistrationToken, Team, TeamPrincipal, granted};
 use minitower_kernel::StoreError;
 use minitower_kernel::page::Page;
 use minitower_vocabulary::ids::{RegistrationTokenId, TokenId};
@@ -11,6 +11,7 @@ use minitower_vocabulary::names::{self, Slug};
 use crate::secrets::{self, Kind};
 use crate::store::{environments, registration_tokens, teams, tokens};
 use crate::{Error, Field, Teams, passwords};
+use minitower_vocabulary::statuses::Role;
 
 /// Longest name of a team or token, in characters.
 const MAX_NAME: usize = 200;
@@ -154,12 +155,10 @@ impl Teams {
     ) -> Result<NewToken, Error> {
         let wished = match role.as_deref() {
             None | Some("") => None,
-            Some("admin") => Some(Role::Admin),
-            Some("member") => Some(Role::Member),
-            Some(other) => {
-                let found = other.to_owned();
-                return Err(Error::field("role", Field::NotOneOf { found, may: "\"admin\" or \"member\"" }));
-            }
+            Some(word) => Some(Role::parse(word).ok_or_else(|| {
+                let found = word.to_owned();
+                Error::field("role", Field::NotOneOf { found, may: "\"admin\" or \"member\"" })
+            })?),
         };
         let name = match name.filter(|n| !n.is_empty()) {
             Some(name) => Some(checked_name("name", &name)?),
@@ -169,7 +168,7 @@ impl Teams {
             return Err(Error::NotATeamToken);
         };
         let team = Team { id: by.team_id, slug: by.team_slug.clone(), name: String::new() };
-        self.insert_token(&team, name, role.grant(wished)).await
+        self.insert_token(&team, name, granted(role, wished)).await
     }
 
     async fn insert_token(&self, team: &Team, name: Option<String>, role: Role) -> Result<NewToken, Error> {

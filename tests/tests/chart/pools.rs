@@ -81,8 +81,8 @@ pub(crate) fn refused(release: &mut Release) {
     for words in [
         "RunnerPool wrong:",
         "spec.minRunners must not be greater than spec.maxRunners",
-        "RunnerPool theirs exists and is not of mt-minitower-pools: give the pool another name",
-        "2 of 3 pools are not as they should be",
+        "RunnerPool theirs exists and does not belong to mt-minitower-pools: give the pool another name",
+        "2 of 3 pools could not be applied or deleted",
     ] {
         assert!(said.contains(words), "without {words:?}: {said}");
     }

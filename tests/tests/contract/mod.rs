@@ -6,6 +6,7 @@ mod archives;
 mod artifacts;
 mod conventions;
 mod credentials;
+mod demand;
 mod entrypoints;
 mod environments;
 mod health;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use clap::{Args, ValueEnum};
 use minitower_client::wire::apps::Version;
-use minitower_client::wire::runs::{CreateRun, Retry, RetryOn, Run, RunStatus};
+use minitower_client::wire::runs::{CreateRun, Failure as RetryOn, Retry, Run, RunStatus};
 use minitower_client::{Error, TeamClient};
 use serde_json::Value;
 

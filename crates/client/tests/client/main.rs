@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod artifacts;
+mod coverage;
 mod metrics;
 mod pages;
 mod runner;

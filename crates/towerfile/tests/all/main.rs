@@ -6,14 +6,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at its first surprise")]
 #![allow(unreachable_pub, reason = "the fuzz targets are programs of their own elsewhere")]
 
-mod examples;
 #[path = "../../../../proofs/fuzz/src/archive.rs"]
 mod fuzz_archive;
 #[path = "../../../../proofs/fuzz/src/towerfile.rs"]
 mod fuzz_towerfile;
-mod fuzzed;
 mod good_archives;
 mod hostile_archives;
+mod kept;
 mod packing;
 mod parsing;
 mod random_archives;

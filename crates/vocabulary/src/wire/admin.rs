@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::Timestamp;
 pub use super::runner::RunnerScope;
 
-/// Whether a runner was heard of lately.
+/// Whether the server heard from a runner lately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RunnerStatus {
-    /// Seen within three lease lengths, or polling now.
+    /// Polling now, or seen within three lease lengths.
     Online,
     /// Not seen for longer.
     Offline,
@@ -31,19 +31,19 @@ pub struct Runner {
     pub runner_id: i64,
     /// Its name, unique on the platform.
     pub name: String,
-    /// Which environment's runs it serves.
+    /// The environment whose runs it takes.
     pub environment: String,
-    /// Whether it was heard of lately.
+    /// Whether the server heard from it lately.
     pub status: RunnerStatus,
-    /// When it was last heard of.
+    /// When the server last heard from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_at: Option<Timestamp>,
-    /// Whom it serves.
+    /// Whose runs it takes.
     pub scope: RunnerScope,
     /// The pool it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
-    /// What it said of its machine when it registered. Empty too when that is longer than 512 bytes, and from older servers.
+    /// The labels it registered with. Empty if they are longer than 512 bytes, and from older servers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The process that last polled under this name.
@@ -51,16 +51,16 @@ pub struct Runner {
     pub instance_id: Option<String>,
     /// Whether it holds a run.
     pub busy: bool,
-    /// Since when it holds none.
+    /// Since when it has held no run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_since: Option<Timestamp>,
-    /// The run it holds; not shown of a platform runner to a team.
+    /// The run it holds. A team does not see this of a platform runner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<i64>,
-    /// Since when; not shown of a platform runner to a team.
+    /// Since when it has held that run. A team does not see this of a platform runner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt_started_at: Option<Timestamp>,
-    /// Whether a fence keeps work from it.
+    /// Whether a fence keeps runs from it.
     pub draining: bool,
 }
 
@@ -68,15 +68,15 @@ pub struct Runner {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Runners {
-    /// By name.
+    /// The runners, by name.
     pub runners: Vec<Runner>,
 }
 
-/// Body of `POST` and `DELETE /admin/runners/{name}/drain`; may be empty.
+/// Body of `POST` and `DELETE /admin/runners/{name}/drain`. It may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({"owner": "upgrade"})))]
 pub struct Drain {
-    /// Who holds the fence; default: the caller.
+    /// Who holds the fence. Default: the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
 }
@@ -94,7 +94,7 @@ pub struct Drained {
     /// The run it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<i64>,
-    /// Whether any fence is left.
+    /// Whether any owner holds a fence.
     pub draining: bool,
 }
 
@@ -107,7 +107,7 @@ pub struct Ended {
     /// The process that has ended for certain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
-    /// Why, for the attempt's `error_message`.
+    /// Why it ended. This becomes the `error_message` of the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

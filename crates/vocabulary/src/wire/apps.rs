@@ -15,7 +15,7 @@ pub struct CreateApp {
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true, pattern = "^[a-z][a-z0-9-]{2,31}$"))]
     pub slug: String,
-    /// A sentence for people.
+    /// What the app does, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
@@ -31,14 +31,14 @@ pub struct App {
     pub app_id: i64,
     /// Its slug.
     pub slug: String,
-    /// A sentence for people.
+    /// What the app does, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// A disabled app refuses new runs.
     pub disabled: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it last changed, a new version included.
+    /// When it last changed. A new version is a change.
     pub updated_at: Timestamp,
 }
 
@@ -50,7 +50,7 @@ pub struct Apps {
     pub apps: Vec<App>,
 }
 
-/// A version of an app: an archive and how to start it. Immutable.
+/// A version of an app: an archive and how to start it. It never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
     "version_id": 8, "version_no": 1, "entrypoint": "main.py", "timeout_seconds": 600, "artifact_sha256":
@@ -60,22 +60,22 @@ pub struct Apps {
 pub struct Version {
     /// The version's id.
     pub version_id: i64,
-    /// 1, 2, 3 … within the app.
+    /// Its number within the app: 1, 2, 3 …
     pub version_no: i64,
-    /// The file that is started.
+    /// The file to start.
     pub entrypoint: String,
-    /// Seconds a run may take; absent: the runner's default.
+    /// How long a run may take, in seconds. Absent: the runner's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<i64>,
-    /// JSON Schema (2020-12) of the input.
+    /// A JSON Schema (2020-12) that the input has to match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub params_schema: Option<Value>,
-    /// SHA-256 of the archive, lower-case hexadecimal.
+    /// The SHA-256 of the archive, in lower-case hexadecimal.
     pub artifact_sha256: String,
     /// The Towerfile as it was uploaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub towerfile_toml: Option<String>,
-    /// Directories put in front of `PYTHONPATH`.
+    /// Folders to put before `PYTHONPATH`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import_paths: Option<Vec<String>>,
     /// When it was uploaded.

@@ -4,16 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
-/// What a team token may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Everything of the team, tokens and runners included.
-    Admin,
-    /// Apps, versions and runs.
-    Member,
-}
+pub use crate::statuses::Role;
 
 /// Answer of `GET /auth/options`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,9 +12,9 @@ pub enum Role {
     "signup_enabled": true, "bootstrap_enabled": false
 })))]
 pub struct AuthOptions {
-    /// Whether anyone may sign a team up.
+    /// Whether anyone may create a team.
     pub signup_enabled: bool,
-    /// Whether the bootstrap route is there.
+    /// Whether the server has a bootstrap token.
     pub bootstrap_enabled: bool,
 }
 
@@ -41,7 +32,7 @@ pub struct BootstrapTeam {
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub name: String,
-    /// Password for `POST /teams/login`; none keeps the former.
+    /// The password for later logins. Without one, the former password stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
 }
@@ -60,7 +51,7 @@ pub struct Signup {
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub name: String,
-    /// Password for later logins.
+    /// The password for later logins.
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub password: String,
@@ -72,15 +63,15 @@ pub struct Signup {
     "team_id": 1, "slug": "lighthouse", "token": "mtk_…", "role": "admin", "registration_token": "mtg_…"
 })))]
 pub struct TeamCreated {
-    /// The team.
+    /// The team's id.
     pub team_id: i64,
     /// Its slug.
     pub slug: String,
-    /// A new team token, shown once.
+    /// A new team token. It is shown only once.
     pub token: String,
     /// The token's role: `admin`.
     pub role: Role,
-    /// The team's own registration token for its runners, shown once. Absent from older servers.
+    /// The team's own registration token for its runners. It is shown only once. Absent from older servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration_token: Option<String>,
 }
@@ -107,9 +98,9 @@ pub struct Login {
     "team_id": 1, "token": "mtk_…", "token_id": 7, "role": "admin"
 })))]
 pub struct LoggedIn {
-    /// The team.
+    /// The team's id.
     pub team_id: i64,
-    /// A new team token, shown once.
+    /// A new team token. It is shown only once.
     pub token: String,
     /// Its id.
     pub token_id: i64,
@@ -123,17 +114,17 @@ pub struct LoggedIn {
     "team_id": 1, "team_slug": "lighthouse", "token_id": 7, "role": "admin"
 })))]
 pub struct Me {
-    /// The team.
+    /// The team's id.
     pub team_id: i64,
     /// Its slug.
     pub team_slug: String,
-    /// The token that asked.
+    /// The id of the token that asked.
     pub token_id: i64,
     /// Its role.
     pub role: Role,
 }
 
-/// Body of `POST /tokens`; may be empty.
+/// Body of `POST /tokens`. It may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
     "name": "ci", "role": "member"
@@ -142,8 +133,7 @@ pub struct CreateToken {
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The wished role; a member's request always yields `member`. Kept as a string so that a wrong value gets a
-    /// message naming it.
+    /// The role of the new token: `admin` or `member`. A member's request always yields `member`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
 }
@@ -156,7 +146,7 @@ pub struct CreateToken {
 pub struct TokenCreated {
     /// The token's id.
     pub token_id: i64,
-    /// The token, shown once.
+    /// The token. It is shown only once.
     pub token: String,
     /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -173,7 +163,7 @@ pub struct TokenCreated {
 pub struct RegistrationToken {
     /// The token's id.
     pub id: i64,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When a runner last registered with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -196,6 +186,6 @@ pub struct RegistrationTokens {
 pub struct RegistrationTokenCreated {
     /// The token's id.
     pub id: i64,
-    /// The token, shown once.
+    /// The token. It is shown only once.
     pub token: String,
 }

@@ -12,7 +12,7 @@ use super::Timestamp;
 pub struct Environment {
     /// Its name, unique within the team.
     pub name: String,
-    /// When it was made, or first used.
+    /// When it was created or first used.
     pub created_at: Timestamp,
 }
 
@@ -28,7 +28,7 @@ pub struct Environments {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({"name": "production"})))]
 pub struct CreateEnvironment {
-    /// `^[a-z0-9][a-z0-9._-]{0,62}$`.
+    /// The name of the environment.
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true, pattern = "^[a-z0-9][a-z0-9._-]{0,62}$"))]
     pub name: String,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `{"error":{"code":"…","message":"…"}}`.
+/// The body of every error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
     "error": {"code": "not_found", "message": "there is no run 41"}
@@ -16,7 +16,7 @@ pub struct ErrorBody {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct ErrorDetail {
-    /// A word for programs: one of those that the operation lists, or a newer one.
+    /// A word for programs.
     pub code: String,
     /// A sentence for people.
     pub message: String,
@@ -39,13 +39,13 @@ pub enum ErrorCode {
     ArtifactInvalid,
     /// 401: no credential, an unknown one, or one of the wrong kind.
     Unauthorized,
-    /// 403: a member on an admin call, or sign-up when it is off.
+    /// 403: the credential does not allow this, or sign-up is off.
     Forbidden,
-    /// 404: no such thing, or another team's.
+    /// 404: there is no such object, or it belongs to another team.
     NotFound,
     /// 405: the path exists, the method does not.
     MethodNotAllowed,
-    /// 409: the thing is in a state that does not allow this.
+    /// 409: the object is in a state that does not allow this.
     Conflict,
     /// 409: the team's slug is taken.
     SlugTaken,
@@ -57,7 +57,7 @@ pub enum ErrorCode {
     PayloadTooLarge,
     /// 429: too many failed logins.
     RateLimited,
-    /// 500: our fault.
+    /// 500: a fault of the server.
     Internal,
     /// 503: the database cannot answer now; the command was not carried out.
     Unavailable,

@@ -1,14 +1,14 @@
 //! Names of the headers that belong to the contract.
 
-/// Carries the lease token of an attempt call.
+/// Carries the lease token of a call under a lease.
 pub const LEASE_TOKEN: &str = "x-lease-token";
-/// SHA-256 of a downloaded artifact, lower-case hexadecimal.
+/// The SHA-256 of a downloaded archive, in lower-case hexadecimal.
 pub const ARTIFACT_SHA256: &str = "x-artifact-sha256";
-/// The file a downloaded artifact is started with.
+/// The file to start in a downloaded archive.
 pub const ENTRYPOINT: &str = "x-entrypoint";
-/// Seconds a run of the downloaded version may take; absent: the runner's default.
+/// How long a run of the downloaded version may take, in seconds. Absent: the runner's default.
 pub const TIMEOUT_SECONDS: &str = "x-timeout-seconds";
-/// JSON array of directories put in front of `PYTHONPATH`; non-ASCII as `\u` escapes.
+/// A JSON array of folders to put before `PYTHONPATH`, with `\u` escapes for what is not ASCII.
 pub const IMPORT_PATHS: &str = "x-import-paths";
-/// Identifies a request in logs; echoed when the caller sends one.
+/// Identifies a request in the log. The answer repeats the one that the caller sent.
 pub const REQUEST_ID: &str = "x-request-id";

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({"status": "ok"})))]
 pub struct Health {
-    /// Always `ok`; anything else comes as an error.
+    /// Always `ok`. Anything else is answered as an error.
     pub status: String,
 }
 
@@ -16,10 +16,10 @@ pub struct Health {
     "version": "0.1.0", "commit": "c0ffee1", "sqlite_version": "3.51.3"
 })))]
 pub struct Version {
-    /// Semantic version of the server.
+    /// The semantic version of the server.
     pub version: String,
-    /// Commit it was built from, or `unknown`.
+    /// The commit it was built from, or `unknown`.
     pub commit: String,
-    /// Version of the SQLite library it runs on.
+    /// The version of the SQLite library it uses.
     pub sqlite_version: String,
 }

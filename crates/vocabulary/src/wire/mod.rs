@@ -9,6 +9,7 @@
 pub mod admin;
 pub mod apps;
 pub mod auth;
+pub mod demand;
 pub mod environments;
 pub mod error;
 pub mod headers;

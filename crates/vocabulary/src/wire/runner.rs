@@ -8,9 +8,11 @@ use serde_json::{Map, Value};
 use super::Timestamp;
 use super::runs::{AttemptStatus, LogLine, RunStatus};
 
+pub use crate::statuses::{ResultReason, ResultStatus};
+
 /// The label with the versions of a runner's Pythons, newest first, separated by commas: `3.13.1,3.12.9`.
 pub const LABEL_PYTHON: &str = "python";
-/// The label that is `true` where a runner downloads Pythons that it lacks.
+/// The label that is `true` if a runner downloads Pythons that it lacks.
 pub const LABEL_PYTHON_DOWNLOADS: &str = "python-downloads";
 /// Most bytes of a label's key or value.
 pub const MAX_LABEL_BYTES: usize = 253;
@@ -25,13 +27,13 @@ pub struct Register {
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true, min_length = 1, max_length = 253))]
     pub name: String,
-    /// Which environment's runs it serves; default `default`.
+    /// The environment whose runs it takes. Default `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
     /// The pool it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
-    /// Free labels.
+    /// What it tells of its machine.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
@@ -46,7 +48,7 @@ pub struct Registered {
     pub runner_id: i64,
     /// Its name.
     pub name: String,
-    /// Its token, shown once.
+    /// Its token. It is shown only once.
     pub token: String,
     /// Whose runs it takes. Absent from older servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,9 +60,9 @@ pub struct Registered {
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RunnerScope {
-    /// Those of every team: it was registered with the platform's token.
+    /// The runs of every team: it registered with the platform's token.
     Platform,
-    /// Those of the team whose registration token it used.
+    /// The runs of the team whose registration token it used.
     Team,
 }
 
@@ -68,25 +70,25 @@ pub enum RunnerScope {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct LeaseQuery {
-    /// Seconds the server may hold the request until work arrives, 0 to 60.
+    /// How long the server may hold the request until there is a run, in seconds, 0 to 60.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", param(minimum = 0, maximum = 60))]
     pub wait: Option<u64>,
 }
 
-/// Body of `POST /runs/lease`; may be empty.
+/// Body of `POST /runs/lease`. It may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
     "request_id": "5d41402a", "instance_id": "b1946ac9"
 })))]
 pub struct LeaseRequest {
-    /// Names this poll, so that a lost answer can be asked for again.
+    /// Names this poll. A poll with the same name repeats a lost answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// Names the runner's process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<String>,
-    /// The former process whose attempt is to be ended: it is known to be dead.
+    /// The former process of this runner, known to be dead. Its attempt ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<String>,
     /// Whether to start the attempt in the same transaction that leases it. Servers that do not know this leave
@@ -95,7 +97,7 @@ pub struct LeaseRequest {
     pub start: Option<bool>,
 }
 
-/// Answer of `POST /runs/lease` when there is work.
+/// Answer of `POST /runs/lease` when there is a run.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
     "run_id": 41, "run_no": 12, "app_id": 5, "app_slug": "hello", "version_no": 1, "entrypoint": "main.py",
@@ -104,26 +106,26 @@ pub struct LeaseRequest {
     "lighthouse", "environment": "default"
 })))]
 pub struct Lease {
-    /// The run.
+    /// The run's id.
     pub run_id: i64,
     /// Its number within the app.
     pub run_no: i64,
-    /// Its app.
+    /// The app's id.
     pub app_id: i64,
-    /// Its app's slug.
+    /// The app's slug.
     pub app_slug: String,
-    /// The version to run.
+    /// The number of the version to run.
     pub version_no: i64,
     /// The file to start.
     pub entrypoint: String,
-    /// Seconds it may take; absent: the runner's default.
+    /// How long it may take, in seconds. Absent: the runner's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<i64>,
     /// Its input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<Object>))]
     pub input: Option<Map<String, Value>>,
-    /// The attempt.
+    /// The attempt's id.
     pub attempt_id: i64,
     /// Its number within the run.
     pub attempt_no: i64,
@@ -131,14 +133,14 @@ pub struct Lease {
     /// result. Older servers leave this out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<AttemptStatus>,
-    /// Goes into `X-Lease-Token` of every call of this attempt.
+    /// The value of `X-Lease-Token` in every call of this attempt.
     pub lease_token: String,
-    /// When the lease ends unless extended, by the server's clock.
+    /// When the lease ends unless it is extended, by the server's clock.
     pub lease_expires_at: Timestamp,
-    /// Full length of the lease as last granted, in milliseconds. Absent from older servers.
+    /// The full length of the lease as last granted, in milliseconds. Absent from older servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_ttl_ms: Option<u64>,
-    /// The team whose run it is. Absent from older servers.
+    /// The id of the team whose run it is. Absent from older servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team_id: Option<i64>,
     /// That team's slug. Absent from older servers.
@@ -147,15 +149,15 @@ pub struct Lease {
     /// The environment in which the run was queued. Absent from older servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// A token that starts and reads runs of the team while this attempt lasts; only when the Towerfile says `api = true`.
+    /// A token that starts and reads runs of the team while this attempt lasts. Only if the Towerfile has `api = true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_token: Option<String>,
-    /// What the server takes of this run. Absent from older servers.
+    /// What the server accepts of this run. Absent from older servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LeaseLimits>,
 }
 
-/// What the server takes of one run; what is absent is not limited by it.
+/// What the server accepts of one run. What is absent has no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct LeaseLimits {
@@ -180,19 +182,19 @@ pub struct LeaseLimits {
     "cancel_requested": false, "run_status": "running", "lease_ttl_ms": 60000
 })))]
 pub struct AttemptState {
-    /// The attempt.
+    /// The attempt's id.
     pub attempt_id: i64,
     /// Its number within the run.
     pub attempt_no: i64,
     /// Its state.
     pub status: AttemptStatus,
-    /// When the lease ends unless extended, by the server's clock.
+    /// When the lease ends unless it is extended, by the server's clock.
     pub lease_expires_at: Timestamp,
-    /// Whether the runner is to stop the job and report `cancelled`.
+    /// Whether the runner has to stop the job and report `cancelled`.
     pub cancel_requested: bool,
     /// The run's state.
     pub run_status: RunStatus,
-    /// Full length of the lease as last granted, in milliseconds. Absent from older servers.
+    /// The full length of the lease as last granted, in milliseconds. Absent from older servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_ttl_ms: Option<u64>,
 }
@@ -201,7 +203,7 @@ pub struct AttemptState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct LogBatch {
-    /// At most 100 lines.
+    /// The lines, at most 100.
     #[cfg_attr(feature = "utoipa", schema(max_items = 100))]
     pub logs: Vec<LogLine>,
 }
@@ -213,46 +215,6 @@ impl LogBatch {
     pub const MAX_LINE_BYTES: usize = 8 * 1024;
 }
 
-/// How a job ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum ResultStatus {
-    /// Well.
-    Completed,
-    /// Badly.
-    Failed,
-    /// By a cancel.
-    Cancelled,
-}
-
-/// What ended a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum ResultReason {
-    /// It exited.
-    Exit,
-    /// A signal.
-    Signal,
-    /// Its timeout.
-    Timeout,
-    /// It could not be set up.
-    Setup,
-}
-
-impl ResultReason {
-    /// The word on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exit => "exit",
-            Self::Signal => "signal",
-            Self::Timeout => "timeout",
-            Self::Setup => "setup",
-        }
-    }
-}
-
 /// Body of `POST /runs/{run}/result`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
@@ -261,16 +223,16 @@ impl ResultReason {
 pub struct RunResult {
     /// How it ended.
     pub status: ResultStatus,
-    /// The job's exit code; 128 + N for a death by signal N.
+    /// The exit code of the job. 128 + N if signal N ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
-    /// Why it ended badly.
+    /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// What ended it.
+    /// What ended the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<ResultReason>,
-    /// What the job wrote to `MINITOWER_OUTPUT_FILE`.
+    /// What the job wrote to `MINITOWER_OUTPUT_FILE`: JSON of at most 256 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
     /// The last lines of the log, at most 100. The server stores them in the transaction of the result.
@@ -279,7 +241,7 @@ pub struct RunResult {
     pub logs: Vec<LogLine>,
 }
 
-/// `{"status":"ok"}`.
+/// The call succeeded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({"status": "ok"})))]
 pub struct Ok {

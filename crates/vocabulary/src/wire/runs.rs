@@ -5,102 +5,37 @@ use serde_json::{Map, Value};
 
 use super::Timestamp;
 
-/// State of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum RunStatus {
-    /// Waits for a runner.
-    Queued,
-    /// Given to a runner that has not started it yet.
-    Leased,
-    /// A runner has started it.
-    Running,
-    /// A cancel was asked for; the runner has not confirmed yet.
-    Cancelling,
-    /// Ended well.
-    Completed,
-    /// Ended badly.
-    Failed,
-    /// Ended by a cancel.
-    Cancelled,
-    /// Its runners were lost as often as its retries allow.
-    Dead,
-}
+pub use crate::statuses::{AttemptStatus, Failure, RunStatus};
 
-impl RunStatus {
-    /// The word on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Leased => "leased",
-            Self::Running => "running",
-            Self::Cancelling => "cancelling",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Dead => "dead",
-        }
-    }
-
-    /// Whether the run has ended for good.
-    pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Dead)
-    }
-}
-
-/// State of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum AttemptStatus {
-    /// Given to a runner.
-    Leased,
-    /// Started by the runner.
-    Running,
-    /// A cancel was asked for.
-    Cancelling,
-    /// Ended well.
-    Completed,
-    /// Ended badly.
-    Failed,
-    /// Ended by a cancel.
-    Cancelled,
-    /// The lease ran out.
-    Expired,
-    /// The runner gave the run back.
-    Released,
-}
-
-/// Body of `POST /apps/{app}/runs`; may be empty.
+/// Body of `POST /apps/{app}/runs`. It may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
     "input": {"name": "world"}, "priority": 0, "environment": "default", "retry": {"max_attempts": 3, "on":
     ["failed", "lost"]}
 })))]
 pub struct CreateRun {
-    /// An object, or null.
+    /// The input: an object or null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<Object>))]
     pub input: Option<Value>,
-    /// Which version; absent: the newest.
+    /// The number of the version to run. Default: the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_no: Option<i64>,
-    /// Higher runs first; default 0.
+    /// Runs with a higher priority start first. Default 0. It may be negative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i64>,
-    /// How often a lost run starts again; default the version's, else 0. Not together with `retry`.
+    /// How often a lost run starts again. Default: the version's, else 0. Not together with `retry`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(minimum = 0))]
     pub max_retries: Option<i64>,
     /// What is retried, how often and after how long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
-    /// Seconds it may take, at least 1; default the version's, else as long as it likes.
+    /// How long it may take, in seconds, at least 1. Default: the version's, else the runner's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(minimum = 1))]
     pub timeout_seconds: Option<i64>,
-    /// Where it runs; default `default`.
+    /// The environment it runs in. Default `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
 }
@@ -110,40 +45,28 @@ pub struct CreateRun {
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// Most attempts, 1 to 1000: bounds all of them, whatever ended them. A run that was given back does not count.
+    /// How many attempts there may be, 1 to 1000, whatever ended them. A run that was given back does not count.
     #[cfg_attr(feature = "utoipa", schema(minimum = 1, maximum = 1000))]
     pub max_attempts: i64,
-    /// What is retried; default all three. What is not named ends the run at once.
+    /// What is retried. Default: all three. What is not named ends the run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on: Option<Vec<RetryOn>>,
-    /// Wait before the first retry of a failure or a timeout, in milliseconds; default 1000. A lost run is queued at once.
+    pub on: Option<Vec<Failure>>,
+    /// How long to wait before the first retry of a failure or a timeout, in milliseconds. Default 1000. A lost run is
+    /// queued at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff_initial_ms: Option<i64>,
-    /// Factor from one wait to the next, 1 to 100; default 2.
+    /// The factor from one wait to the next, 1 to 100. Default 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff_multiplier: Option<f64>,
-    /// Longest wait, in milliseconds; default 300000. Each wait is lengthened at random, by at most a fifth.
+    /// The longest wait, in milliseconds. Default 300000. Each wait is lengthened at random, by at most a fifth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff_max_ms: Option<i64>,
 }
 
-/// What may be retried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum RetryOn {
-    /// A failed result: the job exited badly, ended by a signal, or could not be set up.
-    Failed,
-    /// The job was stopped at its timeout.
-    Timeout,
-    /// The runner was lost.
-    Lost,
-}
-
-/// Stands for the value of a hidden parameter in a run's input: it was given, and nobody is shown it.
+/// Stands for the value of a hidden parameter in a run's input. The value was given, and nobody sees it.
 pub const HIDDEN_VALUE: &str = "********";
 
-/// A run, the same fields in every answer.
+/// A run. It has the same fields in every answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
     "run_id": 41, "app_id": 5, "app_slug": "hello", "run_no": 12, "version_no": 1, "status": "completed",
@@ -154,13 +77,13 @@ pub const HIDDEN_VALUE: &str = "********";
 pub struct Run {
     /// The run's id.
     pub run_id: i64,
-    /// Its app.
+    /// The app's id.
     pub app_id: i64,
-    /// Its app's slug.
+    /// The app's slug.
     pub app_slug: String,
-    /// 1, 2, 3 … within the app.
+    /// Its number within the app: 1, 2, 3 …
     pub run_no: i64,
-    /// The version it runs.
+    /// The number of its version.
     pub version_no: i64,
     /// Its state.
     pub status: RunStatus,
@@ -168,15 +91,15 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<Object>))]
     pub input: Option<Map<String, Value>>,
-    /// Higher runs first.
+    /// Runs with a higher priority start first.
     pub priority: i64,
-    /// How often it may start again after its runner was lost.
+    /// How often it may start again.
     pub max_retries: i64,
-    /// How often it did.
+    /// How often it has started again.
     pub retry_count: i64,
-    /// Whether a cancel was asked for.
+    /// Whether a cancel was requested.
     pub cancel_requested: bool,
-    /// When it (last) entered the queue.
+    /// When it entered the queue, for the last time.
     pub queued_at: Timestamp,
     /// When it first started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -184,16 +107,16 @@ pub struct Run {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
-    /// Where it runs. Absent from older servers.
+    /// The environment it runs in. Absent from older servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// Exit code of the job.
+    /// The exit code of the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
-    /// Why it ended badly.
+    /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// Name of the runner of the newest attempt.
+    /// The name of the runner of the newest attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner: Option<String>,
     /// What the job wrote to `MINITOWER_OUTPUT_FILE`. Absent from older servers.
@@ -205,7 +128,7 @@ pub struct Run {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Runs {
-    /// Newest first.
+    /// The runs, newest first.
     pub runs: Vec<Run>,
 }
 
@@ -217,11 +140,11 @@ pub struct Runs {
 pub struct RunsSummary {
     /// All runs of the team.
     pub total_runs: i64,
-    /// Leased, running or cancelling.
+    /// Runs that are leased, running or cancelling.
     pub active_runs: i64,
-    /// Queued.
+    /// Runs that are queued.
     pub queued_runs: i64,
-    /// Ended.
+    /// Runs that have ended.
     pub terminal_runs: i64,
 }
 
@@ -235,17 +158,17 @@ pub struct RunsSummary {
 pub struct Attempt {
     /// The attempt's id.
     pub attempt_id: i64,
-    /// 1, 2, 3 … within the run.
+    /// Its number within the run: 1, 2, 3 …
     pub attempt_no: i64,
     /// Its state.
     pub status: AttemptStatus,
-    /// Name of its runner.
+    /// The name of its runner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner: Option<String>,
-    /// Exit code of the job.
+    /// The exit code of the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
-    /// Why it ended badly.
+    /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
     /// What ended the job: `exit`, `signal`, `timeout` or `setup`.
@@ -265,18 +188,18 @@ pub struct Attempt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Attempts {
-    /// Oldest first.
+    /// The attempts, oldest first.
     pub attempts: Vec<Attempt>,
 }
 
-/// Which of the job's streams a line came from.
+/// The stream of the job that a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stream {
     /// Standard output.
     Stdout,
-    /// Standard error; setup steps too.
+    /// Standard error, and the steps that set the job up.
     Stderr,
 }
 
@@ -286,11 +209,11 @@ pub enum Stream {
     "seq": 1, "stream": "stdout", "line": "hello, world", "logged_at": "2026-01-02T03:04:02.000Z"
 })))]
 pub struct LogLine {
-    /// 1, 2, 3 … within the attempt.
+    /// Its number within the attempt: 1, 2, 3 …
     pub seq: i64,
     /// The stream it came from.
     pub stream: Stream,
-    /// The text, without its newline; at most 8 KiB.
+    /// The text without its newline, at most 8 KiB.
     pub line: String,
     /// When the runner read it, by the runner's clock.
     pub logged_at: Timestamp,
@@ -314,13 +237,13 @@ pub struct Logs {
 pub struct Artifact {
     /// Its path below that folder, with `/` between the components.
     pub path: String,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: i64,
-    /// SHA-256 of its content, lower-case hexadecimal.
+    /// The SHA-256 of its content, in lower-case hexadecimal.
     pub sha256: String,
-    /// What it is by its name, for whoever shows it.
+    /// Its content type, as its extension says.
     pub content_type: String,
-    /// When it was stored, or last replaced.
+    /// When it was stored or last replaced.
     pub created_at: Timestamp,
 }
 
@@ -328,6 +251,6 @@ pub struct Artifact {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Artifacts {
-    /// By path.
+    /// The artifacts, by path.
     pub artifacts: Vec<Artifact>,
 }

@@ -45,13 +45,13 @@ fn what_is_not_whole_is_no_answer(#[case] text: &str, #[case] expected: &Exposit
 #[rstest]
 #[case(r#"{team="a"} 1"#, "names no team or no environment")]
 #[case(" 1", "names no team or no environment")]
-#[case(r#"{team="a",environment="e"}"#, "value is no number")]
-#[case(r#"{team="a",environment="e"} many"#, "value is no number")]
-#[case(r#"{team="a",environment="e"} -1"#, "no number of runs")]
-#[case(r#"{team="a",environment="e"} 1.5"#, "no number of runs")]
-#[case(r#"{team="a",environment="e"} NaN"#, "no number of runs")]
-#[case(r#"{team="a",environment="e"} +Inf"#, "no number of runs")]
-#[case(r#"{team="a",environment="e"} 1e300"#, "no number of runs")]
+#[case(r#"{team="a",environment="e"}"#, "value is not a number")]
+#[case(r#"{team="a",environment="e"} many"#, "value is not a number")]
+#[case(r#"{team="a",environment="e"} -1"#, "not a number of runs")]
+#[case(r#"{team="a",environment="e"} 1.5"#, "not a number of runs")]
+#[case(r#"{team="a",environment="e"} NaN"#, "not a number of runs")]
+#[case(r#"{team="a",environment="e"} +Inf"#, "not a number of runs")]
+#[case(r#"{team="a",environment="e"} 1e300"#, "not a number of runs")]
 #[case(r#"{team="a",environment="e"} 1 2 3"#, "something follows")]
 #[case(r#"{team="a",environment="e"} 1 soon"#, "something follows")]
 #[case(r#"{team="a",environment="e" 1"#, "do not end")]
@@ -72,7 +72,7 @@ fn a_line_about_demand_that_cannot_be_read_is_no_answer(#[case] rest: &str, #[ca
 fn a_line_that_is_no_utf8_is_no_answer() {
     let mut reader = Reader::default();
     let error = reader.push(b"minitower_runs_pending{team=\"\xff\"} 1\n").unwrap_err();
-    assert_eq!(error, ExpositionError::Line("it is no UTF-8"));
+    assert_eq!(error, ExpositionError::Line("it is not UTF-8"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The Deployments themselves: made, put back, sized, removed.
+//! The Deployments themselves: created, restored, sized, deleted.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec};
@@ -6,12 +6,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Preconditions};
 
-use super::{ApplyError, Done, Hands, changed, is_status, written_by};
+use super::{ApplyError, Done, Executor};
+use crate::calls::written_by_operator;
 use crate::pool_controller::build;
 use crate::pool_controller::observe::{Expected, is_controlled, is_owned};
 use crate::pool_controller::plan::Elapsed;
 
-impl Hands<'_> {
+impl Executor<'_> {
     pub(super) async fn create(
         &self,
         replicas: u32,
@@ -23,11 +24,14 @@ impl Hands<'_> {
         let name = deployment.name_any();
         done.writes += 1;
         let created = self
-            .call(format!("Deployment {name}"), self.deployments().create(&written_by(), &deployment))
+            .call(
+                format!("create Deployment {name}"),
+                self.deployments().create(&written_by_operator(), &deployment),
+            )
             .await;
         let created = match created {
             Ok(created) => created,
-            Err(ApplyError::Conflict { .. }) => return self.adopt(&name, expected, done, now).await,
+            Err(error) if error.is_conflict() => return self.adopt(&name, expected, done, now).await,
             Err(error) => return Err(error),
         };
         expected.deployment(
@@ -40,7 +44,8 @@ impl Hands<'_> {
         Ok(())
     }
 
-    /// A Deployment of that name exists, and the watch does not show it as this pool's: somebody took its labels, or it is another's.
+    /// A Deployment of that name exists, but the watch does not show it as this pool's: somebody removed its labels, or it belongs to somebody
+    /// else.
     async fn adopt(
         &self,
         name: &str,
@@ -48,19 +53,19 @@ impl Hands<'_> {
         done: &mut Done,
         now: Elapsed,
     ) -> Result<(), ApplyError> {
-        let found = self.call(format!("Deployment {name}"), self.deployments().get(name)).await?;
+        let found = self.call(format!("read Deployment {name}"), self.deployments().get(name)).await?;
         if !is_controlled(self.pool, &found) {
             return Err(ApplyError::NameTaken { name: name.to_owned() });
         }
         if is_owned(self.pool, &found) {
             // The watch is late.
-            return Err(changed(name));
+            return Err(ApplyError::conflict(format!("create Deployment {name}")));
         }
         self.restore(&found, expected, done, now).await.map(drop)
     }
 
-    /// Gives a Deployment back the template it was made with, and says whether it had another. Replaced as a whole: server-side apply would
-    /// leave what others have added.
+    /// Restores the template that a Deployment was created with, and returns whether it had another one. The object is replaced as a whole:
+    /// server-side apply would leave what others have added.
     pub async fn restore(
         &self,
         found: &Deployment,
@@ -77,20 +82,28 @@ impl Hands<'_> {
             spec.replicas = size;
         }
         done.writes += 1;
-        let what = format!("Deployment {name}");
-        let written = self.call(what, self.deployments().replace(&name, &written_by(), &restored)).await?;
+        let what = format!("restore Deployment {name}");
+        let params = written_by_operator();
+        let written = self.call(what, self.deployments().replace(&name, &params, &restored)).await?;
         let replicas = size.and_then(|size| u32::try_from(size).ok()).unwrap_or(0);
         let version = written.metadata.resource_version.as_ref();
         expected.deployment(&name, &self.rendered.revision, replicas, version, now);
         Ok(written.metadata.generation != found.metadata.generation)
     }
 
-    /// The version that a Deployment has now, if its size is still the one that was decided on: in a pause its status has changed, and only that.
+    /// The version that a Deployment has now, if its size is still the one that the decision was made on: after a pause only its status may
+    /// have changed.
     pub(super) async fn version_of(&self, revision: &str, size: u32) -> Result<Option<String>, ApplyError> {
         let name = build::deployment_name(self.pool, revision);
-        let found = self.call(format!("Deployment {name}"), self.deployments().get_scale(&name)).await?;
+        let found = self
+            .call(format!("read the size of Deployment {name}"), self.deployments().get_scale(&name))
+            .await?;
         let replicas = found.spec.and_then(|spec| spec.replicas).and_then(|n| u32::try_from(n).ok());
-        if replicas.unwrap_or(0) == size { Ok(found.metadata.resource_version) } else { Err(changed(&name)) }
+        if replicas.unwrap_or(0) == size {
+            Ok(found.metadata.resource_version)
+        } else {
+            Err(ApplyError::conflict(format!("scale Deployment {name}")))
+        }
     }
 
     pub(super) async fn scale(
@@ -126,9 +139,9 @@ impl Hands<'_> {
         };
         done.writes += 1;
         let api = self.deployments();
-        let params = written_by();
+        let params = written_by_operator();
         let written =
-            self.call(format!("Deployment {name}"), api.replace_scale(&name, &params, &scale)).await?;
+            self.call(format!("scale Deployment {name}"), api.replace_scale(&name, &params, &scale)).await?;
         expected.deployment(&name, revision, to, written.metadata.resource_version.as_ref(), now);
         Ok(())
     }
@@ -141,9 +154,10 @@ impl Hands<'_> {
             ..DeleteParams::background()
         };
         done.writes += 1;
-        match self.call(format!("Deployment {name}"), self.deployments().delete(&name, &params)).await {
+        match self.call(format!("delete Deployment {name}"), self.deployments().delete(&name, &params)).await
+        {
             Ok(_) => Ok(()),
-            Err(ApplyError::Kube { source, .. }) if is_status(&source, 404) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -1,17 +1,17 @@
-//! Carries a plan out: fence, mark, shrink. It knows no rule but one: a pod is marked only while its runner is fenced and answered that it is idle.
+//! Carries out a plan: fence, mark, shrink. It follows one rule of its own: a pod is marked only while its runner is fenced and has answered
+//! that it is idle.
 //!
-//! Every write carries the version that the decision was made on, and begins only while this process is certain to be leader at its end. A
-//! failure or crash between any two steps leaves what the next plan finds and mends.
+//! Every write carries the version that the decision was made on, and starts only if this process will certainly still lead at its end. After a
+//! failure or a crash between any two steps the next plan starts from what exists.
 
 mod deployments;
-mod error;
 
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod as KubePod;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
@@ -19,42 +19,81 @@ use super::build::Rendered;
 use super::observe::{DELETION_COST, Expected, LEADER_EPOCH, Observation, is_marked};
 use super::plan::{Action, Candidate, Elapsed, Fence, Memory, Plan};
 use super::pool::Pool;
-use crate::demand::ControlPlane;
+use crate::calls::{self, CALL, CallError, FIELD_MANAGER};
+use crate::demand::{ControlPlane, ControlPlaneError};
 use crate::leader::{Leadership, NotLeader};
 
-pub use error::ApplyError;
-
-/// The name under which the operator writes.
-pub const FIELD_MANAGER: &str = "minitower-operator";
 /// The mark: the ReplicaSet controller takes the pods with the lowest cost first.
 const MARK: &str = "-100";
-/// Longest a call may take; a leader must be sure of its Lease for that long.
-pub(super) const CALL: Duration = Duration::from_secs(5);
-/// Fences asked for at the same time.
+/// How many fences are asked for at the same time.
 const FENCES: usize = 16;
-/// Without the admission policy: time for the ReplicaSet controller to see the marks before it sees the size. Its informers lag some
-/// hundred milliseconds behind on a busy cluster.
+/// Without the admission policy: the time for the ReplicaSet controller to see the marks before it sees the size. On a busy cluster its
+/// informers lag some hundred milliseconds behind.
 const UNGUARDED_PAUSE: Duration = Duration::from_secs(2);
 
-/// The hands of one reconcile.
-pub struct Hands<'a> {
+/// Why an action could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Another replica leads now.
+    #[error(transparent)]
+    NotLeader(#[from] NotLeader),
+    /// A call to the API server failed.
+    #[error("cannot {what}")]
+    Call {
+        /// What was to be done, such as `create Deployment p-1a`.
+        what: String,
+        /// How the call failed.
+        source: CallError,
+    },
+    /// A Deployment of that name exists and does not belong to this pool.
+    #[error(
+        "Deployment {name} exists and does not belong to this pool: delete it, or give the pool another name"
+    )]
+    NameTaken {
+        /// The Deployment.
+        name: String,
+    },
+    /// The control plane did not answer a fence.
+    #[error(transparent)]
+    ControlPlane(#[from] ControlPlaneError),
+}
+
+impl ApplyError {
+    /// Whether the object has changed since the decision, so that the next reconcile decides again.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Call { source: CallError::Conflict, .. })
+    }
+
+    /// The object has changed since the decision.
+    fn conflict(what: String) -> Self {
+        Self::Call { what, source: CallError::Conflict }
+    }
+
+    /// The object does not exist.
+    fn is_not_found(&self) -> bool {
+        matches!(self, Self::Call { source, .. } if source.is_not_found())
+    }
+}
+
+/// Carries out the plan of one reconcile.
+pub struct Executor<'a> {
     /// The API server.
     pub client: &'a Client,
-    /// The pool's control plane, when it could be asked.
+    /// The pool's control plane, if there is a token for it.
     pub control_plane: Option<&'a ControlPlane>,
     /// The right to write.
     pub leadership: &'a Leadership,
-    /// Whether unmarked pods are safe from the ReplicaSet controller.
+    /// Whether the admission policy protects unmarked pods from the ReplicaSet controller.
     pub admission_policy: bool,
-    /// Whose pods.
+    /// The pool.
     pub pool: &'a Pool,
-    /// What a new Deployment is made from.
+    /// What a new Deployment is created from.
     pub rendered: &'a Rendered,
-    /// What the plan was made on.
+    /// What the plan is based on.
     pub observation: &'a Observation,
 }
 
-/// What of a plan was done.
+/// What was done of a plan.
 #[derive(Debug, Default)]
 pub struct Done {
     /// Calls to the API server that change something.
@@ -65,8 +104,8 @@ pub struct Done {
     pub shrunk: u32,
 }
 
-impl Hands<'_> {
-    /// Carries all actions out. The first error is returned when all have been tried; one that concerns the leadership at once.
+impl Executor<'_> {
+    /// Carries out all actions, and returns the first error when all have been tried. An error about the leadership is returned at once.
     pub async fn carry_out(
         &self,
         plan: &Plan,
@@ -148,12 +187,12 @@ impl Hands<'_> {
         done: &mut Done,
         now: Elapsed,
     ) -> (u32, Result<(), ApplyError>) {
-        // Who cannot be asked keeps its pods.
+        // A pool whose control plane cannot be asked keeps its pods.
         let Some(control_plane) = self.control_plane else { return (0, Ok(())) };
         let asked = candidates.iter().cloned().map(|candidate| {
             let (control_plane, owner) = (control_plane.clone(), self.pool.fence_owner());
             async move {
-                // Each anew: many take longer than a leader is sure of itself.
+                // Checked for each call: many calls take longer than a leader can be sure of its Lease.
                 let answer = match self.leadership.check(CALL) {
                     Ok(()) => control_plane.drain(&candidate.pod, &owner).await.map_err(ApplyError::from),
                     Err(error) => Err(error.into()),
@@ -171,14 +210,14 @@ impl Hands<'_> {
                     if !drained.busy {
                         self.mark(&candidate.pod, expected, done, now).await.map(|()| marked += 1)
                     } else if candidate.keep_fence {
-                        // A mark that outlived its fence would let the ReplicaSet controller take the pod.
+                        // If a mark outlived its fence, the ReplicaSet controller could delete the pod.
                         self.unmark(&candidate.pod, expected, done, now).await
                     } else {
                         self.spare(&candidate.pod, memory, expected, done, now).await
                     }
                 }
                 Err(error @ ApplyError::NotLeader(_)) => return (0, Err(error)),
-                // The fence may be there, or not: it is lifted like one that is.
+                // Whether the fence was raised is unknown: it is lifted as if it were.
                 Err(error) => {
                     memory.fenced.insert(candidate.pod.clone(), Fence::Held);
                     Err(error)
@@ -200,14 +239,16 @@ impl Hands<'_> {
         done: &mut Done,
         now: Elapsed,
     ) -> Result<(), ApplyError> {
-        let Some(seen) = self.observation.pods.get(pod) else { return Err(changed(pod)) };
+        let Some(seen) = self.observation.pods.get(pod) else {
+            return Err(ApplyError::conflict(format!("mark pod {pod}")));
+        };
         if is_marked(seen) {
             return Ok(());
         }
         self.set_cost(seen, Some(MARK), expected, done, now).await
     }
 
-    /// Takes the mark, where there is one, and leaves the fence.
+    /// Takes the mark, if there is one, and leaves the fence.
     async fn unmark(
         &self,
         pod: &str,
@@ -219,7 +260,7 @@ impl Hands<'_> {
         self.set_cost(seen, None, expected, done, now).await
     }
 
-    /// Unmarks, then unfences. The epoch goes with the first: a pod that a later leader has written to is no longer ours to unfence.
+    /// Unmarks, then unfences. The unmark also writes the epoch: a pod that a later leader has written to is no longer ours to unfence.
     async fn spare(
         &self,
         pod: &str,
@@ -238,8 +279,8 @@ impl Hands<'_> {
             if is_marked(seen) || epoch != Some(self.leadership.epoch()) {
                 match self.set_cost(seen, None, expected, done, now).await {
                     Ok(()) => {}
-                    // Gone, with nothing left to unmark.
-                    Err(ApplyError::Kube { source, .. }) if is_status(&source, 404) => {}
+                    // The pod is gone, so there is nothing left to unmark.
+                    Err(error) if error.is_not_found() => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -250,7 +291,7 @@ impl Hands<'_> {
         Ok(())
     }
 
-    /// Writes the deletion cost, or takes it, and with it the epoch; on the version that was seen.
+    /// Writes or removes the deletion cost, and writes the epoch with it, on the version that was seen.
     async fn set_cost(
         &self,
         seen: &KubePod,
@@ -267,7 +308,12 @@ impl Hands<'_> {
         let api: Api<KubePod> = Api::namespaced(self.client.clone(), &self.pool.namespace);
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         done.writes += 1;
-        let written = self.call(format!("pod {pod}"), api.patch(&pod, &params, &Patch::Merge(patch))).await?;
+        let written = self
+            .call(
+                format!("{} pod {pod}", if cost.is_some() { "mark" } else { "unmark" }),
+                api.patch(&pod, &params, &Patch::Merge(patch)),
+            )
+            .await?;
         expected.pod(&pod, written.metadata.resource_version.as_ref(), now);
         Ok(())
     }
@@ -276,33 +322,13 @@ impl Hands<'_> {
         Api::namespaced(self.client.clone(), &self.pool.namespace)
     }
 
-    /// One call, with a deadline, while this process is leader.
+    /// Makes one call, with a deadline, while this process leads. `what` is what it does, such as `create Deployment p-1a`.
     async fn call<T>(
         &self,
         what: String,
         call: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, ApplyError> {
         self.leadership.check(CALL)?;
-        match tokio::time::timeout(CALL, call).await {
-            Err(_) => Err(ApplyError::Timeout { what }),
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(kube::Error::Api(status))) if status.code == 409 => Err(ApplyError::Conflict { what }),
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400 | 403 | 422) => {
-                Err(ApplyError::Refused { what, message: status.message.clone() })
-            }
-            Ok(Err(source)) => Err(ApplyError::Kube { what, source: Box::new(source) }),
-        }
+        calls::call(call).await.map_err(|source| ApplyError::Call { what, source })
     }
-}
-
-fn written_by() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
-}
-
-fn changed(what: &str) -> ApplyError {
-    ApplyError::Conflict { what: what.to_owned() }
-}
-
-fn is_status(error: &kube::Error, code: u16) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == code)
 }

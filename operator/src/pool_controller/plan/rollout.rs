@@ -1,16 +1,23 @@
 //! Which revision grows, and which pods may go.
 //!
-//! The current revision takes over from the former ones pod by pod: it grows as far as the maximum of the pool has room, and of the former
-//! ones only as many go as it has runners that serve. A template whose pods never serve therefore never empties a pool, and no run is ever
-//! interrupted: what holds a run at most loses its place for the next one.
+//! The current revision takes over from the former ones pod by pod. It grows as far as the pool's maximum allows, and only as many former
+//! pods go as it has runners that serve. So a template whose pods never serve never empties a pool, and no run is ever interrupted: a busy
+//! pod loses at most its place for the next run.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use super::{
-    Action, CHOSEN, Candidate, Elapsed, Fence, LIFT_AGAIN, Memory, Observed, Pod, Policy, Revision, Runner,
-    count,
+use super::model::{
+    Action, Candidate, Elapsed, Fence, Memory, Observed, Pod, Policy, Revision, Runner, count,
 };
+
+/// How long a fence that is not this controller's is left alone before the controller tries once more to lift its own.
+pub const LIFT_AGAIN: Duration = Duration::from_secs(60);
+
+/// Without the admission policy: how long after its mark, and after the last shrink, a marked pod is not spared. The ReplicaSet controller
+/// may already have chosen it, whatever its ReplicaSet asks for now, and nothing would stop it from deleting a pod that works again.
+pub const CHOSEN: Duration = Duration::from_secs(15);
 
 /// The actions that bring the Deployments to `target`.
 pub(super) fn actions(
@@ -23,7 +30,7 @@ pub(super) fn actions(
     let (current, former): (Vec<&Revision>, Vec<&Revision>) =
         observed.revisions.iter().partition(|revision| revision.hash == observed.revision);
     let current = current.first().copied();
-    // The sum over all revisions is what the bounds are about: while one is not seen as it is, there is no sum.
+    // The bounds apply to the sum of all revisions. While one of them is not seen as it is, the sum is unknown.
     if observed.revisions.iter().any(|revision| revision.settling) {
         return Vec::new();
     }
@@ -56,11 +63,11 @@ pub(super) fn actions(
 
 /// How much each side grows or shrinks.
 struct Sizes {
-    /// The size the current revision is to have when it grows.
+    /// The size that the current revision grows to.
     grow_current: u32,
-    /// How many pods the current revision is to lose.
+    /// How many pods the current revision loses.
     leave_current: u32,
-    /// How many pods the former revisions are to lose.
+    /// How many pods the former revisions lose.
     leave_former: u32,
 }
 
@@ -75,16 +82,16 @@ impl Sizes {
         let size = current.map_or(0, |revision| revision.replicas);
         let former_size: u32 = former.iter().map(|revision| revision.replicas).sum();
         let former_pods = || former.iter().flat_map(|revision| &revision.pods);
-        // A former pod that is fenced needs nobody in its place before its run has ended: the target counts it as busy until then.
+        // A fenced former pod needs no replacement before its run has ended: the target counts it as busy until then.
         let ending = count(former_pods().filter(|pod| pod.draining && pod.runner.is_busy()));
         let wanted = target.saturating_sub(ending.min(former_size));
-        // A size that somebody fixed is the bound; the demand's is not.
+        // A fixed size is a bound; the demand's size is not.
         let most = policy.replicas.unwrap_or(policy.max.max(target));
         let room = most.saturating_sub(former_size);
         let grow_current = wanted.min(room).max(size);
         let serving = current.map_or(0, |revision| count(revision.pods.iter().filter(|pod| pod.serves())));
         let mut leave_former = former_size.saturating_sub(target.saturating_sub(serving));
-        // No room for the first or next pod of the current revision: one of the former makes it, unless one that made it is still awaited.
+        // There is no room for the next pod of the current revision: a former pod makes room, unless one that did so is still on its way out.
         let blocked = size < target && room <= size && former_size > 0;
         if blocked && leave_former == 0 && serving >= size {
             leave_former = 1;
@@ -106,11 +113,11 @@ fn growth(current: Option<&Revision>, sizes: &Sizes) -> Option<Action> {
     }
 }
 
-/// Chooses `n` pods of these revisions to go, and notes their names in `going`.
+/// Chooses `n` pods of these revisions to go, and adds their names to `going`.
 fn retire(revisions: &[&Revision], n: u32, memory: &Memory, going: &mut BTreeSet<String>) -> Vec<Action> {
     let mut left = n;
     let mut actions = Vec::new();
-    // What cannot be made goes first: it costs nothing.
+    // Pods that cannot be created go first: that costs nothing.
     let mut forgone = vec![0; revisions.len()];
     for (revision, forgone) in revisions.iter().zip(&mut forgone) {
         let missing = revision.replicas.saturating_sub(count(revision.pods.iter()));
@@ -129,7 +136,7 @@ fn retire(revisions: &[&Revision], n: u32, memory: &Memory, going: &mut BTreeSet
         if forgone[at] > 0 {
             let to = revision.replicas - forgone[at];
             actions.push(Action::Forgo { revision: revision.hash.clone(), from: revision.replicas, to });
-            // Its pods go with the next plan, which sees the new size.
+            // Its pods go with the next plan, which knows the new size.
             continue;
         }
         let held = |pod: &Pod| {
@@ -154,8 +161,8 @@ fn retire(revisions: &[&Revision], n: u32, memory: &Memory, going: &mut BTreeSet
     actions
 }
 
-/// Without the admission policy: whether the ReplicaSet controller will take the marked pods and no others. It takes what is pending or not ready
-/// first, whatever is marked: nothing of that may be there but candidates.
+/// Without the admission policy: whether the ReplicaSet controller will take the marked pods and no others. It takes pods that are pending or
+/// not ready first, marked or not: so there must be none of these except candidates.
 fn is_predictable(observed: &Observed, action: &Action) -> bool {
     let Action::Retire { revision, candidates, .. } = action else { return true };
     let Some(revision) = observed.revisions.iter().find(|one| one.hash == *revision) else { return true };
@@ -167,7 +174,7 @@ fn is_predictable(observed: &Observed, action: &Action) -> bool {
     all_there && (only_beginners || all_beginners)
 }
 
-/// The pods of a revision without those that its ReplicaSet controller is about to take: marked ones that `replicas` no longer counts.
+/// The pods of a revision without those that the ReplicaSet controller is about to take: marked pods beyond `replicas`.
 fn staying(revision: &Revision) -> Vec<&Pod> {
     let mut leaving = count(revision.pods.iter()).saturating_sub(revision.replicas);
     let mut pods: Vec<&Pod> = revision.pods.iter().collect();
@@ -179,8 +186,8 @@ fn staying(revision: &Revision) -> Vec<&Pod> {
     pods
 }
 
-/// A Deployment that has more pods than it asks for, and not by our doing: somebody made it smaller, or rolled it. Its surplus is told which
-/// pods it may take.
+/// For a Deployment that has more pods than it asks for, although the operator did not shrink it (somebody else scaled it or restarted its
+/// rollout): which pods the ReplicaSet controller may take.
 fn yielded(revision: &Revision, planned: &[Action], going: &mut BTreeSet<String>) -> Option<Action> {
     let grows = planned
         .iter()
@@ -201,11 +208,11 @@ fn yielded(revision: &Revision, planned: &[Action], going: &mut BTreeSet<String>
     (!candidates.is_empty()).then(|| Action::Yield { revision: revision.hash.clone(), candidates })
 }
 
-/// Who goes first: what is marked already, what does not serve yet, what has been idle longest. Busy pods come last: they lose only their
-/// place for the next run, those first that are fenced already, then those whose run has lasted longest.
+/// Who goes first: pods that are already marked, then pods that do not serve yet, then those idle longest. Busy pods come last, and lose
+/// only their place for the next run: first those that are already fenced, then those whose run has lasted longest.
 fn rank(pod: &Pod) -> impl Ord + use<> {
     let (class, since) = match pod.runner {
-        // Busy in spite of its mark: its fence is gone, and the mark has to go before anything is given up.
+        // Busy in spite of its mark: its fence is gone, so the mark has to go before anything shrinks.
         Runner::Busy { since } if pod.marked => (0, since),
         _ if pod.marked => (1, None),
         Runner::Absent => (2, None),
@@ -214,11 +221,11 @@ fn rank(pod: &Pod) -> impl Ord + use<> {
         Runner::Busy { since } if pod.draining => (5, since),
         Runner::Busy { since } => (6, since),
     };
-    // Without a time: not known for long.
+    // A pod without a time has not been known for long.
     (class, Reverse(since.is_some()), since, pod.name.clone())
 }
 
-/// Pods that carry a mark or a fence of ours and are to stay. `calm`: the ReplicaSet controller is not choosing among marked pods, or cannot harm.
+/// Pods that carry our mark or fence and are to stay. `calm`: the ReplicaSet controller is not choosing among marked pods, or can do no harm.
 fn spared(
     observed: &Observed,
     memory: &Memory,
@@ -239,7 +246,7 @@ fn spared(
             let fenced = match memory.fenced.get(&pod.name) {
                 Some(Fence::Held) => true,
                 Some(Fence::Lifted(at)) => pod.draining && now >= *at + LIFT_AGAIN,
-                // A fence of a former leader, or of somebody else: what is not ours is not lifted by lifting.
+                // The fence of a former leader, or of somebody else: lifting ours leaves somebody else's in place.
                 None => pod.draining,
             };
             if pod.marked || fenced {

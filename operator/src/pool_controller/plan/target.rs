@@ -1,9 +1,9 @@
-//! How many runners there shall be.
+//! How many runners there should be.
 
-use std::fmt;
 use std::time::Duration;
 
-use super::{Damping, Demand, Elapsed, Memory, Observed, Policy};
+use super::decision::{Bound, Decision, Limit, Reason};
+use super::model::{Damping, Demand, Elapsed, Memory, Observed, Policy};
 
 /// The outcome for one tick.
 pub(super) struct Sizing {
@@ -12,117 +12,9 @@ pub(super) struct Sizing {
     pub(super) limit: Option<Limit>,
 }
 
-/// A change of the target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
-    /// The size before.
-    pub from: u32,
-    /// The size from now on.
-    pub to: u32,
-    /// Why.
-    pub reason: Reason,
-}
-
-/// Why a pool gets another size; as text a sentence for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// `spec.replicas` says so.
-    Fixed,
-    /// What the demand asks for.
-    Demand {
-        /// Runs that wait.
-        pending: u64,
-        /// Runners that hold a run.
-        busy: u32,
-        /// Runners kept free.
-        min_idle: u32,
-        /// Runners that somebody else has drained.
-        withheld: u32,
-        /// What it comes to, before the bounds.
-        wanted: u32,
-        /// The bound that held it, when one did.
-        bound: Option<Bound>,
-        /// The size comes down to the most that was wanted within that window, not lower.
-        window: Option<(Duration, u32)>,
-        /// The numbers are not of now: the control plane does not answer.
-        stale: bool,
-    },
-    /// The bounds have changed; nothing is known of the demand.
-    Bounds(Bound),
-}
-
-/// A bound of the size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
-    /// `minRunners`.
-    Min(u32),
-    /// `maxRunners`.
-    Max(u32),
-}
-
-/// What keeps a pool from the size that the demand asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// More runners are wanted than there may be.
-    Max {
-        /// How many.
-        wanted: u32,
-    },
-    /// Fewer runners are wanted than there must be.
-    Min {
-        /// How many.
-        wanted: u32,
-    },
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Min(n) => write!(f, "minRunners {n}"),
-            Self::Max(n) => write!(f, "maxRunners {n}"),
-        }
-    }
-}
-
-/// Such as `1 run waits`, `2 runs wait`.
-pub(crate) fn counted(n: u64, one: &str, more: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{n} {more}") }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Fixed => f.write_str("spec.replicas sets the size"),
-            Self::Bounds(bound) => write!(f, "the demand is unknown; held by {bound}"),
-            Self::Demand { pending, busy, min_idle, withheld, wanted, bound, window, stale } => {
-                let waiting = counted(pending, "run waits", "runs wait");
-                let working = counted(busy.into(), "runner is busy", "runners are busy");
-                write!(f, "{waiting}, {working}")?;
-                if min_idle > 0 {
-                    write!(f, ", {min_idle} kept idle")?;
-                }
-                if withheld > 0 {
-                    write!(f, ", {withheld} drained by somebody")?;
-                }
-                write!(f, ": {wanted} wanted")?;
-                if let Some(bound) = bound {
-                    write!(f, ", held by {bound}")?;
-                }
-                if let Some(window) = window {
-                    write!(f, "; at most {} in the last {} s", window.1, window.0.as_secs())?;
-                }
-                if stale {
-                    f.write_str(" (last known; the control plane does not answer)")?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// Sizes the pool, and notes in `memory` what the next decision needs.
+/// Decides the size of the pool, and keeps in `memory` what the next decision needs.
 pub(super) fn decide(observed: &Observed, policy: &Policy, memory: &mut Memory, now: Elapsed) -> Sizing {
-    // A new leader begins with what is there, as if that had been wanted so far: it shrinks nothing before a whole window has passed.
+    // A new leader starts from what exists, as if that had been wanted so far: it shrinks nothing before a whole window has passed.
     let from = *memory.target.get_or_insert_with(|| observed.size());
     if memory.wishes.is_empty() {
         memory.wishes.push_back((now, from));
@@ -165,7 +57,7 @@ fn by_demand(
     let busy = observed.busy();
     let waiting = pending.div_ceil(u64::from(policy.runs_per_runner.max(1)));
     let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
-    // A runner that a person has drained is there and takes nothing: another has to do its work.
+    // A runner that a person has drained exists but takes no run: another one has to do its work.
     let withheld = observed.withheld(memory, now);
     let wanted = busy.saturating_add(waiting).saturating_add(policy.min_idle).saturating_add(withheld);
     let (wish_now, bound) = bounded(policy, wanted);
@@ -198,7 +90,7 @@ fn by_demand(
     (to, reason, limit)
 }
 
-/// At most `max_step` from `from` towards `to`, and no further step within one tick.
+/// Moves at most `max_step` from `from` towards `to`, and makes no further step within one tick.
 fn step(from: u32, to: u32, damping: Damping, last: Option<Elapsed>, poll: Duration, now: Elapsed) -> u32 {
     let Some(most) = damping.max_step else { return to };
     if last.is_some_and(|last| now < last + poll) {
@@ -218,7 +110,7 @@ fn bounded(policy: &Policy, wanted: u32) -> (u32, Option<Bound>) {
     }
 }
 
-/// Notes what is wanted. Of equal wishes in a row the first and the last are kept: the memory grows with changes, not with ticks.
+/// Remembers what is wanted. Of equal wishes in a row only the first and the last are kept: the memory grows with changes, not with ticks.
 fn wish(memory: &mut Memory, policy: &Policy, now: Elapsed, wanted: u32) {
     let wishes = &mut memory.wishes;
     let last = wishes.len();
@@ -228,17 +120,17 @@ fn wish(memory: &mut Memory, policy: &Policy, now: Elapsed, wanted: u32) {
         wishes.push_back((now, wanted));
     }
     let longest = policy.up.stabilization.max(policy.down.stabilization);
-    // The newest wish from before the window held until the next one came.
+    // The newest wish from before the window was valid until the next one came.
     while wishes.len() >= 2 && wishes[1].0 + longest < now {
         wishes.pop_front();
     }
 }
 
-/// What was wanted at any moment of the last `window`; without a window what is wanted now.
+/// Everything that was wanted at some moment of the last `window`; without a window, what is wanted now.
 fn within(memory: &Memory, now: Elapsed, window: Duration) -> impl Iterator<Item = u32> {
     let newest = memory.wishes.len().saturating_sub(1);
     let begin = now.saturating_sub(window);
-    // A wish holds until the next: the one before the window reaches into it.
+    // A wish is valid until the next one: the one before the window reaches into it.
     let reaching = memory.wishes.iter().rposition(|(at, _)| *at < begin).unwrap_or(0);
     let from = if window.is_zero() { newest } else { reaching };
     memory.wishes.range(from..).map(|(_, wanted)| *wanted)

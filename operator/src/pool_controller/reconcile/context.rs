@@ -1,4 +1,4 @@
-//! What reconciles share, and what is remembered of each pool.
+//! What reconciles share, what is remembered of each pool, and how a reconcile fails.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -9,16 +9,19 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod as KubePod;
 use kube::Client;
 use kube::runtime::reflector::{ObjectRef, Store};
+use minitower_daemon::errors::chain;
 
-use super::{CALL, ReconcileError};
+use crate::calls::{CALL, CallError};
 use crate::crd::{RunnerPool, RunnerPoolStatus};
 use crate::demand::{ControlPlaneConfig, Hub};
-use crate::leader::Leadership;
+use crate::leader::{Leadership, NotLeader};
 use crate::metrics::Metrics;
+use crate::pool_controller::apply::ApplyError;
+use crate::pool_controller::build::BuildError;
 use crate::pool_controller::events::Teller;
 use crate::pool_controller::observe::{Ending, Expected};
 use crate::pool_controller::plan::{self, Elapsed};
-use crate::pool_controller::pool::TokenSource;
+use crate::pool_controller::pool::{PoolError, TokenSource};
 use crate::pool_controller::problems::Problem;
 use crate::settings::Settings;
 
@@ -34,24 +37,24 @@ pub struct Context {
     pub leadership: Leadership,
     /// What is counted.
     pub metrics: Metrics,
-    /// Whether the admission policy was there when it was looked for last.
+    /// Whether the admission policy existed when it was last looked for.
     pub policy_seen: AtomicBool,
-    /// Who tells Events.
+    /// Writes Events.
     pub teller: Teller,
-    /// Deployments as the watch has them.
+    /// Deployments as the watch shows them.
     pub deployments: Store<Deployment>,
-    /// Pods as the watch has them.
+    /// Pods as the watch shows them.
     pub pods: Store<KubePod>,
     /// What is remembered of each pool.
     pub states: Mutex<HashMap<ObjectRef<RunnerPool>, Arc<tokio::sync::Mutex<State>>>>,
-    /// Control planes that were asked for a pool, by its name, and when last: the sweep forgets runners there.
+    /// The control plane of each pool, by the pool's name, and when it was last asked: the sweep forgets runners there.
     pub planes: Mutex<HashMap<String, (ControlPlaneConfig, Elapsed)>>,
 }
 
-/// What is remembered of a pool between two looks; lost with the process, at no harm.
+/// What is remembered of a pool between two reconciles. It is lost with the process, and nothing breaks when it is.
 #[derive(Default)]
 pub struct State {
-    /// Which object of that name it is of.
+    /// The uid of the object: another pool may have had the same name.
     pub(super) uid: Option<String>,
     pub(super) memory: plan::Memory,
     pub(super) expected: Expected,
@@ -60,7 +63,7 @@ pub struct State {
     pub(super) problem: Option<Problem>,
     pub(super) stuck: Option<(Elapsed, Option<Problem>)>,
     pub(super) ended: Vec<Ending>,
-    /// Generation of the current Deployment when somebody else's hand in its template had changed nothing.
+    /// The generation of the current Deployment at which somebody else's write to its template had changed nothing.
     pub(super) harmless: Option<i64>,
     /// Failures in a row.
     pub failures: u32,
@@ -73,19 +76,76 @@ impl Context {
         Arc::clone(states.entry(of.clone()).or_default())
     }
 
-    /// Waits until the watches have brought what there is: before that nothing is decided.
+    /// Waits until the watches have shown everything that exists. Nothing is decided before.
     pub(super) async fn stores_whole(&self) -> Result<(), ReconcileError> {
         let whole = future::join(self.deployments.wait_until_ready(), self.pods.wait_until_ready());
         match tokio::time::timeout(CALL, whole).await {
             Ok((Ok(()), Ok(()))) => Ok(()),
-            // The controller ends, or the API server is silent.
-            _ => Err(ReconcileError::Timeout("the first lists of Deployments and pods")),
+            // The controller is ending, or the API server is silent.
+            _ => Err(ReconcileError::Call {
+                what: "list the Deployments and pods",
+                source: CallError::Timeout(CALL),
+            }),
         }
     }
 
-    /// Forgets a pool that is no more, and what was measured of it: else it would alarm for good.
+    /// Forgets a pool that no longer exists, and its metrics: otherwise they would raise alarms for ever.
     pub fn forget(&self, of: &ObjectRef<RunnerPool>) {
         self.metrics.forget(of.namespace.as_deref().unwrap_or_default(), &of.name);
         self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(of);
+    }
+}
+
+/// Why a pool could not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// Its spec is not valid.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// No pod template can be built from its spec.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A step of the plan failed.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// Another replica leads now.
+    #[error(transparent)]
+    NotLeader(#[from] NotLeader),
+    /// A call to the API server outside of the plan failed.
+    #[error("cannot {what}")]
+    Call {
+        /// What was to be done, such as `write the pool's status`.
+        what: &'static str,
+        /// How the call failed.
+        source: CallError,
+    },
+}
+
+impl ReconcileError {
+    /// Which stage failed, as a metric's label.
+    pub fn stage(&self) -> &'static str {
+        match self {
+            Self::Pool(_) => "pool",
+            Self::Build(_) => "build",
+            Self::Apply(error) if error.is_conflict() => "conflict",
+            Self::Apply(_) => "apply",
+            Self::NotLeader(_) => "leader",
+            Self::Call { .. } => "api",
+        }
+    }
+
+    /// The problem that a person can do something about, if it is one.
+    pub(super) fn problem(&self) -> Option<Problem> {
+        let reason = match self {
+            Self::Pool(error) => error.as_reason(),
+            Self::Build(_) => "InvalidTemplate",
+            Self::Apply(ApplyError::NameTaken { .. }) => "NameTaken",
+            Self::Apply(ApplyError::Call { source: CallError::Refused { .. }, .. }) => "DeploymentRefused",
+            Self::Apply(ApplyError::ControlPlane(error)) => {
+                return Some(Problem::new("NotFenced", error.told()));
+            }
+            _ => return None,
+        };
+        Some(Problem::new(reason, chain(self)))
     }
 }

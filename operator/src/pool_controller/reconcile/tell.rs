@@ -1,18 +1,18 @@
-//! Telling people: the status, and Events of problems.
+//! What a person is told about a pool: its status, and an Event for each new problem.
 
 use kube::api::{Patch, PatchParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt as _};
+use minitower_daemon::clock::wall_clock;
 use serde_json::json;
 
-use super::{CALL, Context, ReconcileError, State};
-use crate::clock::wall_clock;
+use super::context::{Context, ReconcileError, State};
+use crate::calls::{self, CALL, CallError, FIELD_MANAGER};
 use crate::crd::{RunnerPool, RunnerPoolStatus};
-use crate::pool_controller::apply::FIELD_MANAGER;
 use crate::pool_controller::problems::Problem;
 use crate::pool_controller::status;
 
-/// An Event for a problem that was not there before.
+/// Writes an Event and a log line for a problem that is new.
 pub(super) async fn tell_of(
     object: &impl Resource<DynamicType = ()>,
     context: &Context,
@@ -21,12 +21,15 @@ pub(super) async fn tell_of(
 ) {
     let before = state.problem.as_ref().map(|problem| problem.reason);
     if let Some(problem) = problem.filter(|problem| before != Some(problem.reason)) {
-        tracing::warn!(pool = %ObjectRef::<RunnerPool>::new(&object.name_any()).within(&object.namespace().unwrap_or_default()), reason = problem.reason, message = problem.message, "degraded");
+        let pool = ObjectRef::<RunnerPool>::new(&object.name_any());
+        let pool = pool.within(&object.namespace().unwrap_or_default());
+        tracing::warn!(%pool, reason = problem.reason, message = problem.message, "degraded");
         context.teller.problem(object, problem).await;
     }
     state.problem = problem.cloned();
 }
 
+/// Tells that a pool cannot be served as it is written.
 pub(super) async fn refuse(
     object: &impl Resource<DynamicType = ()>,
     context: &Context,
@@ -39,7 +42,7 @@ pub(super) async fn refuse(
     write_status(object, context, state, shown, said).await
 }
 
-/// The status as it was written last: what the object shows may be older than that.
+/// The status as it was last written: the object may show an older one.
 pub(super) fn former<'a>(
     shown: Option<&'a RunnerPoolStatus>,
     state: &'a State,
@@ -47,6 +50,7 @@ pub(super) fn former<'a>(
     state.written.as_ref().or(shown)
 }
 
+/// Writes the status if it differs from the last one.
 pub(super) async fn write_status(
     object: &impl Resource<DynamicType = ()>,
     context: &Context,
@@ -54,7 +58,6 @@ pub(super) async fn write_status(
     shown: Option<&RunnerPoolStatus>,
     said: RunnerPoolStatus,
 ) -> Result<(), ReconcileError> {
-    const WHAT: &str = "the pool's status";
     context.metrics.told(&object.namespace().unwrap_or_default(), &object.name_any(), &said);
     if former(shown, state).is_some_and(|former| status::says_the_same(former, &said)) {
         state.written.get_or_insert(said);
@@ -66,22 +69,21 @@ pub(super) async fn write_status(
     let patch = json!({
         "apiVersion": "minitower.dev/v1alpha1",
         "kind": "RunnerPool",
-        // Of another object of that name it is no status.
+        // Another object of that name must not get this status.
         "metadata": { "name": object.name_any(), "uid": object.meta().uid },
         "status": said,
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let (name, patch) = (object.name_any(), Patch::Apply(&patch));
     let call = api.patch_status(&name, &params, &patch);
-    match tokio::time::timeout(CALL, call).await {
-        Ok(Ok(_)) => {
+    match calls::call(call).await {
+        Ok(_) => {
             context.metrics.status_written();
             state.written = Some(said);
             Ok(())
         }
-        // Deleted, and perhaps made anew: there is nobody to tell.
-        Ok(Err(kube::Error::Api(error))) if matches!(error.code, 404 | 409) => Ok(()),
-        Ok(Err(error)) => Err(ReconcileError::Kube { what: WHAT, source: Box::new(error) }),
-        Err(_) => Err(ReconcileError::Timeout(WHAT)),
+        // The pool was deleted, and perhaps created again: there is nobody to tell.
+        Err(error) if error.is_not_found() || matches!(error, CallError::Conflict) => Ok(()),
+        Err(source) => Err(ReconcileError::Call { what: "write the pool's status", source }),
     }
 }

@@ -1,6 +1,7 @@
-//! What is made of a spec.
+//! The objects that are built from a spec.
 
 use std::collections::BTreeSet;
+use std::error::Error as _;
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -222,7 +223,7 @@ fn the_selector_chooses_one_revision_and_the_template_carries_it() {
 
 #[test]
 fn the_operators_labels_win_over_those_of_a_template() {
-    // The API server refuses such a pool; one that came before the rule must not reach into another pool's pods.
+    // The API server refuses such a pool. One that is older than the rule must not reach into another pool's pods.
     let spec =
         json!({ "template": { "labels": { "minitower.dev/pool": "other", "app.kubernetes.io/name": "x" } } });
     let labels = &template(&spec)["metadata"]["labels"];
@@ -242,7 +243,7 @@ fn a_part_that_is_none_is_named_with_where_its_form_is_told(
     #[case] field: &str,
     #[case] explained: &str,
 ) {
-    let error = render(&pool(&json!({ "spec": spec })), IMAGE).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("{field}: ")), "{error}");
-    assert!(error.ends_with(&format!("; see kubectl explain {explained}")), "{error}");
+    let error = render(&pool(&json!({ "spec": spec })), IMAGE).unwrap_err();
+    assert_eq!(error.to_string(), format!("{field} is not valid (see kubectl explain {explained})"));
+    assert!(error.source().unwrap().is::<serde_json::Error>(), "{error:?}");
 }

@@ -115,7 +115,7 @@ async fn what_a_pools_status_says_is_measured() {
 #[tokio::test]
 async fn a_status_that_is_not_written_again_is_measured_all_the_same() {
     let mut world = World::of(2).await;
-    // A new leader's: the object says already what this one finds.
+    // The metrics of a new leader: the object already says what this leader finds.
     world.restart(2);
     world.look().await.unwrap();
     assert_eq!(world.calls().iter().filter(|call| call.contains("status")).count(), 0);

@@ -1,5 +1,5 @@
-//! The controller by its parts (`pools`, `builds`, `observations`, `problems`, `statuses`, `counted`), and as a whole against an API server and a control
-//! plane in memory that record every call (`world`, `scenarios`).
+//! The parts of the controller (`pools`, `builds`, `observations`, `problems`, `statuses`, `counted`), and the whole of it against an API
+//! server and a control plane that record every call (`world`, `scenarios`).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails by panicking")]
 
 mod builds;

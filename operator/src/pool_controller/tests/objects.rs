@@ -1,4 +1,4 @@
-//! Objects as the API server has them, shortest first.
+//! Objects as the API server shows them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(super) fn pool_object(patch: &Value) -> RunnerPool {
     serde_json::from_value(merged(shortest, patch)).unwrap()
 }
 
-/// The same, checked.
+/// The same pool, validated.
 pub(super) fn pool(patch: &Value) -> Pool {
     Pool::new(&pool_object(patch), None).unwrap()
 }
@@ -91,7 +91,7 @@ pub(super) fn container(ready: bool, state: &Value) -> Value {
     json!({ "name": "runner", "image": "i", "imageID": "", "ready": ready, "restartCount": 0, "state": state })
 }
 
-/// A patch for [`pod`]: its container is in that state.
+/// A patch for [`pod`] that puts its container into this state.
 pub(super) fn in_state(state: &Value) -> Value {
     json!({ "status": { "containerStatuses": [container(false, state)] } })
 }
@@ -123,7 +123,7 @@ pub(super) fn snapshot(pending: u64, runners: Vec<RunnerView>) -> Snapshot {
     Snapshot { taken_at: Instant::now(), pending: HashMap::from(pending), runners }
 }
 
-/// Looks at these with a memory of writes that is empty.
+/// Observes these, without any writes before.
 pub(super) fn seen(
     deployments: &[Arc<Deployment>],
     pods: &[Arc<KubePod>],
@@ -132,7 +132,7 @@ pub(super) fn seen(
     seen_after(deployments, pods, snapshot, &mut Expected::default(), Duration::ZERO)
 }
 
-/// Looks at these, with what has been written before.
+/// Observes these, after the writes in `expected`.
 pub(super) fn seen_after(
     deployments: &[Arc<Deployment>],
     pods: &[Arc<KubePod>],

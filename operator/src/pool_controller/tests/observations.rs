@@ -1,4 +1,4 @@
-//! What is made of what the watches and the control plane show.
+//! What the controller concludes from what the watches and the control plane show.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::super::observe::{Counts, Ending, Expected, failed_create, is_marked, meddler, observe};
 use super::super::plan::{self, Runner};
 use super::objects::{busy, container, deployment, in_state, pod, pool, runner, seen, seen_after, snapshot};
-use crate::demand::{ControlPlaneError, Demand, ErrorKind, RunnerView};
+use crate::demand::{Cause, ControlPlaneError, Demand, RunnerView};
 
-/// Longer than a write is waited for.
+/// Longer than the controller waits for a write to show.
 const LONG: Duration = Duration::from_secs(31);
 
 #[rstest]
@@ -226,7 +226,7 @@ fn a_node_out_of_reach_proves_nothing() {
 
 #[test]
 fn without_a_control_plane_nothing_is_known_of_runners() {
-    let error = ControlPlaneError::new("http://x", ErrorKind::Unreachable, "silent");
+    let error = ControlPlaneError::new("http://x", Cause::Deadline(Duration::from_secs(5)));
     let demand = Demand::Unknown { reason: &error };
     let pods = [pod("a", "new", &in_state(&terminated("i-1")))];
     let deployments = [deployment("new", 1, &json!({}))];
@@ -251,7 +251,7 @@ fn only_the_runs_of_the_pools_team_and_environment_are_its_demand() {
     assert_eq!(pending(&json!({ "environment": "gpu", "team": "acme" })), plan::Demand::Known { pending: 5 });
 }
 
-/// Who wrote what into a Deployment, as the API server notes it.
+/// Who wrote which fields of a Deployment, as the API server records it.
 fn written(manager: &str, subresource: Option<&str>, fields: &Value) -> Value {
     json!({
         "manager": manager, "operation": "Update", "apiVersion": "apps/v1", "fieldsType": "FieldsV1",

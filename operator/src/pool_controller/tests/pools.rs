@@ -1,10 +1,11 @@
-//! What makes sense as a pool, and whose token is sent where.
+//! Which pools are valid, and whose token is sent where.
 
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::super::pool::{OwnService, Pool, PoolError, TokenSource};
+use super::super::pool::{Pool, PoolError, TokenSource};
 use super::objects::{pool, pool_object};
+use crate::settings::OwnService;
 
 fn own() -> OwnService {
     OwnService { name: "tower".to_owned(), namespace: "ns".to_owned(), port: 8080 }

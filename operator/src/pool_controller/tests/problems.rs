@@ -1,4 +1,4 @@
-//! What a person is told of what is wrong, from what the kubelet and the API server really say.
+//! The problems that a person is told about, from real reports of the kubelet and the API server.
 
 use jiff::Timestamp;
 use rstest::rstest;
@@ -8,7 +8,7 @@ use super::super::problems::{Problem, find, stuck_in_creation};
 use super::objects::{at, container, deployment, in_state, pod, pool, runner, seen, snapshot};
 use crate::demand::{RunnerView, Snapshot};
 
-/// Long after the pods were made.
+/// Long after the pods were created.
 const LATER: &str = "2026-01-02T03:10:00Z";
 
 fn later() -> Timestamp {
@@ -83,20 +83,20 @@ fn crash_loop(last: &Value) -> Value {
 #[rstest]
 #[case::its_last_words(
     json!({ "exitCode": 1, "reason": "Error", "message": "i-1\nthe registration token is refused (401)\n" }),
-    "the runner ends again and again: the registration token is refused (401); correct the Secret that \
+    "the runner keeps ending: the registration token is refused (401); correct the Secret that \
      spec.registrationTokenSecretRef names (ns/tokens, key registration-token)"
 )]
 #[case::other_last_words(
     json!({ "exitCode": 1, "reason": "Error", "message": "i-1\nthe data folder cannot be written\n" }),
-    "the runner ends again and again: the data folder cannot be written"
+    "the runner keeps ending: the data folder cannot be written"
 )]
 #[case::no_words(
     json!({ "exitCode": 1, "reason": "Error", "message": "i-1\n" }),
-    "the runner ends again and again: Error, exit code 1; see kubectl logs --previous"
+    "the runner keeps ending: Error, exit code 1; see kubectl logs --previous"
 )]
 #[case::out_of_memory(
     json!({ "exitCode": 137, "reason": "OOMKilled" }),
-    "the runner ends again and again: OOMKilled, exit code 137; raise spec.runner.resources.limits.memory"
+    "the runner keeps ending: OOMKilled, exit code 137; raise spec.runner.resources.limits.memory"
 )]
 fn a_runner_that_ends_again_and_again(#[case] last: Value, #[case] words: &str) {
     let problem = problem_of(&crash_loop(&last), &snapshot(0, vec![]), later()).unwrap();
@@ -182,14 +182,14 @@ fn a_quota_speaks_before_all_pods() {
     let problem = refused(words).unwrap();
     assert_eq!(problem.reason, "QuotaExceeded");
     let way_out = "raise the ResourceQuota or lower spec.maxRunners";
-    assert_eq!(problem.message, format!("pods cannot be made: {words}; {way_out}"));
+    assert_eq!(problem.message, format!("cannot create pods: {words}; {way_out}"));
 }
 
 #[test]
 fn pods_refused_for_another_reason_are_told_in_the_api_servers_words() {
     let words = "pods \"p-new-x\" is forbidden: violates PodSecurity \"restricted:latest\": privileged";
     let problem = refused(words).unwrap();
-    assert_eq!(problem, Problem::new("PodsRefused", format!("pods cannot be made: {words}")));
+    assert_eq!(problem, Problem::new("PodsRefused", format!("cannot create pods: {words}")));
 }
 
 #[test]

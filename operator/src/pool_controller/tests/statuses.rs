@@ -13,7 +13,7 @@ use super::super::problems::Problem;
 use super::super::status::{Findings, refused, says_the_same, status};
 use super::objects::{at, pool, seen, snapshot};
 use crate::crd::{DemandState, RunnerPoolStatus};
-use crate::demand::{ControlPlaneError, Demand, ErrorKind, Snapshot};
+use crate::demand::{Cause, ControlPlaneError, Demand, Snapshot};
 
 const FIRST: &str = "2026-01-02T03:00:00Z";
 const LATER: &str = "2026-01-02T03:10:00Z";
@@ -83,7 +83,7 @@ fn a_settled_pool_says_so() {
 #[case::new_template(
     Counts { former: 2, ..counts(3, 3) },
     "NewTemplate",
-    "2 pods of a former template go as their runs end and runners of the new one serve"
+    "2 pods of a former template go when their runs end and runners of the new template serve"
 )]
 fn what_is_under_way_is_told(#[case] counts: Counts, #[case] reason: &str, #[case] message: &str) {
     let (said, plan) = (snapshot(0, vec![]), plan_of(3));
@@ -110,14 +110,14 @@ fn a_pool_of_no_runners_is_ready() {
 #[test]
 fn old_numbers_are_shown_and_unknown_ones_are_not() {
     let (said, plan) = (snapshot(3, vec![]), plan_of(2));
-    let reason = ControlPlaneError::new("http://tower", ErrorKind::Unreachable, "silent");
+    let reason = ControlPlaneError::new("http://tower", Cause::Deadline(Duration::from_secs(5)));
     let stale = Demand::Stale { snapshot: &said, age: Duration::from_secs(5), reason: &reason };
     let of = |demand| Findings { demand, as_of: Some(at(FIRST)), ..findings(&plan, counts(2, 2), &said) };
     let status = status_of(&of(stale), None, LATER);
     assert_eq!(status.pending_runs, Some(3));
     let (value, word, message) = told(&status, "DemandAvailable");
     assert_eq!((value, word), ("False", "Unreachable"));
-    assert!(message.ends_with("; the pool may grow, and does not shrink"), "{message}");
+    assert!(message.ends_with("; the pool may grow but does not shrink"), "{message}");
     assert_eq!(status.demand.as_ref().unwrap().state, DemandState::Stale);
     assert_eq!(status.demand.as_ref().unwrap().as_of.as_ref().unwrap().0, at(FIRST));
 
@@ -156,7 +156,7 @@ fn a_decision_is_kept_until_the_next_one() {
     assert_eq!(then.last_scale_time, Some(Time(at(FIRST))));
 }
 
-/// What the planner makes of a pool of one that was given the size 2.
+/// A plan for a pool with one pod and the size 2.
 fn fixed_at_two() -> Plan {
     let pool = pool(&json!({ "spec": { "replicas": 2 } }));
     let memory = Memory { target: Some(1), ..Memory::default() };
@@ -196,7 +196,7 @@ fn the_time_of_a_good_answer_is_no_news_and_that_of_the_last_good_one_is() {
     let later = status_of(&of(LATER), Some(&first), LATER);
     assert_ne!(first, later);
     assert!(says_the_same(&first, &later));
-    let reason = ControlPlaneError::new("http://tower", ErrorKind::Server, "no");
+    let reason = ControlPlaneError::new("http://tower", Cause::Deadline(Duration::from_secs(5)));
     let stale = |time: &str, former: &RunnerPoolStatus| {
         let demand = Demand::Stale { snapshot: &said, age: Duration::ZERO, reason: &reason };
         status_of(&Findings { demand, ..of(time) }, Some(former), LATER)

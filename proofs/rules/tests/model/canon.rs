@@ -3,11 +3,10 @@
 
 use std::cmp::Ordering;
 
-use minitower_rules::domain::run::RunStatus;
-
 use crate::config::Config;
 use crate::runner::{FORGOTTEN, NO_FORMER};
 use crate::state::{Body, FORMER, Message, NOBODY, Phase, Runner, State, Timer, VOID};
+use minitower_vocabulary::statuses::RunStatus;
 
 /// The form that stands for all states like this one.
 pub(crate) fn canonical(state: State, config: &Config) -> State {

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 
-use minitower_rules::domain::attempt::ResultStatus;
 use stateright::{Model, Property};
 
 use crate::canon::canonical;
@@ -13,6 +12,7 @@ use crate::promises;
 use crate::runner::NO_FORMER;
 use crate::state::{Body, FORMER, Message, Phase, Process, Run, Runner, State};
 use crate::steps;
+use minitower_vocabulary::statuses::ResultStatus;
 
 /// The lease protocol with its surroundings.
 #[derive(Debug)]

@@ -1,8 +1,7 @@
 //! How large a model is, and what may go wrong in it.
 
+use minitower_vocabulary::statuses::Failure;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use minitower_rules::domain::retry::Failure;
 
 /// A model's size. All durations are ticks.
 #[derive(Debug, Clone)]

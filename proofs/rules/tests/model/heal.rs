@@ -2,13 +2,11 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use minitower_rules::domain::attempt::ResultStatus;
-use minitower_rules::domain::run::RunStatus;
-
 use crate::canon::canonical;
 use crate::checker::{Protocol, Step};
 use crate::config::{Config, Met};
 use crate::state::{Phase, State};
+use minitower_vocabulary::statuses::{ResultStatus, RunStatus};
 
 /// Rounds after which a run counts as stuck. Each does what is due on every runner and then lets a tick pass; the longest way is that of
 /// a lease nobody knows of, which has to run out, for each run in turn.

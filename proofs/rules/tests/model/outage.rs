@@ -3,10 +3,9 @@
 //! A runner cannot lose more than the time since its last heartbeat and the outage, so an outage shorter than a lease less the heartbeat's
 //! interval and the margin must not cost a run.
 
-use minitower_rules::domain::attempt::ResultStatus;
-
 use crate::checker::Action;
 use crate::state::{Phase, Runner, State};
+use minitower_vocabulary::statuses::ResultStatus;
 
 /// The steps of that world.
 pub(crate) fn actions(ttl: u8, longest: u8, heartbeat: u8, state: &State, actions: &mut Vec<Action>) {

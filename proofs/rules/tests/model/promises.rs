@@ -1,15 +1,15 @@
 //! What must hold, said without the rules that are to keep it: of each step here in [`judge`], of each state in [`properties`].
 
-use minitower_rules::domain::attempt::{AttemptStatus, EndedBy, ResultStatus};
+use minitower_rules::domain::attempt::EndedBy;
 use minitower_rules::domain::lease::Held;
-use minitower_rules::domain::retry::Failure;
-use minitower_rules::domain::run::{RunState, RunStatus};
+use minitower_rules::domain::run::RunState;
 use stateright::Property;
 
 use crate::checker::Protocol;
 use crate::config::{Config, Faults};
 use crate::heal;
 use crate::state::{Phase, State, Verdict};
+use minitower_vocabulary::statuses::{AttemptStatus, Failure, ResultStatus, RunStatus};
 
 /// What a step can break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

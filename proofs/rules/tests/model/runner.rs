@@ -4,11 +4,10 @@
 //! punctual: at the tick that reaches its deadline no job is left. The margin between that deadline and the lease's end has to cover
 //! what the clocks differ by.
 
-use minitower_rules::domain::attempt::ResultStatus;
-
 use crate::checker::Step;
 use crate::config::Event;
 use crate::state::{Body, FORMER, Job, Message, NOBODY, Phase, Process, Timer, VOID, Verdict};
+use minitower_vocabulary::statuses::ResultStatus;
 
 impl Step<'_> {
     fn process(&mut self, runner: u8) -> Option<&mut Process> {

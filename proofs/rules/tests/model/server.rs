@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use minitower_rules::domain::attempt::{AttemptState, AttemptStatus, EndedBy};
+use minitower_rules::domain::attempt::{AttemptState, EndedBy};
 use minitower_rules::domain::claim::{self, Decision, Poll};
 use minitower_rules::domain::lease::{self, Command, Held, Outcome, Refusal};
 use minitower_rules::domain::retry::{Jitter, RetryBudget, RetryPolicy};
-use minitower_rules::domain::run::{RunState, RunStatus};
+use minitower_rules::domain::run::RunState;
+use minitower_vocabulary::statuses::{AttemptStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
 use crate::checker::Step;

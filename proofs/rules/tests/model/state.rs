@@ -3,10 +3,10 @@
 //! Only data. Times are ticks counted from now (what lies ahead) or ranks (what lies behind), so that a state is the same whenever it
 //! is reached: the space is finite without a bound on time.
 
-use minitower_rules::domain::attempt::{AttemptStatus, EndedBy, ResultStatus};
-use minitower_rules::domain::run::RunStatus;
+use minitower_rules::domain::attempt::EndedBy;
 
 use crate::promises::Promise;
+use minitower_vocabulary::statuses::{AttemptStatus, ResultStatus, RunStatus};
 
 /// An id that nothing else in the state shares: it will never be equal to another.
 pub(crate) const NOBODY: u8 = u8::MAX;

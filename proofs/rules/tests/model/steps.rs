@@ -1,11 +1,10 @@
 //! Which steps the worst of worlds may take from a state: messages are lost, repeated, late and out of order, everything may crash at any
 //! moment, people do what they like, and nobody has to do anything.
 
-use minitower_rules::domain::attempt::ResultStatus;
-
 use crate::checker::Action;
 use crate::config::Config;
 use crate::state::{Body, Phase, State};
+use minitower_vocabulary::statuses::ResultStatus;
 
 /// Every step that the worst of worlds may take.
 pub(crate) fn anything(config: &Config, state: &State, actions: &mut Vec<Action>) {

@@ -4,10 +4,9 @@
 
 use std::time::Duration;
 
-use minitower_rules::domain::retry::Failure;
-
 use crate::config::{Config, Faults};
 use crate::report::{exhaust, explore_within, finds};
+use minitower_vocabulary::statuses::Failure;
 
 /// Whether there is time for the large systems.
 const LARGE: bool = !cfg!(debug_assertions);

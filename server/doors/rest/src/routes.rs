@@ -93,6 +93,7 @@ routes! {
     GET    "/api/v1/runs/{run}/artifact"             Lease        lease::files::archive;
     PUT    "/api/v1/runs/{run}/artifacts/{*path}"    Lease        lease::files::put_artifact;
 
+    GET    "/api/v1/admin/demand"                    Admin        admin::demand;
     GET    "/api/v1/admin/runners"                   Admin        admin::list;
     POST   "/api/v1/admin/runners/{name}/drain"      Admin        admin::drain;
     DELETE "/api/v1/admin/runners/{name}/drain"      Admin        admin::undrain;

@@ -6,133 +6,8 @@
 use std::time::Duration;
 
 use minitower_vocabulary::ids::{AttemptId, RunId, RunnerId};
+use minitower_vocabulary::statuses::{AttemptStatus, ResultReason};
 use minitower_vocabulary::time::Timestamp;
-
-/// State of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum AttemptStatus {
-    /// Given to a runner.
-    Leased,
-    /// Started by the runner.
-    Running,
-    /// A cancel was asked for.
-    Cancelling,
-    /// Ended well.
-    Completed,
-    /// Ended badly.
-    Failed,
-    /// Ended by a cancel.
-    Cancelled,
-    /// The lease ran out, or its process was known to be gone.
-    Expired,
-    /// The runner gave the run back.
-    Released,
-}
-
-impl AttemptStatus {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Leased,
-        Self::Running,
-        Self::Cancelling,
-        Self::Completed,
-        Self::Failed,
-        Self::Cancelled,
-        Self::Expired,
-        Self::Released,
-    ];
-
-    /// The word in the database and on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Leased => "leased",
-            Self::Running => "running",
-            Self::Cancelling => "cancelling",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Expired => "expired",
-            Self::Released => "released",
-        }
-    }
-
-    /// The status of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == text)
-    }
-
-    /// Whether the runner still holds the run.
-    pub const fn is_active(self) -> bool {
-        matches!(self, Self::Leased | Self::Running | Self::Cancelling)
-    }
-
-    /// Whether any event leads from `self` to `to`: the whole table of moves.
-    pub const fn may_become(self, to: Self) -> bool {
-        use AttemptStatus::{Cancelled, Cancelling, Completed, Expired, Failed, Leased, Released, Running};
-        match self {
-            Leased => {
-                matches!(to, Running | Cancelling | Completed | Failed | Cancelled | Expired | Released)
-            }
-            Running => matches!(to, Cancelling | Completed | Failed | Cancelled | Expired | Released),
-            Cancelling => matches!(to, Cancelled),
-            Completed | Failed | Cancelled | Expired | Released => false,
-        }
-    }
-}
-
-/// How a runner says that a job ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ResultStatus {
-    /// Well.
-    Completed,
-    /// Badly.
-    Failed,
-    /// By a cancel.
-    Cancelled,
-}
-
-impl ResultStatus {
-    /// The attempt's status after this result.
-    pub const fn attempt(self) -> AttemptStatus {
-        match self {
-            Self::Completed => AttemptStatus::Completed,
-            Self::Failed => AttemptStatus::Failed,
-            Self::Cancelled => AttemptStatus::Cancelled,
-        }
-    }
-}
-
-/// What ended a job, in the runner's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ResultReason {
-    /// It exited.
-    Exit,
-    /// A signal.
-    Signal,
-    /// Its timeout.
-    Timeout,
-    /// It could not be set up.
-    Setup,
-}
-
-impl ResultReason {
-    const ALL: [Self; 4] = [Self::Exit, Self::Signal, Self::Timeout, Self::Setup];
-
-    /// The word in the database and on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exit => "exit",
-            Self::Signal => "signal",
-            Self::Timeout => "timeout",
-            Self::Setup => "setup",
-        }
-    }
-
-    /// The reason of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == text)
-    }
-}
 
 /// What put an end to an attempt. A result accepted under a lease is answered by the result rule for ever, any other end makes
 /// the lease stale; the status alone does not tell, since a cancelling attempt ends `cancelled` either way.
@@ -249,22 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn terminal_attempts_never_move() {
-        for from in AttemptStatus::ALL.into_iter().filter(|s| !s.is_active()) {
-            for to in AttemptStatus::ALL {
-                assert!(!from.may_become(to), "{from:?} → {to:?}");
-            }
-        }
-    }
-
-    #[test]
     fn words_round_trip() {
-        for s in AttemptStatus::ALL {
-            assert_eq!(AttemptStatus::parse(s.as_str()), Some(s));
-        }
-        for s in ResultReason::ALL {
-            assert_eq!(ResultReason::parse(s.as_str()), Some(s));
-        }
         for s in EndedBy::ALL {
             assert_eq!(EndedBy::parse(s.as_str()), Some(s));
         }

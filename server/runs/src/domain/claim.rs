@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use crate::domain::attempt::{AttemptState, AttemptStatus};
+use crate::domain::attempt::AttemptState;
 use crate::domain::lease::{self, Command, Held};
-use crate::domain::run::{RunState, RunStatus};
+use crate::domain::run::RunState;
+use minitower_vocabulary::statuses::{AttemptStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
 /// What a poll says of itself.
@@ -200,5 +201,7 @@ mod tests {
                 status == RunStatus::Queued
             );
         }
+        let taken = lease(&RunState::queued(0, Timestamp(0)), &Poll::default(), TTL, Timestamp(9)).unwrap();
+        assert_eq!((taken.run.status, taken.attempt.status), (RunStatus::Leased, AttemptStatus::Leased));
     }
 }

@@ -21,9 +21,10 @@
 
 use std::time::Duration;
 
-use crate::domain::attempt::{AttemptState, AttemptStatus, EndedBy, ResultReason, ResultStatus};
-use crate::domain::retry::{self, After, Failure, Jitter};
-use crate::domain::run::{RunState, RunStatus};
+use crate::domain::attempt::{AttemptState, EndedBy};
+use crate::domain::retry::{self, After, Jitter};
+use crate::domain::run::RunState;
+use minitower_vocabulary::statuses::{AttemptStatus, Failure, ResultReason, ResultStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
 /// A run and the attempt in question: its active one, or the one whose lease token was shown.
@@ -251,7 +252,7 @@ fn after_result(run: &RunState, outcome: &Outcome, jitter: Jitter, now: Timestam
         ResultStatus::Completed => RunStatus::Completed,
         ResultStatus::Cancelled => RunStatus::Cancelled,
         ResultStatus::Failed => {
-            let failure = Failure::of_result(outcome.reason);
+            let failure = retry::failure_of(outcome.reason);
             match retry::decide(run.retries, run.policy.as_ref(), failure, jitter) {
                 // A cancel is refused every result but its own, so nothing that is to end is retried.
                 After::Again { retries, backoff } => {

@@ -12,6 +12,8 @@ pub mod artifact;
 pub mod attempt;
 pub mod claim;
 pub mod lease;
+#[cfg(test)]
+mod moves;
 pub mod retry;
 pub mod run;
 pub mod runner;

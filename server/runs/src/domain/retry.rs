@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::domain::attempt::ResultReason;
+use minitower_vocabulary::statuses::{Failure, ResultReason};
 
 /// Most attempts that a policy may ask for.
 pub const MAX_ATTEMPTS: i64 = 1000;
@@ -43,41 +43,11 @@ impl RetryBudget {
     }
 }
 
-/// Why an attempt came to nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Failure {
-    /// The job failed, or could not be set up.
-    Failed,
-    /// The job was stopped at its timeout.
-    Timeout,
-    /// The runner was lost: its lease ran out, or its process is known to have ended.
-    Lost,
-}
-
-impl Failure {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Failed, Self::Timeout, Self::Lost];
-
-    /// What a failed result stands for. A runner that gives no reason says that the job failed.
-    pub const fn of_result(reason: Option<ResultReason>) -> Self {
-        match reason {
-            Some(ResultReason::Timeout) => Self::Timeout,
-            Some(ResultReason::Exit | ResultReason::Signal | ResultReason::Setup) | None => Self::Failed,
-        }
-    }
-
-    /// The word in the database and on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Timeout => "timeout",
-            Self::Lost => "lost",
-        }
-    }
-
-    /// The failure of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|failure| failure.as_str() == text)
+/// What a failed result stands for. A runner that gives no reason says that the job failed.
+pub const fn failure_of(reason: Option<ResultReason>) -> Failure {
+    match reason {
+        Some(ResultReason::Timeout) => Failure::Timeout,
+        Some(ResultReason::Exit | ResultReason::Signal | ResultReason::Setup) | None => Failure::Failed,
     }
 }
 

@@ -5,83 +5,8 @@
 
 use crate::domain::retry::{RetryBudget, RetryPolicy};
 use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId, TeamId, VersionId};
+use minitower_vocabulary::statuses::RunStatus;
 use minitower_vocabulary::time::Timestamp;
-
-/// State of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum RunStatus {
-    /// Waits for a runner.
-    Queued,
-    /// Given to a runner that has not started it yet.
-    Leased,
-    /// A runner has started it.
-    Running,
-    /// A cancel was asked for; the runner has not confirmed yet.
-    Cancelling,
-    /// Ended well.
-    Completed,
-    /// Ended badly.
-    Failed,
-    /// Ended by a cancel.
-    Cancelled,
-    /// Its runners were lost as often as its retries allow.
-    Dead,
-}
-
-impl RunStatus {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Queued,
-        Self::Leased,
-        Self::Running,
-        Self::Cancelling,
-        Self::Completed,
-        Self::Failed,
-        Self::Cancelled,
-        Self::Dead,
-    ];
-
-    /// The word in the database, in labels and on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Leased => "leased",
-            Self::Running => "running",
-            Self::Cancelling => "cancelling",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Dead => "dead",
-        }
-    }
-
-    /// The status of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == text)
-    }
-
-    /// Whether a runner holds the run.
-    pub const fn is_active(self) -> bool {
-        matches!(self, Self::Leased | Self::Running | Self::Cancelling)
-    }
-
-    /// Whether the run has ended for good.
-    pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Dead)
-    }
-
-    /// Whether any event leads from `self` to `to`: the whole table of moves.
-    pub const fn may_become(self, to: Self) -> bool {
-        use RunStatus::{Cancelled, Cancelling, Completed, Dead, Failed, Leased, Queued, Running};
-        match self {
-            Queued => matches!(to, Leased | Cancelled),
-            Leased => matches!(to, Running | Cancelling | Completed | Failed | Cancelled | Queued | Dead),
-            Running => matches!(to, Cancelling | Completed | Failed | Cancelled | Queued | Dead),
-            Cancelling => matches!(to, Cancelled),
-            Completed | Failed | Cancelled | Dead => false,
-        }
-    }
-}
 
 /// What the rules read and change of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -177,36 +102,4 @@ pub struct Run {
     pub state: RunState,
     /// Counts the changes of the row, so that a stale decision is never saved.
     pub row_version: i64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn terminal_runs_never_move() {
-        for from in RunStatus::ALL.into_iter().filter(|s| s.is_terminal()) {
-            for to in RunStatus::ALL {
-                assert!(!from.may_become(to), "{from:?} → {to:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn every_state_but_the_first_can_be_reached_and_every_live_one_can_end() {
-        for to in RunStatus::ALL.into_iter().filter(|s| *s != RunStatus::Queued) {
-            assert!(RunStatus::ALL.into_iter().any(|from| from.may_become(to)), "{to:?}");
-        }
-        for from in RunStatus::ALL.into_iter().filter(|s| !s.is_terminal()) {
-            assert!(RunStatus::ALL.into_iter().any(|to| to.is_terminal() && from.may_become(to)), "{from:?}");
-        }
-    }
-
-    #[test]
-    fn words_round_trip() {
-        for status in RunStatus::ALL {
-            assert_eq!(RunStatus::parse(status.as_str()), Some(status));
-        }
-        assert_eq!(RunStatus::parse("Queued"), None);
-    }
 }

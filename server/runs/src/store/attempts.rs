@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::domain::attempt::{Attempt, AttemptState, AttemptStatus, EndedBy, ResultReason};
+use crate::domain::attempt::{Attempt, AttemptState, EndedBy};
 use minitower_kernel::rusqlite::{Row, params};
 use minitower_vocabulary::ids::{AttemptId, RunId, RunnerId, TeamId};
+use minitower_vocabulary::statuses::{AttemptStatus, ResultReason};
 use minitower_vocabulary::time::Timestamp;
 
 use minitower_kernel::{At, Columns, at};

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::run::{RunState, RunStatus};
+use crate::domain::run::RunState;
 use minitower_kernel::rusqlite::params;
 use minitower_vocabulary::ids::{AppId, EnvironmentId, TeamId};
 
 use crate::store::events::{CountKey, RunMoved};
 use minitower_kernel::{Db, StoreError, Tx};
+use minitower_vocabulary::statuses::RunStatus;
 
 /// What a run is counted as: its status, but queued runs that wait for their retry apart from those that are ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

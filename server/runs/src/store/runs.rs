@@ -1,10 +1,11 @@
 //! Runs.
 
-use crate::domain::retry::{Failure, RetryBudget, RetryPolicy};
-use crate::domain::run::{Run, RunState, RunStatus};
+use crate::domain::retry::{RetryBudget, RetryPolicy};
+use crate::domain::run::{Run, RunState};
 use minitower_kernel::rusqlite::types::Value;
 use minitower_kernel::rusqlite::{Row, params, params_from_iter};
 use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId, TeamId, VersionId};
+use minitower_vocabulary::statuses::{Failure, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
 use crate::store::apps;

@@ -6,11 +6,10 @@ use std::time::Duration;
 use minitower_kernel::OpenError;
 use minitower_runs::CreateRun;
 use minitower_runs::Register;
-use minitower_runs::domain::attempt::ResultStatus;
 use minitower_runs::domain::claim::Poll;
 use minitower_runs::domain::lease::{Outcome, Refusal};
-use minitower_runs::domain::run::RunStatus;
 use minitower_runs::{Error, UploadError};
+use minitower_vocabulary::statuses::{ResultStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
 use crate::support::{Plane, TTL, outcome, retries};

@@ -6,13 +6,11 @@ use std::time::Duration;
 use minitower_kernel::page::Page;
 use minitower_runs::CreateRun;
 use minitower_runs::Error;
-use minitower_runs::domain::attempt::AttemptStatus;
-use minitower_runs::domain::attempt::ResultStatus;
 use minitower_runs::domain::claim::Poll;
 use minitower_runs::domain::lease::Refusal;
-use minitower_runs::domain::run::RunStatus;
 
 use crate::support::{Plane, TTL, named, outcome, retries};
+use minitower_vocabulary::statuses::{AttemptStatus, ResultStatus, RunStatus};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_leases_never_double_assign() {

@@ -5,10 +5,9 @@ use std::time::Duration;
 use minitower_kernel::clock::Clock;
 use minitower_runs::CreateRun;
 use minitower_runs::Grant;
-use minitower_runs::domain::attempt::ResultStatus;
 use minitower_runs::domain::claim::Poll;
 use minitower_runs::domain::retry::Wanted;
-use minitower_runs::domain::run::{Run, RunStatus};
+use minitower_runs::domain::run::Run;
 use minitower_runs::domain::runner::RunnerPrincipal;
 use minitower_vocabulary::ids::RunId;
 use minitowerd::ControlPlane as App;
@@ -16,6 +15,7 @@ use minitowerd::ControlPlane as App;
 use prometheus::proto::MetricFamily;
 
 use crate::support::{Plane, outcome};
+use minitower_vocabulary::statuses::{ResultStatus, RunStatus};
 
 /// How long a poll waits for what should come at once.
 const SOON: Duration = Duration::from_secs(10);

@@ -8,10 +8,10 @@ use minitower_runs::ListRunners;
 use minitower_runs::Register;
 use minitower_runs::domain::claim::Poll;
 use minitower_runs::domain::lease::Refusal;
-use minitower_runs::domain::run::RunStatus;
 use minitower_teams::AdminPrincipal;
 
 use crate::support::{Plane, named, retries};
+use minitower_vocabulary::statuses::RunStatus;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fence_never_lets_a_lease_through_with_two_owners() {

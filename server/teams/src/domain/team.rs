@@ -1,6 +1,7 @@
 //! Teams and the roles of their tokens.
 
 use minitower_vocabulary::ids::{AttemptId, RegistrationTokenId, TeamId, TokenId};
+use minitower_vocabulary::statuses::Role;
 use minitower_vocabulary::time::Timestamp;
 
 /// A team: everything but runners belongs to one.
@@ -14,24 +15,13 @@ pub struct Team {
     pub name: String,
 }
 
-/// What a team token may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Everything of the team, tokens and runners included.
-    Admin,
-    /// Apps, versions and runs.
-    Member,
-}
-
-impl Role {
-    /// The role a token gets that was asked for by a token of role `self`: never more than the asker's own.
-    #[must_use]
-    pub fn grant(self, wished: Option<Self>) -> Self {
-        match (self, wished) {
-            (Self::Admin, Some(role)) => role,
-            // A plain request of an admin yields the lesser role: more has to be asked for.
-            (Self::Admin, None) | (Self::Member, _) => Self::Member,
-        }
+/// The role that a token gets when one of role `asker` asks for it: never more than the asker's own.
+#[must_use]
+pub const fn granted(asker: Role, wished: Option<Role>) -> Role {
+    match (asker, wished) {
+        (Role::Admin, Some(role)) => role,
+        // A plain request of an admin yields the lesser role: more has to be asked for.
+        (Role::Admin, None) | (Role::Member, _) => Role::Member,
     }
 }
 
@@ -97,9 +87,10 @@ mod tests {
     #[test]
     fn a_token_never_grants_more_than_it_has() {
         for wished in [None, Some(Role::Admin), Some(Role::Member)] {
-            assert_eq!(Role::Member.grant(wished), Role::Member);
+            assert_eq!(granted(Role::Member, wished), Role::Member);
         }
-        assert_eq!(Role::Admin.grant(Some(Role::Admin)), Role::Admin);
-        assert_eq!(Role::Admin.grant(Some(Role::Member)), Role::Member);
+        assert_eq!(granted(Role::Admin, Some(Role::Admin)), Role::Admin);
+        assert_eq!(granted(Role::Admin, Some(Role::Member)), Role::Member);
+        assert_eq!(granted(Role::Admin, None), Role::Member);
     }
 }

@@ -1,8 +1,9 @@
 //! Team tokens: their hashes.
 
-use crate::domain::team::{Credential, Role, TeamPrincipal};
+use crate::domain::team::{Credential, TeamPrincipal};
 use minitower_kernel::rusqlite::params;
 use minitower_vocabulary::ids::{TeamId, TokenId};
+use minitower_vocabulary::statuses::Role;
 use minitower_vocabulary::time::Timestamp;
 
 use minitower_kernel::{At, Db, StoreError, Tx};
@@ -18,7 +19,7 @@ pub(crate) fn insert(
 ) -> Result<TokenId, StoreError> {
     tx.insert(
         "INSERT INTO team_tokens (team_id, name, role, token_hash, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![team.0, name, role_str(role), hash.as_slice(), At(now)],
+        params![team.0, name, role.as_str(), hash.as_slice(), At(now)],
     )
     .map(TokenId)
 }
@@ -36,22 +37,10 @@ pub(crate) fn principal(db: &Db, hash: [u8; 32]) -> Result<Option<TeamPrincipal>
                 team_slug: row.get("slug")?,
                 credential: Credential::Token {
                     id: TokenId(row.get("id")?),
-                    role: match role.as_str() {
-                        "admin" => Role::Admin,
-                        "member" => Role::Member,
-                        other => {
-                            return Err(StoreError::Inconsistent(format!("token with role {other:?}")));
-                        }
-                    },
+                    role: Role::parse(&role)
+                        .ok_or_else(|| StoreError::Inconsistent(format!("token with role {role:?}")))?,
                 },
             })
         },
     )
-}
-
-const fn role_str(role: Role) -> &'static str {
-    match role {
-        Role::Admin => "admin",
-        Role::Member => "member",
-    }
 }

@@ -7,6 +7,9 @@ mod sizes;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
+use super::model::count;
 use super::*;
 
 /// The revision that is current in all tests.

@@ -215,6 +215,6 @@ fn the_fence_of_a_pod_that_is_gone_is_lifted_and_forgotten() {
     observed.leaving.insert("leaving".to_owned());
     let plan = plan(&observed, &policy(), &memory, seconds(3600));
     assert_eq!(plan.actions, [Action::Unfence { pod: "gone".to_owned() }]);
-    // It is kept in mind until that has been done.
+    // It is remembered until that has been done.
     assert_eq!(plan.memory.fenced.keys().collect::<Vec<_>>(), ["gone", "leaving"]);
 }

@@ -4,7 +4,7 @@
 //! not serve first, then the marked ones, unless the admission policy keeps it from all others. What it has chosen it takes some ticks later, whatever
 //! was planned meanwhile. It has always seen the marks when it sees the size: that is what the pause before a shrink is for where there is no policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -68,7 +68,7 @@ enum Happening {
     Loss(Index),
     /// The controller starts anew, with an empty memory.
     Restart,
-    /// The controller ends after so many steps of its plan, and starts anew.
+    /// The controller ends after this many steps of its plan, and starts again.
     Crash(usize),
     /// The control plane says nothing; whether it spoke a little while ago.
     Silence(bool),
@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    /// Carries a plan out, up to so many steps. Asserts on the way what no later plan could put right.
+    /// Carries out a plan, up to this many steps, and asserts what no later plan could repair.
     fn carry_out(&mut self, plan: &Plan, policy: &Policy, memory: &mut Memory, mut steps: usize) {
         for action in &plan.actions {
             if !self.act(action, plan, policy, memory, &mut steps) {
@@ -291,7 +291,7 @@ impl World {
     }
 }
 
-/// Lets all of it happen, one a tick, and then nothing more until the pool is at rest.
+/// Lets everything happen, one event per tick, and then nothing more until the pool is at rest.
 fn live(guarded: bool, lag: u64, happenings: &[Happening]) {
     let mut world = World { guarded, lag, ..World::default() };
     let mut memory = Memory::default();
@@ -360,15 +360,15 @@ fn live(guarded: bool, lag: u64, happenings: &[Happening]) {
     assert!(at_rest > 10, "it is still at work");
 }
 
-/// So many cases, or as many as `PROPTEST_CASES` says.
+/// The number of cases: this one, or `PROPTEST_CASES`.
 fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { CASES };
     ProptestConfig { cases, ..default }
 }
 
-/// While nothing else moves, the plans run out of things to do: a few follow from one another, such as the room that a full pool makes for the first
-/// pod of a new template, that pod, and the removal of what is empty.
+/// While nothing else changes, the plans run out of things to do. A few follow from one another, such as the room that a full pool makes for
+/// the first pod of a new template, that pod, and the deletion of the empty Deployment.
 fn comes_to_an_end(world: &World, memory: &Memory, policy: &Policy, demand: Demand, now: Elapsed) {
     let (mut world, mut memory) = (world.clone(), memory.clone());
     let mut made = Vec::new();

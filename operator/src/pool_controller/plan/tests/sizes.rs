@@ -1,4 +1,4 @@
-//! How many runners there shall be.
+//! How many runners there should be.
 
 use rstest::rstest;
 

@@ -1,4 +1,4 @@
-//! The operator dies at each single call, and the next one finds and mends what it left.
+//! The operator dies at each single call, and the next one continues from what it left.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ async fn begin() -> World {
     world
 }
 
-/// Dies at each call in turn while `change` is carried out, and hands each world to `check` when the next operator has done its work.
+/// Dies at each call in turn while `change` is carried out, and calls `check` with each world after the next operator has done its work.
 async fn die_at_each_call(change: &Value, back: Option<&Value>, check: impl Fn(&World)) -> usize {
     for at in 0.. {
         let mut world = begin().await;
@@ -29,7 +29,7 @@ async fn die_at_each_call(change: &Value, back: Option<&Value>, check: impl Fn(&
         if let Some(back) = back {
             world.respec(back);
         }
-        // The cluster goes on meanwhile.
+        // The cluster continues meanwhile.
         world.state().settle();
         world.restart(2);
         world.rest().await;

@@ -37,7 +37,7 @@ async fn it_is_reported_once() {
 #[tokio::test]
 async fn a_report_that_is_refused_is_no_news_either() {
     let mut world = ended("i-p-1").await;
-    // The lease was quicker, and the look was at an older answer.
+    // The lease expired first, and the reconcile saw an older answer.
     world.state().just_before("ended", |state| state.finish("p-1"));
     world.look().await.unwrap();
     world.state().lease("p-1");

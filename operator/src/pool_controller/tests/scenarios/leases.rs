@@ -97,7 +97,7 @@ async fn a_lease_that_was_deleted_ends_the_leadership() {
     timeout(LOOKS, a.lead(&first)).await.unwrap();
 }
 
-/// A pod's name comes back after the restart of its container: what the former process began is not the new one's.
+/// After a restart of its container a pod has the same name, but the new process does not continue what the former one began.
 #[tokio::test]
 async fn a_process_of_the_same_name_leads_at_once_and_ends_the_former_one() {
     let world = world().await;
@@ -119,7 +119,7 @@ async fn a_leader_that_cannot_renew_ends_by_its_own_clock() {
         world.state().fail("lease", Fault::Fail(500));
     }
     timeout(Duration::from_secs(8), a.lead(&leadership)).await.unwrap();
-    // Ends are counted in whole milliseconds.
+    // The end of a leadership is kept in whole milliseconds.
     assert!(begin.elapsed() + Duration::from_millis(2) >= LOOKS, "{:?}", begin.elapsed());
     assert_eq!(lease(&world)["holderIdentity"], "a", "and the Lease is still its own");
 }

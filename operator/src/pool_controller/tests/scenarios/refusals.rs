@@ -1,4 +1,4 @@
-//! What cannot be done is told once, in the words of whoever refused.
+//! What cannot be done is reported once, in the words of the server that refused it.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -94,7 +94,10 @@ async fn a_template_that_is_none_is_told_and_the_pods_stay() {
     assert_eq!(world.calls(), ["status"]);
     let (status, reason, message) = world.condition("Degraded");
     assert_eq!((status.as_str(), reason.as_str()), ("True", "InvalidTemplate"));
-    assert!(message.starts_with("spec.template.affinity: "), "{message}");
+    assert!(
+        message.starts_with("spec.template.affinity is not valid (see kubectl explain pod.spec.affinity): "),
+        "{message}"
+    );
     assert_eq!(world.state().pods().len(), 2);
     world.respec(&json!({ "template": null }));
     world.rest().await;
@@ -110,7 +113,7 @@ async fn a_pool_that_is_gone_when_its_status_is_written_is_no_error(#[case] code
     let mut world = World::new(&json!({ "replicas": 1 })).await;
     world.state().fail("status", Fault::Fail(code));
     world.look().await.unwrap();
-    // What was not written is written when there is somebody to tell.
+    // The status is written as soon as the pool exists again.
     world.look().await.unwrap();
     assert_eq!(world.condition("Degraded").0, "False");
 }

@@ -1,4 +1,4 @@
-//! Fence, mark, shrink: in this order, and back when a runner turns out to be busy or somebody was quicker.
+//! Fence, mark, shrink, in this order, and the way back if a runner turns out to be busy or somebody else was quicker.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::super::world::{Fault, World, pod_path};
 
 const EPOCH: &str = "minitower.dev/leader-epoch";
 
-/// Three idle runners, and two are asked for.
+/// Three idle runners, of which two are to stay.
 async fn one_too_many() -> World {
     let world = World::of(3).await;
     world.respec(&json!({ "replicas": 2 }));
@@ -143,7 +143,7 @@ async fn a_shrink_that_did_not_happen_is_unmarked_then_unfenced() {
 #[tokio::test]
 async fn a_fence_that_may_be_there_is_lifted_like_one_that_is() {
     let mut world = one_too_many().await;
-    // Its answer is lost, its effect is not.
+    // Its answer is lost, but it took effect.
     world.state().just_before("fence p-1", |state| {
         state.fences.insert(("p-1".to_owned(), "pool:ns/p".to_owned()));
     });

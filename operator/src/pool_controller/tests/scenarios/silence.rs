@@ -1,5 +1,6 @@
-//! Servers that do not answer, or only after all.
+//! Servers that do not answer, or whose answer is lost.
 
+use minitower_daemon::errors::chain;
 use rstest::rstest;
 use serde_json::json;
 
@@ -72,7 +73,8 @@ async fn a_shrink_whose_answer_is_lost_is_made_once() {
     world.respec(&json!({ "replicas": 2 }));
     world.state().fail("scale", Fault::Silence);
     let error = world.look().await.unwrap_err();
-    assert!(error.to_string().contains("no answer of the API server within 5s"), "{error}");
+    let error = chain(&error);
+    assert!(error.ends_with(": the API server did not answer within 5s"), "{error}");
     assert_eq!(world.size(), 2);
     world.state().settle();
     world.rest().await;

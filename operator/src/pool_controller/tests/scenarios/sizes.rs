@@ -1,4 +1,4 @@
-//! Made, grown, put right, and otherwise left alone.
+//! Deployments are created, grown and restored, and otherwise left alone.
 
 use rstest::rstest;
 use serde_json::{Value, json};

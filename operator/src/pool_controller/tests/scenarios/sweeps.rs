@@ -12,7 +12,7 @@ fn pod(name: &str) -> (String, String) {
     ("ns".to_owned(), name.to_owned())
 }
 
-/// Two pods, and the runner `name` without a pod, that was changed so.
+/// Two pods, and the runner `name` without a pod, with a change to it.
 async fn with_runner(name: &str, changes: &serde_json::Value) -> World {
     let mut world = World::of(2).await;
     {

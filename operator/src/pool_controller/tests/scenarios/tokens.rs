@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::world::{Fault, TOKEN, World, secret, secret_path};
 
 #[rstest]
-#[case::no_secret(None, "spec.operatorTokenSecretRef: Secret ns/tokens does not exist: make it")]
+#[case::no_secret(None, "spec.operatorTokenSecretRef: Secret ns/tokens does not exist: create it")]
 #[case::no_key(
     Some(json!({ "metadata": { "name": "tokens" }, "data": { "other": "eA==" } })),
     "spec.operatorTokenSecretRef: Secret ns/tokens has no key operator-token with a token in it"
@@ -56,7 +56,7 @@ async fn a_wrong_token_is_told_and_a_mended_one_is_found_at_once() {
     world.state().put(&secret_path(), secret("mto_wrong"));
     world.respec(&json!({ "replicas": 1 }));
     for _ in 0..2 {
-        // Who is not let in can fence nothing.
+        // Without access nothing can be fenced.
         world.look().await.unwrap_err();
     }
     let (status, reason, message) = world.condition("DemandAvailable");

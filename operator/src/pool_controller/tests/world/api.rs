@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::super::objects::{NAMESPACE, merged};
 use super::{Fault, Shared, State};
 
-/// A client of it.
+/// A client of this API server.
 pub(super) fn client(shared: &Arc<Shared>) -> Client {
     let shared = Arc::clone(shared);
     let service = tower::service_fn(move |request: Request<Body>| {
@@ -52,7 +52,7 @@ async fn answer(shared: &Shared, request: Request<Body>) -> Response<Body> {
     response.body(Body::from(text)).unwrap()
 }
 
-/// What a call is noted as; those that only look, and Events, are not.
+/// The text under which a call is recorded. Calls that only read, and Events, are not recorded.
 fn name(method: &Method, path: &str, body: &Value) -> Option<String> {
     let mut parts = path.rsplit('/');
     let (last, kind) = (parts.next()?, parts.next()?);
@@ -125,7 +125,7 @@ fn act(state: &mut State, method: &Method, path: &str, body: &Value) -> Answer {
                 return refusal(409, "the object has been modified");
             }
             let mut new = body.clone();
-            // As the API server notes it: what one has replaced as a whole is one's own.
+            // As the API server does: a replaced object belongs to whoever replaced it.
             new["metadata"].as_object_mut().unwrap().remove("managedFields");
             new["metadata"]["uid"] = old["metadata"]["uid"].clone();
             (200, state.put(path, new))
@@ -158,7 +158,7 @@ fn act(state: &mut State, method: &Method, path: &str, body: &Value) -> Answer {
     }
 }
 
-/// Whether a write carries another version than the object has; one without is never refused.
+/// Whether a write carries another version than the object has. A write without a version is never refused.
 fn stale(object: &Value, given: Option<&str>) -> bool {
     given.is_some_and(|given| object["metadata"]["resourceVersion"] != given)
 }

@@ -1,5 +1,5 @@
 //! A cluster in memory: an API server (`api`), a control plane on a loopback port (`plane`), and the ReplicaSet controller with its pods
-//! (`settle`). Both servers note every call in one list, in order, and after each of them check that whatever is marked is fenced.
+//! (`settle`). Both servers record every call in one list, in order, and check after each one that every marked pod is fenced.
 
 mod api;
 mod plane;
@@ -28,25 +28,25 @@ use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 
-/// The token that the control plane takes.
+/// The token that the control plane accepts.
 pub(super) const TOKEN: &str = "mto_the-token-of-the-tests";
 /// Longer than anything a test waits for.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// The state, and the sign of a crash.
+/// The state, and the notice of a crash.
 #[derive(Default)]
 pub(super) struct Shared {
     state: Mutex<State>,
     pub(super) crashed: Notify,
 }
 
-/// A world with one pool in it and one operator that serves it.
+/// A world with one pool and one operator that serves it.
 pub(super) struct World {
     shared: Arc<Shared>,
     client: Client,
     deployments: Writer<Deployment>,
     pods: Writer<KubePod>,
-    /// What the operator shares between its looks.
+    /// What the operator's reconciles share.
     pub(super) context: Arc<Context>,
 }
 
@@ -56,17 +56,17 @@ impl Shared {
     }
 }
 
-/// Where a pod is.
+/// The path of a pod.
 pub(super) fn pod_path(name: &str) -> String {
     format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}")
 }
 
-/// Where the pool is.
+/// The path of the pool.
 pub(super) fn pool_path() -> String {
     format!("/apis/minitower.dev/v1alpha1/namespaces/{NAMESPACE}/runnerpools/{POOL}")
 }
 
-/// Where the pool's Secret is.
+/// The path of the pool's Secret.
 pub(super) fn secret_path() -> String {
     format!("/api/v1/namespaces/{NAMESPACE}/secrets/tokens")
 }
@@ -79,7 +79,7 @@ pub(super) fn secret(token: &str) -> Value {
 }
 
 impl World {
-    /// A pool whose spec has `spec` merged in, on a cluster with nothing else. It reads demand at each look, and shrinks at once.
+    /// A pool whose spec has `spec` merged in, on a cluster with nothing else. It reads demand at each reconcile, and shrinks at once.
     pub(super) async fn new(spec: &Value) -> Self {
         let shared = Arc::<Shared>::default();
         let url = plane::serve(&shared).await;
@@ -97,7 +97,7 @@ impl World {
         Self { shared, client, deployments, pods, context }
     }
 
-    /// A pool of fixed size whose pods are there and idle, under an operator that has looked at it.
+    /// A pool of fixed size whose pods exist and are idle, and an operator that has reconciled it.
     pub(super) async fn of(replicas: u32) -> Self {
         let mut world = Self::new(&json!({ "replicas": replicas })).await;
         world.rest().await;
@@ -113,7 +113,7 @@ impl World {
         self.client.clone()
     }
 
-    /// The watches show what there is.
+    /// The watches catch up with what exists.
     pub(super) fn sync(&mut self) {
         let state = self.shared.lock();
         let labelled = |object: &Value| object["metadata"]["labels"]["minitower.dev/pool"].is_string();
@@ -124,19 +124,19 @@ impl World {
         fill(&mut self.pods, all("pods"));
     }
 
-    /// One look of the operator, at what the watches show.
+    /// One reconcile, of what the watches show.
     pub(super) async fn look_at_stores(&self) -> Result<Requeue, ReconcileError> {
         let pool: RunnerPool = serde_json::from_value(self.state().objects[&pool_path()].clone()).unwrap();
         reconcile(Arc::new(pool), Arc::clone(&self.context)).await
     }
 
-    /// One look, with watches that have caught up.
+    /// One reconcile, after the watches have caught up.
     pub(super) async fn look(&mut self) -> Result<Requeue, ReconcileError> {
         self.sync();
         self.look_at_stores().await
     }
 
-    /// One look that may end in a crash, and whether it did.
+    /// One reconcile that may end in a crash. Returns whether it did.
     pub(super) async fn look_that_may_crash(&mut self) -> bool {
         self.sync();
         let shared = Arc::clone(&self.shared);
@@ -147,7 +147,7 @@ impl World {
         }
     }
 
-    /// Looks, and lets the cluster follow, until nothing is left to do. A look may meet a conflict.
+    /// Reconciles, and lets the cluster follow, until nothing is left to do. A reconcile may meet a conflict.
     pub(super) async fn rest(&mut self) {
         for _ in 0..30 {
             let before = self.state().calls.len();
@@ -160,7 +160,7 @@ impl World {
         panic!("it does not come to rest: {:#?}", self.state().calls);
     }
 
-    /// As `rest`, where each look asks for the Secret again: some looks.
+    /// Some reconciles, for worlds in which each one reads the Secret again and `rest` would not end.
     pub(super) async fn rest_of_reads(&mut self) {
         for _ in 0..4 {
             let _ = self.look().await;
@@ -173,7 +173,7 @@ impl World {
         self.lead(epoch, LONG);
     }
 
-    /// As `restart`, with a leadership that lasts so long.
+    /// As `restart`, with a leadership that lasts `length`.
     pub(super) fn lead(&mut self, epoch: u64, length: Duration) {
         self.context = context(&self.client, &self.deployments, &self.pods, epoch, length);
     }
@@ -222,7 +222,7 @@ impl World {
 }
 
 impl Drop for World {
-    /// Every test ends with this.
+    /// Every test ends with this check.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert_eq!(self.shared.lock().broken, [] as [String; 0]);
@@ -230,7 +230,7 @@ impl Drop for World {
     }
 }
 
-/// What an operator begins with.
+/// The state of an operator that has just started.
 fn context(
     client: &Client,
     deployments: &Writer<Deployment>,

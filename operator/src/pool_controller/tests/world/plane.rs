@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::{Fault, Shared, State, TOKEN};
 
-/// Serves until the test's runtime ends; its URL.
+/// Serves until the test's runtime ends. Returns its URL.
 pub(super) async fn serve(shared: &Arc<Shared>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -30,13 +30,6 @@ async fn answer(Extracted(shared): Extracted<Arc<Shared>>, request: Request) -> 
         let token = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         if let Some(code) = state.plane_fails {
             (refusal(code, "unavailable"), None)
-        } else if path == "/metrics" {
-            let text = format!(
-                "minitower_build_info{{version=\"1\"}} 1\n\
-                 minitower_runs_pending{{team=\"acme\",app=\"a\",environment=\"default\"}} {}\n",
-                state.pending
-            );
-            (text.into_response(), None)
         } else if token != Some(&format!("Bearer {TOKEN}")) {
             (refusal(401, "unauthorized"), None)
         } else {
@@ -59,7 +52,7 @@ async fn answer(Extracted(shared): Extracted<Arc<Shared>>, request: Request) -> 
     }
 }
 
-/// The runner that a path is about, and what is asked of it.
+/// The runner in a path, and what is done with it.
 fn parts(path: &str) -> Option<(&str, &str)> {
     let rest = path.strip_prefix("/api/v1/admin/runners/")?;
     Some(rest.split_once('/').unwrap_or((rest, "")))
@@ -78,6 +71,11 @@ fn name(method: &str, path: &str) -> Option<String> {
 }
 
 fn act(state: &mut State, method: &str, path: &str, body: &Value) -> Response {
+    if path == "/api/v1/admin/demand" {
+        let place =
+            json!({ "team": "acme", "environment": "default", "pending": state.pending, "active": 0 });
+        return json_answer(200, &json!({ "environments": [place] }));
+    }
     let Some((name, what)) = parts(path) else {
         let draining = |name: &str| state.fences.iter().any(|(runner, _)| runner == name);
         let runners: Vec<Value> = state

@@ -1,4 +1,4 @@
-//! Everything there is, and what the controllers and kubelets do with it.
+//! Everything that exists in the world, and what the controllers and kubelets do with it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -10,45 +10,45 @@ use super::pod_path;
 /// What goes wrong at a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Fault {
-    /// It has its effect and is never answered; who waits for [`Shared::crashed`] learns of it.
+    /// The call takes effect and is never answered, and [`Shared::crashed`] is notified.
     Crash,
-    /// It has no effect and fails with this status.
+    /// The call has no effect and fails with this status.
     Fail(u16),
-    /// It has its effect and is never answered.
+    /// The call takes effect and is never answered.
     Silence,
 }
 
 /// What somebody else does meanwhile.
 pub(in super::super) type Surprise = Box<dyn FnOnce(&mut State) + Send>;
 
-/// Everything there is.
+/// Everything that exists in the world.
 #[derive(Default)]
 pub(in super::super) struct State {
     /// Objects of the API server, by path.
     pub(in super::super) objects: BTreeMap<String, Value>,
     version: u64,
     made: u32,
-    /// Runners of the control plane, as `GET /admin/runners` shows them but for their fences.
+    /// Runners of the control plane, as `GET /admin/runners` shows them, without their fences.
     pub(in super::super) runners: BTreeMap<String, Value>,
     /// Fences: runner and owner.
     pub(in super::super) fences: BTreeSet<(String, String)>,
     /// Runs that wait.
     pub(in super::super) pending: u64,
-    /// Calls that change something, in order; and of all others those for tokens.
+    /// Calls that change something, and reads of Secrets, in order.
     pub(in super::super) calls: Vec<String>,
     /// Events: reason and note.
     pub(in super::super) events: Vec<(String, String)>,
-    /// What goes wrong at the first call that begins so; used up.
+    /// What goes wrong at the first call whose text begins like this, once.
     pub(in super::super) faults: VecDeque<(String, Fault)>,
-    /// What happens just before the first call that begins so; used up.
+    /// What happens just before the first call whose text begins like this, once.
     pub(in super::super) before: VecDeque<(String, Surprise)>,
-    /// Crashes at the call of that number, counted from 0 over all that are noted.
+    /// The number of the recorded call, from 0, at which the operator crashes.
     pub(in super::super) crash_at: Option<usize>,
-    /// What should never have been.
+    /// What must never happen and did.
     pub(in super::super) broken: Vec<String>,
-    /// What the control plane answers instead of its answers.
+    /// The status with which the control plane answers every call.
     pub(in super::super) plane_fails: Option<u16>,
-    /// New pods never come to have a runner.
+    /// The runners of new pods never register.
     pub(in super::super) broken_image: bool,
 }
 
@@ -58,7 +58,7 @@ impl State {
         self.version.to_string()
     }
 
-    /// Notes a call that is about to have its effect, and what goes wrong with it.
+    /// Records a call that is about to take effect. Returns what goes wrong with it.
     pub(super) fn note(&mut self, call: &str) -> Option<Fault> {
         if let Some(at) = self.before.iter().position(|(begin, _)| call.starts_with(begin.as_str()))
             && let Some((_, surprise)) = self.before.remove(at)
@@ -99,12 +99,12 @@ impl State {
         self.put(path, changed);
     }
 
-    /// Fails the next call that begins so.
+    /// Fails the next call whose text begins like this.
     pub(in super::super) fn fail(&mut self, call: &str, fault: Fault) {
         self.faults.push_back((call.to_owned(), fault));
     }
 
-    /// Does something just before the next call that begins so.
+    /// Does something just before the next call whose text begins like this.
     pub(in super::super) fn just_before(
         &mut self,
         call: &str,
@@ -125,8 +125,8 @@ impl State {
         }
     }
 
-    /// What the ReplicaSet controller does under the admission policy, and the kubelets after it: marked pods go when there are too many, and
-    /// missing ones come, with a runner that is idle at once.
+    /// Does what the ReplicaSet controller does under the admission policy, and the kubelets after it: if there are too many pods, marked ones
+    /// are deleted; missing ones are created, with a runner that is idle at once.
     pub(in super::super) fn settle(&mut self) {
         for path in self.paths("deployments") {
             let deployment = self.objects[&path].clone();
@@ -174,7 +174,7 @@ impl State {
         self.runners.insert(name.to_owned(), runner);
     }
 
-    /// Removes a pod: its runner is not heard of any more. One that holds a run may not go.
+    /// Deletes a pod: its runner goes offline. A pod whose runner holds a run must not be deleted.
     pub(in super::super) fn delete_pod(&mut self, path: &str) {
         let name = path.rsplit('/').next().unwrap();
         if let Some(runner) = self.runners.get_mut(name) {
@@ -186,7 +186,7 @@ impl State {
         self.objects.remove(path);
     }
 
-    /// The runner gets a run, whatever the control plane was last seen to say.
+    /// The runner gets a run, whatever the control plane last said about it.
     pub(in super::super) fn lease(&mut self, name: &str) {
         if self.fences.iter().any(|(runner, _)| runner == name) {
             self.broken.push(format!("{name} is fenced and was to be given a run"));
@@ -203,7 +203,7 @@ impl State {
         runner.as_object_mut().unwrap().remove("run_id");
     }
 
-    /// Names of the pods there are.
+    /// The names of all pods.
     pub(in super::super) fn pods(&self) -> Vec<String> {
         self.paths("pods").iter().map(|path| path.rsplit('/').next().unwrap().to_owned()).collect()
     }

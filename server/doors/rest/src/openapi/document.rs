@@ -189,9 +189,9 @@ fn of_access(access: Access) -> &'static [(ErrorCode, &'static str)] {
     }
 }
 
-/// Routes that ask nothing of the database, so that it cannot be unavailable to them.
-const WITHOUT_DATABASE: [&str; 6] =
-    ["/health", "/metrics", "/version", "/api/openapi.json", "/api/docs", "/api/v1/auth/options"];
+/// Routes that ask nothing of the database, and the one that says itself what it means if the database is unavailable.
+const WITHOUT_DATABASE: [&str; 7] =
+    ["/health", "/ready", "/metrics", "/version", "/api/openapi.json", "/api/docs", "/api/v1/auth/options"];
 
 /// Adds to an operation what its row in the table says, and makes answers of its errors.
 fn complete(operation: &mut Value, route: &Route) {

@@ -4,11 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use http::Method;
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http_body_util::BodyExt as _;
 use minitower_vocabulary::wire::error::ErrorCode;
 use serde_json::Value;
 
 use super::document::{document, template};
 use crate::routes::table;
+use crate::tests::bed::Bed;
+use crate::tests::{json, request, send};
 
 /// Set to write `openapi.json` instead of comparing it.
 const UPDATE: &str = "MINITOWER_UPDATE_OPENAPI";
@@ -177,4 +182,18 @@ fn every_body_has_an_example() {
             assert!(described || has_example(schemas, media), "{method} {path}: {media}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_description_and_its_page_are_served_to_anyone_and_name_no_other_host() {
+    let bed = Bed::start().await;
+    let answer = send(&bed.service, request(Method::GET, "/api/openapi.json", "")).await;
+    assert_eq!(json(answer).await, document().unwrap());
+    let page = send(&bed.service, request(Method::GET, "/api/docs", "")).await;
+    assert_eq!(page.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
+    assert!(page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().starts_with("default-src 'none'"));
+    let page = page.into_body().collect().await.unwrap().to_bytes();
+    let page = std::str::from_utf8(&page).unwrap();
+    assert!(page.contains("fetch(\"openapi.json\")"));
+    assert!(!page.contains("://"), "the page loads something from elsewhere");
 }

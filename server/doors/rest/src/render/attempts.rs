@@ -5,30 +5,17 @@ use minitower_runs::domain::attempt as domain;
 use minitower_runs::domain::run::Run;
 use minitower_vocabulary::limits;
 use minitower_vocabulary::wire::runner::{AttemptState, Lease, LeaseLimits};
-use minitower_vocabulary::wire::runs::{Attempt, AttemptStatus};
+use minitower_vocabulary::wire::runs::Attempt;
 
 use super::runs::input;
-use super::{milliseconds, moment, run_status};
+use super::{milliseconds, moment};
 use crate::ApiError;
-
-pub(crate) fn attempt_status(status: domain::AttemptStatus) -> AttemptStatus {
-    match status {
-        domain::AttemptStatus::Leased => AttemptStatus::Leased,
-        domain::AttemptStatus::Running => AttemptStatus::Running,
-        domain::AttemptStatus::Cancelling => AttemptStatus::Cancelling,
-        domain::AttemptStatus::Completed => AttemptStatus::Completed,
-        domain::AttemptStatus::Failed => AttemptStatus::Failed,
-        domain::AttemptStatus::Cancelled => AttemptStatus::Cancelled,
-        domain::AttemptStatus::Expired => AttemptStatus::Expired,
-        domain::AttemptStatus::Released => AttemptStatus::Released,
-    }
-}
 
 pub(crate) fn attempt(attempt: domain::Attempt) -> Attempt {
     Attempt {
         attempt_id: attempt.id.0,
         attempt_no: attempt.number,
-        status: attempt_status(attempt.state.status),
+        status: attempt.state.status,
         runner: Some(attempt.runner_name),
         exit_code: attempt.state.exit_code,
         error_message: attempt.state.error_message,
@@ -44,10 +31,10 @@ pub(crate) fn attempt_state(run: &Run, attempt: &domain::Attempt) -> AttemptStat
     AttemptState {
         attempt_id: attempt.id.0,
         attempt_no: attempt.number,
-        status: attempt_status(attempt.state.status),
+        status: attempt.state.status,
         lease_expires_at: moment(attempt.state.lease_expires_at),
         cancel_requested: run.state.cancel_requested,
-        run_status: run_status(run.state.status),
+        run_status: run.state.status,
         lease_ttl_ms: Some(milliseconds(attempt.state.lease_ttl)),
     }
 }

@@ -4,26 +4,13 @@ use minitower_runs::LogLine as StoredLine;
 use minitower_runs::domain::artifact::{Artifact, content_type};
 use minitower_runs::domain::run as domain;
 use minitower_vocabulary::wire::runs as wire;
-use minitower_vocabulary::wire::runs::{HIDDEN_VALUE, LogLine, Run, RunStatus, Stream};
+use minitower_vocabulary::wire::runs::{HIDDEN_VALUE, LogLine, Run, Stream};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::moment;
 use crate::ApiError;
-
-pub(crate) fn run_status(status: domain::RunStatus) -> RunStatus {
-    match status {
-        domain::RunStatus::Queued => RunStatus::Queued,
-        domain::RunStatus::Leased => RunStatus::Leased,
-        domain::RunStatus::Running => RunStatus::Running,
-        domain::RunStatus::Cancelling => RunStatus::Cancelling,
-        domain::RunStatus::Completed => RunStatus::Completed,
-        domain::RunStatus::Failed => RunStatus::Failed,
-        domain::RunStatus::Cancelled => RunStatus::Cancelled,
-        domain::RunStatus::Dead => RunStatus::Dead,
-    }
-}
 
 pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
     let input = shown_input(run.input.as_deref(), run.hidden_parameters.as_deref())?;
@@ -45,7 +32,7 @@ pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
         app_slug: run.app_slug,
         run_no: run.number,
         version_no: run.version_number,
-        status: run_status(status),
+        status,
         input,
         priority: run.priority,
         max_retries: retries.max,

@@ -1,7 +1,6 @@
-//! The service without a socket: the plumbing under fake routes, and the real routes against an app on a database of
-//! its own.
+//! The service without a socket: the plumbing under fake routes, and what the tests of endpoints share.
 
-mod endpoints;
+pub(crate) mod bed;
 mod plumbing;
 
 use std::path::Path;
@@ -28,14 +27,14 @@ use tower::ServiceExt as _;
 use crate::Subjects;
 
 /// The bootstrap token.
-pub(super) const BOOTSTRAP_TOKEN: &str = "bootstrap-token";
+pub(crate) const BOOTSTRAP_TOKEN: &str = "bootstrap-token";
 /// The platform's registration token.
-pub(super) const REGISTRATION_TOKEN: &str = "registration-token";
+pub(crate) const REGISTRATION_TOKEN: &str = "registration-token";
 /// The operator token.
-pub(super) const OPERATOR_TOKEN: &str = "operator-token";
+pub(crate) const OPERATOR_TOKEN: &str = "operator-token";
 
 /// Subjects whose database and objects lie in `folder`.
-pub(super) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Subjects {
+pub(crate) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Subjects {
     let (registry, mut subscribers) = (Registry::new(), Subscribers::default());
     let of_teams = minitower_teams::Memory::new(&mut subscribers);
     let of_runs = minitower_runs::Memory::new(&registry, of_teams.clone(), &mut subscribers).unwrap();
@@ -63,21 +62,21 @@ pub(super) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Su
     Subjects::new(store, teams, &engine, registry, database)
 }
 
-pub(super) async fn send(service: &Router, request: Request<Body>) -> Response<Body> {
+pub(crate) async fn send(service: &Router, request: Request<Body>) -> Response<Body> {
     service.clone().oneshot(request).await.unwrap()
 }
 
-pub(super) fn request(method: Method, path: &str, body: impl Into<Body>) -> Request<Body> {
+pub(crate) fn request(method: Method, path: &str, body: impl Into<Body>) -> Request<Body> {
     Request::builder().method(method).uri(path).body(body.into()).unwrap()
 }
 
-pub(super) async fn json(response: Response<Body>) -> Value {
+pub(crate) async fn json(response: Response<Body>) -> Value {
     assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
     serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
 }
 
 /// Status and code of an error answer, after a look at its shape; and its message.
-pub(super) async fn error(response: Response<Body>) -> (u16, String, String) {
+pub(crate) async fn error(response: Response<Body>) -> (u16, String, String) {
     let status = response.status().as_u16();
     let body = json(response).await;
     let detail = &body["error"];

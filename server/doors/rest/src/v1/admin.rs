@@ -1,11 +1,12 @@
-//! Runners, as administrators see them.
+//! Runners and the demand for them, as administrators see them.
 
 use axum::extract::State;
 use http::StatusCode;
 use minitower_runs::domain::runner as domain;
-use minitower_runs::{self as admin, ListRunners, ListedRunner};
+use minitower_runs::{self as admin, ListDemand, ListRunners, ListedRunner};
 use minitower_teams::AdminPrincipal;
 use minitower_vocabulary::wire::admin::{Drain, Drained, Ended, Runner, RunnerScope, RunnerStatus, Runners};
+use minitower_vocabulary::wire::demand::{Demand, EnvironmentDemand};
 use minitower_vocabulary::wire::runner::Ok as Done;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -48,6 +49,39 @@ pub(crate) async fn list(
     let list = ListRunners { pool, environment, after, limit };
     let runners = state.runners().list_runners(&caller, list).await?;
     Ok(Json(Runners { runners: runners.into_iter().map(shown).collect() }))
+}
+
+/// The query.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DemandQuery {
+    /// The `cursor` of the page before.
+    after: Option<String>,
+    /// At most this many environments. Default 10,000.
+    #[param(minimum = 1, maximum = 10000)]
+    limit: Option<i64>,
+}
+
+/// Lists how many runs wait and how many runners hold, by team and environment.
+///
+/// Whoever scales runners reads it. A team sees its own environments, the operator sees all. An environment that is
+/// not listed has none of either. The last page has no `cursor`.
+#[utoipa::path(get, path = "/api/v1/admin/demand", operation_id = "demand", tag = "Runners",
+    params(DemandQuery),
+    responses((status = 200, description = "One page of the demand.", body = Demand)))]
+pub(crate) async fn demand(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<AdminPrincipal>,
+    Query(query): Query<DemandQuery>,
+) -> Result<Json<Demand>, ApiError> {
+    let DemandQuery { after, limit } = query;
+    let admin::Demand { environments, cursor } =
+        state.runners().demand(&caller, &ListDemand { after, limit })?;
+    let environments = environments.into_iter().map(|of| {
+        let admin::EnvironmentDemand { team, environment, pending, active } = of;
+        EnvironmentDemand { team, environment, pending, active }
+    });
+    Ok(Json(Demand { environments: environments.collect(), cursor }))
 }
 
 errors! { NoRunner { NotFound: "The caller has no such runner.", } }

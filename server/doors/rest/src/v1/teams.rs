@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use http::StatusCode;
-use minitower_teams::{NewTeam, team};
+use minitower_teams::NewTeam;
 use minitower_vocabulary::wire::auth::{
     AuthOptions, BootstrapTeam, LoggedIn, Login, Role, Signup, TeamCreated,
 };
@@ -87,15 +87,8 @@ pub(crate) async fn login(
     let Login { slug, password } = body;
     let (team, token) = state.teams().login(&slug, password, address).await?;
     let logged_in =
-        LoggedIn { team_id: team.id.0, token: token.token, token_id: token.id.0, role: role(token.role) };
+        LoggedIn { team_id: team.id.0, token: token.token, token_id: token.id.0, role: token.role };
     Ok((StatusCode::CREATED, Json(logged_in)))
-}
-
-pub(super) fn role(role: team::Role) -> Role {
-    match role {
-        team::Role::Admin => Role::Admin,
-        team::Role::Member => Role::Member,
-    }
 }
 
 fn team_created(made: NewTeam) -> TeamCreated {

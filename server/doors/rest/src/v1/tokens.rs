@@ -11,7 +11,6 @@ use minitower_vocabulary::wire::auth::{
 use minitower_vocabulary::wire::error::ErrorCode;
 
 use super::params::{Before, IdPath};
-use super::teams::role;
 use crate::auth::Caller;
 use crate::extract::{Json, OptionalJson, Path, Query};
 use crate::openapi::errors;
@@ -23,14 +22,14 @@ use crate::{ApiError, HttpState};
     responses((status = 200, description = "Who the caller is.", body = Me)))]
 pub(crate) async fn me(Caller(caller): Caller<TeamPrincipal>) -> Result<Json<Me>, ApiError> {
     // The API token of an attempt has neither an id nor a role. The guard turns it away before it comes here.
-    let (token_id, role_of_token) = caller.token().ok_or_else(|| {
+    let (token_id, role) = caller.token().ok_or_else(|| {
         ApiError::new(
             ErrorCode::Forbidden,
             "this call is about team tokens, and the API token of a run is not one",
         )
     })?;
     let TeamPrincipal { team_id, team_slug, credential: _ } = caller;
-    Ok(Json(Me { team_id: team_id.0, team_slug, token_id: token_id.0, role: role(role_of_token) }))
+    Ok(Json(Me { team_id: team_id.0, team_slug, token_id: token_id.0, role: role }))
 }
 
 /// Creates a team token.
@@ -46,8 +45,7 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<TokenCreated>), ApiError> {
     let CreateToken { name, role: wanted } = body;
     let made = state.teams().create_token(&caller, name, wanted).await?;
-    let created =
-        TokenCreated { token_id: made.id.0, token: made.token, name: made.name, role: role(made.role) };
+    let created = TokenCreated { token_id: made.id.0, token: made.token, name: made.name, role: made.role };
     Ok((StatusCode::CREATED, Json(created)))
 }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::domain::moves::{attempt_may_become, run_may_become};
 use crate::domain::retry::{RetryBudget, RetryPolicy};
 
 const TTL: Duration = Duration::from_secs(60);
@@ -86,6 +87,7 @@ fn heartbeat_extends_and_changes_nothing_else(#[case] before: Held) {
     assert_eq!((&after.run, after.attempt.status), (&before.run, before.attempt.status));
     let shorter = decide(&after, &Command::Heartbeat { ttl: Duration::from_secs(1) }, NOW).unwrap();
     assert_eq!(shorter.attempt.lease_expires_at, NOW.plus(TTL), "never shorter than was promised");
+    assert_eq!(shorter.attempt.lease_ttl, Duration::from_secs(1), "the length that is in use from now on");
 }
 
 #[rstest]
@@ -112,6 +114,21 @@ fn the_first_result_wins_and_is_answered_the_same_for_ever(
 }
 
 #[test]
+fn a_result_is_kept_with_all_that_it_says() {
+    let outcome = Outcome {
+        status: ResultStatus::Failed,
+        exit_code: Some(7),
+        error_message: Some("out of memory".to_owned()),
+        reason: Some(ResultReason::Timeout),
+    };
+    let after = decide(&running(), &Command::Result(outcome, Jitter::NONE), NOW).unwrap();
+    assert_eq!((after.run.exit_code, after.attempt.exit_code), (Some(7), Some(7)));
+    assert_eq!(after.run.error_message.as_deref(), Some("out of memory"));
+    assert_eq!(after.attempt.error_message.as_deref(), Some("out of memory"));
+    assert_eq!(after.attempt.reason, Some(ResultReason::Timeout));
+}
+
+#[test]
 fn once_cancelling_the_outcome_can_only_be_cancelled() {
     for status in [ResultStatus::Completed, ResultStatus::Failed] {
         assert_eq!(decide(&cancelling(), &result_of(status), NOW), Err(Refusal::Cancelling));
@@ -124,6 +141,11 @@ fn once_cancelling_the_outcome_can_only_be_cancelled() {
     }
     let after = decide(&cancelling(), &Command::Expire, Timestamp(60_000)).unwrap();
     assert_eq!(statuses(&after), (RunStatus::Cancelled, AttemptStatus::Cancelled));
+    assert_eq!(
+        (after.run.finished_at, after.attempt.finished_at),
+        (Some(Timestamp(60_000)), Some(Timestamp(60_000)))
+    );
+    assert_eq!(after.attempt.error_message.as_deref(), Some(EXPIRED_MESSAGE));
 }
 
 #[rstest]
@@ -176,6 +198,7 @@ fn expiry_requeues_then_the_run_is_dead_at_the_limit(#[case] before: Held) {
     let once = decide(&before, &Command::Expire, at).unwrap();
     assert_eq!(statuses(&once), (RunStatus::Queued, AttemptStatus::Expired));
     assert_eq!((once.run.retries.used, once.run.queued_at, once.run.finished_at), (1, at, None));
+    assert_eq!(once.attempt.finished_at, Some(at));
 
     let second = Held { run: RunState { status: RunStatus::Leased, ..once.run }, ..before };
     let twice = decide(&second, &Command::Expire, at).unwrap();
@@ -191,6 +214,7 @@ fn release_keeps_place_and_budget(#[case] before: Held) {
     let after = decide(&before, &Command::Release, NOW).unwrap();
     assert_eq!(statuses(&after), (RunStatus::Queued, AttemptStatus::Released));
     assert_eq!((after.run.queued_at, after.run.retries), (before.run.queued_at, before.run.retries));
+    assert_eq!((after.attempt.finished_at, after.run.finished_at), (Some(NOW), None));
 }
 
 #[rstest]
@@ -339,6 +363,14 @@ fn a_release_keeps_place_and_budget_under_a_policy_too() {
     assert!(after.run.is_ready());
 }
 
+#[test]
+fn a_retry_without_a_backoff_is_ready_at_once() {
+    let mut before = running();
+    before.run.policy = Some(RetryPolicy::new(&Failure::ALL, 0, 1_000, 0));
+    let after = decide(&before, &result_of(ResultStatus::Failed), NOW).unwrap();
+    assert_eq!((after.run.status, after.run.not_before, after.run.queued_at), (RunStatus::Queued, None, NOW));
+}
+
 fn backing_off(until: Timestamp) -> RunState {
     let policy = Some(RetryPolicy::new(&Failure::ALL, 1000, 2000, 10_000));
     RunState { policy, queued_at: until, not_before: Some(until), ..RunState::queued(3, Timestamp(0)) }
@@ -412,8 +444,8 @@ proptest! {
             now = Timestamp(now.0 + ms);
             let Ok(next) = decide(&held, &command, now) else { continue };
             let (from, to) = (statuses(&held), statuses(&next));
-            prop_assert!(from.0 == to.0 || from.0.may_become(to.0), "{from:?} → {to:?} by {command:?}");
-            prop_assert!(from.1 == to.1 || from.1.may_become(to.1), "{from:?} → {to:?} by {command:?}");
+            prop_assert!(from.0 == to.0 || run_may_become(from.0, to.0), "{from:?} → {to:?} by {command:?}");
+            prop_assert!(from.1 == to.1 || attempt_may_become(from.1, to.1), "{from:?} → {to:?} by {command:?}");
             prop_assert_eq!(next.attempt.status.is_active(), next.run.status.is_active());
             prop_assert_eq!(next.attempt.status.is_active(), next.attempt.ended_by.is_none());
             prop_assert_eq!(next.run.status.is_terminal(), next.run.finished_at.is_some());

@@ -26,6 +26,7 @@ fn a_budget_of_n_allows_exactly_n_more_starts() {
             assert_eq!(backoff, Duration::ZERO);
             budget = retries;
             again += 1;
+            assert!(again <= max, "a start too many");
         }
         assert_eq!(again, max);
     }
@@ -69,7 +70,7 @@ fn a_failed_result_is_a_failure_or_a_timeout_by_its_reason(
     #[case] reason: Option<ResultReason>,
     #[case] failure: Failure,
 ) {
-    assert_eq!(Failure::of_result(reason), failure);
+    assert_eq!(failure_of(reason), failure);
 }
 
 #[test]
@@ -103,6 +104,21 @@ fn a_factor_may_have_three_decimals() {
         let wanted = Wanted { backoff_multiplier: Some(factor), ..wanted(2) };
         assert_eq!(RetryPolicy::checked(&wanted).unwrap().1.multiplier_thousandths(), thousandths);
     }
+}
+
+#[test]
+fn a_policy_tells_what_it_was_made_of() {
+    let policy = RetryPolicy::new(&[Failure::Timeout], 250, 1500, 4000);
+    assert_eq!(policy.on().collect::<Vec<_>>(), [Failure::Timeout]);
+    assert_eq!((policy.initial_ms(), policy.multiplier_thousandths(), policy.max_ms()), (250, 1500, 4000));
+}
+
+#[test]
+fn the_longest_backoff_that_may_be_asked_for_is_a_week() {
+    assert_eq!(MAX_BACKOFF_MS, 604_800_000);
+    let week =
+        Wanted { backoff_initial_ms: Some(604_800_000), backoff_max_ms: Some(604_800_000), ..wanted(2) };
+    assert_eq!(RetryPolicy::checked(&week).unwrap().1.backoff(1, Jitter::NONE), ms(604_800_000));
 }
 
 #[rstest]

@@ -2,7 +2,7 @@
 
 use super::team as new_team;
 use crate::domain::lease;
-use crate::domain::retry::{Failure, RetryPolicy};
+use crate::domain::retry::RetryPolicy;
 use crate::domain::run::{Run, RunState};
 use crate::domain::runner::RunnerScope;
 use crate::store::runs::NewRun;
@@ -12,6 +12,7 @@ use minitower_kernel::events::Subscribers;
 use minitower_kernel::{Hooks, Store, StoreError, Tx};
 use minitower_teams::environments;
 use minitower_vocabulary::ids::RunId;
+use minitower_vocabulary::statuses::Failure;
 use minitower_vocabulary::time::Timestamp;
 
 const NOW: Timestamp = Timestamp(1000);

@@ -1,13 +1,10 @@
 //! The life of an attempt under its lease: start, heartbeat, log, result, release.
 
 use axum::extract::State;
-use minitower_runs::domain::attempt;
 use minitower_runs::domain::lease::Outcome;
 use minitower_runs::{LogLine as StoredLine, Report};
 use minitower_vocabulary::time::Timestamp;
-use minitower_vocabulary::wire::runner::{
-    AttemptState, LogBatch, Ok as Done, ResultReason, ResultStatus, RunResult,
-};
+use minitower_vocabulary::wire::runner::{AttemptState, LogBatch, Ok as Done, RunResult};
 use minitower_vocabulary::wire::runs::{LogLine, Stream};
 
 use crate::auth::{Caller, LeaseHolder};
@@ -92,28 +89,11 @@ pub(crate) async fn result(
     Json(body): Json<RunResult>,
 ) -> Result<Json<Done>, ApiError> {
     let RunResult { status, exit_code, error_message, reason, output, logs } = body;
-    let outcome = Outcome { status: ended(status), exit_code, error_message, reason: reason.map(by) };
+    let outcome = Outcome { status, exit_code, error_message, reason };
     let lines = logs.into_iter().map(stored).collect();
     let report = Report { outcome, output, lines };
     state.leases().finish_run(&runner, path.id(), &lease_token, report).await?;
     Ok(Json(Done::default()))
-}
-
-fn ended(status: ResultStatus) -> attempt::ResultStatus {
-    match status {
-        ResultStatus::Completed => attempt::ResultStatus::Completed,
-        ResultStatus::Failed => attempt::ResultStatus::Failed,
-        ResultStatus::Cancelled => attempt::ResultStatus::Cancelled,
-    }
-}
-
-fn by(reason: ResultReason) -> attempt::ResultReason {
-    match reason {
-        ResultReason::Exit => attempt::ResultReason::Exit,
-        ResultReason::Signal => attempt::ResultReason::Signal,
-        ResultReason::Timeout => attempt::ResultReason::Timeout,
-        ResultReason::Setup => attempt::ResultReason::Setup,
-    }
 }
 
 /// Gives the run back to the queue.

@@ -54,3 +54,45 @@ pub(crate) async fn poll(
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::header::AUTHORIZATION;
+    use http::{Method, StatusCode};
+    use serde_json::{Value, json};
+    use tokio::time::timeout;
+
+    use crate::tests::bed::{Bed, archive, form};
+    use crate::tests::{REGISTRATION_TOKEN, json, request, send};
+
+    #[tokio::test]
+    async fn a_poll_whose_caller_goes_away_takes_no_run_with_it() {
+        let bed = Bed::start().await;
+        let body = form(&[("artifact", &archive()), ("entrypoint", b"main.py")]);
+        assert_eq!(send(&bed.service, bed.upload(body.into())).await.status(), StatusCode::CREATED);
+        let register = |name: &str| {
+            let mut register =
+                request(Method::POST, "/api/v1/runners/register", json!({"name": name}).to_string());
+            register
+                .headers_mut()
+                .insert(AUTHORIZATION, format!("Bearer {REGISTRATION_TOKEN}").parse().unwrap());
+            register
+        };
+        let poll = |runner: &Value, wait: u32| {
+            let mut poll = request(Method::POST, &format!("/api/v1/runs/lease?wait={wait}"), "");
+            let token = runner["token"].as_str().unwrap();
+            poll.headers_mut().insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+            poll
+        };
+        let gone = json(send(&bed.service, register("gone")).await).await;
+        let there = json(send(&bed.service, register("there")).await).await;
+        let waiting = send(&bed.service, poll(&gone, 60));
+        assert!(timeout(Duration::from_millis(100), waiting).await.is_err());
+        let run = bed.post("/api/v1/apps/hello/runs", json!({})).await;
+        let leased = json(send(&bed.service, poll(&there, 10)).await).await;
+        assert_eq!(leased["run_id"], run["run_id"]);
+        assert_eq!(leased["attempt_no"], 1, "the poll that went away held no lease");
+    }
+}

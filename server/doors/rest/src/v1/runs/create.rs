@@ -3,9 +3,9 @@
 use axum::extract::State;
 use http::StatusCode;
 use minitower_runs::CreateRun as NewRun;
-use minitower_runs::domain::retry::{Failure, Wanted};
+use minitower_runs::domain::retry::Wanted;
 use minitower_teams::team::TeamPrincipal;
-use minitower_vocabulary::wire::runs::{CreateRun, Retry, RetryOn, Run};
+use minitower_vocabulary::wire::runs::{CreateRun, Retry, Run};
 
 use crate::auth::Caller;
 use crate::extract::{Json, OptionalJson, Path};
@@ -42,16 +42,7 @@ pub(crate) async fn create(
 
 fn wanted(retry: Retry) -> Wanted {
     let Retry { max_attempts, on, backoff_initial_ms, backoff_multiplier, backoff_max_ms } = retry;
-    let on = on.map(|on| on.into_iter().map(failure).collect());
     Wanted { max_attempts, on, backoff_initial_ms, backoff_multiplier, backoff_max_ms }
-}
-
-fn failure(on: RetryOn) -> Failure {
-    match on {
-        RetryOn::Failed => Failure::Failed,
-        RetryOn::Timeout => Failure::Timeout,
-        RetryOn::Lost => Failure::Lost,
-    }
 }
 
 errors! { CancelErrors { NotFound: "The team has no such run.", } }

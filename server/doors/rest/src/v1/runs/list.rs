@@ -2,9 +2,9 @@
 
 use axum::extract::State;
 use minitower_runs::ListRuns;
-use minitower_runs::domain::run::RunStatus;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::RunId;
+use minitower_vocabulary::statuses::RunStatus;
 use minitower_vocabulary::wire::runs::{Runs, RunsSummary};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -28,7 +28,7 @@ pub(crate) struct OfTeam {
     /// Only runs with a smaller id.
     before: Option<i64>,
     /// Only runs with this status. An unknown status is refused.
-    #[param(value_type = Option<minitower_vocabulary::wire::runs::RunStatus>)]
+    #[param(value_type = Option<RunStatus>)]
     status: Option<String>,
     /// Only runs of the app with this slug. The list of an unknown app is empty.
     app: Option<String>,

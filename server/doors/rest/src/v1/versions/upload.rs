@@ -191,3 +191,106 @@ async fn next_field<'a>(
     let field = timeout(CHUNK_DEADLINE, multipart.next_field()).await;
     field.map_err(|_| too_slow(CHUNK_DEADLINE))?.map_err(|error| allowance.broken(&error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use bytes::Bytes;
+    use futures_util::{StreamExt as _, stream};
+    use http::{Method, StatusCode};
+    use serde_json::json;
+    use tokio::time::{Instant, timeout};
+
+    use crate::tests::bed::{ARTIFACT_BYTES, Bed, archive, form};
+    use crate::tests::{error, json, request, send};
+
+    fn in_pieces(body: &[u8]) -> Body {
+        let pieces: Vec<_> = body.chunks(7).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
+        Body::from_stream(stream::iter(pieces))
+    }
+
+    #[tokio::test]
+    async fn an_upload_in_small_pieces_becomes_a_version() {
+        let bed = Bed::start().await;
+        let archive = archive();
+        let body = form(&[
+            ("artifact", &archive),
+            ("unknown", b"x"),
+            ("entrypoint", b"main.py"),
+            ("timeout_seconds", b"60"),
+        ]);
+        let response = send(&bed.service, bed.upload(in_pieces(&body))).await;
+        assert_eq!(response.status(), StatusCode::CREATED);
+        let version = json(response).await;
+        assert_eq!((&version["version_no"], &version["entrypoint"]), (&json!(1), &json!("main.py")));
+        assert_eq!(version["timeout_seconds"], 60);
+        assert_eq!(bed.files(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_refused_upload_says_why_and_leaves_nothing() {
+        let bed = Bed::start().await;
+        let archive = archive();
+        let large = vec![7; ARTIFACT_BYTES + 1];
+        let long = vec![b'x'; 256 * 1024 + 1];
+        for (parts, status, code) in [
+            (vec![("entrypoint", &b"main.py"[..])], 400, "invalid_request"),
+            (vec![("artifact", &archive[..]), ("artifact", &archive[..])], 400, "invalid_request"),
+            (vec![("artifact", &large[..]), ("entrypoint", b"main.py")], 413, "payload_too_large"),
+            (vec![("artifact", &archive[..]), ("params_schema_json", &long[..])], 413, "payload_too_large"),
+            (vec![("artifact", &archive[..]), ("entrypoint", b"\xff")], 400, "invalid_request"),
+            (vec![("artifact", &archive[..])], 400, "TOWERFILE_MISSING"),
+            (vec![("artifact", b"no gzip"), ("entrypoint", b"main.py")], 400, "artifact_invalid"),
+        ] {
+            let answer = error(send(&bed.service, bed.upload(form(&parts).into())).await).await;
+            assert_eq!((answer.0, answer.1.as_str()), (status, code), "{}", answer.2);
+            assert_eq!(bed.files(), 0, "left behind after: {}", answer.2);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_no_form_or_is_cut_short_is_400() {
+        let bed = Bed::start().await;
+        let mut body = form(&[("artifact", &archive())]);
+        body.truncate(body.len() - 20);
+        let cut = bed.upload(body.into());
+        let plain = bed.signed(request(Method::POST, "/api/v1/apps/hello/versions", "{}"));
+        for request in [cut, plain] {
+            let (status, code, message) = error(send(&bed.service, request).await).await;
+            assert_eq!((status, code.as_str()), (400, "invalid_request"), "{message}");
+        }
+        assert_eq!(bed.files(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_parts_head_that_never_ends_is_refused_however_it_comes() {
+        let bed = Bed::start().await;
+        let head = [b"--XX\r\nx: ".to_vec(), vec![b'y'; 600 * 1024]].concat();
+        let pieces: Vec<_> =
+            head.chunks(8 * 1024).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
+        for body in [Body::from_stream(stream::iter(pieces)), in_pieces(&head)] {
+            let (status, code, message) = error(send(&bed.service, bed.upload(body)).await).await;
+            assert_eq!((status, code.as_str()), (400, "invalid_request"), "{message}");
+            assert!(message.contains("16384 bytes"), "{message}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_uploader_that_goes_away_leaves_nothing() {
+        let bed = Bed::start().await;
+        let mut start = form(&[("artifact", &[7; 4096])]);
+        start.truncate(2048);
+        let body = stream::iter([Ok::<_, std::io::Error>(Bytes::from(start))]).chain(stream::pending());
+        let mut answer = Box::pin(send(&bed.service, bed.upload(Body::from_stream(body))));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while bed.files() == 0 {
+            assert!(Instant::now() < deadline, "the upload never reached the disk");
+            assert!(timeout(Duration::from_millis(5), &mut answer).await.is_err());
+        }
+        // What becomes of the future when the connection is gone.
+        drop(answer);
+        assert_eq!(bed.files(), 0);
+    }
+}

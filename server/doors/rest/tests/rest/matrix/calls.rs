@@ -60,7 +60,7 @@ impl Call {
             ("GET", "/api/v1/environments" | "/api/v1/apps" | "/api/v1/runs" | "/api/v1/runs/summary") => {
                 Self::own(200)
             }
-            ("GET", "/api/v1/admin/runners") => Self::own(200),
+            ("GET", "/api/v1/admin/runners" | "/api/v1/admin/demand") => Self::own(200),
             ("POST", "/api/v1/bootstrap/team") => {
                 Self::own(200).with(&json!({"slug": "acme", "name": "acme"}))
             }

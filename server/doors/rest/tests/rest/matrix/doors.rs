@@ -26,7 +26,8 @@ async fn each_route_opens_to_its_credentials_only_and_asks_for_them_first() {
     let bed = template.copy().await;
     let callers = [nobodies(&template.things), known(&template.things)].concat();
     let mut asked = 0;
-    for Route { method, path, access, .. } in table() {
+    for route in table() {
+        let Route { method, path, access, .. } = route.clone();
         let concrete = path.replace("{run}", "x").replace("{id}", "x").replace("{no}", "x");
         let concrete =
             concrete.replace("{app}", "no-such-app").replace("{name}", "%FF").replace("{*path}", "%FF");
@@ -35,6 +36,7 @@ async fn each_route_opens_to_its_credentials_only_and_asks_for_them_first() {
                 Request::builder().method(&method).uri(&concrete).body(Body::from("{ no json")).unwrap();
             caller.sign(&mut request);
             let answer = bed.send(request).await;
+            super::described::knows(&route, &answer);
             let found = match answer.status.as_u16() {
                 401 => Door::Unauthorized,
                 403 => Door::Forbidden,

@@ -32,6 +32,7 @@ async fn cell(bed: &Bed, route: &Route, things: &Things, caller: &Caller) {
     let before = bed.content();
     let answer = bed.send(Call::of(route).request(route, things, caller)).await;
     assert_eq!(answer.status, status, "{what}: {answer:?}");
+    super::described::knows(route, &answer);
     if changes {
         return;
     }

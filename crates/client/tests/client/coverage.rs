@@ -1,0 +1,170 @@
+//! The client has a method for every operation that `openapi.json` describes.
+//!
+//! Every method is called once and succeeds; the record of what went over the wire is compared with the description.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+
+use minitower_client::wire::Timestamp;
+use minitower_client::wire::admin::Ended;
+use minitower_client::wire::apps::CreateApp;
+use minitower_client::wire::auth::{BootstrapTeam, CreateToken, Login, Signup};
+use minitower_client::wire::runner::{LeaseRequest, LogBatch, Register, ResultStatus, RunResult};
+use minitower_client::wire::runs::{CreateRun, LogLine, Stream};
+use minitower_client::{
+    AttemptClient, Client, LogFilter, RunFilter, RunnerClient, RunnerFilter, TeamClient, Upload,
+};
+use minitower_test_plane::{BOOTSTRAP_TOKEN, Call, Plane, archive};
+use serde_json::Value;
+
+const PASSWORD: &str = "correct horse battery staple";
+const ARTIFACT: &str = "out/report.txt";
+
+#[tokio::test]
+async fn every_operation_has_a_method() {
+    let plane = Plane::start();
+    let client = Client::new(&plane.config()).unwrap();
+    let description = client.openapi().await.unwrap();
+    without_a_credential(&client).await;
+    let (team, registration_token) = enter(&client).await;
+    of_the_team(&team).await;
+    let runners = RunnerClient::new(&plane.config()).unwrap();
+    of_runners(&runners, &team, &registration_token).await;
+
+    let operations = operations(&description);
+    let mut called = BTreeSet::new();
+    for request in plane.requests(Call::any()) {
+        let what = format!("{} {}", request.method, request.path);
+        assert!(request.answered.is_some_and(|status| status < 300), "{what}: {request:?}");
+        // Of the templates that fit, the one with the fewest parameters is meant: `/runs/summary`, not `/runs/{run}`.
+        let fitting = operations
+            .iter()
+            .filter(|(method, template)| *method == request.method.as_str() && fits(template, &request.path));
+        let meant = fitting.min_by_key(|(_, template)| template.matches('{').count());
+        called.insert(meant.unwrap_or_else(|| panic!("{what} is not described")).clone());
+    }
+    let missing: Vec<_> = operations.difference(&called).collect();
+    assert!(missing.is_empty(), "the client has no method for {missing:?}, or this test does not call it");
+}
+
+/// Method and path template of each operation.
+fn operations(description: &Value) -> BTreeSet<(String, String)> {
+    let paths = description["paths"].as_object().unwrap();
+    let all = paths.iter().flat_map(|(path, methods)| {
+        methods.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone()))
+    });
+    all.collect()
+}
+
+/// Whether a path is one of a template. The path of an artifact, at a template's end, may have several components.
+fn fits(template: &str, path: &str) -> bool {
+    let mut parts = path.split('/');
+    template.split('/').all(|wanted| match (wanted, parts.next()) {
+        ("{path}", Some(_)) => {
+            parts.by_ref().for_each(drop);
+            true
+        }
+        (wanted, Some(part)) => wanted.starts_with('{') || wanted == part,
+        (_, None) => false,
+    }) && parts.next().is_none()
+}
+
+async fn without_a_credential(client: &Client) {
+    client.health().await.unwrap();
+    client.ready().await.unwrap();
+    client.version().await.unwrap();
+    let mut metrics = client.metrics().await.unwrap();
+    while metrics.chunk().await.unwrap().is_some() {}
+    assert!(client.docs().await.unwrap().contains("openapi.json"));
+    client.auth_options().await.unwrap();
+}
+
+/// The ways to a team token, and the team's registration token.
+async fn enter(client: &Client) -> (TeamClient, String) {
+    let team = BootstrapTeam { slug: "acme".to_owned(), name: "Acme".to_owned(), password: None };
+    let made = client.bootstrap_team(BOOTSTRAP_TOKEN, &team).await.unwrap();
+    let signup =
+        Signup { slug: "umbrella".to_owned(), name: "Umbrella".to_owned(), password: PASSWORD.to_owned() };
+    client.signup(&signup).await.unwrap();
+    client.login(&Login { slug: signup.slug, password: signup.password }).await.unwrap();
+    (client.team(&made.token), made.registration_token.unwrap())
+}
+
+async fn of_the_team(team: &TeamClient) {
+    team.me().await.unwrap();
+    team.create_token(&CreateToken::default()).await.unwrap();
+    let token = team.create_registration_token().await.unwrap();
+    assert!(team.registration_tokens().await.unwrap().registration_tokens.len() > 1);
+    team.delete_registration_token(token.id).await.unwrap();
+    team.create_environment("fresh").await.unwrap();
+    team.environments().await.unwrap();
+
+    team.create_app(&CreateApp { slug: "hello".to_owned(), description: None }).await.unwrap();
+    team.app("hello").await.unwrap();
+    assert_eq!(team.apps().await.unwrap().apps.len(), 1);
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&archive(&[("main.py", "print('hello')\n")])).unwrap();
+    let upload = Upload { entrypoint: Some("main.py".to_owned()), ..Upload::new(file, "artifact.tar.gz") };
+    let version = team.upload_version("hello", upload, |_| {}).await.unwrap();
+    team.version("hello", version.version_no).await.unwrap();
+    assert_eq!(team.versions("hello").await.unwrap().versions.len(), 1);
+
+    let run = team.create_run("hello", &CreateRun::default()).await.unwrap();
+    team.run(run.run_id).await.unwrap();
+    team.runs(&RunFilter::default()).await.unwrap();
+    team.app_runs("hello", &RunFilter::default()).await.unwrap();
+    team.runs_summary().await.unwrap();
+    team.attempts(run.run_id).await.unwrap();
+    team.logs(run.run_id, &LogFilter::default()).await.unwrap();
+    team.cancel_run(run.run_id).await.unwrap();
+}
+
+async fn of_runners(runners: &RunnerClient, team: &TeamClient, registration_token: &str) {
+    let register = Register { name: "r".to_owned(), ..Register::default() };
+    let token = runners.register(registration_token, &register).await.unwrap().token;
+
+    let held = lease(runners, team, &token).await;
+    held.start().await.unwrap();
+    held.heartbeat().await.unwrap();
+    held.artifact().await.unwrap();
+    let line = LogLine {
+        seq: 1,
+        stream: Stream::Stdout,
+        line: "hello".to_owned(),
+        logged_at: Timestamp::UNIX_EPOCH,
+    };
+    held.logs(&LogBatch { logs: vec![line] }).await.unwrap();
+    let content = futures_util::stream::iter([Ok(bytes::Bytes::from_static(b"content"))]);
+    held.put_artifact(ARTIFACT, 7, content).await.unwrap();
+    let run = team.runs(&RunFilter::default()).await.unwrap().runs[0].run_id;
+    assert_eq!(team.artifacts(run).await.unwrap().artifacts.len(), 1);
+    team.artifact(run, ARTIFACT).await.unwrap();
+    team.delete_artifact(run, ARTIFACT).await.unwrap();
+    let result = RunResult {
+        status: ResultStatus::Completed,
+        exit_code: Some(0),
+        error_message: None,
+        reason: None,
+        output: None,
+        logs: Vec::new(),
+    };
+    held.result(&result).await.unwrap();
+    lease(runners, team, &token).await.release().await.unwrap();
+
+    // The run that was given back is leased again, and its process ends.
+    let request = LeaseRequest { instance_id: Some("i".to_owned()), ..LeaseRequest::default() };
+    runners.lease(&token, 0, &request).await.unwrap().unwrap();
+    assert_eq!(team.runners(&RunnerFilter::default()).await.unwrap().runners.len(), 1);
+    team.drain_runner("r", None).await.unwrap();
+    team.undrain_runner("r", None).await.unwrap();
+    team.runner_ended("r", &Ended { instance_id: Some("i".to_owned()), reason: None }).await.unwrap();
+    runners.sign_off(&token).await.unwrap();
+    team.delete_runner("r").await.unwrap();
+}
+
+/// A new run, leased.
+async fn lease(runners: &RunnerClient, team: &TeamClient, token: &str) -> AttemptClient {
+    team.create_run("hello", &CreateRun::default()).await.unwrap();
+    let leased = runners.lease(token, 0, &LeaseRequest::default()).await.unwrap().unwrap();
+    runners.attempt(token, &leased.lease)
+}

@@ -1,0 +1,130 @@
+//! What a pool refers to: the operator's token for its control plane, and the Deployments and pods that are labelled as its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod as KubePod, Secret};
+use kube::{Api, ResourceExt as _};
+use minitower_daemon::clock::boottime;
+use minitower_daemon::errors::chain;
+
+use super::context::{Context, State};
+use crate::calls::{self, CallError};
+use crate::crd::RunnerPool;
+use crate::pool_controller::pool::{POOL_LABEL, TokenSource};
+use crate::pool_controller::problems::Problem;
+use crate::settings::{SettingsError, read_token};
+
+/// How long a token from a Secret is used before the Secret is read again.
+const TOKEN_AGE: Duration = Duration::from_secs(60);
+
+/// What a pool refers to.
+pub(super) struct References {
+    /// The operator's token for the pool's control plane.
+    pub(super) token: Result<String, TokenError>,
+    /// The pool's Deployments, by their labels.
+    pub(super) deployments: Vec<Arc<Deployment>>,
+    /// The pool's pods, by their labels.
+    pub(super) pods: Vec<Arc<KubePod>>,
+}
+
+/// Why there is no token for a pool's control plane.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TokenError {
+    /// The pool relies on the operator's own control plane.
+    #[error("the operator has no control plane of its own: set MINITOWER_SERVER_URL and its token")]
+    NoOwn,
+    /// The operator's own token cannot be read.
+    #[error(transparent)]
+    Own(#[from] SettingsError),
+    /// The Secret does not exist.
+    #[error("spec.operatorTokenSecretRef: Secret {secret} does not exist: create it")]
+    NoSecret {
+        /// Its namespace and name.
+        secret: String,
+    },
+    /// The Secret cannot be read.
+    #[error("spec.operatorTokenSecretRef: Secret {secret} cannot be read")]
+    Unreadable {
+        /// Its namespace and name.
+        secret: String,
+        /// Why.
+        source: CallError,
+    },
+    /// The Secret holds no token.
+    #[error("spec.operatorTokenSecretRef: Secret {secret} has no key {key} with a token in it")]
+    NoKey {
+        /// Its namespace and name.
+        secret: String,
+        /// The key.
+        key: String,
+    },
+}
+
+impl TokenError {
+    /// What a person has to do something about.
+    pub(super) fn problem(&self) -> Problem {
+        Problem::new("OperatorTokenMissing", chain(self))
+    }
+}
+
+/// Looks up what the pool refers to.
+pub(super) async fn dereference(object: &RunnerPool, context: &Context, state: &mut State) -> References {
+    let (namespace, name) = (object.namespace(), object.name_any());
+    let source = TokenSource::of(&object.spec);
+    let token = token(&source, namespace.as_deref().unwrap_or_default(), context, state).await;
+    let mut deployments = context.deployments.state();
+    deployments.retain(|deployment| deployment.namespace() == namespace);
+    let mut pods = context.pods.state();
+    pods.retain(|pod| pod.namespace() == namespace && pod.labels().get(POOL_LABEL) == Some(&name));
+    References { token, deployments, pods }
+}
+
+async fn token(
+    source: &TokenSource,
+    namespace: &str,
+    context: &Context,
+    state: &mut State,
+) -> Result<String, TokenError> {
+    let now = boottime();
+    if let Some((of, token, read)) = &state.token
+        && of == source
+        && now < *read + TOKEN_AGE
+    {
+        return Ok(token.clone());
+    }
+    state.token = None;
+    let token = match source {
+        TokenSource::Own => own(context)?,
+        TokenSource::Secret { name, key } => secret(context, namespace, name, key).await?,
+    };
+    state.token = Some((source.clone(), token.clone(), now));
+    Ok(token)
+}
+
+async fn secret(context: &Context, namespace: &str, name: &str, key: &str) -> Result<String, TokenError> {
+    let shown = format!("{namespace}/{name}");
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let secret = match calls::call(api.get_opt(name)).await {
+        Ok(Some(secret)) => secret,
+        Ok(None) => return Err(TokenError::NoSecret { secret: shown }),
+        Err(source) => return Err(TokenError::Unreadable { secret: shown, source }),
+    };
+    let value = secret.data.as_ref().and_then(|data| data.get(key));
+    let token = value.and_then(|value| std::str::from_utf8(&value.0).ok()).map(str::trim).unwrap_or_default();
+    if token.is_empty() {
+        return Err(TokenError::NoKey { secret: shown, key: key.to_owned() });
+    }
+    Ok(token.to_owned())
+}
+
+/// The operator's own token: from its file, where it may have changed, else as it was given.
+fn own(context: &Context) -> Result<String, TokenError> {
+    let own = context.settings.own.as_ref().ok_or(TokenError::NoOwn)?;
+    match &context.settings.own_token_file {
+        // Some dozen bytes of a volume in memory.
+        Some(file) => Ok(read_token(file)?),
+        None => Ok(own.token.clone()),
+    }
+}

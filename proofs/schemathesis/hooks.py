@@ -1,0 +1,100 @@
+"""What schemathesis does with each call: half of the calls are about things that exist, so that they can succeed.
+
+The statuses that each operation answered are written to the file `seen`."""
+
+import atexit
+import json
+import os
+
+import schemathesis
+from bed import ARTIFACT, SLUG, PASSWORD, Bed, archive
+
+told = json.loads(os.environ["FUZZED"])
+bed = Bed(told["url"], told["secrets"])
+role = told["role"]
+calls, seen = 0, set()
+# What the parameters of a path may name; a call that ends one of them is followed by a new one.
+known = {"run": told["lease"]["run_id"], "app": "fuzzed", "no": 1, "name": "poller", "path": ARTIFACT, "id": told["registration_id"]}
+lease = told["lease"]
+
+
+def new_lease():
+    global lease
+    lease = bed.lease()
+    known["run"] = lease["run_id"]
+
+
+def new_runner():
+    bed.register("poller")
+
+
+def new_token():
+    known["id"] = bed.ask("POST", "/registration-tokens", bed.admin)["id"]
+
+
+def new_artifact():
+    bed.leave_artifact(lease)
+
+
+AFTER = {
+    "finish_attempt": new_lease,
+    "release_attempt": new_lease,
+    "delete_runner": new_runner,
+    "delete_registration_token": new_token,
+    "delete_artifact": new_artifact,
+}
+
+
+def held_runner(case):
+    """A runner whose process holds a run."""
+    case.path_parameters = {"name": bed.held("instance-1")}
+    case.body = {"instance_id": "instance-1"}
+
+
+def upload(case):
+    case.body = {"artifact": archive()}
+
+
+def login(case):
+    case.body = {"slug": SLUG, "password": PASSWORD}
+
+
+def bootstrap(case):
+    case.body = {"slug": SLUG, "name": "Fuzzers"}
+
+
+BEFORE = {"runner_ended": held_runner, "create_version": upload, "login": login, "bootstrap_team": bootstrap}
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    global calls
+    calls += 1
+    operation = case.operation.definition.raw
+    if any("lease_token" in way for way in operation["security"]):
+        case.headers = {**(case.headers or {}), "X-Lease-Token": lease["lease_token"]}
+    if calls % 2:
+        if case.path_parameters:
+            case.path_parameters = {name: known.get(name, value) for name, value in case.path_parameters.items()}
+        if told["thorough"] and case.method.upper() == told["methods"][operation["operationId"]]:
+            BEFORE.get(operation["operationId"], lambda case: None)(case)
+    # A poll that waits costs its time and shows nothing more.
+    wait = (case.query or {}).get("wait")
+    if str(wait).isdigit() and 0 < int(wait) <= 60:
+        case.query["wait"] = 0
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    operation = case.operation.definition.raw["operationId"]
+    if case.method.upper() != told["methods"][operation]:
+        return
+    seen.add((operation, response.status_code))
+    if response.status_code < 300:
+        AFTER.get(operation, lambda: None)()
+
+
+@atexit.register
+def write():
+    with open(told["seen"], "a") as file:
+        file.writelines(json.dumps([operation, status, role]) + "\n" for operation, status in sorted(seen))
