@@ -161,7 +161,11 @@ impl Disk {
     ) -> Result<Self, OpenError> {
         let mut log = path.to_owned().into_os_string();
         log.push("-wal");
-        Self::of_file(&PathBuf::from(log), progress, ring)
+        let log = PathBuf::from(log);
+        let cannot = |source| OpenError::Io { path: log.clone(), source };
+        // What a process before this one committed, and a migration just now: reads will tell it.
+        File::open(&log).and_then(|file| file.sync_all()).map_err(cannot)?;
+        Self::of_file(&log, progress, ring)
     }
 
     fn of_file(
