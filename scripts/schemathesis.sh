@@ -16,6 +16,6 @@ if [[ ! -x $venv/bin/schemathesis ]]; then
         exit
     fi
 fi
-cargo build --quiet --locked -p minitowerd
+cargo build --quiet --locked --workspace --bins
 target=$(cargo metadata --format-version 1 --no-deps --offline | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 exec "$venv/bin/python" proofs/schemathesis/run.py "$target/debug/minitowerd"

@@ -4,12 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Declares an enum whose variants are words.
+/// Declares an enum whose variants are words. The words are matched as `tt`: the description's derive does not see through a `literal`.
 macro_rules! words {
     (
         $(#[$about:meta])*
         pub enum $Name:ident {
-            $($(#[$doc:meta])* $Variant:ident = $word:literal,)+
+            $($(#[$doc:meta])* $Variant:ident = $word:tt,)+
         }
     ) => {
         $(#[$about])*

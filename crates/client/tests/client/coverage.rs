@@ -155,6 +155,7 @@ async fn of_runners(runners: &RunnerClient, team: &TeamClient, registration_toke
     let request = LeaseRequest { instance_id: Some("i".to_owned()), ..LeaseRequest::default() };
     runners.lease(&token, 0, &request).await.unwrap().unwrap();
     assert_eq!(team.runners(&RunnerFilter::default()).await.unwrap().runners.len(), 1);
+    assert_eq!(team.demand().await.unwrap().environments.len(), 1);
     team.drain_runner("r", None).await.unwrap();
     team.undrain_runner("r", None).await.unwrap();
     team.runner_ended("r", &Ended { instance_id: Some("i".to_owned()), reason: None }).await.unwrap();
