@@ -26,6 +26,12 @@ const SYNCS: usize = 4;
 /// What a sync is taken to last at most when commits are spaced by it: one that stalls does not hold up the next commits.
 const LONGEST_SPACING: Duration = Duration::from_millis(10);
 
+/// A commit of so many commands means that more are about to come.
+const BUSY: usize = 8;
+/// Least time from such a commit to the next. A commit writes some twenty pages however few commands it holds, so on a fast disk more
+/// commits would cost more than they gain.
+const BUSY_SPACING: Duration = Duration::from_micros(500);
+
 /// Runs once the commit is durable; forgotten when nobody can tell whether it is.
 type Durable = Box<dyn FnOnce() + Send>;
 
@@ -58,6 +64,8 @@ struct Syncs {
     running: usize,
     last_began: Option<Instant>,
     last_took: Duration,
+    /// How many commands the last commit held.
+    last_size: usize,
     failed: Option<String>,
 }
 
@@ -87,7 +95,8 @@ impl Progress {
         if syncs.running >= SYNCS {
             return Slot::Taken;
         }
-        let spacing = syncs.last_took.min(LONGEST_SPACING) / u32::try_from(SYNCS).unwrap_or(u32::MAX);
+        let share = syncs.last_took.min(LONGEST_SPACING) / u32::try_from(SYNCS).unwrap_or(u32::MAX);
+        let spacing = if syncs.last_size < BUSY { share } else { share.max(BUSY_SPACING) };
         match syncs.last_began.map(|began| began + spacing) {
             Some(free) if free > now => Slot::FreeAt(free),
             _ => Slot::Free,
@@ -105,8 +114,9 @@ impl Progress {
         self.lock().failed.clone()
     }
 
-    fn began(&self, now: Instant) {
+    fn began(&self, now: Instant, size: usize) {
         let mut syncs = self.lock();
+        syncs.last_size = size;
         syncs.running += 1;
         syncs.last_began = Some(now);
     }
@@ -202,9 +212,9 @@ impl Disk {
         Ok(Self { todo: Some(todo), threads, progress })
     }
 
-    /// Brings a commit that was made to the disk, and runs `durable` once it is there.
-    pub(crate) fn sync(&self, commit: u64, durable: Durable) {
-        self.progress.began(Instant::now());
+    /// Brings a commit of `size` commands, which was made, to the disk, and runs `durable` once it is there.
+    pub(crate) fn sync(&self, commit: u64, size: usize, durable: Durable) {
+        self.progress.began(Instant::now(), size);
         if let Some(todo) = &self.todo {
             // The threads receive as long as this lives.
             let _ = todo.send(Sync { commit, durable });
@@ -247,8 +257,8 @@ mod tests {
         assert!(is_durable(&progress), "nothing was committed");
         let (first, second) = (progress.begin(), progress.begin());
         assert!(!is_durable(&progress));
-        progress.began(Instant::now());
-        progress.began(Instant::now());
+        progress.began(Instant::now(), 1);
+        progress.began(Instant::now(), 1);
         // The second covers the first.
         assert!(progress.ended(second, Duration::ZERO, Ok(())));
         assert!(is_durable(&progress));
@@ -261,8 +271,8 @@ mod tests {
     fn nothing_is_durable_after_a_sync_has_failed() {
         let progress = Progress::new();
         let (first, second) = (progress.begin(), progress.begin());
-        progress.began(Instant::now());
-        progress.began(Instant::now());
+        progress.began(Instant::now(), 1);
+        progress.began(Instant::now(), 1);
         assert!(!progress.ended(first, Duration::ZERO, Err(io::ErrorKind::Other.into())));
         assert!(!progress.ended(second, Duration::ZERO, Ok(())));
         assert!(!is_durable(&progress));
@@ -270,15 +280,20 @@ mod tests {
     }
 
     #[test]
-    fn commits_are_spaced_by_a_share_of_a_sync_and_bounded_in_number() {
+    fn commits_are_spaced_by_a_share_of_a_sync_under_load_by_more_and_bounded_in_number() {
         let (progress, now) = (Progress::new(), Instant::now());
         assert_eq!(progress.slot(now), Slot::Free);
-        progress.began(now);
+        progress.began(now, 1);
         progress.ended(progress.begin(), Duration::from_millis(4), Ok(())).then_some(()).unwrap();
         assert_eq!(progress.slot(now), Slot::FreeAt(now + Duration::from_millis(1)));
         assert_eq!(progress.slot(now + Duration::from_millis(1)), Slot::Free);
+        for (size, free) in [(BUSY - 1, Slot::Free), (BUSY, Slot::FreeAt(now + BUSY_SPACING))] {
+            progress.began(now, size);
+            assert!(progress.ended(progress.begin(), Duration::ZERO, Ok(())));
+            assert_eq!(progress.slot(now), free, "after a commit of {size}");
+        }
         for _ in 0..SYNCS {
-            progress.began(now);
+            progress.began(now, 1);
         }
         assert_eq!(progress.slot(now + Duration::from_secs(1)), Slot::Taken);
     }
@@ -289,7 +304,7 @@ mod tests {
             let progress = Progress::new();
             let (answer, answers) = mpsc::channel();
             let disk = Disk::of_file(log, progress.clone(), || {}).unwrap();
-            disk.sync(progress.begin(), Box::new(move || answer.send(()).unwrap()));
+            disk.sync(progress.begin(), 1, Box::new(move || answer.send(()).unwrap()));
             drop(disk);
             (answers.try_recv().is_ok(), progress.failed().is_some())
         };

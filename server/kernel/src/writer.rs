@@ -292,12 +292,15 @@ impl Loop<'_> {
             Committed::Yes => {
                 self.subscribers.committed(&events);
                 (self.hooks.batch)(size);
-                self.disk
-                    .sync(number, Box::new(move || answers.into_iter().for_each(|answer| answer(Ok(())))));
+                self.disk.sync(
+                    number,
+                    size,
+                    Box::new(move || answers.into_iter().for_each(|answer| answer(Ok(())))),
+                );
             }
             Committed::No(reason) => {
                 // There is nothing to sync, but reads may wait for this number.
-                self.disk.sync(number, Box::new(|| {}));
+                self.disk.sync(number, 0, Box::new(|| {}));
                 for answer in answers {
                     answer(Err(StoreError::Unavailable(reason.clone())));
                 }
