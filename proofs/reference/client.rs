@@ -101,6 +101,26 @@ impl Client {
             Op::SignOff { runner } => {
                 app.leases().sign_off(&self.runner(*runner).await?).await.map(|()| Answer::Done)
             }
+            Op::Drain { .. } | Op::Undrain { .. } | Op::Ended { .. } | Op::Forget { .. } => {
+                self.administer(op).await
+            }
+            Op::Advance(by) => {
+                self.clock.advance(Duration::from_millis(u64::try_from(*by).unwrap()));
+                Ok(Answer::Done)
+            }
+            Op::Reap => {
+                self.reap().await;
+                Ok(Answer::Done)
+            }
+            Op::Restart { .. } => panic!("a client cannot restart the server"),
+            read => self.read(read).await,
+        }
+    }
+
+    /// What administrators ask.
+    async fn administer(&self, op: &Op) -> Result<Answer, Error> {
+        let app = &self.app;
+        match op {
             Op::Drain { by, name, owner } => {
                 let by = self.admin(*by).await?;
                 app.runners().drain(&by, name.clone(), Some(owner.clone())).await.map(|after| drained(&after))
@@ -123,16 +143,7 @@ impl Client {
                 .forget_runner(&self.admin(*by).await?, name.clone())
                 .await
                 .map(|()| Answer::Done),
-            Op::Advance(by) => {
-                self.clock.advance(Duration::from_millis(u64::try_from(*by).unwrap()));
-                Ok(Answer::Done)
-            }
-            Op::Reap => {
-                self.reap().await;
-                Ok(Answer::Done)
-            }
-            Op::Restart { .. } => panic!("a client cannot restart the server"),
-            read => self.read(read).await,
+            other => unreachable!("{other:?} is nothing that administrators ask"),
         }
     }
 

@@ -233,7 +233,7 @@ mod tests {
                 Some(Timestamp(i64::MAX))
             }
         });
-        other.call(|| std::future::pending());
+        other.call(std::future::pending);
         other.at(clock.now());
         tokio::spawn(async move { queue.run().await });
         for _ in 0..3 {

@@ -116,7 +116,8 @@ impl Executor<'_> {
         let mut done = Done::default();
         let mut outcome = Ok(());
         for action in &plan.actions {
-            let result = self.act(action, memory, expected, &mut done, now).await;
+            // A future of many kilobytes: on the heap, not on the stack of every caller.
+            let result = Box::pin(self.act(action, memory, expected, &mut done, now)).await;
             match result {
                 Err(error @ ApplyError::NotLeader(_)) => return (done, Err(error)),
                 Err(error) if outcome.is_ok() => outcome = Err(error),
@@ -136,7 +137,7 @@ impl Executor<'_> {
     ) -> Result<(), ApplyError> {
         match action {
             Action::Create { replicas } => {
-                self.create(*replicas, expected, done, now).await?;
+                Box::pin(self.create(*replicas, expected, done, now)).await?;
                 done.grown += replicas;
             }
             Action::Grow { revision, from, to } => {

@@ -29,7 +29,7 @@ pub(crate) async fn me(Caller(caller): Caller<TeamPrincipal>) -> Result<Json<Me>
         )
     })?;
     let TeamPrincipal { team_id, team_slug, credential: _ } = caller;
-    Ok(Json(Me { team_id: team_id.0, team_slug, token_id: token_id.0, role: role }))
+    Ok(Json(Me { team_id: team_id.0, team_slug, token_id: token_id.0, role }))
 }
 
 /// Creates a team token.
