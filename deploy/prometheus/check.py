@@ -208,7 +208,7 @@ def main():
             problem("docs/reference/metrics.md", f"no program exports {name}")
         elif rows[name][1] != known[name]:
             problem("docs/reference/metrics.md", f"{name} has the labels {sorted(known[name])}, not {sorted(rows[name][1])}")
-    rust = [*ROOT.glob("server/**/src/**/*.rs"), *ROOT.glob("operator/src/**/*.rs")]
+    rust = [*ROOT.glob("crates/vocabulary/src/*.rs"), *ROOT.glob("server/**/src/**/*.rs"), *ROOT.glob("operator/src/**/*.rs")]
     words = set(re.findall(r'"([^"\\\n]+)"', "\n".join(path.read_text() for path in rust)))
     tests = "\n".join(path.read_text() for path in sorted(ROOT.glob("deploy/prometheus/*_test.yaml")))
     alerts = check_alerts(tests)

@@ -1,5 +1,7 @@
 //! What runs by itself: the reaper of expired leases, the ends of backoffs, and the upkeep of runners.
 
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::lease::{self, Command};
@@ -19,15 +21,27 @@ impl Engine {
     /// Gives the due-queue what this subject does by itself, each to be called at once for the first time.
     pub(crate) fn register(&self) {
         let (memory, now) = (&self.0.memory, self.0.clock.now());
-        let engine = self.clone();
-        memory.leases_due.call(move || engine.clone().reap_due());
-        let engine = self.clone();
-        memory.backoffs_due.call(move || engine.clone().wake_due());
-        let engine = self.clone();
-        memory.upkeep_due.call(move || engine.clone().upkeep_due());
+        memory.leases_due.call(self.job(Self::reap_due));
+        memory.backoffs_due.call(self.job(Self::wake_due));
+        memory.upkeep_due.call(self.job(Self::upkeep_due));
         memory.leases_due.at(now);
         memory.backoffs_due.at(now);
         memory.upkeep_due.at(now);
+    }
+
+    /// What the queue calls. The queue lives in what it calls, so it must not keep it alive: after the end nothing is left to do.
+    fn job<F>(
+        &self,
+        job: fn(Self) -> F,
+    ) -> impl Fn() -> Pin<Box<dyn Future<Output = Option<Timestamp>> + Send>> + Send + Sync + 'static
+    where
+        F: Future<Output = Option<Timestamp>> + Send + 'static,
+    {
+        let engine = Arc::downgrade(&self.0);
+        move || match engine.upgrade() {
+            Some(engine) => Box::pin(job(Self(engine))),
+            None => Box::pin(std::future::ready(None)),
+        }
     }
 
     async fn reap_due(self) -> Option<Timestamp> {
