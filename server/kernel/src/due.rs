@@ -126,6 +126,8 @@ impl DueQueue {
                 Some(at) => (at.since(now) + Duration::from_millis(1)).min(LONGEST_SLEEP),
                 None => LONGEST_SLEEP,
             };
+            // A job that is due again and again must not keep the others of its thread from running.
+            tokio::task::consume_budget().await;
             tokio::select! {
                 Some((job, next)) = running.next() => self.0.ended(job, next),
                 () = self.0.earlier.notified() => {}
