@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+/// The wall clock, only for what people read.
+pub(crate) use minitower_daemon::clock::wall_clock as wall;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
@@ -60,10 +61,4 @@ pub(crate) async fn sleep_until(moment: BootTime) {
         }
         tokio::time::sleep(remaining.min(Duration::from_secs(1))).await;
     }
-}
-
-/// The wall clock, only for what people read.
-#[expect(clippy::disallowed_methods, reason = "log lines carry the time of day; nothing is decided by it")]
-pub(crate) fn wall() -> Timestamp {
-    Timestamp::now()
 }

@@ -7,7 +7,7 @@ use minitower_kernel::clock::Clock;
 use minitower_kernel::due::DueQueue;
 use minitower_kernel::events::Subscribers;
 use minitower_kernel::metrics::DatabaseMetrics;
-use minitower_kernel::{Hooks, OpenError, Store, StoreError};
+use minitower_kernel::{Hooks, OpenError, Store};
 use minitower_rest::Subjects;
 use minitower_runs::{Apps, Engine, Leases, Runners, Runs};
 use minitower_teams::Teams;
@@ -128,6 +128,6 @@ impl ControlPlane {
     /// Folds the write-ahead log into the database; nothing is written after.
     pub async fn close(&self) -> Result<(), minitower_runs::Error> {
         self.engine.close().await?;
-        Ok(self.store.close().await.map_err(|error: StoreError| error)?)
+        Ok(self.store.close().await?)
     }
 }

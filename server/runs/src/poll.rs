@@ -103,9 +103,7 @@ impl Leases {
                     self.0.memory.leases_due.at(grant.attempt.state.lease_expires_at);
                     return Ok(Some(Offer { leases: self.clone(), grant: Some(grant) }));
                 }
-                Claimed::Busy => {
-                    return Err(Error::PollerBusy);
-                }
+                Claimed::Busy => return Err(Error::PollerBusy),
                 Claimed::Stale => return Ok(None),
                 Claimed::Nothing => ticket.found_nothing(),
                 Claimed::Fenced => ticket.fenced(),

@@ -86,11 +86,10 @@ impl Runners {
                 by.used(tx, now)?;
                 let registration =
                     runners::Registration { name: new.name, scope, environment, pool, labels, token_hash };
-                let (id, fresh) = runners::register(tx, &registration, now).map_err(|e| match e {
-                    StoreError::Taken => Error::RunnerNameHeld(registration.name.clone()),
+                runners::register(tx, &registration, now).map_err(|error| match error {
+                    StoreError::Taken => Error::RunnerNameHeld(registration.name),
                     other => other.into(),
-                })?;
-                Ok::<_, Error>((id, fresh))
+                })
             })
             .await?;
         Ok(Registered { id, name, token, scope, created })

@@ -23,14 +23,7 @@ const EDGES: [(&str, &[&str]); 19] = [
     ("minitower-rest", &["minitower-kernel", "minitower-runs", "minitower-teams", "minitower-vocabulary"]),
     (
         "minitowerd",
-        &[
-            "minitower-daemon",
-            "minitower-kernel",
-            "minitower-rest",
-            "minitower-runs",
-            "minitower-teams",
-            "minitower-vocabulary",
-        ],
+        &["minitower-daemon", "minitower-kernel", "minitower-rest", "minitower-runs", "minitower-teams"],
     ),
     ("minitower-runner", &["minitower-client", "minitower-daemon", "minitower-towerfile"]),
     ("minitower-operator", &["minitower-client", "minitower-daemon"]),

@@ -68,6 +68,9 @@ pub(crate) async fn guard(State(post): State<Post>, request: Request, next: Next
 async fn authenticate(post: &Post, headers: &HeaderMap, found: &mut Extensions) -> Result<(), ApiError> {
     let (teams, runs, leases) = (post.state.teams(), post.state.runs(), post.state.leases());
     let token = bearer(headers);
+    if matches!(post.access, Access::Team | Access::TeamAdmin | Access::Admin) {
+        runs.refuse_attempt(token).await?;
+    }
     match post.access {
         Access::Public => {}
         Access::Bootstrap => teams.authenticate_bootstrap(token)?,
@@ -75,18 +78,15 @@ async fn authenticate(post: &Post, headers: &HeaderMap, found: &mut Extensions) 
             found.insert(teams.authenticate_registration(token).await?);
         }
         Access::Team => {
-            runs.refuse_attempt(token).await?;
             found.insert(noted_team(teams.authenticate_team(token).await?));
         }
         Access::Runs => {
             found.insert(noted_team(runs.authenticate(token).await?));
         }
         Access::TeamAdmin => {
-            runs.refuse_attempt(token).await?;
             found.insert(noted_team(teams.authenticate_team_admin(token).await?));
         }
         Access::Admin => {
-            runs.refuse_attempt(token).await?;
             found.insert(match teams.authenticate_admin(token).await? {
                 AdminPrincipal::Operator => AdminPrincipal::Operator,
                 AdminPrincipal::Team(team) => AdminPrincipal::Team(noted_team(team)),
