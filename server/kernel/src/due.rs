@@ -114,13 +114,16 @@ impl DueQueue {
     }
 
     /// Calls the jobs, each when it is due; two at the same time, but never one twice. It never ends: a job that panics takes it along,
-    /// and whoever spawned it reports that.
+    /// and whoever spawned it reports that. Where it is dropped, the jobs that it was calling are due at once for the next one.
     pub async fn run(&self) {
         let mut running = FuturesUnordered::new();
         loop {
             let now = self.0.clock.now();
             let due = std::iter::from_fn(|| self.0.lock().take(now));
-            running.extend(due.map(|(job, call)| async move { (job, call().await) }));
+            running.extend(due.map(|(job, call)| {
+                let called = Calling { queue: &self.0, job, next: Some(now) };
+                async move { called.ended(call().await) }
+            }));
             // A millisecond more than the difference, so that it is due by then.
             let pause = match self.0.lock().next() {
                 Some(at) => (at.since(now) + Duration::from_millis(1)).min(LONGEST_SLEEP),
@@ -129,7 +132,7 @@ impl DueQueue {
             // A job that is due again and again must not keep the others of its thread from running.
             tokio::task::consume_budget().await;
             tokio::select! {
-                Some((job, next)) = running.next() => self.0.ended(job, next),
+                Some(()) = running.next() => {}
                 () = self.0.earlier.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
@@ -156,15 +159,31 @@ impl Due {
     }
 }
 
-impl Shared {
-    fn ended(&self, job: usize, next: Option<Timestamp>) {
-        let mut state = self.lock();
-        state.jobs[job].running = false;
-        if let Some(next) = next {
-            state.note(job, next);
+/// A call that has begun. It may end by being dropped.
+struct Calling<'a> {
+    queue: &'a Shared,
+    job: usize,
+    /// When the job is due after it.
+    next: Option<Timestamp>,
+}
+
+impl Calling<'_> {
+    fn ended(mut self, next: Option<Timestamp>) {
+        self.next = next;
+    }
+}
+
+impl Drop for Calling<'_> {
+    fn drop(&mut self) {
+        let mut state = self.queue.lock();
+        state.jobs[self.job].running = false;
+        if let Some(next) = self.next {
+            state.note(self.job, next);
         }
     }
+}
 
+impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -240,6 +259,25 @@ mod tests {
         tokio::spawn(async move { queue.run().await });
         for _ in 0..3 {
             soon(told.recv()).await.expect("a job that never ends holds up no other");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_whose_call_was_dropped_is_called_again_by_the_next_run() {
+        let clock = Clock::start();
+        let queue = DueQueue::new(clock.clone());
+        let due = queue.place();
+        let (tell, mut told) = mpsc::unbounded_channel();
+        due.call(move || {
+            tell.send(()).unwrap();
+            std::future::pending()
+        });
+        due.at(clock.now());
+        for _ in 0..2 {
+            tokio::select! {
+                () = queue.run() => unreachable!("it never ends"),
+                called = soon(told.recv()) => called.expect("it is called"),
+            }
         }
     }
 }

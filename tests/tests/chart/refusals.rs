@@ -45,7 +45,7 @@ fn what_is_missing_in_the_cluster_is_told_with_its_cure() {
     release.set(r#"secrets.existingSecret="nowhere""#);
     step("a Secret that is not there", || {
         let notes = [
-            "WARNING: Secret nowhere is not there",
+            "WARNING: Secret nowhere does not exist",
             "create secret generic nowhere --from-file=bootstrap-token=",
         ];
         says(&release, true, &notes, || release.wait_event("secret \"nowhere\" not found"));
