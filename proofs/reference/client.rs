@@ -171,9 +171,9 @@ impl Client {
             attempt: grant.attempt.id.0,
             number: grant.attempt.number,
             version: grant.version.number,
-            retry_count: grant.run.state.retries.used,
-            queued_at: grant.run.state.queued_at.0,
-            expires: grant.attempt.state.lease_expires_at.0,
+            retry_count: grant.run.progress.retries.used,
+            queued_at: grant.run.progress.queued_at.0,
+            expires: grant.attempt.lease.expires_at.0,
         };
         Ok(self.learnt(number, grant.lease_token, answer))
     }
@@ -187,9 +187,9 @@ impl Client {
     ) -> Result<Answer, Error> {
         let app = &self.app;
         let held = |(run, attempt): RunAndAttempt| Answer::Held {
-            status: status(run.state.status),
-            cancel_requested: run.state.cancel_requested,
-            expires: attempt.state.lease_expires_at.0,
+            status: status(run.status()),
+            cancel_requested: run.progress.state.is_cancel_requested(),
+            expires: attempt.lease.expires_at.0,
         };
         match call {
             Call::Start => app.leases().start_run(by, run, lease).await.map(held),

@@ -49,6 +49,8 @@ pub(crate) fn status(status: RunStatus) -> Status {
 }
 
 pub(crate) fn row(run: Run) -> RunRow {
+    let (status, progress) = (status(run.status()), run.progress);
+    let end = progress.state.end();
     RunRow {
         id: run.id.0,
         team: usize::try_from(run.team_id.0 - 1).unwrap(),
@@ -58,50 +60,51 @@ pub(crate) fn row(run: Run) -> RunRow {
         environment: run.environment,
         input: run.input,
         priority: run.priority,
-        max_retries: run.state.retries.max,
-        retry: run.state.policy.map(|policy| Retry {
-            max_attempts: run.state.retries.max + 1,
+        max_retries: progress.retries.max,
+        retry: progress.policy.map(|policy| Retry {
+            max_attempts: progress.retries.max + 1,
             failed: policy.on().any(|on| on == Failure::Failed),
             timeout: policy.on().any(|on| on == Failure::Timeout),
             lost: policy.on().any(|on| on == Failure::Lost),
             backoff: policy.initial_ms(),
         }),
-        not_before: run.state.not_before.map(|at| at.0),
-        retry_count: run.state.retries.used,
-        status: status(run.state.status),
-        cancel_requested: run.state.cancel_requested,
+        not_before: progress.state.not_before().map(|at| at.0),
+        retry_count: progress.retries.used,
+        status,
+        cancel_requested: progress.state.is_cancel_requested(),
         runner: run.runner,
-        exit_code: run.state.exit_code,
-        message: run.state.error_message,
+        exit_code: end.and_then(|end| end.exit_code),
+        message: end.and_then(|end| end.error_message.clone()),
         created_at: run.created_at.0,
-        queued_at: run.state.queued_at.0,
-        started_at: run.state.started_at.map(|at| at.0),
-        finished_at: run.state.finished_at.map(|at| at.0),
+        queued_at: progress.queued_at.0,
+        started_at: progress.state.first_started_at().map(|at| at.0),
+        finished_at: end.map(|end| end.finished_at.0),
     }
 }
 
 pub(crate) fn attempt_row(attempt: Attempt) -> AttemptRow {
-    let state = attempt.state;
+    let (lease, state) = (attempt.lease, attempt.state);
+    let job = state.job();
     AttemptRow {
         id: attempt.id.0,
         run: attempt.run_id.0,
         number: attempt.number,
         runner: attempt.runner_id.map(|id| id.0),
         runner_name: attempt.runner_name,
-        status: Status::of_word(state.status.as_str()),
-        expires: state.lease_expires_at.0,
-        instance: state.instance_id,
-        request: state.request_id,
+        status: Status::of_word(state.status().as_str()),
+        expires: lease.expires_at.0,
+        instance: lease.instance_id,
+        request: lease.request_id,
         leased_at: attempt.leased_at.0,
-        started_at: state.started_at.map(|at| at.0),
-        finished_at: state.finished_at.map(|at| at.0),
-        ended_by: state.ended_by.map(|by| match by {
+        started_at: state.started_at().map(|at| at.0),
+        finished_at: state.finished_at().map(|at| at.0),
+        ended_by: state.ended_by().map(|by| match by {
             DomainEndedBy::Result => EndedBy::Result,
             DomainEndedBy::Expiry => EndedBy::Expiry,
             DomainEndedBy::Release => EndedBy::Release,
             DomainEndedBy::ProcessEnd => EndedBy::ProcessEnd,
         }),
-        exit_code: state.exit_code,
-        message: state.error_message,
+        exit_code: job.and_then(|job| job.exit_code),
+        message: state.error_message().map(str::to_owned),
     }
 }

@@ -168,8 +168,8 @@ impl Runners {
                 };
                 let run = load_run(tx, attempt.run_id)?;
                 let command = Command::End { instance_id, reason };
-                let after = lease::decide(&held(&run, &attempt), &command, clock.now())?;
-                save_held(tx, &run, &attempt, after)?;
+                let after = lease::decide(held(&run, &attempt), command, clock.now())?;
+                save_held(tx, run, attempt, after)?;
                 Ok(())
             })
             .await

@@ -50,7 +50,7 @@ impl Leases {
             .store
             .read(move |db| {
                 let (run, attempt) = find_held(db, &by, run, hash)?;
-                lease::decide(&held(&run, &attempt), &Command::Artifact, now)?;
+                lease::decide(held(&run, &attempt), Command::Artifact, now)?;
                 let announced = announced.unwrap_or(0);
                 LIMIT.check(announced)?;
                 artifacts::stored_beside(db, run.id, &path)?.takes(announced).map_err(Error::from)
@@ -81,7 +81,7 @@ impl Leases {
             .write(move |tx| {
                 let now = clock.now();
                 let (run, attempt) = find_held(tx, &by, run, hash)?;
-                lease::decide(&held(&run, &attempt), &Command::Artifact, now)?;
+                lease::decide(held(&run, &attempt), Command::Artifact, now)?;
                 let former = artifacts::find(tx, run.id, &path)?;
                 if let Some(former) = former.as_ref().filter(|former| former.sha256 == sha256) {
                     return Ok((former.clone(), Put::Same, None));

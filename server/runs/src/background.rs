@@ -105,13 +105,13 @@ impl Engine {
                     let mut reaped = 0_usize;
                     for attempt in attempts::expired(tx, now, BATCH)? {
                         let run = load_run(tx, attempt.run_id)?;
-                        let after = lease::decide(&held(&run, &attempt), &Command::Expire, now)?;
-                        let (run, attempt) = save_held(tx, &run, &attempt, after)?;
+                        let after = lease::decide(held(&run, &attempt), Command::Expire, now)?;
+                        let (run, attempt) = save_held(tx, run, attempt, after)?;
                         tracing::info!(
                             run_id = run.id.0,
                             attempt_id = attempt.id.0,
                             runner = attempt.runner_name,
-                            status = run.state.status.as_str(),
+                            status = run.status().as_str(),
                             "a lease ran out"
                         );
                         reaped += 1;
@@ -138,8 +138,8 @@ impl Engine {
                     let now = clock.now();
                     let mut woken = 0_usize;
                     for run in runs::due(tx, now, BATCH)? {
-                        let Some(ready) = lease::wake(&run.state, now) else { continue };
-                        runs::save(tx, &run, ready, None)?;
+                        let Some(ready) = lease::wake(&run.progress, now) else { continue };
+                        runs::save(tx, run, ready, None)?;
                         woken += 1;
                     }
                     Ok::<_, Error>(woken)
@@ -160,10 +160,12 @@ impl Engine {
                 .write(move |tx| {
                     let now = clock.now();
                     let batch = runs::backing_off(tx, last, BATCH)?;
-                    for run in &batch {
-                        runs::save(tx, run, lease::backoff_after_restart(&run.state, now), None)?;
+                    let last = batch.last().and_then(|run| Some((run.progress.state.not_before()?, run.id)));
+                    for run in batch {
+                        let after = lease::backoff_after_restart(run.progress.clone(), now);
+                        runs::save(tx, run, after, None)?;
                     }
-                    Ok::<_, Error>(batch.last().and_then(|run| Some((run.state.not_before?, run.id))))
+                    Ok::<_, Error>(last)
                 })
                 .await?;
             match next {
@@ -184,11 +186,13 @@ impl Engine {
                 .write(move |tx| {
                     let now = clock.now();
                     let batch = attempts::active(tx, after, BATCH)?;
-                    for attempt in &batch {
-                        let state = lease::after_restart(&attempt.state, ttl, now);
-                        attempts::save(tx, attempt, state)?;
+                    let last = batch.last().map(|attempt| attempt.run_id);
+                    for attempt in batch {
+                        let lease = lease::after_restart(attempt.lease.clone(), ttl, now);
+                        let state = attempt.state.clone();
+                        attempts::save(tx, attempt, lease, state)?;
                     }
-                    Ok::<_, Error>(batch.last().map(|a| a.run_id))
+                    Ok::<_, Error>(last)
                 })
                 .await?;
             match last {

@@ -9,7 +9,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::run::RunState;
 use crate::domain::runner::{RunnerPrincipal, RunnerScope};
 use crate::store::counts::{Bucket, Count};
 use crate::store::events::RunMoved;
@@ -95,8 +94,8 @@ impl Dispatch {
 
     /// A run was made or moved.
     pub(crate) fn moved(&self, moved: &RunMoved) {
-        let was = moved.before.as_ref().is_some_and(RunState::is_ready);
-        let is = moved.after.is_ready();
+        let was = moved.before.as_ref().is_some_and(|run| run.state.is_ready());
+        let is = moved.after.state.is_ready();
         if was == is {
             return;
         }

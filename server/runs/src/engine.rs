@@ -100,9 +100,10 @@ pub fn revive(tx: &Tx<'_>, ttl: Duration, now: Timestamp) -> Result<(), StoreErr
         let batch = attempts::active(tx, last, REVIVED_AT_ONCE)?;
         let Some(newest) = batch.last() else { return Ok(()) };
         last = newest.run_id;
-        for attempt in &batch {
-            attempts::save(tx, attempt, lease::after_restart(&attempt.state, ttl, now))?;
+        for attempt in batch {
             attempts::void_tokens(tx, attempt.id)?;
+            let (lease, state) = (attempt.lease.clone(), attempt.state.clone());
+            attempts::save(tx, attempt, lease::after_restart(lease, ttl, now), state)?;
         }
     }
 }

@@ -121,19 +121,19 @@ impl Leases {
             .store
             .write_lease(move |tx| {
                 let (run, attempt) = find(tx, &by, run, hash)?;
-                let after = lease::decide(&held(&run, &attempt), &command, clock.now())?;
+                let after = lease::decide(held(&run, &attempt), command, clock.now())?;
                 // What is told of an attempt that has ended changes nothing.
-                if attempt.state.status.is_active() {
+                if attempt.status().is_active() {
                     logs::append(tx, attempt.id, &lines)?;
                 }
                 // Only of the attempt that ends the run, and only once.
                 if let Some(output) = &output
-                    && !run.state.status.is_terminal()
-                    && after.run.status.is_terminal()
+                    && !run.status().is_terminal()
+                    && after.run.status().is_terminal()
                 {
                     runs::set_output(tx, run.id, output)?;
                 }
-                save_held(tx, &run, &attempt, after)?;
+                save_held(tx, run, attempt, after)?;
                 Ok(())
             })
             .await
@@ -163,7 +163,7 @@ impl Leases {
             .store
             .write_lease(move |tx| {
                 let (run, attempt) = find(tx, &by, run, hash)?;
-                lease::decide(&held(&run, &attempt), &Command::Logs, clock.now())?;
+                lease::decide(held(&run, &attempt), Command::Logs, clock.now())?;
                 Ok(logs::append(tx, attempt.id, &lines)?)
             })
             .await
@@ -182,7 +182,7 @@ impl Leases {
             .store
             .read(move |db| {
                 let (run, attempt) = find(db, &by, run, hash)?;
-                lease::decide(&held(&run, &attempt), &Command::Artifact, now)?;
+                lease::decide(held(&run, &attempt), Command::Artifact, now)?;
                 let version = version_of(db, &run)?;
                 let timeout_seconds = run.timeout_seconds.or(version.timeout_seconds);
                 Ok::<_, Error>(Version { timeout_seconds, ..version })
@@ -207,11 +207,11 @@ impl Leases {
             .store
             .write_lease(move |tx| {
                 let (run, attempt) = find(tx, &by, run, hash)?;
-                let after = lease::decide(&held(&run, &attempt), &command, clock.now())?;
-                Ok::<_, Error>(save_held(tx, &run, &attempt, after)?)
+                let after = lease::decide(held(&run, &attempt), command, clock.now())?;
+                Ok::<_, Error>(save_held(tx, run, attempt, after)?)
             })
             .await?;
-        self.0.memory.leases_due.at(done.1.state.lease_expires_at);
+        self.0.memory.leases_due.at(done.1.lease.expires_at);
         Ok(done)
     }
 
@@ -230,8 +230,8 @@ impl Leases {
                     return Ok(());
                 }
                 let run = load_run(tx, run)?;
-                let after = lease::decide(&held(&run, &found), &Command::Release, clock.now())?;
-                save_held(tx, &run, &found, after)?;
+                let after = lease::decide(held(&run, &found), Command::Release, clock.now())?;
+                save_held(tx, run, found, after)?;
                 Ok::<_, Error>(())
             })
             .await;
@@ -276,19 +276,19 @@ fn jitter() -> Result<Jitter, Error> {
 
 /// What the domain decides on.
 pub(crate) fn held(run: &Run, attempt: &Attempt) -> Held {
-    Held { run: run.state.clone(), attempt: attempt.state.clone() }
+    Held { run: run.progress.clone(), lease: attempt.lease.clone(), attempt: attempt.state.clone() }
 }
 
 /// Saves what the domain decided.
 pub(crate) fn save_held(
     tx: &Tx<'_>,
-    run: &Run,
-    attempt: &Attempt,
+    run: Run,
+    attempt: Attempt,
     after: Held,
 ) -> Result<RunAndAttempt, StoreError> {
     // The attempt first: a run that is queued again must not have an active one.
-    let attempt = attempts::save(tx, attempt, after.attempt)?;
-    let run = runs::save(tx, run, after.run, attempt.state.started_at)?;
+    let attempt = attempts::save(tx, attempt, after.lease, after.attempt)?;
+    let run = runs::save(tx, run, after.run, attempt.state.started_at())?;
     Ok((run, attempt))
 }
 

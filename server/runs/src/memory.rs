@@ -90,7 +90,7 @@ impl Memory {
         self.gauges.moved(moved);
         self.metrics.moved(moved);
         self.dispatch.moved(moved);
-        if let Some(at) = moved.after.not_before {
+        if let Some(at) = moved.after.state.not_before() {
             self.backoffs_due.at(at);
         }
     }

@@ -121,20 +121,20 @@ impl Metrics {
         if after.retries.used > before.retries.used {
             self.runs_retried.with_label_values(&[team, app]).inc();
         }
-        if before.status == after.status {
+        if before.status() == after.status() {
             return;
         }
-        if after.status == RunStatus::Leased {
+        if after.status() == RunStatus::Leased {
             self.runs_leased.with_label_values(&[moved.names.environment.as_str()]).inc();
         }
-        if after.status == RunStatus::Running
+        if after.status() == RunStatus::Running
             && let Some(started) = moved.attempt_started_at
         {
             let waited = started.since(after.queued_at);
             self.queue_wait.with_label_values(&[team, app]).observe(waited.as_secs_f64());
         }
-        if let Some(finished) = after.finished_at {
-            let labels = [team, app, after.status.as_str()];
+        if let Some(end) = after.state.end() {
+            let (finished, labels) = (end.finished_at, [team, app, after.status().as_str()]);
             self.runs_completed.with_label_values(&labels).inc();
             let observe = |histogram: &HistogramVec, d: Duration| {
                 histogram.with_label_values(&labels).observe(d.as_secs_f64());

@@ -100,7 +100,7 @@ impl Leases {
             let next = match self.claim(by, &poll, ticket.pass()).await? {
                 Claimed::Granted(grant) => {
                     ticket.served();
-                    self.0.memory.leases_due.at(grant.attempt.state.lease_expires_at);
+                    self.0.memory.leases_due.at(grant.attempt.lease.expires_at);
                     return Ok(Some(Offer { leases: self.clone(), grant: Some(grant) }));
                 }
                 Claimed::Busy => return Err(Error::PollerBusy),
@@ -168,14 +168,14 @@ impl Leases {
             .store
             .write_lease(move |tx| {
                 let Some(attempt) = attempts::active_of_runner(tx, runner)? else { return Ok(()) };
-                if attempt.state.started_at.is_some() {
+                if attempt.state.started_at().is_some() {
                     return Ok(());
                 }
                 let run = load_run(tx, attempt.run_id)?;
                 let (held, now) = (held(&run, &attempt), clock.now());
-                let after = lease::decide(&held, &Command::Release, now)
-                    .or_else(|_| lease::decide(&held, &Command::Expire, now))?;
-                save_held(tx, &run, &attempt, after)?;
+                let after = lease::decide(held.clone(), Command::Release, now)
+                    .or_else(|_| lease::decide(held, Command::Expire, now))?;
+                save_held(tx, run, attempt, after)?;
                 Ok(())
             })
             .await
@@ -205,16 +205,17 @@ impl Claim<'_> {
         };
         let fenced = fences::any(tx, &self.by.name)?;
         let held = active.as_ref().map(|(run, attempt)| held(run, attempt));
-        match (claim::decide(held.as_ref(), self.poll, fenced, self.ttl, self.now), active) {
+        match (claim::decide(held, self.poll, fenced, self.ttl, self.now), active) {
             (Decision::Busy, _) => Ok(Claimed::Busy),
             (Decision::Fenced, _) => Ok(Claimed::Fenced),
             (Decision::Claim, _) => self.take_first(tx, instance.as_deref()),
             (Decision::EndThenClaim(after), Some((run, attempt))) => {
-                save_held(tx, &run, &attempt, after)?;
+                save_held(tx, run, attempt, after)?;
                 if fenced { Ok(Claimed::Fenced) } else { self.take_first(tx, instance.as_deref()) }
             }
-            (Decision::Again(state), Some((run, attempt))) => {
-                let attempt = attempts::save(tx, &attempt, state)?;
+            (Decision::Again(lease), Some((run, attempt))) => {
+                let state = attempt.state.clone();
+                let attempt = attempts::save(tx, attempt, lease, state)?;
                 let version = version_of(tx, &run)?;
                 let (api_token, hashes) = self.tokens(&version)?;
                 attempts::replace_tokens(tx, attempt.id, hashes)?;
@@ -236,14 +237,15 @@ impl Claim<'_> {
         let Some(run) = queue::first(tx, self.by.scope, &self.by.environment)? else {
             return Ok(Claimed::Nothing);
         };
-        let leased = claim::lease(&run.state, self.poll, self.ttl, self.now).ok_or_else(|| {
-            StoreError::Inconsistent(format!("run {} is in the queue but not queued", run.id))
-        })?;
+        let leased =
+            claim::lease(run.progress.clone(), self.poll, self.ttl, self.now).map_err(|illegal| {
+                StoreError::Inconsistent(format!("run {} is in the queue: {illegal}", run.id))
+            })?;
         let (run, number) = runs::lease(tx, run, leased.run, &self.by.name)?;
         let runner = (self.by.runner_id, self.by.name.as_str());
         let version = version_of(tx, &run)?;
         let (api_token, hashes) = self.tokens(&version)?;
-        let attempt = attempts::insert(tx, (run.id, number), runner, hashes, leased.attempt, self.now)?;
+        let attempt = attempts::insert(tx, (run.id, number), runner, hashes, leased.lease, self.now)?;
         Ok(self.grant(run, attempt, version, api_token))
     }
 

@@ -337,15 +337,16 @@ impl Runs {
             .write_lease(move |tx| {
                 let now = clock.now();
                 let run = find(tx, team, id)?;
-                if !run.state.status.is_active() {
-                    let after = lease::cancel_unheld(&run.state, now);
-                    return Ok(runs::save(tx, &run, after, None)?);
+                if !run.status().is_active() {
+                    let after = lease::cancel_unheld(run.progress.clone(), now)
+                        .map_err(|illegal| StoreError::Inconsistent(format!("run {id}: {illegal}")))?;
+                    return Ok(runs::save(tx, run, after, None)?);
                 }
                 let attempt = attempts::active_of_run(tx, id)?.ok_or_else(|| {
                     StoreError::Inconsistent(format!("run {id} is active without an attempt"))
                 })?;
-                let after = lease::decide(&held(&run, &attempt), &Command::Cancel, now)?;
-                let (run, _) = save_held(tx, &run, &attempt, after)?;
+                let after = lease::decide(held(&run, &attempt), Command::Cancel, now)?;
+                let (run, _) = save_held(tx, run, attempt, after)?;
                 Ok(run)
             })
             .await

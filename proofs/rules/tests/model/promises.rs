@@ -2,7 +2,7 @@
 
 use minitower_rules::domain::attempt::EndedBy;
 use minitower_rules::domain::lease::Held;
-use minitower_rules::domain::run::RunState;
+use minitower_rules::domain::run::RunProgress;
 use stateright::Property;
 
 use crate::checker::Protocol;
@@ -77,23 +77,24 @@ pub(crate) fn judge(
     config: &Config,
     now: i64,
 ) -> Option<Promise> {
-    let settled = before.attempt.ended_by == Some(EndedBy::Result);
+    let settled = before.attempt.ended_by() == Some(EndedBy::Result);
     let needs_lease =
         matches!(cause, Cause::Call | Cause::Release) || matches!(cause, Cause::Result(_)) && !settled;
     if needs_lease && !live {
         return Some(Promise::DeadLease);
     }
     if let Cause::Result(status) = cause
-        && after.attempt.status != status.attempt()
+        && after.attempt.status() != status.attempt()
     {
         return Some(Promise::Result);
     }
-    if !before.attempt.status.is_active() && before.attempt != after.attempt
-        || before.run.status.is_terminal() && before.run != after.run
+    if !before.attempt.status().is_active()
+        && (before.attempt != after.attempt || before.lease != after.lease)
+        || before.run.status().is_terminal() && before.run != after.run
     {
         return Some(Promise::Final);
     }
-    if step(after.attempt.status) < step(before.attempt.status) {
+    if step(after.attempt.status()) < step(before.attempt.status()) {
         return Some(Promise::Forward);
     }
     match cause {
@@ -101,9 +102,9 @@ pub(crate) fn judge(
         Cause::ProcessEnd { alive: true } => return Some(Promise::Alive),
         _ => {}
     }
-    let cancelling = before.run.cancel_requested && before.run.status.is_active();
-    if cancelling && !matches!(after.run.status, RunStatus::Cancelling | RunStatus::Cancelled)
-        || before.run.cancel_requested && !after.run.cancel_requested
+    let cancelling = before.run.state.is_cancel_requested() && before.run.status().is_active();
+    if cancelling && !matches!(after.run.status(), RunStatus::Cancelling | RunStatus::Cancelled)
+        || before.run.state.is_cancel_requested() && !after.run.state.is_cancel_requested()
     {
         return Some(Promise::Cancel);
     }
@@ -113,18 +114,18 @@ pub(crate) fn judge(
     if failed && !is_retried_as_asked(&after.run, config, left, now) {
         return Some(Promise::Backoff);
     }
-    let again = (lost || failed) && after.run.status == RunStatus::Queued;
+    let again = (lost || failed) && after.run.status() == RunStatus::Queued;
     let counted = before.run.retries.used + i64::from(again);
-    let dead_early = after.run.status == RunStatus::Dead
-        && before.run.status != RunStatus::Dead
+    let dead_early = after.run.status() == RunStatus::Dead
+        && before.run.status() != RunStatus::Dead
         && (!lost || left && config.retries(Failure::Lost));
-    if lost && after.run.status == RunStatus::Queued && !config.retries(Failure::Lost) {
+    if lost && after.run.status() == RunStatus::Queued && !config.retries(Failure::Lost) {
         return Some(Promise::Backoff);
     }
     if after.run.retries.used != counted || counted > after.run.retries.max || dead_early {
         return Some(Promise::Budget);
     }
-    if after.run.status == RunStatus::Queued && before.run.status != RunStatus::Queued {
+    if after.run.status() == RunStatus::Queued && before.run.status() != RunStatus::Queued {
         let kept = after.run.queued_at == before.run.queued_at;
         if lost && after.run.queued_at.0 != now || !again && !kept {
             return Some(Promise::Place);
@@ -133,22 +134,22 @@ pub(crate) fn judge(
             return Some(Promise::Torn);
         }
     }
-    if after.attempt.status.is_active() && after.attempt.lease_expires_at.0 > now + i64::from(config.ttl) {
+    if after.attempt.status().is_active() && after.lease.expires_at.0 > now + i64::from(config.ttl) {
         return Some(Promise::Long);
     }
-    if before.attempt.status.is_active() && !agree(after) { Some(Promise::Torn) } else { None }
+    if before.attempt.status().is_active() && !agree(after) { Some(Promise::Torn) } else { None }
 }
 
 /// Whether a run whose job has failed is queued for the end of its backoff if that was asked for and is left, and has failed for good if not.
-fn is_retried_as_asked(after: &RunState, config: &Config, left: bool, now: i64) -> bool {
+fn is_retried_as_asked(after: &RunProgress, config: &Config, left: bool, now: i64) -> bool {
     match config.retry.filter(|_| left && config.retries(Failure::Failed)) {
         Some((_, ticks)) => {
             let at = now + i64::from(ticks);
-            after.status == RunStatus::Queued
+            after.status() == RunStatus::Queued
                 && after.queued_at.0 == at
-                && after.not_before.map(|t| t.0) == Some(at)
+                && after.state.not_before().map(|t| t.0) == Some(at)
         }
-        None => after.status == RunStatus::Failed,
+        None => after.status() == RunStatus::Failed,
     }
 }
 
@@ -168,15 +169,15 @@ fn step(status: AttemptStatus) -> u8 {
 
 /// Whether a run can stand so when its newest attempt stands so.
 fn agree(held: &Held) -> bool {
-    match held.attempt.status {
-        AttemptStatus::Leased => held.run.status == RunStatus::Leased,
-        AttemptStatus::Running => held.run.status == RunStatus::Running,
-        AttemptStatus::Cancelling => held.run.status == RunStatus::Cancelling,
-        AttemptStatus::Completed => held.run.status == RunStatus::Completed,
-        AttemptStatus::Failed => matches!(held.run.status, RunStatus::Failed | RunStatus::Queued),
-        AttemptStatus::Cancelled => held.run.status == RunStatus::Cancelled,
-        AttemptStatus::Expired => matches!(held.run.status, RunStatus::Queued | RunStatus::Dead),
-        AttemptStatus::Released => held.run.status == RunStatus::Queued,
+    match held.attempt.status() {
+        AttemptStatus::Leased => held.run.status() == RunStatus::Leased,
+        AttemptStatus::Running => held.run.status() == RunStatus::Running,
+        AttemptStatus::Cancelling => held.run.status() == RunStatus::Cancelling,
+        AttemptStatus::Completed => held.run.status() == RunStatus::Completed,
+        AttemptStatus::Failed => matches!(held.run.status(), RunStatus::Failed | RunStatus::Queued),
+        AttemptStatus::Cancelled => held.run.status() == RunStatus::Cancelled,
+        AttemptStatus::Expired => matches!(held.run.status(), RunStatus::Queued | RunStatus::Dead),
+        AttemptStatus::Released => held.run.status() == RunStatus::Queued,
     }
 }
 

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use minitower_rules::domain::attempt::{AttemptState, EndedBy};
+use minitower_rules::domain::attempt::{AttemptFields, AttemptState, EndedBy, Lease};
 use minitower_rules::domain::claim::{self, Decision, Poll};
 use minitower_rules::domain::lease::{self, Command, Held, Outcome, Refusal};
 use minitower_rules::domain::retry::{Jitter, RetryBudget, RetryPolicy};
-use minitower_rules::domain::run::RunState;
+use minitower_rules::domain::run::{RunFields, RunProgress, RunState};
 use minitower_vocabulary::statuses::{AttemptStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
@@ -34,50 +34,60 @@ impl Step<'_> {
     /// The rows of an attempt and its run.
     fn held(&self, at: usize) -> Held {
         let row = &self.state.attempts[at];
+        let before = Timestamp(NOW.0 - 1);
+        let attempt = AttemptFields {
+            status: row.status,
+            started_at: row.started.then_some(before),
+            finished_at: (!row.status.is_active()).then_some(before),
+            ended_by: row.ended_by,
+            exit_code: None,
+            error_message: None,
+            reason: None,
+        };
         Held {
-            run: self.run_state(row.run).unwrap_or_else(|| RunState::queued(0, NOW)),
-            attempt: AttemptState {
-                status: row.status,
-                started_at: row.started.then_some(Timestamp(NOW.0 - 1)),
-                finished_at: (!row.status.is_active()).then_some(Timestamp(NOW.0 - 1)),
-                ended_by: row.ended_by,
-                lease_expires_at: NOW.plus(ticks(row.expires)),
-                ..AttemptState::leased(
-                    Some(names::of(row.instance, "holder")),
-                    Some(names::of(row.request, "asked before")),
-                    self.ttl(),
-                    NOW,
-                )
+            run: self.run_state(row.run).unwrap_or_else(|| RunProgress::queued(0, NOW)),
+            lease: Lease {
+                expires_at: NOW.plus(ticks(row.expires)),
+                ttl: self.ttl(),
+                instance_id: Some(names::of(row.instance, "holder")),
+                request_id: Some(names::of(row.request, "asked before")),
             },
+            attempt: AttemptState::try_from(attempt).expect("a row of the model is whole"),
         }
     }
 
-    fn run_state(&self, run: u8) -> Option<RunState> {
+    fn run_state(&self, run: u8) -> Option<RunProgress> {
         let row = &self.state.runs[usize::from(run)];
         let status = row.status?;
-        Some(RunState {
+        let before = Timestamp(NOW.0 - 1);
+        let state = RunFields {
             status,
+            cancel_requested: row.cancel_requested,
+            not_before: row.waits.map(|left| NOW.plus(ticks(left))),
+            // When a run first started matters to no rule, but a running one has started.
+            started_at: (status == RunStatus::Running).then_some(before),
+            finished_at: status.is_terminal().then_some(before),
+            exit_code: None,
+            error_message: None,
+        };
+        Some(RunProgress {
             retries: RetryBudget { max: self.config.max_retries.into(), used: row.used.into() },
             policy: self
                 .config
                 .retry
                 .map(|(on, ticks)| RetryPolicy::new(on, ticks.into(), 1000, ticks.into())),
-            cancel_requested: row.cancel_requested,
-            not_before: row.waits.map(|left| NOW.plus(ticks(left))),
             queued_at: Timestamp(NOW.0 + i64::from(row.queued_at)),
-            started_at: None,
-            finished_at: status.is_terminal().then_some(Timestamp(NOW.0 - 1)),
-            exit_code: None,
-            error_message: None,
+            state: RunState::try_from(state).expect("a row of the model is whole"),
         })
     }
 
-    fn save_run(&mut self, run: u8, after: &RunState) {
+    fn save_run(&mut self, run: u8, after: &RunProgress) {
         let row = &mut self.state.runs[usize::from(run)];
-        row.status = Some(after.status);
+        row.status = Some(after.status());
         row.used = after.retries.used.try_into().expect("a budget is small");
-        row.cancel_requested = after.cancel_requested;
-        row.waits = after.not_before.map(|at| u8::try_from(at.since(NOW).as_millis()).unwrap_or(u8::MAX));
+        row.cancel_requested = after.state.is_cancel_requested();
+        row.waits =
+            after.state.not_before().map(|at| u8::try_from(at.since(NOW).as_millis()).unwrap_or(u8::MAX));
         row.queued_at = (after.queued_at.0 - NOW.0).try_into().expect("a place is near");
     }
 
@@ -86,13 +96,14 @@ impl Step<'_> {
         let live = row.status.is_active() && row.expires > 0;
         let broken = judge(before, after, cause, live, self.config, NOW.0);
         let row = &mut self.state.attempts[at];
-        row.status = after.attempt.status;
-        row.started |= after.attempt.started_at.is_some();
-        row.ended_by = after.attempt.ended_by;
-        let left = after.attempt.lease_expires_at.since(NOW).as_millis();
+        row.status = after.attempt.status();
+        row.started |= after.attempt.started_at().is_some();
+        row.ended_by = after.attempt.ended_by();
+        let left = after.lease.expires_at.since(NOW).as_millis();
         row.expires = u8::try_from(left).unwrap_or(u8::MAX).min(self.config.ttl * 2);
         let run = row.run;
-        let queued_again = before.run.status != RunStatus::Queued && after.run.status == RunStatus::Queued;
+        let queued_again =
+            before.run.status() != RunStatus::Queued && after.run.status() == RunStatus::Queued;
         self.save_run(run, &after.run);
         if queued_again && cause != Cause::Release {
             let later = matches!(cause, Cause::Result(_)).then_some(self.config.retry).flatten();
@@ -103,19 +114,19 @@ impl Step<'_> {
     }
 
     /// Decides on a command and saves what comes out.
-    fn carry_out(&mut self, at: usize, command: &Command, cause: Cause) -> Result<(), Refusal> {
+    fn carry_out(&mut self, at: usize, command: Command, cause: Cause) -> Result<(), Refusal> {
         let before = self.held(at);
-        let after = lease::decide(&before, command, NOW)?;
+        let after = lease::decide(before.clone(), command, NOW)?;
         self.save(at, &before, &after, cause);
-        if !before.run.status.is_terminal()
-            && after.run.status == RunStatus::Cancelled
+        if !before.run.status().is_terminal()
+            && after.run.status() == RunStatus::Cancelled
             && !matches!(cause, Cause::Result(_))
         {
             self.met.event(Event::CancelledByLoss);
         }
-        match after.run.status {
+        match after.run.status() {
             RunStatus::Dead => self.met.event(Event::Died),
-            RunStatus::Queued if after.run.is_backing_off() => self.met.event(Event::Retried),
+            RunStatus::Queued if after.run.state.is_backing_off() => self.met.event(Event::Retried),
             RunStatus::Queued if after.run.retries.used > before.run.retries.used => {
                 self.met.event(Event::Requeued);
             }
@@ -126,7 +137,7 @@ impl Step<'_> {
 
     /// A person queues a run.
     pub(crate) fn create(&mut self, run: u8) {
-        let fresh = RunState::queued(self.config.max_retries.into(), NOW);
+        let fresh = RunProgress::queued(self.config.max_retries.into(), NOW);
         self.save_run(run, &fresh);
         self.state.runs[usize::from(run)].place = 0;
     }
@@ -134,29 +145,29 @@ impl Step<'_> {
     /// A person cancels a run.
     pub(crate) fn cancel(&mut self, run: u8) {
         let Some(before) = self.run_state(run) else { return };
-        if before.status.is_active() {
+        if before.status().is_active() {
             let at = self.state.active_of_run(run).expect("an active run has an active attempt");
-            self.carry_out(at, &Command::Cancel, Cause::Cancel).expect("a cancel is never refused");
+            self.carry_out(at, Command::Cancel, Cause::Cancel).expect("a cancel is never refused");
             self.met.event(Event::CancelHeld);
         } else {
-            let after = lease::cancel_unheld(&before, NOW);
-            if before.status.is_terminal() && before != after {
+            let after = lease::cancel_unheld(before.clone(), NOW).expect("nobody holds it");
+            if before.status().is_terminal() && before != after {
                 self.state.broken = Some(Promise::Final);
             }
             self.save_run(run, &after);
-            self.met.event(if before.is_backing_off() {
+            self.met.event(if before.state.is_backing_off() {
                 Event::CancelBackingOff
             } else {
                 Event::CancelQueued
             });
         }
         let acknowledged = &mut self.state.runs[usize::from(run)].cancel_acknowledged;
-        *acknowledged |= !before.status.is_terminal();
+        *acknowledged |= !before.status().is_terminal();
     }
 
     /// The reaper looks at an attempt.
     pub(crate) fn reap(&mut self, at: usize) -> Option<()> {
-        self.carry_out(at, &Command::Expire, Cause::Expiry).ok()?;
+        self.carry_out(at, Command::Expire, Cause::Expiry).ok()?;
         self.met.event(Event::Expired);
         Some(())
     }
@@ -167,7 +178,7 @@ impl Step<'_> {
         let after = lease::wake(&before, NOW)?;
         let early = self.state.runs[usize::from(run)].waits != Some(0);
         let kept = (after.queued_at, after.retries) == (before.queued_at, before.retries);
-        if early || !kept || after.status != RunStatus::Queued {
+        if early || !kept || after.status() != RunStatus::Queued {
             self.state.broken = Some(Promise::Backoff);
         }
         self.save_run(run, &after);
@@ -183,12 +194,12 @@ impl Step<'_> {
                 continue;
             }
             let mut before = self.held(at);
-            before.attempt.lease_expires_at.0 -= i64::from(jump);
-            let attempt = lease::after_restart(&before.attempt, self.ttl(), NOW);
-            if attempt.lease_expires_at > before.attempt.lease_expires_at {
+            before.lease.expires_at.0 -= i64::from(jump);
+            let lease = lease::after_restart(before.lease.clone(), self.ttl(), NOW);
+            if lease.expires_at > before.lease.expires_at {
                 self.met.event(Event::Prolonged);
             }
-            let after = Held { run: before.run.clone(), attempt };
+            let after = Held { lease, ..before.clone() };
             self.save(at, &before, &after, Cause::Restart);
         }
     }
@@ -197,12 +208,12 @@ impl Step<'_> {
     pub(crate) fn report_end(&mut self, runner: u8, holder: bool) {
         let Some(at) = self.state.active_of_runner(runner) else { return };
         let alive = self.state.is_holder_alive(&self.state.attempts[at]);
-        let named = self.held(at).attempt.instance_id.filter(|_| holder);
+        let named = self.held(at).lease.instance_id.filter(|_| holder);
         let command = Command::End {
             instance_id: named.unwrap_or_else(|| "another".to_owned()),
             reason: String::new(),
         };
-        let ended = self.carry_out(at, &command, Cause::ProcessEnd { alive });
+        let ended = self.carry_out(at, command, Cause::ProcessEnd { alive });
         self.met.event(if ended.is_ok() { Event::ReportedEnd } else { Event::ReportRefused });
     }
 
@@ -210,7 +221,7 @@ impl Step<'_> {
     pub(crate) fn release_unheard(&mut self, at: usize) {
         self.state.attempts[at].unheard = false;
         if self.state.attempts[at].status.is_active()
-            && self.carry_out(at, &Command::Release, Cause::Release).is_ok()
+            && self.carry_out(at, Command::Release, Cause::Release).is_ok()
         {
             self.met.event(Event::UnheardReleased);
         }
@@ -222,8 +233,8 @@ impl Step<'_> {
         if self.state.attempts[at].started {
             return;
         }
-        let given_back = self.carry_out(at, &Command::Release, Cause::Release);
-        if given_back.or_else(|_| self.carry_out(at, &Command::Expire, Cause::Expiry)).is_err() {
+        let given_back = self.carry_out(at, Command::Release, Cause::Release);
+        if given_back.or_else(|_| self.carry_out(at, Command::Expire, Cause::Expiry)).is_err() {
             return;
         }
         self.met.event(Event::SignedOff);
@@ -248,7 +259,7 @@ impl Step<'_> {
         };
         self.judge_reads(at);
         let settled = self.state.attempts[at].ended_by == Some(EndedBy::Result);
-        let done = self.carry_out(at, &command, cause);
+        let done = self.carry_out(at, command, cause);
         let cancel = self.state.attempts[at].status == AttemptStatus::Cancelling;
         match (done, request) {
             (Ok(()), Body::Start { .. }) => Body::Started { token, cancel },
@@ -287,8 +298,8 @@ impl Step<'_> {
     /// Log lines and the archive are given and taken only under a valid lease; neither changes a state.
     fn judge_reads(&mut self, at: usize) {
         let held = self.held(at);
-        let live = held.attempt.status.is_active() && self.state.attempts[at].expires > 0;
-        let allowed = |command| lease::decide(&held, &command, NOW).is_ok();
+        let live = held.attempt.status().is_active() && self.state.attempts[at].expires > 0;
+        let allowed = |command| lease::decide(held.clone(), command, NOW).is_ok();
         if !live && (allowed(Command::Logs) || allowed(Command::Artifact)) {
             self.state.broken = Some(Promise::DeadLease);
         }
@@ -311,7 +322,7 @@ impl Step<'_> {
         let held = active.map(|at| self.held(at));
         let fenced = self.state.runners[usize::from(runner)].fences > 0;
         let lease = (instance, request);
-        match claim::decide(held.as_ref(), &poll, fenced, self.ttl(), NOW) {
+        match claim::decide(held.clone(), &poll, fenced, self.ttl(), NOW) {
             Decision::Busy => {
                 self.met.event(Event::RefusedBusy);
                 Some(Body::Busy)
@@ -323,7 +334,7 @@ impl Step<'_> {
             Decision::Claim => self.take_first(runner, &poll, lease),
             Decision::EndThenClaim(after) => {
                 let (at, held) = (active?, held?);
-                let by_poll = after.attempt.ended_by == Some(EndedBy::ProcessEnd);
+                let by_poll = after.attempt.ended_by() == Some(EndedBy::ProcessEnd);
                 let alive = self.state.is_holder_alive(&self.state.attempts[at]);
                 let cause = if by_poll { Cause::ProcessEnd { alive } } else { Cause::Expiry };
                 self.met.event(if by_poll { Event::Superseded } else { Event::ExpiredAtPoll });
@@ -334,9 +345,9 @@ impl Step<'_> {
                 }
                 self.take_first(runner, &poll, lease)
             }
-            Decision::Again(attempt) => {
+            Decision::Again(lease) => {
                 let (at, held) = (active?, held?);
-                let after = Held { run: held.run.clone(), attempt };
+                let after = Held { lease, ..held.clone() };
                 self.save(at, &held, &after, Cause::Repeat);
                 self.met.event(Event::Repeated);
                 // A fresh token: the former is void wherever it is.
@@ -365,7 +376,7 @@ impl Step<'_> {
             return None;
         }
         let before = self.run_state(run)?;
-        let leased = claim::lease(&before, poll, self.ttl(), NOW).expect("a ready run can be leased");
+        let leased = claim::lease(before.clone(), poll, self.ttl(), NOW).expect("a ready run can be leased");
         let kept = leased.run.retries == before.retries && leased.run.queued_at == before.queued_at;
         if self.state.runners[usize::from(runner)].fences > 0 {
             self.state.broken = Some(Promise::Fence);
@@ -381,10 +392,10 @@ impl Step<'_> {
         self.state.attempts.push(Attempt {
             run,
             runner,
-            status: leased.attempt.status,
+            status: leased.attempt.status(),
             expires: self.config.ttl,
-            instance: if leased.attempt.instance_id.is_some() { instance } else { NOBODY },
-            request: if leased.attempt.request_id.is_some() { request } else { NOBODY },
+            instance: if leased.lease.instance_id.is_some() { instance } else { NOBODY },
+            request: if leased.lease.request_id.is_some() { request } else { NOBODY },
             started: false,
             ended_by: None,
             unheard: false,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::run::RunState;
+use crate::domain::run::{RunFields, RunProgress, RunState};
 use crate::store::events::{CountKey, CountNames};
 use minitower_vocabulary::ids::{AppId, EnvironmentId};
 use minitower_vocabulary::time::Timestamp;
@@ -22,8 +22,17 @@ fn runner(id: i64, scope: RunnerScope) -> RunnerPrincipal {
     }
 }
 
-fn state(status: RunStatus) -> RunState {
-    RunState { status, ..RunState::queued(0, Timestamp(0)) }
+fn state(status: RunStatus) -> RunProgress {
+    let fields = RunFields {
+        status,
+        cancel_requested: false,
+        not_before: None,
+        started_at: Some(Timestamp(0)),
+        finished_at: Some(Timestamp(0)),
+        exit_code: None,
+        error_message: None,
+    };
+    RunProgress::queued(0, Timestamp(0)).into_state(RunState::try_from(fields).unwrap())
 }
 
 fn moved(team: TeamId, before: Option<RunStatus>, after: RunStatus) -> RunMoved {
@@ -193,7 +202,7 @@ async fn a_poll_that_looked_too_early_for_a_run_that_another_left_looks_once_mor
 /// A run that was queued for later: not ready.
 fn backing_off(team: TeamId) -> RunMoved {
     let mut moved = moved(team, Some(RunStatus::Running), RunStatus::Queued);
-    moved.after.not_before = Some(Timestamp(9));
+    moved.after.state = RunState::Queued { not_before: Some(Timestamp(9)), first_started_at: None };
     moved
 }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::domain::run::Incomplete;
 use minitower_vocabulary::ids::{AttemptId, RunId, RunnerId};
 use minitower_vocabulary::statuses::{AttemptStatus, ResultReason};
 use minitower_vocabulary::time::Timestamp;
@@ -42,59 +43,301 @@ impl EndedBy {
     }
 }
 
-/// What the rules read and change of an attempt.
+/// What a runner reports of a job that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct JobEnd {
+    /// Its exit code.
+    pub exit_code: Option<i64>,
+    /// Why it did not end well.
+    pub error_message: Option<String>,
+    /// What ended it.
+    pub reason: Option<ResultReason>,
+}
+
+/// How a runner is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LostBy {
+    /// The lease ran out.
+    Expiry,
+    /// Somebody who knows said that the process has ended, or its successor did.
+    ProcessEnd,
+}
+
+/// The loss of a runner.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct AttemptState {
-    /// Where it stands.
-    pub status: AttemptStatus,
-    /// The lease is dead from this moment on, reaped or not.
-    pub lease_expires_at: Timestamp,
-    /// Full length of the lease as last granted.
-    pub lease_ttl: Duration,
-    /// The process it was leased to, when its poll named one.
-    pub instance_id: Option<String>,
-    /// The poll it was leased to, when it named itself.
-    pub request_id: Option<String>,
-    /// Its start.
+pub struct Loss {
+    /// How it was lost.
+    pub by: LostBy,
+    /// What is told of it.
+    pub message: Option<String>,
+}
+
+/// What confirms a cancel.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum CancelledBy {
+    /// The runner's result.
+    Result(JobEnd),
+    /// The loss of the runner: nothing is left to stop.
+    Loss(Loss),
+    /// The runner gave the run back.
+    Release,
+}
+
+/// Where an attempt stands, with what is known of it there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum AttemptState {
+    /// A runner holds it and has not started it yet.
+    Leased,
+    /// The runner has started it.
+    Running {
+        /// When.
+        started_at: Timestamp,
+    },
+    /// A cancel was requested.
+    Cancelling {
+        /// When the runner started it, if it did.
+        started_at: Option<Timestamp>,
+    },
+    /// It ended well.
+    Completed {
+        /// When it began and ended.
+        span: Span,
+        /// What the runner reported.
+        job: JobEnd,
+    },
+    /// It failed.
+    Failed {
+        /// When it began and ended.
+        span: Span,
+        /// What the runner reported.
+        job: JobEnd,
+    },
+    /// It was cancelled.
+    Cancelled {
+        /// When it began and ended.
+        span: Span,
+        /// What confirmed the cancel.
+        by: CancelledBy,
+    },
+    /// Its runner was lost.
+    Expired {
+        /// When it began and ended.
+        span: Span,
+        /// How.
+        loss: Loss,
+    },
+    /// The runner gave the run back.
+    Released {
+        /// When it began and ended.
+        span: Span,
+    },
+}
+
+/// When an attempt that has ended began and ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// When the runner started it, if it did.
     pub started_at: Option<Timestamp>,
-    /// Its end.
+    /// When it ended.
+    pub finished_at: Timestamp,
+}
+
+impl AttemptState {
+    /// The word for it.
+    pub const fn status(&self) -> AttemptStatus {
+        match self {
+            Self::Leased => AttemptStatus::Leased,
+            Self::Running { .. } => AttemptStatus::Running,
+            Self::Cancelling { .. } => AttemptStatus::Cancelling,
+            Self::Completed { .. } => AttemptStatus::Completed,
+            Self::Failed { .. } => AttemptStatus::Failed,
+            Self::Cancelled { .. } => AttemptStatus::Cancelled,
+            Self::Expired { .. } => AttemptStatus::Expired,
+            Self::Released { .. } => AttemptStatus::Released,
+        }
+    }
+
+    /// When it began and ended, if it has ended.
+    pub const fn span(&self) -> Option<Span> {
+        match self {
+            Self::Leased | Self::Running { .. } | Self::Cancelling { .. } => None,
+            Self::Completed { span, .. }
+            | Self::Failed { span, .. }
+            | Self::Cancelled { span, .. }
+            | Self::Expired { span, .. }
+            | Self::Released { span } => Some(*span),
+        }
+    }
+
+    /// When the runner started it.
+    pub const fn started_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Leased => None,
+            Self::Running { started_at } => Some(*started_at),
+            Self::Cancelling { started_at } => *started_at,
+            Self::Completed { span, .. }
+            | Self::Failed { span, .. }
+            | Self::Cancelled { span, .. }
+            | Self::Expired { span, .. }
+            | Self::Released { span } => span.started_at,
+        }
+    }
+
+    /// When it ended.
+    pub fn finished_at(&self) -> Option<Timestamp> {
+        self.span().map(|span| span.finished_at)
+    }
+
+    /// What the runner reported at its end, if the report counts.
+    pub const fn job(&self) -> Option<&JobEnd> {
+        match self {
+            Self::Completed { job, .. }
+            | Self::Failed { job, .. }
+            | Self::Cancelled { by: CancelledBy::Result(job), .. } => Some(job),
+            Self::Leased
+            | Self::Running { .. }
+            | Self::Cancelling { .. }
+            | Self::Cancelled { by: CancelledBy::Loss(_) | CancelledBy::Release, .. }
+            | Self::Expired { .. }
+            | Self::Released { .. } => None,
+        }
+    }
+
+    /// What ended it.
+    pub const fn ended_by(&self) -> Option<EndedBy> {
+        match self {
+            Self::Leased | Self::Running { .. } | Self::Cancelling { .. } => None,
+            Self::Completed { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { by: CancelledBy::Result(_), .. } => Some(EndedBy::Result),
+            Self::Cancelled { by: CancelledBy::Loss(loss), .. } | Self::Expired { loss, .. } => {
+                Some(match loss.by {
+                    LostBy::Expiry => EndedBy::Expiry,
+                    LostBy::ProcessEnd => EndedBy::ProcessEnd,
+                })
+            }
+            Self::Cancelled { by: CancelledBy::Release, .. } | Self::Released { .. } => {
+                Some(EndedBy::Release)
+            }
+        }
+    }
+
+    /// Why it did not end well.
+    pub fn error_message(&self) -> Option<&str> {
+        match self {
+            Self::Cancelled { by: CancelledBy::Loss(loss), .. } | Self::Expired { loss, .. } => {
+                loss.message.as_deref()
+            }
+            Self::Leased
+            | Self::Running { .. }
+            | Self::Cancelling { .. }
+            | Self::Completed { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { by: CancelledBy::Result(_) | CancelledBy::Release, .. }
+            | Self::Released { .. } => self.job().and_then(|job| job.error_message.as_deref()),
+        }
+    }
+}
+
+/// A state field by field, as a row of a table has it.
+#[derive(Debug, Clone)]
+pub struct AttemptFields {
+    /// The word.
+    pub status: AttemptStatus,
+    /// When the runner started it.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
     pub finished_at: Option<Timestamp>,
     /// What ended it.
     pub ended_by: Option<EndedBy>,
     /// The job's exit code.
     pub exit_code: Option<i64>,
-    /// Why it ended badly.
+    /// Why it did not end well.
     pub error_message: Option<String>,
     /// What ended the job.
     pub reason: Option<ResultReason>,
 }
 
-impl AttemptState {
-    /// A fresh attempt, leased at `now`.
-    pub fn leased(
+impl TryFrom<AttemptFields> for AttemptState {
+    type Error = Incomplete;
+
+    fn try_from(fields: AttemptFields) -> Result<Self, Incomplete> {
+        let AttemptFields { status, started_at, finished_at, ended_by, exit_code, error_message, reason } =
+            fields;
+        let lacks = |field| Incomplete { status: status.as_str(), field };
+        let span = || {
+            let finished_at = finished_at.ok_or_else(|| lacks("finished_at"))?;
+            Ok(Span { started_at, finished_at })
+        };
+        Ok(match status {
+            AttemptStatus::Leased => Self::Leased,
+            AttemptStatus::Running => {
+                Self::Running { started_at: started_at.ok_or_else(|| lacks("started_at"))? }
+            }
+            AttemptStatus::Cancelling => Self::Cancelling { started_at },
+            AttemptStatus::Completed => {
+                Self::Completed { span: span()?, job: JobEnd { exit_code, error_message, reason } }
+            }
+            AttemptStatus::Failed => {
+                Self::Failed { span: span()?, job: JobEnd { exit_code, error_message, reason } }
+            }
+            AttemptStatus::Cancelled => Self::Cancelled {
+                span: span()?,
+                by: match ended_by.ok_or_else(|| lacks("ended_by"))? {
+                    EndedBy::Result => CancelledBy::Result(JobEnd { exit_code, error_message, reason }),
+                    EndedBy::Release => CancelledBy::Release,
+                    EndedBy::Expiry => CancelledBy::Loss(Loss { by: LostBy::Expiry, message: error_message }),
+                    EndedBy::ProcessEnd => {
+                        CancelledBy::Loss(Loss { by: LostBy::ProcessEnd, message: error_message })
+                    }
+                },
+            },
+            AttemptStatus::Expired => {
+                let by = match ended_by {
+                    Some(EndedBy::Expiry) => LostBy::Expiry,
+                    Some(EndedBy::ProcessEnd) => LostBy::ProcessEnd,
+                    Some(EndedBy::Result | EndedBy::Release) | None => return Err(lacks("loss in ended_by")),
+                };
+                Self::Expired { span: span()?, loss: Loss { by, message: error_message } }
+            }
+            AttemptStatus::Released => Self::Released { span: span()? },
+        })
+    }
+}
+
+/// A lease: to whom, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// It is dead from this moment on, reaped or not.
+    pub expires_at: Timestamp,
+    /// Its full length as last granted.
+    pub ttl: Duration,
+    /// The process it was given to, when its poll named one.
+    pub instance_id: Option<String>,
+    /// The poll it was given to, when it named itself.
+    pub request_id: Option<String>,
+}
+
+impl Lease {
+    /// A fresh one.
+    pub fn granted(
         instance_id: Option<String>,
         request_id: Option<String>,
         ttl: Duration,
         now: Timestamp,
     ) -> Self {
-        Self {
-            status: AttemptStatus::Leased,
-            lease_expires_at: now.plus(ttl),
-            lease_ttl: ttl,
-            instance_id,
-            request_id,
-            started_at: None,
-            finished_at: None,
-            ended_by: None,
-            exit_code: None,
-            error_message: None,
-            reason: None,
-        }
+        Self { expires_at: now.plus(ttl), ttl, instance_id, request_id }
     }
 
-    /// Whether a call under this lease may act: the attempt is active and its lease has not run out.
-    pub fn is_live(&self, now: Timestamp) -> bool {
-        self.status.is_active() && now < self.lease_expires_at
+    /// The lease granted anew: it becomes `ttl` long from now, and never shorter than it was, since the runner may not hear the answer.
+    #[must_use]
+    pub fn extended(self, ttl: Duration, now: Timestamp) -> Self {
+        Self { expires_at: self.expires_at.max(now.plus(ttl)), ttl, ..self }
+    }
+
+    /// Whether it has run out.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.expires_at
     }
 }
 
@@ -113,27 +356,20 @@ pub struct Attempt {
     pub runner_name: String,
     /// When the runner got it.
     pub leased_at: Timestamp,
+    /// Its lease.
+    pub lease: Lease,
     /// Where it stands.
     pub state: AttemptState,
     /// Counts the changes of the row, so that a stale decision is never saved.
     pub row_version: i64,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_round_trip() {
-        for s in EndedBy::ALL {
-            assert_eq!(EndedBy::parse(s.as_str()), Some(s));
-        }
-    }
-
-    #[test]
-    fn a_lease_is_dead_from_its_expiry_on() {
-        let state = AttemptState::leased(None, None, Duration::from_secs(60), Timestamp(0));
-        assert!(state.is_live(Timestamp(59_999)));
-        assert!(!state.is_live(Timestamp(60_000)));
+impl Attempt {
+    /// The word for where it stands.
+    pub const fn status(&self) -> AttemptStatus {
+        self.state.status()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use crate::domain::attempt::AttemptState;
-use crate::domain::lease::{self, Command, Held};
-use crate::domain::run::RunState;
+use crate::domain::attempt::{AttemptState, Lease};
+use crate::domain::lease::{self, Command, Held, IllegalMove};
+use crate::domain::run::{RunProgress, RunState};
 use minitower_vocabulary::statuses::{AttemptStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
@@ -24,13 +24,14 @@ pub struct Poll {
 
 /// What is to be done with a poll.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::large_enum_variant, reason = "it is matched where it is made, and never kept")]
 pub enum Decision {
     /// Take the first ready run, if there is one.
     Claim,
     /// End the former attempt like this, then take the first ready run, if there is one.
     EndThenClaim(Held),
     /// The answer was lost: the same attempt again, under a fresh lease token that voids the former.
-    Again(AttemptState),
+    Again(Lease),
     /// A fence keeps work from this runner: it waits.
     Fenced,
     /// The runner holds an active attempt.
@@ -41,47 +42,58 @@ pub enum Decision {
 pub const SUPERSEDED_MESSAGE: &str = "superseded: a newer process of this runner took over";
 
 /// Decides on a poll. `held` is the runner's active attempt with its run; `fenced` whether any fence is on the runner's name.
-pub fn decide(held: Option<&Held>, poll: &Poll, fenced: bool, ttl: Duration, now: Timestamp) -> Decision {
-    let claim = |ended: Option<Held>| match (fenced, ended) {
-        // The former attempt ends even where no new one may begin: its process is gone for certain.
-        (_, Some(ended)) => Decision::EndThenClaim(ended),
-        (true, None) => Decision::Fenced,
-        (false, None) => Decision::Claim,
-    };
+pub fn decide(held: Option<Held>, poll: &Poll, fenced: bool, ttl: Duration, now: Timestamp) -> Decision {
     let Some(held) = held else {
-        return claim(None);
+        return if fenced { Decision::Fenced } else { Decision::Claim };
     };
-
-    // Past its end, not reaped yet: nothing is left to protect.
-    if let Ok(ended) = lease::decide(held, &Command::Expire, now) {
-        return claim(Some(ended));
-    }
-    let asked_again = poll.request_id.is_some()
-        && poll.request_id == held.attempt.request_id
-        && poll.instance_id == held.attempt.instance_id
-        && held.attempt.status == AttemptStatus::Leased;
-    if asked_again {
+    // An attempt that ends here ends even where no new one may begin: nothing is left to protect.
+    let ended = if held.is_overdue(now) {
+        lease::decide(held, Command::Expire, now)
+    } else if is_asked_again(&held, poll) {
         // The runner counts the lease from the poll it sends now, so it is granted from now.
-        return Decision::Again(lease::extended(&held.attempt, ttl, now));
-    }
-    if let Some(former) = &poll.supersedes {
-        let end = Command::End { instance_id: former.clone(), reason: SUPERSEDED_MESSAGE.to_owned() };
-        // A process cannot supersede itself: that would be a second poll beside a living job.
-        if poll.instance_id.as_ref() != Some(former)
-            && let Ok(ended) = lease::decide(held, &end, now)
-        {
-            return claim(Some(ended));
-        }
-    }
-    Decision::Busy
+        return Decision::Again(held.lease.extended(ttl, now));
+    } else if let Some(former) = superseded(&held, poll) {
+        let end = Command::End { instance_id: former.to_owned(), reason: SUPERSEDED_MESSAGE.to_owned() };
+        lease::decide(held, end, now)
+    } else {
+        return Decision::Busy;
+    };
+    ended.map_or(Decision::Busy, Decision::EndThenClaim)
+}
+
+/// Whether it is the same poll of the same process again, whose answer was lost.
+fn is_asked_again(held: &Held, poll: &Poll) -> bool {
+    poll.request_id.is_some()
+        && poll.request_id == held.lease.request_id
+        && poll.instance_id == held.lease.instance_id
+        && held.attempt.status() == AttemptStatus::Leased
+}
+
+/// The former process that this poll's process succeeds, if the attempt was leased to that one.
+fn superseded<'a>(held: &Held, poll: &'a Poll) -> Option<&'a str> {
+    let former = poll.supersedes.as_deref()?;
+    // A process cannot supersede itself: that would be a second poll beside a living job.
+    let other = poll.instance_id.as_deref() != Some(former);
+    (other && held.is_of_process(former)).then_some(former)
 }
 
 /// A ready run and the fresh attempt at it, once it is leased.
-pub fn lease(run: &RunState, poll: &Poll, ttl: Duration, now: Timestamp) -> Option<Held> {
-    run.is_ready().then(|| Held {
-        run: RunState { status: RunStatus::Leased, ..run.clone() },
-        attempt: AttemptState::leased(poll.instance_id.clone(), poll.request_id.clone(), ttl, now),
-    })
+pub fn lease(run: RunProgress, poll: &Poll, ttl: Duration, now: Timestamp) -> Result<Held, IllegalMove> {
+    match run.state {
+        RunState::Queued { not_before: None, first_started_at } => Ok(Held {
+            run: run.into_state(RunState::Leased { first_started_at }),
+            lease: Lease::granted(poll.instance_id.clone(), poll.request_id.clone(), ttl, now),
+            attempt: AttemptState::Leased,
+        }),
+        RunState::Queued { not_before: Some(_), .. }
+        | RunState::Leased { .. }
+        | RunState::Running { .. }
+        | RunState::Cancelling { .. }
+        | RunState::Completed(_)
+        | RunState::Failed(_)
+        | RunState::Cancelled { .. }
+        | RunState::Dead(_) => Err(IllegalMove { from: run.status(), to: RunStatus::Leased }),
+    }
 }
 
 #[cfg(test)]
@@ -90,16 +102,16 @@ mod tests {
 
     use super::*;
     use crate::domain::attempt::EndedBy;
+    use crate::domain::moves::{attempt_in, run_in};
 
     const TTL: Duration = Duration::from_secs(60);
 
     fn held(status: AttemptStatus, run: RunStatus) -> Held {
-        let mut state = RunState::queued(1, Timestamp(0));
-        state.status = run;
-        let mut attempt =
-            AttemptState::leased(Some("old".to_owned()), Some("poll-1".to_owned()), TTL, Timestamp(0));
-        attempt.status = status;
-        Held { run: state, attempt }
+        Held {
+            run: RunProgress::queued(1, Timestamp(0)).into_state(run_in(run)),
+            lease: Lease::granted(Some("old".to_owned()), Some("poll-1".to_owned()), TTL, Timestamp(0)),
+            attempt: attempt_in(status, EndedBy::Result),
+        }
     }
 
     fn poll(request: &str, instance: &str, supersedes: Option<&str>) -> Poll {
@@ -135,26 +147,30 @@ mod tests {
             poll("poll-2", "new", Some("someone-else")),
             poll("poll-2", "old", Some("old")),
         ] {
-            assert_eq!(decide(Some(&held), &other, false, TTL, Timestamp(1)), Decision::Busy, "{other:?}");
+            assert_eq!(
+                decide(Some(held.clone()), &other, false, TTL, Timestamp(1)),
+                Decision::Busy,
+                "{other:?}"
+            );
         }
     }
 
     #[test]
     fn a_lost_answer_is_found_again_while_the_attempt_is_still_leased_and_granted_from_now() {
         let decision = decide(
-            Some(&held(AttemptStatus::Leased, RunStatus::Leased)),
+            Some(held(AttemptStatus::Leased, RunStatus::Leased)),
             &poll("poll-1", "old", None),
             true,
             TTL,
             Timestamp(5_000),
         );
-        let Decision::Again(attempt) = decision else { panic!("{decision:?}") };
-        assert_eq!(attempt.lease_expires_at, Timestamp(65_000));
+        let Decision::Again(lease) = decision else { panic!("{decision:?}") };
+        assert_eq!(lease.expires_at, Timestamp(65_000));
         for (attempt, run) in
             [(AttemptStatus::Running, RunStatus::Running), (AttemptStatus::Cancelling, RunStatus::Cancelling)]
         {
             let decision =
-                decide(Some(&held(attempt, run)), &poll("poll-1", "old", None), false, TTL, Timestamp(1));
+                decide(Some(held(attempt, run)), &poll("poll-1", "old", None), false, TTL, Timestamp(1));
             assert_eq!(decision, Decision::Busy);
         }
     }
@@ -170,38 +186,40 @@ mod tests {
         #[case] attempt_after: AttemptStatus,
     ) {
         let held = held(attempt, run);
-        let decision = decide(Some(&held), &poll("p", "new", Some("old")), false, TTL, Timestamp(1));
+        let decision = decide(Some(held), &poll("p", "new", Some("old")), false, TTL, Timestamp(1));
         let Decision::EndThenClaim(after) = decision else { panic!("{decision:?}") };
-        assert_eq!((after.run.status, after.attempt.status), (run_after, attempt_after));
-        assert_eq!(after.attempt.ended_by, Some(EndedBy::ProcessEnd));
+        assert_eq!((after.run.status(), after.attempt.status()), (run_after, attempt_after));
+        assert_eq!(after.attempt.ended_by(), Some(EndedBy::ProcessEnd));
     }
 
     #[test]
     fn an_attempt_past_its_end_does_not_keep_its_runner_from_work() {
         let decision = decide(
-            Some(&held(AttemptStatus::Running, RunStatus::Running)),
+            Some(held(AttemptStatus::Running, RunStatus::Running)),
             &Poll::default(),
             false,
             TTL,
             Timestamp(60_000),
         );
         let Decision::EndThenClaim(after) = decision else { panic!("{decision:?}") };
-        assert_eq!(after.attempt.ended_by, Some(EndedBy::Expiry));
+        assert_eq!(after.attempt.ended_by(), Some(EndedBy::Expiry));
     }
 
     #[test]
     fn only_a_ready_run_can_be_leased() {
-        let waits = RunState { not_before: Some(Timestamp(0)), ..RunState::queued(0, Timestamp(0)) };
-        assert_eq!(lease(&waits, &Poll::default(), TTL, Timestamp(9)), None, "not before it was woken");
-        for status in RunStatus::ALL {
-            let mut run = RunState::queued(0, Timestamp(0));
-            run.status = status;
-            assert_eq!(
-                lease(&run, &Poll::default(), TTL, Timestamp(0)).is_some(),
-                status == RunStatus::Queued
-            );
+        let fresh = RunProgress::queued(0, Timestamp(0));
+        let leased =
+            |state| lease(fresh.clone().into_state(state), &poll("p", "me", None), TTL, Timestamp(9));
+        let waits = RunState::Queued { not_before: Some(Timestamp(0)), first_started_at: None };
+        let illegal = IllegalMove { from: RunStatus::Queued, to: RunStatus::Leased };
+        assert_eq!(leased(waits), Err(illegal), "not before it was woken");
+        for status in RunStatus::ALL.into_iter().filter(|status| *status != RunStatus::Queued) {
+            assert_eq!(leased(run_in(status)), Err(IllegalMove { from: status, to: RunStatus::Leased }));
         }
-        let taken = lease(&RunState::queued(0, Timestamp(0)), &Poll::default(), TTL, Timestamp(9)).unwrap();
-        assert_eq!((taken.run.status, taken.attempt.status), (RunStatus::Leased, AttemptStatus::Leased));
+        let first_started_at = Some(Timestamp(3));
+        let again = leased(RunState::Queued { not_before: None, first_started_at }).unwrap();
+        assert_eq!(again.run, fresh.into_state(RunState::Leased { first_started_at }));
+        let expected = Lease::granted(Some("me".to_owned()), Some("p".to_owned()), TTL, Timestamp(9));
+        assert_eq!((again.lease, again.attempt), (expected, AttemptState::Leased));
     }
 }

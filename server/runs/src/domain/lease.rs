@@ -21,9 +21,9 @@
 
 use std::time::Duration;
 
-use crate::domain::attempt::{AttemptState, EndedBy};
+use crate::domain::attempt::{AttemptState, CancelledBy, EndedBy, JobEnd, Lease, Loss, LostBy, Span};
 use crate::domain::retry::{self, After, Jitter};
-use crate::domain::run::RunState;
+use crate::domain::run::{RunEnd, RunProgress, RunState};
 use minitower_vocabulary::statuses::{AttemptStatus, Failure, ResultReason, ResultStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
@@ -31,9 +31,33 @@ use minitower_vocabulary::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Held {
     /// The run.
-    pub run: RunState,
+    pub run: RunProgress,
+    /// The attempt's lease.
+    pub lease: Lease,
     /// The attempt.
     pub attempt: AttemptState,
+}
+
+impl Held {
+    /// Whether the attempt is active although its lease has run out.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.attempt.status().is_active() && self.lease.is_over(now)
+    }
+
+    /// Whether the attempt is active and was leased to that process.
+    pub fn is_of_process(&self, instance_id: &str) -> bool {
+        self.attempt.status().is_active() && self.lease.instance_id.as_deref() == Some(instance_id)
+    }
+}
+
+/// The run cannot move like this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a run that is {} cannot become {}", from.as_str(), to.as_str())]
+pub struct IllegalMove {
+    /// Where it stands.
+    pub from: RunStatus,
+    /// Where it was to go.
+    pub to: RunStatus,
 }
 
 /// What a runner reports at the end.
@@ -104,37 +128,27 @@ pub enum Refusal {
 pub const EXPIRED_MESSAGE: &str = "lease expired: the runner was not heard of in time";
 
 /// Decides on a command; see the module's table.
-pub fn decide(held: &Held, command: &Command, now: Timestamp) -> Result<Held, Refusal> {
+pub fn decide(held: Held, command: Command, now: Timestamp) -> Result<Held, Refusal> {
     match command {
-        Command::Start => {
-            live(held, now)?;
-            Ok(start(held, now))
-        }
+        Command::Start => Ok(start(live(held, now)?, now)),
         Command::Heartbeat { ttl } => {
-            live(held, now)?;
-            Ok(extend(held, *ttl, now))
+            let held = live(held, now)?;
+            Ok(Held { lease: held.lease.extended(ttl, now), ..held })
         }
-        Command::Logs | Command::Artifact => {
-            live(held, now)?;
-            Ok(held.clone())
-        }
-        Command::Result(outcome, jitter) => result(held, outcome, *jitter, now),
-        Command::Release => {
-            live(held, now)?;
-            Ok(release(held, now))
-        }
+        Command::Logs | Command::Artifact => live(held, now),
+        Command::Result(outcome, jitter) => result(held, outcome, jitter, now),
+        Command::Release => Ok(release(live(held, now)?, now)),
         Command::Cancel => Ok(cancel(held)),
         Command::Expire => {
-            if held.attempt.status.is_active() && now >= held.attempt.lease_expires_at {
-                Ok(lose(held, EndedBy::Expiry, EXPIRED_MESSAGE, now))
+            if held.is_overdue(now) {
+                Ok(lose(held, LostBy::Expiry, EXPIRED_MESSAGE.to_owned(), now))
             } else {
                 Err(Refusal::NotDue)
             }
         }
         Command::End { instance_id, reason } => {
-            let same = held.attempt.instance_id.as_ref() == Some(instance_id);
-            if held.attempt.status.is_active() && same {
-                Ok(lose(held, EndedBy::ProcessEnd, reason, now))
+            if held.is_of_process(&instance_id) {
+                Ok(lose(held, LostBy::ProcessEnd, reason, now))
             } else {
                 Err(Refusal::OtherInstance)
             }
@@ -143,114 +157,133 @@ pub fn decide(held: &Held, command: &Command, now: Timestamp) -> Result<Held, Re
 }
 
 /// Decides on a cancel of a run that no runner holds: a queued one ends at once, an ended one stays as it is.
-#[must_use]
-pub fn cancel_unheld(run: &RunState, now: Timestamp) -> RunState {
-    match run.status {
-        RunStatus::Queued => RunState {
-            status: RunStatus::Cancelled,
-            cancel_requested: true,
-            not_before: None,
-            finished_at: Some(now),
-            ..run.clone()
-        },
-        _ => run.clone(),
+pub fn cancel_unheld(run: RunProgress, now: Timestamp) -> Result<RunProgress, IllegalMove> {
+    match run.state {
+        RunState::Queued { first_started_at, .. } => {
+            let end = RunEnd { first_started_at, finished_at: now, exit_code: None, error_message: None };
+            Ok(run.into_state(RunState::Cancelled { requested: true, end }))
+        }
+        RunState::Completed(_) | RunState::Failed(_) | RunState::Cancelled { .. } | RunState::Dead(_) => {
+            Ok(run)
+        }
+        RunState::Leased { .. } | RunState::Running { .. } | RunState::Cancelling { .. } => {
+            Err(IllegalMove { from: run.status(), to: RunStatus::Cancelled })
+        }
     }
 }
 
 /// A run whose backoff has passed, ready; none: there is nothing to wait for any more, or not yet.
 #[must_use]
-pub fn wake(run: &RunState, now: Timestamp) -> Option<RunState> {
-    let due = run.is_backing_off() && run.not_before.is_some_and(|at| at <= now);
-    due.then(|| RunState { not_before: None, ..run.clone() })
+pub fn wake(run: &RunProgress, now: Timestamp) -> Option<RunProgress> {
+    match run.state {
+        RunState::Queued { not_before: Some(at), first_started_at } if at <= now => {
+            Some(run.clone().into_state(RunState::Queued { not_before: None, first_started_at }))
+        }
+        RunState::Queued { .. }
+        | RunState::Leased { .. }
+        | RunState::Running { .. }
+        | RunState::Cancelling { .. }
+        | RunState::Completed(_)
+        | RunState::Failed(_)
+        | RunState::Cancelled { .. }
+        | RunState::Dead(_) => None,
+    }
 }
 
-/// A run that waits after a restart of the server. Its backoff cannot end further away than the longest that its policy allows: only a clock that
-/// was wrong can say so, and it is cut to that.
+/// A run that waits after a restart of the server. Its backoff cannot end further away than the longest that its policy allows:
+/// only a clock that was wrong can say so, and it is cut to that.
 #[must_use]
-pub fn backoff_after_restart(run: &RunState, now: Timestamp) -> RunState {
+pub fn backoff_after_restart(run: RunProgress, now: Timestamp) -> RunProgress {
     let longest = run.policy.map_or(Duration::ZERO, |policy| policy.longest_backoff());
     let latest = now.plus(longest);
-    match run.not_before.filter(|at| *at > latest) {
-        Some(_) => RunState { queued_at: latest, not_before: Some(latest), ..run.clone() },
-        None => run.clone(),
-    }
-}
-
-/// A lease after a restart of the server: nobody may lose a run because nobody could be reached, so it lasts at least `ttl` from now; and an expiry further away than
-/// the longest length in use can only come from a clock that was wrong, so it is cut to that.
-#[must_use]
-pub fn after_restart(attempt: &AttemptState, ttl: Duration, now: Timestamp) -> AttemptState {
-    let longest = ttl.max(attempt.lease_ttl);
-    let expires = attempt.lease_expires_at.max(now.plus(ttl)).min(now.plus(longest));
-    AttemptState { lease_expires_at: expires, ..attempt.clone() }
-}
-
-fn live(held: &Held, now: Timestamp) -> Result<(), Refusal> {
-    if held.attempt.is_live(now) { Ok(()) } else { Err(Refusal::Gone) }
-}
-
-fn start(held: &Held, now: Timestamp) -> Held {
-    match held.attempt.status {
-        AttemptStatus::Leased => Held {
-            run: RunState {
-                status: RunStatus::Running,
-                started_at: held.run.started_at.or(Some(now)),
-                ..held.run.clone()
-            },
-            attempt: AttemptState {
-                status: AttemptStatus::Running,
-                started_at: Some(now),
-                ..held.attempt.clone()
-            },
+    match run.state {
+        RunState::Queued { not_before: Some(at), first_started_at } if at > latest => RunProgress {
+            queued_at: latest,
+            state: RunState::Queued { not_before: Some(latest), first_started_at },
+            ..run
         },
-        // Running: a repeated start. Cancelling: the runner learns it from the answer.
-        _ => held.clone(),
+        RunState::Queued { .. }
+        | RunState::Leased { .. }
+        | RunState::Running { .. }
+        | RunState::Cancelling { .. }
+        | RunState::Completed(_)
+        | RunState::Failed(_)
+        | RunState::Cancelled { .. }
+        | RunState::Dead(_) => run,
     }
 }
 
-/// The lease becomes `ttl` long from now; never shorter than it was, since the runner may not hear the answer.
+/// A lease after a restart of the server. Nobody may lose a run because nobody could be reached, so it lasts at least `ttl` from
+/// now. An expiry further away than the longest length in use can only come from a clock that was wrong, so it is cut to that.
 #[must_use]
-fn extend(held: &Held, ttl: Duration, now: Timestamp) -> Held {
-    Held { run: held.run.clone(), attempt: extended(&held.attempt, ttl, now) }
+pub fn after_restart(lease: Lease, ttl: Duration, now: Timestamp) -> Lease {
+    let longest = ttl.max(lease.ttl);
+    let expires_at = lease.expires_at.max(now.plus(ttl)).min(now.plus(longest));
+    Lease { expires_at, ..lease }
 }
 
-/// An attempt whose lease is granted anew.
-pub(crate) fn extended(attempt: &AttemptState, ttl: Duration, now: Timestamp) -> AttemptState {
-    AttemptState {
-        lease_expires_at: attempt.lease_expires_at.max(now.plus(ttl)),
-        lease_ttl: ttl,
-        ..attempt.clone()
+/// The run and its attempt, if a call under the lease may act.
+fn live(held: Held, now: Timestamp) -> Result<Held, Refusal> {
+    if held.attempt.status().is_active() && !held.lease.is_over(now) { Ok(held) } else { Err(Refusal::Gone) }
+}
+
+fn start(held: Held, now: Timestamp) -> Held {
+    match held.attempt {
+        AttemptState::Leased => {
+            let first_started_at = held.run.state.first_started_at().unwrap_or(now);
+            Held {
+                run: held.run.into_state(RunState::Running { first_started_at }),
+                attempt: AttemptState::Running { started_at: now },
+                ..held
+            }
+        }
+        // Running: a repeated start. Cancelling: the runner learns it from the answer.
+        AttemptState::Running { .. }
+        | AttemptState::Cancelling { .. }
+        | AttemptState::Completed { .. }
+        | AttemptState::Failed { .. }
+        | AttemptState::Cancelled { .. }
+        | AttemptState::Expired { .. }
+        | AttemptState::Released { .. } => held,
     }
 }
 
-fn result(held: &Held, outcome: &Outcome, jitter: Jitter, now: Timestamp) -> Result<Held, Refusal> {
-    if held.attempt.ended_by == Some(EndedBy::Result) {
-        let same = held.attempt.status == outcome.status.attempt();
-        return if same { Ok(held.clone()) } else { Err(Refusal::OtherResult) };
+fn result(held: Held, outcome: Outcome, jitter: Jitter, now: Timestamp) -> Result<Held, Refusal> {
+    if held.attempt.ended_by() == Some(EndedBy::Result) {
+        let same = held.attempt.status() == outcome.status.attempt();
+        return if same { Ok(held) } else { Err(Refusal::OtherResult) };
     }
-    live(held, now)?;
-    if held.attempt.status == AttemptStatus::Cancelling && outcome.status != ResultStatus::Cancelled {
+    let held = live(held, now)?;
+    if held.attempt.status() == AttemptStatus::Cancelling && outcome.status != ResultStatus::Cancelled {
         return Err(Refusal::Cancelling);
     }
-    Ok(Held {
-        run: after_result(&held.run, outcome, jitter, now),
-        attempt: AttemptState {
-            status: outcome.status.attempt(),
-            finished_at: Some(now),
-            ended_by: Some(EndedBy::Result),
-            exit_code: outcome.exit_code,
-            error_message: outcome.error_message.clone(),
-            reason: outcome.reason,
-            ..held.attempt.clone()
-        },
-    })
+    let run = after_result(held.run, &outcome, jitter, now);
+    let span = Span { started_at: held.attempt.started_at(), finished_at: now };
+    let Outcome { status, exit_code, error_message, reason } = outcome;
+    let job = JobEnd { exit_code, error_message, reason };
+    let attempt = match status {
+        ResultStatus::Completed => AttemptState::Completed { span, job },
+        ResultStatus::Failed => AttemptState::Failed { span, job },
+        ResultStatus::Cancelled => AttemptState::Cancelled { span, by: CancelledBy::Result(job) },
+    };
+    Ok(Held { run, attempt, ..held })
 }
 
 /// The run after an accepted result: ended as told, or queued again when its policy asks for another attempt.
-fn after_result(run: &RunState, outcome: &Outcome, jitter: Jitter, now: Timestamp) -> RunState {
-    let status = match outcome.status {
-        ResultStatus::Completed => RunStatus::Completed,
-        ResultStatus::Cancelled => RunStatus::Cancelled,
+fn after_result(run: RunProgress, outcome: &Outcome, jitter: Jitter, now: Timestamp) -> RunProgress {
+    let first_started_at = run.state.first_started_at();
+    let end = || RunEnd {
+        first_started_at,
+        finished_at: now,
+        exit_code: outcome.exit_code,
+        error_message: outcome.error_message.clone(),
+    };
+    match outcome.status {
+        ResultStatus::Completed => run.into_state(RunState::Completed(end())),
+        ResultStatus::Cancelled => {
+            let requested = run.state.is_cancel_requested();
+            run.into_state(RunState::Cancelled { requested, end: end() })
+        }
         ResultStatus::Failed => {
             let failure = retry::failure_of(outcome.reason);
             match retry::decide(run.retries, run.policy.as_ref(), failure, jitter) {
@@ -258,87 +291,82 @@ fn after_result(run: &RunState, outcome: &Outcome, jitter: Jitter, now: Timestam
                 After::Again { retries, backoff } => {
                     let at = now.plus(backoff);
                     let not_before = (at > now).then_some(at);
-                    let queued = RunStatus::Queued;
-                    return RunState { status: queued, retries, queued_at: at, not_before, ..run.clone() };
+                    let state = RunState::Queued { not_before, first_started_at };
+                    RunProgress { retries, queued_at: at, state, ..run }
                 }
-                After::Final => RunStatus::Failed,
+                After::Final => run.into_state(RunState::Failed(end())),
             }
         }
-    };
-    RunState {
-        status,
-        finished_at: Some(now),
-        exit_code: outcome.exit_code,
-        error_message: outcome.error_message.clone(),
-        ..run.clone()
     }
 }
 
-fn release(held: &Held, now: Timestamp) -> Held {
-    if held.attempt.status == AttemptStatus::Cancelling {
-        return cancelled(held, EndedBy::Release, None, now);
+fn release(held: Held, now: Timestamp) -> Held {
+    if held.attempt.status() == AttemptStatus::Cancelling {
+        return cancelled(held, CancelledBy::Release, now);
     }
+    let span = Span { started_at: held.attempt.started_at(), finished_at: now };
+    let first_started_at = held.run.state.first_started_at();
     // `queued_at` and the retries stay: the run keeps its place and its budget.
     Held {
-        run: RunState { status: RunStatus::Queued, ..held.run.clone() },
-        attempt: AttemptState {
-            status: AttemptStatus::Released,
-            finished_at: Some(now),
-            ended_by: Some(EndedBy::Release),
-            ..held.attempt.clone()
-        },
+        run: held.run.into_state(RunState::Queued { not_before: None, first_started_at }),
+        attempt: AttemptState::Released { span },
+        ..held
     }
 }
 
-fn cancel(held: &Held) -> Held {
-    match held.attempt.status {
-        AttemptStatus::Leased | AttemptStatus::Running => Held {
-            run: RunState { status: RunStatus::Cancelling, cancel_requested: true, ..held.run.clone() },
-            attempt: AttemptState { status: AttemptStatus::Cancelling, ..held.attempt.clone() },
-        },
-        _ => held.clone(),
+fn cancel(held: Held) -> Held {
+    let started_at = match held.attempt {
+        AttemptState::Leased => None,
+        AttemptState::Running { started_at } => Some(started_at),
+        AttemptState::Cancelling { .. }
+        | AttemptState::Completed { .. }
+        | AttemptState::Failed { .. }
+        | AttemptState::Cancelled { .. }
+        | AttemptState::Expired { .. }
+        | AttemptState::Released { .. } => return held,
+    };
+    let first_started_at = held.run.state.first_started_at();
+    Held {
+        run: held.run.into_state(RunState::Cancelling { first_started_at }),
+        attempt: AttemptState::Cancelling { started_at },
+        ..held
     }
 }
 
 /// The runner is lost: cancel intent wins, then the policy and the budget decide.
-fn lose(held: &Held, by: EndedBy, message: &str, now: Timestamp) -> Held {
-    if held.attempt.status == AttemptStatus::Cancelling {
-        return cancelled(held, by, Some(message), now);
+fn lose(held: Held, by: LostBy, message: String, now: Timestamp) -> Held {
+    if held.attempt.status() == AttemptStatus::Cancelling {
+        return cancelled(held, CancelledBy::Loss(Loss { by, message: Some(message) }), now);
     }
-    let decided = retry::decide(held.run.retries, held.run.policy.as_ref(), Failure::Lost, Jitter::NONE);
-    let run = match decided {
+    let run = held.run;
+    let first_started_at = run.state.first_started_at();
+    let run = match retry::decide(run.retries, run.policy.as_ref(), Failure::Lost, Jitter::NONE) {
         After::Again { retries, .. } => {
-            RunState { status: RunStatus::Queued, retries, queued_at: now, ..held.run.clone() }
+            let state = RunState::Queued { not_before: None, first_started_at };
+            RunProgress { retries, queued_at: now, state, ..run }
         }
-        After::Final => RunState {
-            status: RunStatus::Dead,
-            finished_at: Some(now),
-            error_message: Some(message.to_owned()),
-            ..held.run.clone()
-        },
+        After::Final => run.into_state(RunState::Dead(RunEnd {
+            first_started_at,
+            finished_at: now,
+            exit_code: None,
+            error_message: Some(message.clone()),
+        })),
     };
-    Held {
-        run,
-        attempt: AttemptState {
-            status: AttemptStatus::Expired,
-            finished_at: Some(now),
-            ended_by: Some(by),
-            error_message: Some(message.to_owned()),
-            ..held.attempt.clone()
-        },
-    }
+    let span = Span { started_at: held.attempt.started_at(), finished_at: now };
+    let loss = Loss { by, message: Some(message) };
+    Held { run, attempt: AttemptState::Expired { span, loss }, ..held }
 }
 
-fn cancelled(held: &Held, by: EndedBy, message: Option<&str>, now: Timestamp) -> Held {
+/// The cancel that was requested is confirmed.
+fn cancelled(held: Held, by: CancelledBy, now: Timestamp) -> Held {
+    let first_started_at = held.run.state.first_started_at();
+    let requested = held.run.state.is_cancel_requested();
+    let end = RunEnd { first_started_at, finished_at: now, exit_code: None, error_message: None };
+    let span = Span { started_at: held.attempt.started_at(), finished_at: now };
     Held {
-        run: RunState { status: RunStatus::Cancelled, finished_at: Some(now), ..held.run.clone() },
-        attempt: AttemptState {
-            status: AttemptStatus::Cancelled,
-            finished_at: Some(now),
-            ended_by: Some(by),
-            error_message: message.map(str::to_owned),
-            ..held.attempt.clone()
-        },
+        run: held.run.into_state(RunState::Cancelled { requested, end }),
+        attempt: AttemptState::Cancelled { span, by },
+        ..held
     }
 }
 

@@ -1,6 +1,39 @@
-//! The two tables of moves, as the protocol's description has them. The rules do not use them: the tests compare what the rules do.
+//! The two tables of moves, as the protocol's description has them, and a state of each status. The rules do not use them: the tests
+//! compare what the rules do.
 
 use minitower_vocabulary::statuses::{AttemptStatus, RunStatus};
+use minitower_vocabulary::time::Timestamp;
+
+use crate::domain::attempt::{AttemptFields, AttemptState, EndedBy};
+use crate::domain::run::{RunFields, RunState};
+
+/// A run's state of that status.
+pub(crate) fn run_in(status: RunStatus) -> RunState {
+    let fields = RunFields {
+        status,
+        cancel_requested: status == RunStatus::Cancelling,
+        not_before: None,
+        started_at: (status == RunStatus::Running).then_some(Timestamp(1)),
+        finished_at: status.is_terminal().then_some(Timestamp(1)),
+        exit_code: None,
+        error_message: None,
+    };
+    RunState::try_from(fields).unwrap()
+}
+
+/// An attempt's state of that status, which has ended by `by` if it has ended.
+pub(crate) fn attempt_in(status: AttemptStatus, by: EndedBy) -> AttemptState {
+    let fields = AttemptFields {
+        status,
+        started_at: (status == AttemptStatus::Running).then_some(Timestamp(1)),
+        finished_at: (!status.is_active()).then_some(Timestamp(1)),
+        ended_by: (!status.is_active()).then_some(by),
+        exit_code: None,
+        error_message: None,
+        reason: None,
+    };
+    AttemptState::try_from(fields).unwrap()
+}
 
 /// Whether any event leads a run from one status to another.
 pub(crate) const fn run_may_become(from: RunStatus, to: RunStatus) -> bool {

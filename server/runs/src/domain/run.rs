@@ -8,56 +8,234 @@ use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId, TeamId, VersionId};
 use minitower_vocabulary::statuses::RunStatus;
 use minitower_vocabulary::time::Timestamp;
 
-/// What the rules read and change of a run.
+/// Where a run stands, with what is known of it there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RunState {
-    /// Where it stands.
-    pub status: RunStatus,
-    /// Its retries.
-    pub retries: RetryBudget,
-    /// What is retried, and after how long; none: losses only, at once.
-    pub policy: Option<RetryPolicy>,
-    /// Whether a cancel was asked for.
-    pub cancel_requested: bool,
-    /// When it last entered the queue; its place there.
-    pub queued_at: Timestamp,
-    /// Queued, it may not be leased before this; none: it is ready.
-    pub not_before: Option<Timestamp>,
-    /// Its first start.
-    pub started_at: Option<Timestamp>,
-    /// Its end.
-    pub finished_at: Option<Timestamp>,
-    /// The job's exit code.
+pub enum RunState {
+    /// It waits for a runner.
+    Queued {
+        /// It may not be leased before this; none: it is ready.
+        not_before: Option<Timestamp>,
+        /// When an earlier attempt first started it.
+        first_started_at: Option<Timestamp>,
+    },
+    /// A runner holds it and has not started it yet.
+    Leased {
+        /// When an earlier attempt first started it.
+        first_started_at: Option<Timestamp>,
+    },
+    /// A runner has started it.
+    Running {
+        /// When it was first started.
+        first_started_at: Timestamp,
+    },
+    /// A cancel was requested, and the runner has not confirmed it yet.
+    Cancelling {
+        /// When it was first started.
+        first_started_at: Option<Timestamp>,
+    },
+    /// It ended well.
+    Completed(RunEnd),
+    /// It failed.
+    Failed(RunEnd),
+    /// It was cancelled.
+    Cancelled {
+        /// Whether somebody asked for it; a runner may report it of its own accord.
+        requested: bool,
+        /// Its end.
+        end: RunEnd,
+    },
+    /// Its runners were lost more often than its retries allow.
+    Dead(RunEnd),
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RunEnd {
+    /// When it was first started, if it ever was.
+    pub first_started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// The job's exit code, if a runner reported one.
     pub exit_code: Option<i64>,
-    /// Why it ended badly.
+    /// Why it did not end well.
     pub error_message: Option<String>,
 }
 
 impl RunState {
-    /// A new run without a policy.
-    pub const fn queued(max_retries: i64, now: Timestamp) -> Self {
-        Self {
-            status: RunStatus::Queued,
-            retries: RetryBudget::new(max_retries),
-            policy: None,
-            cancel_requested: false,
-            queued_at: now,
-            not_before: None,
-            started_at: None,
-            finished_at: None,
-            exit_code: None,
-            error_message: None,
+    /// The word for it.
+    pub const fn status(&self) -> RunStatus {
+        match self {
+            Self::Queued { .. } => RunStatus::Queued,
+            Self::Leased { .. } => RunStatus::Leased,
+            Self::Running { .. } => RunStatus::Running,
+            Self::Cancelling { .. } => RunStatus::Cancelling,
+            Self::Completed(_) => RunStatus::Completed,
+            Self::Failed(_) => RunStatus::Failed,
+            Self::Cancelled { .. } => RunStatus::Cancelled,
+            Self::Dead(_) => RunStatus::Dead,
+        }
+    }
+
+    /// Its end, if it has ended.
+    pub const fn end(&self) -> Option<&RunEnd> {
+        match self {
+            Self::Completed(end) | Self::Failed(end) | Self::Cancelled { end, .. } | Self::Dead(end) => {
+                Some(end)
+            }
+            Self::Queued { .. } | Self::Leased { .. } | Self::Running { .. } | Self::Cancelling { .. } => {
+                None
+            }
+        }
+    }
+
+    /// When it was first started.
+    pub const fn first_started_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Queued { first_started_at, .. }
+            | Self::Leased { first_started_at }
+            | Self::Cancelling { first_started_at } => *first_started_at,
+            Self::Running { first_started_at } => Some(*first_started_at),
+            Self::Completed(end) | Self::Failed(end) | Self::Cancelled { end, .. } | Self::Dead(end) => {
+                end.first_started_at
+            }
+        }
+    }
+
+    /// Queued, it may not be leased before this.
+    pub const fn not_before(&self) -> Option<Timestamp> {
+        match self {
+            Self::Queued { not_before, .. } => *not_before,
+            Self::Leased { .. }
+            | Self::Running { .. }
+            | Self::Cancelling { .. }
+            | Self::Completed(_)
+            | Self::Failed(_)
+            | Self::Cancelled { .. }
+            | Self::Dead(_) => None,
+        }
+    }
+
+    /// Whether somebody asked for its end.
+    pub const fn is_cancel_requested(&self) -> bool {
+        match self {
+            Self::Cancelling { .. } => true,
+            Self::Cancelled { requested, .. } => *requested,
+            Self::Queued { .. }
+            | Self::Leased { .. }
+            | Self::Running { .. }
+            | Self::Completed(_)
+            | Self::Failed(_)
+            | Self::Dead(_) => false,
         }
     }
 
     /// Whether a runner may take it.
-    pub fn is_ready(&self) -> bool {
-        self.status == RunStatus::Queued && self.not_before.is_none()
+    pub const fn is_ready(&self) -> bool {
+        matches!(self, Self::Queued { not_before: None, .. })
     }
 
     /// Whether it is queued, but has to wait for the end of its backoff.
-    pub fn is_backing_off(&self) -> bool {
-        self.status == RunStatus::Queued && self.not_before.is_some()
+    pub const fn is_backing_off(&self) -> bool {
+        matches!(self, Self::Queued { not_before: Some(_), .. })
+    }
+}
+
+/// A state field by field, as a row of a table has it.
+#[derive(Debug, Clone)]
+pub struct RunFields {
+    /// The word.
+    pub status: RunStatus,
+    /// Whether somebody asked for its end.
+    pub cancel_requested: bool,
+    /// Queued, it may not be leased before this.
+    pub not_before: Option<Timestamp>,
+    /// When it was first started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// The job's exit code.
+    pub exit_code: Option<i64>,
+    /// Why it did not end well.
+    pub error_message: Option<String>,
+}
+
+/// A status lacks a field that belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is {status} but has no {field}")]
+pub struct Incomplete {
+    /// The word of the status.
+    pub status: &'static str,
+    /// The field.
+    pub field: &'static str,
+}
+
+impl TryFrom<RunFields> for RunState {
+    type Error = Incomplete;
+
+    fn try_from(fields: RunFields) -> Result<Self, Incomplete> {
+        let RunFields {
+            status,
+            cancel_requested,
+            not_before,
+            started_at,
+            finished_at,
+            exit_code,
+            error_message,
+        } = fields;
+        let lacks = |field| Incomplete { status: status.as_str(), field };
+        let first_started_at = started_at;
+        let end = || {
+            let finished_at = finished_at.ok_or_else(|| lacks("finished_at"))?;
+            Ok(RunEnd { first_started_at, finished_at, exit_code, error_message })
+        };
+        Ok(match status {
+            RunStatus::Queued => Self::Queued { not_before, first_started_at },
+            RunStatus::Leased => Self::Leased { first_started_at },
+            RunStatus::Running => {
+                Self::Running { first_started_at: started_at.ok_or_else(|| lacks("started_at"))? }
+            }
+            RunStatus::Cancelling => Self::Cancelling { first_started_at },
+            RunStatus::Completed => Self::Completed(end()?),
+            RunStatus::Failed => Self::Failed(end()?),
+            RunStatus::Cancelled => Self::Cancelled { requested: cancel_requested, end: end()? },
+            RunStatus::Dead => Self::Dead(end()?),
+        })
+    }
+}
+
+/// What the rules read and change of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RunProgress {
+    /// Its retries.
+    pub retries: RetryBudget,
+    /// What is retried, and after how long; none: losses only, at once.
+    pub policy: Option<RetryPolicy>,
+    /// When it last entered the queue; its place there.
+    pub queued_at: Timestamp,
+    /// Where it stands.
+    pub state: RunState,
+}
+
+impl RunProgress {
+    /// A new run without a policy.
+    pub const fn queued(max_retries: i64, now: Timestamp) -> Self {
+        Self {
+            retries: RetryBudget::new(max_retries),
+            policy: None,
+            queued_at: now,
+            state: RunState::Queued { not_before: None, first_started_at: None },
+        }
+    }
+
+    /// The word for where it stands.
+    pub const fn status(&self) -> RunStatus {
+        self.state.status()
+    }
+
+    /// The same run in another state.
+    #[must_use]
+    pub fn into_state(self, state: RunState) -> Self {
+        Self { state, ..self }
     }
 }
 
@@ -98,8 +276,18 @@ pub struct Run {
     pub runner: Option<String>,
     /// How many attempts were begun.
     pub attempts: i64,
-    /// Where it stands.
-    pub state: RunState,
+    /// Where it stands, and what it keeps from one state to the next.
+    pub progress: RunProgress,
     /// Counts the changes of the row, so that a stale decision is never saved.
     pub row_version: i64,
 }
+
+impl Run {
+    /// The word for where it stands.
+    pub const fn status(&self) -> RunStatus {
+        self.progress.status()
+    }
+}
+
+#[cfg(test)]
+mod tests;

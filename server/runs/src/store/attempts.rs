@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::attempt::{Attempt, AttemptState, EndedBy};
+use crate::domain::attempt::{Attempt, AttemptFields, AttemptState, EndedBy, Lease};
 use minitower_kernel::rusqlite::{Row, params};
 use minitower_vocabulary::ids::{AttemptId, RunId, RunnerId, TeamId};
 use minitower_vocabulary::statuses::{AttemptStatus, ResultReason};
@@ -44,9 +44,10 @@ pub fn insert(
     (run, number): (RunId, i64),
     runner: (RunnerId, &str),
     tokens: TokenHashes,
-    state: AttemptState,
+    lease: Lease,
     now: Timestamp,
 ) -> Result<Attempt, StoreError> {
+    let state = AttemptState::Leased;
     let id = tx.insert(
         "INSERT INTO run_attempts (run_id, attempt_no, runner_id, runner_name, status, lease_token_hash, lease_expires_at,
                                    lease_ttl_ms, instance_id, request_id, leased_at, api_token_hash)
@@ -56,12 +57,12 @@ pub fn insert(
             number,
             runner.0.0,
             runner.1,
-            state.status.as_str(),
+            state.status().as_str(),
             tokens.lease.as_slice(),
-            At(state.lease_expires_at),
-            millis(state.lease_ttl),
-            state.instance_id,
-            state.request_id,
+            At(lease.expires_at),
+            millis(lease.ttl),
+            lease.instance_id,
+            lease.request_id,
             At(now),
             tokens.api.as_ref().map(<[u8; 32]>::as_slice)
         ],
@@ -73,16 +74,18 @@ pub fn insert(
         runner_id: Some(runner.0),
         runner_name: runner.1.to_owned(),
         leased_at: now,
+        lease,
         state,
         row_version: 0,
     })
 }
 
 /// Saves an attempt's new state, if nobody changed the row since it was read; nothing is written when nothing changed.
-pub fn save(tx: &Tx<'_>, attempt: &Attempt, after: AttemptState) -> Result<Attempt, StoreError> {
-    if attempt.state == after {
-        return Ok(attempt.clone());
+pub fn save(tx: &Tx<'_>, attempt: Attempt, lease: Lease, state: AttemptState) -> Result<Attempt, StoreError> {
+    if attempt.state == state && attempt.lease == lease {
+        return Ok(attempt);
     }
+    let job = state.job();
     let changed = tx.execute(
         "UPDATE run_attempts SET status = ?3, lease_expires_at = ?4, lease_ttl_ms = ?5, started_at = ?6, finished_at = ?7,
                 ended_by = ?8, exit_code = ?9, error_message = ?10, reason = ?11, row_version = row_version + 1
@@ -90,21 +93,21 @@ pub fn save(tx: &Tx<'_>, attempt: &Attempt, after: AttemptState) -> Result<Attem
         params![
             attempt.id.0,
             attempt.row_version,
-            after.status.as_str(),
-            At(after.lease_expires_at),
-            millis(after.lease_ttl),
-            after.started_at.map(At),
-            after.finished_at.map(At),
-            after.ended_by.map(EndedBy::as_str),
-            after.exit_code,
-            after.error_message,
-            after.reason.map(ResultReason::as_str)
+            state.status().as_str(),
+            At(lease.expires_at),
+            millis(lease.ttl),
+            state.started_at().map(At),
+            state.finished_at().map(At),
+            state.ended_by().map(EndedBy::as_str),
+            job.and_then(|job| job.exit_code),
+            state.error_message(),
+            job.and_then(|job| job.reason).map(ResultReason::as_str)
         ],
     )?;
     if changed == 0 {
         return Err(StoreError::Stale { what: "attempt", id: attempt.id.0 });
     }
-    Ok(Attempt { state: after, row_version: attempt.row_version + 1, ..attempt.clone() })
+    Ok(Attempt { lease, state, row_version: attempt.row_version + 1, ..attempt })
 }
 
 /// Voids the attempt's tokens in favour of others.
@@ -255,29 +258,36 @@ fn read(row: &Row<'_>) -> Result<Attempt, StoreError> {
     };
     let ended_by = |text: &str| EndedBy::parse(text).ok_or_else(|| nonsense("ended_by", text));
     let reason = |text: &str| ResultReason::parse(text).ok_or_else(|| nonsense("reason", text));
-    Ok(Attempt {
+    let mut attempt = Attempt {
         id: AttemptId(id),
         run_id: RunId(columns.get()?),
         number: columns.get()?,
         runner_id: columns.get::<Option<i64>>()?.map(RunnerId),
         runner_name: columns.get()?,
         leased_at: columns.at()?,
-        state: AttemptState {
-            status: {
-                let status = columns.text()?;
-                AttemptStatus::parse(status).ok_or_else(|| nonsense("status", status))?
-            },
-            lease_expires_at: columns.at()?,
-            lease_ttl: ttl(columns.get()?)?,
-            instance_id: columns.get()?,
-            request_id: columns.get()?,
-            started_at: columns.maybe_at()?,
-            finished_at: columns.maybe_at()?,
-            ended_by: columns.maybe_text()?.map(ended_by).transpose()?,
-            exit_code: columns.get()?,
-            error_message: columns.get()?,
-            reason: columns.maybe_text()?.map(reason).transpose()?,
-        },
-        row_version: columns.get()?,
-    })
+        lease: Lease { expires_at: Timestamp(0), ttl: Duration::ZERO, instance_id: None, request_id: None },
+        state: AttemptState::Leased,
+        row_version: 0,
+    };
+    let status = columns.text()?;
+    let status = AttemptStatus::parse(status).ok_or_else(|| nonsense("status", status))?;
+    attempt.lease = Lease {
+        expires_at: columns.at()?,
+        ttl: ttl(columns.get()?)?,
+        instance_id: columns.get()?,
+        request_id: columns.get()?,
+    };
+    let fields = AttemptFields {
+        status,
+        started_at: columns.maybe_at()?,
+        finished_at: columns.maybe_at()?,
+        ended_by: columns.maybe_text()?.map(ended_by).transpose()?,
+        exit_code: columns.get()?,
+        error_message: columns.get()?,
+        reason: columns.maybe_text()?.map(reason).transpose()?,
+    };
+    attempt.row_version = columns.get()?;
+    attempt.state = AttemptState::try_from(fields)
+        .map_err(|incomplete| StoreError::Inconsistent(format!("attempt {id}: {incomplete}")))?;
+    Ok(attempt)
 }

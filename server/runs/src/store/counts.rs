@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::run::RunState;
+use crate::domain::run::RunProgress;
 use minitower_kernel::rusqlite::params;
 use minitower_vocabulary::ids::{AppId, EnvironmentId, TeamId};
 
@@ -21,8 +21,8 @@ pub enum Bucket {
 
 impl Bucket {
     /// Where a run in this state is counted.
-    pub fn of(run: &RunState) -> Self {
-        if run.is_backing_off() { Self::BackingOff } else { Self::Status(run.status) }
+    pub fn of(run: &RunProgress) -> Self {
+        if run.state.is_backing_off() { Self::BackingOff } else { Self::Status(run.status()) }
     }
 
     /// The status of the runs in it.

@@ -3,7 +3,7 @@
 use minitower_vocabulary::ids::{AppId, EnvironmentId, RunnerId, TeamId};
 use minitower_vocabulary::time::Timestamp;
 
-use crate::domain::run::{Run, RunState};
+use crate::domain::run::{Run, RunProgress};
 
 /// Where a run is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,21 +36,21 @@ pub struct RunMoved {
     pub created_at: Timestamp,
     /// Start of the attempt that moved it.
     pub attempt_started_at: Option<Timestamp>,
-    /// Its state before; none: it was made.
-    pub before: Option<RunState>,
-    /// Its state after.
-    pub after: RunState,
+    /// It before; none: it was made.
+    pub before: Option<RunProgress>,
+    /// It after.
+    pub after: RunProgress,
 }
 
 impl RunMoved {
-    pub(crate) fn new(run: &Run, before: Option<RunState>, attempt_started_at: Option<Timestamp>) -> Self {
+    pub(crate) fn new(run: &Run, before: Option<RunProgress>, attempt_started_at: Option<Timestamp>) -> Self {
         Self {
             key: CountKey { team_id: run.team_id, app_id: run.app_id, environment_id: run.environment_id },
             names: CountNames { app: run.app_slug.clone(), environment: run.environment.clone() },
             created_at: run.created_at,
             attempt_started_at,
             before,
-            after: run.state.clone(),
+            after: run.progress.clone(),
         }
     }
 }

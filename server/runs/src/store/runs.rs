@@ -1,7 +1,7 @@
 //! Runs.
 
 use crate::domain::retry::{RetryBudget, RetryPolicy};
-use crate::domain::run::{Run, RunState};
+use crate::domain::run::{Run, RunFields, RunProgress, RunState};
 use minitower_kernel::rusqlite::types::Value;
 use minitower_kernel::rusqlite::{Row, params, params_from_iter};
 use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId, TeamId, VersionId};
@@ -61,7 +61,7 @@ pub struct NewRun {
 /// A new queued run.
 pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreError> {
     let number = apps::next_run_no(tx, new.app.0)?;
-    let state = RunState { policy: new.policy, ..RunState::queued(new.max_retries, now) };
+    let progress = RunProgress { policy: new.policy, ..RunProgress::queued(new.max_retries, now) };
     let retry_on = new.policy.map(|policy| policy.on().map(Failure::as_str).collect::<Vec<_>>().join(","));
     let id = tx.insert(
         "INSERT INTO runs (team_id, app_id, environment_id, environment_name, app_version_id, run_no, status, input, priority,
@@ -75,7 +75,7 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreErro
             new.environment.1,
             new.version.0.0,
             number,
-            state.status.as_str(),
+            progress.status().as_str(),
             new.input,
             new.priority,
             new.max_retries,
@@ -105,7 +105,7 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreErro
         created_at: now,
         runner: None,
         attempts: 0,
-        state,
+        progress,
         row_version: 0,
     };
     tx.emit(RunMoved::new(&run, None, None));
@@ -116,17 +116,19 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreErro
 /// start of the attempt that moves it, for the metrics.
 pub fn save(
     tx: &Tx<'_>,
-    run: &Run,
-    after: RunState,
+    run: Run,
+    after: RunProgress,
     attempt_started_at: Option<Timestamp>,
 ) -> Result<Run, StoreError> {
-    if run.state == after {
-        return Ok(run.clone());
+    if run.progress == after {
+        return Ok(run);
     }
     // Only what is queued may be held back, before as after.
-    if after.not_before.is_none() {
-        hold_back(tx, run, &after)?;
+    let not_before = after.state.not_before();
+    if not_before.is_none() {
+        hold_back(tx, &run, not_before)?;
     }
+    let end = after.state.end();
     let changed = tx.execute(
         "UPDATE runs SET status = ?3, retry_count = ?4, cancel_requested = ?5, queued_at = ?6, started_at = ?7, finished_at = ?8,
                          exit_code = ?9, error_message = ?10, row_version = row_version + 1
@@ -134,59 +136,65 @@ pub fn save(
         params![
             run.id.0,
             run.row_version,
-            after.status.as_str(),
+            after.status().as_str(),
             after.retries.used,
-            after.cancel_requested,
+            after.state.is_cancel_requested(),
             At(after.queued_at),
-            after.started_at.map(At),
-            after.finished_at.map(At),
-            after.exit_code,
-            after.error_message
+            after.state.first_started_at().map(At),
+            end.map(|end| At(end.finished_at)),
+            end.and_then(|end| end.exit_code),
+            end.and_then(|end| end.error_message.as_deref())
         ],
     )?;
     if changed == 0 {
         return Err(StoreError::Stale { what: "run", id: run.id.0 });
     }
-    if after.not_before.is_some() {
-        hold_back(tx, run, &after)?;
+    if not_before.is_some() {
+        hold_back(tx, &run, not_before)?;
     }
-    let saved = Run { state: after, row_version: run.row_version + 1, ..run.clone() };
-    tx.emit(RunMoved::new(&saved, Some(run.state.clone()), attempt_started_at));
+    let before = run.progress;
+    let saved = Run { progress: after, row_version: run.row_version + 1, ..run };
+    tx.emit(RunMoved::new(&saved, Some(before), attempt_started_at));
     Ok(saved)
 }
 
 /// Takes a run out of the queue's indexes until its backoff has passed, or puts it back. Apart from the rest, so that the ordinary moves of a run
 /// need not look at one more index.
-fn hold_back(tx: &Tx<'_>, run: &Run, after: &RunState) -> Result<(), StoreError> {
-    if after.not_before != run.state.not_before {
-        let blocked_by = after.not_before.map(|_| BACKOFF);
+fn hold_back(tx: &Tx<'_>, run: &Run, not_before: Option<Timestamp>) -> Result<(), StoreError> {
+    if not_before != run.progress.state.not_before() {
+        let blocked_by = not_before.map(|_| BACKOFF);
         tx.execute(
             "UPDATE runs SET not_before = ?2, blocked_by = ?3 WHERE id = ?1",
-            params![run.id.0, after.not_before.map(At), blocked_by],
+            params![run.id.0, not_before.map(At), blocked_by],
         )?;
     }
     Ok(())
 }
 
 /// Saves that a runner takes the run, if nobody changed the row since it was read, and takes the number of the attempt.
-pub fn lease(tx: &Tx<'_>, run: Run, leased: RunState, runner_name: &str) -> Result<(Run, i64), StoreError> {
+pub fn lease(
+    tx: &Tx<'_>,
+    run: Run,
+    leased: RunProgress,
+    runner_name: &str,
+) -> Result<(Run, i64), StoreError> {
     let number = run.attempts + 1;
     let changed = tx.execute(
         "UPDATE runs SET status = ?3, runner_name = ?4, attempt_count = ?5, row_version = row_version + 1
          WHERE id = ?1 AND row_version = ?2",
-        params![run.id.0, run.row_version, leased.status.as_str(), runner_name, number],
+        params![run.id.0, run.row_version, leased.status().as_str(), runner_name, number],
     )?;
     if changed == 0 {
         return Err(StoreError::Stale { what: "run", id: run.id.0 });
     }
     debug_assert_eq!(
-        RunState { status: run.state.status, ..leased.clone() },
-        run.state,
+        leased.clone().into_state(run.progress.state.clone()),
+        run.progress,
         "a lease changes the status only"
     );
-    let before = run.state;
+    let before = run.progress;
     let saved = Run {
-        state: leased,
+        progress: leased,
         runner: Some(runner_name.to_owned()),
         attempts: number,
         row_version: run.row_version + 1,
@@ -315,25 +323,30 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
         created_at: columns.at()?,
         runner: columns.get()?,
         attempts: columns.get()?,
-        state: RunState {
-            status: status(id, columns.text()?)?,
-            retries: RetryBudget { max: columns.get()?, used: columns.get()? },
-            policy: None,
-            cancel_requested: columns.get()?,
-            queued_at: columns.at()?,
-            not_before: None,
-            started_at: columns.maybe_at()?,
-            finished_at: columns.maybe_at()?,
-            exit_code: columns.get()?,
-            error_message: columns.get()?,
-        },
-        row_version: columns.get()?,
+        progress: RunProgress::queued(0, Timestamp(0)),
+        row_version: 0,
     };
+    let status = status(id, columns.text()?)?;
+    run.progress.retries = RetryBudget { max: columns.get()?, used: columns.get()? };
+    let cancel_requested = columns.get()?;
+    run.progress.queued_at = columns.at()?;
+    let mut fields = RunFields {
+        status,
+        cancel_requested,
+        not_before: None,
+        started_at: columns.maybe_at()?,
+        finished_at: columns.maybe_at()?,
+        exit_code: columns.get()?,
+        error_message: columns.get()?,
+    };
+    run.row_version = columns.get()?;
     run.hidden_parameters = columns.get()?;
     run.output = columns.get()?;
     run.timeout_seconds = columns.get()?;
-    run.state.not_before = columns.maybe_at()?;
-    run.state.policy = policy(id, &mut columns)?;
+    fields.not_before = columns.maybe_at()?;
+    run.progress.policy = policy(id, &mut columns)?;
+    run.progress.state = RunState::try_from(fields)
+        .map_err(|incomplete| StoreError::Inconsistent(format!("run {id}: {incomplete}")))?;
     Ok(run)
 }
 

@@ -56,7 +56,7 @@ async fn a_restored_backup_voids_its_leases_keeps_its_runs_and_gives_out_no_id_t
     let late = app.leases().heartbeat(&runner, run.id, &grant.lease_token).await;
     assert!(matches!(late, Err(Error::Refused(Refusal::Gone))), "{late:?}");
     let restored = app.runs().run(&plane.team, run.id).await.unwrap();
-    assert_eq!(restored.state.status, RunStatus::Leased, "it waits for the lease to run out");
+    assert_eq!(restored.status(), RunStatus::Leased, "it waits for the lease to run out");
     plane.clock.advance(TTL);
     let again = app.leases().lease(&runner, Poll::default(), Duration::ZERO).await.unwrap().unwrap();
     let again = again.deliver().unwrap();
@@ -105,7 +105,7 @@ async fn an_api_token_dies_with_the_lease_before_anybody_looks() {
     ] {
         assert!(matches!(refused, Err(Error::Teams(minitower_teams::Error::Unauthorized))), "{refused:?}");
     }
-    assert_eq!(plane.status(&run).await.state.status, RunStatus::Leased);
+    assert_eq!(plane.status(&run).await.status(), RunStatus::Leased);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,7 +132,7 @@ async fn a_message_of_megabytes_is_cut_before_it_fills_every_list() {
     let grant = plane.lease(&runner).await;
     let long = Outcome { error_message: Some("ä".repeat(1 << 20)), ..outcome(ResultStatus::Failed) };
     plane.app.leases().finish_run(&runner, run.id, &grant.lease_token, long.into()).await.unwrap();
-    let kept = plane.status(&run).await.state.error_message.unwrap();
+    let kept = plane.status(&run).await.progress.state.end().unwrap().error_message.clone().unwrap();
     assert!(kept.starts_with('ä') && kept.len() == 8 * 1024, "{}", kept.len());
 }
 

@@ -98,7 +98,7 @@ async fn a_vanished_waiters_lease_is_released_at_its_old_place() {
         plane.app.leases().lease(&other, Poll::default(), Duration::from_secs(10)).await.unwrap().unwrap();
     let grant = offer.deliver().unwrap();
     assert_eq!((grant.run.id, grant.attempt.number), (run.id, 2));
-    assert_eq!((grant.run.state.queued_at, grant.run.state.retries.used), (run.state.queued_at, 0));
+    assert_eq!((grant.run.progress.queued_at, grant.run.progress.retries.used), (run.progress.queued_at, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +111,7 @@ async fn a_lost_answer_is_found_again_and_voids_the_former_token() {
     plane.clock.advance(Duration::from_secs(30));
     let found = plane.poll(&runner, poll.clone()).await.unwrap().unwrap();
     assert_eq!(found.attempt.id, lost.attempt.id);
-    assert_eq!(found.attempt.state.lease_expires_at, plane.clock.now().plus(TTL));
+    assert_eq!(found.attempt.lease.expires_at, plane.clock.now().plus(TTL));
     let stale = plane.app.leases().start_run(&runner, found.run.id, &lost.lease_token).await;
     assert!(matches!(stale, Err(Error::Refused(Refusal::Gone))), "{stale:?}");
     plane.app.leases().start_run(&runner, found.run.id, &found.lease_token).await.unwrap();
@@ -129,10 +129,10 @@ async fn a_superseding_process_ends_only_the_attempt_it_names() {
         let refused = plane.poll(&runner, Poll { supersedes, ..named("new") }).await;
         assert!(matches!(refused, Err(Error::PollerBusy)));
     }
-    assert_eq!(plane.status(&run).await.state.status, RunStatus::Leased);
+    assert_eq!(plane.status(&run).await.status(), RunStatus::Leased);
     let next = Poll { supersedes: Some("old".to_owned()), ..named("new") };
     let second = plane.poll(&runner, next).await.unwrap().unwrap();
-    assert_eq!((second.run.id, second.attempt.number, second.run.state.retries.used), (run.id, 2, 1));
+    assert_eq!((second.run.id, second.attempt.number, second.run.progress.retries.used), (run.id, 2, 1));
     let late = plane
         .app
         .leases()
@@ -160,9 +160,9 @@ async fn expiry_requeues_then_the_run_is_dead_at_the_limit_and_a_late_result_is_
         assert!(matches!(late, Err(Error::Refused(Refusal::Gone))));
     }
     assert!(plane.poll(&runner, named("i")).await.unwrap().is_none());
-    assert_eq!(plane.status(&run).await.state.status, RunStatus::Dead);
+    assert_eq!(plane.status(&run).await.status(), RunStatus::Dead);
     let attempts = plane.app.runs().run_attempts(&plane.team, run.id, Page::default()).await.unwrap();
-    assert!(attempts.iter().all(|a| a.state.status == AttemptStatus::Expired));
+    assert!(attempts.iter().all(|a| a.status() == AttemptStatus::Expired));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,7 +176,7 @@ async fn a_restart_gives_every_lease_its_full_length_again() {
     plane.clock.advance(TTL + Duration::from_secs(5));
     let plane = plane.restart().await;
     let (_, attempt) = plane.app.leases().heartbeat(&runner, run.id, &grant.lease_token).await.unwrap();
-    assert_eq!(attempt.state.lease_expires_at, plane.clock.now().plus(TTL));
+    assert_eq!(attempt.lease.expires_at, plane.clock.now().plus(TTL));
     let summary = plane.app.runs().runs_summary(&plane.team).await;
     assert_eq!((summary.total, summary.active), (1, 1), "the counts are read again");
 }
@@ -201,7 +201,7 @@ async fn cancel_and_result_race_in_both_orders() {
         .finish_run(&runner, first.id, &grant.lease_token, outcome(ResultStatus::Cancelled).into())
         .await
         .unwrap();
-    assert_eq!(plane.status(&first).await.state.status, RunStatus::Cancelled);
+    assert_eq!(plane.status(&first).await.status(), RunStatus::Cancelled);
 
     let second = plane.run(CreateRun::default()).await;
     let grant = plane.lease(&runner).await;
@@ -212,5 +212,5 @@ async fn cancel_and_result_race_in_both_orders() {
         .await
         .unwrap();
     let after = plane.app.runs().cancel_run(&plane.team, second.id).await.unwrap();
-    assert_eq!((after.state.status, after.state.cancel_requested), (RunStatus::Completed, false));
+    assert_eq!((after.status(), after.progress.state.is_cancel_requested()), (RunStatus::Completed, false));
 }

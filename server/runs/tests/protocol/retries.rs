@@ -67,8 +67,11 @@ async fn a_failed_run_is_leased_after_its_backoff_and_by_exactly_one_of_those_wh
     let plane = Plane::start().await;
     let (r1, r2) = (plane.runner("r1").await, plane.runner("r2").await);
     let run = plane.failed_once(&r1, 50).await;
-    let due = run.state.not_before.expect("it waits");
-    assert_eq!((run.state.status, run.state.queued_at, run.state.retries.used), (RunStatus::Queued, due, 1));
+    let due = run.progress.state.not_before().expect("it waits");
+    assert_eq!(
+        (run.status(), run.progress.queued_at, run.progress.retries.used),
+        (RunStatus::Queued, due, 1)
+    );
     let waits = due.since(plane.clock.now());
     assert!((50..=60).contains(&waits.as_millis()), "{waits:?}");
     assert!(plane.poll(&r1, Poll::default()).await.unwrap().is_none(), "nothing is ready yet");
@@ -94,17 +97,18 @@ async fn the_last_attempt_ends_the_run_and_each_backoff_is_longer_than_the_one_b
     run_background(&plane.app);
     let mut before = Duration::ZERO;
     for number in [2, 3] {
-        let waiting = plane.status(&run).await.state;
-        let backoff = waiting.not_before.unwrap().since(plane.clock.now());
-        assert!(backoff > before && waiting.error_message.is_none() && waiting.exit_code.is_none());
+        let waiting = plane.status(&run).await.progress.state;
+        let backoff = waiting.not_before().unwrap().since(plane.clock.now());
+        assert!(backoff > before && waiting.end().is_none());
         before = backoff;
         plane.clock.advance(backoff);
         let grant = wait_for_work(plane.app.clone(), runner.clone()).await.expect("the run");
         assert_eq!(grant.attempt.number, number);
         plane.fail(&runner, run.id, &grant.lease_token).await;
     }
-    let ended = plane.status(&run).await.state;
-    assert_eq!((ended.status, ended.retries.used, ended.exit_code), (RunStatus::Failed, 2, Some(0)));
+    let ended = plane.status(&run).await.progress;
+    let exit_code = ended.state.end().unwrap().exit_code;
+    assert_eq!((ended.status(), ended.retries.used, exit_code), (RunStatus::Failed, 2, Some(0)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +117,7 @@ async fn a_backoff_from_before_the_servers_restart_ends_in_its_time() {
     let runner = plane.runner("r1").await;
     let run = plane.failed_once(&runner, 50).await;
     plane = plane.restart().await;
-    assert_eq!(plane.status(&run).await.state, run.state, "a restart changes nothing about it");
+    assert_eq!(plane.status(&run).await.progress, run.progress, "a restart changes nothing about it");
     assert!(plane.poll(&runner, Poll::default()).await.unwrap().is_none(), "nothing is ready yet");
     run_background(&plane.app);
     plane.clock.advance(Duration::from_millis(60));
@@ -131,9 +135,9 @@ async fn a_clock_that_was_wrong_does_not_hold_a_run_for_longer_than_its_policy_a
     // The next process reads a wall clock that was put right.
     plane.clock = Clock::manual(early);
     plane = plane.restart().await;
-    let after = plane.status(&run).await.state;
-    let longest = run.state.policy.unwrap().longest_backoff();
-    assert_eq!(after.not_before, Some(early.plus(longest)));
+    let after = plane.status(&run).await.progress;
+    let longest = run.progress.policy.unwrap().longest_backoff();
+    assert_eq!(after.state.not_before(), Some(early.plus(longest)));
     assert_eq!(after.queued_at, early.plus(longest));
 }
 
@@ -150,7 +154,7 @@ async fn a_run_that_waits_for_its_retry_is_queued_but_not_pending() {
         assert_eq!(plane.app.runs().runs_summary(&plane.team).await.queued, 1);
     }
     let cancelled = plane.app.runs().cancel_run(&plane.team, run.id).await.unwrap();
-    assert_eq!((cancelled.state.status, cancelled.state.not_before), (RunStatus::Cancelled, None));
+    assert_eq!((cancelled.status(), cancelled.progress.state.not_before()), (RunStatus::Cancelled, None));
     assert_eq!(plane.waiting(), [0, 0]);
     assert_eq!(plane.app.runs().runs_summary(&plane.team).await.terminal, 1);
     // What was cancelled never comes back.

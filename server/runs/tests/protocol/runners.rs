@@ -54,14 +54,14 @@ async fn a_runner_that_signed_off_gets_nothing_and_gives_back_what_it_has_not_st
     let leased = plane.lease(&runner).await;
     plane.app.leases().sign_off(&runner).await.unwrap();
     let after = plane.status(&run).await;
-    assert_eq!((after.state.status, after.state.queued_at), (RunStatus::Queued, run.state.queued_at));
+    assert_eq!((after.status(), after.progress.queued_at), (RunStatus::Queued, run.progress.queued_at));
     let stale = plane.app.leases().start_run(&runner, run.id, &leased.lease_token).await;
     assert!(matches!(stale, Err(Error::Refused(Refusal::Gone))));
     // It polls again: it is served again; and what it has started it keeps.
     let again = plane.lease(&runner).await;
     plane.app.leases().start_run(&runner, run.id, &again.lease_token).await.unwrap();
     plane.app.leases().sign_off(&runner).await.unwrap();
-    assert_eq!(plane.status(&run).await.state.status, RunStatus::Running);
+    assert_eq!(plane.status(&run).await.status(), RunStatus::Running);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,11 +80,11 @@ async fn ended_of_another_instance_changes_nothing() {
         }
     };
     assert!(matches!(ended("pod-2").await, Err(Error::Refused(Refusal::OtherInstance))));
-    assert_eq!(plane.status(&run).await.state.status, RunStatus::Leased);
+    assert_eq!(plane.status(&run).await.status(), RunStatus::Leased);
     ended("pod-1").await.unwrap();
     let after = plane.status(&run).await;
-    assert_eq!(after.state.status, RunStatus::Dead);
-    assert_eq!(after.state.error_message.as_deref(), Some("OOMKilled"));
+    assert_eq!(after.status(), RunStatus::Dead);
+    assert_eq!(after.progress.state.end().unwrap().error_message.as_deref(), Some("OOMKilled"));
     assert!(matches!(ended("pod-1").await, Err(Error::RunnerIdle(_))), "nothing is active any more");
 }
 
@@ -106,7 +106,7 @@ async fn a_poll_of_the_token_before_a_registration_gets_nothing() {
     let run = plane.run(CreateRun::default()).await;
     let answered = tokio::time::timeout(Duration::from_secs(5), poll).await.unwrap().unwrap();
     assert!(answered.is_none(), "a run was leased to a token that is dead");
-    assert_eq!(plane.status(&run).await.state.status, RunStatus::Queued);
+    assert_eq!(plane.status(&run).await.status(), RunStatus::Queued);
 }
 
 #[tokio::test(flavor = "multi_thread")]

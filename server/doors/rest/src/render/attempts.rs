@@ -12,17 +12,18 @@ use super::{milliseconds, moment};
 use crate::ApiError;
 
 pub(crate) fn attempt(attempt: domain::Attempt) -> Attempt {
+    let job = attempt.state.job();
     Attempt {
         attempt_id: attempt.id.0,
         attempt_no: attempt.number,
-        status: attempt.state.status,
+        status: attempt.status(),
         runner: Some(attempt.runner_name),
-        exit_code: attempt.state.exit_code,
-        error_message: attempt.state.error_message,
-        reason: attempt.state.reason.map(|reason| reason.as_str().to_owned()),
+        exit_code: job.and_then(|job| job.exit_code),
+        error_message: attempt.state.error_message().map(str::to_owned),
+        reason: job.and_then(|job| job.reason).map(|reason| reason.as_str().to_owned()),
         leased_at: moment(attempt.leased_at),
-        started_at: attempt.state.started_at.map(moment),
-        finished_at: attempt.state.finished_at.map(moment),
+        started_at: attempt.state.started_at().map(moment),
+        finished_at: attempt.state.finished_at().map(moment),
     }
 }
 
@@ -31,11 +32,11 @@ pub(crate) fn attempt_state(run: &Run, attempt: &domain::Attempt) -> AttemptStat
     AttemptState {
         attempt_id: attempt.id.0,
         attempt_no: attempt.number,
-        status: attempt.state.status,
-        lease_expires_at: moment(attempt.state.lease_expires_at),
-        cancel_requested: run.state.cancel_requested,
-        run_status: run.state.status,
-        lease_ttl_ms: Some(milliseconds(attempt.state.lease_ttl)),
+        status: attempt.status(),
+        lease_expires_at: moment(attempt.lease.expires_at),
+        cancel_requested: run.progress.state.is_cancel_requested(),
+        run_status: run.status(),
+        lease_ttl_ms: Some(milliseconds(attempt.lease.ttl)),
     }
 }
 
@@ -55,8 +56,8 @@ pub(crate) fn lease(grant: Grant) -> Result<Lease, ApiError> {
         attempt_no: attempt.number,
         status: None,
         lease_token,
-        lease_expires_at: moment(attempt.state.lease_expires_at),
-        lease_ttl_ms: Some(milliseconds(attempt.state.lease_ttl)),
+        lease_expires_at: moment(attempt.lease.expires_at),
+        lease_ttl_ms: Some(milliseconds(attempt.lease.ttl)),
         team_id: Some(run.team_id.0),
         team_slug: Some(team_slug),
         environment: Some(run.environment),

@@ -14,18 +14,12 @@ use crate::ApiError;
 
 pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
     let input = shown_input(run.input.as_deref(), run.hidden_parameters.as_deref())?;
-    let domain::RunState {
-        status,
-        retries,
-        policy: _,
-        cancel_requested,
-        queued_at,
-        not_before: _,
-        started_at,
-        finished_at,
-        exit_code,
-        error_message,
-    } = run.state;
+    let status = run.status();
+    let domain::RunProgress { retries, policy: _, queued_at, state } = run.progress;
+    let (cancel_requested, started_at) = (state.is_cancel_requested(), state.first_started_at());
+    let end = end_of(state);
+    let finished_at = end.as_ref().map(|end| end.finished_at);
+    let (exit_code, error_message) = end.map(|end| (end.exit_code, end.error_message)).unwrap_or_default();
     Ok(Run {
         run_id: run.id.0,
         app_id: run.app_id.0,
@@ -47,6 +41,20 @@ pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
         runner: run.runner,
         output: json(run.output.as_deref())?,
     })
+}
+
+/// The end of a run that has ended.
+fn end_of(state: domain::RunState) -> Option<domain::RunEnd> {
+    match state {
+        domain::RunState::Completed(end)
+        | domain::RunState::Failed(end)
+        | domain::RunState::Cancelled { end, .. }
+        | domain::RunState::Dead(end) => Some(end),
+        domain::RunState::Queued { .. }
+        | domain::RunState::Leased { .. }
+        | domain::RunState::Running { .. }
+        | domain::RunState::Cancelling { .. } => None,
+    }
 }
 
 /// A run's input, kept as JSON text.

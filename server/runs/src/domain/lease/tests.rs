@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-use crate::domain::moves::{attempt_may_become, run_may_become};
+use crate::domain::moves::{attempt_in, attempt_may_become, run_in, run_may_become};
 use crate::domain::retry::{RetryBudget, RetryPolicy};
 
 mod policies;
@@ -15,12 +15,12 @@ const TTL: Duration = Duration::from_secs(60);
 const NOW: Timestamp = Timestamp(10_000);
 
 fn held(attempt: AttemptStatus, run: RunStatus) -> Held {
-    let mut state = RunState::queued(1, Timestamp(0));
-    state.status = run;
-    state.cancel_requested = run == RunStatus::Cancelling;
-    let mut a = AttemptState::leased(Some("me".to_owned()), None, TTL, Timestamp(0));
-    a.status = attempt;
-    Held { run: state, attempt: a }
+    ended(attempt, run, EndedBy::Result)
+}
+
+/// The rules, asked without giving away what they are asked about.
+fn decide(held: &Held, command: &Command, now: Timestamp) -> Result<Held, Refusal> {
+    super::decide(held.clone(), command.clone(), now)
 }
 
 fn leased() -> Held {
@@ -33,10 +33,11 @@ fn cancelling() -> Held {
     held(AttemptStatus::Cancelling, RunStatus::Cancelling)
 }
 fn ended(status: AttemptStatus, run: RunStatus, by: EndedBy) -> Held {
-    let mut h = held(status, run);
-    h.attempt.ended_by = Some(by);
-    h.attempt.finished_at = Some(Timestamp(1));
-    h
+    Held {
+        run: RunProgress::queued(1, Timestamp(0)).into_state(run_in(run)),
+        lease: Lease::granted(Some("me".to_owned()), None, TTL, Timestamp(0)),
+        attempt: attempt_in(status, by),
+    }
 }
 
 fn result_of(status: ResultStatus) -> Command {
@@ -60,15 +61,15 @@ fn runner_calls() -> Vec<Command> {
 }
 
 fn statuses(held: &Held) -> (RunStatus, AttemptStatus) {
-    (held.run.status, held.attempt.status)
+    (held.run.status(), held.attempt.status())
 }
 
 #[test]
 fn start_begins_once_and_repeats_its_answer() {
     let first = decide(&leased(), &Command::Start, NOW).unwrap();
     assert_eq!(statuses(&first), (RunStatus::Running, AttemptStatus::Running));
-    assert_eq!((first.run.started_at, first.attempt.started_at), (Some(NOW), Some(NOW)));
-    assert_eq!(first.attempt.lease_expires_at, Timestamp(60_000), "start does not extend the lease");
+    assert_eq!((first.run.state.first_started_at(), first.attempt.started_at()), (Some(NOW), Some(NOW)));
+    assert_eq!(first.lease.expires_at, Timestamp(60_000), "start does not extend the lease");
     assert_eq!(decide(&first, &Command::Start, Timestamp(11_000)).unwrap(), first);
     assert_eq!(decide(&cancelling(), &Command::Start, NOW).unwrap(), cancelling());
 }
@@ -76,9 +77,12 @@ fn start_begins_once_and_repeats_its_answer() {
 #[test]
 fn started_at_of_a_run_is_its_first_start() {
     let mut again = leased();
-    again.run.started_at = Some(Timestamp(3));
+    again.run.state = RunState::Leased { first_started_at: Some(Timestamp(3)) };
     let after = decide(&again, &Command::Start, NOW).unwrap();
-    assert_eq!((after.run.started_at, after.attempt.started_at), (Some(Timestamp(3)), Some(NOW)));
+    assert_eq!(
+        (after.run.state.first_started_at(), after.attempt.started_at()),
+        (Some(Timestamp(3)), Some(NOW))
+    );
 }
 
 #[rstest]
@@ -87,11 +91,11 @@ fn started_at_of_a_run_is_its_first_start() {
 #[case(cancelling())]
 fn heartbeat_extends_and_changes_nothing_else(#[case] before: Held) {
     let after = decide(&before, &Command::Heartbeat { ttl: TTL }, NOW).unwrap();
-    assert_eq!(after.attempt.lease_expires_at, NOW.plus(TTL));
-    assert_eq!((&after.run, after.attempt.status), (&before.run, before.attempt.status));
+    assert_eq!(after.lease.expires_at, NOW.plus(TTL));
+    assert_eq!((&after.run, &after.attempt), (&before.run, &before.attempt));
     let shorter = decide(&after, &Command::Heartbeat { ttl: Duration::from_secs(1) }, NOW).unwrap();
-    assert_eq!(shorter.attempt.lease_expires_at, NOW.plus(TTL), "never shorter than was promised");
-    assert_eq!(shorter.attempt.lease_ttl, Duration::from_secs(1), "the length that is in use from now on");
+    assert_eq!(shorter.lease.expires_at, NOW.plus(TTL), "never shorter than was promised");
+    assert_eq!(shorter.lease.ttl, Duration::from_secs(1), "the length that is in use from now on");
 }
 
 #[rstest]
@@ -105,7 +109,7 @@ fn the_first_result_wins_and_is_answered_the_same_for_ever(
     for before in [leased(), running()] {
         let after = decide(&before, &result_of(status), NOW).unwrap();
         assert_eq!(statuses(&after), (run, status.attempt()));
-        assert_eq!((after.run.finished_at, after.attempt.finished_at), (Some(NOW), Some(NOW)));
+        assert_eq!((finished_at(&after.run), after.attempt.finished_at()), (Some(NOW), Some(NOW)));
         // Long after the lease has run out.
         let later = Timestamp(10_000_000);
         assert_eq!(decide(&after, &result_of(status), later).unwrap(), after);
@@ -126,10 +130,11 @@ fn a_result_is_kept_with_all_that_it_says() {
         reason: Some(ResultReason::Timeout),
     };
     let after = decide(&running(), &Command::Result(outcome, Jitter::NONE), NOW).unwrap();
-    assert_eq!((after.run.exit_code, after.attempt.exit_code), (Some(7), Some(7)));
-    assert_eq!(after.run.error_message.as_deref(), Some("out of memory"));
-    assert_eq!(after.attempt.error_message.as_deref(), Some("out of memory"));
-    assert_eq!(after.attempt.reason, Some(ResultReason::Timeout));
+    let (end, job) = (after.run.state.end().unwrap(), after.attempt.job().unwrap());
+    assert_eq!((end.exit_code, job.exit_code), (Some(7), Some(7)));
+    assert_eq!(end.error_message.as_deref(), Some("out of memory"));
+    assert_eq!(after.attempt.error_message(), Some("out of memory"));
+    assert_eq!(job.reason, Some(ResultReason::Timeout));
 }
 
 #[test]
@@ -146,10 +151,10 @@ fn once_cancelling_the_outcome_can_only_be_cancelled() {
     let after = decide(&cancelling(), &Command::Expire, Timestamp(60_000)).unwrap();
     assert_eq!(statuses(&after), (RunStatus::Cancelled, AttemptStatus::Cancelled));
     assert_eq!(
-        (after.run.finished_at, after.attempt.finished_at),
+        (finished_at(&after.run), after.attempt.finished_at()),
         (Some(Timestamp(60_000)), Some(Timestamp(60_000)))
     );
-    assert_eq!(after.attempt.error_message.as_deref(), Some(EXPIRED_MESSAGE));
+    assert_eq!(after.attempt.error_message(), Some(EXPIRED_MESSAGE));
 }
 
 #[rstest]
@@ -201,14 +206,14 @@ fn expiry_requeues_then_the_run_is_dead_at_the_limit(#[case] before: Held) {
     let at = Timestamp(60_000);
     let once = decide(&before, &Command::Expire, at).unwrap();
     assert_eq!(statuses(&once), (RunStatus::Queued, AttemptStatus::Expired));
-    assert_eq!((once.run.retries.used, once.run.queued_at, once.run.finished_at), (1, at, None));
-    assert_eq!(once.attempt.finished_at, Some(at));
+    assert_eq!((once.run.retries.used, once.run.queued_at, finished_at(&once.run)), (1, at, None));
+    assert_eq!(once.attempt.finished_at(), Some(at));
 
-    let second = Held { run: RunState { status: RunStatus::Leased, ..once.run }, ..before };
+    let second = Held { run: once.run.into_state(run_in(RunStatus::Leased)), ..before };
     let twice = decide(&second, &Command::Expire, at).unwrap();
     assert_eq!(statuses(&twice), (RunStatus::Dead, AttemptStatus::Expired));
-    assert_eq!((twice.run.retries.used, twice.run.finished_at), (1, Some(at)));
-    assert_eq!(twice.run.error_message.as_deref(), Some(EXPIRED_MESSAGE));
+    assert_eq!((twice.run.retries.used, finished_at(&twice.run)), (1, Some(at)));
+    assert_eq!(twice.run.state.end().unwrap().error_message.as_deref(), Some(EXPIRED_MESSAGE));
 }
 
 #[rstest]
@@ -218,7 +223,7 @@ fn release_keeps_place_and_budget(#[case] before: Held) {
     let after = decide(&before, &Command::Release, NOW).unwrap();
     assert_eq!(statuses(&after), (RunStatus::Queued, AttemptStatus::Released));
     assert_eq!((after.run.queued_at, after.run.retries), (before.run.queued_at, before.run.retries));
-    assert_eq!((after.attempt.finished_at, after.run.finished_at), (Some(NOW), None));
+    assert_eq!((after.attempt.finished_at(), finished_at(&after.run)), (Some(NOW), None));
 }
 
 #[rstest]
@@ -227,33 +232,34 @@ fn release_keeps_place_and_budget(#[case] before: Held) {
 fn cancel_of_a_held_run_asks_and_is_idempotent(#[case] before: Held) {
     let after = decide(&before, &Command::Cancel, NOW).unwrap();
     assert_eq!(statuses(&after), (RunStatus::Cancelling, AttemptStatus::Cancelling));
-    assert!(after.run.cancel_requested && after.run.finished_at.is_none());
+    assert!(after.run.state.is_cancel_requested() && finished_at(&after.run).is_none());
     assert_eq!(decide(&after, &Command::Cancel, NOW).unwrap(), after);
 }
 
 #[test]
 fn cancel_of_an_unheld_run_ends_it_when_queued_and_leaves_an_ended_one() {
-    let queued = RunState::queued(0, Timestamp(0));
-    let after = cancel_unheld(&queued, NOW);
-    assert_eq!(
-        (after.status, after.finished_at, after.cancel_requested),
-        (RunStatus::Cancelled, Some(NOW), true)
-    );
-    for status in RunStatus::ALL.into_iter().filter(|s| s.is_terminal()) {
-        let run = RunState { status, ..queued.clone() };
-        assert_eq!(cancel_unheld(&run, NOW), run);
+    let queued = RunProgress::queued(0, Timestamp(0));
+    let after = cancel_unheld(queued.clone(), NOW).unwrap();
+    assert_eq!((after.status(), finished_at(&after)), (RunStatus::Cancelled, Some(NOW)));
+    assert!(after.state.is_cancel_requested());
+    for status in RunStatus::ALL.into_iter().filter(|status| *status != RunStatus::Queued) {
+        let run = queued.clone().into_state(run_in(status));
+        let held = IllegalMove { from: status, to: RunStatus::Cancelled };
+        assert_eq!(cancel_unheld(run.clone(), NOW), if status.is_active() { Err(held) } else { Ok(run) });
     }
+    let illegal = IllegalMove { from: RunStatus::Leased, to: RunStatus::Cancelled };
+    assert_eq!(illegal.to_string(), "a run that is leased cannot become cancelled");
 }
 
 #[test]
 fn ended_of_another_instance_changes_nothing_and_of_this_one_carries_its_reason() {
     assert_eq!(decide(&running(), &end("other"), NOW), Err(Refusal::OtherInstance));
     let mut nameless = running();
-    nameless.attempt.instance_id = None;
+    nameless.lease.instance_id = None;
     assert_eq!(decide(&nameless, &end("me"), NOW), Err(Refusal::OtherInstance));
     let after = decide(&running(), &end("me"), NOW).unwrap();
     assert_eq!(statuses(&after), (RunStatus::Queued, AttemptStatus::Expired));
-    assert_eq!(after.attempt.error_message.as_deref(), Some("OOMKilled"));
+    assert_eq!(after.attempt.error_message(), Some("OOMKilled"));
 }
 
 #[rstest]
@@ -264,19 +270,20 @@ fn after_a_restart_a_lease_lasts_a_full_ttl_and_no_longer(
     #[case] expires: Timestamp,
     #[case] after: Timestamp,
 ) {
-    let mut attempt = running().attempt;
-    attempt.lease_expires_at = expires;
-    assert_eq!(after_restart(&attempt, TTL, NOW).lease_expires_at, after);
+    let lease = Lease { expires_at: expires, ..running().lease };
+    assert_eq!(after_restart(lease, TTL, NOW).expires_at, after);
 }
 
 #[test]
 fn after_a_restart_with_a_shorter_ttl_a_longer_lease_keeps_its_end() {
-    let mut attempt = running().attempt;
-    attempt.lease_expires_at = Timestamp(60_000);
-    assert_eq!(after_restart(&attempt, Duration::from_secs(5), NOW).lease_expires_at, Timestamp(60_000));
+    let lease = Lease { expires_at: Timestamp(60_000), ..running().lease };
+    assert_eq!(after_restart(lease, Duration::from_secs(5), NOW).expires_at, Timestamp(60_000));
 }
 
-/// A run that a runner holds, with a policy, and how many retries it may have and has had.
+fn finished_at(run: &RunProgress) -> Option<Timestamp> {
+    run.state.end().map(|end| end.finished_at)
+}
+
 fn any_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         Just(Command::Start),
@@ -303,22 +310,23 @@ proptest! {
         on in prop::option::of(prop::sample::subsequence(Failure::ALL.to_vec(), 1..=3)),
     ) {
         let mut now = Timestamp(0);
-        let mut run = RunState::queued(max_retries, now);
+        let mut run = RunProgress::queued(max_retries, now);
         run.policy = on.map(|on| RetryPolicy::new(&on, 1000, 2000, 10_000));
-        run.status = RunStatus::Leased;
-        let mut held = Held { run, attempt: AttemptState::leased(Some("me".to_owned()), None, TTL, now) };
+        run.state = RunState::Leased { first_started_at: None };
+        let lease = Lease::granted(Some("me".to_owned()), None, TTL, now);
+        let mut held = Held { run, lease, attempt: AttemptState::Leased };
         for (command, ms) in steps {
             now = Timestamp(now.0 + ms);
             let Ok(next) = decide(&held, &command, now) else { continue };
             let (from, to) = (statuses(&held), statuses(&next));
             prop_assert!(from.0 == to.0 || run_may_become(from.0, to.0), "{from:?} → {to:?} by {command:?}");
             prop_assert!(from.1 == to.1 || attempt_may_become(from.1, to.1), "{from:?} → {to:?} by {command:?}");
-            prop_assert_eq!(next.attempt.status.is_active(), next.run.status.is_active());
-            prop_assert_eq!(next.attempt.status.is_active(), next.attempt.ended_by.is_none());
-            prop_assert_eq!(next.run.status.is_terminal(), next.run.finished_at.is_some());
+            prop_assert_eq!(next.attempt.status().is_active(), next.run.status().is_active());
+            prop_assert_eq!(next.attempt.status().is_active(), next.attempt.ended_by().is_none());
+            prop_assert_eq!(next.run.status().is_terminal(), next.run.state.end().is_some());
             prop_assert!(next.run.retries.used <= max_retries);
-            prop_assert!(next.run.not_before.is_none_or(|at| next.run.is_backing_off() && at == next.run.queued_at));
-            if !held.attempt.status.is_active() {
+            prop_assert!(next.run.state.not_before().is_none_or(|at| at == next.run.queued_at));
+            if !held.attempt.status().is_active() {
                 prop_assert_eq!(&next, &held, "an ended attempt changes nothing");
             }
             held = next;

@@ -3,7 +3,7 @@
 use super::team as new_team;
 use crate::domain::lease;
 use crate::domain::retry::RetryPolicy;
-use crate::domain::run::{Run, RunState};
+use crate::domain::run::{Run, RunProgress, RunState};
 use crate::domain::runner::RunnerScope;
 use crate::store::runs::NewRun;
 use crate::store::versions::NewVersion;
@@ -61,8 +61,9 @@ fn maker(tx: &Tx<'_>) -> Result<impl Fn(&Tx<'_>) -> Result<Run, StoreError> + us
 
 fn hold_back(tx: &Tx<'_>, run: &Run, until: i64) -> Result<Run, StoreError> {
     let at = Timestamp(until);
-    let after = RunState { not_before: Some(at), queued_at: at, ..run.state.clone() };
-    runs::save(tx, run, after, None)
+    let state = RunState::Queued { not_before: Some(at), first_started_at: None };
+    let after = RunProgress { queued_at: at, state, ..run.progress.clone() };
+    runs::save(tx, run.clone(), after, None)
 }
 
 fn first(tx: &Tx<'_>) -> Option<RunId> {
@@ -81,7 +82,7 @@ async fn what_a_run_is_made_of_is_read_again_as_it_was_made() {
     });
     let (held, read) = made.await.unwrap();
     assert_eq!(read, held);
-    assert_eq!((read.timeout_seconds, read.state.not_before), (Some(60), Some(Timestamp(2000))));
+    assert_eq!((read.timeout_seconds, read.progress.state.not_before()), (Some(60), Some(Timestamp(2000))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +107,7 @@ async fn runs_that_are_held_back_leave_the_queue_and_the_first_due_comes_back_fi
             "those due first, and no more than were asked for"
         );
         for run in &due {
-            runs::save(tx, run, lease::wake(&run.state, Timestamp(4703)).unwrap(), None)?;
+            runs::save(tx, run.clone(), lease::wake(&run.progress, Timestamp(4703)).unwrap(), None)?;
         }
         assert_eq!(runs::next_due(tx)?, Some(Timestamp(4703)));
 
@@ -115,7 +116,7 @@ async fn runs_that_are_held_back_leave_the_queue_and_the_first_due_comes_back_fi
         loop {
             let page = runs::backing_off(tx, cursor, 100)?;
             let Some(last) = page.last() else { break };
-            cursor = (last.state.not_before.unwrap(), last.id);
+            cursor = (last.progress.state.not_before().unwrap(), last.id);
             seen.extend(ids(&page));
         }
         let mut expected = ids(&held[..298]);
@@ -137,8 +138,8 @@ async fn runs_that_wait_are_counted_apart_until_they_are_ready_or_cancelled() {
     let held = held.await.unwrap();
     assert_eq!(counted(&store).await, ["BackingOff 3"]);
     let moved = store.write(move |tx| {
-        runs::save(tx, &held[0], lease::wake(&held[0].state, Timestamp(2000)).unwrap(), None)?;
-        runs::save(tx, &held[1], lease::cancel_unheld(&held[1].state, NOW), None)?;
+        runs::save(tx, held[0].clone(), lease::wake(&held[0].progress, Timestamp(2000)).unwrap(), None)?;
+        runs::save(tx, held[1].clone(), lease::cancel_unheld(held[1].progress.clone(), NOW).unwrap(), None)?;
         Ok::<_, StoreError>(())
     });
     moved.await.unwrap();
