@@ -72,7 +72,14 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
     (Bug::CancelLostOnExpiry, ONE_RUN),
     (Bug::EndOfAnyProcess, ONE_RUN),
     (Bug::SupersedesWhateverIsActive, ONE_RUN),
+    (Bug::LeaseRepeatedAfterStart, ONE_RUN),
     (Bug::LeaseRepeatedWhileRunning, ONE_RUN),
+    (Bug::SignOffEndsWhatRuns, ONE_RUN),
+    (Bug::SignOffForgetsUnheard, ONE_RUN),
+    (
+        Bug::UnheardStartCounts,
+        check("protocol", "leases::a_start_that_nobody_heard_of_is_taken_back_with_the_lease"),
+    ),
     (Bug::FenceMissesSuccessor, ONE_RUN),
     (Bug::UnstartedLeaseNeverExpires, ONE_RUN),
     (

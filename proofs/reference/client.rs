@@ -98,8 +98,9 @@ impl Client {
                 let by = self.runner(*runner).await?;
                 self.call(&by, RunId(*run), &self.secret(*lease), call).await
             }
-            Op::SignOff { runner } => {
-                app.leases().sign_off(&self.runner(*runner).await?).await.map(|()| Answer::Done)
+            Op::SignOff { runner, given_up } => {
+                let runner = self.runner(*runner).await?;
+                app.leases().sign_off(&runner, given_up.clone()).await.map(|()| Answer::Done)
             }
             Op::Drain { .. } | Op::Undrain { .. } | Op::Ended { .. } | Op::Forget { .. } => {
                 self.administer(op).await
@@ -159,6 +160,7 @@ impl Client {
             request_id: poll.request.clone(),
             instance_id: poll.instance.clone(),
             supersedes: poll.supersedes.clone(),
+            start: poll.start,
         };
         let Some(offer) = self.app.leases().lease(by, poll, wait).await? else { return Ok(Answer::Nothing) };
         if patience == Patience::Vanishes {
@@ -174,6 +176,7 @@ impl Client {
             retry_count: grant.run.progress.retries.used,
             queued_at: grant.run.progress.queued_at.0,
             expires: grant.attempt.lease.expires_at.0,
+            started: grant.attempt.state.started_at().is_some(),
         };
         Ok(self.learnt(number, grant.lease_token, answer))
     }

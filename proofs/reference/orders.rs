@@ -114,7 +114,7 @@ fn is_unnoticed(number: Number, stage: &Stage, asked: &BTreeMap<Number, Asked>) 
         (_, Stage::Asked) if answer.is_none() => false,
         (Op::Poll { runner, .. }, Stage::Asked) => !others().any(|op| match op {
             // It takes the place of the same runner's poll, and only of that.
-            Op::Poll { runner: other, .. } | Op::SignOff { runner: other } => other == runner,
+            Op::Poll { runner: other, .. } | Op::SignOff { runner: other, .. } => other == runner,
             op => matches!(op, Op::Register { .. } | Op::Forget { .. }),
         }),
         (Op::Call { .. } | Op::SignOff { .. }, Stage::Asked) => {
@@ -171,7 +171,7 @@ mod tests {
     fn granted(attempt: i64) -> Answer {
         let (run, number, version) = (1, 1, 1);
         let (queued_at, expires) = (1_000_000, 1_060_000);
-        Answer::Granted { run, attempt, number, version, retry_count: 0, queued_at, expires }
+        Answer::Granted { run, attempt, number, version, retry_count: 0, queued_at, expires, started: false }
     }
 
     #[test]

@@ -377,7 +377,7 @@ fn a_poll_woken_for_one_teams_run_that_takes_anothers_leaves_no_poll_waiting_in_
             running.ask(vec![wait_for_work(of_a_team)]).await;
             running.ask(vec![create(1, 0), create(0, 1)]).await;
             running.clear().await;
-            running.ask(vec![Op::SignOff { runner: Shown::whole(of_a_team) }]).await;
+            running.ask(vec![Op::SignOff { runner: Shown::whole(of_a_team), given_up: None }]).await;
         }
         running.begin_stop().await;
         running.system.stop().await;

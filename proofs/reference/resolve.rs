@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::model::Model;
 use crate::steps::{LeasePick, PollPick, Step, TokenPick};
 use crate::vocabulary::{
-    Admin, Answer, ENVIRONMENTS, Number, Op, PLATFORM, Poll, Shown, Status, TEAM_REGISTRATION, Team,
+    Admin, Answer, AttemptRow, ENVIRONMENTS, Number, Op, PLATFORM, Poll, Shown, Status, TEAM_REGISTRATION,
+    Team,
 };
 
 /// Names of runners.
@@ -52,9 +53,9 @@ pub(crate) fn resolve(step: &Step, model: &Model, past: &Past) -> Op {
     let run = |n: u8| i64::from(n) % (i64::try_from(model.runs.len()).unwrap() + 1) + 1;
     match step {
         Step::Op(op) => op.clone(),
-        Step::Poll { runner, token: pick, poll, patience } => {
+        Step::Poll { runner, token: pick, poll, start, patience } => {
             let name = name(*runner);
-            let poll = poll_of(model, name, *poll);
+            let poll = Poll { start: *start, ..poll_of(model, name, *poll) };
             Op::Poll { runner: token(name, *pick), poll, patience: *patience }
         }
         Step::Call { token: pick, lease, call } => {
@@ -63,7 +64,11 @@ pub(crate) fn resolve(step: &Step, model: &Model, past: &Past) -> Op {
             };
             Op::Call { runner: token(&runner, *pick), run, lease, call: call.clone() }
         }
-        Step::SignOff { runner } => Op::SignOff { runner: token(name(*runner), TokenPick::Newest) },
+        Step::SignOff { runner, gives_up } => {
+            let name = name(*runner);
+            let given_up = held_by(model, name).and_then(|held| held.request.clone());
+            Op::SignOff { runner: token(name, TokenPick::Newest), given_up: given_up.filter(|_| *gives_up) }
+        }
         Step::Cancel { run: n, held, foreign } => {
             let active = lease_of(model, past, LeasePick::Active(*n)).filter(|_| *held);
             let run = active.map_or_else(|| run(*n), |(_, run, _)| run);
@@ -159,25 +164,33 @@ fn admin(n: u8) -> Admin {
     }
 }
 
+/// What a runner holds.
+fn held_by<'m>(model: &'m Model, runner: &str) -> Option<&'m AttemptRow> {
+    let runner = model.runners.get(runner)?;
+    model.active_of_runner(runner.id).map(|(attempt, _)| attempt)
+}
+
 fn poll_of(model: &Model, runner: &str, pick: PollPick) -> Poll {
-    let held = model.runners.get(runner).and_then(|runner| model.active_of_runner(runner.id));
-    let held = held.map(|(attempt, _)| attempt);
+    let held = held_by(model, runner);
     let instance = |n: Option<u8>| n.map(|n| format!("i{n}"));
     match pick {
         PollPick::Fresh { request, instance: own, supersedes } => Poll {
             request: request.map(|n| format!("q{n}")),
             instance: instance(own),
             supersedes: instance(supersedes),
+            start: false,
         },
         PollPick::Again => Poll {
             request: held.and_then(|attempt| attempt.request.clone()),
             instance: held.and_then(|attempt| attempt.instance.clone()),
             supersedes: None,
+            start: false,
         },
         PollPick::Successor(own) => Poll {
             request: None,
             instance: instance(own),
             supersedes: held.and_then(|attempt| attempt.instance.clone()),
+            start: false,
         },
     }
 }

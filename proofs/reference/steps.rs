@@ -53,6 +53,7 @@ pub(crate) enum Step {
         runner: u8,
         token: TokenPick,
         poll: PollPick,
+        start: bool,
         patience: Patience,
     },
     Call {
@@ -60,8 +61,10 @@ pub(crate) enum Step {
         lease: LeasePick,
         call: Call,
     },
+    /// Perhaps it names the poll that its attempt was leased to.
     SignOff {
         runner: u8,
+        gives_up: bool,
     },
     /// Of a run that is held, if there is one, or of any.
     Cancel {
@@ -174,7 +177,13 @@ pub(crate) fn create_ready_run() -> impl Strategy<Value = Step> {
 pub(crate) fn long_poll() -> impl Strategy<Value = Step> {
     let poll = PollPick::Fresh { request: None, instance: None, supersedes: None };
     let patience = Patience::Long;
-    (0..4_u8).prop_map(move |runner| Step::Poll { runner, token: TokenPick::Newest, poll, patience })
+    (0..4_u8, any::<bool>()).prop_map(move |(runner, start)| Step::Poll {
+        runner,
+        token: TokenPick::Newest,
+        poll,
+        start,
+        patience,
+    })
 }
 
 /// A job that was leased ends well.
@@ -193,11 +202,8 @@ pub(crate) fn poll(patience: impl Strategy<Value = Patience>) -> impl Strategy<V
     let pick = prop_oneof![
         8 => fresh, 1 => Just(PollPick::Again), 1 => of(0..3_u8).prop_map(PollPick::Successor)
     ];
-    (0..5_u8, token(), pick, patience).prop_map(|(runner, token, poll, patience)| Step::Poll {
-        runner,
-        token,
-        poll,
-        patience,
+    (0..5_u8, token(), pick, any::<bool>(), patience).prop_map(|(runner, token, poll, start, patience)| {
+        Step::Poll { runner, token, poll, start, patience }
     })
 }
 
@@ -236,7 +242,7 @@ pub(crate) fn cancel() -> impl Strategy<Value = Step> {
 }
 
 pub(crate) fn sign_off() -> impl Strategy<Value = Step> {
-    (0..5_u8).prop_map(|runner| Step::SignOff { runner })
+    (0..5_u8, any::<bool>()).prop_map(|(runner, gives_up)| Step::SignOff { runner, gives_up })
 }
 
 pub(crate) fn fence() -> impl Strategy<Value = Step> {

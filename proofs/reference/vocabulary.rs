@@ -62,6 +62,7 @@ pub(crate) struct Poll {
     pub(crate) request: Option<String>,
     pub(crate) instance: Option<String>,
     pub(crate) supersedes: Option<String>,
+    pub(crate) start: bool,
 }
 
 /// How a poll's caller waits for the answer.
@@ -218,6 +219,7 @@ pub(crate) enum Op {
     },
     SignOff {
         runner: Shown,
+        given_up: Option<String>,
     },
 
     Drain {
@@ -309,6 +311,7 @@ pub(crate) enum Answer {
         retry_count: i64,
         queued_at: i64,
         expires: i64,
+        started: bool,
     },
     Run(Box<RunRow>),
     /// Where a run stands for the runner that holds it, and when its lease runs out.

@@ -231,6 +231,7 @@ async fn poll_and_run(
             start: Some(true),
         };
         let sent = BootTime::now();
+        runs.session.polls(Some(request_id.clone()));
         let mut poll = pin!(runs.session.client().lease(&token, WAIT_SECONDS, &request));
         let answer = tokio::select! {
             biased;
@@ -242,6 +243,10 @@ async fn poll_and_run(
             }
             answer = &mut poll => answer,
         };
+        // Its job begins no sooner than a heartbeat says that no sign-off came first. After an error the same poll is asked again.
+        if answer.is_ok() {
+            runs.session.polls(None);
+        }
         let was_refused = std::mem::replace(&mut refused, false);
         if answer.is_ok()
             && let Err(error) = instance.settle(&runs.data_dir)
@@ -313,8 +318,8 @@ fn confined_enough(
     Ok(())
 }
 
-/// Waits for a lease that the poll may still bring although the runner is stopping. The poll may have started the attempt, so the
-/// sign-off alone may not release it. Once the sign-off is answered, the server grants no lease.
+/// Waits for a lease that the poll may still bring although the runner is stopping, to give it back by itself. Once the sign-off is
+/// answered, the server has taken back what this poll has started, and grants no lease.
 async fn late_answer(
     poll: impl Future<Output = Result<Option<Leased>, Error>>,
     runs: &Runs,

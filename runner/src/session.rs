@@ -1,9 +1,10 @@
 //! The registration: the runner token, and how to get a new one.
 
 use std::path::Path;
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use minitower_client::wire::runner::{Register, Registered, RunnerScope};
+use minitower_client::wire::runner::{Register, Registered, RunnerScope, SignOff};
 use minitower_client::{ClientConfig, Error, RunnerClient};
 use minitower_daemon::backoff::Backoff;
 use tokio::sync::Mutex;
@@ -36,6 +37,8 @@ pub(crate) struct Session {
     data_dir: std::sync::Arc<DataDir>,
     token: Mutex<Option<String>>,
     labels: Labels,
+    /// The poll that is not answered yet.
+    open_poll: std::sync::Mutex<Option<String>>,
 }
 
 impl Session {
@@ -73,6 +76,7 @@ impl Session {
             data_dir,
             token: Mutex::new(token),
             labels,
+            open_poll: std::sync::Mutex::default(),
         })
     }
 
@@ -181,10 +185,16 @@ impl Session {
         }
     }
 
+    /// Notes which poll is on its way: a sign-off gives up what it may bring.
+    pub(crate) fn polls(&self, request_id: Option<String>) {
+        *self.open_poll.lock().unwrap_or_else(PoisonError::into_inner) = request_id;
+    }
+
     /// Tells the control plane that no further poll will come. Older servers do not know this call.
     pub(crate) async fn sign_off(&self) -> Result<(), Error> {
         let Some(token) = self.token().await else { return Ok(()) };
-        match self.client.sign_off(&token).await {
+        let request_id = self.open_poll.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match self.client.sign_off(&token, &SignOff { request_id }).await {
             Err(error) if error.status() == Some(404) => Ok(()),
             other => other,
         }

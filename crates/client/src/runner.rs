@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use minitower_vocabulary::wire::runner::{Lease, LeaseQuery, LeaseRequest, Register, Registered};
+use minitower_vocabulary::wire::runner::{Lease, LeaseQuery, LeaseRequest, Register, Registered, SignOff};
 use reqwest::Method;
 
 use crate::transport::Transport;
@@ -78,9 +78,10 @@ impl RunnerClient {
         Ok(Some(Leased { lease: answer.decode()?, server_date: answer.date }))
     }
 
-    /// Says that this runner will not poll again for now. Older servers answer 404.
-    pub async fn sign_off(&self, runner_token: &str) -> Result<(), Error> {
-        self.transport.api(Method::POST, &["runners", "sign-off"]).bearer(runner_token).done().await
+    /// Says that this runner will not poll again for now, and which poll it gave up. Older servers answer 404.
+    pub async fn sign_off(&self, runner_token: &str, body: &SignOff) -> Result<(), Error> {
+        let call = self.transport.api(Method::POST, &["runners", "sign-off"]).bearer(runner_token);
+        call.json(body).done().await
     }
 
     /// The calls of one attempt.

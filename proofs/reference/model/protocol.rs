@@ -25,7 +25,7 @@ impl Model {
         if let Some(held) = self.active_of_runner(by.id).map(|(held, _)| held.clone()) {
             let same_poll = poll.request.is_some()
                 && (&poll.request, &poll.instance) == (&held.request, &held.instance)
-                && held.status == Status::Leased;
+                && matches!(held.status, Status::Leased | Status::Running);
             let supersedes = poll.supersedes.is_some()
                 && poll.supersedes == held.instance
                 && poll.supersedes != poll.instance;
@@ -58,12 +58,12 @@ impl Model {
             number: i64::try_from(attempts).unwrap() + 1,
             runner: Some(by.id),
             runner_name: by.name.clone(),
-            status: Status::Leased,
+            status: if poll.start { Status::Running } else { Status::Leased },
             expires: self.now + TTL_MS,
             instance: poll.instance.clone(),
             request: poll.request.clone(),
             leased_at: self.now,
-            started_at: None,
+            started_at: poll.start.then_some(self.now),
             finished_at: None,
             ended_by: None,
             exit_code: None,
@@ -71,8 +71,12 @@ impl Model {
         };
         let id = attempt.id;
         self.attempts.push(Arc::new((attempt, number)));
+        let now = self.now;
         let run = self.run_mut(run);
-        run.status = Status::Leased;
+        run.status = if poll.start { Status::Running } else { Status::Leased };
+        if poll.start {
+            run.started_at = run.started_at.or(Some(now));
+        }
         run.runner = Some(by.name.clone());
         Claimed::Granted(Box::new(self.granted(id)))
     }
@@ -88,6 +92,7 @@ impl Model {
             retry_count: run.retry_count,
             queued_at: run.queued_at,
             expires: attempt.expires,
+            started: attempt.started_at.is_some(),
         }
     }
 
@@ -110,6 +115,15 @@ impl Model {
             return Answer::Refused(No::Gone);
         }
         let now = self.now;
+        // Whoever makes a call has heard of the lease. One that is only leased may be asked for again until it is started.
+        let heard = match call {
+            Call::Start => true,
+            Call::Heartbeat | Call::Logs(..) => attempt.status != Status::Leased,
+            Call::Result(_) | Call::Release | Call::Artifact => false,
+        };
+        if heard {
+            self.attempt_mut(attempt.id).request = None;
+        }
         match call {
             Call::Start => {
                 if attempt.status == Status::Leased {
@@ -227,14 +241,29 @@ impl Model {
         }
     }
 
-    /// The second half of a sign-off: what was not started is given back.
-    pub(super) fn give_back(&mut self, runner: i64) {
+    /// The second half of a sign-off: what was not started is given back, and so is what the poll that was given up has started unheard.
+    pub(super) fn give_back(&mut self, runner: i64, given_up: Option<&String>) {
         let Some((held, _)) = self.active_of_runner(runner) else { return };
-        let (id, started, expired) = (held.id, held.started_at.is_some(), self.now >= held.expires);
-        match (started, expired) {
+        let unheard = given_up.is_some() && held.request.as_ref() == given_up;
+        let (id, expired) = (held.id, self.now >= held.expires);
+        match (held.started_at.is_some() && !unheard, expired) {
             (true, _) => {}
-            (false, false) => self.release(id),
+            (false, false) => {
+                self.forget_start(id);
+                self.release(id);
+            }
             (false, true) => self.lose(id, EndedBy::Expiry, EXPIRED),
+        }
+    }
+
+    /// Nobody has heard that this attempt was started, so it never was.
+    pub(super) fn forget_start(&mut self, attempt: i64) {
+        let held = self.attempt_mut(attempt);
+        let started_at = held.started_at.take();
+        let run = held.run;
+        let run = self.run_mut(run);
+        if run.started_at == started_at {
+            run.started_at = None;
         }
     }
 

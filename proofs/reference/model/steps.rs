@@ -60,12 +60,13 @@ impl Model {
         let mut after = self.clone();
         let next = match (op, stage) {
             (Op::Poll { .. }, Stage::Entered(_) | Stage::Waiting(_)) => return self.poll(number, op, stage),
-            (Op::Poll { runner, .. } | Op::Call { runner, .. } | Op::SignOff { runner }, Stage::Asked) => {
-                match self.authenticate(*runner) {
-                    Some(principal) => Next::Stage(Stage::Known(principal)),
-                    None => refused(No::Unauthorized),
-                }
-            }
+            (
+                Op::Poll { runner, .. } | Op::Call { runner, .. } | Op::SignOff { runner, .. },
+                Stage::Asked,
+            ) => match self.authenticate(*runner) {
+                Some(principal) => Next::Stage(Stage::Known(principal)),
+                None => refused(No::Unauthorized),
+            },
             (Op::Poll { .. }, Stage::Known(by)) => {
                 after.newest.insert(by.id, number);
                 Next::Stage(Stage::Entered(by.clone()))
@@ -77,8 +78,8 @@ impl Model {
                 after.newest.insert(by.id, number);
                 Next::Stage(Stage::Left(by.clone()))
             }
-            (Op::SignOff { .. }, Stage::Left(by)) => {
-                after.give_back(by.id);
+            (Op::SignOff { given_up, .. }, Stage::Left(by)) => {
+                after.give_back(by.id, given_up.as_ref());
                 DONE
             }
             (Op::Register { token, .. }, Stage::Asked) => match self.registers_for(*token) {
@@ -132,6 +133,7 @@ impl Model {
         match (claimed, patience) {
             (Claimed::Granted(answer), patience) => match (*answer, patience) {
                 (Answer::Granted { attempt, .. }, Patience::Vanishes) => {
+                    after.forget_start(attempt);
                     after.release(attempt);
                     vec![(after, DONE)]
                 }

@@ -15,6 +15,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0002_active_by_end", include_str!("../../../migrations/0002_active_by_end.sql")),
     ("0003_outputs_and_artifacts", include_str!("../../../migrations/0003_outputs_and_artifacts.sql")),
     ("0004_retry", include_str!("../../../migrations/0004_retry.sql")),
+    ("0005_heard", include_str!("../../../migrations/0005_heard.sql")),
 ];
 
 pub(crate) fn assert_sqlite_version() -> Result<(), OpenError> {

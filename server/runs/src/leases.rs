@@ -163,7 +163,8 @@ impl Leases {
             .store
             .write_lease(move |tx| {
                 let (run, attempt) = find(tx, &by, run, hash)?;
-                lease::decide(held(&run, &attempt), Command::Logs, clock.now())?;
+                let after = lease::decide(held(&run, &attempt), Command::Logs, clock.now())?;
+                let (_, attempt) = save_held(tx, run, attempt, after)?;
                 Ok(logs::append(tx, attempt.id, &lines)?)
             })
             .await
@@ -230,7 +231,7 @@ impl Leases {
                     return Ok(());
                 }
                 let run = load_run(tx, run)?;
-                let after = lease::decide(held(&run, &found), Command::Release, clock.now())?;
+                let after = lease::decide(held(&run, &found), Command::TakeBack, clock.now())?;
                 save_held(tx, run, found, after)?;
                 Ok::<_, Error>(())
             })

@@ -124,7 +124,8 @@ impl Metrics {
         if before.status() == after.status() {
             return;
         }
-        if after.status() == RunStatus::Leased {
+        // A poll may start what it leases.
+        if before.status() == RunStatus::Queued && after.status().is_active() {
             self.runs_leased.with_label_values(&[moved.names.environment.as_str()]).inc();
         }
         if after.status() == RunStatus::Running

@@ -159,8 +159,10 @@ impl Leases {
         answer.await.map_err(|_| Error::TaskEnded("a claim"))?
     }
 
-    /// The runner stops polling: nothing is leased to it until it polls again, and an attempt it has not started is released.
-    pub async fn sign_off(&self, by: &RunnerPrincipal) -> Result<(), Error> {
+    /// The runner stops polling: nothing is leased to it until it polls again, and an attempt it has not started is released; also one
+    /// that the poll `given_up` has started, as long as nobody has heard of it.
+    pub async fn sign_off(&self, by: &RunnerPrincipal, given_up: Option<String>) -> Result<(), Error> {
+        check_name("request_id", given_up.as_ref())?;
         // First, so that a claim on its way is refused or comes before the release below. No commit is foretold: the runner said it.
         self.0.memory.dispatch.sign_off(by.runner_id);
         let (runner, clock) = (by.runner_id, self.0.clock.clone());
@@ -168,13 +170,8 @@ impl Leases {
             .store
             .write_lease(move |tx| {
                 let Some(attempt) = attempts::active_of_runner(tx, runner)? else { return Ok(()) };
-                if attempt.state.started_at().is_some() {
-                    return Ok(());
-                }
                 let run = load_run(tx, attempt.run_id)?;
-                let (held, now) = (held(&run, &attempt), clock.now());
-                let after = lease::decide(held.clone(), Command::Release, now)
-                    .or_else(|_| lease::decide(held, Command::Expire, now))?;
+                let after = lease::decide(held(&run, &attempt), Command::SignOff { given_up }, clock.now())?;
                 save_held(tx, run, attempt, after)?;
                 Ok(())
             })
@@ -241,11 +238,12 @@ impl Claim<'_> {
             claim::lease(run.progress.clone(), self.poll, self.ttl, self.now).map_err(|illegal| {
                 StoreError::Inconsistent(format!("run {} is in the queue: {illegal}", run.id))
             })?;
-        let (run, number) = runs::lease(tx, run, leased.run, &self.by.name)?;
+        let (run, number) = runs::lease(tx, run, leased.run, &self.by.name, leased.attempt.started_at())?;
         let runner = (self.by.runner_id, self.by.name.as_str());
         let version = version_of(tx, &run)?;
         let (api_token, hashes) = self.tokens(&version)?;
-        let attempt = attempts::insert(tx, (run.id, number), runner, hashes, leased.lease, self.now)?;
+        let attempt =
+            attempts::insert(tx, (run.id, number), runner, hashes, (leased.lease, leased.attempt), self.now)?;
         Ok(self.grant(run, attempt, version, api_token))
     }
 
@@ -269,9 +267,14 @@ fn check_poll(poll: &Poll) -> Result<(), Error> {
         ("instance_id", &poll.instance_id),
         ("supersedes", &poll.supersedes),
     ] {
-        if value.as_ref().is_some_and(|v| v.is_empty() || v.len() > MAX_ID_BYTES) {
-            return Err(Error::field(field, Field::Length { most: MAX_ID_BYTES }));
-        }
+        check_name(field, value.as_ref())?;
+    }
+    Ok(())
+}
+
+fn check_name(field: &'static str, name: Option<&String>) -> Result<(), Error> {
+    if name.is_some_and(|v| v.is_empty() || v.len() > MAX_ID_BYTES) {
+        return Err(Error::field(field, Field::Length { most: MAX_ID_BYTES }));
     }
     Ok(())
 }

@@ -93,6 +93,56 @@ fn a_lost_lease_answer_is_found_again_by_its_request_id() {
 }
 
 #[test]
+fn a_poll_may_start_what_it_leases_and_its_lost_answer_is_found_again_until_the_first_call() {
+    let bed = Bed::start();
+    let run = bed.run();
+    let runner = bed.runner("r1");
+    let body = json!({"request_id": "poll-1", "instance_id": "i1", "start": true});
+    let lost = runner.leased(&runner.poll_with(0, body.clone()));
+    assert_eq!(lost.body["status"], "running");
+    assert_eq!(bed.attempt_statuses(run), ["running"]);
+    assert!(bed.team.read(run)["started_at"].is_string());
+    let found = runner.leased(&runner.poll_with(0, body.clone()));
+    assert_eq!((found.run, found.attempt(), &found.body["status"]), (run, lost.attempt(), &json!("running")));
+    lost.heartbeat().expect_error(410, "gone");
+
+    found.heartbeat().expect(200);
+    runner.poll_with(0, body).expect_error(409, "conflict");
+    found.start().expect(200);
+    found.complete().expect(200);
+    assert_eq!(bed.team.status(run), "completed");
+
+    bed.run();
+    let plain = runner.lease();
+    assert_eq!(plain.body.get("status"), None, "a poll that did not ask for it leaves the start to a call");
+    assert_eq!(bed.attempt_statuses(plain.run), ["leased"]);
+}
+
+#[test]
+fn a_sign_off_gives_back_what_the_poll_that_it_gives_up_has_started() {
+    let bed = Bed::start();
+    let run = bed.run();
+    let runner = bed.runner("r1");
+    let poll = |name: &str| json!({"request_id": name, "instance_id": "i1", "start": true});
+    runner.poll_with(0, poll("poll-1")).expect(200);
+    let sign_off = |body| runner.post("/runners/sign-off").json(body).send();
+    runner.sign_off().expect(200);
+    sign_off(json!({"request_id": "another"})).expect(200);
+    assert_eq!(bed.team.status(run), "running", "the runner may have heard of it");
+    sign_off(json!({"request_id": ""})).expect_error(400, "invalid_request");
+    sign_off(json!({"request_id": "poll-1"})).expect(200);
+    let after = bed.team.read(run);
+    assert_eq!((&after["status"], &after["retry_count"]), (&json!("queued"), &json!(0)));
+    assert_eq!(after.get("started_at"), None, "nobody has begun it");
+
+    let heard = runner.leased(&runner.poll_with(0, poll("poll-2")));
+    heard.heartbeat().expect(200);
+    sign_off(json!({"request_id": "poll-2"})).expect(200);
+    assert_eq!(bed.team.status(run), "running");
+    heard.complete().expect(200);
+}
+
+#[test]
 fn another_request_id_does_not_find_the_answer() {
     let bed = Bed::start();
     bed.run();

@@ -9,7 +9,7 @@ use minitower_client::wire::Timestamp;
 use minitower_client::wire::admin::Ended;
 use minitower_client::wire::apps::CreateApp;
 use minitower_client::wire::auth::{BootstrapTeam, CreateToken, Login, Signup};
-use minitower_client::wire::runner::{LeaseRequest, LogBatch, Register, ResultStatus, RunResult};
+use minitower_client::wire::runner::{LeaseRequest, LogBatch, Register, ResultStatus, RunResult, SignOff};
 use minitower_client::wire::runs::{CreateRun, LogLine, Stream};
 use minitower_client::{
     AttemptClient, Client, LogFilter, RunFilter, RunnerClient, RunnerFilter, TeamClient, Upload,
@@ -159,7 +159,7 @@ async fn of_runners(runners: &RunnerClient, team: &TeamClient, registration_toke
     team.drain_runner("r", None).await.unwrap();
     team.undrain_runner("r", None).await.unwrap();
     team.runner_ended("r", &Ended { instance_id: Some("i".to_owned()), reason: None }).await.unwrap();
-    runners.sign_off(&token).await.unwrap();
+    runners.sign_off(&token, &SignOff::default()).await.unwrap();
     team.delete_runner("r").await.unwrap();
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use minitower_client::RunnerClient;
 use minitower_client::wire::admin::Ended;
-use minitower_client::wire::runner::{LeaseRequest, LogBatch, Register, ResultStatus, RunResult};
+use minitower_client::wire::runner::{LeaseRequest, LogBatch, Register, ResultStatus, RunResult, SignOff};
 use minitower_client::wire::runs::{LogLine, Stream};
 use minitower_test_plane::{Answer, Plane, Project, REGISTRATION_TOKEN, Runner, Team, archive};
 
@@ -53,7 +53,7 @@ async fn registration_and_sign_off_carry_their_own_tokens() {
     let register =
         Register { name: "r".to_owned(), environment: Some("default".to_owned()), ..Register::default() };
     let registered = client.register(REGISTRATION_TOKEN, &register).await.unwrap();
-    client.sign_off(&registered.token).await.unwrap();
+    client.sign_off(&registered.token, &SignOff::default()).await.unwrap();
     let asked = &plane.requests("POST /runners/register")[0];
     assert_eq!(asked.token(), Some(REGISTRATION_TOKEN));
     assert_eq!(asked.body, r#"{"name":"r","environment":"default"}"#);

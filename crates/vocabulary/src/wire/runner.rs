@@ -97,6 +97,16 @@ pub struct LeaseRequest {
     pub start: Option<bool>,
 }
 
+/// Body of `POST /runners/sign-off`. It may be empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({"request_id": "5d41402a"})))]
+pub struct SignOff {
+    /// The poll that the runner gave up before it was answered. An attempt that this poll has started goes back to the
+    /// queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
 /// Answer of `POST /runs/lease` when there is a run.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({

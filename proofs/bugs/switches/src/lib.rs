@@ -53,8 +53,16 @@ bugs! {
     EndOfAnyProcess = "end-of-any-process",
     /// A successor process ends whatever its runner holds, not only what the process it names held.
     SupersedesWhateverIsActive = "supersedes-whatever-is-active",
-    /// A repeated poll finds its lease again although the run is under way, and voids its token.
+    /// A repeated poll finds its lease again although the run was started, and voids its token.
+    LeaseRepeatedAfterStart = "lease-repeated-after-start",
+    /// A repeated poll that started its run finds it again although the run is under way, and voids its token.
     LeaseRepeatedWhileRunning = "lease-repeated-while-running",
+    /// A sign-off ends a run that is under way.
+    SignOffEndsWhatRuns = "sign-off-ends-what-runs",
+    /// A sign-off leaves alone what the poll that was given up has started.
+    SignOffForgetsUnheard = "sign-off-forgets-unheard",
+    /// A start that nobody heard of is told as the run's first.
+    UnheardStartCounts = "unheard-start-counts",
     /// A poll that names a former process gets work through a fence.
     FenceMissesSuccessor = "fence-misses-successor",
     /// A lease that was never started does not run out.

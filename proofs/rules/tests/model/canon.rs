@@ -76,7 +76,7 @@ fn forget_messages(state: &mut State, config: &Config) {
                 *awaited = awaited.filter(|sent| keeps && token == Some(*of) && useful(sent));
                 true
             }
-            Body::SignOff | Body::Start { .. } | Body::Conclude { .. } => true,
+            Body::SignOff { .. } | Body::Start { .. } | Body::Conclude { .. } => true,
             Body::Lease { .. } | Body::Nothing | Body::Busy => phase == Some(Phase::Idle),
             Body::Started { token, .. } => phase == Some(Phase::Leased { token: *token }),
             Body::Extended { token: of, sent, .. } => keeps && token == Some(*of) && useful(sent),
@@ -171,12 +171,16 @@ fn number_ids(state: &mut State) {
             instances.number(former);
         }
         for message in messages.iter_mut().filter(|m| m.runner == name) {
-            if let Body::Poll { instance, request, supersedes, .. } = &mut message.body {
-                instances.number(instance);
-                requests.number(request);
-                if let Some(former) = supersedes.as_mut().filter(|id| **id != NOBODY) {
-                    instances.number(former);
+            match &mut message.body {
+                Body::Poll { instance, request, supersedes, .. } => {
+                    instances.number(instance);
+                    requests.number(request);
+                    if let Some(former) = supersedes.as_mut().filter(|id| **id != NOBODY) {
+                        instances.number(former);
+                    }
                 }
+                Body::SignOff { given_up: Some(request) } => requests.number(request),
+                _ => {}
             }
         }
         for attempt in attempts.iter_mut().filter(|a| a.runner == name) {

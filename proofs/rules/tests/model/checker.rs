@@ -59,12 +59,12 @@ pub(crate) enum Action {
     Fence(u8),
     /// An owner takes its fence away.
     Unfence(u8),
-    /// The agent polls.
-    Ask(u8),
+    /// The agent polls, and perhaps asks to start what it gets.
+    Ask(u8, bool),
     /// The agent makes the call that is due.
     Call(u8),
-    /// The agent signs off.
-    SignOff(u8),
+    /// The agent signs off, and perhaps names the poll that it gave up.
+    SignOff(u8, bool),
     /// The job ends by itself.
     JobEnds(u8, ResultStatus),
     /// The agent gives its run up.
@@ -119,7 +119,7 @@ impl Model for Protocol {
         match self.config.faults {
             Faults::Any => steps::anything(&self.config, state, actions),
             Faults::Outages { longest, heartbeat } => {
-                outage::actions(self.config.ttl, longest, heartbeat, state, actions);
+                outage::actions(&self.config, (longest, heartbeat), state, actions);
             }
         }
     }
@@ -163,9 +163,9 @@ impl Step<'_> {
             Action::ReportEnd { runner, holder } => self.report_end(*runner, *holder),
             Action::Fence(runner) => self.state.runners[usize::from(*runner)].fences += 1,
             Action::Unfence(runner) => self.state.runners[usize::from(*runner)].fences -= 1,
-            Action::Ask(runner) => return self.ask_for_work(*runner),
+            Action::Ask(runner, start) => return self.ask_for_work(*runner, *start),
             Action::Call(runner) => return self.call_server(*runner),
-            Action::SignOff(runner) => self.send(*runner, Body::SignOff),
+            Action::SignOff(runner, names_poll) => return self.leave(*runner, *names_poll),
             Action::JobEnds(runner, status) => return self.job_ends(*runner, *status),
             Action::GiveBack(runner) => return self.give_back(*runner),
             Action::Crash(runner) => return self.crash(*runner),
@@ -182,10 +182,10 @@ impl Step<'_> {
             self.state.messages.retain(|m| m != message);
         }
         let answer = match message.body {
-            Body::Poll { instance, request, supersedes, awaited } => {
-                let answer = self.poll(runner, instance, request, supersedes)?;
+            Body::Poll { instance, request, supersedes, start, awaited } => {
+                let answer = self.poll(runner, (instance, request), supersedes, start)?;
                 if !awaited || vanishes {
-                    let Body::Lease { token } = answer else {
+                    let Body::Lease { token, .. } = answer else {
                         // Nothing is different from a poll that was heard by nobody.
                         return (!vanishes).then_some(());
                     };
@@ -194,8 +194,8 @@ impl Step<'_> {
                 }
                 answer
             }
-            Body::SignOff => {
-                self.sign_off(runner);
+            Body::SignOff { given_up } => {
+                self.sign_off(runner, given_up);
                 return Some(());
             }
             Body::Start { token } | Body::Heartbeat { token, .. } | Body::Conclude { token, .. } => {

@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) fence_owners: u8,
     /// Whether a job may end badly too.
     pub(crate) failures: bool,
+    /// Whether polls ask to start what they lease: both, where some do and some do not.
+    pub(crate) starts: &'static [bool],
     /// What may go wrong.
     pub(crate) faults: Faults,
 }
@@ -90,6 +92,11 @@ named! {
         Repeated = "a lost lease answer found again",
         UnheardReleased = "a vanished waiter's lease released",
         SignedOff = "an attempt released by a sign-off",
+        StartedByPoll = "an attempt started by its poll",
+        RepeatedStarted = "a lost answer of a poll that started its attempt found again",
+        StartTakenBack = "an unheard start taken back",
+        SignedOffStarted = "an unheard start given back by a sign-off",
+        SignOffIgnored = "a sign-off that leaves a started attempt alone",
         Released = "a run given back",
         MetFence = "a poll kept waiting by a fence",
         FenceEnded = "an attempt ended at a fence, and nothing leased",

@@ -4,11 +4,17 @@
 //! interval and the margin must not cost a run.
 
 use crate::checker::Action;
+use crate::config::Config;
 use crate::state::{Phase, Runner, State};
 use minitower_vocabulary::statuses::ResultStatus;
 
 /// The steps of that world.
-pub(crate) fn actions(ttl: u8, longest: u8, heartbeat: u8, state: &State, actions: &mut Vec<Action>) {
+pub(crate) fn actions(
+    config: &Config,
+    (longest, heartbeat): (u8, u8),
+    state: &State,
+    actions: &mut Vec<Action>,
+) {
     let up = state.outage == 0;
     let overdue = |runner: &Runner| runner.job.as_ref().is_some_and(|job| job.timer.age >= heartbeat);
     for (name, runner) in (0_u8..).zip(&state.runners) {
@@ -18,7 +24,7 @@ pub(crate) fn actions(ttl: u8, longest: u8, heartbeat: u8, state: &State, action
         }
         if up && state.messages.is_empty() {
             match process.phase {
-                Phase::Idle => actions.push(Action::Ask(name)),
+                Phase::Idle => actions.extend(config.starts.iter().map(|start| Action::Ask(name, *start))),
                 _ => actions.push(Action::Call(name)),
             }
         }
@@ -28,7 +34,7 @@ pub(crate) fn actions(ttl: u8, longest: u8, heartbeat: u8, state: &State, action
             actions.push(Action::Tick([1, 1]));
         }
         // An outage is no shorter for a clock that was set.
-        let far = i8::try_from(ttl * 3).expect("a lease is short");
+        let far = i8::try_from(config.ttl * 3).expect("a lease is short");
         actions.extend([0, far, -far].map(Action::Restart));
         return;
     }

@@ -42,6 +42,8 @@ pub(crate) enum Promise {
     Long,
     /// A run and its attempt say different things.
     Torn,
+    /// A sign-off ended what may be under way, or left what nobody will begin.
+    SignOff,
 }
 
 /// Why a run and its attempt change.
@@ -210,6 +212,9 @@ pub(crate) fn properties(config: &Config) -> Vec<Property<Protocol>> {
         Property::always("each loss counts, and nothing else", |_, s: &State| kept(s, &[Promise::Budget])),
         Property::always("a release keeps the place, a loss takes a new one", |_, s: &State| {
             kept(s, &[Promise::Place])
+        }),
+        Property::always("a sign-off gives back what nobody has begun, and nothing else", |_, s: &State| {
+            kept(s, &[Promise::SignOff])
         }),
         Property::always("a cancel is not forgotten", |_, s: &State| kept(s, &[Promise::Cancel])),
         Property::always("a fence lets no lease through", |_, s: &State| kept(s, &[Promise::Fence])),

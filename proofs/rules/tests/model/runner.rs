@@ -50,10 +50,14 @@ impl Step<'_> {
             mark(attempt.request);
         }
         for message in &self.state.messages {
-            if let Body::Poll { instance, request, supersedes, .. } = message.body {
-                mark(instance);
-                mark(request);
-                mark(supersedes.unwrap_or(NOBODY));
+            match message.body {
+                Body::Poll { instance, request, supersedes, .. } => {
+                    mark(instance);
+                    mark(request);
+                    mark(supersedes.unwrap_or(NOBODY));
+                }
+                Body::SignOff { given_up } => mark(given_up.unwrap_or(NOBODY)),
+                _ => {}
             }
         }
         used.trailing_ones().try_into().expect("sixteen ids are enough")
@@ -66,8 +70,8 @@ impl Step<'_> {
         }
     }
 
-    /// The agent asks for work, by the same name as before unless it has heard of that poll.
-    pub(crate) fn ask_for_work(&mut self, runner: u8) -> Option<()> {
+    /// The agent asks for work, by the same name as before unless it has heard of that poll, and perhaps to start it at once.
+    pub(crate) fn ask_for_work(&mut self, runner: u8, start: bool) -> Option<()> {
         let named = self.state.runners[usize::from(runner)].former[0];
         let process = self.process(runner).filter(|p| p.phase == Phase::Idle)?;
         let (instance, request) = (process.instance, process.request);
@@ -81,7 +85,14 @@ impl Step<'_> {
             }
         }
         let supersedes = (named != NO_FORMER).then_some(if named == FORGOTTEN { NOBODY } else { named });
-        self.send(runner, Body::Poll { instance, request, supersedes, awaited: true });
+        self.send(runner, Body::Poll { instance, request, supersedes, start, awaited: true });
+        Some(())
+    }
+
+    /// The agent signs off, and names the poll that it gave up if there is one. It may be one from before a run that the network delays.
+    pub(crate) fn leave(&mut self, runner: u8, names_poll: bool) -> Option<()> {
+        let given_up = self.process(runner)?.request;
+        self.send(runner, Body::SignOff { given_up: names_poll.then_some(given_up) });
         Some(())
     }
 
@@ -165,9 +176,9 @@ impl Step<'_> {
         let phase = self.phase(runner)?;
         let answered = |token: u8| phase.token() == Some(token);
         match *answer {
-            Body::Lease { token } => {
+            Body::Lease { token, started } => {
                 self.settle(runner);
-                self.enter(runner, Phase::Leased { token });
+                self.enter(runner, if started { Phase::Started { token } } else { Phase::Leased { token } });
             }
             Body::Nothing => {
                 self.settle(runner);

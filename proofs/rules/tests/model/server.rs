@@ -99,6 +99,9 @@ impl Step<'_> {
         row.status = after.attempt.status();
         row.started |= after.attempt.started_at().is_some();
         row.ended_by = after.attempt.ended_by();
+        if after.lease.request_id.is_none() {
+            row.request = NOBODY;
+        }
         let left = after.lease.expires_at.since(NOW).as_millis();
         row.expires = u8::try_from(left).unwrap_or(u8::MAX).min(self.config.ttl * 2);
         let run = row.run;
@@ -220,24 +223,38 @@ impl Step<'_> {
     /// The poll that was to hear of this lease has gone, and its token is still the current one.
     pub(crate) fn release_unheard(&mut self, at: usize) {
         self.state.attempts[at].unheard = false;
+        let started = self.state.attempts[at].started;
         if self.state.attempts[at].status.is_active()
-            && self.carry_out(at, Command::Release, Cause::Release).is_ok()
+            && self.carry_out(at, Command::TakeBack, Cause::Release).is_ok()
         {
-            self.met.event(Event::UnheardReleased);
+            self.met.event(if started { Event::StartTakenBack } else { Event::UnheardReleased });
         }
     }
 
-    /// A runner signs off.
-    pub(crate) fn sign_off(&mut self, runner: u8) {
+    /// A runner signs off, and names the poll that it gave up.
+    pub(crate) fn sign_off(&mut self, runner: u8, given_up: Option<u8>) {
         let Some(at) = self.state.active_of_runner(runner) else { return };
-        if self.state.attempts[at].started {
-            return;
+        let row = &self.state.attempts[at];
+        let (started, live) = (row.started, row.expires > 0);
+        // What nobody has made a call of, and who signs off never will.
+        let unheard = given_up.is_some_and(|request| request == row.request && request != NOBODY);
+        let cause = match (started && !unheard, live) {
+            (true, _) => Cause::Repeat,
+            (false, true) => Cause::Release,
+            (false, false) => Cause::Expiry,
+        };
+        let command = Command::SignOff { given_up: given_up.map(|request| names::of(request, "given up")) };
+        let before = self.held(at);
+        self.carry_out(at, command, cause).expect("a sign-off is never refused");
+        let kept = self.held(at) == before;
+        if kept != (started && !unheard) {
+            self.state.broken = Some(Promise::SignOff);
         }
-        let given_back = self.carry_out(at, Command::Release, Cause::Release);
-        if given_back.or_else(|_| self.carry_out(at, Command::Expire, Cause::Expiry)).is_err() {
-            return;
+        if started && !unheard {
+            self.met.event(Event::SignOffIgnored);
+        } else {
+            self.met.event(if started { Event::SignedOffStarted } else { Event::SignedOff });
         }
-        self.met.event(Event::SignedOff);
     }
 
     /// A call under a lease.
@@ -309,14 +326,15 @@ impl Step<'_> {
     pub(crate) fn poll(
         &mut self,
         runner: u8,
-        instance: u8,
-        request: u8,
+        (instance, request): (u8, u8),
         supersedes: Option<u8>,
+        start: bool,
     ) -> Option<Body> {
         let poll = Poll {
             instance_id: Some(names::of(instance, "poller")),
             request_id: Some(names::of(request, "this poll")),
             supersedes: supersedes.map(|former| names::of(former, "former")),
+            start,
         };
         let active = self.state.active_of_runner(runner);
         let held = active.map(|at| self.held(at));
@@ -349,7 +367,8 @@ impl Step<'_> {
                 let (at, held) = (active?, held?);
                 let after = Held { lease, ..held.clone() };
                 self.save(at, &held, &after, Cause::Repeat);
-                self.met.event(Event::Repeated);
+                let started = self.state.attempts[at].started;
+                self.met.event(if started { Event::RepeatedStarted } else { Event::Repeated });
                 // A fresh token: the former is void wherever it is.
                 self.state.each_token(|token| {
                     if usize::from(*token) == at {
@@ -357,7 +376,7 @@ impl Step<'_> {
                     }
                 });
                 self.state.attempts[at].unheard = false;
-                Some(Body::Lease { token: index(at) })
+                Some(Body::Lease { token: index(at), started })
             }
         }
     }
@@ -396,11 +415,15 @@ impl Step<'_> {
             expires: self.config.ttl,
             instance: if leased.lease.instance_id.is_some() { instance } else { NOBODY },
             request: if leased.lease.request_id.is_some() { request } else { NOBODY },
-            started: false,
+            started: leased.attempt.started_at().is_some(),
             ended_by: None,
             unheard: false,
         });
-        Some(Body::Lease { token: index(self.state.attempts.len() - 1) })
+        let started = leased.attempt.started_at().is_some();
+        if started {
+            self.met.event(Event::StartedByPoll);
+        }
+        Some(Body::Lease { token: index(self.state.attempts.len() - 1), started })
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) struct Attempt {
     pub(crate) expires: u8,
     /// The process it was leased to.
     pub(crate) instance: u8,
-    /// The poll it was leased to.
+    /// The poll it was leased to, as long as that may be asked again.
     pub(crate) request: u8,
     /// Whether it was ever started.
     pub(crate) started: bool,
@@ -148,9 +148,9 @@ pub(crate) struct Message {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Body {
     /// For work. `awaited`: its answer will be heard.
-    Poll { instance: u8, request: u8, supersedes: Option<u8>, awaited: bool },
-    /// Nothing more will be polled for.
-    SignOff,
+    Poll { instance: u8, request: u8, supersedes: Option<u8>, start: bool, awaited: bool },
+    /// Nothing more will be polled for, and this poll was given up.
+    SignOff { given_up: Option<u8> },
     /// Begin.
     Start { token: u8 },
     /// Still alive. `awaited`: sent so long ago as the timer says.
@@ -158,8 +158,8 @@ pub(crate) enum Body {
     /// The end.
     Conclude { token: u8, verdict: Verdict },
 
-    /// Work.
-    Lease { token: u8 },
+    /// Work; `started`: it counts as begun.
+    Lease { token: u8, started: bool },
     /// 204.
     Nothing,
     /// 409 to a poll.
@@ -195,7 +195,7 @@ impl Body {
         matches!(
             self,
             Self::Poll { .. }
-                | Self::SignOff
+                | Self::SignOff { .. }
                 | Self::Start { .. }
                 | Self::Heartbeat { .. }
                 | Self::Conclude { .. }
@@ -205,11 +205,11 @@ impl Body {
     /// The lease token in it.
     pub(crate) fn token_mut(&mut self) -> Option<&mut u8> {
         match self {
-            Self::Poll { .. } | Self::SignOff | Self::Nothing | Self::Busy => None,
+            Self::Poll { .. } | Self::SignOff { .. } | Self::Nothing | Self::Busy => None,
             Self::Start { token }
             | Self::Heartbeat { token, .. }
             | Self::Conclude { token, .. }
-            | Self::Lease { token }
+            | Self::Lease { token, .. }
             | Self::Started { token, .. }
             | Self::Extended { token, .. }
             | Self::Concluded { token }

@@ -87,7 +87,13 @@ fn of_runner(config: &Config, state: &State, name: u8, actions: &mut Vec<Action>
     actions.push(Action::Crash(name));
     match process.phase {
         // A sign-off during a run is one from before it that the network delays.
-        Phase::Idle => actions.extend([Action::Ask(name), Action::SignOff(name)]),
+        Phase::Idle => {
+            actions.extend(config.starts.iter().map(|start| Action::Ask(name, *start)));
+            actions.push(Action::SignOff(name, false));
+            if config.starts.contains(&true) {
+                actions.push(Action::SignOff(name, true));
+            }
+        }
         Phase::Leased { .. } | Phase::Started { .. } => {
             actions.extend([Action::Call(name), Action::GiveBack(name)]);
         }

@@ -31,6 +31,7 @@ const ONE_BY_ONE: Config = Config {
     attempts: None,
     fence_owners: 2,
     failures: true,
+    starts: &[false, true],
     faults: Faults::Any,
 };
 
@@ -56,6 +57,7 @@ const TWO_BY_ONE: Config = Config {
     fast_clocks: false,
     retry: None,
     failures: false,
+    starts: &[true],
     ..ONE_BY_ONE
 };
 

@@ -314,7 +314,8 @@ pub struct Lease {
     pub ttl: Duration,
     /// The process it was given to, when its poll named one.
     pub instance_id: Option<String>,
-    /// The poll it was given to, when it named itself.
+    /// The poll it was given to, when it named itself, as long as that poll may be asked again: until the attempt is started, or, where
+    /// the poll started it, until the first call under the lease.
     pub request_id: Option<String>,
 }
 
@@ -333,6 +334,12 @@ impl Lease {
     #[must_use]
     pub fn extended(self, ttl: Duration, now: Timestamp) -> Self {
         Self { expires_at: self.expires_at.max(now.plus(ttl)), ttl, ..self }
+    }
+
+    /// The lease after a call under it: its answer was heard, so its poll is not asked again.
+    #[must_use]
+    pub fn heard(self) -> Self {
+        Self { request_id: None, ..self }
     }
 
     /// Whether it has run out.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::domain::attempt::{AttemptState, Lease};
 use crate::domain::lease::{self, Command, Held, IllegalMove};
 use crate::domain::run::{RunProgress, RunState};
-use minitower_vocabulary::statuses::{AttemptStatus, RunStatus};
+use minitower_vocabulary::statuses::RunStatus;
 use minitower_vocabulary::time::Timestamp;
 
 /// What a poll says of itself.
@@ -20,6 +20,8 @@ pub struct Poll {
     pub instance_id: Option<String>,
     /// The former process, known to be dead, whose attempt is to be ended.
     pub supersedes: Option<String>,
+    /// Whether the attempt is to be started at once.
+    pub start: bool,
 }
 
 /// What is to be done with a poll.
@@ -63,10 +65,11 @@ pub fn decide(held: Option<Held>, poll: &Poll, fenced: bool, ttl: Duration, now:
 
 /// Whether it is the same poll of the same process again, whose answer was lost.
 fn is_asked_again(held: &Held, poll: &Poll) -> bool {
+    // Once the answer was heard, the lease names its poll no more.
     poll.request_id.is_some()
         && poll.request_id == held.lease.request_id
         && poll.instance_id == held.lease.instance_id
-        && held.attempt.status() == AttemptStatus::Leased
+        && matches!(held.attempt, AttemptState::Leased | AttemptState::Running { .. })
 }
 
 /// The former process that this poll's process succeeds, if the attempt was leased to that one.
@@ -77,14 +80,19 @@ fn superseded<'a>(held: &Held, poll: &'a Poll) -> Option<&'a str> {
     (other && held.is_of_process(former)).then_some(former)
 }
 
-/// A ready run and the fresh attempt at it, once it is leased.
+/// A ready run and the fresh attempt at it, once it is leased, and started if the poll asks for that.
 pub fn lease(run: RunProgress, poll: &Poll, ttl: Duration, now: Timestamp) -> Result<Held, IllegalMove> {
     match run.state {
-        RunState::Queued { not_before: None, first_started_at } => Ok(Held {
-            run: run.into_state(RunState::Leased { first_started_at }),
-            lease: Lease::granted(poll.instance_id.clone(), poll.request_id.clone(), ttl, now),
-            attempt: AttemptState::Leased,
-        }),
+        RunState::Queued { not_before: None, first_started_at } => {
+            let (state, attempt) = if poll.start {
+                let first_started_at = first_started_at.unwrap_or(now);
+                (RunState::Running { first_started_at }, AttemptState::Running { started_at: now })
+            } else {
+                (RunState::Leased { first_started_at }, AttemptState::Leased)
+            };
+            let lease = Lease::granted(poll.instance_id.clone(), poll.request_id.clone(), ttl, now);
+            Ok(Held { run: run.into_state(state), lease, attempt })
+        }
         RunState::Queued { not_before: Some(_), .. }
         | RunState::Leased { .. }
         | RunState::Running { .. }
@@ -103,6 +111,7 @@ mod tests {
     use super::*;
     use crate::domain::attempt::EndedBy;
     use crate::domain::moves::{attempt_in, run_in};
+    use minitower_vocabulary::statuses::AttemptStatus;
 
     const TTL: Duration = Duration::from_secs(60);
 
@@ -119,6 +128,7 @@ mod tests {
             request_id: Some(request.to_owned()),
             instance_id: Some(instance.to_owned()),
             supersedes: supersedes.map(str::to_owned),
+            start: false,
         }
     }
 
@@ -166,12 +176,33 @@ mod tests {
         );
         let Decision::Again(lease) = decision else { panic!("{decision:?}") };
         assert_eq!(lease.expires_at, Timestamp(65_000));
-        for (attempt, run) in
-            [(AttemptStatus::Running, RunStatus::Running), (AttemptStatus::Cancelling, RunStatus::Cancelling)]
-        {
-            let decision =
-                decide(Some(held(attempt, run)), &poll("poll-1", "old", None), false, TTL, Timestamp(1));
-            assert_eq!(decision, Decision::Busy);
+        assert_eq!(lease.request_id.as_deref(), Some("poll-1"), "this answer may be lost too");
+    }
+
+    #[test]
+    fn a_lost_answer_of_a_poll_that_started_its_attempt_is_found_again_until_a_call_of_the_attempt() {
+        let unheard = held(AttemptStatus::Running, RunStatus::Running);
+        let again =
+            |held: &Held| decide(Some(held.clone()), &poll("poll-1", "old", None), false, TTL, Timestamp(1));
+        assert!(matches!(again(&unheard), Decision::Again(_)));
+        let heard = Held { lease: unheard.lease.clone().heard(), ..unheard };
+        assert_eq!(again(&heard), Decision::Busy);
+        let unnamed = decide(Some(heard), &Poll::default(), false, TTL, Timestamp(1));
+        assert_eq!(unnamed, Decision::Busy, "a poll without a name is not the same as another one");
+        let cancelling = held(AttemptStatus::Cancelling, RunStatus::Cancelling);
+        assert_eq!(again(&cancelling), Decision::Busy, "nothing is left to begin");
+    }
+
+    #[test]
+    fn a_poll_that_asks_for_it_starts_what_it_leases() {
+        let starts = Poll { start: true, ..poll("p", "me", None) };
+        for (before, first) in [(None, Timestamp(9)), (Some(Timestamp(3)), Timestamp(3))] {
+            let ready = RunState::Queued { not_before: None, first_started_at: before };
+            let run = RunProgress::queued(0, Timestamp(0)).into_state(ready);
+            let started = lease(run.clone(), &starts, TTL, Timestamp(9)).unwrap();
+            assert_eq!(started.run, run.into_state(RunState::Running { first_started_at: first }));
+            assert_eq!(started.attempt, AttemptState::Running { started_at: Timestamp(9) });
+            assert_eq!(started.lease.request_id.as_deref(), Some("p"));
         }
     }
 

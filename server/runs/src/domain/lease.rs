@@ -10,11 +10,16 @@
 //! | logs, artifact | allowed | allowed | allowed | gone | gone |
 //! | result | ends as told | ends as told | `cancelled` only, else conflict | same: ok; other: conflict | gone |
 //! | release | queued, same place | queued, same place | cancelled | gone | gone |
+//! | sign-off | queued, same place | unchanged; queued if its poll started it unheard | cancelled if not started or unheard | unchanged | unchanged |
+//! | take back | queued, same place | queued, same place | cancelled | gone | gone |
 //! | cancel | cancelling | cancelling | unchanged | unchanged | unchanged |
 //! | expire, end | queued or dead | queued or dead | cancelled | conflict | conflict |
 //!
 //! A failed result ends the run as told too, unless its retry policy asks for another attempt: then the attempt has failed, and the run is
 //! queued, not to be leased before its backoff has passed. [`wake`] makes it ready then.
+//!
+//! A poll may start the attempt itself. Its answer may be lost then as before, so the same poll is answered again until the first call under
+//! the lease: until then nobody has heard of the start, and what is given back was never started.
 //!
 //! Every call of the runner answers gone from the moment the lease has run out, reaped or not. Promises kept here: at most one process may
 //! act under a valid lease; nothing moves backwards; what has ended never changes.
@@ -91,6 +96,13 @@ pub enum Command {
     Result(Outcome, Jitter),
     /// The runner gives the run back.
     Release,
+    /// The runner stops polling: it has not heard of the answer to the poll of that name, and will not.
+    SignOff {
+        /// The poll it gave up.
+        given_up: Option<String>,
+    },
+    /// Nobody has heard of the lease, and nobody will: its poll was gone by the time it was to be answered.
+    TakeBack,
     /// A person or program wants the run to end.
     Cancel,
     /// The reaper found the lease past its end.
@@ -132,12 +144,15 @@ pub fn decide(held: Held, command: Command, now: Timestamp) -> Result<Held, Refu
     match command {
         Command::Start => Ok(start(live(held, now)?, now)),
         Command::Heartbeat { ttl } => {
-            let held = live(held, now)?;
+            let held = heard(live(held, now)?);
             Ok(Held { lease: held.lease.extended(ttl, now), ..held })
         }
-        Command::Logs | Command::Artifact => live(held, now),
+        Command::Logs => Ok(heard(live(held, now)?)),
+        Command::Artifact => live(held, now),
         Command::Result(outcome, jitter) => result(held, outcome, jitter, now),
         Command::Release => Ok(release(live(held, now)?, now)),
+        Command::SignOff { given_up } => Ok(sign_off(held, given_up.as_deref(), now)),
+        Command::TakeBack => Ok(release(not_started(live(held, now)?), now)),
         Command::Cancel => Ok(cancel(held)),
         Command::Expire => {
             if held.is_overdue(now) {
@@ -233,14 +248,13 @@ fn start(held: Held, now: Timestamp) -> Held {
             let first_started_at = held.run.state.first_started_at().unwrap_or(now);
             Held {
                 run: held.run.into_state(RunState::Running { first_started_at }),
+                lease: held.lease.heard(),
                 attempt: AttemptState::Running { started_at: now },
-                ..held
             }
         }
         // Running: a repeated start. Cancelling: the runner learns it from the answer.
-        AttemptState::Running { .. }
-        | AttemptState::Cancelling { .. }
-        | AttemptState::Completed { .. }
+        AttemptState::Running { .. } | AttemptState::Cancelling { .. } => heard(held),
+        AttemptState::Completed { .. }
         | AttemptState::Failed { .. }
         | AttemptState::Cancelled { .. }
         | AttemptState::Expired { .. }
@@ -298,6 +312,62 @@ fn after_result(run: RunProgress, outcome: &Outcome, jitter: Jitter, now: Timest
             }
         }
     }
+}
+
+/// What was leased, after a call under the lease. One that is only leased may still be asked for again: its runner has yet to start it.
+fn heard(held: Held) -> Held {
+    match held.attempt {
+        AttemptState::Leased => held,
+        AttemptState::Running { .. }
+        | AttemptState::Cancelling { .. }
+        | AttemptState::Completed { .. }
+        | AttemptState::Failed { .. }
+        | AttemptState::Cancelled { .. }
+        | AttemptState::Expired { .. }
+        | AttemptState::Released { .. } => Held { lease: held.lease.heard(), ..held },
+    }
+}
+
+/// A runner that stops gives back what it has not started: what it never started, and what its last poll started without its knowledge. Any
+/// other attempt may be under way, and stays.
+fn sign_off(held: Held, given_up: Option<&str>, now: Timestamp) -> Held {
+    let unheard = given_up.is_some() && held.lease.request_id.as_deref() == given_up;
+    if !held.attempt.status().is_active() || held.attempt.started_at().is_some() && !unheard {
+        held
+    } else if held.lease.is_over(now) {
+        lose(held, LostBy::Expiry, EXPIRED_MESSAGE.to_owned(), now)
+    } else {
+        release(not_started(held), now)
+    }
+}
+
+/// What was leased, as if its poll had not started it: nobody has heard that it did.
+fn not_started(held: Held) -> Held {
+    let (started_at, attempt) = match held.attempt {
+        AttemptState::Running { started_at } => (started_at, AttemptState::Leased),
+        AttemptState::Cancelling { started_at: Some(at) } => {
+            (at, AttemptState::Cancelling { started_at: None })
+        }
+        AttemptState::Leased
+        | AttemptState::Cancelling { started_at: None }
+        | AttemptState::Completed { .. }
+        | AttemptState::Failed { .. }
+        | AttemptState::Cancelled { .. }
+        | AttemptState::Expired { .. }
+        | AttemptState::Released { .. } => return held,
+    };
+    let first_started_at = held.run.state.first_started_at().filter(|first| *first != started_at);
+    let state = match held.run.state {
+        RunState::Running { .. } => RunState::Leased { first_started_at },
+        RunState::Cancelling { .. } => RunState::Cancelling { first_started_at },
+        RunState::Queued { .. }
+        | RunState::Leased { .. }
+        | RunState::Completed(_)
+        | RunState::Failed(_)
+        | RunState::Cancelled { .. }
+        | RunState::Dead(_) => return held,
+    };
+    Held { run: held.run.into_state(state), attempt, ..held }
 }
 
 fn release(held: Held, now: Timestamp) -> Held {

@@ -38,20 +38,19 @@ pub struct TokenHashes {
     pub api: Option<[u8; 32]>,
 }
 
-/// A fresh attempt of a runner at a run that was just leased to it, under the number taken by [`crate::store::runs::lease`].
+/// A fresh attempt of a runner at a run that was just leased to it, and perhaps started, under the number taken by [`crate::store::runs::lease`].
 pub fn insert(
     tx: &Tx<'_>,
     (run, number): (RunId, i64),
     runner: (RunnerId, &str),
     tokens: TokenHashes,
-    lease: Lease,
+    (lease, state): (Lease, AttemptState),
     now: Timestamp,
 ) -> Result<Attempt, StoreError> {
-    let state = AttemptState::Leased;
     let id = tx.insert(
         "INSERT INTO run_attempts (run_id, attempt_no, runner_id, runner_name, status, lease_token_hash, lease_expires_at,
-                                   lease_ttl_ms, instance_id, request_id, leased_at, api_token_hash)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                                   lease_ttl_ms, instance_id, request_id, leased_at, api_token_hash, started_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         params![
             run.0,
             number,
@@ -64,7 +63,8 @@ pub fn insert(
             lease.instance_id,
             lease.request_id,
             At(now),
-            tokens.api.as_ref().map(<[u8; 32]>::as_slice)
+            tokens.api.as_ref().map(<[u8; 32]>::as_slice),
+            state.started_at().map(At)
         ],
     )?;
     Ok(Attempt {
@@ -88,7 +88,7 @@ pub fn save(tx: &Tx<'_>, attempt: Attempt, lease: Lease, state: AttemptState) ->
     let job = state.job();
     let changed = tx.execute(
         "UPDATE run_attempts SET status = ?3, lease_expires_at = ?4, lease_ttl_ms = ?5, started_at = ?6, finished_at = ?7,
-                ended_by = ?8, exit_code = ?9, error_message = ?10, reason = ?11, row_version = row_version + 1
+                ended_by = ?8, exit_code = ?9, error_message = ?10, reason = ?11, request_id = ?12, row_version = row_version + 1
          WHERE id = ?1 AND row_version = ?2",
         params![
             attempt.id.0,
@@ -101,7 +101,8 @@ pub fn save(tx: &Tx<'_>, attempt: Attempt, lease: Lease, state: AttemptState) ->
             state.ended_by().map(EndedBy::as_str),
             job.and_then(|job| job.exit_code),
             state.error_message(),
-            job.and_then(|job| job.reason).map(ResultReason::as_str)
+            job.and_then(|job| job.reason).map(ResultReason::as_str),
+            lease.request_id
         ],
     )?;
     if changed == 0 {

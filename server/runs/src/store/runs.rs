@@ -172,17 +172,26 @@ fn hold_back(tx: &Tx<'_>, run: &Run, not_before: Option<Timestamp>) -> Result<()
 }
 
 /// Saves that a runner takes the run, if nobody changed the row since it was read, and takes the number of the attempt.
+/// `attempt_started_at` is the start of that attempt, if it was started at once.
 pub fn lease(
     tx: &Tx<'_>,
     run: Run,
     leased: RunProgress,
     runner_name: &str,
+    attempt_started_at: Option<Timestamp>,
 ) -> Result<(Run, i64), StoreError> {
     let number = run.attempts + 1;
     let changed = tx.execute(
-        "UPDATE runs SET status = ?3, runner_name = ?4, attempt_count = ?5, row_version = row_version + 1
+        "UPDATE runs SET status = ?3, runner_name = ?4, attempt_count = ?5, started_at = ?6, row_version = row_version + 1
          WHERE id = ?1 AND row_version = ?2",
-        params![run.id.0, run.row_version, leased.status().as_str(), runner_name, number],
+        params![
+            run.id.0,
+            run.row_version,
+            leased.status().as_str(),
+            runner_name,
+            number,
+            leased.state.first_started_at().map(At)
+        ],
     )?;
     if changed == 0 {
         return Err(StoreError::Stale { what: "run", id: run.id.0 });
@@ -190,7 +199,7 @@ pub fn lease(
     debug_assert_eq!(
         leased.clone().into_state(run.progress.state.clone()),
         run.progress,
-        "a lease changes the status only"
+        "a lease changes the state only"
     );
     let before = run.progress;
     let saved = Run {
@@ -200,7 +209,7 @@ pub fn lease(
         row_version: run.row_version + 1,
         ..run
     };
-    tx.emit(RunMoved::new(&saved, Some(before), None));
+    tx.emit(RunMoved::new(&saved, Some(before), attempt_started_at));
     Ok((saved, number))
 }
 

@@ -120,6 +120,50 @@ async fn a_lost_answer_is_found_again_and_voids_the_former_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_nobody_heard_of_is_taken_back_with_the_lease() {
+    let plane = Plane::start().await;
+    let run = plane.run(retries(0)).await;
+    let starts = Poll { start: true, ..named("i") };
+    let runner = plane.runner("gone").await;
+    drop(plane.app.leases().lease(&runner, starts.clone(), Duration::ZERO).await.unwrap().unwrap());
+    let other = plane.runner("other").await;
+    let wait = Duration::from_secs(10);
+    plane.app.leases().lease(&other, named("o"), wait).await.unwrap().unwrap().deliver().unwrap();
+    let leased = plane.status(&run).await;
+    assert_eq!((leased.status(), leased.attempts), (RunStatus::Leased, 2));
+    assert_eq!(leased.progress.state.first_started_at(), None, "nobody has begun it yet");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_that_starts_its_attempt_is_repeated_until_the_first_call_and_given_back_by_a_sign_off() {
+    let plane = Plane::start().await;
+    let run = plane.run(CreateRun::default()).await;
+    let runner = plane.runner("r").await;
+    let poll = Poll { request_id: Some("p1".to_owned()), start: true, ..named("i") };
+    let lost = plane.poll(&runner, poll.clone()).await.unwrap().unwrap();
+    assert_eq!((lost.run.status(), lost.attempt.status()), (RunStatus::Running, AttemptStatus::Running));
+    let found = plane.poll(&runner, poll.clone()).await.unwrap().unwrap();
+    assert_eq!(found.attempt.id, lost.attempt.id);
+
+    let leases = plane.app.leases();
+    leases.sign_off(&runner, None).await.unwrap();
+    assert_eq!(plane.status(&run).await.status(), RunStatus::Running, "it may be under way");
+    leases.sign_off(&runner, Some("p1".to_owned())).await.unwrap();
+    assert_eq!(plane.status(&run).await.status(), RunStatus::Queued);
+
+    let again = plane.poll(&runner, poll.clone()).await.unwrap().unwrap();
+    leases.heartbeat(&runner, run.id, &again.lease_token).await.unwrap();
+    let busy = plane.poll(&runner, poll).await;
+    assert!(matches!(busy, Err(Error::PollerBusy)), "the answer was heard");
+    leases.sign_off(&runner, Some("p1".to_owned())).await.unwrap();
+    assert_eq!(plane.status(&run).await.status(), RunStatus::Running);
+    leases
+        .finish_run(&runner, run.id, &again.lease_token, outcome(ResultStatus::Completed).into())
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_superseding_process_ends_only_the_attempt_it_names() {
     let plane = Plane::start().await;
     let run = plane.run(retries(1)).await;

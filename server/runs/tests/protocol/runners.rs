@@ -52,7 +52,7 @@ async fn a_runner_that_signed_off_gets_nothing_and_gives_back_what_it_has_not_st
     let run = plane.run(retries(0)).await;
     let runner = plane.runner("r").await;
     let leased = plane.lease(&runner).await;
-    plane.app.leases().sign_off(&runner).await.unwrap();
+    plane.app.leases().sign_off(&runner, None).await.unwrap();
     let after = plane.status(&run).await;
     assert_eq!((after.status(), after.progress.queued_at), (RunStatus::Queued, run.progress.queued_at));
     let stale = plane.app.leases().start_run(&runner, run.id, &leased.lease_token).await;
@@ -60,7 +60,7 @@ async fn a_runner_that_signed_off_gets_nothing_and_gives_back_what_it_has_not_st
     // It polls again: it is served again; and what it has started it keeps.
     let again = plane.lease(&runner).await;
     plane.app.leases().start_run(&runner, run.id, &again.lease_token).await.unwrap();
-    plane.app.leases().sign_off(&runner).await.unwrap();
+    plane.app.leases().sign_off(&runner, None).await.unwrap();
     assert_eq!(plane.status(&run).await.status(), RunStatus::Running);
 }
 

@@ -4,6 +4,7 @@ use minitower_runs::Grant;
 use minitower_runs::domain::attempt as domain;
 use minitower_runs::domain::run::Run;
 use minitower_vocabulary::limits;
+use minitower_vocabulary::statuses::AttemptStatus;
 use minitower_vocabulary::wire::runner::{AttemptState, Lease, LeaseLimits};
 use minitower_vocabulary::wire::runs::Attempt;
 
@@ -54,7 +55,8 @@ pub(crate) fn lease(grant: Grant) -> Result<Lease, ApiError> {
         timeout_seconds: run.timeout_seconds.or(version.timeout_seconds),
         attempt_id: attempt.id.0,
         attempt_no: attempt.number,
-        status: None,
+        // Only of what the poll has started: a runner that did not ask for that starts the attempt by a call.
+        status: (attempt.status() == AttemptStatus::Running).then_some(AttemptStatus::Running),
         lease_token,
         lease_expires_at: moment(attempt.lease.expires_at),
         lease_ttl_ms: Some(milliseconds(attempt.lease.ttl)),

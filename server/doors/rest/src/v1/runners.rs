@@ -5,10 +5,10 @@ use http::StatusCode;
 use minitower_runs as runners;
 use minitower_runs::domain::runner::{self, RunnerPrincipal};
 use minitower_teams::RegistrationPrincipal;
-use minitower_vocabulary::wire::runner::{Ok as Done, Register, Registered, RunnerScope};
+use minitower_vocabulary::wire::runner::{Ok as Done, Register, Registered, RunnerScope, SignOff};
 
 use crate::auth::Caller;
-use crate::extract::{Json, SmallJson};
+use crate::extract::{Json, OptionalJson, SmallJson};
 use crate::openapi::errors;
 use crate::{ApiError, HttpState};
 
@@ -50,13 +50,15 @@ pub(crate) async fn register(
 /// Signs a runner off.
 ///
 /// The server leases nothing to this runner until it polls again. An attempt that has not started goes back to the
-/// queue.
+/// queue. So does an attempt that the poll named in `request_id` has started, if the runner made no call of it.
 #[utoipa::path(post, path = "/api/v1/runners/sign-off", operation_id = "sign_off", tag = "Runner protocol",
+    request_body = Option<SignOff>,
     responses((status = 200, description = "The runner gets no more runs.", body = Done)))]
 pub(crate) async fn sign_off(
     State(state): State<HttpState>,
     Caller(caller): Caller<RunnerPrincipal>,
+    OptionalJson(SignOff { request_id }): OptionalJson<SignOff>,
 ) -> Result<Json<Done>, ApiError> {
-    state.leases().sign_off(&caller).await?;
+    state.leases().sign_off(&caller, request_id).await?;
     Ok(Json(Done::default()))
 }

@@ -4,10 +4,12 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::domain::claim::{self, Poll};
 use crate::domain::moves::{attempt_in, attempt_may_become, run_in, run_may_become};
 use crate::domain::retry::{RetryBudget, RetryPolicy};
 
 mod policies;
+mod unheard;
 
 use self::policies::failed;
 
@@ -54,6 +56,7 @@ fn runner_calls() -> Vec<Command> {
         Command::Logs,
         Command::Artifact,
         Command::Release,
+        Command::TakeBack,
         result_of(ResultStatus::Completed),
         result_of(ResultStatus::Failed),
         result_of(ResultStatus::Cancelled),
@@ -295,6 +298,9 @@ fn any_command() -> impl Strategy<Value = Command> {
         any::<u16>().prop_map(|jitter| failed(ResultReason::Timeout, Jitter(jitter))),
         Just(result_of(ResultStatus::Cancelled)),
         Just(Command::Release),
+        Just(Command::TakeBack),
+        prop_oneof![Just(None), Just(Some("poll".to_owned()))]
+            .prop_map(|given_up| Command::SignOff { given_up }),
         Just(Command::Cancel),
         Just(Command::Expire),
         prop_oneof![Just(end("me")), Just(end("other"))],
@@ -306,15 +312,20 @@ proptest! {
     #[test]
     fn no_sequence_of_commands_breaks_the_state_machines(
         steps in prop::collection::vec((any_command(), 0_i64..30_000), 1..40),
+        start: bool,
         max_retries in 0_i64..3,
         on in prop::option::of(prop::sample::subsequence(Failure::ALL.to_vec(), 1..=3)),
     ) {
         let mut now = Timestamp(0);
         let mut run = RunProgress::queued(max_retries, now);
         run.policy = on.map(|on| RetryPolicy::new(&on, 1000, 2000, 10_000));
-        run.state = RunState::Leased { first_started_at: None };
-        let lease = Lease::granted(Some("me".to_owned()), None, TTL, now);
-        let mut held = Held { run, lease, attempt: AttemptState::Leased };
+        let poll = Poll {
+            request_id: Some("poll".to_owned()),
+            instance_id: Some("me".to_owned()),
+            supersedes: None,
+            start,
+        };
+        let mut held = claim::lease(run, &poll, TTL, now).unwrap();
         for (command, ms) in steps {
             now = Timestamp(now.0 + ms);
             let Ok(next) = decide(&held, &command, now) else { continue };

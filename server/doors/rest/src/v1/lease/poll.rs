@@ -21,7 +21,8 @@ errors! { PollErrors { Conflict: "The runner holds an attempt that has not ended
 /// Polls for the next run.
 ///
 /// With `wait` the server holds the request until there is a run, or the time is over. A runner that is fenced or has
-/// signed off gets no run. Polling again with the same `request_id` repeats a lost answer.
+/// signed off gets no run. Polling again with the same `request_id` repeats a lost answer, until the attempt starts.
+/// With `start` the poll starts the attempt, and repeats the answer until the first call of that attempt.
 #[utoipa::path(post, path = "/api/v1/runs/lease", operation_id = "lease_run", tag = "Runner protocol",
     params(LeaseQuery), request_body = Option<LeaseRequest>,
     responses(
@@ -40,9 +41,8 @@ pub(crate) async fn poll(
         let most = MAX_WAIT.as_secs();
         return Err(ApiError::invalid_request(format!("wait must be 0 to {most} seconds")));
     }
-    // `start` is not known here yet: the answer has no `status`, and the runner calls start.
-    let LeaseRequest { request_id, instance_id, supersedes, start: _ } = body;
-    let poll = Poll { request_id, instance_id, supersedes };
+    let LeaseRequest { request_id, instance_id, supersedes, start } = body;
+    let poll = Poll { request_id, instance_id, supersedes, start: start == Some(true) };
     let offer = state.leases().lease(&caller, poll, wait).await?;
     // From here to the socket nothing waits: whoever was still there a moment ago gets the answer. A caller that went
     // away before ends this future instead, and the offer with it.
