@@ -193,7 +193,7 @@ report() {
     {
         echo "## On Kubernetes"
         echo
-        echo "Written by \`make e2e\`, the $PROFILE build: Kubernetes $(server_version) with $(kube get nodes --no-headers | wc -l) node, the scenarios beside it on the same machine ($(nproc) cores${memory:+, $memory GiB of memory}). The speed was measured while no other scenario ran, the scale-downs with the policy beside the others. What is measured is told in [tests/tests/e2e](../tests/tests/e2e)."
+        echo "Written by \`make e2e\`, the $PROFILE build: Kubernetes $(server_version) with $(kube get nodes --no-headers | wc -l) node, the scenarios beside it on the same machine ($(nproc) cores${memory:+, $memory GiB of memory}). The speed was measured while no other scenario ran, the scale-downs with the policy beside the others. [tests/tests/e2e](../tests/tests/e2e) describes what is measured."
         echo
         echo "| what | target | measured | holds | how |"
         echo "|---|---|---|---|---|"

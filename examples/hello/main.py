@@ -1,4 +1,4 @@
-"""Greets, and counts a little so that the log is seen to be live."""
+"""Greets, and counts a little so that you can watch the log live."""
 
 import json
 import os

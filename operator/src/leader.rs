@@ -45,7 +45,7 @@ pub struct Leadership {
 
 /// This process does not lead, or not for long enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this replica does not lead any more")]
+#[error("this replica is no longer the leader")]
 pub struct NotLeader;
 
 impl Leadership {

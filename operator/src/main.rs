@@ -25,7 +25,7 @@ struct Cli {
 #[allow(clippy::doc_markdown, reason = "the doc comments are the help texts")]
 #[derive(Subcommand)]
 enum Command {
-    /// Print the definition of the resource RunnerPool as YAML.
+    /// Print the RunnerPool CRD as YAML.
     Crd {
         /// As JSON.
         #[arg(long)]

@@ -117,7 +117,7 @@ pub enum ParseError {
     #[error("metadata.name is missing")]
     NoName,
     /// Another document has the same name.
-    #[error("the pool {name} is there twice")]
+    #[error("the pool {name} appears twice")]
     Twice {
         /// The name.
         name: String,
@@ -388,7 +388,7 @@ mod tests {
     #[test]
     fn one_name_under_two_keys_is_refused() {
         let error = chain(&parse_all(map(["a.yaml", "b.yaml"])).unwrap_err());
-        assert_eq!(error, "b.yaml does not hold valid RunnerPools: the pool a is there twice");
+        assert_eq!(error, "b.yaml does not hold valid RunnerPools: the pool a appears twice");
     }
 
     #[rstest]

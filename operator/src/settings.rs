@@ -11,7 +11,7 @@ use crate::demand::ControlPlaneConfig;
 use crate::leader::LEASE;
 
 #[allow(clippy::doc_markdown, reason = "the doc comments are the help texts")]
-/// Makes the runner pods of each RunnerPool follow the queue, without ever killing a run.
+/// Scales the runner pods of each RunnerPool with the queue, without ever interrupting a run.
 ///
 /// Every flag can also be given as the environment variable named beside it. The flag wins.
 #[derive(Parser, Clone, Default)]
@@ -23,7 +23,7 @@ pub struct Arguments {
     /// File with the operator token of that control plane. You can also give the token itself, as MINITOWER_OPERATOR_TOKEN.
     #[arg(long, env = "MINITOWER_OPERATOR_TOKEN_FILE", value_name = "FILE")]
     pub operator_token_file: Option<PathBuf>,
-    /// PEM file with certificates to trust besides the system's.
+    /// PEM file with certificates to trust in addition to the system's.
     #[arg(long, env = "MINITOWER_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// Namespaces whose pools are served, separated by commas. [default: all]
@@ -35,16 +35,16 @@ pub struct Arguments {
     /// Namespace of the leader's Lease. [default: that of the pod or the kubeconfig]
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,
-    /// Name of the leader's Lease. Several operators in one namespace need one each. [default: minitower-operator]
+    /// Name of the leader's Lease. If a namespace has several operators, each needs its own. [default: minitower-operator]
     #[arg(long, env = "MINITOWER_LEASE_NAME", value_name = "NAME")]
     pub lease_name: Option<String>,
     /// Name of this replica in the leader's Lease. [default: the host's name]
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub identity: Option<String>,
-    /// Runner image for pools that name none.
+    /// Runner image of pools that do not name one.
     #[arg(long, env = "MINITOWER_RUNNER_IMAGE", value_name = "IMAGE")]
     pub runner_image: Option<String>,
-    /// Whether the admission policy is installed that stops the ReplicaSet controller from deleting unmarked pods. Without it the operator
+    /// Whether the admission policy that stops the ReplicaSet controller from deleting unmarked pods is installed. Without it, the operator
     /// waits 2 s between mark and shrink. [default: true]
     #[arg(long, env = "MINITOWER_ADMISSION_POLICY", value_name = "BOOL")]
     pub admission_policy: Option<String>,

@@ -147,11 +147,11 @@ async fn clean_up(data_dir: Arc<DataDir>, cgroup_prefix: String) -> Result<(), R
     let work = move || {
         remove_leftover_cgroups(&cgroup_prefix);
         let killed = kill_marked(&Marker { work: data_dir.work() }, KILL_ROUNDS)
-            .map_err(RunnerError::system("look for processes of a former run"))?;
+            .map_err(RunnerError::system("look for processes of an earlier run"))?;
         // The first time, processes may still have been in them.
         remove_leftover_cgroups(&cgroup_prefix);
         if killed > 0 {
-            tracing::warn!(killed, "killed processes of a former run");
+            tracing::warn!(killed, "killed processes of an earlier run");
         }
         data_dir.discard_leftovers();
         Ok(())
@@ -271,7 +271,7 @@ async fn poll_and_run(
                 if was_refused { Pause::PollInterval } else { Pause::None }
             }
             Err(error) if error.status() == Some(409) => {
-                tracing::info!(%error, "the former run of this runner is still open");
+                tracing::info!(%error, "the previous run of this runner is still open");
                 request_id = new_request_id();
                 instance.try_next();
                 Pause::PollInterval

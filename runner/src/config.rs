@@ -32,7 +32,7 @@ pub struct Arguments {
     /// URL of the control plane, such as `http://127.0.0.1:8080`.
     #[arg(long, env = "MINITOWER_SERVER_URL", value_name = "URL")]
     pub server_url: Option<String>,
-    /// The runner's name, unique on the platform; in a pod the pod's name.
+    /// The runner's name, unique on the platform; in a pod, the pod's name.
     #[arg(long, env = "MINITOWER_RUNNER_NAME", value_name = "NAME")]
     pub runner_name: Option<String>,
     /// Registration token, needed for the first registration.
@@ -50,23 +50,23 @@ pub struct Arguments {
     /// Runner token of an earlier registration; a token kept in the data directory comes first.
     #[arg(long, env = "MINITOWER_RUNNER_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub runner_token: Option<String>,
-    /// Which environment's runs to take. [default: default]
+    /// The environment whose runs the runner takes. [default: default]
     #[arg(long, env = "MINITOWER_RUNNER_ENVIRONMENT", value_name = "NAME")]
     pub runner_environment: Option<String>,
-    /// The pool this runner belongs to, for those who look at runners; in a cluster NAMESPACE/NAME.
+    /// The pool under which the runner is listed; in a cluster, NAMESPACE/NAME.
     #[arg(long, env = "MINITOWER_RUNNER_POOL", value_name = "NAME")]
     pub runner_pool: Option<String>,
-    /// The Pythons that run jobs, the preferred one first, comma-separated; `python3.N` on the PATH come after
+    /// The Python interpreters that run jobs, the preferred one first, separated by commas. Any `python3.N` on the PATH comes after
     /// them. [default: python3]
     #[arg(long, env = "MINITOWER_PYTHON_BIN", value_name = "PROGRAMS")]
     pub python_bin: Option<String>,
-    /// Whether uv may download a Python when none here is what a project asks for: true or false. [default: false]
+    /// Whether uv may download a Python if no installed one matches a project: true or false. [default: false]
     #[arg(long, env = "MINITOWER_PYTHON_DOWNLOADS", value_name = "BOOLEAN")]
     pub python_downloads: Option<String>,
-    /// Where uv comes from: auto (the PATH, else the package index), off (pip installs), or its path. [default: auto]
+    /// Which uv to use: auto (from PATH, otherwise from the package index), off (use pip), or a path. [default: auto]
     #[arg(long, env = "MINITOWER_UV", value_name = "auto|off|PATH")]
     pub uv: Option<String>,
-    /// How old a prepared environment may get whose packages are not pinned. [default: 168h]
+    /// How old a Python environment with unpinned packages may get before it is built again. [default: 168h]
     #[arg(long, env = "MINITOWER_ENV_MAX_AGE", value_name = "DURATION")]
     pub env_max_age: Option<String>,
     /// Pause after a failed poll, and between polls of a server that does not hold them. [default: 3s]
@@ -75,26 +75,26 @@ pub struct Arguments {
     /// Time between SIGTERM and SIGKILL of a cancelled or timed-out job. [default: 10s]
     #[arg(long, env = "MINITOWER_KILL_GRACE_PERIOD", value_name = "DURATION")]
     pub kill_grace_period: Option<String>,
-    /// How long a stopping runner lets its run go on. [default: 30s]
+    /// How long a stopping runner lets its run continue. [default: 30s]
     #[arg(long, env = "MINITOWER_SHUTDOWN_GRACE", value_name = "DURATION")]
     pub shutdown_grace: Option<String>,
-    /// Where tokens, workspaces and caches live, a folder per runner name. [default: ~/.minitower]
+    /// Where tokens, workspaces and caches are kept, a folder per runner name. [default: ~/.minitower]
     #[arg(long, env = "MINITOWER_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<String>,
-    /// Variables of the runner's own environment that jobs may see: names or globs, comma-separated.
-    /// By default those of pip, uv, proxies and certificates.
+    /// Variables of the runner's own environment that jobs may see: names or globs, separated by commas.
+    /// By default the variables of pip, uv, proxies and certificates.
     #[arg(long, env = "MINITOWER_RUN_ENV_PASS", value_name = "GLOBS")]
     pub run_env_pass: Option<String>,
     /// What jobs may do and take.
     #[command(flatten)]
     pub confinement: ConfinementArguments,
-    /// PEM file with certificates trusted besides the system's.
+    /// PEM file with certificates to trust in addition to the system's.
     #[arg(long, env = "MINITOWER_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<String>,
-    /// File for last words: the id of this process, and the error that ends it. [default: /dev/termination-log, if it is there]
+    /// File for the id of this process and the error that ends it. [default: /dev/termination-log, if it exists]
     #[arg(long, env = "MINITOWER_TERMINATION_LOG", value_name = "FILE")]
     pub termination_log: Option<String>,
-    /// Form of the runner's own log: json or text. [default: json]
+    /// Format of the runner's own log: json or text. [default: json]
     #[arg(long, env = "MINITOWER_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
     /// What the runner logs: a level, or a filter such as `info,minitower_runner=debug`. [default: info]

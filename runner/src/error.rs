@@ -31,12 +31,12 @@ pub enum RunnerError {
     )]
     NoRegistrationToken,
     /// The control plane refuses to register this runner.
-    #[error("the control plane does not register this runner")]
+    #[error("the control plane refuses to register this runner")]
     Refused(#[source] minitower_client::Error),
     /// Jobs could not be confined as they have to be here.
     #[error(
-        "jobs cannot be confined here: this machine lacks {lacks}; run the runner where it has, or, where all jobs may be trusted with \
-         everything the runner's user can do, set MINITOWER_SANDBOX=best-effort"
+        "jobs cannot be confined here: this machine lacks {lacks}; run the runner on a machine that has it, or, if you trust all jobs \
+         with everything the runner's user can do, set MINITOWER_SANDBOX=best-effort"
     )]
     Unconfined {
         /// What is missing.

@@ -111,7 +111,7 @@ impl Health {
             // How much is free changes all the time, and is not worth another line.
             let kind = trouble.split(':').next().map(str::to_owned);
             if told != kind {
-                tracing::error!("{trouble}. The runner takes no run until then");
+                tracing::error!("{trouble}. The runner takes no runs until this is fixed");
                 told = kind;
             }
             wait(backoff.next_pause(), stop).await;

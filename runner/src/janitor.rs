@@ -79,7 +79,9 @@ impl Janitor {
     pub(crate) async fn caught_up(&self, most: usize) {
         let mut waiting = self.waiting.subscribe();
         if *waiting.borrow_and_update() > most && !self.lags.swap(true, Ordering::Relaxed) {
-            tracing::warn!("former runs left so much that removing it takes long; the next run waits for it");
+            tracing::warn!(
+                "earlier runs left so much that removing it takes a long time; the next run waits for it"
+            );
         }
         // The sender lives in `self`.
         let _caught_up = waiting.wait_for(|waiting| *waiting <= most).await;

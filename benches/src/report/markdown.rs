@@ -27,8 +27,8 @@ fn write(plan: &Plan, findings: &Findings, text: &mut String) -> std::fmt::Resul
     writeln!(
         text,
         "Written by `make bench`: the release build as shipped (each commit synced before its answers), the load generator beside the server on the same \
-         cores, the database on a real disk. {spread} What each load does is told in \
-         [README.md](README.md).\n"
+         cores, the database on a real disk. {spread} [README.md](README.md) \
+         describes what each load does.\n"
     )?;
     writeln!(text, "Machine: {}. The whole benchmark took {minutes:.0} minutes.\n", machine.describe())?;
     writeln!(text, "## Targets\n")?;

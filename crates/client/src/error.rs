@@ -53,9 +53,7 @@ pub enum Error {
         retry_after: Option<Duration>,
     },
     /// The server answered something this client does not understand.
-    #[error(
-        "{origin} answered something else than expected: {reason}; is it a MiniTower server of this version?"
-    )]
+    #[error("{origin} gave an unexpected answer: {reason}; is it a MiniTower server of this version?")]
     Decode {
         /// Scheme, host and port of the server.
         origin: String,
@@ -206,7 +204,7 @@ impl Error {
             return Self::Api { status, code: error.code, message: error.message, retry_after };
         }
         let message = if (300..400).contains(&status) {
-            format!("{origin} sends its callers elsewhere; use the URL of the MiniTower server itself")
+            format!("{origin} redirects to another address; use the URL of the MiniTower server itself")
         } else {
             format!("{origin} answered without a MiniTower error; is a proxy in between, or the URL wrong?")
         };

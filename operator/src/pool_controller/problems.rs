@@ -135,7 +135,7 @@ fn pull_error(words: &str) -> &str {
 /// How the container last ended, and what it said.
 fn last_words(pod: &KubePod) -> String {
     let ended = container(pod).and_then(|c| c.last_state.as_ref()?.terminated.clone());
-    let Some(ended) = ended else { return "the runner keeps ending; see kubectl logs".to_owned() };
+    let Some(ended) = ended else { return "the runner keeps exiting; see kubectl logs".to_owned() };
     let why = ended.reason.as_deref().unwrap_or("Error");
     // The first line is the instance id of the process.
     let words =
@@ -146,9 +146,9 @@ fn last_words(pod: &KubePod) -> String {
         } else {
             "see kubectl logs --previous"
         };
-        return format!("the runner keeps ending: {why}, exit code {}; {hint}", ended.exit_code);
+        return format!("the runner keeps exiting: {why}, exit code {}; {hint}", ended.exit_code);
     }
-    format!("the runner keeps ending: {words}")
+    format!("the runner keeps exiting: {words}")
 }
 
 fn unscheduled(pod: &KubePod, now: Timestamp) -> Option<(u8, Problem)> {
@@ -158,7 +158,7 @@ fn unscheduled(pod: &KubePod, now: Timestamp) -> Option<(u8, Problem)> {
         return None;
     }
     let words = placed.message.as_deref().unwrap_or("the scheduler gives no reason");
-    let message = format!("pod {} finds no node: {words}", pod.name_any());
+    let message = format!("no node takes pod {}: {words}", pod.name_any());
     Some((2, Problem::new("Unschedulable", message)))
 }
 

@@ -151,7 +151,7 @@ fn state(demand: Demand<'_>) -> DemandState {
 
 fn ready(counts: Counts, plan: &Plan, demand: Demand<'_>, problem: Option<&Problem>) -> Said {
     if demand.snapshot().is_none() && plan.target > 0 {
-        let message = "the control plane does not say which runners are online".to_owned();
+        let message = "the control plane does not report which runners are online".to_owned();
         return Said {
             type_: ConditionType::Ready,
             status: Truth::Unknown,
@@ -170,12 +170,12 @@ fn ready(counts: Counts, plan: &Plan, demand: Demand<'_>, problem: Option<&Probl
 
 fn progressing(pool: &Pool, counts: Counts, plan: &Plan) -> Said {
     let (status, reason, message) = if counts.former > 0 && pool.policy.paused {
-        (false, "Paused", "pods of a former template stay while spec.paused is true".to_owned())
+        (false, "Paused", "pods of a previous template stay while spec.paused is true".to_owned())
     } else if counts.former > 0 {
         let message = counted(
             counts.former.into(),
-            "pod of a former template goes when its run ends and runners of the new template serve",
-            "pods of a former template go when their runs end and runners of the new template serve",
+            "pod of a previous template is removed when its run has ended and runners of the new template are online",
+            "pods of a previous template are removed when their runs have ended and runners of the new template are online",
         );
         (true, "NewTemplate", message)
     } else if counts.pods < plan.target {

@@ -11,11 +11,11 @@ use crate::supervisor::BadLimit;
 /// Flags and variables about the confinement of jobs.
 #[derive(Args, Clone, Default)]
 pub struct ConfinementArguments {
-    /// Whether jobs must be confined: required (no runs without Landlock and seccomp), best-effort, or off. By default required where
-    /// every team's runs are taken, best-effort where one team's are.
+    /// Whether jobs must be confined: required (no runs without Landlock and seccomp), best-effort, or off. By default required if
+    /// the runner takes every team's runs, best-effort if it takes one team's.
     #[arg(long, env = "MINITOWER_SANDBOX", value_name = "MODE")]
     pub sandbox: Option<String>,
-    /// Folders besides the run's own that jobs may write, comma-separated.
+    /// Folders that jobs may write in addition to the run's own, separated by commas.
     #[arg(long, env = "MINITOWER_JOB_WRITABLE", value_name = "FOLDERS")]
     pub job_writable: Option<String>,
     /// Most processes and threads of one job, or unlimited. [default: 4096]
@@ -38,7 +38,7 @@ pub struct ConfinementArguments {
 /// Whether jobs must be confined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SandboxMode {
-    /// No runs are taken where Landlock or seccomp are missing.
+    /// No runs are taken where Landlock or seccomp is missing.
     Required,
     /// Jobs are confined as far as the machine can.
     BestEffort,

@@ -59,7 +59,7 @@ impl DataDir {
     /// [`Self::mend`], with the lines in the runner's log.
     pub(crate) fn mend_and_tell(&self) -> io::Result<()> {
         for line in self.mend()? {
-            tracing::warn!("a job changed the runner's folder, which is put right: {line}");
+            tracing::warn!("a job changed the runner's folder; repaired: {line}");
         }
         Ok(())
     }

@@ -46,7 +46,10 @@ impl Caches {
             folder.claim(installer)?;
         }
         if self.suspicious && !tree::is_open(&self.base.join(INSTALLERS).join(&name)) {
-            tracing::warn!(cache = name, "rights are missing in an installer's cache; beginning a new one");
+            tracing::warn!(
+                cache = name,
+                "permissions are missing in an installer's cache; starting a new one"
+            );
             remove_entry(installers.as_fd(), &CString::new(name.as_str())?)?;
             folder = installers.claim(&name)?;
         }

@@ -21,7 +21,7 @@ pub(crate) enum EnvironmentError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The lock is not of this project.
-    #[error("uv.lock does not fit pyproject.toml; run `uv lock` and deploy again")]
+    #[error("uv.lock does not match pyproject.toml; run `uv lock` and deploy again")]
     StaleLock,
     /// Only uv understands something, and there is none.
     #[error(

@@ -61,8 +61,7 @@ impl Files {
         read.insert(file.to_owned(), text.clone());
         if read.values().map(String::len).sum::<usize>() > MAX_BYTES_TOGETHER {
             let most = MAX_BYTES_TOGETHER / 1024 / 1024;
-            let reason =
-                format!("with it, the files that say what to install are larger than {most} MiB together");
+            let reason = format!("with it, the dependency files are larger than {most} MiB together");
             return Err(FileError::new(file, reason));
         }
         Ok(text)

@@ -98,7 +98,7 @@ impl Interpreter {
             return Err(words.trim().lines().last().unwrap_or("it failed").to_owned());
         }
         let answer: Answer = serde_json::from_slice(&output.stdout)
-            .map_err(|error| format!("it answered something else than expected: {error}"))?;
+            .map_err(|error| format!("it gave an unexpected answer: {error}"))?;
         let stamp = stamp(&answer.executable).map_err(|error| error.to_string())?;
         Ok(Self {
             identity: format!("{} {stamp} {}", answer.executable.display(), answer.identity),

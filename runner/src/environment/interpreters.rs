@@ -37,7 +37,7 @@ pub(crate) enum InterpreterError {
     #[error("{0}; set MINITOWER_PYTHON_BIN of the runner to a Python 3.8 or newer")]
     None(String),
     /// None of those here fits.
-    #[error("no Python of this runner fits: {asked}; here: {here}; {way_out}")]
+    #[error("no Python on this runner matches: {asked}; found: {here}; {way_out}")]
     Unfit {
         /// What is asked for, by what.
         asked: String,

@@ -61,7 +61,7 @@ fn foreign_files(lock: &str, package: &Table) -> Option<String> {
     wheels
         .chain(package.get("sdist"))
         .any(is_foreign)
-        .then(|| format!("{lock} names a file that is not its index's"))
+        .then(|| format!("{lock} lists a file that is not from its index"))
 }
 
 fn packages(file: &str, text: &str, key: &str) -> Result<Vec<Table>, FileError> {

@@ -60,7 +60,7 @@ impl Environments {
         }
         let removed = tokio::task::spawn_blocking(move || setup.remove()).await;
         if let Ok(Err(error)) = removed {
-            tracing::warn!(%error, "cannot remove the installer's folders; they go with the workspace");
+            tracing::warn!(%error, "cannot remove the installer's folders; they are removed with the workspace");
         }
         Ok(prepared)
     }

@@ -99,7 +99,7 @@ impl References {
         let secrets = secret_names(variables);
         if let Some((name, place)) = self.variables.iter().find(|(name, _)| secrets.contains(*name)) {
             return Err(place.refused(&format!(
-                "refers to ${{{name}}}, a secret of the runner's installer, which uses it by itself; take the reference out, \
+                "refers to ${{{name}}}, a secret of the runner's installer, which uses it by itself; remove the reference, \
                  or let the operator name the variable in MINITOWER_RUN_ENV_PASS for jobs to read it"
             )));
         }

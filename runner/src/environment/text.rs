@@ -37,7 +37,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, String> {
 }
 
 fn by_mark(bytes: &[u8], form: Form) -> Result<String, String> {
-    let wrong = |name: &str| format!("it begins as {name} and is not; save it as UTF-8");
+    let wrong = |name: &str| format!("it begins like {name} but is not valid; save it as UTF-8");
     match form {
         Form::Utf8 => String::from_utf8(bytes.to_vec()).map_err(|_| wrong("UTF-8")),
         Form::Utf16 { big } => {

@@ -118,7 +118,7 @@ impl Work<'_> {
             };
             let (caches, kept) = (caches.clone(), cache.clone());
             if let Ok(Err(error)) = tokio::task::spawn_blocking(move || caches.make_room(&kept)).await {
-                tracing::warn!(%error, "cannot bound the installers' caches");
+                tracing::warn!(%error, "cannot limit the installers' caches");
             }
             match whole? {
                 Some(true) => return self.seal(&name, target).await,
@@ -192,7 +192,7 @@ impl Work<'_> {
         match fetched {
             Ok(installer) => Ok(installer),
             Err(reason) => {
-                tracing::warn!(reason, "uv cannot be had; pip installs for now");
+                tracing::warn!(reason, "uv is not available; using pip for now");
                 self.note(
                     "uv is not on the runner's PATH, and the package index does not offer it; using pip",
                 )

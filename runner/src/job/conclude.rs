@@ -108,7 +108,7 @@ fn next(verdict: Verdict, answer: Result<(), Error>) -> Next {
         (Verdict::Result(mut result), Some(400))
             if result.status == ResultStatus::Completed && result.error_message.is_some() =>
         {
-            tracing::warn!(%error, message = result.error_message, "the control plane refused what was to be said of the run");
+            tracing::warn!(%error, message = result.error_message, "the control plane refused the run's error message");
             result.error_message = None;
             Next::Tell(Verdict::Result(result))
         }

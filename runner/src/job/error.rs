@@ -94,8 +94,8 @@ pub(super) enum Failure {
     Declared(#[from] DeclaredError),
     /// The server is older than the API for jobs.
     #[error(
-        "the Towerfile says `api = true`, but the control plane gave no token for the API: it is older than that; update minitowerd, \
-         or take the line out"
+        "the Towerfile says `api = true`, but the control plane gave no token for the API: it is too old; update minitowerd, \
+         or remove the line"
     )]
     NoApiToken,
     /// What the project needs cannot be installed.

@@ -78,8 +78,9 @@ impl Found {
             }
             self.entries += 1;
             if self.entries == MOST_ENTRIES + 1 {
-                self.refused
-                    .push(format!("of more than {MOST_ENTRIES} files and folders the rest is not looked at"));
+                self.refused.push(format!(
+                    "there are more than {MOST_ENTRIES} files and folders; the rest is ignored"
+                ));
             }
             if self.entries > MOST_ENTRIES {
                 return Ok(());
@@ -225,7 +226,7 @@ mod tests {
         }
         let (_, found) = found(folder.path());
         assert!(found.files.len() <= MOST_ENTRIES);
-        assert!(found.refused.iter().any(|refusal| refusal.contains("the rest is not looked at")));
+        assert!(found.refused.iter().any(|refusal| refusal.contains("the rest is ignored")));
         assert!(found.files.iter().all(|file| file.path.starts_with("many/")));
     }
 }

@@ -224,8 +224,8 @@ async fn in_workspace(
 async fn settle(caches: AppCaches, used: AppCache) {
     match tokio::task::spawn_blocking(move || caches.settle(&used)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the caches of apps could not be bounded"),
-        Err(fault) => tracing::error!(%fault, "bounding the caches of apps failed"),
+        Ok(Err(error)) => tracing::warn!(%error, "cannot limit the apps' caches"),
+        Err(fault) => tracing::error!(%fault, "limiting the apps' caches failed"),
     }
 }
 

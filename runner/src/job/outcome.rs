@@ -81,7 +81,7 @@ pub(super) async fn verdict(
             steps
                 .log
                 .note(format!(
-                    "minitower-runner: {told}; that is this runner's fault and not the run's, which goes back into the queue"
+                    "minitower-runner: {told}; this is a problem of the runner and not of the run, which goes back to the queue"
                 ))
                 .await;
             return Verdict::Release;

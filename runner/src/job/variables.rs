@@ -117,7 +117,9 @@ fn add_user(variables: &mut Variables) {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DeclaredError {
     /// No program could have it.
-    #[error("app.env: {name:?} cannot be a variable: a name has no `=`, and neither it nor its value NUL")]
+    #[error(
+        "app.env: {name:?} cannot be a variable: its name must not contain `=`, and neither its name nor its value NUL"
+    )]
     Impossible {
         /// Its name.
         name: String,

@@ -105,7 +105,7 @@ struct LastWords<'s>(&'s watch::Sender<Standing>);
 impl Drop for LastWords<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!("the task that keeps the lease failed; the run goes back into the queue");
+            tracing::error!("the task that keeps the lease failed; the run goes back to the queue");
         }
         advance(self.0, Standing::Lapsed);
     }

@@ -139,7 +139,7 @@ async fn a_runner_whose_disk_others_filled_gives_the_run_back_and_takes_none_unt
     server.submit(Job::script("main.sh", "echo one"));
     server.wait_for("a release", |seen| seen.releases() == 1).await;
     assert_eq!(server.seen().result_count(), 0);
-    server.wait_for("the reason", |seen| seen.log().contains("this runner's fault")).await;
+    server.wait_for("the reason", |seen| seen.log().contains("a problem of the runner")).await;
     // The run is back in the queue, for whoever polls.
     let polls = server.seen().polls().len();
     // That nothing happens can only be waited for: longer than the runner pauses at first.

@@ -139,7 +139,7 @@ async fn a_refused_registration_token_ends_the_runner_with_the_reason_where_it_i
     assert_eq!(words.len(), 2, "{words:?}");
     assert_eq!(
         words[1],
-        "the control plane does not register this runner: the token is missing, unknown, no longer valid, or not of the kind this \
+        "the control plane refuses to register this runner: the token is missing, unknown, no longer valid, or not of the kind this \
          call needs (401 unauthorized); \
          MINITOWER_RUNNER_REGISTRATION_TOKEN (or the file that MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE names) must hold the \
          platform's registration token or a team's"
@@ -160,7 +160,7 @@ async fn a_name_that_another_holds_ends_the_runner() {
     let words = last_words(&log);
     assert_eq!(
         words[1],
-        "the control plane does not register this runner: the runner name \"tested\" is held by another team or the platform: \
+        "the control plane refuses to register this runner: the runner name \"tested\" is held by another team or the platform: \
          choose another (409 conflict)"
     );
 }

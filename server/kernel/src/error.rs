@@ -70,7 +70,7 @@ pub enum OpenError {
     InUse(PathBuf),
     /// Written by a newer release.
     #[error(
-        "{path} is of a newer version (schema {found}, this program knows {known}): run the newer release, or restore the copy made before its migration"
+        "{path} was written by a newer version (schema {found}, this program knows {known}): run the newer release, or restore the copy made before its migration"
     )]
     Newer {
         /// The database.

@@ -27,7 +27,7 @@ pub enum UnattendedError {
     #[error(transparent)]
     Restore(#[from] OpenError),
     /// The empty file in the backup's place.
-    #[error("{0} cannot be made: {1}")]
+    #[error("cannot create {0}: {1}")]
     Placeholder(PathBuf, #[source] io::Error),
 }
 

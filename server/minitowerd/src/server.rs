@@ -51,16 +51,16 @@ pub enum StartError {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// A background task is gone.
-    #[error("the {0} has ended unexpectedly; the server cannot go on without it")]
+    #[error("the {0} has ended unexpectedly; the server cannot continue without it")]
     TaskEnded(&'static str),
     /// A background task panicked.
-    #[error("the {0} panicked; the server cannot go on without it")]
+    #[error("the {0} panicked; the server cannot continue without it")]
     TaskPanicked(&'static str),
     /// The outcome of a commit is unknown: only a restart can find out what is in the database.
     #[error("the database cannot be trusted to have kept the last commit: {0}; restart the server")]
     Database(String),
     /// The database could not be closed in order. Nothing that was answered is lost.
-    #[error("the database was not closed in order: {0}")]
+    #[error("the database was not closed cleanly: {0}")]
     Close(String),
 }
 

@@ -71,7 +71,7 @@ impl Engine {
 
     async fn upkeep_due(self) -> Option<Timestamp> {
         if let Err(error) = self.0.flush_presence().await {
-            tracing::warn!(%error, "could not write down which runners were heard of");
+            tracing::warn!(%error, "could not store when runners were last seen");
         }
         match self.runners().prune().await {
             Ok(0) => {}

@@ -353,6 +353,6 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// Something that has to be read or put right at start cannot be.
-    #[error("cannot put right what the last stop left")]
+    #[error("cannot clean up what the last stop left")]
     Load(#[from] Error),
 }

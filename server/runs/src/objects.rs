@@ -61,7 +61,7 @@ impl Shared {
     ) -> Result<File, Error> {
         self.objects.read(sha256, bytes.unsigned_abs()).await.map_err(|source| match source {
             ObjectError::Missing { .. } | ObjectError::Damaged { .. } => {
-                tracing::error!(%source, "an object is not as it was stored");
+                tracing::error!(%source, "an object has changed since it was stored");
                 Error::Lost { what: what(), way_out, source }
             }
             ObjectError::Full(_) | ObjectError::Io { .. } | ObjectError::TooLong { .. } => source.into(),

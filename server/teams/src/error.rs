@@ -56,13 +56,13 @@ pub enum Error {
     #[error("wrong team or password")]
     WrongLogin,
     /// The API token of a run opens less than this call.
-    #[error("the API token of a run starts runs and reads runs, their logs and artifacts, and nothing else")]
+    #[error("a run's API token can only start runs, and read runs, their logs and artifacts")]
     RunToken,
     /// The call needs a token of role admin.
     #[error("this call needs a token of role admin")]
     NotAdmin,
     /// Only a team token makes team tokens.
-    #[error("only a team token makes team tokens")]
+    #[error("only a team token can create team tokens")]
     NotATeamToken,
     /// Sign-up is off.
     #[error("sign-up is off on this server: ask its administrator")]
@@ -74,7 +74,7 @@ pub enum Error {
     #[error("the team {0:?} exists already")]
     SlugTaken(String),
     /// Bootstrap was asked for another team than the first.
-    #[error("another team exists already: bootstrap makes the first one only")]
+    #[error("another team exists already: bootstrap creates only the first one")]
     TeamExists,
     /// The team has no registration token of that id.
     #[error("there is no registration token {0}")]

@@ -58,7 +58,7 @@ pub(super) fn left_behind(root: &Path, towerfile: &Towerfile, plan: &PackPlan) -
     let left = candidates.copied().find(|name| !project.has(name) && root.join(name).is_file())?;
     Some(format!(
         "{left} is not packed, so nothing that it names is installed: add it to app.source, and take it out of \
-         .gitignore and .towerignore; if the app needs none of it, all is well"
+         .gitignore and .towerignore; if the app needs none of it, ignore this"
     ))
 }
 

@@ -29,7 +29,7 @@ pub(super) enum ProjectError {
         #[source]
         source: Error,
     },
-    #[error("{}: app.schedule is not allowed: MiniTower does not start runs by the clock yet", path.display())]
+    #[error("{}: app.schedule is not allowed: MiniTower does not run schedules yet", path.display())]
     Schedule { path: PathBuf, app: String },
 }
 

@@ -13,7 +13,7 @@ use crate::failure::Explained;
 /// Why `dev` cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DevError {
-    #[error("dev cannot run without its signals")]
+    #[error("cannot listen for signals")]
     NoSignals,
     #[error("cannot use the folder {}", folder.display())]
     Folder {
@@ -29,7 +29,7 @@ pub(super) enum DevError {
         #[source]
         source: io::Error,
     },
-    #[error("the control plane does not start")]
+    #[error("cannot start the control plane")]
     ControlPlane {
         folder: PathBuf,
         #[source]
@@ -39,7 +39,7 @@ pub(super) enum DevError {
     NoRegistrationToken,
     #[error("the control plane has ended")]
     ControlPlaneEnded(#[source] minitowerd::Failure),
-    #[error("the control plane did not stop in order")]
+    #[error("the control plane did not stop cleanly")]
     BadEnd(#[source] minitowerd::Failure),
     #[error("the runner has ended unexpectedly")]
     RunnerGone,

@@ -129,7 +129,7 @@ async fn serve(
         ended = &mut runner => Some(runner_ended(ended)),
         _ = signals.next() => {
             context.out.note(format_args!(
-                "\nStopping. A run gets {} s to finish, then goes back into the queue. Ctrl-C again stops it at once.",
+                "\nStopping. A run gets {} s to finish, then goes back to the queue. Ctrl-C again stops it at once.",
                 RUN_GRACE.as_secs()
             ));
             None

@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
         match elsewhere {
             Some("") => return format!("`{key}` belongs to the top level of the file"),
             Some("parameters") => return format!("`{key}` belongs into [[parameters]]"),
-            Some(kind) => return format!("`{key}` belongs into the table [{kind}]"),
+            Some(kind) => return format!("`{key}` belongs in the table [{kind}]"),
             None => {}
         }
         if let Some(meant) = nearest(key, self.known().iter().copied()) {

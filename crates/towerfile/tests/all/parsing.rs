@@ -174,7 +174,7 @@ fn a_name_outside_a_table_is_explained() {
     let (_, warnings) = Towerfile::parse(&format!("schedule = 'x'\n{}", app(""))).unwrap();
     assert_eq!(
         warnings[0].to_string(),
-        "line 1: unknown key \"schedule\" is ignored: `schedule` belongs into the table [app]"
+        "line 1: unknown key \"schedule\" is ignored: `schedule` belongs in the table [app]"
     );
 }
 

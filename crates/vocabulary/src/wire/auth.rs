@@ -32,7 +32,7 @@ pub struct BootstrapTeam {
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub name: String,
-    /// The password for later logins. Without one, the former password stays.
+    /// The password for later logins. Without one, the previous password stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
 }

@@ -33,7 +33,7 @@ pub struct Register {
     /// The pool it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
-    /// What it tells of its machine.
+    /// Labels that describe its machine.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
@@ -167,7 +167,7 @@ pub struct Lease {
     pub limits: Option<LeaseLimits>,
 }
 
-/// What the server accepts of one run. What is absent has no limit.
+/// What the server accepts of one run. An absent field means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct LeaseLimits {

@@ -48,7 +48,7 @@ pub struct Retry {
     /// How many attempts there may be, 1 to 1000, whatever ended them. A run that was given back does not count.
     #[cfg_attr(feature = "utoipa", schema(minimum = 1, maximum = 1000))]
     pub max_attempts: i64,
-    /// What is retried. Default: all three. What is not named ends the run at once.
+    /// What is retried. Default: all three. Any other outcome ends the run at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Vec<Failure>>,
     /// How long to wait before the first retry of a failure or a timeout, in milliseconds. Default 1000. A lost run is
@@ -58,7 +58,7 @@ pub struct Retry {
     /// The factor from one wait to the next, 1 to 100. Default 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff_multiplier: Option<f64>,
-    /// The longest wait, in milliseconds. Default 300000. Each wait is lengthened at random, by at most a fifth.
+    /// The longest wait, in milliseconds. Default 300000. Each wait is lengthened by a random amount, at most a fifth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff_max_ms: Option<i64>,
 }

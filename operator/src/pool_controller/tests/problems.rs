@@ -83,20 +83,20 @@ fn crash_loop(last: &Value) -> Value {
 #[rstest]
 #[case::its_last_words(
     json!({ "exitCode": 1, "reason": "Error", "message": "i-1\nthe registration token is refused (401)\n" }),
-    "the runner keeps ending: the registration token is refused (401); correct the Secret that \
+    "the runner keeps exiting: the registration token is refused (401); correct the Secret that \
      spec.registrationTokenSecretRef names (ns/tokens, key registration-token)"
 )]
 #[case::other_last_words(
     json!({ "exitCode": 1, "reason": "Error", "message": "i-1\nthe data folder cannot be written\n" }),
-    "the runner keeps ending: the data folder cannot be written"
+    "the runner keeps exiting: the data folder cannot be written"
 )]
 #[case::no_words(
     json!({ "exitCode": 1, "reason": "Error", "message": "i-1\n" }),
-    "the runner keeps ending: Error, exit code 1; see kubectl logs --previous"
+    "the runner keeps exiting: Error, exit code 1; see kubectl logs --previous"
 )]
 #[case::out_of_memory(
     json!({ "exitCode": 137, "reason": "OOMKilled" }),
-    "the runner keeps ending: OOMKilled, exit code 137; raise spec.runner.resources.limits.memory"
+    "the runner keeps exiting: OOMKilled, exit code 137; raise spec.runner.resources.limits.memory"
 )]
 fn a_runner_that_ends_again_and_again(#[case] last: Value, #[case] words: &str) {
     let problem = problem_of(&crash_loop(&last), &snapshot(0, vec![]), later()).unwrap();
@@ -132,7 +132,7 @@ fn a_pod_without_a_node_is_a_problem_after_a_while(#[case] now: &str, #[case] ex
         { "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message },
     ] } });
     let problem = problem_of(&unplaced, &snapshot(0, vec![]), at(now));
-    let words = format!("pod a finds no node: {message}");
+    let words = format!("no node takes pod a: {message}");
     assert_eq!(problem, expected.then(|| Problem::new("Unschedulable", words)));
 }
 

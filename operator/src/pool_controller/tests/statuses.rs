@@ -83,7 +83,7 @@ fn a_settled_pool_says_so() {
 #[case::new_template(
     Counts { former: 2, ..counts(3, 3) },
     "NewTemplate",
-    "2 pods of a former template go when their runs end and runners of the new template serve"
+    "2 pods of a previous template are removed when their runs have ended and runners of the new template are online"
 )]
 fn what_is_under_way_is_told(#[case] counts: Counts, #[case] reason: &str, #[case] message: &str) {
     let (said, plan) = (snapshot(0, vec![]), plan_of(3));

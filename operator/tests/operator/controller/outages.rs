@@ -41,7 +41,7 @@ fn a_leader_that_cannot_renew_ends_and_the_next_process_leads() {
     silence(bed.api, Duration::from_secs(18));
     let status = operator.program.wait_end(SOON);
     assert_eq!(status.code(), Some(1));
-    assert!(operator.program.log().contains("this replica does not lead any more"));
+    assert!(operator.program.log().contains("this replica is no longer the leader"));
     // As the kubelet does: the same pod, a new process.
     let operator = bed.operator("op").leads();
     bed.apply(&json!({ "replicas": 2 }));

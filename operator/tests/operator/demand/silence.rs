@@ -107,7 +107,7 @@ async fn a_server_without_the_admin_calls_is_too_old() {
 async fn a_redirect_is_not_followed() {
     let plane = Plane::start();
     plane.always(DEMAND, Answer::text(302, "text/plain", "").header("location", "/metrics"));
-    check(&failure(&config(&plane)).await, ErrorKind::Refused, "sends its callers elsewhere");
+    check(&failure(&config(&plane)).await, ErrorKind::Refused, "redirects to another address");
     assert_eq!(plane.count(METRICS), 0);
 }
 

@@ -17,11 +17,11 @@ use crate::{ApiError, HttpState};
 /// How long the database may take to answer.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// Says that the process lives.
+/// Says that the process is running.
 ///
-/// Asks nothing of the database.
+/// It does not ask the database.
 #[utoipa::path(get, path = "/health", operation_id = "health", tag = "Health",
-    responses((status = 200, description = "The process lives.", body = Health)))]
+    responses((status = 200, description = "The process is running.", body = Health)))]
 pub(crate) async fn live() -> Json<Health> {
     Json(Health { status: "ok".to_owned() })
 }
@@ -66,7 +66,7 @@ pub(crate) async fn metrics(State(state): State<HttpState>) -> Result<Response, 
 
 /// Shows the version and the commit of the server.
 #[utoipa::path(get, path = "/version", operation_id = "version", tag = "Health",
-    responses((status = 200, description = "What runs here.", body = Version)))]
+    responses((status = 200, description = "The version and the commit.", body = Version)))]
 pub(crate) async fn version(State(state): State<HttpState>) -> Json<Version> {
     Json(Version {
         version: env!("CARGO_PKG_VERSION").to_owned(),

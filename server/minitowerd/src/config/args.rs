@@ -17,16 +17,16 @@ pub struct Args {
     /// Where to listen: `:PORT` or `HOST:PORT` [default: :8080]
     #[arg(long, env = "MINITOWER_LISTEN_ADDR", hide_env_values = true, value_name = "ADDR")]
     pub listen_addr: Option<String>,
-    /// The database file, made when missing [default: ./minitower.db]
+    /// The database file, created if it does not exist [default: ./minitower.db]
     #[arg(long, env = "MINITOWER_DB_PATH", hide_env_values = true, value_name = "FILE")]
     pub db_path: Option<String>,
-    /// How long to wait at the start while another process still has the database [default: 0s]
+    /// How long to wait at startup while another process still holds the database [default: 0s]
     #[arg(long, env = "MINITOWER_DB_LOCK_TIMEOUT", hide_env_values = true, value_name = "DURATION")]
     pub db_lock_timeout: Option<String>,
-    /// The folder of artifacts, made when missing [default: ./objects]
+    /// The folder for archives and artifacts, created if it does not exist [default: ./objects]
     #[arg(long, env = "MINITOWER_OBJECTS_DIR", hide_env_values = true, value_name = "FOLDER")]
     pub objects_dir: Option<String>,
-    /// Whether anyone may sign a team up [default: true]
+    /// Whether anyone may sign up a team [default: true]
     #[arg(long, env = "MINITOWER_PUBLIC_SIGNUP_ENABLED", hide_env_values = true, value_name = "BOOL")]
     pub public_signup_enabled: Option<String>,
     /// Origins that browsers may call from, separated by commas [default: none]
@@ -35,10 +35,10 @@ pub struct Args {
     /// How long a lease lasts unless a heartbeat extends it [default: 60s]
     #[arg(long, env = "MINITOWER_LEASE_TTL", hide_env_values = true, value_name = "DURATION")]
     pub lease_ttl: Option<String>,
-    /// How often expired leases are looked for, at least [default: 10s]
+    /// The longest pause between two checks for expired leases [default: 10s]
     #[arg(long, env = "MINITOWER_EXPIRY_CHECK_INTERVAL", hide_env_values = true, value_name = "DURATION")]
     pub expiry_check_interval: Option<String>,
-    /// After how long offline a runner is forgotten, 0 for never [default: 24h]
+    /// How long a runner may be silent before it is forgotten; 0 means never [default: 24h]
     #[arg(long, env = "MINITOWER_RUNNER_PRUNE_AFTER", hide_env_values = true, value_name = "DURATION")]
     pub runner_prune_after: Option<String>,
     /// Largest JSON body in bytes [default: 10485760]
@@ -50,7 +50,7 @@ pub struct Args {
     /// How log lines are written: json or text [default: json]
     #[arg(long, env = "MINITOWER_LOG_FORMAT", hide_env_values = true, value_name = "FORMAT")]
     pub log_format: Option<String>,
-    /// Which events are logged: a level, or directives such as `info,minitower_rest=debug` [default: info]
+    /// What is logged: a level, or directives such as `info,minitower_rest=debug` [default: info]
     #[arg(long, env = "MINITOWER_LOG", hide_env_values = true, value_name = "FILTER")]
     pub log: Option<String>,
     /// What to do instead of serving.
@@ -61,20 +61,21 @@ pub struct Args {
 /// What the program does instead of serving.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Turn a backup into the database, where there is none yet, and exit.
+    /// Turn a backup into the database if there is none yet, and exit.
     ///
-    /// Leases of the backup are void, and ids move on by a million: runners have gone on since it was made. A run that ended after the
+    /// The backup's leases become void, and ids move on by a million, because runners have continued since. A run that ended after the
     /// backup may run again. Start the server afterwards as usual.
     Restore {
         /// The backup: a copy made by SQLite's `.backup` or `VACUUM INTO`, or one of the copies beside the database.
         backup: PathBuf,
-        /// Do nothing where there is a database, or no backup; for start-up scripts. Where there is a database and no backup, an empty
-        /// file takes the backup's place, so that what fetches it (`litestream restore -if-db-not-exists`) has nothing to do either.
+        /// Do nothing if there is a database, or if there is no backup; for startup scripts. If there is a database but no backup, an
+        /// empty file takes the backup's place, so that the program that fetches it (`litestream restore -if-db-not-exists`) has
+        /// nothing to do either.
         #[arg(long)]
         if_missing: bool,
     },
-    /// Ask the server of this machine (or container) whether it is ready: exit code 0, or 1 with the reason.
+    /// Ask the server on this machine (or in this container) whether it is ready: exit code 0, or 1 with the reason.
     ///
-    /// It is asked at the address of `--listen-addr`; the other settings are not looked at.
+    /// It uses the address of `--listen-addr` and ignores the other settings.
     Healthcheck,
 }

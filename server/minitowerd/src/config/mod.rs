@@ -25,11 +25,11 @@ use crate::telemetry::LogFormat;
 pub struct Config {
     /// Where to listen.
     pub listen_addr: ListenAddr,
-    /// The database file; made when missing.
+    /// The database file; created if it does not exist.
     pub db_path: PathBuf,
     /// How long to wait at the start while another process still has the database: a pod that goes may overlap with the one that comes.
     pub db_lock_timeout: Duration,
-    /// The folder of artifacts; made when missing.
+    /// The folder for archives and artifacts; created if it does not exist.
     pub objects_dir: PathBuf,
     /// Opens `POST /bootstrap/team`; none: the route is off.
     pub bootstrap_token: Option<Secret>,

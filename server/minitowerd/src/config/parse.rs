@@ -33,7 +33,7 @@ pub enum ConfigError {
     /// Nobody could ever make a team.
     #[error(
         "MINITOWER_BOOTSTRAP_TOKEN is empty: it is required when MINITOWER_PUBLIC_SIGNUP_ENABLED is false, \
-         else nobody can make a team"
+         because otherwise nobody can create a team"
     )]
     NoWayIn,
 }

@@ -86,11 +86,11 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         let mut again = serde_json::Deserializer::from_str(text);
         match serde_path_to_error::deserialize::<_, T>(&mut again) {
             Err(located) if located.path().iter().next().is_some() => ApiError::invalid_request(format!(
-                "`{}` in the request body is not what it must be: {}",
+                "`{}` in the request body is not valid: {}",
                 located.path(),
                 located.inner()
             )),
-            _ => ApiError::invalid_request(format!("the request body is not what it must be: {error}")),
+            _ => ApiError::invalid_request(format!("the request body is not valid: {error}")),
         }
     })
 }

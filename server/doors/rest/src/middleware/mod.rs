@@ -23,7 +23,7 @@ pub(crate) async fn not_found(uri: Uri) -> ApiError {
 pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
     ApiError::new(
         ErrorCode::MethodNotAllowed,
-        format!("{} does not take {method}; the Allow header names what it takes", uri.path()),
+        format!("{} does not accept {method}; the Allow header lists what it accepts", uri.path()),
     )
 }
 

@@ -21,14 +21,14 @@ const ABOUT: &str = "The HTTP API of the MiniTower control plane. Send a credent
 const TAGS: [(&str, &str); 11] = [
     ("Teams", "Creating a team, and logging in to one."),
     ("Tokens", "Team tokens, and a team's registration tokens."),
-    ("Environments", "The names under which runs and runners meet."),
-    ("Apps", "What is run."),
+    ("Environments", "Named queues. A run is created in one, and a runner serves one."),
+    ("Apps", "The named jobs of a team."),
     ("Versions", "The uploaded archives of an app. A version never changes."),
     ("Runs", "Starting, watching and cancelling runs."),
     ("Artifacts", "The files that jobs leave behind."),
     ("Runners", "The runners of a team or of the platform, and their fences."),
-    ("Runner protocol", "What a runner says to the server."),
-    ("Health", "Whether the server lives, is ready, and what it counts."),
+    ("Runner protocol", "The calls that a runner makes."),
+    ("Health", "Whether the server is running and ready, and its metrics."),
     ("Description", "This description."),
 ];
 
@@ -141,7 +141,7 @@ fn security_schemes() -> Value {
         "registration_token": bearer(
             "`mtg_…`: a registration token of a team, or `MINITOWER_RUNNER_REGISTRATION_TOKEN` of the server.",
         ),
-        "team_token": bearer("`mtk_…`: a team token of role `admin` or `member`. Where a role is named, it has to be that."),
+        "team_token": bearer("`mtk_…`: a team token of role `admin` or `member`. If a role is named, the token must have it."),
         "attempt_token": bearer("`mta_…`: the API token of an attempt, valid while the attempt lasts."),
         "operator_token": bearer("`MINITOWER_OPERATOR_TOKEN` of the server."),
         "runner_token": bearer("`mtr_…`: the token of a runner."),
@@ -178,7 +178,7 @@ fn of_access(access: Access) -> &'static [(ErrorCode, &'static str)] {
         Access::Bootstrap => &[UNAUTHORIZED, (ErrorCode::NotFound, "The server has no bootstrap token.")],
         Access::Registration | Access::Runs | Access::Runner => &[UNAUTHORIZED],
         Access::Team => {
-            &[UNAUTHORIZED, (ErrorCode::Forbidden, "The API token of an attempt does not open this route.")]
+            &[UNAUTHORIZED, (ErrorCode::Forbidden, "The API token of an attempt may not call this route.")]
         }
         Access::TeamAdmin | Access::Admin => &[UNAUTHORIZED, NOT_ADMIN],
         Access::Lease => &[
@@ -216,7 +216,7 @@ fn complete(operation: &mut Value, route: &Route) {
         add(ErrorCode::InvalidRequest, "The body cannot be read, or a field is not valid.");
         add(ErrorCode::PayloadTooLarge, "The body is over its limit.");
     }
-    add(ErrorCode::Internal, "A fault of the server. Its log has the cause under the request id.");
+    add(ErrorCode::Internal, "The server has failed. Its log has the cause under the request id.");
     if !WITHOUT_DATABASE.contains(&route.path) {
         add(
             ErrorCode::Unavailable,

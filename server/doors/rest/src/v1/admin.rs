@@ -62,9 +62,9 @@ pub(crate) struct DemandQuery {
     limit: Option<i64>,
 }
 
-/// Lists how many runs wait and how many runners hold, by team and environment.
+/// Lists how many runs wait and how many are held by runners, by team and environment.
 ///
-/// Whoever scales runners reads it. A team sees its own environments, the operator sees all. An environment that is
+/// This is for programs that scale runners. A team sees its own environments, the operator sees all. An environment that is
 /// not listed has none of either. The last page has no `cursor`.
 #[utoipa::path(get, path = "/api/v1/admin/demand", operation_id = "demand", tag = "Runners",
     params(DemandQuery),

@@ -59,7 +59,7 @@ errors! { NoArtifact {
     tag = "Artifacts",
     params(
         ArtifactPath,
-        ("if-none-match" = Option<String>, Header, description = "Entity tags that the caller has already."),
+        ("if-none-match" = Option<String>, Header, description = "Entity tags of the content that the caller already has."),
     ),
     responses(
         (status = 200, description = "The content. The content type follows from the path's extension.",

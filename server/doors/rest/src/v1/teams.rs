@@ -13,7 +13,7 @@ use crate::{ApiError, HttpState};
 
 /// Says whether sign-up and bootstrap are open.
 #[utoipa::path(get, path = "/api/v1/auth/options", operation_id = "auth_options", tag = "Teams",
-    responses((status = 200, description = "Which ways in the server offers.", body = AuthOptions)))]
+    responses((status = 200, description = "Whether sign-up and bootstrap are open.", body = AuthOptions)))]
 pub(crate) async fn options(State(state): State<HttpState>) -> Json<AuthOptions> {
     let (signup_enabled, bootstrap_enabled) = state.teams().auth_options();
     Json(AuthOptions { signup_enabled, bootstrap_enabled })
@@ -27,7 +27,7 @@ errors! { BootstrapErrors {
 /// Creates the first team, or new tokens for it.
 ///
 /// With the slug of the existing team this returns a new team token and a new registration token. Earlier team tokens
-/// stay valid; the former registration token does not. A password replaces the former one; without one it stays.
+/// stay valid; the previous registration token does not. A new password replaces the previous one, which otherwise stays.
 #[utoipa::path(post, path = "/api/v1/bootstrap/team", operation_id = "bootstrap_team", tag = "Teams",
     request_body = BootstrapTeam,
     responses(

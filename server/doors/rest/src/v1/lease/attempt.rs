@@ -15,7 +15,7 @@ use crate::{ApiError, HttpState, render};
 
 /// Starts the attempt.
 ///
-/// The lease is not extended. Repeating the call answers the same.
+/// The lease is not extended. Repeating the call gives the same answer.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/start", operation_id = "start_attempt", tag = "Runner protocol",
     params(RunPath),
     responses((status = 200, description = "The attempt after the call.", body = AttemptState)))]
@@ -78,7 +78,7 @@ errors! { ResultErrors {
 
 /// Reports how the job ended.
 ///
-/// Repeating the same result answers the same.
+/// Sending the same result again gives the same answer.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/result", operation_id = "finish_attempt", tag = "Runner protocol",
     params(RunPath), request_body = RunResult,
     responses((status = 200, description = "The result is stored.", body = Done), ResultErrors))]

@@ -99,7 +99,7 @@ errors! { PutErrors {
 
 /// Stores an artifact.
 ///
-/// The same content again changes nothing. Other content replaces the former.
+/// Storing the same content again changes nothing. Other content replaces the previous one.
 #[utoipa::path(put, path = "/api/v1/runs/{run}/artifacts/{path}", operation_id = "put_artifact", tag = "Runner protocol",
     params(ArtifactPath),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),

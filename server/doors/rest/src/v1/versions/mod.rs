@@ -69,7 +69,7 @@ errors! { CreateErrors {
 /// Uploads a version.
 ///
 /// Send the part `artifact` alone if the archive has a `Towerfile` at its root. Otherwise send `artifact` and
-/// `entrypoint`, and if you like `timeout_seconds` and `params_schema_json`. Nothing of a refused upload is kept.
+/// `entrypoint`, and optionally `timeout_seconds` and `params_schema_json`. Nothing of a refused upload is kept.
 #[utoipa::path(post, path = "/api/v1/apps/{app}/versions", operation_id = "create_version", tag = "Versions",
     params(AppPath),
     request_body(content = UploadForm, content_type = "multipart/form-data"),

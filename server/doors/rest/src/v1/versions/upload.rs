@@ -101,7 +101,8 @@ impl Allowance {
 
     fn broken(&self, error: &MultipartError) -> ApiError {
         if self.0.load(Ordering::Relaxed) == Self::EXCEEDED {
-            let message = format!("the head of a part of the upload is over the limit of {HEAD_BYTES} bytes");
+            let message =
+                format!("the headers of a part of the upload are over the limit of {HEAD_BYTES} bytes");
             return ApiError::invalid_request(message);
         }
         ApiError::new(ErrorCode::InvalidRequest, format!("the upload cannot be read: {}", error.body_text()))
