@@ -43,6 +43,8 @@ program's own help texts; `minitower help COMMAND` shows the same in your termin
 
 def help_of(program, *command):
     """The help text of a program or of one of its commands, the same on every machine."""
+    if not (PROGRAMS / program).exists():
+        sys.exit(f"reference_docs: {PROGRAMS / program} is not built: run `make build` first")
     clean = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "COLUMNS": "100"}
     said = subprocess.run([PROGRAMS / program, *command, "--help"], capture_output=True, text=True, env=clean, check=True)
     return "\n".join(line.rstrip() for line in said.stdout.splitlines()).strip() + "\n"

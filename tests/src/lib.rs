@@ -21,6 +21,7 @@ pub mod leftovers;
 pub mod process;
 pub mod programs;
 pub mod runner;
+pub mod schema;
 pub mod server;
 pub mod shape;
 pub mod skip;

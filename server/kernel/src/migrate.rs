@@ -83,7 +83,8 @@ mod tests {
             .filter_map(|e| e.unwrap().file_name().to_str()?.strip_suffix(".sql").map(str::to_owned))
             .collect();
         files.sort();
-        assert_eq!(files, STEPS.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>());
+        let steps: Vec<_> = STEPS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(files, steps, "STEPS has to list the files in migrations/, in order");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use minitower_tests::programs::source_root;
+use minitower_tests::schema;
 
 /// The only edges there may be between our crates: of what ships, and of what proves it.
 const EDGES: [(&str, &[&str]); 19] = [
@@ -166,6 +167,20 @@ const TABLES: [(&str, &[&str]); 2] = [
         ],
     ),
 ];
+
+#[test]
+fn every_table_of_the_schema_belongs_to_one_subject() {
+    let owned: Vec<_> = TABLES.iter().flat_map(|(_, tables)| tables.iter().copied()).collect();
+    let page = fs::read_to_string(source_root().join("docs/architecture.md")).unwrap();
+    for table in schema::tables() {
+        let owners = owned.iter().filter(|name| **name == table).count();
+        assert_eq!(owners, 1, "the table {table}: say in TABLES which one subject owns it");
+        assert!(
+            page.contains(&format!("`{table}`")),
+            "the table {table}: name it in docs/architecture.md, at the crate that owns it"
+        );
+    }
+}
 
 #[test]
 fn a_subjects_tables_are_named_by_that_subject_alone() {

@@ -1,8 +1,11 @@
 //! Who may call what: every route with every kind of credential.
 
+use std::fs;
+
+use minitower_tests::programs::source_root;
 use minitower_tests::server::{BOOTSTRAP_TOKEN, OPERATOR_TOKEN, REGISTRATION_TOKEN};
 use minitower_tests::{Runner, Server, Team};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The kinds of credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +29,7 @@ const ADMIN: &[Kind] = &[Admin, Operator];
 const RUNNER: &[Kind] = &[Kind::Runner];
 
 /// Every route that asks for a credential: method, path with ids that are none, and who may call it.
-const ROUTES: [(&str, &str, &[Kind]); 39] = [
+const ROUTES: &[(&str, &str, &[Kind])] = &[
     ("POST", "/bootstrap/team", &[Bootstrap]),
     ("GET", "/me", TEAM),
     ("POST", "/tokens", TEAM),
@@ -48,15 +51,21 @@ const ROUTES: [(&str, &str, &[Kind]); 39] = [
     ("GET", "/runs/abc", TEAM),
     ("GET", "/runs/abc/attempts", TEAM),
     ("GET", "/runs/abc/logs", TEAM),
+    ("GET", "/runs/abc/artifacts", TEAM),
+    ("GET", "/runs/abc/artifacts/file", TEAM),
+    ("DELETE", "/runs/abc/artifacts/file", TEAM_ADMIN),
     ("POST", "/runs/abc/cancel", TEAM),
     ("POST", "/runners/register", &[PlatformRegistration, TeamRegistration]),
     ("POST", "/runners/sign-off", RUNNER),
     ("POST", "/runs/lease", RUNNER),
     ("POST", "/runs/abc/start", RUNNER),
     ("POST", "/runs/abc/heartbeat", RUNNER),
+    ("POST", "/runs/abc/logs", RUNNER),
     ("POST", "/runs/abc/result", RUNNER),
     ("GET", "/runs/abc/artifact", RUNNER),
+    ("PUT", "/runs/abc/artifacts/file", RUNNER),
     ("POST", "/runs/abc/release", RUNNER),
+    ("GET", "/admin/demand", ADMIN),
     ("GET", "/admin/runners", ADMIN),
     ("POST", "/admin/runners/nobody/drain", ADMIN),
     ("DELETE", "/admin/runners/nobody/drain", ADMIN),
@@ -91,6 +100,35 @@ impl Credentials {
     }
 }
 
+/// Whether a path is one of a template.
+fn fits(template: &str, path: &str) -> bool {
+    let (wanted, found): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+    wanted.len() == found.len()
+        && wanted.iter().zip(found).all(|(wanted, found)| wanted.starts_with('{') || *wanted == found)
+}
+
+#[test]
+fn every_described_route_that_asks_for_a_credential_is_in_the_list() {
+    let text = fs::read_to_string(source_root().join("openapi.json")).unwrap();
+    let description: Value = serde_json::from_str(&text).unwrap();
+    let paths = description["paths"].as_object().unwrap();
+    for (template, methods) in paths {
+        for (method, operation) in methods.as_object().unwrap() {
+            if operation["security"].as_array().is_none_or(Vec::is_empty) {
+                continue;
+            }
+            let method = method.to_uppercase();
+            // Of the templates that fit, the one with the fewest parameters is meant: `/runs/summary`, not `/runs/{run}`.
+            let named = ROUTES.iter().filter(|(named, _, _)| *named == method);
+            let listed = named.map(|(_, path, _)| format!("/api/v1{path}")).any(|path| {
+                let fitting = paths.keys().filter(|template| fits(template, &path));
+                fitting.min_by_key(|template| template.matches('{').count()) == Some(template)
+            });
+            assert!(listed, "{method} {template} is new: add it to ROUTES, with who may call it");
+        }
+    }
+}
+
 #[test]
 fn a_wrong_credential_is_401_before_ids_headers_and_bodies_are_looked_at() {
     let server = Server::start();
@@ -99,7 +137,7 @@ fn a_wrong_credential_is_401_before_ids_headers_and_bodies_are_looked_at() {
     team.run_id("hello");
     let runner = Runner::register(&server, "r1");
     let all = Credentials { member: team.member(), team, runner };
-    for (method, path, opens) in ROUTES {
+    for &(method, path, opens) in ROUTES {
         for kind in [
             Kind::Nothing,
             Kind::Unknown,

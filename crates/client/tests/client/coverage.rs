@@ -41,7 +41,11 @@ async fn every_operation_has_a_method() {
             .iter()
             .filter(|(method, template)| *method == request.method.as_str() && fits(template, &request.path));
         let meant = fitting.min_by_key(|(_, template)| template.matches('{').count());
-        called.insert(meant.unwrap_or_else(|| panic!("{what} is not described")).clone());
+        called.insert(
+            meant
+                .unwrap_or_else(|| panic!("openapi.json does not describe {what}: run `make openapi`"))
+                .clone(),
+        );
     }
     let missing: Vec<_> = operations.difference(&called).collect();
     assert!(missing.is_empty(), "the client has no method for {missing:?}, or this test does not call it");
