@@ -221,51 +221,6 @@ impl FromSql for At {
     }
 }
 
-/// Reads the columns of a row one after the other, in the order of its SELECT: to look each up by its name costs more than to read it.
-#[derive(Debug)]
-pub struct Columns<'r, 's> {
-    row: &'r Row<'s>,
-    next: usize,
-}
-
-impl<'r, 's> Columns<'r, 's> {
-    /// The columns of a row, from its first.
-    pub fn of(row: &'r Row<'s>) -> Self {
-        Self { row, next: 0 }
-    }
-
-    /// The next column.
-    pub fn get<T: FromSql>(&mut self) -> Result<T, StoreError> {
-        let value = self.row.get(self.next)?;
-        self.next += 1;
-        Ok(value)
-    }
-
-    /// The next column, a text, where it lies.
-    pub fn text(&mut self) -> Result<&'r str, StoreError> {
-        let text = self.row.get_ref(self.next)?.as_str().map_err(rusqlite::Error::from)?;
-        self.next += 1;
-        Ok(text)
-    }
-
-    /// The next column, a text that may be missing, where it lies.
-    pub fn maybe_text(&mut self) -> Result<Option<&'r str>, StoreError> {
-        let text = self.row.get_ref(self.next)?.as_str_or_null().map_err(rusqlite::Error::from)?;
-        self.next += 1;
-        Ok(text)
-    }
-
-    /// The next column, a time.
-    pub fn at(&mut self) -> Result<Timestamp, StoreError> {
-        Ok(self.get::<At>()?.0)
-    }
-
-    /// The next column, a time that may be missing.
-    pub fn maybe_at(&mut self) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.get::<Option<At>>()?.map(|at| at.0))
-    }
-}
-
 /// Reads a time.
 pub fn at(row: &Row<'_>, column: &str) -> Result<Timestamp, StoreError> {
     Ok(row.get::<_, At>(column)?.0)

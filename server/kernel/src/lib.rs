@@ -14,6 +14,7 @@
 //! by that subject alone; here stand only the schema's versions and what SQLite itself keeps.
 
 pub mod clock;
+mod columns;
 mod db;
 mod disk;
 pub mod due;
@@ -31,7 +32,8 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-pub use db::{At, Columns, Db, Tx, at, maybe_at};
+pub use columns::Columns;
+pub use db::{At, Db, Tx, at, maybe_at};
 pub use error::{OpenError, StoreError};
 pub use migrate::SQLITE_AT_LEAST;
 pub use restore::restore;

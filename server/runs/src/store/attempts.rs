@@ -8,18 +8,32 @@ use minitower_vocabulary::ids::{AttemptId, RunId, RunnerId, TeamId};
 use minitower_vocabulary::statuses::{AttemptStatus, ResultReason};
 use minitower_vocabulary::time::Timestamp;
 
-use minitower_kernel::{At, Columns, at};
+use minitower_kernel::{At, Columns, at, columns};
 use minitower_kernel::{Db, StoreError, Tx};
 
-/// A statement that [`read`] can read, with what follows its FROM: put together when the program is compiled.
-macro_rules! select {
-    ($($rest:expr),+) => {
-        concat!(
-            "SELECT id, run_id, attempt_no, runner_id, runner_name, leased_at, status, lease_expires_at, lease_ttl_ms, instance_id, \
-             request_id, started_at, finished_at, ended_by, exit_code, error_message, reason, row_version FROM run_attempts ",
-            $($rest),+
-        )
-    };
+columns! { ($)
+    /// What is read of an attempt.
+    enum Column;
+    /// A statement that [`read`] can read, with what follows its FROM.
+    macro select "FROM run_attempts";
+    Id: "id",
+    RunId: "run_id",
+    Number: "attempt_no",
+    RunnerId: "runner_id",
+    RunnerName: "runner_name",
+    LeasedAt: "leased_at",
+    Status: "status",
+    LeaseExpiresAt: "lease_expires_at",
+    LeaseTtlMs: "lease_ttl_ms",
+    InstanceId: "instance_id",
+    RequestId: "request_id",
+    StartedAt: "started_at",
+    FinishedAt: "finished_at",
+    EndedBy: "ended_by",
+    ExitCode: "exit_code",
+    ErrorMessage: "error_message",
+    Reason: "reason",
+    RowVersion: "row_version",
 }
 
 /// What the partial indexes of active attempts ask for.
@@ -247,10 +261,10 @@ fn millis(d: Duration) -> i64 {
     i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Reads a row of [`select`]; the columns in its order.
+/// Reads a row of [`select`].
 fn read(row: &Row<'_>) -> Result<Attempt, StoreError> {
-    let mut columns = Columns::of(row);
-    let id: i64 = columns.get()?;
+    let columns = Columns::of(row);
+    let id: i64 = columns.get(Column::Id)?;
     let nonsense =
         |column: &str, value: &str| StoreError::Inconsistent(format!("attempt {id} with {column} {value:?}"));
     let ttl = |millis: i64| {
@@ -259,36 +273,32 @@ fn read(row: &Row<'_>) -> Result<Attempt, StoreError> {
     };
     let ended_by = |text: &str| EndedBy::parse(text).ok_or_else(|| nonsense("ended_by", text));
     let reason = |text: &str| ResultReason::parse(text).ok_or_else(|| nonsense("reason", text));
-    let mut attempt = Attempt {
-        id: AttemptId(id),
-        run_id: RunId(columns.get()?),
-        number: columns.get()?,
-        runner_id: columns.get::<Option<i64>>()?.map(RunnerId),
-        runner_name: columns.get()?,
-        leased_at: columns.at()?,
-        lease: Lease { expires_at: Timestamp(0), ttl: Duration::ZERO, instance_id: None, request_id: None },
-        state: AttemptState::Leased,
-        row_version: 0,
-    };
-    let status = columns.text()?;
-    let status = AttemptStatus::parse(status).ok_or_else(|| nonsense("status", status))?;
-    attempt.lease = Lease {
-        expires_at: columns.at()?,
-        ttl: ttl(columns.get()?)?,
-        instance_id: columns.get()?,
-        request_id: columns.get()?,
-    };
+    let status = |text: &str| AttemptStatus::parse(text).ok_or_else(|| nonsense("status", text));
     let fields = AttemptFields {
-        status,
-        started_at: columns.maybe_at()?,
-        finished_at: columns.maybe_at()?,
-        ended_by: columns.maybe_text()?.map(ended_by).transpose()?,
-        exit_code: columns.get()?,
-        error_message: columns.get()?,
-        reason: columns.maybe_text()?.map(reason).transpose()?,
+        status: status(columns.text(Column::Status)?)?,
+        started_at: columns.maybe_at(Column::StartedAt)?,
+        finished_at: columns.maybe_at(Column::FinishedAt)?,
+        ended_by: columns.maybe_text(Column::EndedBy)?.map(ended_by).transpose()?,
+        exit_code: columns.get(Column::ExitCode)?,
+        error_message: columns.get(Column::ErrorMessage)?,
+        reason: columns.maybe_text(Column::Reason)?.map(reason).transpose()?,
     };
-    attempt.row_version = columns.get()?;
-    attempt.state = AttemptState::try_from(fields)
+    let state = AttemptState::try_from(fields)
         .map_err(|incomplete| StoreError::Inconsistent(format!("attempt {id}: {incomplete}")))?;
-    Ok(attempt)
+    Ok(Attempt {
+        id: AttemptId(id),
+        run_id: RunId(columns.get(Column::RunId)?),
+        number: columns.get(Column::Number)?,
+        runner_id: columns.get::<Option<i64>>(Column::RunnerId)?.map(RunnerId),
+        runner_name: columns.get(Column::RunnerName)?,
+        leased_at: columns.at(Column::LeasedAt)?,
+        lease: Lease {
+            expires_at: columns.at(Column::LeaseExpiresAt)?,
+            ttl: ttl(columns.get(Column::LeaseTtlMs)?)?,
+            instance_id: columns.get(Column::InstanceId)?,
+            request_id: columns.get(Column::RequestId)?,
+        },
+        state,
+        row_version: columns.get(Column::RowVersion)?,
+    })
 }

@@ -10,23 +10,46 @@ use minitower_vocabulary::time::Timestamp;
 
 use crate::store::apps;
 use crate::store::events::RunMoved;
-use minitower_kernel::{At, Columns, at};
+use minitower_kernel::{At, Columns, at, columns};
 use minitower_kernel::{Db, StoreError, Tx};
 
-/// A statement that [`read`] can read, with what follows its FROM: put together when the program is compiled.
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT r.id, r.team_id, r.app_id, a.slug, r.run_no, r.app_version_id, v.version_no, r.environment_id, \
-             r.environment_name, r.input, r.priority, r.created_at, r.runner_name, r.attempt_count, r.status, r.max_retries, r.retry_count, \
-             r.cancel_requested, r.queued_at, r.started_at, r.finished_at, r.exit_code, r.error_message, r.row_version, \
-             v.hidden_parameters, r.output, \
-             r.timeout_seconds, r.not_before, r.retry_on, r.backoff_initial_ms, r.backoff_multiplier, r.backoff_max_ms \
-             FROM runs r JOIN apps a ON a.id = r.app_id \
-             JOIN app_versions v ON v.id = r.app_version_id ",
-            $rest
-        )
-    };
+columns! { ($)
+    /// What is read of a run.
+    enum Column;
+    /// A statement that [`read`] can read, with what follows its FROM.
+    macro select "FROM runs r JOIN apps a ON a.id = r.app_id JOIN app_versions v ON v.id = r.app_version_id";
+    Id: "r.id",
+    TeamId: "r.team_id",
+    AppId: "r.app_id",
+    AppSlug: "a.slug",
+    Number: "r.run_no",
+    VersionId: "r.app_version_id",
+    VersionNumber: "v.version_no",
+    EnvironmentId: "r.environment_id",
+    Environment: "r.environment_name",
+    Input: "r.input",
+    Priority: "r.priority",
+    CreatedAt: "r.created_at",
+    Runner: "r.runner_name",
+    Attempts: "r.attempt_count",
+    Status: "r.status",
+    MaxRetries: "r.max_retries",
+    RetryCount: "r.retry_count",
+    CancelRequested: "r.cancel_requested",
+    QueuedAt: "r.queued_at",
+    StartedAt: "r.started_at",
+    FinishedAt: "r.finished_at",
+    ExitCode: "r.exit_code",
+    ErrorMessage: "r.error_message",
+    RowVersion: "r.row_version",
+    HiddenParameters: "v.hidden_parameters",
+    Output: "r.output",
+    TimeoutSeconds: "r.timeout_seconds",
+    NotBefore: "r.not_before",
+    RetryOn: "r.retry_on",
+    BackoffInitialMs: "r.backoff_initial_ms",
+    BackoffMultiplier: "r.backoff_multiplier",
+    BackoffMaxMs: "r.backoff_max_ms",
 }
 pub(crate) use select;
 
@@ -310,60 +333,59 @@ pub fn list(db: &Db, team: TeamId, filter: &Filter) -> Result<Vec<Run>, StoreErr
     db.all(&sql, params_from_iter(values), read)
 }
 
-/// Reads a row of [`select`]; the columns in its order.
+/// Reads a row of [`select`].
 pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
-    let mut columns = Columns::of(row);
-    let id: i64 = columns.get()?;
-    let mut run = Run {
-        id: RunId(id),
-        team_id: TeamId(columns.get()?),
-        app_id: AppId(columns.get()?),
-        app_slug: columns.get()?,
-        number: columns.get()?,
-        version_id: VersionId(columns.get()?),
-        version_number: columns.get()?,
-        environment_id: EnvironmentId(columns.get()?),
-        environment: columns.get()?,
-        input: columns.get()?,
-        hidden_parameters: None,
-        output: None,
-        priority: columns.get()?,
-        timeout_seconds: None,
-        created_at: columns.at()?,
-        runner: columns.get()?,
-        attempts: columns.get()?,
-        progress: RunProgress::queued(0, Timestamp(0)),
-        row_version: 0,
+    let columns = Columns::of(row);
+    let id: i64 = columns.get(Column::Id)?;
+    let fields = RunFields {
+        status: status(id, columns.text(Column::Status)?)?,
+        cancel_requested: columns.get(Column::CancelRequested)?,
+        not_before: columns.maybe_at(Column::NotBefore)?,
+        started_at: columns.maybe_at(Column::StartedAt)?,
+        finished_at: columns.maybe_at(Column::FinishedAt)?,
+        exit_code: columns.get(Column::ExitCode)?,
+        error_message: columns.get(Column::ErrorMessage)?,
     };
-    let status = status(id, columns.text()?)?;
-    run.progress.retries = RetryBudget { max: columns.get()?, used: columns.get()? };
-    let cancel_requested = columns.get()?;
-    run.progress.queued_at = columns.at()?;
-    let mut fields = RunFields {
-        status,
-        cancel_requested,
-        not_before: None,
-        started_at: columns.maybe_at()?,
-        finished_at: columns.maybe_at()?,
-        exit_code: columns.get()?,
-        error_message: columns.get()?,
-    };
-    run.row_version = columns.get()?;
-    run.hidden_parameters = columns.get()?;
-    run.output = columns.get()?;
-    run.timeout_seconds = columns.get()?;
-    fields.not_before = columns.maybe_at()?;
-    run.progress.policy = policy(id, &mut columns)?;
-    run.progress.state = RunState::try_from(fields)
+    let state = RunState::try_from(fields)
         .map_err(|incomplete| StoreError::Inconsistent(format!("run {id}: {incomplete}")))?;
-    Ok(run)
+    Ok(Run {
+        id: RunId(id),
+        team_id: TeamId(columns.get(Column::TeamId)?),
+        app_id: AppId(columns.get(Column::AppId)?),
+        app_slug: columns.get(Column::AppSlug)?,
+        number: columns.get(Column::Number)?,
+        version_id: VersionId(columns.get(Column::VersionId)?),
+        version_number: columns.get(Column::VersionNumber)?,
+        environment_id: EnvironmentId(columns.get(Column::EnvironmentId)?),
+        environment: columns.get(Column::Environment)?,
+        input: columns.get(Column::Input)?,
+        hidden_parameters: columns.get(Column::HiddenParameters)?,
+        output: columns.get(Column::Output)?,
+        priority: columns.get(Column::Priority)?,
+        timeout_seconds: columns.get(Column::TimeoutSeconds)?,
+        created_at: columns.at(Column::CreatedAt)?,
+        runner: columns.get(Column::Runner)?,
+        attempts: columns.get(Column::Attempts)?,
+        progress: RunProgress {
+            retries: RetryBudget {
+                max: columns.get(Column::MaxRetries)?,
+                used: columns.get(Column::RetryCount)?,
+            },
+            policy: policy(id, &columns)?,
+            queued_at: columns.at(Column::QueuedAt)?,
+            state,
+        },
+        row_version: columns.get(Column::RowVersion)?,
+    })
 }
 
-fn policy(id: i64, columns: &mut Columns<'_, '_>) -> Result<Option<RetryPolicy>, StoreError> {
-    let Some(words) = columns.maybe_text()? else { return Ok(None) };
+fn policy(id: i64, columns: &Columns<'_, '_, Column>) -> Result<Option<RetryPolicy>, StoreError> {
+    let Some(words) = columns.maybe_text(Column::RetryOn)? else { return Ok(None) };
     let on: Option<Vec<Failure>> = words.split(',').map(Failure::parse).collect();
     let on = on.ok_or_else(|| StoreError::Inconsistent(format!("run {id} retried on {words:?}")))?;
-    Ok(Some(RetryPolicy::new(&on, columns.get()?, columns.get()?, columns.get()?)))
+    let initial_ms = columns.get(Column::BackoffInitialMs)?;
+    let multiplier = columns.get(Column::BackoffMultiplier)?;
+    Ok(Some(RetryPolicy::new(&on, initial_ms, multiplier, columns.get(Column::BackoffMaxMs)?)))
 }
 
 fn status(id: i64, text: &str) -> Result<RunStatus, StoreError> {
