@@ -130,6 +130,13 @@ fn retire(revisions: &[&Revision], n: u32, memory: &Memory, going: &mut BTreeSet
         .flat_map(|(at, revision)| staying(revision).into_iter().map(move |pod| (at, pod)))
         .collect();
     pods.sort_by_key(|(_, pod)| rank(pod));
+    // No more of a revision than its size: a Deployment may have more pods than it asks for, and those are not this plan's to take.
+    let mut places: Vec<u32> = revisions.iter().map(|revision| revision.replicas).collect();
+    pods.retain(|(at, _)| {
+        let has_place = places[*at] > 0;
+        places[*at] = places[*at].saturating_sub(1);
+        has_place
+    });
     pods.truncate(left as usize);
     going.extend(pods.iter().map(|(_, pod)| pod.name.clone()));
     for (at, revision) in revisions.iter().enumerate() {

@@ -218,3 +218,22 @@ fn the_fence_of_a_pod_that_is_gone_is_lifted_and_forgotten() {
     // It is remembered until that has been done.
     assert_eq!(plan.memory.fenced.keys().collect::<Vec<_>>(), ["gone", "leaving"]);
 }
+
+#[test]
+fn no_more_pods_of_a_revision_are_retired_than_it_asks_for() {
+    let mut older = revision("older", vec![absent("a"), absent("b"), absent("c")]);
+    // One of its pods is on its way out already, whatever the plan says.
+    older.replicas = 2;
+    let revisions = vec![revision(CURRENT, idles("new", 3)), older, revision(FORMER, vec![idle("d", 1)])];
+    let plan =
+        plan(&observed(known(0), revisions), &Policy { min: 3, ..policy() }, &settled(3), seconds(100));
+    for action in &plan.actions {
+        if let Action::Retire { from, candidates, .. } = action {
+            assert!(candidates.len() <= *from as usize, "{action:?}");
+        }
+    }
+    assert!(
+        candidates(&plan).iter().any(|(pod, _)| *pod == "d"),
+        "the other revision gives its pod: {plan:?}"
+    );
+}
