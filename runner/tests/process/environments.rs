@@ -223,7 +223,7 @@ async fn a_python_that_is_not_here_is_told_with_those_that_are() {
     for (result, asked) in results.iter().zip(["main.py is `>=3.99`", "pyproject.toml is `<3`"]) {
         assert_eq!(result.reason, Some(ResultReason::Setup));
         let message = result.error_message.as_deref().unwrap();
-        assert!(message.contains(asked) && message.contains("here: 3."), "{message}");
+        assert!(message.contains(asked) && message.contains("found: 3."), "{message}");
         assert!(message.contains("only uv downloads Pythons"), "{message}");
     }
 }

@@ -132,10 +132,9 @@ async fn a_stopping_runner_gives_the_result_up_when_nobody_answers_for_five_leas
     server.down();
     let asked = Instant::now();
     runner.signal(Signal::SIGTERM);
-    // Neither for the log nor for the result after it.
+    // The last lines go with the result, so that is all that is given up.
     assert!(runner.ends(8 * lease).await.success());
     assert!(asked.elapsed() >= 5 * lease, "{:?}", asked.elapsed());
-    assert!(runner.log().contains("log could not be delivered"), "{}", runner.log());
     assert!(runner.log().contains("could not be told how the run ended"), "{}", runner.log());
 }
 
