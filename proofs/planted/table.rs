@@ -72,7 +72,10 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
     (Bug::CancelLostOnExpiry, ONE_RUN),
     (Bug::EndOfAnyProcess, ONE_RUN),
     (Bug::SupersedesWhateverIsActive, ONE_RUN),
-    (Bug::LeaseRepeatedAfterStart, ONE_RUN),
+    (
+        Bug::LeaseRepeatedAfterStart,
+        check("protocol", "leases::a_lost_answer_is_found_again_and_voids_the_former_token"),
+    ),
     (Bug::LeaseRepeatedWhileRunning, ONE_RUN),
     (Bug::SignOffEndsWhatRuns, ONE_RUN),
     (Bug::SignOffForgetsUnheard, ONE_RUN),

@@ -17,7 +17,7 @@ static TALLY: Tally = Tally::new("one after another");
 /// Operations of a sequence.
 const LENGTH: usize = 120;
 /// Sequences of the short version.
-const CASES: u32 = 14;
+const CASES: u32 = 60;
 
 /// What has to be met, or nothing is proved.
 const MET: &[(&str, &str)] = &[
