@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::domain::run::{RunFields, RunProgress, RunState};
+use crate::domain::moves::run_in;
+use crate::domain::run::{RunProgress, RunState};
 use crate::store::events::{CountKey, CountNames};
 use minitower_vocabulary::ids::{AppId, EnvironmentId};
 use minitower_vocabulary::time::Timestamp;
@@ -23,16 +24,7 @@ fn runner(id: i64, scope: RunnerScope) -> RunnerPrincipal {
 }
 
 fn state(status: RunStatus) -> RunProgress {
-    let fields = RunFields {
-        status,
-        cancel_requested: false,
-        not_before: None,
-        started_at: Some(Timestamp(0)),
-        finished_at: Some(Timestamp(0)),
-        exit_code: None,
-        error_message: None,
-    };
-    RunProgress::queued(0, Timestamp(0)).into_state(RunState::try_from(fields).unwrap())
+    RunProgress::queued(0, Timestamp(0)).into_state(run_in(status))
 }
 
 fn moved(team: TeamId, before: Option<RunStatus>, after: RunStatus) -> RunMoved {

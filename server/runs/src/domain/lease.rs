@@ -190,19 +190,9 @@ pub fn cancel_unheld(run: RunProgress, now: Timestamp) -> Result<RunProgress, Il
 /// A run whose backoff has passed, ready; none: there is nothing to wait for any more, or not yet.
 #[must_use]
 pub fn wake(run: &RunProgress, now: Timestamp) -> Option<RunProgress> {
-    match run.state {
-        RunState::Queued { not_before: Some(at), first_started_at } if at <= now => {
-            Some(run.clone().into_state(RunState::Queued { not_before: None, first_started_at }))
-        }
-        RunState::Queued { .. }
-        | RunState::Leased { .. }
-        | RunState::Running { .. }
-        | RunState::Cancelling { .. }
-        | RunState::Completed(_)
-        | RunState::Failed(_)
-        | RunState::Cancelled { .. }
-        | RunState::Dead(_) => None,
-    }
+    run.state.not_before().filter(|at| *at <= now)?;
+    let first_started_at = run.state.first_started_at();
+    Some(run.clone().into_state(RunState::Queued { not_before: None, first_started_at }))
 }
 
 /// A run that waits after a restart of the server. Its backoff cannot end further away than the longest that its policy allows:
@@ -211,21 +201,12 @@ pub fn wake(run: &RunProgress, now: Timestamp) -> Option<RunProgress> {
 pub fn backoff_after_restart(run: RunProgress, now: Timestamp) -> RunProgress {
     let longest = run.policy.map_or(Duration::ZERO, |policy| policy.longest_backoff());
     let latest = now.plus(longest);
-    match run.state {
-        RunState::Queued { not_before: Some(at), first_started_at } if at > latest => RunProgress {
-            queued_at: latest,
-            state: RunState::Queued { not_before: Some(latest), first_started_at },
-            ..run
-        },
-        RunState::Queued { .. }
-        | RunState::Leased { .. }
-        | RunState::Running { .. }
-        | RunState::Cancelling { .. }
-        | RunState::Completed(_)
-        | RunState::Failed(_)
-        | RunState::Cancelled { .. }
-        | RunState::Dead(_) => run,
+    if run.state.not_before().is_none_or(|at| at <= latest) {
+        return run;
     }
+    let first_started_at = run.state.first_started_at();
+    let state = RunState::Queued { not_before: Some(latest), first_started_at };
+    RunProgress { queued_at: latest, state, ..run }
 }
 
 /// A lease after a restart of the server. Nobody may lose a run because nobody could be reached, so it lasts at least `ttl` from

@@ -13,7 +13,7 @@ pub mod attempt;
 pub mod claim;
 pub mod lease;
 #[cfg(test)]
-mod moves;
+pub(crate) mod moves;
 pub mod retry;
 pub mod run;
 pub mod runner;
