@@ -189,8 +189,7 @@ impl Engine {
                     let last = batch.last().map(|attempt| attempt.run_id);
                     for attempt in batch {
                         let lease = lease::after_restart(attempt.lease.clone(), ttl, now);
-                        let state = attempt.state.clone();
-                        attempts::save(tx, attempt, lease, state)?;
+                        attempts::save_lease(tx, attempt, lease)?;
                     }
                     Ok::<_, Error>(last)
                 })

@@ -102,8 +102,8 @@ pub fn revive(tx: &Tx<'_>, ttl: Duration, now: Timestamp) -> Result<(), StoreErr
         last = newest.run_id;
         for attempt in batch {
             attempts::void_tokens(tx, attempt.id)?;
-            let (lease, state) = (attempt.lease.clone(), attempt.state.clone());
-            attempts::save(tx, attempt, lease::after_restart(lease, ttl, now), state)?;
+            let lease = lease::after_restart(attempt.lease.clone(), ttl, now);
+            attempts::save_lease(tx, attempt, lease)?;
         }
     }
 }

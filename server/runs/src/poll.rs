@@ -211,8 +211,7 @@ impl Claim<'_> {
                 if fenced { Ok(Claimed::Fenced) } else { self.take_first(tx, instance.as_deref()) }
             }
             (Decision::Again(lease), Some((run, attempt))) => {
-                let state = attempt.state.clone();
-                let attempt = attempts::save(tx, attempt, lease, state)?;
+                let attempt = attempts::save_lease(tx, attempt, lease)?;
                 let version = version_of(tx, &run)?;
                 let (api_token, hashes) = self.tokens(&version)?;
                 attempts::replace_tokens(tx, attempt.id, hashes)?;

@@ -125,6 +125,12 @@ pub fn save(tx: &Tx<'_>, attempt: Attempt, lease: Lease, state: AttemptState) ->
     Ok(Attempt { lease, state, row_version: attempt.row_version + 1, ..attempt })
 }
 
+/// Saves an attempt's new lease, as [`save`] does. Its state stays.
+pub fn save_lease(tx: &Tx<'_>, attempt: Attempt, lease: Lease) -> Result<Attempt, StoreError> {
+    let state = attempt.state.clone();
+    save(tx, attempt, lease, state)
+}
+
 /// Voids the attempt's tokens in favour of others.
 pub fn replace_tokens(tx: &Tx<'_>, id: AttemptId, tokens: TokenHashes) -> Result<(), StoreError> {
     tx.execute(
