@@ -27,6 +27,7 @@ fi
 step cargo clippy --workspace --all-targets --locked -- -D warnings
 # No targets of `cargo test`, hence none of `--all-targets`.
 step cargo clippy -p minitower-tests --test e2e --test chart --locked -- -D warnings
+step cargo clippy -p minitower-operator --test apiserver --locked -- -D warnings
 step scripts/planted.sh --check
 step scripts/crds.sh --check
 step scripts/openapi-lint.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs MiniTower on a real Kubernetes, runs the scenarios of tests/tests/e2e there, and removes everything again; then the same
-# cluster sees the life of the Helm chart's release (tests/tests/chart).
+# Runs the operator on an API server without nodes (operator/tests/apiserver). Then installs MiniTower on a real Kubernetes, runs the
+# scenarios of tests/tests/e2e there, and removes everything again; then the same cluster sees the life of the Helm chart's release
+# (tests/tests/chart).
 #   The cluster is what scripts/cluster-target.sh says: KUBECONFIG, else kind, else the one of tests/cluster. One that is down is
 #   started, and only what was started here is taken down afterwards.
 #   PROFILE=release|dev     which build goes into the images (default release)
@@ -114,6 +115,16 @@ scenarios() {
     E2E=1 RUST_BACKTRACE=0 cargo test --locked -p minitower-tests --test e2e -- \
         "$filter" --test-threads="$threads" --show-output 2>&1 | tee "$log" || status=$?
     if ((status != 0)); then failed=1; fi
+}
+
+# on_api_server: the operator and its definition, on an API server without nodes that the tests start for themselves.
+on_api_server() {
+    cargo build --locked --quiet -p minitower-operator -p minitowerd --bins &&
+        RUST_BACKTRACE=0 cargo test --locked -p minitower-operator --test apiserver -- --test-threads="${E2E_THREADS:-6}"
+}
+
+api_server() {
+    on_api_server 2>&1 | tee "$results/apiserver.log" || failed=1
 }
 
 # chart FILTER: Helm, ingress controller and enforced policies where the cluster is one of ours; else what it has.
@@ -243,7 +254,7 @@ finish() {
     ((status == 0)) || exit "$status"
     if ((failed)); then
         # Once more, because hundreds of lines ago is too far to look.
-        sed --quiet '/^failures:$/,/^test result:/p' "$results"/{speed,together,alone,chart}.log 2>/dev/null
+        sed --quiet '/^failures:$/,/^test result:/p' "$results"/{apiserver,speed,together,alone,chart}.log 2>/dev/null
         die "failed: see above and $results"
     fi
     exit 0
@@ -255,7 +266,9 @@ main() {
     say "cluster: $target"
     if [[ $target == skip:* ]]; then
         # Each test says that it did not run, and why.
-        E2E='' E2E_SKIP=${target#skip: } exec cargo test --locked -p minitower-tests --test e2e --test chart
+        on_api_server || failed=1
+        E2E='' E2E_SKIP=${target#skip: } cargo test --locked -p minitower-tests --test e2e --test chart || failed=1
+        exit "$failed"
     fi
     mkdir -p "$results"
     rm -rf "$results/rows" "$results"/*.log # of an earlier run
@@ -264,6 +277,7 @@ main() {
     step "cluster" use_cluster
     step "programs and images ($PROFILE)" make_images
     step "test programs" cargo test --locked --quiet -p minitower-tests --test e2e --test chart --no-run
+    if [[ -z ${E2E_ONLY:-} ]]; then step "API server" api_server; fi
     if [[ -n $(only chart::) && -n ${E2E_ONLY:-} ]]; then
         step chart:: chart "$E2E_ONLY"
         report_if_any

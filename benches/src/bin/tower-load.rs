@@ -65,7 +65,7 @@ enum Load {
         #[arg(long, default_value_t = 32)]
         runners: usize,
         /// Clients that create runs
-        #[arg(long, default_value_t = 16)]
+        #[arg(long, default_value_t = 32)]
         creators: usize,
         /// Most runs that wait to be leased
         #[arg(long, default_value_t = 64)]

@@ -31,9 +31,10 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// For so many runners: half as many clients that create, and twice as many runs that wait.
+    /// For so many runners: as many clients that create, and twice as many runs that wait. A run takes a runner two calls and a client one,
+    /// so the clients keep up even when lease traffic is served before creates.
     pub fn of(runners: usize) -> Self {
-        Self { runners, creators: runners.div_ceil(2), backlog: 2 * runners as u64, deep: false }
+        Self { runners, creators: runners, backlog: 2 * runners as u64, deep: false }
     }
 }
 

@@ -1,9 +1,6 @@
-//! The operator from outside: what it makes of a control plane's answers (`demand`), what a real API server makes of its definition (`crd`),
-//! and the whole program on a cluster without nodes (`controller`, `undefined`).
+//! The operator from outside, without a cluster: what it makes of a control plane's answers (`demand`), and what its definition says
+//! (`schema`). What a real API server makes of both is in `tests/apiserver`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails by panicking")]
 
-mod api;
-mod controller;
-mod crd;
 mod demand;
-mod undefined;
+mod schema;

@@ -1,6 +1,6 @@
 //! What a real API server accepts, and what it fills in.
 
-use minitower_operator::crd::RunnerPool;
+use minitower_operator::crd::{RunnerPool, RunnerPoolSpec};
 use serde_json::{Value, json};
 
 use crate::api;
@@ -143,4 +143,18 @@ fn kubectl_explain_describes_the_fields() {
     {
         assert!(said.contains(words), "{words:?} is not in: {said}");
     }
+}
+
+#[test]
+fn what_is_read_is_written_again_word_for_word() {
+    let spec = full("full")["spec"].clone();
+    let read: RunnerPoolSpec = serde_json::from_value(spec.clone()).unwrap();
+    let mut written = serde_json::to_value(read).unwrap();
+    // Whole numbers are quantities too; they are written as texts.
+    for path in ["/runner/resources/requests/cpu", "/runner/resources/limits/example.com~1gpu"] {
+        let quantity = written.pointer_mut(path).unwrap();
+        assert_eq!(quantity.take(), "1", "{path}");
+        *quantity = json!(1);
+    }
+    assert_eq!(written, spec);
 }
