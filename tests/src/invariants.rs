@@ -76,10 +76,19 @@ const BREACHES: &[(&str, &str)] = &[
          SELECT 'recounted app ' || app_id || ' ' || status || ' ' || n FROM
            (SELECT * FROM recounted EXCEPT SELECT * FROM counted)",
     ),
+    (
+        "an active attempt has a runner",
+        "SELECT 'attempt ' || id FROM run_attempts
+         WHERE finished_at IS NULL AND runner_id NOT IN (SELECT id FROM runners)",
+    ),
+    (
+        "a runner knows the end of its last attempt",
+        "WITH last AS (SELECT runner_id, max(id), finished_at FROM run_attempts WHERE finished_at IS NOT NULL GROUP BY 1)
+         SELECT 'runner ' || id FROM runners LEFT JOIN last ON runner_id = id WHERE last_finished_at IS NOT finished_at",
+    ),
 ];
 
-/// The tables whose terminal rows are final, which rows are terminal, and what of them must stay. A forgotten runner
-/// takes its id from its past attempts, not its name.
+/// The tables whose terminal rows are final, which rows are terminal, and what of them must stay.
 const FINAL: [(&str, &str); 2] = [
     (
         "runs",
@@ -89,7 +98,7 @@ const FINAL: [(&str, &str); 2] = [
     ),
     (
         "run_attempts",
-        "SELECT id, run_id, attempt_no, runner_name, status, lease_token_hash, lease_expires_at, leased_at, started_at,
+        "SELECT id, run_id, attempt_no, runner_id, runner_name, status, lease_token_hash, lease_expires_at, leased_at, started_at,
            finished_at, exit_code, error_message, reason
          FROM run_attempts WHERE status IN ('completed', 'failed', 'cancelled', 'expired', 'released')",
     ),

@@ -313,9 +313,6 @@ impl Model {
         Arc::make_mut(&mut self.fences).retain(|(fenced, holder_id, _)| {
             fenced != name || (by != Admin::Operator && *holder_id != holder(by))
         });
-        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.0.runner == Some(id)) {
-            Arc::make_mut(attempt).0.runner = None;
-        }
         self.newest.remove(&id);
         Answer::Done
     }

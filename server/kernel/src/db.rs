@@ -38,8 +38,8 @@ impl Db {
             path,
             flags,
             // NORMAL, and a sync of our own after each commit and before its answers: see `disk`. A checkpoint holds up the writer for
-            // two syncs, so there is one in 4,000 pages (16 MiB) and not in SQLite's 1,000.
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 4000;",
+            // two syncs, so there is one in 8,000 pages (32 MiB) and not in SQLite's 1,000.
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 8000;",
         )
     }
 

@@ -16,6 +16,10 @@ const STEPS: &[(&str, &str)] = &[
     ("0003_outputs_and_artifacts", include_str!("../../../migrations/0003_outputs_and_artifacts.sql")),
     ("0004_retry", include_str!("../../../migrations/0004_retry.sql")),
     ("0005_heard", include_str!("../../../migrations/0005_heard.sql")),
+    (
+        "0006_attempts_without_scattered_indexes",
+        include_str!("../../../migrations/0006_attempts_without_scattered_indexes.sql"),
+    ),
 ];
 
 pub(crate) fn assert_sqlite_version() -> Result<(), OpenError> {
@@ -28,7 +32,8 @@ pub(crate) fn assert_sqlite_version() -> Result<(), OpenError> {
 /// Brings the database up to date, after a copy of it beside itself.
 pub(crate) fn run(db: &mut Db, path: &Path) -> Result<(), OpenError> {
     let failed = |reason: String| OpenError::Migration { path: path.to_owned(), reason };
-    let migrations = Migrations::new(STEPS.iter().map(|(_, sql)| M::up(sql)).collect());
+    // Those that make a table anew would otherwise delete what refers to it.
+    let migrations = Migrations::new(STEPS.iter().map(|(_, sql)| M::up(sql).foreign_key_check()).collect());
     let current = migrations.current_version(&db.conn).map_err(|e| failed(e.to_string()))?;
     let found = match current {
         SchemaVersion::NoneSet => 0,
@@ -45,7 +50,12 @@ pub(crate) fn run(db: &mut Db, path: &Path) -> Result<(), OpenError> {
         backup(db, &copy).map_err(failed)?;
         tracing::info!(copy = %copy.display(), "copied the database before migrating it");
     }
+    let foreign_keys = |db: &Db, on: bool| {
+        db.conn.pragma_update(None, "foreign_keys", on).map_err(|e| failed(e.to_string()))
+    };
+    foreign_keys(db, false)?;
     migrations.to_latest(&mut db.conn).map_err(|e| failed(e.to_string()))?;
+    foreign_keys(db, true)?;
     tracing::info!(from = found, to = STEPS.len(), "migrated the database");
     Ok(())
 }
@@ -134,6 +144,64 @@ mod tests {
             )
             .unwrap();
         assert_eq!(held, 1);
+        let on: bool = db.conn.query_row("PRAGMA foreign_keys", (), |row| row.get(0)).unwrap();
+        assert!(on, "foreign keys are enforced again");
+    }
+
+    #[test]
+    fn attempts_are_made_anew_with_their_lines_and_go_on_with_their_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        let mut db = Db::open_writer(&path).unwrap();
+        for (_, sql) in &STEPS[..5] {
+            db.conn.execute_batch(sql).unwrap();
+        }
+        db.conn
+            .execute_batch(
+                "PRAGMA user_version = 5; PRAGMA foreign_keys = OFF;
+                 INSERT INTO runners (id, name, environment, token_hash, registered_at, last_seen_at)
+                   VALUES (1, 'idle', 'default', zeroblob(32), 0, 0), (2, 'new', 'default', randomblob(32), 0, 0);
+                 INSERT INTO run_attempts (id, run_id, attempt_no, runner_id, runner_name, status, lease_token_hash,
+                     lease_expires_at, lease_ttl_ms, leased_at, finished_at, ended_by)
+                   VALUES (1, 1, 1, 1, 'idle', 'expired', zeroblob(32), 9, 9, 0, 7, 'expiry'),
+                          (2, 1, 2, 1, 'idle', 'expired', randomblob(32), 19, 9, 8, 17, 'expiry');
+                 INSERT INTO run_logs VALUES (1, 1, 'stdout', 'kept', 0);
+                 UPDATE sqlite_sequence SET seq = 1000002 WHERE name = 'run_attempts';
+                 INSERT INTO teams VALUES (1, 'acme', 'Acme', NULL, 0);
+                 INSERT INTO environments VALUES (1, 1, 'default', 0);
+                 INSERT INTO apps (id, team_id, slug, created_at, updated_at) VALUES (1, 1, 'hello', 0, 0);
+                 INSERT INTO app_versions (id, app_id, version_no, entrypoint, artifact_sha256, artifact_bytes, created_at)
+                   VALUES (1, 1, 1, 'main.py', printf('%064d', 0), 0, 0);
+                 INSERT INTO runs (id, team_id, app_id, environment_id, environment_name, app_version_id, run_no, status,
+                     max_retries, retry_count, created_at, queued_at)
+                   VALUES (1, 1, 1, 1, 'default', 1, 1, 'queued', 3, 2, 0, 0);",
+            )
+            .unwrap();
+        run(&mut db, &path).unwrap();
+        let text = |sql: &str| db.conn.query_row(sql, (), |row| row.get::<_, String>(0)).unwrap();
+        assert_eq!(text("SELECT group_concat(id || ' ' || finished_at) FROM run_attempts"), "1 7,2 17");
+        assert_eq!(text("SELECT line FROM run_logs WHERE run_attempt_id = 1"), "kept");
+        assert_eq!(
+            text("SELECT group_concat(name || ' ' || coalesce(last_finished_at, '-')) FROM runners"),
+            "idle 17,new -"
+        );
+        let lease = |runner: i64| {
+            db.conn.execute(
+                "INSERT INTO run_attempts (run_id, attempt_no, runner_id, runner_name, status, lease_token_hash,
+                     lease_expires_at, lease_ttl_ms, leased_at) VALUES (1, 3, ?1, 'r', 'leased', zeroblob(32), 9, 9, 0)",
+                [runner],
+            )
+        };
+        assert!(lease(3).is_err(), "no such runner");
+        lease(1).unwrap();
+        assert_eq!(db.conn.last_insert_rowid(), 1_000_003);
+        assert!(db.conn.execute("DELETE FROM runners WHERE id = 1", ()).is_err(), "it is busy");
+        assert_eq!(db.conn.execute("DELETE FROM runners WHERE id = 2", ()).unwrap(), 1);
+        assert!(db.conn.execute("DELETE FROM runs", ()).is_err(), "attempts refer to it");
+        assert!(
+            db.conn.execute("UPDATE run_attempts SET finished_at = 18 WHERE id = 2", ()).is_err(),
+            "it has ended"
+        );
     }
 
     /// Whether the schema takes that change of a queued run that waits for its retry.

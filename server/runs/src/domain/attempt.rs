@@ -357,7 +357,7 @@ pub struct Attempt {
     pub run_id: RunId,
     /// 1, 2, 3 … within the run.
     pub number: i64,
-    /// Its runner; none once that runner was forgotten.
+    /// Its runner, which may be forgotten since; none if an older server forgot it.
     pub runner_id: Option<RunnerId>,
     /// That runner's name, kept for ever.
     pub runner_name: String,

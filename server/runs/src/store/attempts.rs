@@ -8,6 +8,7 @@ use minitower_vocabulary::ids::{AttemptId, RunId, RunnerId, TeamId};
 use minitower_vocabulary::statuses::{AttemptStatus, ResultReason};
 use minitower_vocabulary::time::Timestamp;
 
+use crate::store::runners;
 use minitower_kernel::{At, Columns, at, columns};
 use minitower_kernel::{Db, StoreError, Tx};
 
@@ -122,6 +123,9 @@ pub fn save(tx: &Tx<'_>, attempt: Attempt, lease: Lease, state: AttemptState) ->
     if changed == 0 {
         return Err(StoreError::Stale { what: "attempt", id: attempt.id.0 });
     }
+    if let (Some(runner), Some(finished_at)) = (attempt.runner_id, state.finished_at()) {
+        runners::set_last_finished(tx, runner, finished_at)?;
+    }
     Ok(Attempt { lease, state, row_version: attempt.row_version + 1, ..attempt })
 }
 
@@ -184,8 +188,11 @@ pub fn by_lease(
     hash: [u8; 32],
 ) -> Result<Option<Attempt>, StoreError> {
     db.one(
-        select!("WHERE lease_token_hash = ?1 AND run_id = ?2 AND runner_id = ?3"),
-        params![hash.as_slice(), run.0, runner.0],
+        // The latest first: nearly always it is the one.
+        select!(
+            "WHERE run_id = ?1 AND runner_id = ?2 AND lease_token_hash = ?3 ORDER BY attempt_no DESC LIMIT 1"
+        ),
+        params![run.0, runner.0, hash.as_slice()],
         read,
     )
 }

@@ -104,6 +104,12 @@ pub fn set_instance(tx: &Tx<'_>, id: RunnerId, instance_id: &str) -> Result<(), 
     Ok(())
 }
 
+/// Notes when the runner's last attempt ended.
+pub fn set_last_finished(tx: &Tx<'_>, id: RunnerId, when: Timestamp) -> Result<(), StoreError> {
+    tx.execute("UPDATE runners SET last_finished_at = ?2 WHERE id = ?1", params![id.0, At(when)])?;
+    Ok(())
+}
+
 /// Writes down when runners were last heard of.
 pub fn touch(tx: &Tx<'_>, seen: &[(RunnerId, Timestamp)]) -> Result<(), StoreError> {
     for (id, when) in seen {
@@ -155,7 +161,7 @@ pub fn delete(tx: &Tx<'_>, ids: &[RunnerId], holder: Option<FenceHolder>) -> Res
 const SELECT: &str = "SELECT r.id, r.name, r.team_id, r.environment, r.pool, \
      CASE WHEN octet_length(r.labels) <= 512 THEN r.labels END AS labels, r.instance_id, r.registered_at, r.last_seen_at, \
      a.run_id, a.started_at, a.leased_at, \
-     (SELECT finished_at FROM run_attempts WHERE runner_id = r.id ORDER BY id DESC LIMIT 1) AS last_finished_at, \
+     r.last_finished_at, \
      EXISTS (SELECT 1 FROM runner_fences f WHERE f.runner_name = r.name) AS draining \
      FROM runners r LEFT JOIN run_attempts a INDEXED BY one_active_attempt_per_runner \
      ON a.runner_id = r.id AND a.finished_at IS NULL ";
