@@ -43,7 +43,8 @@ fn lifecycles_are_runs_that_the_server_has_completed() {
     assert!(found.measured > 0 && found.measured <= found.total, "{found:?}");
     assert_eq!(found.by_second.iter().sum::<u64>(), found.measured);
     assert_eq!(found.calls.life.len() as u64, found.measured);
-    assert!(found.costs.requests >= 3 * found.measured, "{found:?}");
+    // Each run that begins within the window is asked for and ended within it; those before are one for each runner.
+    assert!(found.costs.requests >= 2 * found.measured.saturating_sub(4), "{found:?}");
     let summary = place.summary().unwrap();
     assert_eq!((summary.total, summary.queued, summary.ended), (found.total, 0, found.total));
     let completed = place.get("/api/v1/runs?status=completed&limit=1").unwrap();
