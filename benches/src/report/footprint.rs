@@ -83,12 +83,12 @@ pub(super) fn idle_and_start(bench: &Bench) -> Result<Vec<Row>, BenchError> {
         ),
         Row::new(
             "start to ready",
-            Bound::AtMost(50.0),
+            Bound::AtMost(15.0),
             "ms",
             again,
             format!("{until}, after a stop by SIGTERM"),
         ),
-        Row::new("first start to ready, the database is made", Bound::AtMost(50.0), "ms", first, until),
+        Row::new("first start to ready, the database is made", Bound::AtMost(15.0), "ms", first, until),
     ])
 }
 

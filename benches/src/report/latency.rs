@@ -28,9 +28,9 @@ pub(super) fn dispatched(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     let whole = "from the create's sending: both commits and all of HTTP in it";
     Ok(vec![
         Row::new("created → leased, p50", Bound::AtMost(1.5), "ms", p50(&answer), how.clone()),
-        Row::new("created → leased, p99", Bound::AtMost(5.0), "ms", p99(&answer), how),
+        Row::new("created → leased, p99", Bound::AtMost(2.0), "ms", p99(&answer), how),
         Row::new("create sent → leased, p50", Bound::AtMost(1.5), "ms", p50(&request), whole),
-        Row::new("create sent → leased, p99", Bound::AtMost(5.0), "ms", p99(&request), whole),
+        Row::new("create sent → leased, p99", Bound::AtMost(2.0), "ms", p99(&request), whole),
         Row::new(
             "a create alone on an idle server, p50",
             Bound::None,

@@ -54,10 +54,10 @@ pub(super) fn headline(bench: &Bench) -> Result<Vec<Row>, BenchError> {
     Ok(vec![
         Row::new("full lifecycles", Bound::AtLeast(2500.0), "runs/s", rate, closed),
         Row::new("creates", Bound::AtLeast(8000.0), "runs/s", create_rate, clients),
-        Row::new("processor time of the server for a lifecycle", Bound::None, "µs", cost, beside),
+        Row::new("processor time of the server for a lifecycle", Bound::AtMost(220.0), "µs", cost, beside),
         Row::new(
             "storage written for a lifecycle",
-            Bound::None,
+            Bound::AtMost(25.0),
             "kB",
             bytes,
             "`write_bytes` of the server, in the same runs",
