@@ -19,10 +19,17 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// does not want it. A stopping runner [gives up](given_up) after a while. `length` is the lease's: a server that was away grants
 /// one more lease when it starts again, and has to hear the verdict within that time.
 pub(super) async fn conclude(calls: &AttemptCalls, verdict: Verdict, length: Duration, stopping: &Stopping) {
+    let lines = match &verdict {
+        Verdict::Result(result) => result.logs.len(),
+        Verdict::Release | Verdict::Silence => 0,
+    };
     tokio::select! {
         () = tell(calls, verdict, longest_pause(length)) => {}
         () = given_up(calls, length, stopping) => {
-            tracing::warn!("the control plane could not be told how the run ended; its lease will run out");
+            tracing::warn!(
+                log_lines = lines,
+                "the control plane could not be told how the run ended; its lease will run out, and its last log lines may be lost"
+            );
         }
     }
 }

@@ -27,7 +27,9 @@ const SYNCS: usize = 4;
 const LONGEST_SPACING: Duration = Duration::from_millis(10);
 
 /// A commit of so many commands means that more are about to come.
-const BUSY: usize = 8;
+pub(crate) const BUSY: usize = 8;
+/// A disk whose syncs take that long is slow: there a command's time is the disk's, and not the processor's.
+const SLOW: Duration = Duration::from_millis(1);
 /// Least time from such a commit to the next. A commit writes some twenty pages however few commands it holds, so on a fast disk more
 /// commits would cost more than they gain.
 const BUSY_SPACING: Duration = Duration::from_micros(500);
@@ -101,6 +103,11 @@ impl Progress {
             Some(free) if free > now => Slot::FreeAt(free),
             _ => Slot::Free,
         }
+    }
+
+    /// Whether the disk is slow.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.lock().last_took >= SLOW
     }
 
     /// Whether all syncs have ended.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::disk::{Disk, Progress, Slot};
+use crate::disk::{BUSY, Disk, Progress, Slot};
 use crate::events::{Event, Subscribers};
 use crate::waiting::{Class, Look, Refused, Waiting};
 use crate::{Db, OpenError, StoreError, Tx};
@@ -235,7 +235,9 @@ impl Loop<'_> {
         if taken >= MAX_BATCH || batch.broken.is_some() {
             return None;
         }
-        if taken >= batch.expected && !self.wait_for_more(batch) {
+        // On a slow disk those who wait longest are the ones who came first: they need not wait for all who came until now.
+        let enough = taken >= batch.expected || (taken >= BUSY && self.progress.is_slow());
+        if enough && !self.wait_for_more(batch) {
             return None;
         }
         let elapsed = batch.began.elapsed();

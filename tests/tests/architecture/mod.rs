@@ -215,7 +215,11 @@ fn sources() -> Vec<(PathBuf, String)> {
     let root = source_root();
     let mut found = Vec::new();
     for place in ["crates", "server", "runner", "cli", "operator"] {
-        collect(&root.join(place), &mut found);
+        collect(
+            &root.join(place),
+            &|path| path.components().any(|part| part.as_os_str() == "src"),
+            &mut found,
+        );
     }
     assert!(found.len() > 20, "the sources are where they are looked for");
     found
@@ -224,14 +228,12 @@ fn sources() -> Vec<(PathBuf, String)> {
         .collect()
 }
 
-fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+fn collect(folder: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
         if path.is_dir() {
-            collect(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs")
-            && path.components().any(|part| part.as_os_str() == "src")
-        {
+            collect(&path, wanted, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && wanted(&path) {
             found.push(path);
         }
     }
@@ -242,6 +244,54 @@ fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The files that a crate's programs and tests are compiled from, as the `mod` lines tell, beginning with the target's own.
+fn reached(file: &Path, root: bool, found: &mut BTreeSet<PathBuf>) {
+    if !found.insert(file.to_owned()) {
+        return;
+    }
+    let text = fs::read_to_string(file).unwrap();
+    let (folder, stem) = (file.parent().unwrap(), file.file_stem().unwrap());
+    let inside = if root || stem == "mod" { folder.to_owned() } else { folder.join(stem) };
+    let mut elsewhere = None;
+    for line in text.lines().map(str::trim) {
+        if let Some(path) = line.strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]")) {
+            elsewhere = Some(folder.join(path).canonicalize().unwrap());
+            continue;
+        }
+        let declared = line.strip_suffix(';').and_then(|line| line.split_once("mod "));
+        if let Some((before, name)) = declared
+            && (before.is_empty() || before.starts_with("pub"))
+        {
+            let places = [inside.join(format!("{name}.rs")), inside.join(name).join("mod.rs")];
+            let place = elsewhere.take().or_else(|| places.into_iter().find(|place| place.is_file()));
+            let place = place.unwrap_or_else(|| panic!("{}: where is {name}?", file.display()));
+            reached(&place, false, found);
+        } else if !line.starts_with("#[") {
+            elsewhere = None;
+        }
+    }
+}
+
+#[test]
+fn every_file_is_compiled() {
+    let metadata = workspace();
+    let (mut compiled, mut there) = (BTreeSet::new(), Vec::new());
+    for package in &metadata.packages {
+        for target in &package.targets {
+            reached(target.src_path.as_std_path(), true, &mut compiled);
+        }
+        let folder = package.manifest_path.parent().unwrap();
+        for place in ["src", "tests", "fuzz_targets"] {
+            if folder.join(place).is_dir() {
+                collect(folder.join(place).as_std_path(), &|_| true, &mut there);
+            }
+        }
+    }
+    assert!(there.len() > 300, "the sources are where they are looked for: {}", there.len());
+    let left: Vec<_> = there.iter().filter(|file| !compiled.contains(*file)).collect();
+    assert!(left.is_empty(), "no `mod` line leads to these, so nobody compiles them: {left:#?}");
 }
 
 #[test]
