@@ -97,7 +97,8 @@ pub fn client_config(flags: &GlobalArgs, env: &Environment, server: String) -> C
     config
 }
 
-fn same_server(one: &str, other: &str) -> bool {
+/// Whether two URLs name the same server.
+pub fn same_server(one: &str, other: &str) -> bool {
     one.trim_end_matches('/').eq_ignore_ascii_case(other.trim_end_matches('/'))
 }
 

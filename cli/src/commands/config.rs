@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 
 use clap::{Args, Subcommand};
+use minitower_client::Client;
 use serde_json::{Value, json};
 
+use crate::connection;
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
 use crate::output::{Cell, Tone};
@@ -144,10 +146,23 @@ impl Set {
         if values.iter().all(|value| value.is_none()) {
             return Err(NothingToChange.into());
         }
+        if let Some(server) = flags.server.as_ref().filter(|server| !server.trim().is_empty()) {
+            Client::new(&connection::client_config(flags, &context.env, server.trim().to_owned()))?;
+        }
         let path = context.profiles_path()?;
         let mut profiles = context.profiles()?;
         let name = profiles.name_to_change(flags.profile.as_deref());
         let profile = profiles.profiles.entry(name.clone()).or_default();
+        // The token stays with the server it was given for.
+        let moves = flags
+            .server
+            .as_ref()
+            .is_some_and(|server| !connection::same_server(&profile.server, server.trim()));
+        let forgotten =
+            moves && !profile.server.is_empty() && !profile.token.is_empty() && flags.token.is_none();
+        if forgotten {
+            profile.token.clear();
+        }
         let fields = [&mut profile.server, &mut profile.token, &mut profile.team, &mut profile.app];
         for (field, value) in fields.into_iter().zip(values) {
             if let Some(value) = value {
@@ -159,7 +174,16 @@ impl Set {
             profiles.current_profile.clone_from(&name);
         }
         profiles.save(&path)?;
-        context.out.answer(&answer, |out| out.line(format_args!("Changed profile {name}.")))?;
+        context.out.answer(&answer, |out| {
+            out.line(format_args!("Changed profile {name}."))?;
+            if forgotten {
+                let way_out = format!("minitower login --profile {name}");
+                out.line(format_args!(
+                    "Its token was for the former server and is forgotten: run `{way_out}`, or set --token."
+                ))?;
+            }
+            Ok(())
+        })?;
         Ok(Exit::Success)
     }
 }

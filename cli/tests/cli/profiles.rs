@@ -120,6 +120,26 @@ fn profiles_are_set_listed_shown_and_chosen_without_showing_tokens() {
 }
 
 #[test]
+fn a_profile_that_moves_to_another_server_leaves_its_token_behind() {
+    let home = tempfile::tempdir().unwrap();
+    let cli = |line: &[&str]| run(&mut program(home.path(), line), "");
+    let has_token = || cli(&["config", "get", "--json"]).good().json()["config"]["token_set"] == true;
+    cli(&["config", "set", "--server", "http://one", "--token", "mtk_one"]).good();
+    let refused = cli(&["config", "set", "--server", "one"]);
+    assert!(refused.code != 0 && refused.stderr.contains("server URL `one`"), "{}", refused.stderr);
+    let same = cli(&["config", "set", "--server", "HTTP://one/"]).good();
+    assert!(has_token() && !same.stdout.contains("token"), "{}", same.stdout);
+    let moved = cli(&["config", "set", "--server", "http://two"]).good();
+    assert!(
+        !has_token() && moved.stdout.contains("run `minitower login --profile default`"),
+        "{}",
+        moved.stdout
+    );
+    cli(&["config", "set", "--server", "http://three", "--token", "mtk_three"]).good();
+    assert!(has_token());
+}
+
+#[test]
 fn a_profile_that_is_not_there_is_named() {
     let home = tempfile::tempdir().unwrap();
     let cli = |line: &[&str]| run(&mut program(home.path(), line), "");
