@@ -15,6 +15,7 @@
 
 pub mod clock;
 mod columns;
+mod copy;
 mod db;
 mod disk;
 pub mod due;
@@ -67,7 +68,7 @@ impl Store {
         migrate::assert_sqlite_version()?;
         let lock = db::Lock::take(path)?;
         let mut writer = Db::open_writer(path)?;
-        migrate::run(&mut writer, path)?;
+        migrate::run(&mut writer, path, migrate::Before::Copy)?;
         let readers = Readers::open(path, READERS)?;
         let progress = Progress::new();
         let writer = Writer::spawn(writer, path, progress.clone(), subscribers, hooks)?;

@@ -1,10 +1,10 @@
 //! The schema's versions.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite_migration::{M, Migrations, SchemaVersion};
 
-use crate::{Db, OpenError};
+use crate::{Db, OpenError, copy};
 
 /// The oldest SQLite to run on: from 3.51.3 on the WAL-reset race (<https://sqlite.org/wal.html#walresetbug>) is mended, which could corrupt a
 /// database written by one and checkpointed by another connection.
@@ -29,56 +29,58 @@ pub(crate) fn assert_sqlite_version() -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Brings the database up to date, after a copy of it beside itself.
-pub(crate) fn run(db: &mut Db, path: &Path) -> Result<(), OpenError> {
+/// Whether the database is copied before it is migrated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// To a file beside it, which is what an older version can go back to.
+    Copy,
+    /// It is itself a copy.
+    Nothing,
+}
+
+/// Brings the database up to date.
+pub(crate) fn run(db: &mut Db, path: &Path, before: Before) -> Result<(), OpenError> {
     let failed = |reason: String| OpenError::Migration { path: path.to_owned(), reason };
     // Those that make a table anew would otherwise delete what refers to it.
     let migrations = Migrations::new(STEPS.iter().map(|(_, sql)| M::up(sql).foreign_key_check()).collect());
-    let current = migrations.current_version(&db.conn).map_err(|e| failed(e.to_string()))?;
-    let found = match current {
-        SchemaVersion::NoneSet => 0,
-        SchemaVersion::Inside(n) | SchemaVersion::Outside(n) => n.get(),
+    let version = |db: &Db| match migrations.current_version(&db.conn) {
+        Ok(SchemaVersion::NoneSet) => Ok(0),
+        Ok(SchemaVersion::Inside(n) | SchemaVersion::Outside(n)) => Ok(n.get()),
+        Err(error) => Err(failed(in_one_line(error))),
     };
+    let found = version(db)?;
     if found > STEPS.len() {
         return Err(OpenError::Newer { path: path.to_owned(), found, known: STEPS.len() });
     }
     if found == STEPS.len() {
         return Ok(());
     }
-    if found > 0 {
-        let copy = backup_path(path, STEPS[found].0);
-        backup(db, &copy).map_err(failed)?;
-        tracing::info!(copy = %copy.display(), "copied the database before migrating it");
+    if found > 0 && before == Before::Copy {
+        let target = copy::with_suffix(path, &format!(".before-{}", STEPS[found].0));
+        copy::copy(db, &target).map_err(failed)?;
+        tracing::info!(copy = %target.display(), "copied the database before migrating it");
     }
     let foreign_keys = |db: &Db, on: bool| {
-        db.conn.pragma_update(None, "foreign_keys", on).map_err(|e| failed(e.to_string()))
+        db.conn.pragma_update(None, "foreign_keys", on).map_err(|error| failed(error.to_string()))
     };
     foreign_keys(db, false)?;
-    migrations.to_latest(&mut db.conn).map_err(|e| failed(e.to_string()))?;
+    if let Err(error) = migrations.to_latest(&mut db.conn) {
+        // Each step is a transaction.
+        let (step, error) = (STEPS[version(db)?].0, in_one_line(error));
+        return Err(failed(format!("step {step}: {error}; the database is as it was before this step")));
+    }
     foreign_keys(db, true)?;
     tracing::info!(from = found, to = STEPS.len(), "migrated the database");
     Ok(())
 }
 
-fn backup_path(path: &Path, step: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".before-{step}"));
-    PathBuf::from(name)
-}
-
-fn backup(db: &Db, copy: &Path) -> Result<(), String> {
-    // VACUUM INTO refuses to overwrite: a copy left by a start that was cut short is replaced by a whole one.
-    match std::fs::remove_file(copy) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            return Err(format!("cannot replace {}: {e}", copy.display()));
-        }
-        _ => {}
+/// Without the step's text, which the error has in it, once or twice.
+fn in_one_line(error: rusqlite_migration::Error) -> String {
+    match error {
+        rusqlite_migration::Error::RusqliteError { err: rusqlite::Error::SqlInputError { msg, .. }, .. } => msg,
+        rusqlite_migration::Error::RusqliteError { err, .. } => err.to_string(),
+        other => other.to_string(),
     }
-    let name = copy.to_str().ok_or_else(|| format!("{} is not UTF-8", copy.display()))?;
-    db.conn
-        .execute("VACUUM INTO ?1", [name])
-        .map(|_| ())
-        .map_err(|e| format!("cannot copy the database to {}: {e}", copy.display()))
 }
 
 #[cfg(test)]
@@ -103,7 +105,7 @@ mod tests {
         let path = folder.path().join("m.db");
         for _ in 0..2 {
             let mut db = Db::open_writer(&path).unwrap();
-            run(&mut db, &path).unwrap();
+            run(&mut db, &path, Before::Copy).unwrap();
             db.conn.execute_batch("PRAGMA foreign_key_check; PRAGMA integrity_check;").unwrap();
         }
     }
@@ -132,8 +134,11 @@ mod tests {
                    VALUES (1, 1, 1, 1, 'r1', 'running', zeroblob(32), 9, 9, 0);",
             )
             .unwrap();
-        run(&mut db, &path).unwrap();
-        assert!(backup_path(&path, STEPS[1].0).is_file(), "the database was copied before");
+        run(&mut db, &path, Before::Copy).unwrap();
+        assert!(
+            copy::with_suffix(&path, &format!(".before-{}", STEPS[1].0)).is_file(),
+            "the database was copied before"
+        );
         let held: i64 = db
             .conn
             .query_row(
@@ -177,7 +182,7 @@ mod tests {
                    VALUES (1, 1, 1, 1, 'default', 1, 1, 'queued', 3, 2, 0, 0);",
             )
             .unwrap();
-        run(&mut db, &path).unwrap();
+        run(&mut db, &path, Before::Copy).unwrap();
         let text = |sql: &str| db.conn.query_row(sql, (), |row| row.get::<_, String>(0)).unwrap();
         assert_eq!(text("SELECT group_concat(id || ' ' || finished_at) FROM run_attempts"), "1 7,2 17");
         assert_eq!(text("SELECT line FROM run_logs WHERE run_attempt_id = 1"), "kept");
@@ -209,7 +214,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.db");
         let mut db = Db::open_writer(&path).unwrap();
-        run(&mut db, &path).unwrap();
+        run(&mut db, &path, Before::Copy).unwrap();
         db.conn
             .execute_batch(
                 "PRAGMA foreign_keys = OFF;
@@ -245,26 +250,31 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.db");
         let mut db = Db::open_writer(&path).unwrap();
-        run(&mut db, &path).unwrap();
+        run(&mut db, &path, Before::Copy).unwrap();
         db.conn.execute_batch("PRAGMA user_version = 999").unwrap();
-        let error = run(&mut db, &path).unwrap_err();
+        let error = run(&mut db, &path, Before::Copy).unwrap_err();
         assert!(matches!(error, OpenError::Newer { found: 999, .. }));
         let text = error.to_string();
         assert!(!text.contains('\n') && text.contains("m.db") && text.contains("restore"), "{text}");
     }
 
     #[test]
-    fn the_copy_before_a_migration_is_whole_and_replaces_a_cut_one() {
+    fn a_step_that_fails_is_named_in_one_line_and_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.db");
         let mut db = Db::open_writer(&path).unwrap();
-        run(&mut db, &path).unwrap();
-        db.conn.execute("INSERT INTO teams (slug, name, created_at) VALUES ('acme', 'Acme', 1)", ()).unwrap();
-        let copy = backup_path(&path, "0003_next");
-        std::fs::write(&copy, "cut short").unwrap();
-        backup(&db, &copy).unwrap();
-        let copied = Db::open_reader(&copy).unwrap();
-        let n: i64 = copied.conn.query_row("SELECT count(*) FROM teams", (), |r| r.get(0)).unwrap();
-        assert_eq!(n, 1);
+        for (_, sql) in &STEPS[..5] {
+            db.conn.execute_batch(sql).unwrap();
+        }
+        db.conn.execute_batch("PRAGMA user_version = 5; CREATE TABLE attempts_made_anew (n)").unwrap();
+        let text = run(&mut db, &path, Before::Copy).unwrap_err().to_string();
+        assert!(
+            !text.contains('\n') && text.contains("step 0006") && text.contains("already exists"),
+            "{text}"
+        );
+        let version: i64 = db.conn.query_row("PRAGMA user_version", (), |row| row.get(0)).unwrap();
+        assert_eq!(version, 5);
+        db.conn.execute_batch("SELECT * FROM attempts_made_anew; DROP TABLE attempts_made_anew").unwrap();
+        run(&mut db, &path, Before::Nothing).unwrap();
     }
 }

@@ -4,10 +4,10 @@
 //! lease token in it is void, every active lease gets its full length again (nobody can extend it, so its run is queued again when it runs out),
 //! and the id sequences move on. A run that ended after the backup may run again.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::db::Lock;
-use crate::{Db, OpenError, StoreError, Tx, migrate};
+use crate::{Db, OpenError, StoreError, Tx, copy, migrate};
 
 /// How far the id sequences move on: more ids than are given out between two backups.
 const SEQUENCE_STEP: i64 = 1_000_000;
@@ -28,22 +28,22 @@ pub fn restore(
         ));
     }
     // A log that another database left here would be read as this one's.
-    if std::fs::metadata(with_suffix(path, "-wal")).is_ok_and(|wal| wal.len() > 0) {
+    if std::fs::metadata(copy::with_suffix(path, "-wal")).is_ok_and(|wal| wal.len() > 0) {
         return Err(failed("the former database's -wal file is still there: move it away too".to_owned()));
     }
-    let part = with_suffix(path, ".restoring");
-    let parts = [part.clone(), with_suffix(&part, "-wal"), with_suffix(&part, "-shm")];
-    for left in parts.into_iter().chain([with_suffix(path, "-wal"), with_suffix(path, "-shm")]) {
+    let part = copy::with_suffix(path, ".restoring");
+    let parts = [part.clone(), copy::with_suffix(&part, "-wal"), copy::with_suffix(&part, "-shm")];
+    for left in parts.into_iter().chain([copy::with_suffix(path, "-wal"), copy::with_suffix(path, "-shm")]) {
         match std::fs::remove_file(&left) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e.to_string())),
             _ => {}
         }
     }
-    copy(backup, &part).map_err(failed)?;
+    copy_of(backup, &part).map_err(failed)?;
     // Nobody else restores to the same place meanwhile.
     let lock = Lock::take(&part)?;
     let mut db = Db::open_writer(&part)?;
-    migrate::run(&mut db, &part)?;
+    migrate::run(&mut db, &part, migrate::Before::Nothing)?;
     move_on(&db, revive).map_err(|e| failed(e.to_string()))?;
     // Closing folds the write-ahead log in: one file is left to rename.
     drop(db);
@@ -52,7 +52,7 @@ pub fn restore(
     Ok(())
 }
 
-fn copy(backup: &Path, part: &Path) -> Result<(), String> {
+fn copy_of(backup: &Path, part: &Path) -> Result<(), String> {
     let source = Db::open_reader(backup).map_err(|e| e.to_string())?;
     let verdict: String = source
         .conn
@@ -63,8 +63,7 @@ fn copy(backup: &Path, part: &Path) -> Result<(), String> {
     }
     // VACUUM INTO counts as a write, though it only reads the source.
     source.conn.execute_batch("PRAGMA query_only = OFF").map_err(|e| e.to_string())?;
-    let name = part.to_str().ok_or("the database's path is not UTF-8")?;
-    source.conn.execute("VACUUM INTO ?1", [name]).map(|_| ()).map_err(|e| e.to_string())
+    copy::copy(&source, part)
 }
 
 fn move_on(db: &Db, revive: impl FnOnce(&Tx<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
@@ -81,10 +80,4 @@ fn move_on(db: &Db, revive: impl FnOnce(&Tx<'_>) -> Result<(), StoreError>) -> R
     tx.execute("UPDATE sqlite_sequence SET seq = seq + ?1", [SEQUENCE_STEP])?;
     db.conn.execute_batch("COMMIT")?;
     Ok(())
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

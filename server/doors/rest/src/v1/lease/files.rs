@@ -93,7 +93,8 @@ fn ascii_json<T: Serialize>(value: &T) -> Result<String, ApiError> {
 }
 
 errors! { PutErrors {
-    InvalidRequest: "The path is not a valid path of an artifact, or the run has too many artifacts.",
+    InvalidRequest: "The path is not a valid path of an artifact.",
+    Conflict: "The run has as many artifacts as it may have.",
     PayloadTooLarge: "The artifact, or all artifacts of the run together, are over the limit.",
 } }
 
