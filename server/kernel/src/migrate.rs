@@ -77,7 +77,9 @@ pub(crate) fn run(db: &mut Db, path: &Path, before: Before) -> Result<(), OpenEr
 /// Without the step's text, which the error has in it, once or twice.
 fn in_one_line(error: rusqlite_migration::Error) -> String {
     match error {
-        rusqlite_migration::Error::RusqliteError { err: rusqlite::Error::SqlInputError { msg, .. }, .. } => msg,
+        rusqlite_migration::Error::RusqliteError {
+            err: rusqlite::Error::SqlInputError { msg, .. }, ..
+        } => msg,
         rusqlite_migration::Error::RusqliteError { err, .. } => err.to_string(),
         other => other.to_string(),
     }
