@@ -207,6 +207,8 @@ async fn poll_and_run(
 ) -> Result<(), RunnerError> {
     // If the answer to a poll is lost, the next poll uses the same id: the lost answer may have been a lease.
     let mut request_id = new_request_id();
+    // Whether a poll of this id was not answered.
+    let mut unanswered = false;
     let mut refused = false;
     let mut warned = false;
     tokio::select! {
@@ -246,6 +248,7 @@ async fn poll_and_run(
         // Its job begins no sooner than a heartbeat says that no sign-off came first. After an error the same poll is asked again.
         if answer.is_ok() {
             runs.session.polls(None);
+            unanswered = false;
         }
         let was_refused = std::mem::replace(&mut refused, false);
         if answer.is_ok()
@@ -272,12 +275,23 @@ async fn poll_and_run(
             }
             Err(error) if error.status() == Some(409) => {
                 tracing::info!(%error, "the previous run of this runner is still open");
+                if std::mem::take(&mut unanswered) {
+                    // The lost answer was a lease, and its run was cancelled since: nobody else would end it before its lease runs out.
+                    tokio::select! {
+                        biased;
+                        () = shutdown.stop.cancelled() => return Ok(()),
+                        answer = runs.session.sign_off() => if let Err(error) = answer {
+                            tracing::warn!(%error, "cannot give the lost poll up");
+                        },
+                    }
+                }
                 request_id = new_request_id();
                 instance.try_next();
                 Pause::PollInterval
             }
             Err(error) => {
                 tracing::warn!(%error, "the poll failed");
+                unanswered = true;
                 pause_after(&error)
             }
         };

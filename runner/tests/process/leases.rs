@@ -126,6 +126,22 @@ async fn a_lost_lease_answer_is_asked_for_again_under_the_same_request_id() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_cancelled_while_nobody_heard_of_its_lease_does_not_hold_its_runner() {
+    let server = ControlPlane::start();
+    server.plane.times(2, "POST /runs/lease", Answer::break_off());
+    let data = tempfile::tempdir().unwrap();
+    server.submit(staying());
+    let _runner = Runner::start(&server, data.path());
+    server.wait_for("the first lease", |seen| seen.polls().len() >= 2).await;
+    server.cancel();
+    server.submit(Job::script("main.sh", "echo next"));
+    let began = Instant::now();
+    assert_eq!(server.result().await.status, ResultStatus::Completed);
+    assert!(began.elapsed() < Duration::from_secs(15), "the lease is longer: {:?}", began.elapsed());
+    assert_eq!(server.seen().log(), "next\n");
+}
+
+#[tokio::test]
 async fn a_lease_from_a_poll_held_longer_than_the_lease_is_confirmed_first_and_run() {
     let server = ControlPlane::with_leases_of(Duration::from_secs(1));
     let data = tempfile::tempdir().unwrap();
