@@ -5,25 +5,25 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::Db;
+use crate::{CopyError, Db};
 
 /// Copies the database to `target`, and replaces what is there: a copy that was cut short. Only its owner may read it, as the database itself.
-/// A copy that fails leaves nothing behind. An error is in words.
-pub(crate) fn copy(db: &Db, target: &Path) -> Result<(), String> {
-    let cannot =
-        |error: &dyn std::fmt::Display| format!("cannot copy the database to {}: {error}", target.display());
-    let name = target.to_str().ok_or_else(|| format!("{} is not UTF-8", target.display()))?;
-    remove(target).map_err(|error| format!("cannot replace {}: {error}", target.display()))?;
+/// A copy that fails leaves nothing behind.
+pub(crate) fn copy(db: &Db, target: &Path) -> Result<(), CopyError> {
+    let path = || target.to_owned();
+    let name = target.to_str().ok_or_else(|| CopyError::Name(path()))?;
+    remove(target).map_err(|source| CopyError::Replace { path: path(), source })?;
     // VACUUM INTO fills an empty file and leaves its mode alone; one that it makes itself, everybody may read.
-    File::options().write(true).create_new(true).mode(0o600).open(target).map_err(|error| cannot(&error))?;
-    db.conn.execute("VACUUM INTO ?1", [name]).map(|_| ()).map_err(|error| {
+    let made = File::options().write(true).create_new(true).mode(0o600).open(target);
+    made.map_err(|source| CopyError::Make { path: path(), source })?;
+    db.conn.execute("VACUUM INTO ?1", [name]).map(|_| ()).map_err(|source| {
         // A full disk would stay full.
         for left in [target.to_owned(), with_suffix(target, "-journal")] {
             if let Err(error) = remove(&left) {
                 tracing::warn!(%error, path = %left.display(), "cannot remove what is left of a copy");
             }
         }
-        cannot(&error)
+        CopyError::Fill { path: path(), source }
     })
 }
 
@@ -75,7 +75,7 @@ mod tests {
         let db = Db::open_reader(&folder.path().join("m.db")).unwrap();
         db.conn.execute_batch("PRAGMA query_only = OFF").unwrap();
         let target = folder.path().join("copy.db");
-        let error = copy(&db, &target).unwrap_err();
+        let error = copy(&db, &target).unwrap_err().to_string();
         assert!(error.contains("copy.db"), "{error}");
         assert!(!target.exists() && !with_suffix(&target, "-journal").exists());
     }

@@ -1,5 +1,6 @@
 //! What can go wrong with the database.
 
+use std::io;
 use std::path::PathBuf;
 
 /// A query or command failed.
@@ -86,7 +87,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// SQLite said no.
     #[error("cannot open {path}: {source}")]
@@ -96,22 +97,119 @@ pub enum OpenError {
         /// Why.
         source: rusqlite::Error,
     },
-    /// A migration failed; the database is as it was.
-    #[error("cannot migrate {path}: {reason}")]
+    /// The database was not migrated.
+    #[error("cannot migrate {path}: {source}")]
     Migration {
         /// The database.
         path: PathBuf,
         /// Why.
-        reason: String,
+        source: MigrationError,
     },
     /// A backup cannot become the database.
-    #[error("cannot restore {backup} to {path}: {reason}")]
+    #[error("cannot restore {backup} to {path}: {source}")]
     Restore {
         /// Where the database would be.
         path: PathBuf,
         /// The backup.
         backup: PathBuf,
         /// Why.
-        reason: String,
+        source: RestoreError,
     },
+}
+
+/// Why a database was not migrated.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// It was not copied before.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// Its version cannot be read.
+    #[error("{}", in_one_line(.0))]
+    Version(#[source] rusqlite_migration::Error),
+    /// Foreign keys cannot be switched.
+    #[error(transparent)]
+    ForeignKeys(rusqlite::Error),
+    /// A step failed.
+    #[error("step {step}: {}; the database is as it was before this step", in_one_line(.source))]
+    Step {
+        /// The step's file.
+        step: &'static str,
+        /// Why.
+        source: rusqlite_migration::Error,
+    },
+}
+
+/// Why a database was not copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// SQLite takes names in UTF-8 only.
+    #[error("{0} is not UTF-8")]
+    Name(PathBuf),
+    /// There is a former copy that cannot be removed.
+    #[error("cannot replace {path}: {source}")]
+    Replace {
+        /// The copy.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file cannot be made.
+    #[error("cannot copy the database to {path}: {source}")]
+    Make {
+        /// The copy.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It cannot be filled.
+    #[error("cannot copy the database to {path}: {source}")]
+    Fill {
+        /// The copy.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+}
+
+/// Why a backup did not become the database.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// There is a database.
+    #[error("there is a database already: move it away, with its -wal and -shm files")]
+    Exists,
+    /// There is the log of another database.
+    #[error("the former database's -wal file is still there: move it away too")]
+    FormerLog,
+    /// A file cannot be removed or renamed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The backup cannot be opened.
+    #[error(transparent)]
+    Open(Box<OpenError>),
+    /// The backup cannot be read.
+    #[error("the backup cannot be read: {0}")]
+    Read(#[source] rusqlite::Error),
+    /// The backup is no whole database.
+    #[error("the backup is damaged: {verdict}")]
+    Damaged {
+        /// What SQLite's check says.
+        verdict: String,
+    },
+    /// The backup cannot be copied.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// What must not be as it was cannot be put right.
+    #[error(transparent)]
+    Revive(#[from] StoreError),
+}
+
+/// Without the step's text, which the error has in it, once or twice.
+fn in_one_line(error: &rusqlite_migration::Error) -> String {
+    match error {
+        rusqlite_migration::Error::RusqliteError {
+            err: rusqlite::Error::SqlInputError { msg, .. }, ..
+        } => msg.clone(),
+        rusqlite_migration::Error::RusqliteError { err, .. } => err.to_string(),
+        other => other.to_string(),
+    }
 }

@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 
 pub use columns::Columns;
 pub use db::{At, Db, Tx, at, maybe_at};
-pub use error::{OpenError, StoreError};
+pub use error::{CopyError, MigrationError, OpenError, RestoreError, StoreError};
 pub use migrate::SQLITE_AT_LEAST;
 pub use restore::restore;
 /// The rows and parameters of SQL, for the stores of the subjects.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite_migration::{M, Migrations, SchemaVersion};
 
-use crate::{Db, OpenError, copy};
+use crate::{Db, MigrationError, OpenError, copy};
 
 /// The oldest SQLite to run on: from 3.51.3 on the WAL-reset race (<https://sqlite.org/wal.html#walresetbug>) is mended, which could corrupt a
 /// database written by one and checkpointed by another connection.
@@ -40,13 +40,13 @@ pub(crate) enum Before {
 
 /// Brings the database up to date.
 pub(crate) fn run(db: &mut Db, path: &Path, before: Before) -> Result<(), OpenError> {
-    let failed = |reason: String| OpenError::Migration { path: path.to_owned(), reason };
+    let failed = |source: MigrationError| OpenError::Migration { path: path.to_owned(), source };
     // Those that make a table anew would otherwise delete what refers to it.
     let migrations = Migrations::new(STEPS.iter().map(|(_, sql)| M::up(sql).foreign_key_check()).collect());
     let version = |db: &Db| match migrations.current_version(&db.conn) {
         Ok(SchemaVersion::NoneSet) => Ok(0),
         Ok(SchemaVersion::Inside(n) | SchemaVersion::Outside(n)) => Ok(n.get()),
-        Err(error) => Err(failed(in_one_line(error))),
+        Err(error) => Err(failed(MigrationError::Version(error))),
     };
     let found = version(db)?;
     if found > STEPS.len() {
@@ -57,32 +57,23 @@ pub(crate) fn run(db: &mut Db, path: &Path, before: Before) -> Result<(), OpenEr
     }
     if found > 0 && before == Before::Copy {
         let target = copy::with_suffix(path, &format!(".before-{}", STEPS[found].0));
-        copy::copy(db, &target).map_err(failed)?;
+        copy::copy(db, &target).map_err(|error| failed(error.into()))?;
         tracing::info!(copy = %target.display(), "copied the database before migrating it");
     }
     let foreign_keys = |db: &Db, on: bool| {
-        db.conn.pragma_update(None, "foreign_keys", on).map_err(|error| failed(error.to_string()))
+        db.conn
+            .pragma_update(None, "foreign_keys", on)
+            .map_err(|error| failed(MigrationError::ForeignKeys(error)))
     };
     foreign_keys(db, false)?;
-    if let Err(error) = migrations.to_latest(&mut db.conn) {
+    if let Err(source) = migrations.to_latest(&mut db.conn) {
         // Each step is a transaction.
-        let (step, error) = (STEPS[version(db)?].0, in_one_line(error));
-        return Err(failed(format!("step {step}: {error}; the database is as it was before this step")));
+        let step = STEPS[version(db)?].0;
+        return Err(failed(MigrationError::Step { step, source }));
     }
     foreign_keys(db, true)?;
     tracing::info!(from = found, to = STEPS.len(), "migrated the database");
     Ok(())
-}
-
-/// Without the step's text, which the error has in it, once or twice.
-fn in_one_line(error: rusqlite_migration::Error) -> String {
-    match error {
-        rusqlite_migration::Error::RusqliteError {
-            err: rusqlite::Error::SqlInputError { msg, .. }, ..
-        } => msg,
-        rusqlite_migration::Error::RusqliteError { err, .. } => err.to_string(),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::db::Lock;
-use crate::{Db, OpenError, StoreError, Tx, copy, migrate};
+use crate::{Db, OpenError, RestoreError, StoreError, Tx, copy, migrate};
 
 /// How far the id sequences move on: more ids than are given out between two backups.
 const SEQUENCE_STEP: i64 = 1_000_000;
@@ -20,22 +20,23 @@ pub fn restore(
     backup: &Path,
     revive: impl FnOnce(&Tx<'_>) -> Result<(), StoreError>,
 ) -> Result<(), OpenError> {
-    let failed =
-        |reason: String| OpenError::Restore { path: path.to_owned(), backup: backup.to_owned(), reason };
+    let failed = |source: RestoreError| OpenError::Restore {
+        path: path.to_owned(),
+        backup: backup.to_owned(),
+        source,
+    };
     if path.exists() {
-        return Err(failed(
-            "there is a database already: move it away, with its -wal and -shm files".to_owned(),
-        ));
+        return Err(failed(RestoreError::Exists));
     }
     // A log that another database left here would be read as this one's.
     if std::fs::metadata(copy::with_suffix(path, "-wal")).is_ok_and(|wal| wal.len() > 0) {
-        return Err(failed("the former database's -wal file is still there: move it away too".to_owned()));
+        return Err(failed(RestoreError::FormerLog));
     }
     let part = copy::with_suffix(path, ".restoring");
     let parts = [part.clone(), copy::with_suffix(&part, "-wal"), copy::with_suffix(&part, "-shm")];
     for left in parts.into_iter().chain([copy::with_suffix(path, "-wal"), copy::with_suffix(path, "-shm")]) {
         match std::fs::remove_file(&left) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e.to_string())),
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e.into())),
             _ => {}
         }
     }
@@ -44,26 +45,24 @@ pub fn restore(
     let lock = Lock::take(&part)?;
     let mut db = Db::open_writer(&part)?;
     migrate::run(&mut db, &part, migrate::Before::Nothing)?;
-    move_on(&db, revive).map_err(|e| failed(e.to_string()))?;
+    move_on(&db, revive).map_err(|e| failed(e.into()))?;
     // Closing folds the write-ahead log in: one file is left to rename.
     drop(db);
-    std::fs::rename(&part, path).map_err(|e| failed(e.to_string()))?;
+    std::fs::rename(&part, path).map_err(|e| failed(e.into()))?;
     drop(lock);
     Ok(())
 }
 
-fn copy_of(backup: &Path, part: &Path) -> Result<(), String> {
-    let source = Db::open_reader(backup).map_err(|e| e.to_string())?;
-    let verdict: String = source
-        .conn
-        .query_row("PRAGMA quick_check(1)", (), |row| row.get(0))
-        .map_err(|e| format!("the backup cannot be read: {e}"))?;
+fn copy_of(backup: &Path, part: &Path) -> Result<(), RestoreError> {
+    let source = Db::open_reader(backup).map_err(|error| RestoreError::Open(Box::new(error)))?;
+    let verdict: String =
+        source.conn.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(RestoreError::Read)?;
     if verdict != "ok" {
-        return Err(format!("the backup is damaged: {verdict}"));
+        return Err(RestoreError::Damaged { verdict });
     }
     // VACUUM INTO counts as a write, though it only reads the source.
-    source.conn.execute_batch("PRAGMA query_only = OFF").map_err(|e| e.to_string())?;
-    copy::copy(&source, part)
+    source.conn.execute_batch("PRAGMA query_only = OFF").map_err(RestoreError::Read)?;
+    Ok(copy::copy(&source, part)?)
 }
 
 fn move_on(db: &Db, revive: impl FnOnce(&Tx<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
