@@ -22,7 +22,7 @@ const AGAIN_EVERY: Duration = Duration::from_secs(600);
 const MOST_AGAIN: usize = 10_000;
 
 /// Whether something is gone; else why not.
-pub(crate) type Outcome = Result<(), String>;
+pub(crate) type Outcome = io::Result<()>;
 
 /// The thread that removes, and what it is asked for. Dropped, it ends after the entry that it is at.
 #[derive(Debug)]
@@ -138,7 +138,7 @@ impl Work {
                         "cannot remove what a run left; it is set aside and tried again from time to time: remove it by hand"
                     );
                 }
-                Err(error.to_string())
+                Err(error)
             }
         }
     }
@@ -161,7 +161,7 @@ mod tests {
         let outcome = janitor.discard(&work, c"1").unwrap();
         assert!(!base.path().join("work/1").exists());
         assert_eq!(janitor.discard(&work, c"1").unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert_eq!(outcome.await, Ok(Ok(())));
+        outcome.await.unwrap().unwrap();
         janitor.caught_up(0).await;
         assert_eq!(fs::read_dir(base.path().join("trash")).unwrap().count(), 0);
     }

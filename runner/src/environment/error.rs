@@ -1,9 +1,12 @@
 //! Why there is no environment for a run.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::files::FileError;
+use super::installer::UvError;
+use super::interpreter::ProgramError;
 use super::interpreters::InterpreterError;
 use crate::steps::Stop;
 use crate::supervisor::SupervisorError;
@@ -33,10 +36,10 @@ pub(crate) enum EnvironmentError {
     },
     /// The installer failed; its own words are in the log above.
     #[error("installing the dependencies failed: {0}")]
-    Install(String),
+    Install(#[from] InstallError),
     /// The same, for a reason that no other way of installing would mend.
     #[error("installing the dependencies failed: {0}")]
-    Unavailable(String),
+    Unavailable(InstallError),
     /// The supervisor failed.
     #[error(transparent)]
     Supervisor(#[from] SupervisorError),
@@ -56,6 +59,47 @@ pub(crate) enum EnvironmentError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// Why the dependencies were not installed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InstallError {
+    /// The installer failed.
+    #[error("the installer exited with code {0}; see its lines above")]
+    Code(i32),
+    /// A signal ended it.
+    #[error("signal {0} ended the installer")]
+    Signal(i32),
+    /// It had its time.
+    #[error("it took longer than {} minutes", .0.as_secs() / 60)]
+    TimedOut(Duration),
+    /// This Python cannot install anything.
+    #[error("{} has neither pip nor ensurepip; install uv, pip or python3-venv on the runner", .0.display())]
+    NoPip(PathBuf),
+    /// uv is not here, and neither is what could fetch it.
+    #[error("there is no pip to fetch it with")]
+    NoFetcher,
+    /// The uv that was asked for cannot be used.
+    #[error(transparent)]
+    Uv(#[from] UvError),
+    /// The uv that was fetched cannot be used.
+    #[error(transparent)]
+    Fetched(#[from] ProgramError),
+    /// Any of these, for what a file asks for.
+    #[error("{decided_by}: {source}")]
+    Of {
+        /// The file.
+        decided_by: String,
+        /// Why.
+        source: Box<InstallError>,
+    },
+}
+
+impl InstallError {
+    /// The same, with the file that decided what to install.
+    pub(super) fn of(self, decided_by: &impl ToString) -> Self {
+        Self::Of { decided_by: decided_by.to_string(), source: Box::new(self) }
+    }
 }
 
 impl EnvironmentError {

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::error::EnvironmentError;
+use super::error::{EnvironmentError, InstallError};
 use super::install::{Installation, Manner, pip_command, pip_variables, text, words};
 
 impl Installation<'_> {
     /// Fetches uv into `target` with pip, wheels only.
     pub(super) async fn fetch_uv(&self, target: &Path) -> Result<(), EnvironmentError> {
         let Some(arguments) = pip_command(self.interpreter) else {
-            return Err(EnvironmentError::Install("there is no pip to fetch it with".to_owned()));
+            return Err(InstallError::NoFetcher.into());
         };
         let mut call = self.call(self.interpreter.executable.clone(), target, Manner::Anything);
         call.directory = self.setup.stage();

@@ -56,7 +56,8 @@ impl Files {
 
     /// The text of a file.
     pub(super) fn text(&self, file: &Path) -> Result<String, FileError> {
-        let text = text::decode(&self.bytes(file)?).map_err(|reason| FileError::new(file, reason))?;
+        let text =
+            text::decode(&self.bytes(file)?).map_err(|error| FileError::new(file, error.to_string()))?;
         let mut read = self.read.borrow_mut();
         read.insert(file.to_owned(), text.clone());
         if read.values().map(String::len).sum::<usize>() > MAX_BYTES_TOGETHER {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use minitower_client::wire::runs::Stream;
 
-use super::error::EnvironmentError;
+use super::error::{EnvironmentError, InstallError};
 use super::installer::Installer;
 use super::interpreter::Interpreter;
 use super::needs::{Needs, What};
@@ -215,10 +215,7 @@ impl Installation<'_> {
             call.program = target.join("bin/python");
             words(&["-I", "-m", "pip"])
         } else {
-            return Err(EnvironmentError::Install(format!(
-                "{} has neither pip nor ensurepip; install uv, pip or python3-venv on the runner",
-                self.interpreter.executable.display()
-            )));
+            return Err(InstallError::NoPip(self.interpreter.executable.clone()).into());
         };
         call.arguments.extend(words(&[
             "install",
@@ -366,21 +363,18 @@ pub(super) fn pip_variables(variables: &mut Variables) {
 }
 
 fn ended(end: StepEnd, fatal: Option<i32>) -> Result<(), EnvironmentError> {
-    let reason = match end {
+    Err(match end {
         StepEnd::Ended(ended) => match ended.ending {
             Ending::Code(0) => return Ok(()),
             Ending::Code(code) if Some(code) == fatal => {
-                return Err(EnvironmentError::Unavailable(format!(
-                    "the installer exited with code {code}; see its lines above"
-                )));
+                EnvironmentError::Unavailable(InstallError::Code(code))
             }
-            Ending::Code(code) => format!("the installer exited with code {code}; see its lines above"),
-            Ending::Signal(signal) => format!("signal {signal} ended the installer"),
+            Ending::Code(code) => InstallError::Code(code).into(),
+            Ending::Signal(signal) => InstallError::Signal(signal).into(),
         },
-        StepEnd::TimedOut => format!("it took longer than {} minutes", LIMIT.as_secs() / 60),
-        StepEnd::Stopped(stop) => return Err(EnvironmentError::Stopped(stop)),
-    };
-    Err(EnvironmentError::Install(reason))
+        StepEnd::TimedOut => InstallError::TimedOut(LIMIT).into(),
+        StepEnd::Stopped(stop) => EnvironmentError::Stopped(stop),
+    })
 }
 
 pub(super) fn words(words: &[&str]) -> Vec<String> {

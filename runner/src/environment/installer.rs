@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::interpreter::stamp;
+use super::interpreter::{ProgramError, stamp};
 use super::interpreters::is_program;
 use super::variables::Variables;
 use crate::config::UvSource;
@@ -50,6 +50,14 @@ impl Installer {
     }
 }
 
+/// The uv that the runner's settings name cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("MINITOWER_UV: {}: {source}", program.display())]
+pub(crate) struct UvError {
+    program: PathBuf,
+    source: ProgramError,
+}
+
 /// Looks for uv, and remembers what it found.
 #[derive(Debug)]
 pub(super) struct Installers {
@@ -57,7 +65,7 @@ pub(super) struct Installers {
     path: String,
     tools: PathBuf,
     variables: Variables,
-    known: Option<(PathBuf, String, Result<String, String>)>,
+    known: Option<(PathBuf, String, Result<String, ProgramError>)>,
     failed_at: Option<Instant>,
 }
 
@@ -68,13 +76,13 @@ impl Installers {
         Self { source, path, tools, variables, known: None, failed_at: None }
     }
 
-    /// The installer, if that can be told without fetching anything. The text of an error says what is wrong with uv.
-    pub(super) async fn at_hand(&mut self) -> Result<Option<Installer>, String> {
+    /// The installer, if that can be told without fetching anything.
+    pub(super) async fn at_hand(&mut self) -> Result<Option<Installer>, UvError> {
         match self.source.clone() {
             UvSource::Off => Ok(Some(Installer::Pip)),
             UvSource::Program(program) => match self.ask(&program).await {
                 Ok(version) => Ok(Some(Installer::Uv { program, version })),
-                Err(reason) => Err(format!("MINITOWER_UV: {}: {reason}", program.display())),
+                Err(source) => Err(UvError { program, source }),
             },
             UvSource::Auto => {
                 let on_path = std::env::split_paths(&self.path)
@@ -83,8 +91,8 @@ impl Installers {
                 for program in on_path.into_iter().chain(self.fetched()) {
                     match self.ask(&program).await {
                         Ok(version) => return Ok(Some(Installer::Uv { program, version })),
-                        Err(reason) => {
-                            tracing::warn!(program = %program.display(), reason, "this uv is not used");
+                        Err(error) => {
+                            tracing::warn!(program = %program.display(), %error, "this uv is not used");
                         }
                     }
                 }
@@ -108,14 +116,14 @@ impl Installers {
     }
 
     /// Takes over what was fetched into [`Self::target`].
-    pub(super) async fn take_over(&mut self) -> Result<Installer, String> {
+    pub(super) async fn take_over(&mut self) -> Result<Installer, ProgramError> {
         let fetched = self.target().join("bin/uv");
         let version = ask(&fetched, &self.variables).await?;
         let folder = self.tools.join(format!("uv-{version}"));
         // A job may have taken the rights to the former one away.
-        create_private(&folder).map_err(|error| error.to_string())?;
+        create_private(&folder)?;
         let program = folder.join("uv");
-        fs::rename(&fetched, &program).map_err(|error| error.to_string())?;
+        fs::rename(&fetched, &program)?;
         self.failed_at = None;
         Ok(Installer::Uv { program, version })
     }
@@ -126,8 +134,8 @@ impl Installers {
         Installer::Pip
     }
 
-    async fn ask(&mut self, program: &Path) -> Result<String, String> {
-        let stamp = stamp(program).map_err(|error| error.to_string())?;
+    async fn ask(&mut self, program: &Path) -> Result<String, ProgramError> {
+        let stamp = stamp(program)?;
         if let Some((known, then, answer)) = &self.known
             && known == program
             && *then == stamp
@@ -141,7 +149,7 @@ impl Installers {
 }
 
 /// The version of a uv that is new enough.
-async fn ask(program: &Path, variables: &Variables) -> Result<String, String> {
+async fn ask(program: &Path, variables: &Variables) -> Result<String, ProgramError> {
     let mut command = tokio::process::Command::new(program);
     command
         .arg("--version")
@@ -152,13 +160,12 @@ async fn ask(program: &Path, variables: &Variables) -> Result<String, String> {
         .current_dir("/");
     let output = tokio::time::timeout(ANSWER_WITHIN, command.output())
         .await
-        .map_err(|_| format!("no answer within {ANSWER_WITHIN:?}"))?
-        .map_err(|error| error.to_string())?;
+        .map_err(|_| ProgramError::Silent(ANSWER_WITHIN))??;
     let text = String::from_utf8_lossy(&output.stdout);
     match version(&text).filter(|_| output.status.success()) {
         Some((version, number)) if number >= OLDEST => Ok(version),
-        Some((version, _)) => Err(format!("version {version} is older than {}.{}", OLDEST.0, OLDEST.1)),
-        None => Err("it does not answer `--version` as uv does".to_owned()),
+        Some((version, _)) => Err(ProgramError::OldUv { version, oldest: OLDEST }),
+        None => Err(ProgramError::NoUv),
     }
 }
 
@@ -199,9 +206,9 @@ mod tests {
     #[tokio::test]
     async fn a_failure_to_get_it_is_remembered() {
         let mut auto = installers(UvSource::Auto, "/nowhere");
-        assert_eq!(auto.at_hand().await, Ok(None));
+        assert_eq!(auto.at_hand().await.unwrap(), None);
         assert_eq!(auto.failed(), Installer::Pip);
-        assert_eq!(auto.at_hand().await, Ok(Some(Installer::Pip)));
+        assert_eq!(auto.at_hand().await.unwrap(), Some(Installer::Pip));
     }
 
     #[tokio::test]
@@ -217,16 +224,16 @@ mod tests {
         for path in [former.join("uv"), former.clone()] {
             fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
         }
-        assert_eq!(auto.at_hand().await, Ok(None));
+        assert_eq!(auto.at_hand().await.unwrap(), None);
         let uv = Installer::Uv { program: former.join("uv"), version: "0.9.1".to_owned() };
-        assert_eq!(auto.take_over().await, Ok(uv.clone()));
-        assert_eq!(auto.at_hand().await, Ok(Some(uv)));
+        assert_eq!(auto.take_over().await.unwrap(), uv);
+        assert_eq!(auto.at_hand().await.unwrap(), Some(uv));
     }
 
     #[tokio::test]
     async fn switched_off_or_chosen_nothing_else_is_looked_for() {
-        assert_eq!(installers(UvSource::Off, "/usr/bin").at_hand().await, Ok(Some(Installer::Pip)));
+        assert_eq!(installers(UvSource::Off, "/usr/bin").at_hand().await.unwrap(), Some(Installer::Pip));
         let error = installers(UvSource::Program("/bin/true".into()), "").at_hand().await.unwrap_err();
-        assert!(error.contains("MINITOWER_UV: /bin/true"), "{error}");
+        assert!(error.to_string().contains("MINITOWER_UV: /bin/true"), "{error}");
     }
 }

@@ -1,9 +1,11 @@
 //! What there is to know about one Python.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -45,6 +47,43 @@ print(json.dumps({
 }))
 "#;
 
+/// Why a program of the machine cannot be used. It is remembered with the program, so it is cheap to clone.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum ProgramError {
+    /// There is none of that name.
+    #[error("it is not on the runner's PATH")]
+    NotOnPath,
+    /// It cannot be started, or its file cannot be looked at or moved.
+    #[error("{0}")]
+    Io(#[source] Arc<io::Error>),
+    /// It does not answer in time.
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
+    /// It failed, with these last words.
+    #[error("{0}")]
+    Failed(String),
+    /// It is no Python.
+    #[error("it gave an unexpected answer: {0}")]
+    Answer(#[source] Arc<serde_json::Error>),
+    /// It is no uv.
+    #[error("it does not answer `--version` as uv does")]
+    NoUv,
+    /// It is an older uv than is needed.
+    #[error("version {version} is older than {}.{}", oldest.0, oldest.1)]
+    OldUv {
+        /// Its version.
+        version: String,
+        /// The first two numbers of the oldest one that will do.
+        oldest: (u32, u32),
+    },
+}
+
+impl From<io::Error> for ProgramError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
+}
+
 /// A Python interpreter.
 #[derive(Debug, Clone)]
 pub(super) struct Interpreter {
@@ -83,23 +122,21 @@ struct Answer {
 }
 
 impl Interpreter {
-    /// Asks the program `python`. It gets `variables` and nothing else of the runner's environment. The text of an
-    /// error says what is wrong with it.
-    pub(super) async fn ask(python: &Path, variables: &Variables) -> Result<Self, String> {
+    /// Asks the program `python`. It gets `variables` and nothing else of the runner's environment.
+    pub(super) async fn ask(python: &Path, variables: &Variables) -> Result<Self, ProgramError> {
         let mut command = tokio::process::Command::new(python);
         command.args(["-I", "-c", QUESTION]).stdin(Stdio::null()).kill_on_drop(true).env_clear();
         command.current_dir("/").envs(variables);
         let output = tokio::time::timeout(ANSWER_WITHIN, command.output())
             .await
-            .map_err(|_| format!("no answer within {ANSWER_WITHIN:?}"))?
-            .map_err(|error| error.to_string())?;
+            .map_err(|_| ProgramError::Silent(ANSWER_WITHIN))??;
         if !output.status.success() {
             let words = String::from_utf8_lossy(&output.stderr);
-            return Err(words.trim().lines().last().unwrap_or("it failed").to_owned());
+            return Err(ProgramError::Failed(words.trim().lines().last().unwrap_or("it failed").to_owned()));
         }
-        let answer: Answer = serde_json::from_slice(&output.stdout)
-            .map_err(|error| format!("it gave an unexpected answer: {error}"))?;
-        let stamp = stamp(&answer.executable).map_err(|error| error.to_string())?;
+        let answer: Answer =
+            serde_json::from_slice(&output.stdout).map_err(|error| ProgramError::Answer(Arc::new(error)))?;
+        let stamp = stamp(&answer.executable)?;
         Ok(Self {
             identity: format!("{} {stamp} {}", answer.executable.display(), answer.identity),
             executable: answer.executable,

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use minitower_towerfile::python;
 use pep440_rs::{Version, VersionSpecifiers};
 
-use super::interpreter::{Interpreter, stamp};
+use super::interpreter::{Interpreter, ProgramError, stamp};
 use super::variables::Variables;
 
 /// A Python that a file asks for.
@@ -114,7 +114,7 @@ pub(super) struct Interpreters {
     /// Where downloaded ones lie.
     managed: PathBuf,
     variables: Variables,
-    known: BTreeMap<PathBuf, (String, Result<Interpreter, String>)>,
+    known: BTreeMap<PathBuf, (String, Result<Interpreter, ProgramError>)>,
 }
 
 impl Interpreters {
@@ -174,9 +174,9 @@ impl Interpreters {
         versions
     }
 
-    async fn ask(&mut self, name: &str) -> Result<Interpreter, String> {
+    async fn ask(&mut self, name: &str) -> Result<Interpreter, ProgramError> {
         let program = if name.contains('/') { PathBuf::from(name) } else { on_path(name, &self.path)? };
-        let stamp = stamp(&program).map_err(|error| error.to_string())?;
+        let stamp = stamp(&program)?;
         if let Some((then, known)) = self.known.get(&program)
             && *then == stamp
             && known.as_ref().map_or(true, Interpreter::is_unchanged)
@@ -224,11 +224,11 @@ fn behind_links(program: &Path) -> PathBuf {
     python.unwrap_or_else(|| program.to_owned())
 }
 
-fn on_path(name: &str, path: &str) -> Result<PathBuf, String> {
+fn on_path(name: &str, path: &str) -> Result<PathBuf, ProgramError> {
     std::env::split_paths(path)
         .map(|folder| folder.join(name))
         .find(|program| is_program(program))
-        .ok_or_else(|| "it is not on the runner's PATH".to_owned())
+        .ok_or(ProgramError::NotOnPath)
 }
 
 /// Whether there is a file that may be executed.
@@ -333,12 +333,12 @@ mod tests {
         let name = program.display().to_string();
         let mut interpreters = Interpreters::new(&name, folder.path().join("none"), variables);
         for _ in 0..2 {
-            assert_eq!(interpreters.ask(&name).await.unwrap_err(), "first");
+            assert_eq!(interpreters.ask(&name).await.unwrap_err().to_string(), "first");
         }
         assert_eq!(fs::read_to_string(&count).unwrap().lines().count(), 1);
         fs::remove_file(&program).unwrap();
         write_program(&program, &script("second time"));
-        assert_eq!(interpreters.ask(&name).await.unwrap_err(), "second time");
+        assert_eq!(interpreters.ask(&name).await.unwrap_err().to_string(), "second time");
     }
 
     /// Another process writes it: what this one holds open for writing, another test's child may hold too, and then it cannot be executed.

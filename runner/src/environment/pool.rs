@@ -106,7 +106,7 @@ impl Environments {
             tracing::warn!(%error, "no Python for jobs");
         }
         if let Err(error) = self.installers.lock().await.at_hand().await {
-            tracing::warn!(error, "no uv for jobs");
+            tracing::warn!(%error, "no uv for jobs");
         }
     }
 }

@@ -49,11 +49,9 @@ impl Environments {
                 mask,
             };
             work.provide(&venv, &mut prepared).await.map_err(|error| match error {
-                EnvironmentError::Install(reason) => {
-                    EnvironmentError::Install(format!("{}: {reason}", needs.decided_by))
-                }
-                EnvironmentError::Unavailable(reason) => {
-                    EnvironmentError::Unavailable(format!("{}: {reason}", needs.decided_by))
+                EnvironmentError::Install(error) => error.of(&needs.decided_by).into(),
+                EnvironmentError::Unavailable(error) => {
+                    EnvironmentError::Unavailable(error.of(&needs.decided_by))
                 }
                 other => other,
             })?;

@@ -11,6 +11,28 @@ const MARKS: [(&[u8], Form); 5] = [
     (&[0xfe, 0xff], Form::Utf16 { big: true }),
 ];
 
+/// Why a file is no text. The way out is to save it in another encoding.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TextError {
+    /// It has to be UTF-8, as it says nothing else.
+    #[error(
+        "line {line} is not UTF-8; save the file as UTF-8, or name its encoding in the first line: `# -*- coding: latin-1 -*-`"
+    )]
+    NotUtf8 {
+        /// The first line that is not.
+        line: usize,
+    },
+    /// Its byte order mark promises another form than it has.
+    #[error("it begins like {0} but is not valid; save it as UTF-8")]
+    NotAsMarked(&'static str),
+    /// It names an encoding that nobody knows.
+    #[error("its encoding `{0}` is not known; save it as UTF-8")]
+    Unknown(String),
+    /// It is not of the encoding that it names.
+    #[error("it is not {0}; save it as UTF-8")]
+    NotAsNamed(String),
+}
+
 #[derive(Clone, Copy)]
 enum Form {
     Utf8,
@@ -18,8 +40,8 @@ enum Form {
     Utf32 { big: bool },
 }
 
-/// Decodes a text file. The text of an error says what is wrong and the way out.
-pub(super) fn decode(bytes: &[u8]) -> Result<String, String> {
+/// Decodes a text file.
+pub(super) fn decode(bytes: &[u8]) -> Result<String, TextError> {
     for (mark, form) in MARKS {
         if let Some(rest) = bytes.strip_prefix(mark) {
             return by_mark(rest, form);
@@ -29,15 +51,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, String> {
         Some(label) => by_label(bytes, &label),
         None => String::from_utf8(bytes.to_vec()).map_err(|error| {
             let line = bytes[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
-            format!(
-                "line {line} is not UTF-8; save the file as UTF-8, or name its encoding in the first line: `# -*- coding: latin-1 -*-`"
-            )
+            TextError::NotUtf8 { line }
         }),
     }
 }
 
-fn by_mark(bytes: &[u8], form: Form) -> Result<String, String> {
-    let wrong = |name: &str| format!("it begins like {name} but is not valid; save it as UTF-8");
+fn by_mark(bytes: &[u8], form: Form) -> Result<String, TextError> {
+    let wrong = TextError::NotAsMarked;
     match form {
         Form::Utf8 => String::from_utf8(bytes.to_vec()).map_err(|_| wrong("UTF-8")),
         Form::Utf16 { big } => {
@@ -55,14 +75,14 @@ fn by_mark(bytes: &[u8], form: Form) -> Result<String, String> {
     }
 }
 
-fn by_label(bytes: &[u8], label: &str) -> Result<String, String> {
+fn by_label(bytes: &[u8], label: &str) -> Result<String, TextError> {
     // Python knows more spellings than the Encoding Standard: `latin-1`, `utf_8`.
     let spellings = [label.to_owned(), label.replace('_', "-"), label.replace(['_', '-'], "")];
     let Some(encoding) = spellings.iter().find_map(|label| Encoding::for_label(label.as_bytes())) else {
-        return Err(format!("its encoding `{label}` is not known; save it as UTF-8"));
+        return Err(TextError::Unknown(label.to_owned()));
     };
     let (text, _, broken) = encoding.decode(bytes);
-    if broken { Err(format!("it is not {label}; save it as UTF-8")) } else { Ok(text.into_owned()) }
+    if broken { Err(TextError::NotAsNamed(label.to_owned())) } else { Ok(text.into_owned()) }
 }
 
 /// The encoding that one of the first two lines names, as PEP 263 has it: `# -*- coding: latin-1 -*-`.
@@ -131,7 +151,7 @@ mod tests {
     #[case(b"\xff\xfe\x00\x00\xff\xff\xff\xff", "UTF-32")]
     #[case(b"# coding: klingon\n\xff", "`klingon`")]
     fn what_cannot_be_read_is_told_with_the_way_out(#[case] bytes: &[u8], #[case] words: &str) {
-        let error = decode(bytes).unwrap_err();
+        let error = decode(bytes).unwrap_err().to_string();
         assert!(error.contains(words) && error.contains("save"), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::error::EnvironmentError;
+use super::error::{EnvironmentError, InstallError};
 use super::install::{Installation, Manner};
 use super::installer::Installer;
 use super::interpreter::Interpreter;
@@ -169,21 +169,21 @@ impl Work<'_> {
     }
 
     async fn at_hand(&self) -> Result<Option<Installer>, EnvironmentError> {
-        self.environments.installers.lock().await.at_hand().await.map_err(EnvironmentError::Install)
+        Ok(self.environments.installers.lock().await.at_hand().await.map_err(InstallError::Uv)?)
     }
 
     /// The installer; uv is fetched, where it is wanted and not there.
     pub(super) async fn installer(&self) -> Result<Installer, EnvironmentError> {
         let mut installers = self.environments.installers.lock().await;
-        if let Some(installer) = installers.at_hand().await.map_err(EnvironmentError::Install)? {
+        if let Some(installer) = installers.at_hand().await.map_err(InstallError::Uv)? {
             return Ok(installer);
         }
         let target = installers.target();
         let made = remove_tree(&target).and_then(|()| create_private(&target));
         made.map_err(EnvironmentError::own_files(&target))?;
         let fetched = match self.installation(&Installer::Pip).fetch_uv(&target).await {
-            Ok(()) => installers.take_over().await,
-            Err(EnvironmentError::Install(reason)) => Err(reason),
+            Ok(()) => installers.take_over().await.map_err(InstallError::Fetched),
+            Err(EnvironmentError::Install(error)) => Err(error),
             Err(other) => return Err(other),
         };
         if let Err(error) = remove_tree(&target) {
@@ -191,8 +191,8 @@ impl Work<'_> {
         }
         match fetched {
             Ok(installer) => Ok(installer),
-            Err(reason) => {
-                tracing::warn!(reason, "uv is not available; using pip for now");
+            Err(error) => {
+                tracing::warn!(%error, "uv is not available; using pip for now");
                 self.note(
                     "uv is not on the runner's PATH, and the package index does not offer it; using pip",
                 )

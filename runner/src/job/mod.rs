@@ -231,20 +231,20 @@ async fn settle(caches: AppCaches, used: AppCache) {
 
 /// Throws the workspace away. If something cannot be removed, the runner's log says so, and if that shows soon enough the run's, too.
 async fn remove(workspace: &Workspace, steps: &Steps) {
-    let reason = match workspace.remove() {
+    let error = match workspace.remove() {
         Ok(outcome) => match tokio::time::timeout(REMOVAL_SHOWS_WITHIN, outcome).await {
-            Ok(Ok(Err(reason))) => reason,
+            Ok(Ok(Err(error))) => error,
             _ => return,
         },
         // It was removed already, to make room.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
         Err(error) => {
             tracing::error!(%error, path = %workspace.root().display(), "cannot move the workspace away; the next start tries again");
-            error.to_string()
+            error
         }
     };
     let note = format!(
-        "minitower-runner: something that this run left cannot be removed ({reason}); it is set aside on the runner"
+        "minitower-runner: something that this run left cannot be removed ({error}); it is set aside on the runner"
     );
     steps.log.note(note).await;
 }

@@ -2,6 +2,7 @@
 //! beyond a bound not at all.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -25,6 +26,20 @@ pub(super) enum Server {
     Slow,
     /// It cannot be reached: to disk, and they are lost when the disk takes none.
     Away,
+}
+
+/// Why lines were not kept on disk.
+#[derive(Debug, thiserror::Error)]
+enum NotKept {
+    /// So many were kept already.
+    #[error("{mib} MiB of the log were waiting for it")]
+    Enough {
+        /// How many.
+        mib: u64,
+    },
+    /// The disk takes no more.
+    #[error("the runner's disk took no more lines: {0}")]
+    Disk(#[from] io::Error),
 }
 
 /// The queue of one attempt's lines.
@@ -94,7 +109,7 @@ impl Spool {
         let reason = match self.write(&lines) {
             Ok(()) => return Ok(()),
             Err(_) if server == Server::Slow => return Err(lines),
-            Err(reason) => format!("the control plane was away, and {reason}"),
+            Err(error) => format!("the control plane was away, and {error}"),
         };
         let loss = Loss::of(lines.iter().map(|line| line.text.as_str()), reason);
         self.gap.add(&loss);
@@ -125,15 +140,14 @@ impl Spool {
         }
     }
 
-    /// Writes all of the lines, or none and says why.
-    fn write(&mut self, lines: &[Line]) -> Result<(), String> {
+    /// Writes all of the lines, or none.
+    fn write(&mut self, lines: &[Line]) -> Result<(), NotKept> {
         let bytes = self.on_disk.bytes();
         if bytes >= self.most_on_disk {
-            return Err(format!("{} MiB of the log were waiting for it", bytes >> 20));
+            return Err(NotKept::Enough { mib: bytes >> 20 });
         }
         let told = (!self.gap.is_none()).then(|| Line::of_runner(&self.gap, lines[0].logged_at));
-        let written = self.on_disk.write(told.iter().chain(lines));
-        written.map_err(|error| format!("the runner's disk took no more lines: {error}"))?;
+        self.on_disk.write(told.iter().chain(lines))?;
         self.gap = Loss::default();
         Ok(())
     }

@@ -103,7 +103,7 @@ pub enum OpenError {
         /// The database.
         path: PathBuf,
         /// Why.
-        source: MigrationError,
+        source: Box<MigrationError>,
     },
     /// A backup cannot become the database.
     #[error("cannot restore {backup} to {path}: {source}")]
@@ -113,7 +113,7 @@ pub enum OpenError {
         /// The backup.
         backup: PathBuf,
         /// Why.
-        source: RestoreError,
+        source: Box<RestoreError>,
     },
 }
 
@@ -185,7 +185,7 @@ pub enum RestoreError {
     Io(#[from] io::Error),
     /// The backup cannot be opened.
     #[error(transparent)]
-    Open(Box<OpenError>),
+    Open(#[from] OpenError),
     /// The backup cannot be read.
     #[error("the backup cannot be read: {0}")]
     Read(#[source] rusqlite::Error),

@@ -40,7 +40,8 @@ pub(crate) enum Before {
 
 /// Brings the database up to date.
 pub(crate) fn run(db: &mut Db, path: &Path, before: Before) -> Result<(), OpenError> {
-    let failed = |source: MigrationError| OpenError::Migration { path: path.to_owned(), source };
+    let failed =
+        |source: MigrationError| OpenError::Migration { path: path.to_owned(), source: Box::new(source) };
     // Those that make a table anew would otherwise delete what refers to it.
     let migrations = Migrations::new(STEPS.iter().map(|(_, sql)| M::up(sql).foreign_key_check()).collect());
     let version = |db: &Db| match migrations.current_version(&db.conn) {

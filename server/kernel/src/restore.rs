@@ -23,7 +23,7 @@ pub fn restore(
     let failed = |source: RestoreError| OpenError::Restore {
         path: path.to_owned(),
         backup: backup.to_owned(),
-        source,
+        source: Box::new(source),
     };
     if path.exists() {
         return Err(failed(RestoreError::Exists));
@@ -54,7 +54,7 @@ pub fn restore(
 }
 
 fn copy_of(backup: &Path, part: &Path) -> Result<(), RestoreError> {
-    let source = Db::open_reader(backup).map_err(|error| RestoreError::Open(Box::new(error)))?;
+    let source = Db::open_reader(backup)?;
     let verdict: String =
         source.conn.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(RestoreError::Read)?;
     if verdict != "ok" {
