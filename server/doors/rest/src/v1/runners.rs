@@ -50,7 +50,7 @@ pub(crate) async fn register(
 /// Signs a runner off.
 ///
 /// The server leases nothing to this runner until it polls again. An attempt that has not started goes back to the
-/// queue. So does an attempt that the poll named in `request_id` has started, if the runner made no call of it.
+/// queue. So does an attempt that the poll named in `request_id` has started, if the runner has sent no `start`, heartbeat, log or result of it.
 #[utoipa::path(post, path = "/api/v1/runners/sign-off", operation_id = "sign_off", tag = "Runner protocol",
     request_body = Option<SignOff>,
     responses((status = 200, description = "The runner gets no more runs.", body = Done)))]

@@ -22,7 +22,7 @@ errors! { PollErrors { Conflict: "The runner holds an attempt that has not ended
 ///
 /// With `wait` the server holds the request until there is a run, or the time is over. A runner that is fenced or has
 /// signed off gets no run. Polling again with the same `request_id` repeats a lost answer, until the attempt starts.
-/// With `start` the poll starts the attempt, and repeats the answer until the first call of that attempt.
+/// With `start` the poll starts the attempt, and repeats the answer until the first `start`, heartbeat, log or result of that attempt.
 #[utoipa::path(post, path = "/api/v1/runs/lease", operation_id = "lease_run", tag = "Runner protocol",
     params(LeaseQuery), request_body = Option<LeaseRequest>,
     responses(

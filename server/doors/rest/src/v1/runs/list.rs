@@ -19,7 +19,7 @@ use crate::{ApiError, HttpState, render};
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct OfTeam {
-    /// At most this many, 1 to 100. Anything else asks for the default, 50.
+    /// At most this many, 1 to 100. Any other number asks for the default, 50.
     #[param(value_type = Option<i64>)]
     limit: Option<String>,
     /// Skips this many of the newest. Anything but a whole number from 0 skips none.
@@ -72,7 +72,7 @@ fn status(text: &str) -> Result<RunStatus, ApiError> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct OfApp {
-    /// At most this many, 1 to 100. Anything else asks for the default, 50.
+    /// At most this many, 1 to 100. Any other number asks for the default, 50.
     #[param(value_type = Option<i64>)]
     limit: Option<String>,
     /// Skips this many of the newest. Anything but a whole number from 0 skips none.

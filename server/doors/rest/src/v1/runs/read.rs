@@ -53,7 +53,7 @@ pub(crate) async fn attempts(
 pub(crate) struct LogsQuery {
     /// Only lines with a larger `seq`.
     after_seq: Option<i64>,
-    /// At most this many, 1 to 10,000. Anything else asks for the default, 10,000.
+    /// At most this many, 1 to 10,000. Any other number asks for the default, 10,000.
     limit: Option<i64>,
 }
 
