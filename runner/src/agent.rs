@@ -257,6 +257,11 @@ async fn poll_and_run(
             tracing::warn!(%error, "cannot forget former processes");
         }
         let pause = match answer {
+            // Both came while this task was not looked at.
+            Ok(Some(leased)) if shutdown.stop.is_cancelled() => {
+                Box::pin(give_back(runs, leased)).await;
+                return Ok(());
+            }
             Ok(Some(leased)) => {
                 request_id = new_request_id();
                 Box::pin(carry_out(runs, leased, sent)).await;
@@ -276,14 +281,7 @@ async fn poll_and_run(
             Err(error) if error.status() == Some(409) => {
                 tracing::info!(%error, "the previous run of this runner is still open");
                 if std::mem::take(&mut unanswered) {
-                    // The lost answer was a lease, and its run was cancelled since: nobody else would end it before its lease runs out.
-                    tokio::select! {
-                        biased;
-                        () = shutdown.stop.cancelled() => return Ok(()),
-                        answer = runs.session.sign_off() => if let Err(error) = answer {
-                            tracing::warn!(%error, "cannot give the lost poll up");
-                        },
-                    }
+                    give_lost_poll_up(runs, shutdown).await;
                 }
                 request_id = new_request_id();
                 instance.try_next();
@@ -304,6 +302,18 @@ async fn poll_and_run(
             () = tokio::time::sleep(pause) => {}
             () = shutdown.stop.cancelled() => return Ok(()),
         }
+    }
+}
+
+/// Signs off from a poll whose lost answer was a lease. Its run was cancelled since: nobody else would end it before its lease runs out.
+async fn give_lost_poll_up(runs: &Runs, shutdown: &Shutdown) {
+    tokio::select! {
+        biased;
+        // Then the runner signs off anyway.
+        () = shutdown.stop.cancelled() => {}
+        answer = runs.session.sign_off() => if let Err(error) = answer {
+            tracing::warn!(%error, "cannot give the lost poll up");
+        },
     }
 }
 
