@@ -22,7 +22,7 @@ without_shims() {
 
 if [[ :$PATH: == */shims:* ]]; then PATH=$(without_shims || echo "$PATH"); fi
 # Most tests wait for programs most of the time.
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((3 * $(nproc)))}
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
 # What a test asked and what came back is in its message.
 export RUST_BACKTRACE=0
 if part "build" cargo build --workspace --bins --locked; then
