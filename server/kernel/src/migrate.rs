@@ -79,6 +79,8 @@ pub(crate) fn run(db: &mut Db, path: &Path, before: Before) -> Result<(), OpenEr
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -104,21 +106,33 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_database_of_the_first_version_keeps_its_runs_and_gets_the_newer_indexes() {
+    /// A database of an older version, with a team that has an app.
+    fn at_version(version: usize) -> (tempfile::TempDir, PathBuf, Db) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.db");
-        let mut db = Db::open_writer(&path).unwrap();
-        db.conn.execute_batch(STEPS[0].1).unwrap();
+        let db = Db::open_writer(&path).unwrap();
+        for (_, sql) in &STEPS[..version] {
+            db.conn.execute_batch(sql).unwrap();
+        }
+        db.conn.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
         db.conn
             .execute_batch(
-                "PRAGMA user_version = 1;
-                 INSERT INTO teams (id, slug, name, created_at) VALUES (1, 'acme', 'Acme', 0);
+                "INSERT INTO teams (id, slug, name, created_at) VALUES (1, 'acme', 'Acme', 0);
                  INSERT INTO environments VALUES (1, 1, 'default', 0);
                  INSERT INTO apps (id, team_id, slug, created_at, updated_at) VALUES (1, 1, 'hello', 0, 0);
                  INSERT INTO app_versions (id, app_id, version_no, entrypoint, artifact_sha256, artifact_bytes, created_at)
-                   VALUES (1, 1, 1, 'main.py', printf('%064d', 0), 0, 0);
-                 INSERT INTO runners (id, name, environment, token_hash, registered_at, last_seen_at)
+                   VALUES (1, 1, 1, 'main.py', printf('%064d', 0), 0, 0);",
+            )
+            .unwrap();
+        (folder, path, db)
+    }
+
+    #[test]
+    fn a_database_of_the_first_version_keeps_its_runs_and_gets_the_newer_indexes() {
+        let (_folder, path, mut db) = at_version(1);
+        db.conn
+            .execute_batch(
+                "INSERT INTO runners (id, name, environment, token_hash, registered_at, last_seen_at)
                    VALUES (1, 'r1', 'default', zeroblob(32), 0, 0);
                  INSERT INTO runs (id, team_id, app_id, environment_id, environment_name, app_version_id, run_no, status,
                      max_retries, created_at, queued_at)
@@ -149,31 +163,20 @@ mod tests {
 
     #[test]
     fn attempts_are_made_anew_with_their_lines_and_go_on_with_their_numbers() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m.db");
-        let mut db = Db::open_writer(&path).unwrap();
-        for (_, sql) in &STEPS[..5] {
-            db.conn.execute_batch(sql).unwrap();
-        }
+        let (_folder, path, mut db) = at_version(5);
         db.conn
             .execute_batch(
-                "PRAGMA user_version = 5; PRAGMA foreign_keys = OFF;
-                 INSERT INTO runners (id, name, environment, token_hash, registered_at, last_seen_at)
+                "INSERT INTO runners (id, name, environment, token_hash, registered_at, last_seen_at)
                    VALUES (1, 'idle', 'default', zeroblob(32), 0, 0), (2, 'new', 'default', randomblob(32), 0, 0);
+                 INSERT INTO runs (id, team_id, app_id, environment_id, environment_name, app_version_id, run_no, status,
+                     max_retries, retry_count, created_at, queued_at)
+                   VALUES (1, 1, 1, 1, 'default', 1, 1, 'queued', 3, 2, 0, 0);
                  INSERT INTO run_attempts (id, run_id, attempt_no, runner_id, runner_name, status, lease_token_hash,
                      lease_expires_at, lease_ttl_ms, leased_at, finished_at, ended_by)
                    VALUES (1, 1, 1, 1, 'idle', 'expired', zeroblob(32), 9, 9, 0, 7, 'expiry'),
                           (2, 1, 2, 1, 'idle', 'expired', randomblob(32), 19, 9, 8, 17, 'expiry');
                  INSERT INTO run_logs VALUES (1, 1, 'stdout', 'kept', 0);
-                 UPDATE sqlite_sequence SET seq = 1000002 WHERE name = 'run_attempts';
-                 INSERT INTO teams VALUES (1, 'acme', 'Acme', NULL, 0);
-                 INSERT INTO environments VALUES (1, 1, 'default', 0);
-                 INSERT INTO apps (id, team_id, slug, created_at, updated_at) VALUES (1, 1, 'hello', 0, 0);
-                 INSERT INTO app_versions (id, app_id, version_no, entrypoint, artifact_sha256, artifact_bytes, created_at)
-                   VALUES (1, 1, 1, 'main.py', printf('%064d', 0), 0, 0);
-                 INSERT INTO runs (id, team_id, app_id, environment_id, environment_name, app_version_id, run_no, status,
-                     max_retries, retry_count, created_at, queued_at)
-                   VALUES (1, 1, 1, 1, 'default', 1, 1, 'queued', 3, 2, 0, 0);",
+                 UPDATE sqlite_sequence SET seq = 1000002 WHERE name = 'run_attempts';",
             )
             .unwrap();
         run(&mut db, &path, Before::Copy).unwrap();
@@ -254,13 +257,8 @@ mod tests {
 
     #[test]
     fn a_step_that_fails_is_named_in_one_line_and_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m.db");
-        let mut db = Db::open_writer(&path).unwrap();
-        for (_, sql) in &STEPS[..5] {
-            db.conn.execute_batch(sql).unwrap();
-        }
-        db.conn.execute_batch("PRAGMA user_version = 5; CREATE TABLE attempts_made_anew (n)").unwrap();
+        let (_folder, path, mut db) = at_version(5);
+        db.conn.execute_batch("CREATE TABLE attempts_made_anew (n)").unwrap();
         let text = run(&mut db, &path, Before::Copy).unwrap_err().to_string();
         assert!(
             !text.contains('\n') && text.contains("step 0006") && text.contains("already exists"),

@@ -35,10 +35,7 @@ pub fn restore(
     let part = copy::with_suffix(path, ".restoring");
     let parts = [part.clone(), copy::with_suffix(&part, "-wal"), copy::with_suffix(&part, "-shm")];
     for left in parts.into_iter().chain([copy::with_suffix(path, "-wal"), copy::with_suffix(path, "-shm")]) {
-        match std::fs::remove_file(&left) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e.into())),
-            _ => {}
-        }
+        copy::remove(&left).map_err(|e| failed(e.into()))?;
     }
     copy_of(backup, &part).map_err(failed)?;
     // Nobody else restores to the same place meanwhile.
