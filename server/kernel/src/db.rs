@@ -13,7 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OpenFlags, Params, Row};
 
-use crate::events::Event;
+use crate::events::{Event, Subscribers};
 use crate::{OpenError, StoreError};
 
 /// How long a statement waits for a lock that another program (a backup, a shell) holds.
@@ -142,12 +142,13 @@ impl Db {
 #[derive(Debug)]
 pub struct Tx<'a> {
     db: &'a Db,
+    subscribers: &'a Subscribers,
     events: RefCell<Vec<Event>>,
 }
 
 impl<'a> Tx<'a> {
-    pub(crate) fn new(db: &'a Db) -> Self {
-        Self { db, events: RefCell::new(Vec::new()) }
+    pub(crate) fn new(db: &'a Db, subscribers: &'a Subscribers) -> Self {
+        Self { db, subscribers, events: RefCell::new(Vec::new()) }
     }
 
     /// Runs a statement and answers how many rows it changed.
@@ -162,7 +163,9 @@ impl<'a> Tx<'a> {
 
     /// Says what the commit will have changed. Subscribers hear of it after the commit, and nobody does if it does not happen.
     pub fn emit<E: Any + Send>(&self, event: E) {
-        self.events.borrow_mut().push(Box::new(event));
+        let event: Event = Box::new(event);
+        self.subscribers.emitted(&event);
+        self.events.borrow_mut().push(event);
     }
 
     pub(crate) fn into_events(self) -> Vec<Event> {

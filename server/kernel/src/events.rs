@@ -1,7 +1,8 @@
 //! What commits change, and who follows it.
 //!
 //! A transaction emits typed events, which the subject that emits them defines. After the commit and before its commands are answered
-//! they reach the subscribers, on the writer's thread: gauges, wake-ups, caches. Nothing in memory changes before the commit.
+//! they reach the subscribers, on the writer's thread: gauges, wake-ups, caches. Nothing in memory changes before the commit, but for
+//! [mirrors](Subscribers::mirror), which belong to the open transaction and are taken back with it.
 
 use std::any::Any;
 use std::fmt;
@@ -12,13 +13,24 @@ use crate::{StoreError, Tx};
 pub type Event = Box<dyn Any + Send>;
 
 type Follow = Box<dyn Fn(&dyn Any) + Send>;
+type Mirror = Box<dyn Fn(&dyn Any, Turn) + Send>;
 type Fold = Box<dyn Fn(&Tx<'_>, &[Event]) -> Result<(), StoreError> + Send>;
+
+/// Which way a [mirror](Subscribers::mirror) goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The transaction has changed this.
+    Done,
+    /// The change was rolled back; the latest is taken back first.
+    Undone,
+}
 
 /// Everyone who follows commits. Filled before the [`Store`](crate::Store) is opened; from then on it is the writer's.
 #[derive(Default)]
 pub struct Subscribers {
     follow: Vec<Follow>,
     fold: Vec<Fold>,
+    mirror: Vec<Mirror>,
 }
 
 impl Subscribers {
@@ -42,6 +54,31 @@ impl Subscribers {
         }));
     }
 
+    /// Calls `f` with each event of type `E` as it is emitted, and once more, in the opposite order, if its command or its batch is rolled
+    /// back: for memory that the commands of one batch read and change one after the other, as they do the tables. Only commands may read
+    /// it. `f` must not block.
+    pub fn mirror<E: Any>(&mut self, f: impl Fn(&E, Turn) + Send + 'static) {
+        self.mirror.push(Box::new(move |event, turn| {
+            if let Some(event) = event.downcast_ref() {
+                f(event, turn);
+            }
+        }));
+    }
+
+    pub(crate) fn emitted(&self, event: &Event) {
+        for mirror in &self.mirror {
+            mirror(event.as_ref(), Turn::Done);
+        }
+    }
+
+    pub(crate) fn rolled_back(&self, events: &[Event]) {
+        for event in events.iter().rev() {
+            for mirror in &self.mirror {
+                mirror(event.as_ref(), Turn::Undone);
+            }
+        }
+    }
+
     pub(crate) fn before_commit(&self, tx: &Tx<'_>, events: &[Event]) -> Result<(), StoreError> {
         self.fold.iter().try_for_each(|fold| fold(tx, events))
     }
@@ -60,6 +97,7 @@ impl fmt::Debug for Subscribers {
         f.debug_struct("Subscribers")
             .field("follow", &self.follow.len())
             .field("fold", &self.fold.len())
+            .field("mirror", &self.mirror.len())
             .finish()
     }
 }

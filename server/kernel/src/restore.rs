@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use crate::db::Lock;
+use crate::events::Subscribers;
 use crate::{Db, OpenError, RestoreError, StoreError, Tx, copy, migrate};
 
 /// How far the id sequences move on: more ids than are given out between two backups.
@@ -64,7 +65,8 @@ fn copy_of(backup: &Path, part: &Path) -> Result<(), RestoreError> {
 
 fn move_on(db: &Db, revive: impl FnOnce(&Tx<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
     db.conn.execute_batch("BEGIN IMMEDIATE")?;
-    let tx = Tx::new(db);
+    let nobody = Subscribers::default();
+    let tx = Tx::new(db, &nobody);
     revive(&tx)?;
     // A table that was still empty has no sequence yet, but may have given out ids since.
     tx.execute(

@@ -290,6 +290,9 @@ impl Loop<'_> {
             Some(reason) => self.roll_back(reason),
             None => self.commit(&events),
         };
+        if let Committed::No(_) = committed {
+            self.subscribers.rolled_back(&events);
+        }
         match &committed {
             Committed::Yes => {
                 self.subscribers.committed(&events);
@@ -344,29 +347,30 @@ impl Loop<'_> {
             let reason = error.to_string();
             return Err((job(Err(StoreError::Unavailable(reason))).answer, error));
         }
-        let tx = Tx::new(&self.db);
+        let tx = Tx::new(&self.db, self.subscribers);
         let ran = job(Ok(&tx));
         let mut events = tx.into_events();
         // SQLite may roll the whole transaction back by itself when the disk is full or broken (https://sqlite.org/lang_transaction.html);
         // on a full disk none of the batch is kept even where it does not.
-        if self.db.take_full() || self.db.conn.is_autocommit() {
-            let lost = StoreError::Unavailable("the disk is full or failing".to_owned());
-            return Err((ran.answer, lost));
-        }
-        let ended = if ran.keep {
+        let ended = if self.db.take_full() || self.db.conn.is_autocommit() {
+            Err(StoreError::Unavailable("the disk is full or failing".to_owned()))
+        } else if ran.keep {
             self.exec("RELEASE command")
         } else {
-            events.clear();
+            self.subscribers.rolled_back(&std::mem::take(&mut events));
             self.exec("ROLLBACK TO command").and_then(|()| self.exec("RELEASE command"))
         };
         match ended {
             Ok(()) => Ok((ran.answer, events)),
-            Err(error) => Err((ran.answer, error)),
+            Err(error) => {
+                self.subscribers.rolled_back(&events);
+                Err((ran.answer, error))
+            }
         }
     }
 
     fn commit(&self, events: &[Event]) -> Committed {
-        let tx = Tx::new(&self.db);
+        let tx = Tx::new(&self.db, self.subscribers);
         if let Err(error) = self.subscribers.before_commit(&tx, events) {
             return self.roll_back(error.to_string());
         }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use minitower_kernel::events::Subscribers;
+use minitower_kernel::events::{Subscribers, Turn};
 use minitower_kernel::{Db, Hooks, OpenError, Store, StoreError, Tx};
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -52,6 +52,19 @@ fn limit_pages(tx: &Tx<'_>, pages: i64) -> Result<(), StoreError> {
 
 async fn team(store: &Store, slug: &'static str) -> Result<(), StoreError> {
     store.write(move |tx| insert(tx, slug)).await
+}
+
+/// A store whose mirror says what it holds.
+fn open_mirrored(path: &Path) -> (Store, Log) {
+    let mirror = Log::default();
+    let held = Arc::clone(&mirror);
+    let mut subscribers = Subscribers::default();
+    subscribers.mirror(move |event: &Made, turn| match turn {
+        Turn::Done => held.lock().unwrap().push(event.0.clone()),
+        Turn::Undone => assert_eq!(held.lock().unwrap().pop().as_ref(), Some(&event.0), "the latest first"),
+    });
+    let hooks = Hooks { batch: Box::new(|_| {}), fatal: Box::new(|why| panic!("{why}")) };
+    (Store::open(path, subscribers, hooks).unwrap(), mirror)
 }
 
 async fn teams_of(store: &Store) -> Vec<String> {
@@ -98,6 +111,51 @@ async fn a_command_that_panics_is_undone_and_the_writer_goes_on() {
     team(&store, "bbb").await.unwrap();
     assert_eq!(teams_of(&store).await, ["bbb"]);
     assert!(!log.lock().unwrap().iter().any(|l| l.starts_with("fatal")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_holds_what_its_transaction_holds_command_by_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, mirror) = open_mirrored(&folder.path().join("m.db"));
+    let seen = Arc::clone(&mirror);
+    store
+        .write(move |tx| {
+            insert_and_tell(tx, "aaa")?;
+            assert_eq!(*seen.lock().unwrap(), ["aaa"], "at once");
+            Ok::<_, StoreError>(())
+        })
+        .await
+        .unwrap();
+    let refused = store.write(|tx| {
+        insert_and_tell(tx, "bbb")?;
+        insert_and_tell(tx, "ccc")?;
+        insert(tx, "aaa")
+    });
+    assert!(refused.await.is_err());
+    let panicked = store.write(|tx| -> Result<(), StoreError> {
+        insert_and_tell(tx, "bbb")?;
+        panic!("a bug");
+    });
+    assert!(panicked.await.is_err());
+    assert_eq!(*mirror.lock().unwrap(), ["aaa"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_forgets_the_whole_batch_that_met_a_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, mirror) = open_mirrored(&folder.path().join("m.db"));
+    store.write(|tx| limit_pages(tx, 1)).await.unwrap();
+    // They are sent together and may share a commit; where they do not, only the one that met the full disk is lost.
+    let (small, large) = tokio::join!(
+        store.write(|tx| insert_and_tell(tx, "small")),
+        store.write(|tx| {
+            insert_and_tell(tx, "large")?;
+            insert(tx, &"x".repeat(10 << 20))
+        }),
+    );
+    assert!(large.is_err());
+    let kept: &[&str] = if small.is_ok() { &["small"] } else { &[] };
+    assert_eq!(*mirror.lock().unwrap(), kept);
 }
 
 #[tokio::test(flavor = "multi_thread")]

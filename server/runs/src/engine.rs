@@ -53,6 +53,7 @@ impl Engine {
         let names = environments.iter().map(|known| (known.id, known.name.clone())).collect();
         let memory = &self.0.memory;
         memory.dispatch.load(&counts, &names);
+        memory.queues.load(&counts, &names);
         memory.gauges.load(counts, environments);
         memory.presence.load(seen);
         self.grant_restart_grace().await?;

@@ -33,6 +33,7 @@ mod metrics;
 mod objects;
 mod poll;
 mod presence;
+mod queues;
 mod runners;
 mod runs;
 mod schema;

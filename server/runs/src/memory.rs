@@ -13,6 +13,7 @@ use crate::domain::runner::RunnerPrincipal;
 use crate::gauges::Gauges;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
+use crate::queues::Queues;
 use crate::runs::{RUNNABLE_KEPT, Runnable, Wanted};
 use crate::store::counts;
 use crate::store::events::{AppChanged, RunMoved, RunnerRegistered, RunnersForgotten, Unfenced};
@@ -28,6 +29,7 @@ pub struct Memory {
     /// Apps that take runs, with the version asked for.
     pub(crate) runnable: Remembered<Wanted, Arc<Runnable>>,
     pub(crate) dispatch: Dispatch,
+    pub(crate) queues: Queues,
     pub(crate) gauges: Gauges,
     pub(crate) metrics: Metrics,
     pub(crate) presence: Presence,
@@ -51,6 +53,7 @@ impl Memory {
             tokens: Remembered::new(TOKENS_KEPT),
             runnable: Remembered::new(RUNNABLE_KEPT),
             dispatch: Dispatch::default(),
+            queues: Queues::default(),
             gauges: Gauges::default(),
             metrics: Metrics::new(registry, slugs)?,
             presence: Presence::default(),
@@ -64,6 +67,8 @@ impl Memory {
 
     fn follow(self: &Arc<Self>, subscribers: &mut Subscribers) {
         subscribers.fold(counts::flush);
+        let memory = Arc::clone(self);
+        subscribers.mirror(move |moved: &RunMoved, turn| memory.queues.moved(moved, turn));
         let memory = Arc::clone(self);
         subscribers.on(move |moved: &RunMoved| memory.run_moved(moved));
         let memory = Arc::clone(self);

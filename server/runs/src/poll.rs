@@ -1,5 +1,6 @@
 //! The poll: a runner asks for work, and waits for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::app::Version;
@@ -9,13 +10,14 @@ use crate::domain::lease::{self, Command};
 use crate::domain::run::Run;
 use crate::domain::runner::RunnerPrincipal;
 use crate::store::attempts::TokenHashes;
-use crate::store::{attempts, fences, queue, runners, runs};
+use crate::store::{attempts, fences, runners, runs};
 use minitower_kernel::{StoreError, Tx};
 use minitower_vocabulary::time::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::dispatch::{Next, Pass};
 use crate::leases::{held, load_run, save_held, version_of};
+use crate::queues::Queues;
 use crate::{Error, Field, Leases};
 use minitower_teams::Teams;
 use minitower_teams::secrets::{self, Kind, TokenHash};
@@ -140,7 +142,7 @@ impl Leases {
                 }
             };
             let (clock, ttl) = (leases.0.clock.clone(), leases.0.settings.lease_ttl);
-            let teams = leases.0.teams.clone();
+            let (teams, memory) = (leases.0.teams.clone(), Arc::clone(&leases.0.memory));
             let claimed = leases
                 .0
                 .store
@@ -148,7 +150,8 @@ impl Leases {
                     if !pass.is_valid() {
                         return Ok(Claimed::Stale);
                     }
-                    Claim { teams: &teams, by: &by, poll: &poll, token, hash, ttl, now: clock.now() }
+                    let (teams, queues) = (&teams, &memory.queues);
+                    Claim { teams, queues, by: &by, poll: &poll, token, hash, ttl, now: clock.now() }
                         .carry_out(tx)
                 })
                 .await;
@@ -182,6 +185,7 @@ impl Leases {
 /// A claim inside its transaction.
 struct Claim<'a> {
     teams: &'a Teams,
+    queues: &'a Queues,
     by: &'a RunnerPrincipal,
     poll: &'a Poll,
     token: String,
@@ -230,7 +234,7 @@ impl Claim<'_> {
         {
             runners::set_instance(tx, self.by.runner_id, instance)?;
         }
-        let Some(run) = queue::first(tx, self.by.scope, &self.by.environment)? else {
+        let Some(run) = self.queues.first(tx, self.by.scope, &self.by.environment)? else {
             return Ok(Claimed::Nothing);
         };
         let leased =
@@ -238,6 +242,7 @@ impl Claim<'_> {
                 StoreError::Inconsistent(format!("run {} is in the queue: {illegal}", run.id))
             })?;
         let (run, number) = runs::lease(tx, run, leased.run, &self.by.name, leased.attempt.started_at())?;
+        self.queues.prepare(tx, &run)?;
         let runner = (self.by.runner_id, self.by.name.as_str());
         let version = version_of(tx, &run)?;
         let (api_token, hashes) = self.tokens(&version)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::moves::run_in;
 use crate::domain::run::{RunProgress, RunState};
 use crate::store::events::{CountKey, CountNames};
-use minitower_vocabulary::ids::{AppId, EnvironmentId};
+use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId};
 use minitower_vocabulary::time::Timestamp;
 
 use super::*;
@@ -31,6 +31,8 @@ fn moved(team: TeamId, before: Option<RunStatus>, after: RunStatus) -> RunMoved 
     RunMoved {
         key: CountKey { team_id: team, app_id: AppId(1), environment_id: EnvironmentId(1) },
         names: CountNames { app: "a".to_owned(), environment: "default".to_owned() },
+        run: RunId(1),
+        priority: 0,
         created_at: Timestamp(0),
         attempt_started_at: None,
         before: before.map(state),

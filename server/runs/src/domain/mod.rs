@@ -1,7 +1,8 @@
 //! The rules of runs, pure: no I/O, no async, no SQL, no clock.
 //!
 //! Start with [`lease`]: the whole lease protocol is there, with [`claim`] for the poll that begins a lease. [`run`] and
-//! [`attempt`] hold the two state machines that it moves, [`retry`] says what becomes of a lost run.
+//! [`attempt`] hold the two state machines that it moves, [`retry`] says what becomes of a lost run, [`turns`] whose
+//! turn it is.
 //!
 //! Every function takes the time as an argument. What the server does with a decision (SQL, wake-ups, answers) lives beside this
 //! module and adds no rule of its own. The model checker compiles these files by themselves (`proofs/rules`), on the vocabulary
@@ -17,3 +18,4 @@ pub(crate) mod moves;
 pub mod retry;
 pub mod run;
 pub mod runner;
+pub mod turns;

@@ -1,6 +1,6 @@
 //! What commits of this subject change.
 
-use minitower_vocabulary::ids::{AppId, EnvironmentId, RunnerId, TeamId};
+use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId, RunnerId, TeamId};
 use minitower_vocabulary::time::Timestamp;
 
 use crate::domain::run::{Run, RunProgress};
@@ -32,6 +32,10 @@ pub struct RunMoved {
     pub key: CountKey,
     /// The names of that place.
     pub names: CountNames,
+    /// The run.
+    pub run: RunId,
+    /// Its priority.
+    pub priority: i64,
     /// When it was created.
     pub created_at: Timestamp,
     /// Start of the attempt that moved it.
@@ -47,6 +51,8 @@ impl RunMoved {
         Self {
             key: CountKey { team_id: run.team_id, app_id: run.app_id, environment_id: run.environment_id },
             names: CountNames { app: run.app_slug.clone(), environment: run.environment.clone() },
+            run: run.id,
+            priority: run.priority,
             created_at: run.created_at,
             attempt_started_at,
             before,

@@ -104,16 +104,22 @@ impl Plane {
     }
 
     pub(crate) async fn upload(&self, entrypoint: &str) -> Result<(), Error> {
-        self.upload_files(&[("main.py", "pass\n")], entrypoint).await
+        self.upload_files(&self.team, &[("main.py", "pass\n")], entrypoint).await
     }
 
     /// A version whose runs get an API token.
     pub(crate) async fn upload_with_api(&self) {
         let towerfile = "[app]\nname = \"jobs\"\nscript = \"main.py\"\napi = true\n";
-        self.upload_files(&[("Towerfile", towerfile), ("main.py", "pass\n")], "").await.unwrap();
+        let files = [("Towerfile", towerfile), ("main.py", "pass\n")];
+        self.upload_files(&self.team, &files, "").await.unwrap();
     }
 
-    async fn upload_files(&self, files: &[(&str, &str)], entrypoint: &str) -> Result<(), Error> {
+    async fn upload_files(
+        &self,
+        team: &TeamPrincipal,
+        files: &[(&str, &str)],
+        entrypoint: &str,
+    ) -> Result<(), Error> {
         let mut tar =
             tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
         for (path, content) in files {
@@ -126,16 +132,40 @@ impl Plane {
         let mut upload = self.app.apps().begin_upload().await?;
         upload.write(&archive).await?;
         let fields = UploadFields { entrypoint: Some(entrypoint.to_owned()), ..UploadFields::default() };
-        self.app.apps().create_version(&self.team, "jobs".to_owned(), upload, fields).await.map(|_| ())
+        self.app.apps().create_version(team, "jobs".to_owned(), upload, fields).await.map(|_| ())
+    }
+
+    /// Another team with an app of its own, `jobs`.
+    pub(crate) async fn another_team(&self, slug: &str) -> TeamPrincipal {
+        let made = self.app.teams().signup(slug, slug, "a long password".to_owned()).await.unwrap();
+        let team = self.app.teams().authenticate_team(Some(&made.token)).await.unwrap();
+        self.app.apps().create_app(&team, "jobs", None).await.unwrap();
+        self.upload_files(&team, &[("main.py", "pass\n")], "main.py").await.unwrap();
+        team
     }
 
     pub(crate) async fn run(&self, new: CreateRun) -> Run {
-        self.app.runs().create_run(&self.team, "jobs".to_owned(), new).await.unwrap()
+        self.run_of(&self.team, new).await
+    }
+
+    pub(crate) async fn run_of(&self, team: &TeamPrincipal, new: CreateRun) -> Run {
+        self.app.runs().create_run(team, "jobs".to_owned(), new).await.unwrap()
     }
 
     pub(crate) async fn runner(&self, name: &str) -> RunnerPrincipal {
+        self.runner_with(self.registration, name).await
+    }
+
+    /// A runner that serves only this team.
+    pub(crate) async fn own_runner(&self, name: &str) -> RunnerPrincipal {
+        let (_, token) = self.app.teams().create_registration_token(&self.team).await.unwrap();
+        let registration = self.app.teams().authenticate_registration(Some(&token)).await.unwrap();
+        self.runner_with(registration, name).await
+    }
+
+    async fn runner_with(&self, registration: RegistrationPrincipal, name: &str) -> RunnerPrincipal {
         let new = Register { name: name.to_owned(), ..Register::default() };
-        let registered = self.app.runners().register_runner(self.registration, new).await.unwrap();
+        let registered = self.app.runners().register_runner(registration, new).await.unwrap();
         self.app.leases().authenticate(Some(&registered.token)).await.unwrap()
     }
 

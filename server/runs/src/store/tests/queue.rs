@@ -4,7 +4,6 @@ use super::team as new_team;
 use crate::domain::lease;
 use crate::domain::retry::RetryPolicy;
 use crate::domain::run::{Run, RunProgress, RunState};
-use crate::domain::runner::RunnerScope;
 use crate::store::runs::NewRun;
 use crate::store::versions::NewVersion;
 use crate::store::{apps, counts, queue, runs, versions};
@@ -66,8 +65,8 @@ fn hold_back(tx: &Tx<'_>, run: &Run, until: i64) -> Result<Run, StoreError> {
     runs::save(tx, run.clone(), after, None)
 }
 
-fn first(tx: &Tx<'_>) -> Option<RunId> {
-    queue::first(tx, RunnerScope::Platform, "default").unwrap().map(|run| run.id)
+fn first(tx: &Tx<'_>, of: &Run) -> Option<RunId> {
+    queue::first_of_team(tx, of.team_id, "default").unwrap().map(|run| run.id)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,9 +92,9 @@ async fn runs_that_are_held_back_leave_the_queue_and_the_first_due_comes_back_fi
         let make = maker(tx)?;
         let held: Vec<Run> =
             (0..300).map(|n| hold_back(tx, &make(tx)?, 5000 - n)).collect::<Result<_, StoreError>>()?;
-        assert_eq!(first(tx), None);
+        assert_eq!(first(tx, &held[0]), None);
         let ready = make(tx)?;
-        assert_eq!(first(tx), Some(ready.id));
+        assert_eq!(first(tx, &ready), Some(ready.id));
 
         assert_eq!(runs::next_due(tx)?, Some(Timestamp(4701)));
         assert!(runs::due(tx, Timestamp(4700), 9)?.is_empty());

@@ -1,0 +1,130 @@
+//! The queues of all environments, as the writer sees them inside its transaction: whose turn it is.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use minitower_kernel::events::Turn;
+use minitower_kernel::{Db, StoreError};
+use minitower_vocabulary::ids::{EnvironmentId, TeamId};
+use minitower_vocabulary::statuses::RunStatus;
+
+use crate::domain::run::Run;
+use crate::domain::runner::RunnerScope;
+use crate::domain::turns::{Next, Place, Standing, Turns};
+use crate::store::counts::{Bucket, Count};
+use crate::store::events::RunMoved;
+use crate::store::{queue, runs};
+
+/// By environment name. Commands alone read it, and it mirrors what they do, so that those of one batch see each other's changes.
+#[derive(Debug, Default)]
+pub(crate) struct Queues(Mutex<HashMap<String, Turns>>);
+
+impl Queues {
+    /// Takes over what the database knows at start.
+    pub(crate) fn load(&self, counts: &[Count], environments: &HashMap<EnvironmentId, String>) {
+        let mut queues = self.lock();
+        for count in counts.iter().filter(|count| count.n != 0) {
+            let (ready, active) = match count.bucket {
+                Bucket::Status(RunStatus::Queued) => (count.n, 0),
+                Bucket::Status(status) if status.is_active() => (0, count.n),
+                Bucket::Status(_) | Bucket::BackingOff => continue,
+            };
+            // Its foreign key says that the environment is there.
+            let environment = environments.get(&count.key.environment_id).cloned().unwrap_or_default();
+            queues.entry(environment).or_default().load(count.key.team_id, ready, active);
+        }
+    }
+
+    /// A run was made or moved, or that was taken back.
+    pub(crate) fn moved(&self, moved: &RunMoved, turn: Turn) {
+        let standing = |run| Standing::of(moved.priority, moved.run, run);
+        let before = moved.before.as_ref().map_or(Standing::Aside, standing);
+        let after = standing(&moved.after);
+        if before == after {
+            return;
+        }
+        let team = moved.key.team_id;
+        let mut queues = self.lock();
+        let environment = &moved.names.environment;
+        if !queues.contains_key(environment) {
+            queues.insert(environment.clone(), Turns::default());
+        }
+        let Some(turns) = queues.get_mut(environment) else { return };
+        match turn {
+            Turn::Done => turns.moved(team, before, after),
+            Turn::Undone => turns.taken_back(team, before, after),
+        }
+        if turns.is_empty() {
+            queues.remove(environment);
+        }
+    }
+
+    /// The ready run that a runner of this scope and environment is to have. It reads one row, however many teams have however many runs, and one
+    /// more for each team whose first run has left the queue unnoticed: after a start, or when it was cancelled.
+    pub(crate) fn first(
+        &self,
+        db: &Db,
+        scope: RunnerScope,
+        environment: &str,
+    ) -> Result<Option<Run>, StoreError> {
+        if let RunnerScope::Team(team) = scope {
+            return queue::first_of_team(db, team, environment);
+        }
+        let mut asked = None;
+        loop {
+            match self.next(environment) {
+                Next::Nobody => return Ok(None),
+                Next::Ask(team) => {
+                    let first = queue::first_of_team(db, team, environment)?
+                        .ok_or_else(|| inconsistent("the queue", environment, team))?;
+                    self.learn(environment, team, place(&first));
+                    asked = Some(first);
+                }
+                Next::Run(id) => {
+                    if let Some(run) = asked.take_if(|run| run.id == id) {
+                        return Ok(Some(run));
+                    }
+                    let run = runs::by_id(db, id)?;
+                    return run.map(Some).ok_or_else(|| {
+                        StoreError::Inconsistent(format!("run {id} is in the queue and nowhere else"))
+                    });
+                }
+            }
+        }
+    }
+
+    /// The run was leased: looks for what is now its team's first, so that no claim has to look for those of many teams.
+    pub(crate) fn prepare(&self, db: &Db, leased: &Run) -> Result<(), StoreError> {
+        let (environment, team) = (&leased.environment, leased.team_id);
+        if self.lock().get(environment).is_some_and(|turns| turns.needs(team)) {
+            let first = queue::first_of_team(db, team, environment)?
+                .ok_or_else(|| inconsistent("the queue", environment, team))?;
+            self.learn(environment, team, place(&first));
+        }
+        Ok(())
+    }
+
+    fn next(&self, environment: &str) -> Next {
+        self.lock().get(environment).map_or(Next::Nobody, Turns::next)
+    }
+
+    fn learn(&self, environment: &str, team: TeamId, first: Place) {
+        if let Some(turns) = self.lock().get_mut(environment) {
+            turns.learn(team, first);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Turns>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn place(run: &Run) -> Place {
+    Place::new(run.priority, run.progress.queued_at, run.id)
+}
+
+fn inconsistent(what: &str, environment: &str, team: TeamId) -> StoreError {
+    StoreError::Inconsistent(format!(
+        "{what} of {environment:?} counts a ready run of team {team}, and there is none"
+    ))
+}
