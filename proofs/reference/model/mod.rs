@@ -163,10 +163,18 @@ impl Model {
         queue
     }
 
-    /// The first ready run that a runner may take.
+    /// The first ready run that a runner may take: of the team with the fewest active runs there, the first in the order of the queue.
     pub(crate) fn first_for(&self, runner: &Principal) -> Option<i64> {
+        let active = |team: Team| {
+            let held = |run: &&RunRow| run.team == team && run.environment == runner.environment;
+            self.runs.iter().map(Arc::as_ref).filter(held).filter(|run| run.status.is_active()).count()
+        };
         let own = |run: &&&RunRow| runner.team.is_none_or(|team| team == run.team);
-        self.queue(&runner.environment).iter().find(own).map(|run| run.id)
+        self.queue(&runner.environment)
+            .into_iter()
+            .filter(|run| own(&run))
+            .min_by_key(|run| active(run.team))
+            .map(|run| run.id)
     }
 
     /// Forgets which polls came last, but for those that are still open: nothing else can tell the difference.

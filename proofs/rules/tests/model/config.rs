@@ -10,6 +10,8 @@ pub(crate) struct Config {
     pub(crate) name: &'static str,
     /// The priority of each run there may be.
     pub(crate) priorities: &'static [i64],
+    /// The team of each. Runners serve them all.
+    pub(crate) teams: &'static [i64],
     /// How many runner names there are: 1 or 2.
     pub(crate) runners: u8,
     /// Retries of each run.
@@ -69,7 +71,7 @@ macro_rules! named {
         impl $enum {
             pub(crate) const ALL: &[Self] = &[$(Self::$name),+];
 
-            pub(crate) fn text(self) -> &'static str {
+            pub(crate) const fn text(self) -> &'static str {
                 match self { $(Self::$name => $text,)+ }
             }
         }
@@ -112,6 +114,7 @@ named! {
         KilledByDeadline = "a job killed by its supervisor's deadline",
         Orphaned = "a job killed after its agent's death",
         Prolonged = "a lease prolonged by a restart",
+        GaveWay = "a run passed over because its team had more active ones",
     }
 }
 

@@ -10,6 +10,8 @@ use minitower_rules::domain::claim::{self, Decision, Poll};
 use minitower_rules::domain::lease::{self, Command, Held, Outcome, Refusal};
 use minitower_rules::domain::retry::{Jitter, RetryBudget, RetryPolicy};
 use minitower_rules::domain::run::{RunFields, RunProgress, RunState};
+use minitower_rules::domain::turns::{Next, Standing, Turns};
+use minitower_vocabulary::ids::{RunId, TeamId};
 use minitower_vocabulary::statuses::{AttemptStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
@@ -381,14 +383,59 @@ impl Step<'_> {
         }
     }
 
-    fn take_first(&mut self, runner: u8, poll: &Poll, (instance, request): (u8, u8)) -> Option<Body> {
+    /// The run that the rules give next, whatever they knew before: the tests of `turns` are about what they keep.
+    fn next(&self) -> Option<u8> {
+        let mut turns = Turns::default();
+        let standing = |run: u8| {
+            let progress = self.run_state(run)?;
+            Some(Standing::of(self.config.priorities[usize::from(run)], RunId(run.into()), &progress))
+        };
+        let team = |run: u8| TeamId(self.config.teams[usize::from(run)]);
+        let runs = || (0_u8..).take(self.state.runs.len());
+        for run in runs() {
+            turns.moved(team(run), Standing::Aside, standing(run).unwrap_or(Standing::Aside));
+        }
+        match turns.next() {
+            Next::Nobody => None,
+            Next::Run(id) => Some(u8::try_from(id.0).expect("it is one of few")),
+            Next::Ask(asked) => unreachable!("the first run of team {asked} never moved"),
+        }
+    }
+
+    /// The run that is promised next: of the team with the fewest active ones, in the order of the queue.
+    fn promised(&self) -> Option<u8> {
+        let (runs, teams) = (&self.state.runs, self.config.teams);
+        let active = |team: i64| {
+            let held = |run: &Run| run.status.is_some_and(RunStatus::is_active);
+            runs.iter().zip(teams).filter(|(run, of)| **of == team && held(run)).count()
+        };
         let ready = |run: &Run| run.status == Some(RunStatus::Queued) && run.waits.is_none();
-        let queue = || self.state.runs.iter().zip(0_u8..).filter(|(run, _)| ready(run));
-        let priority = |id: u8| -self.config.priorities[usize::from(id)];
-        let Some((_, run)) = queue().min_by_key(|(r, id)| (priority(*id), r.queued_at, *id)) else {
+        let rank = |id: u8| {
+            let at = usize::from(id);
+            (active(teams[at]), -self.config.priorities[at], runs[at].place, id)
+        };
+        (0_u8..).take(runs.len()).filter(|id| ready(&runs[usize::from(*id)])).min_by_key(|id| rank(*id))
+    }
+
+    /// Whether the run that would come first if all were of one team is another.
+    fn gives_way(&self, run: u8) -> bool {
+        let (runs, priorities) = (&self.state.runs, self.config.priorities);
+        let ready = |run: &Run| run.status == Some(RunStatus::Queued) && run.waits.is_none();
+        let rank = |id: u8| (-priorities[usize::from(id)], runs[usize::from(id)].place, id);
+        (0_u8..).take(runs.len()).any(|id| ready(&runs[usize::from(id)]) && rank(id) < rank(run))
+    }
+
+    fn take_first(&mut self, runner: u8, poll: &Poll, (instance, request): (u8, u8)) -> Option<Body> {
+        let promised = self.promised();
+        let Some(run) = self.next() else {
+            if promised.is_some() {
+                self.state.broken = Some(Promise::Order);
+            }
             return Some(Body::Nothing);
         };
-        let promised = queue().min_by_key(|(r, id)| (priority(*id), r.place, *id)).map(|(_, id)| id);
+        if self.gives_way(run) {
+            self.met.event(Event::GaveWay);
+        }
         let row = &self.state.runs[usize::from(run)];
         if self.config.attempts.is_some_and(|most| row.attempts >= most) {
             self.met.bound(Bound::Attempts);
