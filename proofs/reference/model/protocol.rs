@@ -23,14 +23,17 @@ impl Model {
     /// A poll asks for work now.
     pub(super) fn claim(&mut self, by: &Principal, poll: &Poll, number: Number) -> Claimed {
         if let Some(held) = self.active_of_runner(by.id).map(|(held, _)| held.clone()) {
-            let same_poll = poll.request.is_some()
-                && (&poll.request, &poll.instance) == (&held.request, &held.instance)
-                && matches!(held.status, Status::Leased | Status::Running);
+            let same_poll =
+                poll.request.is_some() && (&poll.request, &poll.instance) == (&held.request, &held.instance);
             let supersedes = poll.supersedes.is_some()
                 && poll.supersedes == held.instance
                 && poll.supersedes != poll.instance;
             if self.now >= held.expires {
                 self.lose(held.id, EndedBy::Expiry, EXPIRED);
+            } else if same_poll && held.status == Status::Cancelling {
+                // Nobody has heard of what was cancelled.
+                self.forget_start(held.id);
+                self.release(held.id);
             } else if same_poll {
                 let expires = held.expires.max(self.now + TTL_MS);
                 self.attempt_mut(held.id).expires = expires;

@@ -106,27 +106,31 @@ impl Leases {
                     return Ok(Some(Offer { leases: self.clone(), grant: Some(grant) }));
                 }
                 Claimed::Busy => return Err(Error::PollerBusy),
-                Claimed::Stale => return Ok(None),
+                Claimed::Stale => return self.overtaken(by).await,
                 Claimed::Nothing => ticket.found_nothing(),
                 Claimed::Fenced => ticket.fenced(),
             };
             match next {
                 Next::Try => {}
-                Next::GiveUp => return Ok(None),
+                Next::GiveUp => return self.overtaken(by).await,
                 Next::Wait => {
-                    let woken = tokio::select! {
+                    tokio::select! {
                         // A wake-up that comes together with the deadline is used.
                         biased;
-                        woken = ticket.woken() => woken,
-                        () = self.0.stopping.cancelled() => false,
-                        () = tokio::time::sleep_until(deadline) => false,
-                    };
-                    if !woken {
-                        return Ok(None);
+                        newest = ticket.woken() => if !newest { return self.overtaken(by).await },
+                        () = self.0.stopping.cancelled() => return Ok(None),
+                        () = tokio::time::sleep_until(deadline) => return Ok(None),
                     }
                 }
             }
         }
+    }
+
+    /// A newer poll of the runner, or its sign-off, took the place of this one: refused like any poll of a busy runner while it holds a run.
+    async fn overtaken(&self, by: &RunnerPrincipal) -> Result<Option<Offer>, Error> {
+        let runner = by.runner_id;
+        let held = self.0.store.read(move |db| attempts::active_of_runner(db, runner)).await?;
+        if held.is_some() { Err(Error::PollerBusy) } else { Ok(None) }
     }
 
     /// Carries the claim out in a task of its own, so that it is given back when its poll has gone by the time it is answered.

@@ -110,6 +110,7 @@ named! {
         RefusedCancelling = "a result refused because a cancel came first",
         CancelHeld = "a held run cancelled",
         CancelQueued = "a queued run cancelled",
+        CancelUnheard = "the cancel of a lost lease confirmed by the poll that asks for it again",
         CancelledByLoss = "a cancel confirmed by the loss of its runner",
         KilledByDeadline = "a job killed by its supervisor's deadline",
         Orphaned = "a job killed after its agent's death",

@@ -354,10 +354,13 @@ impl Step<'_> {
             Decision::Claim => self.take_first(runner, &poll, lease),
             Decision::EndThenClaim(after) => {
                 let (at, held) = (active?, held?);
-                let by_poll = after.attempt.ended_by() == Some(EndedBy::ProcessEnd);
                 let alive = self.state.is_holder_alive(&self.state.attempts[at]);
-                let cause = if by_poll { Cause::ProcessEnd { alive } } else { Cause::Expiry };
-                self.met.event(if by_poll { Event::Superseded } else { Event::ExpiredAtPoll });
+                let (cause, event) = match after.attempt.ended_by() {
+                    Some(EndedBy::ProcessEnd) => (Cause::ProcessEnd { alive }, Event::Superseded),
+                    Some(EndedBy::Release) => (Cause::Release, Event::CancelUnheard),
+                    _ => (Cause::Expiry, Event::ExpiredAtPoll),
+                };
+                self.met.event(event);
                 self.save(at, &held, &after, cause);
                 if fenced {
                     self.met.event(Event::FenceEnded);

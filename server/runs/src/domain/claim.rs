@@ -1,14 +1,15 @@
 //! How a lease begins: the rules of a runner's poll.
 //!
 //! The poll of a runner that holds nothing takes the first ready run of its queue. A runner that holds something is refused, but
-//! for two cases that make a lost answer or a lost process cost nothing: the same poll asked again, and a successor process.
+//! for two cases that make a lost answer or a lost process cost nothing: the same poll asked again, and a successor process. A poll asked again
+//! after its run was cancelled confirms the cancel: nobody has heard of that run.
 
 use std::time::Duration;
 
 use crate::domain::attempt::{AttemptState, Lease};
 use crate::domain::lease::{self, Command, Held, IllegalMove};
 use crate::domain::run::{RunProgress, RunState};
-use minitower_vocabulary::statuses::RunStatus;
+use minitower_vocabulary::statuses::{AttemptStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
 /// What a poll says of itself.
@@ -51,6 +52,9 @@ pub fn decide(held: Option<Held>, poll: &Poll, fenced: bool, ttl: Duration, now:
     // An attempt that ends here ends even where no new one may begin: nothing is left to protect.
     let ended = if held.is_overdue(now) {
         lease::decide(held, Command::Expire, now)
+    } else if is_asked_again(&held, poll) && held.attempt.status() == AttemptStatus::Cancelling {
+        // A cancel came before the runner heard of the run: there is nothing left to begin, and nobody to wait for.
+        lease::decide(held, Command::TakeBack, now)
     } else if is_asked_again(&held, poll) {
         // The runner counts the lease from the poll it sends now, so it is granted from now.
         return Decision::Again(held.lease.extended(ttl, now));
@@ -69,7 +73,7 @@ fn is_asked_again(held: &Held, poll: &Poll) -> bool {
     poll.request_id.is_some()
         && poll.request_id == held.lease.request_id
         && poll.instance_id == held.lease.instance_id
-        && matches!(held.attempt, AttemptState::Leased | AttemptState::Running { .. })
+        && held.attempt.status().is_active()
 }
 
 /// The former process that this poll's process succeeds, if the attempt was leased to that one.
@@ -189,8 +193,18 @@ mod tests {
         assert_eq!(again(&heard), Decision::Busy);
         let unnamed = decide(Some(heard), &Poll::default(), false, TTL, Timestamp(1));
         assert_eq!(unnamed, Decision::Busy, "a poll without a name is not the same as another one");
+    }
+
+    #[test]
+    fn a_poll_whose_lost_lease_was_cancelled_confirms_the_cancel_and_gets_other_work() {
         let cancelling = held(AttemptStatus::Cancelling, RunStatus::Cancelling);
-        assert_eq!(again(&cancelling), Decision::Busy, "nothing is left to begin");
+        let asked = |held: Held| decide(Some(held), &poll("poll-1", "old", None), false, TTL, Timestamp(1));
+        let Decision::EndThenClaim(after) = asked(cancelling.clone()) else { panic!("it waits") };
+        assert_eq!(after.run.status(), RunStatus::Cancelled);
+        assert_eq!(after.attempt.ended_by(), Some(EndedBy::Release));
+        assert_eq!(after.attempt.started_at(), None, "nobody heard of a start");
+        let heard = Held { lease: cancelling.lease.clone().heard(), ..cancelling };
+        assert_eq!(asked(heard), Decision::Busy, "its runner is at work, and is told");
     }
 
     #[test]
