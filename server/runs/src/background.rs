@@ -1,4 +1,5 @@
-//! What runs by itself: the reaper of expired leases, the ends of backoffs, and the upkeep of runners.
+//! What runs by itself: the reaper of expired leases, the ends of backoffs, the upkeep of runners, and (in [`crate::deletion`]) the removal of
+//! what was deleted.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,9 +25,11 @@ impl Engine {
         memory.leases_due.call(self.job(Self::reap_due));
         memory.backoffs_due.call(self.job(Self::wake_due));
         memory.upkeep_due.call(self.job(Self::upkeep_due));
+        memory.deletions_due.call(self.job(Self::purge_due));
         memory.leases_due.at(now);
         memory.backoffs_due.at(now);
         memory.upkeep_due.at(now);
+        memory.deletions_due.at(now);
     }
 
     /// What the queue calls. The queue lives in what it calls, so it must not keep it alive: after the end nothing is left to do.

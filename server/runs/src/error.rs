@@ -55,6 +55,14 @@ pub enum Error {
     /// The app has no version to run.
     #[error("the app {0:?} has no version yet: upload one first")]
     NoVersion(String),
+    /// What is to be deleted has runs that have not ended.
+    #[error(
+        "{what} has not ended, or has runs that have not: wait for them, or add force=true to cancel them first"
+    )]
+    UnfinishedRuns {
+        /// What is to be deleted.
+        what: String,
+    },
     /// A rule of the lease protocol says no.
     #[error(transparent)]
     Refused(#[from] Refusal),

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use crate::domain::app::Version;
 use crate::domain::attempt::Attempt;
-use crate::domain::lease::{self, Command};
 use crate::domain::retry::{self, RetryPolicy};
 use crate::domain::run::Run;
 use crate::store::logs::LogLine;
 use crate::store::{attempts, logs, runs, versions};
-use minitower_kernel::{Db, StoreError};
+use minitower_kernel::Db;
 use minitower_teams::environments;
 use minitower_teams::secrets::{self, Kind};
 use minitower_teams::team::{Credential, TeamPrincipal};
@@ -17,8 +16,7 @@ use minitower_vocabulary::ids::{AppId, RunId, TeamId};
 use minitower_vocabulary::names::{self, DEFAULT_ENVIRONMENT};
 use serde_json::{Map, Value};
 
-use crate::leases::{held, save_held};
-use crate::{Absent, Error, Field, InputError, Runs, apps};
+use crate::{Absent, Error, Field, InputError, Runs, apps, deletion};
 use minitower_kernel::page::Page;
 use minitower_vocabulary::statuses::RunStatus;
 
@@ -188,7 +186,7 @@ impl Runs {
                 let now = clock.now();
                 let Runnable { app, version } = runnable.as_ref();
                 let (environment_id, _) = environments::ensure(tx, team, &environment, now)?;
-                Ok(runs::insert(
+                let made = runs::insert(
                     tx,
                     runs::NewRun {
                         team,
@@ -203,7 +201,9 @@ impl Runs {
                         timeout_seconds,
                     },
                     now,
-                )?)
+                )?;
+                // Deleted since it was found.
+                made.ok_or_else(|| Absent::App(app.slug.clone()).into())
             })
             .await
     }
@@ -335,19 +335,8 @@ impl Runs {
         self.0
             .store
             .write_lease(move |tx| {
-                let now = clock.now();
                 let run = find(tx, team, id)?;
-                if !run.status().is_active() {
-                    let after = lease::cancel_unheld(run.progress.clone(), now)
-                        .map_err(|illegal| StoreError::Inconsistent(format!("run {id}: {illegal}")))?;
-                    return Ok(runs::save(tx, run, after, None)?);
-                }
-                let attempt = attempts::active_of_run(tx, id)?.ok_or_else(|| {
-                    StoreError::Inconsistent(format!("run {id} is active without an attempt"))
-                })?;
-                let after = lease::decide(held(&run, &attempt), Command::Cancel, now)?;
-                let (run, _) = save_held(tx, run, attempt, after)?;
-                Ok(run)
+                deletion::cancel(tx, run, clock.now())
             })
             .await
     }

@@ -204,6 +204,7 @@ impl From<minitower_runs::Error> for ApiError {
             | Error::PollerBusy
             | Error::RunnerIdle(_)
             | Error::RunnerBusy(_)
+            | Error::UnfinishedRuns { .. }
             | Error::RunnerNameHeld(_) => ErrorCode::Conflict,
             Error::TooLong { .. } => ErrorCode::PayloadTooLarge,
         };

@@ -67,14 +67,17 @@ routes! {
     GET    "/api/v1/apps"                            Team         apps::list;
     POST   "/api/v1/apps"                            Team         apps::create;
     GET    "/api/v1/apps/{app}"                      Team         apps::show;
+    DELETE "/api/v1/apps/{app}"                      TeamAdmin    apps::delete;
     GET    "/api/v1/apps/{app}/versions"             Team         versions::list;
     POST   "/api/v1/apps/{app}/versions"             Team         versions::create;
     GET    "/api/v1/apps/{app}/versions/{no}"        Team         versions::show;
+    DELETE "/api/v1/apps/{app}/versions/{no}"        TeamAdmin    versions::delete;
     GET    "/api/v1/apps/{app}/runs"                 Runs         runs::list::list_of_app;
     POST   "/api/v1/apps/{app}/runs"                 Runs         runs::create::create;
     GET    "/api/v1/runs"                            Runs         runs::list::list;
     GET    "/api/v1/runs/summary"                    Runs         runs::list::summary;
     GET    "/api/v1/runs/{run}"                      Runs         runs::read::show;
+    DELETE "/api/v1/runs/{run}"                      TeamAdmin    runs::create::delete;
     GET    "/api/v1/runs/{run}/attempts"             Runs         runs::read::attempts;
     GET    "/api/v1/runs/{run}/logs"                 Runs         runs::read::logs;
     GET    "/api/v1/runs/{run}/artifacts"            Runs         artifacts::list;

@@ -81,9 +81,9 @@ pub struct NewRun {
     pub timeout_seconds: Option<i64>,
 }
 
-/// A new queued run.
-pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreError> {
-    let number = apps::next_run_no(tx, new.app.0)?;
+/// A new queued run; none: its app or version was deleted.
+pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Option<Run>, StoreError> {
+    let Some(number) = apps::next_run_no(tx, new.app.0, new.version.0)? else { return Ok(None) };
     let progress = RunProgress { policy: new.policy, ..RunProgress::queued(new.max_retries, now) };
     let retry_on = new.policy.map(|policy| policy.on().map(Failure::as_str).collect::<Vec<_>>().join(","));
     let id = tx.insert(
@@ -132,7 +132,7 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreErro
         row_version: 0,
     };
     tx.emit(RunMoved::new(&run, None, None));
-    Ok(run)
+    Ok(Some(run))
 }
 
 /// Saves a run's new state, if nobody changed the row since it was read; nothing is written when nothing changed. `attempt_started_at` is the
@@ -281,9 +281,16 @@ pub fn by_id(db: &Db, id: RunId) -> Result<Option<Run>, StoreError> {
     db.one(select!("WHERE r.id = ?1"), [id.0], read)
 }
 
-/// The team's run of that id.
+/// The team's run of that id, unless it was deleted, or went with its app or version.
 pub fn by_id_of_team(db: &Db, team: TeamId, id: RunId) -> Result<Option<Run>, StoreError> {
-    db.one(select!("WHERE r.id = ?1 AND r.team_id = ?2"), params![id.0, team.0], read)
+    db.one(
+        select!(
+            "WHERE r.id = ?1 AND r.team_id = ?2
+                 AND r.deleted_at IS NULL AND a.deleted_at IS NULL AND v.deleted_at IS NULL"
+        ),
+        params![id.0, team.0],
+        read,
+    )
 }
 
 /// Which runs to list.
@@ -305,7 +312,10 @@ pub struct Filter {
 
 /// A team's runs, newest first.
 pub fn list(db: &Db, team: TeamId, filter: &Filter) -> Result<Vec<Run>, StoreError> {
-    let mut sql = select!("WHERE r.team_id = ?").to_owned();
+    let mut sql = select!(
+        "WHERE r.team_id = ? AND r.deleted_at IS NULL AND a.deleted_at IS NULL AND v.deleted_at IS NULL"
+    )
+    .to_owned();
     let mut values = vec![Value::from(team.0)];
     let mut and = |condition: &str, value: Value| {
         sql.push_str(" AND ");

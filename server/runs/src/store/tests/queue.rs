@@ -54,7 +54,7 @@ fn maker(tx: &Tx<'_>) -> Result<impl Fn(&Tx<'_>) -> Result<Run, StoreError> + us
             policy: Some(RetryPolicy::new(&[Failure::Failed, Failure::Lost], 10, 1500, 20)),
             timeout_seconds: Some(60),
         };
-        runs::insert(tx, new, NOW)
+        Ok(runs::insert(tx, new, NOW)?.expect("its app is there"))
     })
 }
 
