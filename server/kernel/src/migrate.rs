@@ -20,6 +20,10 @@ const STEPS: &[(&str, &str)] = &[
         "0006_attempts_without_scattered_indexes",
         include_str!("../../../migrations/0006_attempts_without_scattered_indexes.sql"),
     ),
+    (
+        "0007_run_labels_and_idempotency",
+        include_str!("../../../migrations/0007_run_labels_and_idempotency.sql"),
+    ),
 ];
 
 pub(crate) fn assert_sqlite_version() -> Result<(), OpenError> {

@@ -10,6 +10,7 @@ use minitower_teams::secrets::TokenHash;
 
 use crate::dispatch::Dispatch;
 use crate::domain::runner::RunnerPrincipal;
+use crate::endings::Endings;
 use crate::gauges::Gauges;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
@@ -28,6 +29,7 @@ pub struct Memory {
     /// Apps that take runs, with the version asked for.
     pub(crate) runnable: Remembered<Wanted, Arc<Runnable>>,
     pub(crate) dispatch: Dispatch,
+    pub(crate) endings: Endings,
     pub(crate) gauges: Gauges,
     pub(crate) metrics: Metrics,
     pub(crate) presence: Presence,
@@ -51,6 +53,7 @@ impl Memory {
             tokens: Remembered::new(TOKENS_KEPT),
             runnable: Remembered::new(RUNNABLE_KEPT),
             dispatch: Dispatch::default(),
+            endings: Endings::default(),
             gauges: Gauges::default(),
             metrics: Metrics::new(registry, slugs)?,
             presence: Presence::default(),
@@ -90,6 +93,9 @@ impl Memory {
         self.gauges.moved(moved);
         self.metrics.moved(moved);
         self.dispatch.moved(moved);
+        if moved.after.state.end().is_some() {
+            self.endings.ended(moved.id);
+        }
         if let Some(at) = moved.after.state.not_before() {
             self.backoffs_due.at(at);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::moves::run_in;
 use crate::domain::run::{RunProgress, RunState};
 use crate::store::events::{CountKey, CountNames};
-use minitower_vocabulary::ids::{AppId, EnvironmentId};
+use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId};
 use minitower_vocabulary::time::Timestamp;
 
 use super::*;
@@ -29,6 +29,7 @@ fn state(status: RunStatus) -> RunProgress {
 
 fn moved(team: TeamId, before: Option<RunStatus>, after: RunStatus) -> RunMoved {
     RunMoved {
+        id: RunId(1),
         key: CountKey { team_id: team, app_id: AppId(1), environment_id: EnvironmentId(1) },
         names: CountNames { app: "a".to_owned(), environment: "default".to_owned() },
         created_at: Timestamp(0),

@@ -11,6 +11,7 @@ pub mod app;
 pub mod artifact;
 pub mod attempt;
 pub mod claim;
+pub mod labels;
 pub mod lease;
 #[cfg(test)]
 pub(crate) mod moves;

@@ -1,6 +1,6 @@
 //! What commits of this subject change.
 
-use minitower_vocabulary::ids::{AppId, EnvironmentId, RunnerId, TeamId};
+use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId, RunnerId, TeamId};
 use minitower_vocabulary::time::Timestamp;
 
 use crate::domain::run::{Run, RunProgress};
@@ -28,6 +28,8 @@ pub struct CountNames {
 /// A run was made or moved.
 #[derive(Debug, Clone)]
 pub struct RunMoved {
+    /// The run.
+    pub id: RunId,
     /// Where it is counted.
     pub key: CountKey,
     /// The names of that place.
@@ -45,6 +47,7 @@ pub struct RunMoved {
 impl RunMoved {
     pub(crate) fn new(run: &Run, before: Option<RunProgress>, attempt_started_at: Option<Timestamp>) -> Self {
         Self {
+            id: run.id,
             key: CountKey { team_id: run.team_id, app_id: run.app_id, environment_id: run.environment_id },
             names: CountNames { app: run.app_slug.clone(), environment: run.environment.clone() },
             created_at: run.created_at,
