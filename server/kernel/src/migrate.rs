@@ -22,6 +22,10 @@ const STEPS: &[(&str, &str)] = &[
     ),
     ("0007_queue_by_team", include_str!("../../../migrations/0007_queue_by_team.sql")),
     ("0008_deletions", include_str!("../../../migrations/0008_deletions.sql")),
+    (
+        "0009_run_labels_and_idempotency",
+        include_str!("../../../migrations/0009_run_labels_and_idempotency.sql"),
+    ),
 ];
 
 pub(crate) fn assert_sqlite_version() -> Result<(), OpenError> {

@@ -135,6 +135,7 @@ impl Create {
             priority: self.priority,
             max_retries: self.max_retries,
             environment: self.environment,
+            ..CreateRun::default()
         };
         let run = team.create_run(&app, &create).await.map_err(|error| no_such_app(error, &app))?;
         let run_id = run.run_id;
