@@ -48,6 +48,11 @@ impl Db {
         Self::open(path, flags, "PRAGMA query_only = ON;")
     }
 
+    /// A connection that was opened otherwise.
+    pub(crate) fn of(conn: Connection) -> Self {
+        Self { conn, full: Cell::new(false) }
+    }
+
     fn open(path: &Path, flags: OpenFlags, pragmas: &str) -> Result<Self, OpenError> {
         let open = || -> rusqlite::Result<Connection> {
             let conn = Connection::open_with_flags(path, flags)?;
@@ -56,9 +61,7 @@ impl Db {
             conn.execute_batch(pragmas)?;
             Ok(conn)
         };
-        open()
-            .map(|conn| Self { conn, full: Cell::new(false) })
-            .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
+        open().map(Self::of).map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
     }
 
     /// The first row, if any.

@@ -13,6 +13,7 @@
 //! Invariants: nothing in memory changes before its commit, and no command is answered before it. A subject's tables are named
 //! by that subject alone; here stand only the schema's versions and what SQLite itself keeps.
 
+mod check;
 pub mod clock;
 mod columns;
 mod copy;
@@ -21,6 +22,7 @@ mod disk;
 pub mod due;
 mod error;
 pub mod events;
+mod identity;
 pub mod metrics;
 mod migrate;
 pub mod objects;
@@ -36,6 +38,7 @@ use std::path::{Path, PathBuf};
 pub use columns::Columns;
 pub use db::{At, Db, Tx, at, maybe_at};
 pub use error::{CopyError, MigrationError, OpenError, RestoreError, StoreError};
+pub use identity::Stranger;
 pub use migrate::SQLITE_AT_LEAST;
 pub use restore::restore;
 /// The rows and parameters of SQL, for the stores of the subjects.
@@ -67,7 +70,14 @@ impl Store {
     pub fn open(path: &Path, subscribers: Subscribers, hooks: Hooks) -> Result<Self, OpenError> {
         migrate::assert_sqlite_version()?;
         let lock = db::Lock::take(path)?;
+        let stranger = |source| OpenError::Stranger { path: path.to_owned(), source };
+        let found = identity::identify(path).map_err(stranger)?;
+        // A clean stop folds the write-ahead log into the database and removes it.
+        let unclean = found == identity::Identity::Ours && copy::with_suffix(path, "-wal").exists();
         let mut writer = Db::open_writer(path)?;
+        if unclean {
+            check::after_unclean_stop(&writer.conn, path)?;
+        }
         migrate::run(&mut writer, path, migrate::Before::Copy)?;
         let readers = Readers::open(path, READERS)?;
         let progress = Progress::new();

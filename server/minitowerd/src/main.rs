@@ -40,10 +40,10 @@ fn run(held: Held) -> anyhow::Result<()> {
     let config = Config::from_args(args, secret)?;
     telemetry::init(config.log_format, &config.log)
         .map_err(|e| anyhow::anyhow!("cannot set up logging: {e}"))?;
-    if let Some(Command::Restore { backup, if_missing }) = command {
+    if let Some(Command::Restore { backup, if_missing, placeholder }) = command {
         held.end_program()?;
         if if_missing {
-            restore_if_missing(&config, &backup)?;
+            restore_if_missing(&config, &backup, placeholder)?;
         } else {
             restore(&config, &backup)?;
         }
