@@ -50,7 +50,7 @@ pub(crate) fn after_unclean_stop(conn: &Connection, path: &Path) -> Result<(), O
     let began = Instant::now();
     let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
     let verdict = quick(conn, AFTER_UNCLEAN_STOP).map_err(sqlite)?;
-    let milliseconds = began.elapsed().as_millis();
+    let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     match verdict {
         Verdict::Damaged(verdict) => return Err(OpenError::Damaged { path: path.to_owned(), verdict }),
         Verdict::Whole => {

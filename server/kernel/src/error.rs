@@ -33,6 +33,13 @@ pub enum StoreError {
     Sqlite(rusqlite::Error),
 }
 
+impl StoreError {
+    /// A read was ended because it took too long.
+    pub(crate) fn too_long() -> Self {
+        Self::Unavailable("the read took too long and was ended".to_owned())
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
@@ -41,6 +48,7 @@ impl From<rusqlite::Error> for StoreError {
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
                 Self::Unavailable("another program holds its lock".to_owned())
             }
+            Some(Code::OperationInterrupted) => Self::too_long(),
             Some(Code::SystemIoFailure | Code::OutOfMemory) => Self::Unavailable(error.to_string()),
             Some(Code::ConstraintViolation)
                 if error.sqlite_error().is_some_and(|e| {
