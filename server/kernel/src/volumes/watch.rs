@@ -55,7 +55,12 @@ impl Watch {
     /// Begins to watch the volume of `database` (its path, and its probe) and that of `objects`.
     pub(crate) fn start(volumes: Volumes, path: &Path, database: Probe, objects: &Path) -> io::Result<Self> {
         let objects = Probe::of_objects(objects)?;
-        let mut probers = Vec::new();
+        let (mut probers, mut looks) = (Vec::new(), Vec::new());
+        // How much room there is, is known before the first request; whether the volumes work, soon after.
+        let space = database.space().map_err(io::Error::other)?;
+        let owed = Reserve::wanted(space.total).saturating_sub(volumes.0.reserve.bytes());
+        let (space, database_bytes) = (Space { owed, ..space }, volumes::database_bytes(path));
+        looks.push(Look { space, database_bytes, reserve_whole: owed == 0 });
         let apart = !objects.is_beside(&database);
         probers.push(Prober::start(Holds::Database, {
             let (volumes, path) = (volumes.clone(), path.to_owned());
@@ -64,6 +69,8 @@ impl Watch {
         })?);
         if apart {
             let mut objects = objects;
+            let space = objects.space().map_err(io::Error::other)?;
+            looks.push(Look { space, database_bytes: 0, reserve_whole: true });
             probers.push(Prober::start(Holds::Objects, move || {
                 let space = objects.run()?;
                 Ok(Look { space, database_bytes: 0, reserve_whole: true })
@@ -71,8 +78,9 @@ impl Watch {
         }
         let (stop, stopped) = mpsc::channel();
         volumes.0.watched.store(true, Ordering::SeqCst);
+        let mut round = Round { volumes, probers, warned: Vec::new() };
+        round.note(&looks);
         let thread = Builder::new().name("volumes".to_owned()).spawn(move || {
-            let mut round = Round { volumes, probers, warned: Vec::new() };
             loop {
                 round.carry_out();
                 if stopped.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
