@@ -246,6 +246,7 @@ fn on_a_full_volume_leases_are_kept_the_rest_is_refused_and_a_restart_serves() {
         assert_eq!(status, 200, "{body}");
     }
     assert!(program.ready(503, FOUND_WITHIN).contains("volume of the database"));
+    assert_eq!(program.get("/ready?full_is_ready=true").0, 200, "heartbeats have to reach it");
     assert_eq!(
         (program.get("/api/v1/runs").0, program.get("/health").0, program.get("/metrics").0),
         (200, 200, 200)
