@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::{copy, migrate};
 
-/// What `migrations/0007_application_id.sql` writes into the header: "MTwr".
+/// What `migrations/0007_application_id.sql` writes into the header: the letters `MTwr`.
 pub(crate) const APPLICATION_ID: i32 = 0x4D54_7772;
 /// Bytes of the header (<https://sqlite.org/fileformat2.html#the_database_header>), and how each begins.
 const HEADER: usize = 100;

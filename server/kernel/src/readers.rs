@@ -131,7 +131,7 @@ mod tests {
         let many = readers
             .run(|db| {
                 loop {
-                    db.ping()?
+                    db.ping()?;
                 }
             })
             .await;

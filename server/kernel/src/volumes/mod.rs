@@ -216,11 +216,10 @@ impl Volumes {
             if *before == trouble {
                 return false;
             }
-            match &trouble {
-                Some(reason) => {
-                    tracing::error!(reason = &**reason, "every request is refused until this ends")
-                }
-                None => tracing::info!("the disk reads and writes again"),
+            if let Some(reason) = &trouble {
+                tracing::error!(reason = &**reason, "every request is refused until this ends");
+            } else {
+                tracing::info!("the disk reads and writes again");
             }
             *before = trouble;
             true
