@@ -95,8 +95,7 @@ impl Store {
         let progress = Progress::new();
         let folder = Folder::start(path, volumes.clone(), log::MOST_BYTES)?;
         let turn = Turn::new(volumes.clone(), Arc::clone(&folder.elsewhere));
-        let writer =
-            Writer::spawn(writer, path, progress.clone(), volumes.clone(), turn, subscribers, hooks)?;
+        let writer = Writer::spawn(writer, path, progress.clone(), turn, subscribers, hooks)?;
         let watch = OnceLock::new();
         Ok(Self { path: path.to_owned(), watch, _folder: folder, writer, readers, progress, volumes, lock })
     }

@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// What the writer does about the log.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    volumes: Volumes,
+    pub(crate) volumes: Volumes,
     elsewhere: Arc<AtomicBool>,
     /// What the connection was told.
     pages: Option<u32>,
@@ -40,7 +40,7 @@ impl Turn {
     }
 
     /// Tells the write connection after how many pages it folds the log, if that has changed.
-    pub(crate) fn take(&mut self, db: &Db) -> Result<(), StoreError> {
+    pub(crate) fn take(&mut self, db: &Db) {
         let pages = if self.volumes.is_full() {
             PAGES_WHERE_FULL
         } else if self.elsewhere.load(Ordering::Relaxed) {
@@ -48,11 +48,22 @@ impl Turn {
         } else {
             PAGES
         };
-        if self.pages != Some(pages) {
-            db.batch(&format!("PRAGMA wal_autocheckpoint = {pages}"))?;
-            self.pages = Some(pages);
+        if self.pages == Some(pages) {
+            return;
         }
-        Ok(())
+        match db.batch(&format!("PRAGMA wal_autocheckpoint = {pages}")) {
+            Ok(()) => self.pages = Some(pages),
+            Err(error) => tracing::warn!(%error, "could not say when the write-ahead log is to be folded"),
+        }
+    }
+
+    /// A batch was refused: on a full volume the log is folded, and begins anew in the room that it has.
+    pub(crate) fn refused(&self, db: &Db) {
+        if self.volumes.is_full()
+            && let Err(error) = db.checkpoint_passive()
+        {
+            tracing::warn!(%error, "could not fold the write-ahead log on a full disk");
+        }
     }
 }
 
@@ -197,7 +208,7 @@ mod tests {
         let elsewhere = Arc::new(AtomicBool::new(false));
         let mut turn = Turn::new(Volumes::unwatched(&path), Arc::clone(&elsewhere));
         let told = |turn: &mut Turn| {
-            turn.take(&db).unwrap();
+            turn.take(&db);
             db.conn.query_row("PRAGMA wal_autocheckpoint", (), |row| row.get::<_, u32>(0)).unwrap()
         };
         assert_eq!(told(&mut turn), PAGES);

@@ -52,6 +52,7 @@ impl Readers {
             let db = lease.db()?;
             db.end_after(longest)?;
             let result = in_snapshot(db, f);
+            // A full disk is the writer's to notice: reads need room for sorting alone, elsewhere.
             if let Some(broken) = db.take_broken() {
                 volumes.met_broken(broken);
             }

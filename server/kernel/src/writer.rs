@@ -16,7 +16,6 @@ use tokio::sync::oneshot;
 use crate::disk::{BUSY, Disk, Progress, Slot};
 use crate::events::{Event, Subscribers};
 use crate::log::Turn;
-use crate::volumes::Volumes;
 use crate::waiting::{Class, Look, Refused, Waiting};
 use crate::{Db, OpenError, StoreError, Tx};
 
@@ -79,7 +78,6 @@ impl Writer {
         db: Db,
         path: &Path,
         progress: Progress,
-        volumes: Volumes,
         turn: Turn,
         subscribers: Subscribers,
         hooks: Hooks,
@@ -98,7 +96,7 @@ impl Writer {
                 move || {
                     let died = catch_unwind(AssertUnwindSafe(|| {
                         let (subscribers, hooks, waiting) = (&subscribers, &hooks, &*waiting);
-                        Loop { db, subscribers, hooks, waiting, disk, progress, volumes, turn }.run(reply);
+                        Loop { db, subscribers, hooks, waiting, disk, progress, turn }.run(reply);
                     }));
                     waiting.abandon();
                     if let Err(panic) = died {
@@ -177,7 +175,6 @@ struct Loop<'a> {
     waiting: &'a Waiting<Job>,
     disk: Disk,
     progress: Progress,
-    volumes: Volumes,
     turn: Turn,
 }
 
@@ -275,15 +272,10 @@ impl Loop<'_> {
 
     /// A batch, and what it takes to keep the write-ahead log short.
     fn batch_in_turn(&mut self) -> Committed {
-        if let Err(error) = self.turn.take(&self.db) {
-            tracing::warn!(%error, "could not say when the write-ahead log is to be folded");
-        }
+        self.turn.take(&self.db);
         let committed = self.batch();
-        if matches!(committed, Committed::No(_)) && self.volumes.is_full() {
-            // The log then begins anew, in the room that it has.
-            if let Err(error) = self.db.checkpoint_passive() {
-                tracing::warn!(%error, "could not fold the write-ahead log on a full disk");
-            }
+        if matches!(committed, Committed::No(_)) {
+            self.turn.refused(&self.db);
         }
         committed
     }
@@ -370,14 +362,7 @@ impl Loop<'_> {
         let mut events = tx.into_events();
         // SQLite may roll the whole transaction back by itself when the disk is full or broken (https://sqlite.org/lang_transaction.html);
         // on a full disk none of the batch is kept even where it does not.
-        let (full, broken) = (self.db.take_full(), self.db.take_broken());
-        if let Some(broken) = broken {
-            self.volumes.met_broken(broken);
-        }
-        if full {
-            self.volumes.met_full();
-        }
-        if full || self.db.conn.is_autocommit() {
+        if self.turn.volumes.met(&self.db) || self.db.conn.is_autocommit() {
             let lost = StoreError::Unavailable("the disk is full or failing".to_owned());
             return Err((ran.answer, lost));
         }
@@ -413,7 +398,7 @@ impl Loop<'_> {
                 );
                 if known {
                     if error.sqlite_error_code() == Some(Code::DiskFull) {
-                        self.volumes.met_full();
+                        self.turn.volumes.met_full();
                     }
                     return self.roll_back(StoreError::from(error).to_string());
                 }

@@ -27,8 +27,8 @@ use tokio::sync::watch as channel;
 pub use space::{Holds, Space};
 pub use watch::Watch;
 
-use crate::copy;
 use crate::db::Broken;
+use crate::{Db, copy};
 use reserve::Reserve;
 use space::Level;
 
@@ -162,6 +162,18 @@ impl Volumes {
     /// Bytes of the database and its write-ahead log, as they were found last; none: nobody has looked yet.
     pub(crate) fn database_bytes(&self) -> Option<u64> {
         Some(self.0.database_bytes.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
+    }
+
+    /// Notes what the statements of the write connection met, and answers whether that was a full disk.
+    pub(crate) fn met(&self, db: &Db) -> bool {
+        if let Some(broken) = db.take_broken() {
+            self.met_broken(broken);
+        }
+        let full = db.take_full();
+        if full {
+            self.met_full();
+        }
+        full
     }
 
     /// A write met a full disk: gives up a part of the reserve for the lease traffic, and refuses the rest.
