@@ -195,6 +195,14 @@ impl Db {
         use rusqlite::ErrorCode as Code;
         match error.sqlite_error_code() {
             Some(Code::DiskFull) => self.full.set(true),
+            // The index of the write-ahead log could not grow.
+            Some(Code::SystemIoFailure)
+                if error
+                    .sqlite_error()
+                    .is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE) =>
+            {
+                self.full.set(true);
+            }
             Some(Code::SystemIoFailure) => {
                 self.broken.replace(Some(Broken::Disk(error.to_string())));
             }

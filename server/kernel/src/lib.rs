@@ -130,8 +130,17 @@ impl Store {
         E: From<StoreError> + Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
     {
-        self.volumes.room_for_state().map_err(|short| StoreError::Unavailable(short.to_string()))?;
-        self.writer.run(Class::Rest, f).await
+        let volumes = self.volumes.clone();
+        let room =
+            move || volumes.room_for_state().map_err(|short| StoreError::Unavailable(short.to_string()));
+        room()?;
+        self.writer
+            .run(Class::Rest, move |tx| {
+                // The volume may have become full while this waited.
+                room()?;
+                f(tx)
+            })
+            .await
     }
 
     /// The same for what ends something or makes room: it is not refused where the volume is full.

@@ -41,7 +41,7 @@ impl Upload {
     /// Takes the next bytes.
     pub async fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
         // An upload that began in time must not fill the volume either.
-        self.volumes.room_for_bulk()?;
+        self.volumes.room_for_objects()?;
         match self.stored.write(chunk).await {
             Err(ObjectError::TooLong { limit }) => self.limit.check(limit.saturating_add(1)),
             written => Ok(written?),
@@ -74,7 +74,7 @@ impl Shared {
 
     pub(crate) async fn begin_object(&self, limit: Limit) -> Result<Upload, Error> {
         let volumes = self.store.volumes().clone();
-        volumes.room_for_bulk()?;
+        volumes.room_for_objects()?;
         Ok(Upload { stored: self.objects.begin(limit.bytes).await?, limit, volumes })
     }
 

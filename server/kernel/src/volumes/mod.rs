@@ -113,9 +113,17 @@ impl Volumes {
         self.room(Level::Nearly)
     }
 
-    /// Refuses uploads, artifacts and logs where a volume is nearly full.
-    pub fn room_for_bulk(&self) -> Result<(), NoRoom> {
+    /// Refuses uploads and artifacts where a volume is nearly full.
+    pub fn room_for_objects(&self) -> Result<(), NoRoom> {
         self.room(Level::Room)
+    }
+
+    /// Refuses logs where the volume of the database, which they go to, is nearly full.
+    pub fn room_for_logs(&self) -> Result<(), NoRoom> {
+        self.room(Level::Room).or_else(|short| match short.0.holds {
+            Holds::Database => Err(short),
+            Holds::Objects => Ok(()),
+        })
     }
 
     /// Whether only lease traffic and what makes room is written.
@@ -254,8 +262,17 @@ mod tests {
         let volumes = Volumes::unwatched(Path::new("m.db"));
         volumes.met_full();
         volumes.met_broken(Broken::Disk("EIO".to_owned()));
-        assert!(volumes.room_for_bulk().is_ok() && volumes.room_for_state().is_ok());
+        assert!(volumes.room_for_objects().is_ok() && volumes.room_for_state().is_ok());
         assert_eq!(volumes.trouble(), None);
+    }
+
+    #[test]
+    fn a_full_volume_of_objects_refuses_no_logs() {
+        let volumes = Volumes::full(Path::new("m.db"));
+        for (holds, logs) in [(Holds::Database, false), (Holds::Objects, true)] {
+            volumes.0.lock().short = Some(Space { holds, free: 0, owed: 0, total: 1 });
+            assert_eq!((volumes.room_for_objects().is_ok(), volumes.room_for_logs().is_ok()), (false, logs));
+        }
     }
 
     #[test]
