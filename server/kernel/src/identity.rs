@@ -107,6 +107,13 @@ pub(crate) fn check_whole(path: &Path) -> Result<(), Stranger> {
     if found < expected { Err(Stranger::CutShort { found, expected }) } else { Ok(()) }
 }
 
+/// Whether the file may be that of a running server, copied without its write-ahead log. Copies that SQLite or Litestream made look the
+/// same.
+pub(crate) fn may_lack_its_log(path: &Path) -> bool {
+    let in_wal_mode = matches!(Header::read(path), Ok(Some(Header(header))) if header[18] == 2);
+    in_wal_mode && !has_content(&copy::with_suffix(path, "-wal"))
+}
+
 /// Opens a database for reading alone, with what its write-ahead log holds. Where there is no log, the medium may be read-only.
 pub(crate) fn open_untouched(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -100,6 +100,12 @@ fn whole_and_ours(backup: &Path) -> Result<Backup, RestoreError> {
     if identity::identify(backup)? == Identity::Empty {
         return Err(RestoreError::Empty);
     }
+    if identity::may_lack_its_log(backup) {
+        tracing::warn!(
+            backup = %backup.display(),
+            "there is no -wal file beside the backup: if it was copied from a running server, its last changes are missing"
+        );
+    }
     let index = copy::with_suffix(backup, "-shm");
     let index = (!index.exists()).then_some(index);
     let conn = identity::open_untouched(backup).map_err(RestoreError::Read)?;
