@@ -106,7 +106,7 @@ impl Engine {
             let reaped = self
                 .0
                 .store
-                .write(move |tx| {
+                .write_upkeep(move |tx| {
                     let now = clock.now();
                     let mut reaped = 0_usize;
                     for attempt in attempts::expired(tx, now, BATCH)? {
@@ -140,7 +140,7 @@ impl Engine {
             let woken = self
                 .0
                 .store
-                .write(move |tx| {
+                .write_upkeep(move |tx| {
                     let now = clock.now();
                     let mut woken = 0_usize;
                     for run in runs::due(tx, now, BATCH)? {
@@ -163,7 +163,7 @@ impl Engine {
             let next = self
                 .0
                 .store
-                .write(move |tx| {
+                .write_upkeep(move |tx| {
                     let now = clock.now();
                     let batch = runs::backing_off(tx, last, BATCH)?;
                     let last = batch.last().and_then(|run| Some((run.progress.state.not_before()?, run.id)));
@@ -189,7 +189,7 @@ impl Engine {
             let last = self
                 .0
                 .store
-                .write(move |tx| {
+                .write_upkeep(move |tx| {
                     let now = clock.now();
                     let batch = attempts::active(tx, after, BATCH)?;
                     let last = batch.last().map(|attempt| attempt.run_id);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use minitower_kernel::StoreError;
 use minitower_kernel::objects::ObjectError;
 use minitower_kernel::page::LimitError;
+use minitower_kernel::volumes::NoRoom;
 use minitower_towerfile::ArchiveError;
 use minitower_vocabulary::ids::RunId;
 use minitower_vocabulary::names::NameError;
@@ -115,6 +116,9 @@ pub enum Error {
     /// The database refused or failed.
     #[error("the database did not carry it out")]
     Store(#[from] StoreError),
+    /// A volume has no room for this.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The object store refused or failed.
     #[error("the object store did not carry it out")]
     Objects(#[from] ObjectError),

@@ -14,7 +14,7 @@ use http::Method;
 
 use crate::HttpState;
 use crate::auth::{Access, Post, guard};
-use crate::middleware::{catch_panics, cors, method_not_allowed, not_found, observe};
+use crate::middleware::{catch_panics, cors, method_not_allowed, not_found, observe, volumes};
 use crate::strict::{self, Fields, Takes};
 use crate::v1::{admin, apps, artifacts, environments, lease, runners, runs, teams, tokens, versions};
 use crate::{health, openapi};
@@ -132,6 +132,7 @@ pub(crate) fn assemble(table: Vec<Route>, state: HttpState) -> Router {
     router = router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(from_fn_with_state(state.clone(), volumes::refuse_in_trouble))
         .layer(DefaultBodyLimit::disable())
         .layer(catch_panics());
     if let Some(cors) = cors::layer(&state.config().cors_origins) {
