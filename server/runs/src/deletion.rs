@@ -47,7 +47,7 @@ impl Apps {
         unfinished: Unfinished,
     ) -> Result<(), Error> {
         let (now, team) = (self.0.clock.now(), by.team_id);
-        let deleted = self.0.store.write(move |tx| {
+        let deleted = self.0.store.write_upkeep(move |tx| {
             let app = apps::find(tx, team, &slug)?;
             let active = deletion::unfinished_of_app(tx, (team, app.id))?;
             if active > 0 && unfinished == Unfinished::Keep {
@@ -76,7 +76,7 @@ impl Apps {
             return Err(Error::UnfinishedRuns { what: format!("version {number} of {slug:?}") });
         }
         // A run that is made of it right now goes on, and is deleted when it has ended.
-        let deleted = self.0.store.write(move |tx| {
+        let deleted = self.0.store.write_upkeep(move |tx| {
             let app = apps::find(tx, team, &slug)?;
             let version = versions::by_number(tx, app.id, number)?
                 .ok_or_else(|| Absent::Version { app: slug, number })?;
@@ -182,7 +182,7 @@ impl Engine {
                 return Ok(false);
             }
             let clock = self.0.clock.clone();
-            let written = self.0.store.write(move |tx| {
+            let written = self.0.store.write_upkeep(move |tx| {
                 if last {
                     finish(tx, deletion.what, clock.now())
                 } else {
