@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::posix_fallocate;
 
@@ -25,12 +26,16 @@ const LEAST: u64 = 64 << 10;
 
 /// The file. Its own length says how much is left of it.
 #[derive(Debug)]
-pub(crate) struct Reserve(PathBuf);
+pub(crate) struct Reserve {
+    path: PathBuf,
+    /// Whether it was said that it cannot be made.
+    told: AtomicBool,
+}
 
 impl Reserve {
     /// Of the database at `path`.
     pub(crate) fn of(path: &Path) -> Self {
-        Self(copy::with_suffix(path, ".reserve"))
+        Self { path: copy::with_suffix(path, ".reserve"), told: AtomicBool::new(false) }
     }
 
     /// Bytes that it should have on a volume of that size.
@@ -41,7 +46,7 @@ impl Reserve {
 
     /// Bytes that it has.
     pub(crate) fn bytes(&self) -> u64 {
-        std::fs::metadata(&self.0).map_or(0, |file| file.len())
+        std::fs::metadata(&self.path).map_or(0, |file| if file.is_file() { file.len() } else { 0 })
     }
 
     /// Gives up the next part, and answers how many bytes that was.
@@ -51,8 +56,26 @@ impl Reserve {
             return Ok(0);
         }
         let left = bytes.saturating_sub((Self::wanted(total) / STEPS).max(LEAST));
-        File::options().write(true).open(&self.0)?.set_len(left)?;
+        File::options().write(true).open(&self.path)?.set_len(left)?;
         Ok(bytes - left)
+    }
+
+    /// Makes it, and answers whether it need not be waited for: it is whole, or this file system allocates nothing ahead.
+    pub(crate) fn make_or_do_without(&self, bytes: u64) -> bool {
+        match self.make(bytes) {
+            Ok(()) => true,
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                false
+            }
+            Err(error) => {
+                if !self.told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "there is no reserve for lease traffic: it cannot be allocated");
+                }
+                true
+            }
+        }
     }
 
     /// Makes it as large as it should be. What cannot be had is given back at once.
@@ -61,7 +84,7 @@ impl Reserve {
             return Ok(());
         }
         let mut options = File::options();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&self.0)?;
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
         let before = file.metadata()?.len();
         let length = i64::try_from(bytes).map_err(io::Error::other)?;
         posix_fallocate(&file, 0, length).map_err(|errno| {

@@ -225,12 +225,7 @@ fn look_at_database(volumes: &Volumes, path: &Path, probe: &mut Probe) -> Answer
     let wanted = Reserve::wanted(space.total);
     let missing = wanted.saturating_sub(reserve.bytes());
     let fits = space.free >= missing + space.beside_reserve();
-    let reserve_whole = missing == 0
-        || fits
-            && reserve
-                .make(wanted)
-                .inspect_err(|error| tracing::debug!(%error, "there is no room for the reserve"))
-                .is_ok();
+    let reserve_whole = missing == 0 || fits && reserve.make_or_do_without(wanted);
     let database_bytes = volumes::database_bytes(path);
     let space = if reserve_whole { probe.space()? } else { Space { owed: missing, ..space } };
     Ok(Look { space, database_bytes, reserve_whole })
@@ -238,9 +233,28 @@ fn look_at_database(volumes: &Volumes, path: &Path, probe: &mut Probe) -> Answer
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::time::Instant;
 
+    use nix::fcntl::{Flock, FlockArg};
+
     use super::*;
+
+    #[test]
+    fn a_reserve_that_cannot_be_made_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        std::fs::write(&path, "m").unwrap();
+        let open = Flock::lock(File::open(&path).unwrap(), FlockArg::LockExclusive).unwrap();
+        let mut probe = Probe::of_database(&path, Arc::new(open)).unwrap();
+        let volumes = Volumes::unwatched(&path);
+        // As on a file system that allocates no blocks.
+        std::fs::create_dir(folder.path().join("m.db.reserve")).unwrap();
+        for _ in 0..2 {
+            let look = look_at_database(&volumes, &path, &mut probe).unwrap();
+            assert_eq!((look.reserve_whole, look.space.owed), (true, 0));
+        }
+    }
 
     #[test]
     fn a_volume_that_blocks_is_told_within_the_deadline_and_waited_for() {
