@@ -18,6 +18,8 @@ use crate::{Db, OpenError, StoreError, copy};
 const PAGES: u32 = 8000;
 /// The same on a full volume, where the log has to use the same mebibyte again and again.
 const PAGES_WHERE_FULL: u32 = 256;
+/// How often that is tried on a full volume. Each time gives up a part of the reserve.
+const FOLDS: u32 = 5;
 /// The log is cut to this length when it begins anew, and a longer one is folded beside the writer.
 pub(crate) const MOST_BYTES: u64 = 64 << 20;
 /// From this length on, the log says that something keeps it from being folded: reads of this process end before.
@@ -42,11 +44,11 @@ impl Turn {
     /// Tells the write connection after how many pages it folds the log, if that has changed.
     pub(crate) fn take(&mut self, db: &Db) {
         let pages = if self.volumes.is_full() {
-            PAGES_WHERE_FULL
+            PAGES_WHERE_FULL.min(self.volumes.log_pages())
         } else if self.elsewhere.load(Ordering::Relaxed) {
             0
         } else {
-            PAGES
+            PAGES.min(self.volumes.log_pages())
         };
         if self.pages == Some(pages) {
             return;
@@ -57,13 +59,21 @@ impl Turn {
         }
     }
 
-    /// A batch was refused: on a full volume the log is folded, and begins anew in the room that it has.
+    /// A batch was refused: on a full volume the log is folded, and begins anew in the room that it has. That may take room by itself, for pages
+    /// that the database does not have yet.
     pub(crate) fn refused(&self, db: &Db) {
-        if self.volumes.is_full()
-            && let Err(error) = db.checkpoint_passive()
-        {
-            tracing::warn!(%error, "could not fold the write-ahead log on a full disk");
+        if !self.volumes.is_full() {
+            return;
         }
+        for _ in 0..FOLDS {
+            let Err(error) = db.checkpoint_passive() else { return };
+            // If that was for want of room too, there is more now.
+            if !self.volumes.met(db) {
+                tracing::warn!(%error, "could not fold the write-ahead log on a full disk");
+                return;
+            }
+        }
+        tracing::warn!("there is no room to fold the write-ahead log on a full disk");
     }
 }
 

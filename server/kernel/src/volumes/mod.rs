@@ -18,7 +18,7 @@ mod watch;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,8 @@ struct Shared {
     /// A write met a full disk.
     met_full: AtomicBool,
     database_bytes: AtomicU64,
+    /// How many pages of the write-ahead log may wait.
+    log_pages: AtomicU32,
     known: Mutex<Known>,
     trouble: channel::Sender<Option<Arc<str>>>,
     fatal: OnceLock<Fatal>,
@@ -89,6 +91,7 @@ impl Volumes {
             level: AtomicU8::new(Level::Room as u8),
             met_full: AtomicBool::new(false),
             database_bytes: AtomicU64::new(0),
+            log_pages: AtomicU32::new(u32::MAX),
             known: Mutex::default(),
             trouble: channel::Sender::new(None),
             fatal: OnceLock::new(),
@@ -124,6 +127,11 @@ impl Volumes {
             Holds::Database => Err(short),
             Holds::Objects => Ok(()),
         })
+    }
+
+    /// How many pages of the write-ahead log may wait to be folded, so that the reserve has room for them.
+    pub(crate) fn log_pages(&self) -> u32 {
+        self.0.log_pages.load(Ordering::Relaxed)
     }
 
     /// Whether only lease traffic and what makes room is written.

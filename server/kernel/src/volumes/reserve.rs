@@ -1,8 +1,9 @@
 //! Room that is kept for lease traffic: a file of allocated blocks beside the database, given up when the volume is full.
 //!
 //! A heartbeat changes rows that are there, so what it needs is room in the write-ahead log, until that is folded into the database and
-//! used again from its start. On a full volume that happens every mebibyte. A result adds up to a few kilobytes to the database. So 16
-//! MiB carry the heartbeats of any number of runners and the results of some thousand runs. A small volume keeps a twentieth.
+//! used again from its start. The log may hold pages that the database does not have yet, so folding it takes as much room as it has: at most
+//! two thirds of the reserve ([`Reserve::log_pages`]). The rest, 16 MiB, carries the heartbeats of any number of runners and the results of
+//! some thousand runs, which add up to a few kilobytes each. A small volume keeps a twentieth.
 //!
 //! It is given up in four steps, because another program that fills the volume may take what becomes free before the database does.
 
@@ -18,7 +19,11 @@ use crate::copy;
 use crate::volumes::probe;
 use crate::volumes::space::Holds;
 
-const MOST: u64 = 16 << 20;
+const MOST: u64 = 48 << 20;
+/// Bytes of a page of the database (<https://sqlite.org/pragma.html#pragma_page_size>).
+const PAGE: u64 = 4096;
+/// The log is never folded more often than after so many pages, about one commit with a large body.
+const LEAST_PAGES: u64 = 64;
 const SHARE: u64 = 20;
 const STEPS: u64 = 4;
 /// Less than this is not worth a file.
@@ -42,6 +47,12 @@ impl Reserve {
     pub(crate) fn wanted(total: u64) -> u64 {
         let size = (total / SHARE).min(MOST);
         if size < LEAST { 0 } else { size }
+    }
+
+    /// How many pages of the write-ahead log may wait to be folded into the database: what this reserve has room for.
+    pub(crate) fn log_pages(total: u64) -> u32 {
+        let pages = (Self::wanted(total) / 3 * 2 / PAGE).max(LEAST_PAGES);
+        u32::try_from(pages).unwrap_or(u32::MAX)
     }
 
     /// Bytes that it has.
@@ -126,8 +137,8 @@ mod tests {
         reserve.make(Reserve::wanted(total)).unwrap();
         let blocks = || std::fs::metadata(folder.path().join("m.db.reserve")).unwrap().blocks() * 512;
         assert!(blocks() >= MOST, "{}", blocks());
-        for left in [12, 8, 4, 0] {
-            assert_eq!(reserve.give_up(total).unwrap(), 4 << 20);
+        for left in [36, 24, 12, 0] {
+            assert_eq!(reserve.give_up(total).unwrap(), 12 << 20);
             assert_eq!(reserve.bytes(), left << 20);
         }
         assert_eq!(blocks(), 0);
@@ -139,5 +150,12 @@ mod tests {
     fn a_small_volume_keeps_a_twentieth_and_a_tiny_one_nothing() {
         assert_eq!(Reserve::wanted(20 << 20), 1 << 20);
         assert_eq!(Reserve::wanted(1 << 20), 0);
+    }
+
+    #[test]
+    fn the_log_never_holds_more_than_the_reserve_has_room_for() {
+        assert_eq!(Reserve::log_pages(1 << 40), 8192);
+        assert_eq!(Reserve::log_pages(20 << 20), 170);
+        assert_eq!(Reserve::log_pages(0), 64);
     }
 }

@@ -170,6 +170,7 @@ impl Round {
         let spaces: Vec<_> = looks.iter().map(|look| look.space).collect();
         if let Some(look) = looks.first() {
             shared.database_bytes.store(look.database_bytes, Ordering::Relaxed);
+            shared.log_pages.store(Reserve::log_pages(look.space.total), Ordering::Relaxed);
             if look.reserve_whole {
                 shared.met_full.store(false, Ordering::SeqCst);
             }

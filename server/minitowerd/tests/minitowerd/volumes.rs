@@ -271,6 +271,14 @@ fn on_a_full_volume_leases_are_kept_the_rest_is_refused_and_a_restart_serves() {
     }
     let (status, body) = program.under(&lease, "result", r#"{"status":"completed","exit_code":0}"#);
     assert_eq!(status, 200, "{body}");
+    let run = format!("/api/v1/runs/{}", lease.run);
+    let (status, body) = program.call("DELETE", &run, &program.token, "", b"");
+    assert_eq!(status, 204, "what makes room is not refused: {body}");
+    let began = Instant::now();
+    while !program.get("/api/v1/runs/summary").1.contains("\"terminal_runs\":0") {
+        assert!(began.elapsed() < DEADLINE, "the run is not removed");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 
     fs::remove_file(volume.file("filler")).unwrap();
     program.ready(200, FOUND_WITHIN);
