@@ -61,6 +61,12 @@ impl TeamClient {
         self.call(Method::POST, &["apps", app, "runs"]).json(run).decode().await
     }
 
+    /// Queues a run, unless the same call did so under the same key within 24 hours: then that run.
+    pub async fn create_run_once(&self, app: &str, run: &CreateRun, key: &str) -> Result<Run, Error> {
+        let call = self.call(Method::POST, &["apps", app, "runs"]);
+        call.idempotency_key(key).json(run).decode().await
+    }
+
     /// The team's runs, newest first.
     pub async fn runs(&self, filter: &RunFilter) -> Result<Runs, Error> {
         self.call(Method::GET, &["runs"]).query(filter).decode().await

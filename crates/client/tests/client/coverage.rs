@@ -114,6 +114,9 @@ async fn of_the_team(team: &TeamClient) {
     assert_eq!(team.versions("hello").await.unwrap().versions.len(), 1);
 
     let run = team.create_run("hello", &CreateRun::default()).await.unwrap();
+    let once = team.create_run_once("hello", &CreateRun::default(), "k").await.unwrap();
+    assert_eq!(team.create_run_once("hello", &CreateRun::default(), "k").await.unwrap(), once);
+    team.cancel_run(once.run_id).await.unwrap();
     team.run(run.run_id).await.unwrap();
     team.run_ended(run.run_id, 0).await.unwrap();
     team.runs(&RunFilter::default()).await.unwrap();
