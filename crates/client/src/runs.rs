@@ -105,6 +105,12 @@ impl TeamClient {
         self.call(Method::POST, &["runs", &run_id.to_string(), "cancel"]).decode().await
     }
 
+    /// Deletes a run with its log and artifacts. One that has not ended is not deleted, unless `force` cancels it. Needs a token of role
+    /// admin.
+    pub async fn delete_run(&self, run_id: i64, force: bool) -> Result<(), Error> {
+        self.call(Method::DELETE, &["runs", &run_id.to_string()]).query(&[("force", force)]).done().await
+    }
+
     /// One run as soon as it has ended, or as it is after `wait` seconds, 0 to 60.
     pub async fn run_ended(&self, run_id: i64, wait: u32) -> Result<Run, Error> {
         let timeout = self.transport.request_timeout().saturating_add(Duration::from_secs(wait.into()));

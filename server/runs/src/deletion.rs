@@ -78,8 +78,8 @@ impl Apps {
         // A run that is made of it right now goes on, and is deleted when it has ended.
         let deleted = self.0.store.write_upkeep(move |tx| {
             let app = apps::find(tx, team, &slug)?;
-            let version = versions::by_number(tx, app.id, number)?
-                .ok_or_else(|| Absent::Version { app: slug, number })?;
+            let version =
+                versions::by_number(tx, app.id, number)?.ok_or(Absent::Version { app: slug, number })?;
             let cancels = unfinished == Unfinished::Cancel;
             Ok::<_, Error>(deletion::delete_version(tx, (app.id, version.id), cancels, now)?)
         });
