@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 pub use config::{Args, Command, Config, ConfigError, ListenAddr};
 pub use control_plane::{ControlPlane, PlaneError, Settings};
 pub use healthcheck::{Unhealthy, healthcheck};
-pub use minitower_rest::{CorsOrigin, Limits};
+pub use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 pub use minitower_teams::secrets::Secret;
 pub use restore::{restore, restore_if_missing};
 pub use server::{Failure, Server, StartError};

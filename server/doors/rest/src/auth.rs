@@ -1,5 +1,7 @@
 //! Who calls: the credential that each route asks for, checked before anything else of the request is looked at.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -7,11 +9,13 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Extensions, HeaderMap};
 use minitower_runs::domain::runner::RunnerPrincipal;
-use minitower_teams::AdminPrincipal;
 use minitower_teams::team::TeamPrincipal;
+use minitower_teams::{AdminPrincipal, secrets};
+use minitower_vocabulary::wire::error::ErrorCode;
 use minitower_vocabulary::wire::headers::LEASE_TOKEN;
 use tracing::Span;
 
+use crate::serve::Intake;
 use crate::{ApiError, HttpState};
 
 /// The credential a route opens to. A missing, unknown or wrong-kind one is 401.
@@ -52,7 +56,8 @@ pub(crate) struct RunnerProtocol;
 /// without a credential learns nothing about paths, headers or bodies.
 pub(crate) async fn guard(State(post): State<Post>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match authenticate(&post, &parts.headers, &mut parts.extensions).await {
+    let known = authenticate(&post, &parts.headers, &mut parts.extensions).await;
+    match known.and_then(|()| note_token(&parts.headers, &parts.extensions)) {
         Ok(()) => {
             let mut response = next.run(Request::from_parts(parts, body)).await;
             if matches!(post.access, Access::Runner | Access::Lease) {
@@ -107,6 +112,17 @@ async fn authenticate(post: &Post, headers: &HeaderMap, found: &mut Extensions) 
         }
     }
     Ok(())
+}
+
+/// Tells the connection whose it is, now that the token is known to be good.
+fn note_token(headers: &HeaderMap, found: &Extensions) -> Result<(), ApiError> {
+    let (Some(intake), Some(token)) = (found.get::<Intake>(), bearer(headers)) else { return Ok(()) };
+    let [a, b, c, d, e, f, g, h, ..] = secrets::hash(token);
+    if intake.has_shown(u64::from_ne_bytes([a, b, c, d, e, f, g, h])) {
+        return Ok(());
+    }
+    let message = "this token has as many requests under way as it may have: try again";
+    Err(ApiError::new(ErrorCode::RateLimited, message).with_retry_after(Duration::from_secs(1)))
 }
 
 /// Notes the team for the log lines of this request.
