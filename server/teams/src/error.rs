@@ -18,6 +18,11 @@ pub enum Field {
         /// Most characters.
         most: usize,
     },
+    /// It is too short.
+    TooShort {
+        /// Fewest characters.
+        least: usize,
+    },
     /// It is too long.
     TooLong {
         /// Most bytes.
@@ -85,9 +90,24 @@ pub enum Error {
         /// When to try again.
         retry_after: Duration,
     },
-    /// Too many passwords are being hashed.
-    #[error("too many passwords are being checked: try again")]
-    Busy,
+    /// Too many sign-ups.
+    #[error("too many sign-ups from this address: try again in {} s", retry_after.as_secs())]
+    TooManySignups {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Too many passwords from one address wait for being checked.
+    #[error("too many passwords from this address are waiting to be checked: try again in {} s", retry_after.as_secs())]
+    TooManyWaiting {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Too many passwords wait for being checked.
+    #[error("too many passwords are waiting to be checked: try again in {} s", retry_after.as_secs())]
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The database refused or failed.
     #[error("the database did not carry it out")]
     Store(#[from] StoreError),
@@ -116,6 +136,7 @@ impl fmt::Display for Field {
             Self::NotAName { most } => {
                 write!(f, "may have at most {most} characters and no control characters")
             }
+            Self::TooShort { least } => write!(f, "must have at least {least} characters"),
             Self::TooLong { most } => write!(f, "is longer than {most} bytes"),
             Self::NotOneOf { found, may } => write!(f, "is {found:?}: it may be {may}"),
         }

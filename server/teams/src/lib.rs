@@ -15,6 +15,7 @@ mod domain;
 pub mod environments;
 mod error;
 mod events;
+mod lane;
 mod passwords;
 pub mod secrets;
 mod settings;

@@ -8,9 +8,10 @@ use minitower_kernel::page::Page;
 use minitower_vocabulary::ids::{RegistrationTokenId, TokenId};
 use minitower_vocabulary::names::{self, Slug};
 
+use crate::lane::Purpose;
 use crate::secrets::{self, Kind};
 use crate::store::{environments, registration_tokens, teams, tokens};
-use crate::{Error, Field, Teams, passwords};
+use crate::{Error, Field, Teams, passwords, throttle};
 use minitower_vocabulary::statuses::Role;
 
 /// Longest name of a team or token, in characters.
@@ -57,7 +58,10 @@ impl Teams {
         let slug = Slug::parse(slug)?;
         let name = checked_name("name", name)?;
         let password_hash = match password {
-            Some(password) => Some(self.hash_password(password).await?),
+            Some(password) => {
+                passwords::check(&password)?;
+                Some(self.0.passwords.hash((Purpose::Bootstrap, None), password).await?)
+            }
             None => None,
         };
         let (token, hash) = secrets::generate(Kind::Team)?;
@@ -88,14 +92,28 @@ impl Teams {
         Ok(NewTeam { team, token, registration_token, created })
     }
 
-    /// Makes a team for whoever asks, when that is allowed.
-    pub async fn signup(&self, slug: &str, name: &str, password: String) -> Result<NewTeam, Error> {
+    /// Makes a team for whoever asks, when that is allowed. `address` is the caller's, for the throttle.
+    pub async fn signup(
+        &self,
+        slug: &str,
+        name: &str,
+        password: String,
+        address: Option<IpAddr>,
+    ) -> Result<NewTeam, Error> {
         if !self.0.settings.signup_enabled {
             return Err(Error::SignupOff);
         }
         let slug = Slug::parse(slug)?;
         let name = checked_name("name", name)?;
-        let password_hash = self.hash_password(password).await?;
+        passwords::check(&password)?;
+        let wanted = slug.as_str().to_owned();
+        // Before the work of hashing; somebody may still come first meanwhile.
+        if self.0.store.read(move |db| Ok::<_, Error>(teams::by_slug(db, &wanted)?)).await?.is_some() {
+            return Err(Error::SlugTaken(slug.as_str().to_owned()));
+        }
+        let origin = throttle::origin(address);
+        self.0.throttle.admit_signup(origin, self.0.clock.now())?;
+        let password_hash = self.0.passwords.hash((Purpose::Signup, origin), password).await?;
         let (token, hash) = secrets::generate(Kind::Team)?;
         let (registration_token, registration_hash) = secrets::generate(Kind::Registration)?;
         let now = self.0.clock.now();
@@ -129,19 +147,20 @@ impl Teams {
                 return Err(Error::field(field, Field::Missing));
             }
         }
-        let inner = &self.0;
-        let admit = || inner.throttle.check(slug, address, inner.clock.now());
-        admit()?;
+        let (inner, origin) = (&self.0, throttle::origin(address));
+        inner.throttle.check(slug, origin, inner.clock.now())?;
         let wanted = slug.to_owned();
         let known = self.0.store.read(move |db| Ok::<_, Error>(teams::password_hash(db, &wanted)?)).await?;
         let (team, hash) = known.map_or((None, None), |(team, hash)| (Some(team), hash));
         // A password longer than any that was ever hashed costs the same and is wrong.
         let password = if password.len() > passwords::MAX_BYTES { String::new() } else { password };
-        let right = inner.passwords.verify(password, hash, admit).await?;
+        let (shared, slug_tried) = (self.0.clone(), slug.to_owned());
+        let admit = move || shared.throttle.admit(&slug_tried, origin, shared.clock.now());
+        let right = inner.passwords.verify((Purpose::Login, origin), password, hash, admit).await?;
         let (true, Some(team)) = (right, team) else {
-            inner.throttle.failed(slug, address, inner.clock.now());
             return Err(Error::WrongLogin);
         };
+        inner.throttle.forgive(slug, origin);
         let token = self.insert_token(&team, Some("login".to_owned()), Role::Admin).await?;
         Ok((team, token))
     }
@@ -256,16 +275,6 @@ impl Teams {
                 Ok((environment, made))
             })
             .await
-    }
-
-    async fn hash_password(&self, password: String) -> Result<String, Error> {
-        if password.is_empty() {
-            return Err(Error::field("password", Field::Missing));
-        }
-        if password.len() > passwords::MAX_BYTES {
-            return Err(Error::field("password", Field::TooLong { most: passwords::MAX_BYTES }));
-        }
-        self.0.passwords.hash(password).await
     }
 }
 

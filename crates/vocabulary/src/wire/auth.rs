@@ -32,8 +32,9 @@ pub struct BootstrapTeam {
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub name: String,
-    /// The password for later logins. Without one, the previous password stays.
+    /// The password for later logins: at least 12 characters. Without one, the previous password stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(min_length = 12))]
     pub password: Option<String>,
 }
 
@@ -51,9 +52,9 @@ pub struct Signup {
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub name: String,
-    /// The password for later logins.
+    /// The password for later logins: at least 12 characters.
     #[serde(default)]
-    #[cfg_attr(feature = "utoipa", schema(required = true))]
+    #[cfg_attr(feature = "utoipa", schema(required = true, min_length = 12))]
     pub password: String,
 }
 
