@@ -10,6 +10,7 @@ mod config;
 mod control_plane;
 mod healthcheck;
 pub mod lifecycle;
+mod memory;
 mod restore;
 mod server;
 pub mod telemetry;
