@@ -20,6 +20,7 @@ const STEPS: &[(&str, &str)] = &[
         "0006_attempts_without_scattered_indexes",
         include_str!("../../../migrations/0006_attempts_without_scattered_indexes.sql"),
     ),
+    ("0007_tokens_expire", include_str!("../../../migrations/0007_tokens_expire.sql")),
 ];
 
 pub(crate) fn assert_sqlite_version() -> Result<(), OpenError> {

@@ -15,7 +15,9 @@ use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::runs::{RUNNABLE_KEPT, Runnable, Wanted};
 use crate::store::counts;
-use crate::store::events::{AppChanged, RunMoved, RunnerRegistered, RunnersForgotten, Unfenced};
+use crate::store::events::{
+    AppChanged, RunMoved, RunnerRegistered, RunnerRenamed, RunnersForgotten, Unfenced,
+};
 
 /// Runner tokens in use whose principals are kept: tens of thousands of runners, in some megabytes.
 const TOKENS_KEPT: usize = 32 * 1024;
@@ -82,6 +84,8 @@ impl Memory {
                 memory.dispatch.forget(*id);
             }
         });
+        let memory = Arc::clone(self);
+        subscribers.on(move |renamed: &RunnerRenamed| memory.tokens.forget(&renamed.token));
         let memory = Arc::clone(self);
         subscribers.on(move |unfenced: &Unfenced| memory.dispatch.unfenced(&unfenced.runner_name));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use minitower_kernel::StoreError;
 use minitower_kernel::page::LimitError;
-use minitower_vocabulary::ids::RegistrationTokenId;
+use minitower_vocabulary::ids::{RegistrationTokenId, TokenId};
 use minitower_vocabulary::names::NameError;
 
 /// A field of a request that cannot be taken.
@@ -27,6 +27,13 @@ pub enum Field {
     TooLong {
         /// Most bytes.
         most: usize,
+    },
+    /// It is not within its range.
+    NotBetween {
+        /// Least value.
+        least: i64,
+        /// Largest value.
+        most: i64,
     },
     /// It has none of the values that it may have.
     NotOneOf {
@@ -81,6 +88,9 @@ pub enum Error {
     /// Bootstrap was asked for another team than the first.
     #[error("another team exists already: bootstrap creates only the first one")]
     TeamExists,
+    /// The team has no token of that id.
+    #[error("there is no token {0}")]
+    NoToken(TokenId),
     /// The team has no registration token of that id.
     #[error("there is no registration token {0}")]
     NoRegistrationToken(RegistrationTokenId),
@@ -138,6 +148,7 @@ impl fmt::Display for Field {
             }
             Self::TooShort { least } => write!(f, "must have at least {least} characters"),
             Self::TooLong { most } => write!(f, "is longer than {most} bytes"),
+            Self::NotBetween { least, most } => write!(f, "must be between {least} and {most}"),
             Self::NotOneOf { found, may } => write!(f, "is {found:?}: it may be {may}"),
         }
     }

@@ -2,15 +2,16 @@
 
 use std::net::IpAddr;
 
-use crate::domain::team::{Environment, RegistrationToken, Team, TeamPrincipal, granted};
+use crate::domain::team::{Environment, RegistrationToken, Team, TeamPrincipal};
 use minitower_kernel::StoreError;
 use minitower_kernel::page::Page;
-use minitower_vocabulary::ids::{RegistrationTokenId, TokenId};
+use minitower_vocabulary::ids::RegistrationTokenId;
 use minitower_vocabulary::names::{self, Slug};
 
 use crate::lane::Purpose;
 use crate::secrets::{self, Kind};
 use crate::store::{environments, registration_tokens, teams, tokens};
+use crate::tokens::NewToken;
 use crate::{Error, Field, Teams, passwords, throttle};
 use minitower_vocabulary::statuses::Role;
 
@@ -27,18 +28,6 @@ pub struct NewTeam {
     pub registration_token: String,
     /// False: the team was there before.
     pub created: bool,
-}
-
-/// A token that was just made; shown once.
-pub struct NewToken {
-    /// Its id.
-    pub id: TokenId,
-    /// The token.
-    pub token: String,
-    /// Its name.
-    pub name: Option<String>,
-    /// Its role.
-    pub role: Role,
 }
 
 impl Teams {
@@ -84,7 +73,7 @@ impl Teams {
                     }
                     None => (teams::insert(tx, slug.as_str(), &name, password_hash.as_deref(), now)?, true),
                 };
-                tokens::insert(tx, team.id, Some("bootstrap"), Role::Admin, hash, now)?;
+                tokens::insert(tx, team.id, Some("bootstrap"), Role::Admin, hash, now, None)?;
                 registration_tokens::insert(tx, team.id, registration_hash, true, now)?;
                 Ok((team, created))
             })
@@ -127,7 +116,7 @@ impl Teams {
                             other => other.into(),
                         },
                     )?;
-                    tokens::insert(tx, team.id, Some("signup"), Role::Admin, hash, now)?;
+                    tokens::insert(tx, team.id, Some("signup"), Role::Admin, hash, now, None)?;
                     registration_tokens::insert(tx, team.id, registration_hash, true, now)?;
                     Ok::<_, Error>(team)
                 })
@@ -161,44 +150,8 @@ impl Teams {
             return Err(Error::WrongLogin);
         };
         inner.throttle.forgive(slug, origin);
-        let token = self.insert_token(&team, Some("login".to_owned()), Role::Admin).await?;
+        let token = self.insert_token(team.id, "login", Role::Admin).await?;
         Ok((team, token))
-    }
-
-    /// Makes a token. `role` is a wish: a member's request always yields `member`.
-    pub async fn create_token(
-        &self,
-        by: &TeamPrincipal,
-        name: Option<String>,
-        role: Option<String>,
-    ) -> Result<NewToken, Error> {
-        let wished = match role.as_deref() {
-            None | Some("") => None,
-            Some(word) => Some(Role::parse(word).ok_or_else(|| {
-                let found = word.to_owned();
-                Error::field("role", Field::NotOneOf { found, may: "\"admin\" or \"member\"" })
-            })?),
-        };
-        let name = match name.filter(|n| !n.is_empty()) {
-            Some(name) => Some(checked_name("name", &name)?),
-            None => None,
-        };
-        let Some((_, role)) = by.token() else {
-            return Err(Error::NotATeamToken);
-        };
-        let team = Team { id: by.team_id, slug: by.team_slug.clone(), name: String::new() };
-        self.insert_token(&team, name, granted(role, wished)).await
-    }
-
-    async fn insert_token(&self, team: &Team, name: Option<String>, role: Role) -> Result<NewToken, Error> {
-        let (token, hash) = secrets::generate(Kind::Team)?;
-        let (now, team, kept) = (self.0.clock.now(), team.id, name.clone());
-        let id = self
-            .0
-            .store
-            .write(move |tx| Ok::<_, Error>(tokens::insert(tx, team, kept.as_deref(), role, hash, now)?))
-            .await?;
-        Ok(NewToken { id, token, name, role })
     }
 
     /// A team's registration tokens, newest first; the cursor is a token's id.
@@ -278,7 +231,7 @@ impl Teams {
     }
 }
 
-fn checked_name(field: &'static str, value: &str) -> Result<String, Error> {
+pub(crate) fn checked_name(field: &'static str, value: &str) -> Result<String, Error> {
     let value = value.trim();
     if value.is_empty() {
         return Err(Error::field(field, Field::Missing));

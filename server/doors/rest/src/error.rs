@@ -148,7 +148,7 @@ impl From<minitower_teams::Error> for ApiError {
             Error::RunToken | Error::NotAdmin | Error::NotATeamToken | Error::SignupOff => {
                 ErrorCode::Forbidden
             }
-            Error::BootstrapOff | Error::NoRegistrationToken(_) => ErrorCode::NotFound,
+            Error::BootstrapOff | Error::NoToken(_) | Error::NoRegistrationToken(_) => ErrorCode::NotFound,
             Error::SlugTaken(_) => ErrorCode::SlugTaken,
             Error::TeamExists => ErrorCode::TeamExists,
         };
@@ -209,7 +209,7 @@ impl From<minitower_runs::Error> for ApiError {
             | Error::PollerBusy
             | Error::RunnerIdle(_)
             | Error::RunnerBusy(_)
-            | Error::RunnerNameHeld(_) => ErrorCode::Conflict,
+            | Error::RunnerNameHeld { .. } => ErrorCode::Conflict,
             Error::TooLong { .. } => ErrorCode::PayloadTooLarge,
         };
         Self::new(code, error.to_string())

@@ -57,7 +57,9 @@ routes! {
     POST   "/api/v1/teams/signup"                    Public       teams::signup;
     POST   "/api/v1/teams/login"                     Public       teams::login;
     GET    "/api/v1/me"                              Team         tokens::me;
+    GET    "/api/v1/tokens"                          TeamAdmin    tokens::list;
     POST   "/api/v1/tokens"                          Team         tokens::create;
+    DELETE "/api/v1/tokens/{id}"                     TeamAdmin    tokens::delete;
     GET    "/api/v1/registration-tokens"             TeamAdmin    tokens::list_registration;
     POST   "/api/v1/registration-tokens"             TeamAdmin    tokens::create_registration;
     DELETE "/api/v1/registration-tokens/{id}"        TeamAdmin    tokens::delete_registration;

@@ -6,3 +6,4 @@ mod fuzzed;
 mod ingress;
 mod matrix;
 mod serve;
+mod tokens;
