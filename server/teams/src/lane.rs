@@ -64,7 +64,10 @@ struct Lines {
 
 impl std::fmt::Debug for Lines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lines").field("length", &self.length).field("working", &self.working).finish()
+        f.debug_struct("Lines")
+            .field("length", &self.length)
+            .field("working", &self.working)
+            .finish_non_exhaustive()
     }
 }
 

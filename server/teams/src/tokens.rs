@@ -121,8 +121,8 @@ impl Teams {
             .store
             .write(move |tx| {
                 // Revoked in the meantime, it makes nothing any more.
-                let makers_end = tokens::end(tx, team, maker)?.ok_or(Error::Unauthorized)?;
-                let end = end_of_token(wished_end, makers_end);
+                let maker = tokens::find(tx, team, maker)?.ok_or(Error::Unauthorized)?;
+                let end = end_of_token(wished_end, maker.expires_at);
                 tokens::delete_expired(tx, team, Timestamp(now.0 - LISTED_MS))?;
                 Ok::<_, Error>((tokens::insert(tx, team, kept.as_deref(), role, hash, now, end)?, end))
             })

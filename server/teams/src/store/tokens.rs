@@ -47,11 +47,11 @@ pub(crate) fn principal(db: &Db, hash: [u8; 32]) -> Result<Option<TeamPrincipal>
     )
 }
 
-/// When the team's token of that id expires; none: there is no such token.
-pub(crate) fn end(db: &Db, team: TeamId, id: TokenId) -> Result<Option<Option<Timestamp>>, StoreError> {
-    db.one("SELECT expires_at FROM team_tokens WHERE id = ?1 AND team_id = ?2", [id.0, team.0], |row| {
-        maybe_at(row, "expires_at")
-    })
+const SELECT: &str = "SELECT id, name, role, created_at, last_used_at, expires_at FROM team_tokens ";
+
+/// The team's token of that id.
+pub(crate) fn find(db: &Db, team: TeamId, id: TokenId) -> Result<Option<Token>, StoreError> {
+    db.one(&format!("{SELECT} WHERE id = ?1 AND team_id = ?2"), [id.0, team.0], read)
 }
 
 /// A team's tokens, newest first, from behind `before` if given: at most `limit`.
@@ -62,19 +62,9 @@ pub(crate) fn list(
     limit: i64,
 ) -> Result<Vec<Token>, StoreError> {
     db.all(
-        "SELECT id, name, role, created_at, last_used_at, expires_at FROM team_tokens
-         WHERE team_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+        &format!("{SELECT} WHERE team_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3"),
         params![team.0, before.map_or(i64::MAX, |id| id.0), limit],
-        |row| {
-            Ok(Token {
-                id: TokenId(row.get("id")?),
-                name: row.get("name")?,
-                role: role(row)?,
-                created_at: at(row, "created_at")?,
-                last_used_at: maybe_at(row, "last_used_at")?,
-                expires_at: maybe_at(row, "expires_at")?,
-            })
-        },
+        read,
     )
 }
 
@@ -103,6 +93,17 @@ pub(crate) fn delete_expired(tx: &Tx<'_>, team: TeamId, before: Timestamp) -> Re
         params![team.0, At(before)],
     )?;
     Ok(())
+}
+
+fn read(row: &Row<'_>) -> Result<Token, StoreError> {
+    Ok(Token {
+        id: TokenId(row.get("id")?),
+        name: row.get("name")?,
+        role: role(row)?,
+        created_at: at(row, "created_at")?,
+        last_used_at: maybe_at(row, "last_used_at")?,
+        expires_at: maybe_at(row, "expires_at")?,
+    })
 }
 
 fn role(row: &Row<'_>) -> Result<Role, StoreError> {
