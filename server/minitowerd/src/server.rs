@@ -207,7 +207,7 @@ fn task_failure(name: &'static str, error: Option<&JoinError>) -> Failure {
 fn serve_limits(config: &Config) -> ServeLimits {
     let mut limits =
         ServeLimits { trusted_proxies: config.trusted_proxies.clone(), ..ServeLimits::default() };
-    limits.body_budget_bytes = limits.body_budget_bytes.max(config.limits.request_body.saturating_mul(3));
+    limits.body_budget_bytes = limits.body_budget_bytes.max(config.limits.request_body.saturating_mul(4));
     if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let room = usize::try_from(soft.saturating_sub(FILES_IN_RESERVE)).unwrap_or(usize::MAX);
         limits.connections = limits.connections.min(room.max(16));

@@ -1,7 +1,8 @@
 //! Request bodies on their way in: how large a stranger's may be, how slowly anyone's may come, and how much memory all of them take.
 //!
-//! **Memory.** All bodies share one budget. Each may hold as much as is still free: one large body among few may be large, and however many
-//! large ones there are, small ones always find room. What a handler hands on at once (an upload to disk) counts by its newest piece only.
+//! **Memory.** All bodies share one budget, of which strangers have a fourth to themselves and no more. Each body may hold as much as is
+//! still free: one large body among few may be large, and however many large ones there are, small ones always find room. What a handler
+//! hands on at once (an upload to disk) counts by its newest piece only.
 //!
 //! **Time.** A stranger's whole body has a deadline. Whoever has shown a token may take long, as long as something comes.
 
@@ -37,13 +38,26 @@ pub(super) struct BodyLimits {
 
 /// The memory that all bodies together may take.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct Budgets {
+    strangers: Budget,
+    known: Budget,
+}
+
+impl Budgets {
+    pub(super) fn new(total: u64) -> Self {
+        Self { strangers: Budget::new(total / 4), known: Budget::new(total - total / 4) }
+    }
+}
+
+/// The memory that bodies of one kind together may take.
+#[derive(Debug)]
+struct Budget {
     total: u64,
     taken: AtomicU64,
 }
 
 impl Budget {
-    pub(super) fn new(total: u64) -> Self {
+    fn new(total: u64) -> Self {
         Self { total, taken: AtomicU64::new(0) }
     }
 
@@ -101,24 +115,32 @@ pub(crate) struct Intake(Arc<Received>);
 #[derive(Debug)]
 struct Received {
     connection: Arc<Connection>,
-    budget: Arc<Budget>,
+    budgets: Arc<Budgets>,
     /// What counts against the budget.
     held: AtomicU64,
+    /// Decided by the guard, before any of the body is read.
     known: AtomicBool,
     streamed: AtomicBool,
 }
 
 impl Drop for Received {
     fn drop(&mut self) {
-        self.budget.give_back(*self.held.get_mut());
+        let held = *self.held.get_mut();
+        self.budget().give_back(held);
+    }
+}
+
+impl Received {
+    fn budget(&self) -> &Budget {
+        if self.known.load(Ordering::Relaxed) { &self.budgets.known } else { &self.budgets.strangers }
     }
 }
 
 impl Intake {
-    pub(super) fn new(connection: Arc<Connection>, budget: Arc<Budget>) -> Self {
+    pub(super) fn new(connection: Arc<Connection>, budgets: Arc<Budgets>) -> Self {
         Self(Arc::new(Received {
             connection,
-            budget,
+            budgets,
             held: AtomicU64::new(0),
             known: AtomicBool::new(false),
             streamed: AtomicBool::new(false),
@@ -147,10 +169,10 @@ impl Intake {
     fn take(&self, bytes: u64, limits: &BodyLimits) -> Result<(), BodyRefused> {
         let received = &self.0;
         if received.streamed.load(Ordering::Relaxed) {
-            received.budget.give_back(received.held.swap(0, Ordering::Relaxed));
+            received.budget().give_back(received.held.swap(0, Ordering::Relaxed));
         }
         let held = received.held.load(Ordering::Relaxed);
-        if !received.budget.take(held, bytes, limits.small_bytes) {
+        if !received.budget().take(held, bytes, limits.small_bytes) {
             return Err(BodyRefused::NoRoom);
         }
         received.held.store(held + bytes, Ordering::Relaxed);
@@ -290,8 +312,8 @@ mod tests {
     async fn received(known: bool, pieces: usize, piece: usize, pause: Duration) -> Result<usize, ApiError> {
         let crowd = Crowd::new(Bounds { strangers: 9, per_address: 9, per_token: 9 });
         let seat = crowd.enter(IpAddr::from([192, 0, 2, 1]), false).unwrap();
-        let budget = Arc::new(Budget::new(1 << 20));
-        let intake = Intake::new(Arc::new(Connection::new(seat)), Arc::clone(&budget));
+        let budgets = Arc::new(Budgets::new(1 << 20));
+        let intake = Intake::new(Arc::new(Connection::new(seat)), Arc::clone(&budgets));
         if known {
             assert!(intake.has_shown(7));
         }
@@ -300,7 +322,8 @@ mod tests {
             (number < pieces).then(|| (Ok::<_, Infallible>(Bytes::from(vec![0; piece])), number + 1))
         })));
         let found = Watched::new(body, intake, LIMITS).collect().await;
-        assert_eq!(budget.taken.load(Ordering::Relaxed), 0, "nothing is held when the request is gone");
+        let held = [&budgets.strangers, &budgets.known].map(|budget| budget.taken.load(Ordering::Relaxed));
+        assert_eq!(held, [0, 0], "something is held when the request is gone");
         let found = found.map(|found| found.to_bytes().len());
         found.map_err(|error| BodyRefused::cause_of(error.as_ref()).expect("a refusal"))
     }
@@ -328,15 +351,16 @@ mod tests {
     async fn a_streamed_body_takes_only_its_newest_piece_of_the_budget() {
         let crowd = Crowd::new(Bounds { strangers: 9, per_address: 9, per_token: 9 });
         let seat = crowd.enter(IpAddr::from([192, 0, 2, 1]), false).unwrap();
-        let budget = Arc::new(Budget::new(1000));
-        let intake = Intake::new(Arc::new(Connection::new(seat)), Arc::clone(&budget));
+        let budgets = Arc::new(Budgets::new(4000));
+        let intake = Intake::new(Arc::new(Connection::new(seat)), Arc::clone(&budgets));
         assert_eq!(intake.take(400, &LIMITS), Ok(()));
         assert_eq!(intake.take(400, &LIMITS), Err(BodyRefused::NoRoom));
         intake.is_streamed();
         for _ in 0..10 {
             assert_eq!(intake.take(400, &LIMITS), Ok(()));
         }
-        assert_eq!(budget.taken.load(Ordering::Relaxed), 400);
+        assert_eq!(budgets.strangers.taken.load(Ordering::Relaxed), 400);
+        assert_eq!(budgets.known.taken.load(Ordering::Relaxed), 0, "strangers take from others");
     }
 
     #[test]

@@ -29,7 +29,7 @@ use tower::ServiceExt as _;
 pub use self::address::{InvalidNetwork, TrustedProxies};
 use self::connection::{Answer, Connection};
 use self::crowd::{Bounds, Crowd, Seat};
-use self::intake::{BodyLimits, Budget, Watched};
+use self::intake::{BodyLimits, Budgets, Watched};
 pub(crate) use self::intake::{BodyRefused, Intake};
 use self::socket::{Patience, Socket};
 use crate::extract::PeerAddr;
@@ -66,7 +66,7 @@ pub struct ServeLimits {
     pub stranger_body: Duration,
     /// How long any body may be waited for until 32 KiB more of it have come.
     pub body_stall: Duration,
-    /// What all bodies that are being received may take of the memory, in bytes.
+    /// What all bodies that are being received may take of the memory, in bytes: a fourth of it for those without a good token.
     pub body_budget_bytes: u64,
     /// How long a client may be waited for until it has read 64 KiB more of its answer.
     pub write_stall: Duration,
@@ -88,7 +88,7 @@ impl Default for ServeLimits {
             stranger_body_bytes: 64 * 1024,
             stranger_body: Duration::from_secs(10),
             body_stall: Duration::from_secs(30),
-            body_budget_bytes: 32 * 1024 * 1024,
+            body_budget_bytes: 64 * 1024 * 1024,
             write_stall: Duration::from_secs(30),
             trusted_proxies: TrustedProxies::default(),
         }
@@ -185,7 +185,7 @@ struct Serving {
     limits: ServeLimits,
     builder: http1::Builder,
     crowd: Crowd,
-    budget: Arc<Budget>,
+    budgets: Arc<Budgets>,
 }
 
 impl Serving {
@@ -193,8 +193,9 @@ impl Serving {
         let mut builder = http1::Builder::new();
         // The socket watches the time of heads itself, as it has an answer for those that are late.
         builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(limits.head_bytes);
-        let (crowd, budget) = (Crowd::new(limits.bounds()), Arc::new(Budget::new(limits.body_budget_bytes)));
-        Self { router, limits, builder, crowd, budget }
+        let crowd = Crowd::new(limits.bounds());
+        let budgets = Arc::new(Budgets::new(limits.body_budget_bytes));
+        Self { router, limits, builder, crowd, budgets }
     }
 
     /// The next connection, with a seat in the crowd.
@@ -272,7 +273,7 @@ impl Serving {
         let linger = body.size_hint().upper().is_none_or(|bytes| bytes > SMALL_BODY_BYTES);
         connection.has_request(body.is_end_stream(), linger);
         let client = self.limits.trusted_proxies.client(peer.ip(), request.headers());
-        let intake = Intake::new(Arc::clone(connection), Arc::clone(&self.budget));
+        let intake = Intake::new(Arc::clone(connection), Arc::clone(&self.budgets));
         let mut request = request.map(|body| Watched::new(body, intake.clone(), self.limits.body()));
         request.extensions_mut().insert(PeerAddr(SocketAddr::new(client, peer.port())));
         request.extensions_mut().insert(intake.clone());
