@@ -135,7 +135,10 @@ impl Call {
         let path = self.path.replace("{run}", &things.run.to_string());
         let path = path.replace("{next}", &(things.run + 1).to_string());
         let path = path.replace("{registration}", &things.registration_id.to_string());
-        let mut request = Request::builder().method(&self.method).uri(format!("/api/v1{path}"));
+        // Two slashes begin a path that is not below the API's.
+        let uri = path.strip_prefix('/').filter(|path| path.starts_with('/')).map(str::to_owned);
+        let uri = uri.unwrap_or_else(|| format!("/api/v1{path}"));
+        let mut request = Request::builder().method(&self.method).uri(uri);
         let token = match self.who {
             Who::Nobody => None,
             Who::Bootstrap => Some(BOOTSTRAP),

@@ -98,6 +98,10 @@ fn lists() -> Vec<Row> {
         ("list_versions", "?limit", listed("/apps/acme-app/versions", "limit=1")),
         ("list_environments", "?after", listed("/environments", "after=default")),
         ("list_environments", "?limit", listed("/environments", "limit=1")),
+        ("list_tokens", "?before", listed("/tokens", "before=1")),
+        ("list_tokens", "?limit", listed("/tokens", "limit=1")),
+        // Only a full volume shows what it does.
+        ("ready", "?full_is_ready", refused(get("//ready"), get("//ready?full_is_ready=x"), "full_is_ready")),
         ("list_registration_tokens", "?before", listed("/registration-tokens", "before={registration}")),
         ("list_registration_tokens", "?limit", listed("/registration-tokens", "limit=1")),
         ("list_runs", "?limit", listed("/runs", "limit=1")),
@@ -169,6 +173,11 @@ fn of_teams() -> Vec<Row> {
         ),
         ("login", "slug", differs(login("acme", PASSWORD), login("umbrella", PASSWORD))),
         ("login", "password", differs(login("acme", PASSWORD), login("acme", new))),
+        (
+            "create_token",
+            "expires_in",
+            refused(token(json!({"expires_in": 60})), token(json!({"expires_in": 0})), "expires_in"),
+        ),
         ("create_token", "name", differs(token(json!({})), token(json!({"name": "ci"})))),
         ("create_token", "role", differs(token(json!({})), token(json!({"role": "admin"})))),
         ("create_environment", "name", differs(environment("fresh"), environment("stale"))),
