@@ -74,6 +74,18 @@ use super::template::Template;
         description = "runs that wait for a runner",
         json_path = ".status.pendingRuns"
     ),
+    printcolumn(
+        name = "Leaving",
+        type_ = "integer",
+        description = "runners on their way out, which take no further run",
+        json_path = ".status.leaving"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        description = "the reason of the condition Ready",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Pool Ready",

@@ -7,6 +7,7 @@
 //! | `pool` | a valid `RunnerPool` |
 //! | `build` | the pod template, its revision, the Deployment |
 //! | `observe` | what exists |
+//! | `leaving` | runners on their way out |
 //! | `plan` | what is to be done: pure |
 //! | `apply` | doing it: fence, mark, shrink |
 //! | `problems`, `status`, `events` | what a person is told |
@@ -17,6 +18,7 @@ pub mod apply;
 pub mod build;
 pub mod events;
 pub mod guard;
+pub mod leaving;
 pub mod observe;
 pub mod plan;
 pub mod pool;

@@ -1,6 +1,6 @@
 //! What exists: Deployments and pods as the watches show them and runners as the control plane shows them, brought together for the planner.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod as KubePod};
 use kube::ResourceExt as _;
 
 use super::build::CONTAINER;
+use super::leaving::{self, LeavingRunner, is_leaving};
 use super::plan::{self, Elapsed, Observed, Revision, Runner};
 use super::pool::{POOL_LABEL, Pool, REVISION_LABEL};
 use crate::calls::FIELD_MANAGER;
@@ -28,6 +29,8 @@ pub struct Expected {
     deployments: HashMap<String, (u64, String, u32, Elapsed)>,
     /// Pods: version, and when each was written.
     pods: HashMap<String, (u64, Elapsed)>,
+    /// Pods that have been seen, and runners without one.
+    leaving: leaving::Seen,
 }
 
 /// A resource version as a number. It grows with every write to an object: Kubernetes has promised this since 1.35, and did so before.
@@ -80,6 +83,8 @@ pub struct Observation {
     pub deployments: BTreeMap<String, Arc<Deployment>>,
     /// The pods that are not leaving, by name.
     pub pods: BTreeMap<String, Arc<KubePod>>,
+    /// Runners that are on their way out.
+    pub leaving: Vec<LeavingRunner>,
     /// What the pool's runners do.
     pub counts: Counts,
     /// Processes that certainly ended while they held a run.
@@ -130,7 +135,8 @@ pub fn observe(
         .flat_map(|snapshot| &snapshot.runners)
         .map(|runner| (runner.name.as_str(), runner))
         .collect();
-    let (leaving, staying): (Vec<_>, Vec<_>) = pods.iter().cloned().partition(|pod| is_leaving(pod));
+    let (leaving, leaving_runners) = leaving::observe(pool, pods, demand, &mut expected.leaving, now);
+    let staying: Vec<_> = pods.iter().filter(|pod| !is_leaving(pod)).cloned().collect();
     let mut by_revision: BTreeMap<String, Vec<plan::Pod>> = BTreeMap::new();
     for pod in &staying {
         if let Some(of) = pod.labels().get(REVISION_LABEL) {
@@ -175,7 +181,7 @@ pub fn observe(
         demand: planner_demand(pool, demand),
         revision: revision.to_owned(),
         revisions,
-        leaving: leaving.iter().map(|pod| pod.name_any()).collect::<BTreeSet<_>>(),
+        leaving,
         guarded: true,
     };
     let counts = counts(&observed);
@@ -186,6 +192,7 @@ pub fn observe(
             .filter_map(|d| Some((d.labels().get(REVISION_LABEL)?.clone(), Arc::clone(d))))
             .collect(),
         pods: staying.iter().map(|pod| (pod.name_any(), Arc::clone(pod))).collect(),
+        leaving: leaving_runners,
         counts,
         endings: snapshot.map_or_else(Vec::new, |_| endings(pods, &runners)),
     }
@@ -212,12 +219,6 @@ pub fn is_owned(pool: &Pool, deployment: &Deployment) -> bool {
 /// Whether a Deployment was created for this pool, whatever its labels say now.
 pub fn is_controlled(pool: &Pool, deployment: &Deployment) -> bool {
     deployment.owner_references().iter().any(|o| o.uid == pool.uid && o.controller == Some(true))
-}
-
-/// Whether a pod can never take a run again: it is being deleted, or has ended.
-fn is_leaving(pod: &KubePod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Failed" | "Succeeded"))
 }
 
 /// Whether a pod carries the mark.

@@ -69,6 +69,7 @@ pub async fn run(
         pods: pods.clone(),
         policy_seen: true.into(),
         states: std::sync::Mutex::default(),
+        ended: std::sync::Mutex::default(),
         planes: std::sync::Mutex::default(),
         client: client.clone(),
     });
@@ -84,7 +85,13 @@ pub async fn run(
     });
     let controller = Controller::for_stream(pool_stream, pools.clone())
         .owns_stream(deployment_stream)
-        .watches_stream(pod_stream, |pod| pool_of(&pod))
+        .watches_stream(pod_stream, {
+            let context = Arc::clone(&context);
+            move |pod| {
+                sweep::note(&context, &pod);
+                pool_of(&pod)
+            }
+        })
         .run(look_at, again_after, Arc::clone(&context))
         .for_each(|outcome| {
             // Failed reconciles have been reported already.

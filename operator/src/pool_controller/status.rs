@@ -3,11 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::leaving::LeavingRunner;
 use super::observe::Counts;
 use super::plan::{Limit, Plan, counted};
 use super::pool::Pool;
 use super::problems::Problem;
-use crate::crd::{self, ConditionType, DemandState, LastDecision, RunnerPoolStatus};
+use crate::crd::{self, ConditionType, DemandState, LastDecision, MAX_LEAVING, RunnerPoolStatus};
 use crate::demand::{Demand, Snapshot};
 
 /// What one reconcile found out.
@@ -15,6 +16,8 @@ use crate::demand::{Demand, Snapshot};
 pub struct Findings<'a> {
     /// What the pods do.
     pub counts: Counts,
+    /// Runners that are on their way out.
+    pub leaving: &'a [LeavingRunner],
     /// What is to be done.
     pub plan: &'a Plan,
     /// What is known of demand.
@@ -66,7 +69,7 @@ pub fn status(
     former: Option<&RunnerPoolStatus>,
     now: Timestamp,
 ) -> RunnerPoolStatus {
-    let Findings { counts, plan, demand, as_of, problem, scaled } = findings;
+    let Findings { counts, leaving, plan, demand, as_of, problem, scaled } = findings;
     let snapshot = demand.snapshot();
     let pending = |s: &Snapshot| s.pending_in(&pool.spec.environment, pool.spec.team.as_deref());
     let decision = plan.decision.as_ref().map(|decision| LastDecision {
@@ -77,7 +80,7 @@ pub fn status(
     });
     let said = [
         ready(*counts, plan, *demand, problem.as_ref()),
-        progressing(pool, *counts, plan),
+        progressing(pool, *counts, leaving, plan),
         demand_available(*demand),
         limited(pool, plan, *demand),
         paused(pool),
@@ -90,6 +93,8 @@ pub fn status(
         ready_runners: snapshot.map_or(former.map_or(0, |former| former.ready_runners), |_| counts.ready),
         busy_runners: snapshot.map(|_| counts.busy),
         idle_runners: snapshot.map(|_| counts.idle),
+        leaving: u32::try_from(leaving.len()).ok().filter(|n| *n > 0),
+        leaving_runners: leaving.iter().take(MAX_LEAVING).map(shown).collect(),
         pending_runs: snapshot.map(pending),
         desired_runners: Some(plan.target),
         demand: Some(crd::Demand { state: state(*demand), as_of: as_of.map(Time) }),
@@ -101,6 +106,16 @@ pub fn status(
         },
         selector: Some(pool.selector()),
         conditions: conditions(said, pool.generation, former, now),
+    }
+}
+
+fn shown(leaving: &LeavingRunner) -> crd::LeavingRunner {
+    crd::LeavingRunner {
+        name: leaving.name.clone(),
+        run_id: leaving.run_id,
+        reason: leaving.cause.as_reason().to_owned(),
+        since: leaving.since.map(Time),
+        until: leaving.until.map(Time),
     }
 }
 
@@ -168,7 +183,8 @@ fn ready(counts: Counts, plan: &Plan, demand: Demand<'_>, problem: Option<&Probl
     Said { type_: ConditionType::Ready, status: status.into(), reason, message }
 }
 
-fn progressing(pool: &Pool, counts: Counts, plan: &Plan) -> Said {
+fn progressing(pool: &Pool, counts: Counts, leaving: &[LeavingRunner], plan: &Plan) -> Said {
+    let working = leaving.iter().filter(|runner| runner.busy).count();
     let (status, reason, message) = if counts.former > 0 && pool.policy.paused {
         (false, "Paused", "pods of a previous template stay while spec.paused is true".to_owned())
     } else if counts.former > 0 {
@@ -182,6 +198,13 @@ fn progressing(pool: &Pool, counts: Counts, plan: &Plan) -> Said {
         (true, "Growing", format!("from {} to {} pods", counts.pods, plan.target))
     } else if counts.pods > plan.target {
         (true, "Shrinking", format!("from {} to {} pods, as runs end", counts.pods, plan.target))
+    } else if working > 0 {
+        let message = counted(
+            working as u64,
+            "runner on its way out still holds a run",
+            "runners on their way out still hold runs",
+        );
+        (true, "Leaving", message)
     } else {
         (false, "Settled", format!("the pool has its {}", counted(plan.target.into(), "pod", "pods")))
     };

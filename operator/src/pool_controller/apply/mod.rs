@@ -166,6 +166,7 @@ impl Executor<'_> {
             Action::Yield { candidates, .. } => {
                 self.fence_and_mark(candidates, memory, expected, done, now).await.1?;
             }
+            Action::Fence { runners } => self.fence(runners, memory).await?,
             Action::Spare { pod, .. } => self.spare(pod, memory, expected, done, now).await?,
             Action::Remove { revision } => self.remove(revision, done).await?,
             Action::Unfence { pod } => {
@@ -177,6 +178,32 @@ impl Executor<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Fences runners that are on their way out. Returns the first error when all have been tried.
+    async fn fence(&self, runners: &[String], memory: &mut Memory) -> Result<(), ApplyError> {
+        let Some(control_plane) = self.control_plane else { return Ok(()) };
+        let asked = runners.iter().cloned().map(|runner| async move {
+            let answer = match self.leadership.check(CALL) {
+                Ok(()) => control_plane
+                    .drain(&runner, &self.pool.fence_owner())
+                    .await
+                    .map(drop)
+                    .map_err(ApplyError::from),
+                Err(error) => Err(error.into()),
+            };
+            (runner, answer)
+        });
+        let answers: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffered(FENCES).collect().await;
+        let mut outcome = Ok(());
+        for (runner, answer) in answers {
+            match answer {
+                Ok(()) => drop(memory.fenced.insert(runner, Fence::Held)),
+                Err(error) if outcome.is_ok() => outcome = Err(error),
+                Err(_) => {}
+            }
+        }
+        outcome
     }
 
     /// Fences the candidates and marks those that answered idle. Returns how many are marked now.

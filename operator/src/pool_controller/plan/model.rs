@@ -1,6 +1,6 @@
 //! What a plan is made from, and what it says: types without a clock, a network or a Kubernetes object in them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -71,10 +71,21 @@ pub struct Observed {
     pub revision: String,
     /// The Deployments that exist, including the current one if it does.
     pub revisions: Vec<Revision>,
-    /// Names of pods that are on their way out.
-    pub leaving: BTreeSet<String>,
+    /// Runners that are on their way out, by name.
+    pub leaving: BTreeMap<String, Leaving>,
     /// The ReplicaSet controller cannot take a pod without a mark.
     pub guarded: bool,
+}
+
+/// Whether a runner on its way out can still be given a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// It cannot: it is fenced, or has ended, or nothing is known of it.
+    Closed,
+    /// It is known and not fenced.
+    Open,
+    /// It has not registered, and still may.
+    Unheard,
 }
 
 /// One Deployment.
@@ -209,6 +220,11 @@ pub enum Action {
         from: u32,
         /// Its new size.
         to: u32,
+    },
+    /// Fence runners that are on their way out, whatever they do.
+    Fence {
+        /// Which.
+        runners: Vec<String>,
     },
     /// Take mark and fence from a pod that may stay.
     Spare {

@@ -1,6 +1,6 @@
 //! What reconciles share, what is remembered of each pool, and how a reconcile fails.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,6 +23,7 @@ use crate::pool_controller::observe::{Ending, Expected};
 use crate::pool_controller::plan::{self, Elapsed};
 use crate::pool_controller::pool::{PoolError, TokenSource};
 use crate::pool_controller::problems::Problem;
+use crate::pool_controller::sweep::PodKey;
 use crate::settings::Settings;
 
 /// What all reconciles share.
@@ -47,6 +48,8 @@ pub struct Context {
     pub pods: Store<KubePod>,
     /// What is remembered of each pool.
     pub states: Mutex<HashMap<ObjectRef<RunnerPool>, Arc<tokio::sync::Mutex<State>>>>,
+    /// Pods whose process was seen to end for good, for the sweep.
+    pub ended: Mutex<HashSet<PodKey>>,
     /// The control plane of each pool, by the pool's name, and when it was last asked: the sweep forgets runners there.
     pub planes: Mutex<HashMap<String, (ControlPlaneConfig, Elapsed)>>,
 }
@@ -61,6 +64,8 @@ pub struct State {
     pub(super) token: Option<(TokenSource, String, Elapsed)>,
     pub(super) written: Option<RunnerPoolStatus>,
     pub(super) problem: Option<Problem>,
+    /// Runners on their way out with a run that people have been told of.
+    pub(super) leaving: BTreeSet<String>,
     pub(super) stuck: Option<(Elapsed, Option<Problem>)>,
     pub(super) ended: Vec<Ending>,
     /// The generation of the current Deployment at which somebody else's write to its template had changed nothing.

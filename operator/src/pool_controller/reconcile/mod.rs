@@ -23,7 +23,7 @@ use kube::{Resource, ResourceExt as _};
 use minitower_daemon::clock::{boottime, wall_clock};
 
 use self::dereference::{References, TokenError, dereference};
-use self::tell::{former, refuse, tell_of, write_status};
+use self::tell::{former, refuse, tell_of, tell_of_leaving, write_status};
 use super::apply::{ApplyError, Done, Executor};
 use super::build;
 use super::observe;
@@ -130,8 +130,10 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
         problem = kubelet::stuck(&pool, context, state, &observation, now, wall).await;
     }
     tell_of(object, context, state, problem.as_ref()).await;
+    tell_of_leaving(object, context, state, &observation.leaving).await;
     let findings = Findings {
         counts: observation.counts,
+        leaving: &observation.leaving,
         plan: &plan,
         demand,
         as_of: as_of(demand, wall),

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::context::{Context, ReconcileError, State};
 use crate::calls::{self, CALL, CallError, FIELD_MANAGER};
 use crate::crd::{RunnerPool, RunnerPoolStatus};
+use crate::pool_controller::leaving::LeavingRunner;
 use crate::pool_controller::problems::Problem;
 use crate::pool_controller::status;
 
@@ -27,6 +28,26 @@ pub(super) async fn tell_of(
         context.teller.problem(object, problem).await;
     }
     state.problem = problem.cloned();
+}
+
+/// The most Events about runners on their way out that one reconcile writes.
+const MAX_TOLD: usize = 10;
+
+/// Writes an Event for each runner that leaves with a run, once.
+pub(super) async fn tell_of_leaving(
+    object: &impl Resource<DynamicType = ()>,
+    context: &Context,
+    state: &mut State,
+    leaving: &[LeavingRunner],
+) {
+    let working = || leaving.iter().filter(|runner| runner.busy);
+    state.leaving.retain(|told| working().any(|runner| runner.name == *told));
+    let news: Vec<_> =
+        working().filter(|runner| !state.leaving.contains(&runner.name)).take(MAX_TOLD).collect();
+    for runner in news {
+        state.leaving.insert(runner.name.clone());
+        context.teller.warn(object, "BusyRunnerLeaves", runner.told()).await;
+    }
 }
 
 /// Tells that a pool cannot be served as it is written.

@@ -27,7 +27,15 @@ fn counts(pods: u32, ready: u32) -> Counts {
 }
 
 fn findings<'a>(plan: &'a Plan, counts: Counts, said: &'a Snapshot) -> Findings<'a> {
-    Findings { counts, plan, demand: Demand::Known(said), as_of: None, problem: None, scaled: false }
+    Findings {
+        counts,
+        leaving: &[],
+        plan,
+        demand: Demand::Known(said),
+        as_of: None,
+        problem: None,
+        scaled: false,
+    }
 }
 
 fn status_of(findings: &Findings<'_>, former: Option<&RunnerPoolStatus>, now: &str) -> RunnerPoolStatus {

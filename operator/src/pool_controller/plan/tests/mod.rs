@@ -4,7 +4,7 @@ mod rollouts;
 mod simulated;
 mod sizes;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -40,7 +40,7 @@ fn known(pending: u64) -> Demand {
 }
 
 fn observed(demand: Demand, revisions: Vec<Revision>) -> Observed {
-    Observed { demand, revision: CURRENT.to_owned(), revisions, leaving: BTreeSet::new(), guarded: true }
+    Observed { demand, revision: CURRENT.to_owned(), revisions, leaving: BTreeMap::new(), guarded: true }
 }
 
 /// A Deployment whose size is the number of its pods.

@@ -212,7 +212,7 @@ fn the_fence_of_a_pod_that_is_gone_is_lifted_and_forgotten() {
     memory.fenced.insert("gone".to_owned(), Fence::Held);
     memory.fenced.insert("leaving".to_owned(), Fence::Held);
     let mut observed = observed(known(0), vec![revision(CURRENT, Vec::new())]);
-    observed.leaving.insert("leaving".to_owned());
+    observed.leaving.insert("leaving".to_owned(), Leaving::Closed);
     let plan = plan(&observed, &policy(), &memory, seconds(3600));
     assert_eq!(plan.actions, [Action::Unfence { pod: "gone".to_owned() }]);
     // It is remembered until that has been done.

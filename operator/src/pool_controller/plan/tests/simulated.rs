@@ -4,7 +4,7 @@
 //! not serve first, then the marked ones, unless the admission policy keeps it from all others. What it has chosen it takes some ticks later, whatever
 //! was planned meanwhile. It has always seen the marks when it sees the size: that is what the pause before a shrink is for where there is no policy.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -122,7 +122,7 @@ impl World {
             demand,
             revision: self.current(),
             revisions: self.deployments.iter().map(revision).collect(),
-            leaving: BTreeSet::new(),
+            leaving: BTreeMap::new(),
             guarded: self.guarded,
         }
     }
@@ -216,6 +216,7 @@ impl World {
                 }
             }
             Action::Forgo { .. } => panic!("nothing is forbidden here"),
+            Action::Fence { .. } => panic!("nobody deletes pods here"),
         }
         true
     }

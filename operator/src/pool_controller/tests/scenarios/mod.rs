@@ -4,6 +4,7 @@ mod crashes;
 mod endings;
 mod leaders;
 mod leases;
+mod leaving;
 mod refusals;
 mod rollouts;
 mod shrinking;

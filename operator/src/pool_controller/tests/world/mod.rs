@@ -262,6 +262,7 @@ fn context(
         pods: pods.as_reader(),
         policy_seen: true.into(),
         states: std::sync::Mutex::default(),
+        ended: std::sync::Mutex::default(),
         planes: std::sync::Mutex::default(),
     })
 }
