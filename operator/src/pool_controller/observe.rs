@@ -96,7 +96,7 @@ pub struct Observation {
 pub struct Counts {
     /// All pods.
     pub pods: u32,
-    /// Runners that are online.
+    /// Runners that are online and whose container runs.
     pub ready: u32,
     /// Runners that hold a run.
     pub busy: u32,
@@ -183,6 +183,7 @@ pub fn observe(
         revisions,
         leaving,
         guarded: true,
+        ailing: false,
     };
     let counts = counts(&observed);
     Observation {
@@ -265,6 +266,7 @@ fn planned(pod: &KubePod, runners: &HashMap<&str, &RunnerView>) -> plan::Pod {
             _ => Runner::Absent,
         },
         draining: runner.is_some_and(|runner| runner.draining),
+        registered: runner.is_some(),
         name,
     }
 }
@@ -275,15 +277,13 @@ fn counts(observed: &Observed) -> Counts {
         for pod in &revision.pods {
             counts.pods += 1;
             match pod.runner {
-                Runner::Busy { .. } => {
-                    counts.ready += 1;
-                    counts.busy += 1;
-                }
-                Runner::Idle { .. } => {
-                    counts.ready += 1;
-                    counts.idle += 1;
-                }
+                Runner::Busy { .. } => counts.busy += 1,
+                Runner::Idle { .. } => counts.idle += 1,
                 Runner::Absent => {}
+            }
+            // The control plane takes a while to notice that a process has ended. The kubelet does not.
+            if pod.ready && pod.runner != Runner::Absent {
+                counts.ready += 1;
             }
             if revision.hash != observed.revision {
                 counts.former += 1;
@@ -328,6 +328,13 @@ impl Observation {
     /// The Deployment of the current revision, if the watch shows it.
     pub fn current(&self) -> Option<&Arc<Deployment>> {
         self.deployments.get(&self.observed.revision)
+    }
+
+    /// The pods of the current revision that are not leaving.
+    pub fn current_pods(&self) -> impl Iterator<Item = &Arc<KubePod>> {
+        let of_current =
+            |pod: &&Arc<KubePod>| pod.labels().get(REVISION_LABEL) == Some(&self.observed.revision);
+        self.pods.values().filter(of_current)
     }
 
     /// The version of a revision's Deployment on which a decision about it is made.

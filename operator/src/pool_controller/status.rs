@@ -7,7 +7,7 @@ use super::leaving::LeavingRunner;
 use super::observe::Counts;
 use super::plan::{Limit, Plan, counted};
 use super::pool::Pool;
-use super::problems::Problem;
+use super::problems::{self, Problem};
 use crate::crd::{self, ConditionType, DemandState, LastDecision, MAX_LEAVING, RunnerPoolStatus};
 use crate::demand::{Demand, Snapshot};
 
@@ -30,34 +30,10 @@ pub struct Findings<'a> {
     pub scaled: bool,
 }
 
-/// The status of a condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Truth {
-    True,
-    False,
-    Unknown,
-}
-
-impl From<bool> for Truth {
-    fn from(is: bool) -> Self {
-        if is { Self::True } else { Self::False }
-    }
-}
-
-impl Truth {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::True => "True",
-            Self::False => "False",
-            Self::Unknown => "Unknown",
-        }
-    }
-}
-
 /// A condition without its times.
 struct Said {
     type_: ConditionType,
-    status: Truth,
+    status: bool,
     reason: &'static str,
     message: String,
 }
@@ -128,7 +104,7 @@ pub fn refused(
 ) -> RunnerPoolStatus {
     let said =
         |type_, status| Said { type_, status, reason: problem.reason, message: problem.message.clone() };
-    let said = [said(ConditionType::Ready, Truth::False), said(ConditionType::Degraded, Truth::True)];
+    let said = [said(ConditionType::Ready, false), said(ConditionType::Degraded, true)];
     let mut status = former.cloned().unwrap_or_default();
     let told = conditions(said, generation, former, now);
     status.conditions.retain(|old| told.iter().all(|new| new.type_ != old.type_));
@@ -165,22 +141,15 @@ fn state(demand: Demand<'_>) -> DemandState {
 }
 
 fn ready(counts: Counts, plan: &Plan, demand: Demand<'_>, problem: Option<&Problem>) -> Said {
-    if demand.snapshot().is_none() && plan.target > 0 {
-        let message = "the control plane does not report which runners are online".to_owned();
-        return Said {
-            type_: ConditionType::Ready,
-            status: Truth::Unknown,
-            reason: "DemandUnknown",
-            message,
-        };
-    }
-    let status = counts.ready >= plan.target;
-    let (reason, message) = match problem {
+    let silent = problems::of_control_plane(demand);
+    let grave = problem.filter(|problem| problem.is_grave()).or(silent.as_ref());
+    let status = counts.ready >= plan.target && grave.is_none();
+    let (reason, message) = match grave.or(problem) {
         _ if status => ("AllOnline", format!("{} of {} runners are online", counts.ready, plan.target)),
         Some(problem) => (problem.reason, problem.message.clone()),
         None => ("Starting", format!("{} of {} runners are online", counts.ready, plan.target)),
     };
-    Said { type_: ConditionType::Ready, status: status.into(), reason, message }
+    Said { type_: ConditionType::Ready, status, reason, message }
 }
 
 fn progressing(pool: &Pool, counts: Counts, leaving: &[LeavingRunner], plan: &Plan) -> Said {
@@ -208,13 +177,13 @@ fn progressing(pool: &Pool, counts: Counts, leaving: &[LeavingRunner], plan: &Pl
     } else {
         (false, "Settled", format!("the pool has its {}", counted(plan.target.into(), "pod", "pods")))
     };
-    Said { type_: ConditionType::Progressing, status: status.into(), reason, message }
+    Said { type_: ConditionType::Progressing, status, reason, message }
 }
 
 fn demand_available(demand: Demand<'_>) -> Said {
     let said = |status: bool, reason, message| Said {
         type_: ConditionType::DemandAvailable,
-        status: status.into(),
+        status,
         reason,
         message,
     };
@@ -254,7 +223,7 @@ fn limited(pool: &Pool, plan: &Plan, demand: Demand<'_>) -> Said {
         }
         None => (false, "WithinBounds", "the size is what the demand asks for".to_owned()),
     };
-    Said { type_: ConditionType::ScalingLimited, status: status.into(), reason, message }
+    Said { type_: ConditionType::ScalingLimited, status, reason, message }
 }
 
 fn wished(wanted: u32) -> String {
@@ -267,25 +236,20 @@ fn paused(pool: &Pool) -> Said {
     } else {
         ("NotPaused", "the pool follows its spec")
     };
-    Said {
-        type_: ConditionType::Paused,
-        status: pool.policy.paused.into(),
-        reason,
-        message: message.to_owned(),
-    }
+    Said { type_: ConditionType::Paused, status: pool.policy.paused, reason, message: message.to_owned() }
 }
 
 fn degraded(problem: Option<&Problem>) -> Said {
     match problem {
         Some(problem) => Said {
             type_: ConditionType::Degraded,
-            status: Truth::True,
+            status: true,
             reason: problem.reason,
             message: problem.message.clone(),
         },
         None => Said {
             type_: ConditionType::Degraded,
-            status: Truth::False,
+            status: false,
             reason: "AsExpected",
             message: "nothing is wrong with the pods".to_owned(),
         },
@@ -301,7 +265,7 @@ fn conditions<const N: usize>(
 ) -> Vec<Condition> {
     said.into_iter()
         .map(|said| {
-            let status = said.status.as_str();
+            let status = if said.status { "True" } else { "False" };
             let before = former
                 .and_then(|former| {
                     former.conditions.iter().find(|before| before.type_ == said.type_.as_str())

@@ -64,6 +64,11 @@ impl ApplyError {
         matches!(self, Self::Call { source: CallError::Conflict, .. })
     }
 
+    /// Whether the API server does not accept the object as it is, or not from the operator.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Call { source: CallError::Refused { .. }, .. })
+    }
+
     /// The object has changed since the decision.
     fn conflict(what: String) -> Self {
         Self::Call { what, source: CallError::Conflict }

@@ -75,6 +75,8 @@ pub struct Observed {
     pub leaving: BTreeMap<String, Leaving>,
     /// The ReplicaSet controller cannot take a pod without a mark.
     pub guarded: bool,
+    /// The current template does not serve: its pods cannot be created, or do not start.
+    pub ailing: bool,
 }
 
 /// Whether a runner on its way out can still be given a run.
@@ -116,6 +118,8 @@ pub struct Pod {
     pub runner: Runner,
     /// Some owner's fence keeps work from it.
     pub draining: bool,
+    /// Its runner has registered.
+    pub registered: bool,
 }
 
 /// What a pod's runner does, as the control plane says.
@@ -278,6 +282,11 @@ impl Observed {
 }
 
 impl Pod {
+    /// Whether it has never served, and its container does not run.
+    pub(super) fn is_useless(&self) -> bool {
+        !self.ready && !self.registered
+    }
+
     /// Whether it could take a run at once.
     pub(super) fn serves(&self) -> bool {
         self.ready && !self.marked && !self.draining && self.runner != Runner::Absent

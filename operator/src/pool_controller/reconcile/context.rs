@@ -64,6 +64,10 @@ pub struct State {
     pub(super) token: Option<(TokenSource, String, Elapsed)>,
     pub(super) written: Option<RunnerPoolStatus>,
     pub(super) problem: Option<Problem>,
+    /// Why the control plane could not be asked, as people were told.
+    pub(super) silent: Option<&'static str>,
+    /// The revision of a template that does not serve.
+    pub(super) ailing: Option<String>,
     /// Runners on their way out with a run that people have been told of.
     pub(super) leaving: BTreeSet<String>,
     pub(super) stuck: Option<(Elapsed, Option<Problem>)>,

@@ -23,11 +23,11 @@ use kube::{Resource, ResourceExt as _};
 use minitower_daemon::clock::{boottime, wall_clock};
 
 use self::dereference::{References, TokenError, dereference};
-use self::tell::{former, refuse, tell_of, tell_of_leaving, write_status};
+use self::tell::{former, refuse, tell_of, tell_of_leaving, tell_of_silence, write_status};
 use super::apply::{ApplyError, Done, Executor};
 use super::build;
-use super::observe;
-use super::plan::{self, Elapsed, Limit, Plan};
+use super::observe::{self, Observation};
+use super::plan::{self, Action, Elapsed, Limit, Plan};
 use super::pool::Pool;
 use super::problems::{self, Problem};
 use super::status::{self, Findings};
@@ -105,6 +105,7 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
     // A property of the cluster, not of the pool.
     let guarded = context.settings.admission_policy && context.policy_seen.load(Ordering::Relaxed);
     observation.observed.guarded = guarded;
+    observation.observed.ailing = is_ailing(&pool, &observation, demand, state, wall);
     let plan = plan::plan(&observation.observed, &pool.policy, &state.memory, now);
     let executor = Executor {
         client: &context.client,
@@ -122,14 +123,22 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
     }
     let restored = restore(object, context, &executor, state, now).await;
     kubelet::report_endings(context, &observation, asked.control_plane.as_ref(), state).await;
+    let creates = plan.actions.iter().any(|action| matches!(action, Action::Create { .. }));
+    if creates && outcome.as_ref().is_err_and(ApplyError::is_refused) {
+        state.ailing = Some(rendered.revision.clone());
+    }
     let outcome = outcome.map_err(ReconcileError::from);
     let refused = outcome.as_ref().err().and_then(ReconcileError::problem);
+    let is_missing = asked.missing.is_some();
     let mut problem =
         asked.missing.or(refused).or_else(|| problems::find(&pool, &observation, demand.snapshot(), wall));
     if problem.is_none() {
         problem = kubelet::stuck(&pool, context, state, &observation, now, wall).await;
     }
     tell_of(object, context, state, problem.as_ref()).await;
+    // A missing token is a problem of its own.
+    let silent = problems::of_control_plane(demand).filter(|_| !is_missing);
+    tell_of_silence(object, context, state, silent.as_ref()).await;
     tell_of_leaving(object, context, state, &observation.leaving).await;
     let findings = Findings {
         counts: observation.counts,
@@ -145,6 +154,28 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
     outcome?;
     restored?;
     Ok(pool.policy.poll)
+}
+
+/// Whether the current template does not serve. Once that is known, it holds until a runner of the template serves.
+fn is_ailing(
+    pool: &Pool,
+    observation: &Observation,
+    demand: Demand<'_>,
+    state: &mut State,
+    wall: Timestamp,
+) -> bool {
+    let observed = &observation.observed;
+    let current = observed.revisions.iter().find(|revision| revision.hash == observed.revision);
+    let serves = current.is_some_and(|current| current.pods.iter().any(|pod| pod.ready && pod.registered));
+    let stuck = || state.stuck.as_ref().and_then(|(_, problem)| problem.clone());
+    let found = problems::find(pool, observation, demand.snapshot(), wall).or_else(stuck);
+    if found.is_some_and(|problem| problem.is_of_template()) {
+        // Also one that is up for a moment before it crashes again.
+        state.ailing = Some(observed.revision.clone());
+    } else if serves || state.ailing.as_ref().is_some_and(|ailing| *ailing != observed.revision) {
+        state.ailing = None;
+    }
+    state.ailing.is_some()
 }
 
 /// What is known of a pool's control plane.

@@ -30,6 +30,25 @@ pub(super) async fn tell_of(
     state.problem = problem.cloned();
 }
 
+/// Writes an Event and a log line when the control plane cannot be asked any longer, or for another reason than before.
+pub(super) async fn tell_of_silence(
+    object: &impl Resource<DynamicType = ()>,
+    context: &Context,
+    state: &mut State,
+    problem: Option<&Problem>,
+) {
+    if let Some(problem) = problem.filter(|problem| state.silent != Some(problem.reason)) {
+        tracing::warn!(
+            pool = object.name_any(),
+            reason = problem.reason,
+            message = problem.message,
+            "no control plane"
+        );
+        context.teller.problem(object, problem).await;
+    }
+    state.silent = problem.map(|problem| problem.reason);
+}
+
 /// The most Events about runners on their way out that one reconcile writes.
 const MAX_TOLD: usize = 10;
 

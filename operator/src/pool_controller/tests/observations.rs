@@ -51,6 +51,16 @@ fn a_runner_is_what_the_control_plane_says(#[case] said: RunnerView, #[case] exp
     assert_eq!(found.observed.revisions[0].pods[0].runner, expected);
 }
 
+#[rstest]
+#[case::idle(runner("a"))]
+#[case::busy(busy("a", "i"))]
+fn a_runner_whose_container_does_not_run_is_not_ready(#[case] said: RunnerView) {
+    let waits = in_state(&json!({ "waiting": { "reason": "CrashLoopBackOff" } }));
+    let found =
+        seen(&[deployment("new", 1, &json!({}))], &[pod("a", "new", &waits)], &snapshot(0, vec![said]));
+    assert_eq!((found.counts.pods, found.counts.ready), (1, 0));
+}
+
 #[test]
 fn pods_belong_to_the_revision_they_are_labelled_with() {
     let deployments = [deployment("old", 1, &json!({})), deployment("new", 2, &json!({}))];
