@@ -22,7 +22,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt as _};
 use minitower_daemon::clock::{boottime, wall_clock};
 
-use self::dereference::{References, TokenError, dereference};
+use self::dereference::{References, TokenError, dereference, mistyped_service};
 use self::tell::{former, refuse, tell_of, tell_of_leaving, tell_of_silence, write_status};
 use super::apply::{ApplyError, Done, Executor};
 use super::build;
@@ -65,8 +65,14 @@ pub async fn reconcile(object: Arc<RunnerPool>, context: Arc<Context>) -> Result
         }
         Err(error) => {
             if matches!(error, ReconcileError::Pool(_) | ReconcileError::Build(_))
-                && let Some(problem) = error.problem()
+                && let Some(mut problem) = error.problem()
             {
+                if let ReconcileError::Pool(error) = &error
+                    && let Some(missing) =
+                        mistyped_service(error, context.settings.own_service.as_ref()).await
+                {
+                    problem = missing;
+                }
                 refuse(&*object, &context, &mut state, object.status.as_ref(), &problem).await?;
                 state.failures = 0;
                 return Ok(Requeue::requeue(REFUSED_AGAIN));
