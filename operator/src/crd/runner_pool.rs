@@ -163,8 +163,8 @@ pub struct RunnerPoolSpec {
     #[schemars(range(min = 30, max = MAX_SECONDS))]
     pub shutdown_grace_seconds: u32,
 
-    /// How long, in seconds, a busy pod is protected from voluntary eviction, such as the drain of its node. 0: not at all. The field is
-    /// accepted already, but the protection itself comes with a later release.
+    /// Until how long after the start of its run, in seconds, a busy pod is protected from voluntary eviction, such as the drain of its node.
+    /// The protection begins when a run is 30 s old; with 30 or less there is none.
     #[serde(default = "default_patience")]
     #[schemars(range(min = 0, max = MAX_SECONDS))]
     pub drain_deadline_seconds: u32,

@@ -63,7 +63,7 @@ pub struct RunnerPoolStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
 
-    /// Ready, Progressing, DemandAvailable, ScalingLimited, Paused, Degraded.
+    /// Ready, Progressing, DemandAvailable, ScalingLimited, Paused, Degraded, EnvironmentShared.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -107,17 +107,20 @@ pub enum ConditionType {
     Paused,
     /// Something is wrong that a person has to look at.
     Degraded,
+    /// Another pool serves the same environment.
+    EnvironmentShared,
 }
 
 impl ConditionType {
     /// Every condition.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ready,
         Self::Progressing,
         Self::DemandAvailable,
         Self::ScalingLimited,
         Self::Paused,
         Self::Degraded,
+        Self::EnvironmentShared,
     ];
 
     /// The condition's `type`.
@@ -129,6 +132,7 @@ impl ConditionType {
             Self::ScalingLimited => "ScalingLimited",
             Self::Paused => "Paused",
             Self::Degraded => "Degraded",
+            Self::EnvironmentShared => "EnvironmentShared",
         }
     }
 }

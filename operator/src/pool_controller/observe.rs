@@ -56,6 +56,11 @@ impl Expected {
         self.pods.insert(name.to_owned(), (version(written), now));
     }
 
+    /// Whether a write to a pod is not shown yet.
+    pub fn awaits_pod(&self, name: &str) -> bool {
+        self.pods.contains_key(name)
+    }
+
     /// Drops what the watches have shown, and what is not worth waiting for any longer.
     fn seen(&mut self, deployments: &[Arc<Deployment>], pods: &[Arc<KubePod>], now: Elapsed) {
         let versions: HashMap<String, u64> = deployments

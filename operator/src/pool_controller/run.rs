@@ -20,6 +20,7 @@ use minitower_daemon::errors::chain;
 use super::apply::ApplyError;
 use super::events::Teller;
 use super::guard;
+use super::neighbours::Neighbours;
 use super::pool::POOL_LABEL;
 use super::reconcile::{Context, ReconcileError, reconcile, unreadable};
 use super::sweep;
@@ -53,6 +54,7 @@ pub async fn run(
     leadership: Leadership,
     metrics: Metrics,
     hub: Hub,
+    neighbours: Neighbours,
 ) {
     let (deployments, deployments_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
@@ -62,6 +64,7 @@ pub async fn run(
     let context = Arc::new(Context {
         settings,
         hub,
+        neighbours,
         leadership,
         metrics,
         teller,

@@ -26,6 +26,8 @@ pub struct Findings<'a> {
     pub as_of: Option<Timestamp>,
     /// What a person has to look at.
     pub problem: Option<Problem>,
+    /// Other pools serve the same environment.
+    pub shared_with: Option<&'a Problem>,
     /// The size has just changed.
     pub scaled: bool,
 }
@@ -45,7 +47,7 @@ pub fn status(
     former: Option<&RunnerPoolStatus>,
     now: Timestamp,
 ) -> RunnerPoolStatus {
-    let Findings { counts, leaving, plan, demand, as_of, problem, scaled } = findings;
+    let Findings { counts, leaving, plan, demand, as_of, problem, shared_with, scaled } = findings;
     let snapshot = demand.snapshot();
     let pending = |s: &Snapshot| s.pending_in(&pool.spec.environment, pool.spec.team.as_deref());
     let decision = plan.decision.as_ref().map(|decision| LastDecision {
@@ -61,6 +63,7 @@ pub fn status(
         limited(pool, plan, *demand),
         paused(pool),
         degraded(problem.as_ref()),
+        shared(*shared_with),
     ];
     RunnerPoolStatus {
         observed_generation: pool.generation,
@@ -254,6 +257,14 @@ fn degraded(problem: Option<&Problem>) -> Said {
             message: "nothing is wrong with the pods".to_owned(),
         },
     }
+}
+
+fn shared(with: Option<&Problem>) -> Said {
+    let (reason, message) = match with {
+        Some(others) => (others.reason, others.message.clone()),
+        None => ("Alone", "no other pool serves this environment".to_owned()),
+    };
+    Said { type_: ConditionType::EnvironmentShared, status: with.is_some(), reason, message }
 }
 
 /// Adds the times: a condition keeps the time at which its status last changed.

@@ -5,6 +5,7 @@
 //! failure or a crash between any two steps the next plan starts from what exists.
 
 mod deployments;
+mod shields;
 
 use std::time::Duration;
 

@@ -97,7 +97,9 @@ impl Sizes {
             return Self::in_its_place(size, former_size, target, most);
         }
         let grow_current = wanted.min(room).max(size);
-        let useless = count(former_pods().filter(|pod| pod.is_useless()));
+        // Those that are about to be taken have left already.
+        let useless =
+            count(former.iter().flat_map(|revision| staying(revision)).filter(|pod| pod.is_useless()));
         let missing = |revision: &&&Revision| revision.stuck;
         let missing: u32 = former
             .iter()
@@ -257,14 +259,14 @@ fn yielded(revision: &Revision, planned: &[Action], going: &mut BTreeSet<String>
     (!candidates.is_empty()).then(|| Action::Yield { revision: revision.hash.clone(), candidates })
 }
 
-/// Who goes first: pods that are already marked, then pods that do not serve yet, then those idle longest. Busy pods come last, and lose
-/// only their place for the next run: first those that are already fenced, then those whose run has lasted longest.
+/// Who goes first: pods that have never served, then pods that are already marked, then pods that do not serve, then those idle longest.
+/// Busy pods come last, and lose only their place for the next run: first those that are already fenced, then those whose run has lasted longest.
 fn rank(pod: &Pod) -> impl Ord + use<> {
     let (class, since) = match pod.runner {
         // Busy in spite of its mark: its fence is gone, so the mark has to go before anything shrinks.
         Runner::Busy { since } if pod.marked => (0, since),
-        _ if pod.marked => (1, None),
-        Runner::Absent if pod.is_useless() => (2, None),
+        _ if pod.is_useless() => (1, None),
+        _ if pod.marked => (2, None),
         Runner::Absent => (3, None),
         Runner::Idle { .. } if !pod.ready => (4, None),
         Runner::Idle { since } => (5, since),

@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::pool_controller::apply::ApplyError;
 use crate::pool_controller::build::BuildError;
 use crate::pool_controller::events::Teller;
+use crate::pool_controller::neighbours::Neighbours;
 use crate::pool_controller::observe::{Ending, Expected};
 use crate::pool_controller::plan::{self, Elapsed};
 use crate::pool_controller::pool::{PoolError, TokenSource};
@@ -40,6 +41,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// Whether the admission policy existed when it was last looked for.
     pub policy_seen: AtomicBool,
+    /// What the pools of all namespaces serve.
+    pub neighbours: Neighbours,
     /// Writes Events.
     pub teller: Teller,
     /// Deployments as the watch shows them.
@@ -72,6 +75,12 @@ pub struct State {
     pub(super) leaving: BTreeSet<String>,
     pub(super) stuck: Option<(Elapsed, Option<Problem>)>,
     pub(super) ended: Vec<Ending>,
+    /// Another pool serves the same environment, and people were told.
+    pub(super) is_shared: bool,
+    /// The admission policy is missing, and people were told.
+    pub(super) is_unguarded: bool,
+    /// When the budget for shielded pods was last known to exist.
+    pub(super) budget: Option<Elapsed>,
     /// The generation of the current Deployment at which somebody else's write to its template had changed nothing.
     pub(super) harmless: Option<i64>,
     /// Failures in a row.
@@ -100,6 +109,7 @@ impl Context {
 
     /// Forgets a pool that no longer exists, and its metrics: otherwise they would raise alarms for ever.
     pub fn forget(&self, of: &ObjectRef<RunnerPool>) {
+        self.neighbours.forget(&format!("{}/{}", of.namespace.as_deref().unwrap_or_default(), of.name));
         self.metrics.forget(of.namespace.as_deref().unwrap_or_default(), &of.name);
         self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(of);
     }

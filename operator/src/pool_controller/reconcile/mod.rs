@@ -21,16 +21,20 @@ use kube::runtime::controller::Action as Requeue;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt as _};
 use minitower_daemon::clock::{boottime, wall_clock};
+use minitower_daemon::errors::chain;
 
 use self::dereference::{References, TokenError, dereference, mistyped_service};
-use self::tell::{former, refuse, tell_of, tell_of_leaving, tell_of_silence, write_status};
+use self::tell::{former, refuse, tell_of, tell_of_cluster, tell_of_leaving, tell_of_silence, write_status};
 use super::apply::{ApplyError, Done, Executor};
 use super::build;
+use super::neighbours;
 use super::observe::{self, Observation};
 use super::plan::{self, Action, Elapsed, Limit, Plan};
 use super::pool::Pool;
 use super::problems::{self, Problem};
+use super::shield;
 use super::status::{self, Findings};
+use crate::calls::CALL;
 use crate::crd::RunnerPool;
 use crate::demand::{ControlPlane, ControlPlaneConfig, ControlPlaneError, Demand, ErrorKind, Reading};
 use crate::metrics::Applied;
@@ -39,6 +43,9 @@ pub use self::context::{Context, ReconcileError, State};
 
 /// How soon a pool that cannot be served as it is written is tried again: what it lacks may have been created.
 const REFUSED_AGAIN: Duration = Duration::from_secs(15);
+
+/// The most pods whose shields one reconcile changes.
+const SHIELDS: usize = 50;
 
 /// Looks at a pool, does what is to be done, and reports what was found.
 pub async fn reconcile(object: Arc<RunnerPool>, context: Arc<Context>) -> Result<Requeue, ReconcileError> {
@@ -128,6 +135,7 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
         return Ok(outcome.map(|()| pool.policy.poll)?);
     }
     let restored = restore(object, context, &executor, state, now).await;
+    raise_shields(context, &executor, demand, state, wall, now).await;
     kubelet::report_endings(context, &observation, asked.control_plane.as_ref(), state).await;
     let creates = plan.actions.iter().any(|action| matches!(action, Action::Create { .. }));
     if creates && outcome.as_ref().is_err_and(ApplyError::is_refused) {
@@ -145,6 +153,8 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
     // A missing token is a problem of its own.
     let silent = problems::of_control_plane(demand).filter(|_| !is_missing);
     tell_of_silence(object, context, state, silent.as_ref()).await;
+    let shared_with = neighbours::told(&pool, &context.neighbours.meet(&pool));
+    tell_of_cluster(object, context, state, shared_with.as_ref(), guarded).await;
     tell_of_leaving(object, context, state, &observation.leaving).await;
     let findings = Findings {
         counts: observation.counts,
@@ -153,6 +163,7 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
         demand,
         as_of: as_of(demand, wall),
         problem,
+        shared_with: shared_with.as_ref(),
         scaled: done.grown > 0 || done.shrunk > 0,
     };
     let said = status::status(&pool, &findings, former(object.status.as_ref(), state), wall);
@@ -263,6 +274,26 @@ async fn apply(
 fn as_of(demand: Demand<'_>, wall: Timestamp) -> Option<Timestamp> {
     let age = SignedDuration::try_from(demand.snapshot()?.taken_at.elapsed()).ok()?;
     wall.checked_sub(age).ok()
+}
+
+/// Shields pods that have worked for a while, and no others. A failure costs no run and no growth: the next reconcile tries again.
+async fn raise_shields(
+    context: &Context,
+    executor: &Executor<'_>,
+    demand: Demand<'_>,
+    state: &mut State,
+    wall: Timestamp,
+    now: Elapsed,
+) {
+    // What the runners do must be certain, and each write takes time that growth may need.
+    if !matches!(demand, Demand::Known(_)) || context.leadership.check(CALL).is_err() {
+        return;
+    }
+    let mut due = shield::due(executor.pool, executor.observation, wall);
+    due.truncate(SHIELDS);
+    if let Err(error) = executor.shield(&due, &mut state.expected, &mut state.budget, now).await {
+        tracing::warn!(pool = executor.pool.qualified_name(), error = %chain(&error), "cannot shield busy pods");
+    }
 }
 
 /// Undoes what somebody else changed in the current Deployment's template.

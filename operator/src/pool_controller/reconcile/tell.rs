@@ -9,6 +9,7 @@ use serde_json::json;
 use super::context::{Context, ReconcileError, State};
 use crate::calls::{self, CALL, CallError, FIELD_MANAGER};
 use crate::crd::{RunnerPool, RunnerPoolStatus};
+use crate::pool_controller::guard;
 use crate::pool_controller::leaving::LeavingRunner;
 use crate::pool_controller::problems::Problem;
 use crate::pool_controller::status;
@@ -47,6 +48,25 @@ pub(super) async fn tell_of_silence(
         context.teller.problem(object, problem).await;
     }
     state.silent = problem.map(|problem| problem.reason);
+}
+
+/// Writes an Event when another pool comes to serve the same environment, and when the admission policy is found to be missing.
+pub(super) async fn tell_of_cluster(
+    object: &impl Resource<DynamicType = ()>,
+    context: &Context,
+    state: &mut State,
+    shared_with: Option<&Problem>,
+    guarded: bool,
+) {
+    if let Some(problem) = shared_with.filter(|_| !state.is_shared) {
+        context.teller.warn(object, "EnvironmentShared", problem.message.clone()).await;
+    }
+    state.is_shared = shared_with.is_some();
+    let is_missing = context.settings.admission_policy && !guarded;
+    if is_missing && !state.is_unguarded {
+        context.teller.warn(object, "AdmissionPolicyMissing", guard::MISSING.to_owned()).await;
+    }
+    state.is_unguarded = is_missing;
 }
 
 /// The most Events about runners on their way out that one reconcile writes.

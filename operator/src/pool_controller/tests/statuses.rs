@@ -34,6 +34,7 @@ fn findings<'a>(plan: &'a Plan, counts: Counts, said: &'a Snapshot) -> Findings<
         demand: Demand::Known(said),
         as_of: None,
         problem: None,
+        shared_with: None,
         scaled: false,
     }
 }
@@ -236,7 +237,7 @@ fn a_refused_pool_keeps_what_is_known_of_it() {
     assert_eq!(since(&status, "Paused"), at(FIRST));
     let mut types: Vec<&str> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
     types.dedup();
-    assert_eq!(types.len(), 6);
+    assert_eq!(types.len(), 7);
     let again = refused(Some(9), &Problem::new("InvalidTemplate", "words"), Some(&status), at(LATER));
     assert!(says_the_same(&status, &again));
 }

@@ -1,5 +1,6 @@
 //! One pool under one operator, in a world that does what each test needs.
 
+mod cluster;
 mod crashes;
 mod endings;
 mod leaders;
@@ -7,6 +8,7 @@ mod leases;
 mod leaving;
 mod refusals;
 mod rollouts;
+mod shields;
 mod shrinking;
 mod silence;
 mod sizes;

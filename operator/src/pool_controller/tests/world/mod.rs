@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 pub(super) use self::state::{Fault, State};
 use super::super::events::Teller;
+use super::super::neighbours::Neighbours;
 use super::super::reconcile::{Context, ReconcileError, reconcile};
 use super::objects::{NAMESPACE, POOL, merged, pool_object};
 use crate::crd::RunnerPool;
@@ -256,6 +257,7 @@ fn context(
         teller: Teller::new(client.clone(), &settings.identity),
         settings,
         hub: Hub::new(),
+        neighbours: Neighbours::default(),
         leadership: Leadership::lasting(epoch, length),
         metrics: Metrics::new().unwrap(),
         deployments: deployments.as_reader(),
