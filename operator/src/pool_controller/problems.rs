@@ -35,9 +35,19 @@ impl Problem {
     }
 }
 
+/// What to do when the operator lacks a right in a pool's namespace.
+pub const GIVE_RIGHTS: &str = "give the operator its rights in this namespace: the chart's values operator.poolNamespaces and \
+     operator.tokenSecrets, or deploy/kubernetes/README.md";
+
 /// Reasons of problems that keep a pool from being ready, however many of its runners are online.
-const GRAVE: [&str; 5] =
-    ["OperatorTokenMissing", "CrashLoop", "DeploymentRefused", "NameTaken", "RegistrationTokenMissing"];
+const GRAVE: [&str; 6] = [
+    "OperatorTokenMissing",
+    "CrashLoop",
+    "DeploymentRefused",
+    "NameTaken",
+    "RegistrationTokenMissing",
+    "RightsMissing",
+];
 
 /// Reasons of problems that lie with the template: its pods cannot be created, or do not start.
 const OF_TEMPLATE: [&str; 7] = [

@@ -23,7 +23,7 @@ use crate::pool_controller::neighbours::Neighbours;
 use crate::pool_controller::observe::{Ending, Expected};
 use crate::pool_controller::plan::{self, Elapsed};
 use crate::pool_controller::pool::{PoolError, TokenSource};
-use crate::pool_controller::problems::Problem;
+use crate::pool_controller::problems::{GIVE_RIGHTS, Problem};
 use crate::pool_controller::sweep::PodKey;
 use crate::settings::Settings;
 
@@ -159,6 +159,9 @@ impl ReconcileError {
             Self::Pool(error) => error.as_reason(),
             Self::Build(_) => "InvalidTemplate",
             Self::Apply(ApplyError::NameTaken { .. }) => "NameTaken",
+            Self::Apply(ApplyError::Call { source, .. }) if source.is_without_right() => {
+                return Some(Problem::new("RightsMissing", format!("{}; {GIVE_RIGHTS}", chain(self))));
+            }
             Self::Apply(ApplyError::Call { source: CallError::Refused { .. }, .. }) => "DeploymentRefused",
             Self::Apply(ApplyError::ControlPlane(error)) => {
                 return Some(Problem::new("NotFenced", error.told()));

@@ -14,7 +14,7 @@ use super::context::{Context, State};
 use crate::calls::{self, CallError};
 use crate::crd::RunnerPool;
 use crate::pool_controller::pool::{POOL_LABEL, PoolError, TokenSource};
-use crate::pool_controller::problems::Problem;
+use crate::pool_controller::problems::{GIVE_RIGHTS, Problem};
 use crate::settings::{OwnService, SettingsError, read_token};
 
 /// How long a token from a Secret is used before the Secret is read again.
@@ -66,7 +66,16 @@ pub(super) enum TokenError {
 impl TokenError {
     /// What a person has to do something about.
     pub(super) fn problem(&self) -> Problem {
-        Problem::new("OperatorTokenMissing", chain(self))
+        match self {
+            Self::Unreadable { source, .. } if source.is_without_right() => {
+                Problem::new("RightsMissing", format!("{}; {GIVE_RIGHTS}", chain(self)))
+            }
+            Self::NoOwn
+            | Self::Own(_)
+            | Self::NoSecret { .. }
+            | Self::Unreadable { .. }
+            | Self::NoKey { .. } => Problem::new("OperatorTokenMissing", chain(self)),
+        }
     }
 }
 

@@ -57,17 +57,32 @@ pub(crate) fn bed(name: &str) -> Option<Bed> {
         format!("--from-literal=registration-token={REGISTRATION_TOKEN}"),
     ];
     cluster.kubectl(&["create", "secret", "generic", "tokens", &literals[0], &literals[1]], None).expect_ok();
+    give_rights(&cluster, "tokens");
     let server = Server::start();
     let team = server.bootstrap();
     team.python_app("hello", "print('hello')");
     Some(Bed { cluster, server, team, api, kubeconfig, _alone: alone })
 }
 
+/// The operator's rights in a namespace with pools, and on the Secret that they name, as `deploy/kubernetes/README.md` says.
+pub(crate) fn give_rights(cluster: &Namespace, secret: &str) {
+    let account = format!("--serviceaccount={HOME}:{ACCOUNT}");
+    let secret = format!("--resource-name={secret}");
+    let steps: [&[&str]; 3] = [
+        &["create", "rolebinding", "minitower-operator", "--clusterrole=minitower-operator-pools", &account],
+        &["create", "role", "minitower-operator-tokens", "--verb=get", "--resource=secrets", &secret],
+        &["create", "rolebinding", "minitower-operator-tokens", "--role=minitower-operator-tokens", &account],
+    ];
+    for step in steps {
+        cluster.kubectl(step, None).expect_ok();
+    }
+}
+
 /// Installs account, rights and admission policy as they are deployed. Returns the account's kubeconfig.
 fn install(api: &Api) -> PathBuf {
     api.kubectl(&["create", "namespace", HOME], None).expect_ok();
     api.kubectl(&["-n", HOME, "create", "serviceaccount", ACCOUNT], None).expect_ok();
-    for file in ["operator-rbac.yaml", "admission-policy.yaml"] {
+    for file in ["operator-rbac.yaml", "pool-roles.yaml", "admission-policy.yaml"] {
         let file = source_root().join("deploy/kubernetes/base").join(file);
         api.kubectl(&["apply", "-f", file.to_str().unwrap()], None).expect_ok();
     }

@@ -6,6 +6,7 @@
 
 pub(crate) mod bed;
 mod leadership;
+mod leaving;
 mod meddling;
 mod outages;
 mod queue;
