@@ -54,12 +54,10 @@ fn a_deleted_pods_runner_takes_no_further_run_and_is_shown_until_it_has_ended() 
     assert_eq!(wait_leaving(&bed, &pods[0], "PodGone")["runId"], run);
     lease.complete().expect(200);
     runners[0].idle();
-    hold(&bed, &pods[1], false);
-    runners[0].sign_off();
-    runners[1].sign_off();
-    wait::until("both have left", SOON, || {
-        bed.cluster.pool("p")["status"]["leaving"].is_null().then_some(())
+    wait::until("it holds none any longer", SOON, || {
+        wait_leaving(&bed, &pods[0], "PodGone")["runId"].is_null().then_some(())
     });
+    hold(&bed, &pods[1], false);
     operator.stop();
 }
 
