@@ -157,7 +157,7 @@ async fn of_plane(
             }
             match control_plane.forget(&runner.name).await {
                 Ok(Forgotten::Gone) => {
-                    tracing::debug!(runner = runner.name, "forgot a runner whose pod is gone")
+                    tracing::debug!(runner = runner.name, "forgot a runner whose pod is gone");
                 }
                 // It may hold its run for long.
                 Ok(Forgotten::Busy) => {

@@ -106,6 +106,7 @@ pub struct Revision {
 }
 
 /// A pod that is not leaving.
+#[allow(clippy::struct_excessive_bools, reason = "facts of which each can hold without the others")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
     /// The name of the pod and of its runner.
