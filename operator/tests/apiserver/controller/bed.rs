@@ -36,6 +36,8 @@ pub(crate) struct Bed {
 pub(crate) struct Operator {
     pub(crate) program: Program,
     pub(crate) port: u16,
+    /// Where it leaves its last words.
+    pub(crate) last_words: PathBuf,
 }
 
 /// The API server with everything that is installed beside the operator, for one test. Without one, it says why the test is skipped.
@@ -98,6 +100,8 @@ fn install(api: &Api) -> PathBuf {
 /// Starts an operator with this kubeconfig.
 pub(crate) fn start(kubeconfig: &Path, folder: &Path, name: &str, namespaces: &str) -> Operator {
     let port = server::free_port();
+    let last_words = folder.join(format!("{name}.termination"));
+    fs::write(&last_words, "").unwrap();
     let env = [
         ("KUBECONFIG", kubeconfig.display().to_string()),
         ("POD_NAMESPACE", HOME.to_owned()),
@@ -106,10 +110,11 @@ pub(crate) fn start(kubeconfig: &Path, folder: &Path, name: &str, namespaces: &s
         ("MINITOWER_LISTEN_ADDR", format!("127.0.0.1:{port}")),
         ("MINITOWER_RUNNER_IMAGE", "registry/runner:1".to_owned()),
         ("MINITOWER_LOG_FORMAT", "text".to_owned()),
+        ("MINITOWER_TERMINATION_LOG", last_words.display().to_string()),
     ];
     let env: Vec<_> = env.map(|(key, value)| (key.to_owned(), value)).into();
     let log = folder.join(format!("logs/{name}.log"));
-    Operator { program: Program::start("minitower-operator", &[], &env, folder, &log), port }
+    Operator { program: Program::start("minitower-operator", &[], &env, folder, &log), port, last_words }
 }
 
 impl Operator {

@@ -33,7 +33,7 @@ impl Scene {
                 "minitower.dev/e2e": "true", "pod-security.kubernetes.io/enforce": "restricted"
             }}}),
             secret(&name, "minitower", &bed.registration_token, &bed.operator_token),
-            operator_may_read(&name, "minitower"),
+            operator_may_read(&name, &["minitower", "later"]),
             granted(&name, "minitower-operator", "ClusterRole", "minitower-operator-pools"),
             granted(&name, "minitower-operator-tokens", "Role", "minitower-operator-tokens"),
         ]);
@@ -297,11 +297,11 @@ pub(crate) fn secret(namespace: &str, name: &str, registration: &str, operator: 
            "stringData": {"registration-token": registration, "operator-token": operator}})
 }
 
-/// The operator's right to read one Secret.
-fn operator_may_read(namespace: &str, secret: &str) -> Value {
+/// The operator's right to read these Secrets.
+fn operator_may_read(namespace: &str, secrets: &[&str]) -> Value {
     json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
            "metadata": {"name": "minitower-operator-tokens", "namespace": namespace},
-           "rules": [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": [secret], "verbs": ["get"]}]})
+           "rules": [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": secrets, "verbs": ["get"]}]})
 }
 
 /// A role that the operator gets in a namespace.
