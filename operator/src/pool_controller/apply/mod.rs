@@ -21,7 +21,7 @@ use super::observe::{DELETION_COST, Expected, LEADER_EPOCH, Observation, is_mark
 use super::plan::{Action, Candidate, Elapsed, Fence, Memory, Plan};
 use super::pool::Pool;
 use crate::calls::{self, CALL, CallError, FIELD_MANAGER};
-use crate::demand::{ControlPlane, ControlPlaneError};
+use crate::demand::{ControlPlane, ControlPlaneError, ErrorKind};
 use crate::leader::{Leadership, NotLeader};
 
 /// The mark: the ReplicaSet controller takes the pods with the lowest cost first.
@@ -205,6 +205,8 @@ impl Executor<'_> {
         for (runner, answer) in answers {
             match answer {
                 Ok(()) => drop(memory.fenced.insert(runner, Fence::Held)),
+                // A team's token fences only runners that have registered. This one will show if it ever does.
+                Err(ApplyError::ControlPlane(error)) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) if outcome.is_ok() => outcome = Err(error),
                 Err(_) => {}
             }

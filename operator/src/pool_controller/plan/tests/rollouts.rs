@@ -281,6 +281,32 @@ fn the_fence_of_a_pod_that_is_gone_is_lifted_and_forgotten() {
     assert_eq!(plan.memory.fenced.keys().collect::<Vec<_>>(), ["gone", "leaving"]);
 }
 
+fn fence(runners: &[&str]) -> Action {
+    Action::Fence { runners: runners.iter().map(|name| (*name).to_owned()).collect() }
+}
+
+#[test]
+fn what_leaves_is_fenced_before_anything_else_whatever_the_pool_does() {
+    let leaving = [
+        ("closed", Leaving::Closed),
+        ("held", Leaving::Unheard),
+        ("open", Leaving::Open),
+        ("unheard", Leaving::Unheard),
+    ];
+    let mut memory = settled(1);
+    memory.fenced.insert("held".to_owned(), Fence::Held);
+    let mut observed = observed(known(4), vec![revision(CURRENT, idles("n", 1))]);
+    observed.leaving = leaving.map(|(name, way)| (name.to_owned(), way)).into();
+    let first = |observed: &Observed, policy: &Policy| {
+        plan(observed, policy, &memory, seconds(3600)).actions.into_iter().next()
+    };
+    let expected = Some(fence(&["open", "unheard"]));
+    assert_eq!(first(&observed, &policy()), expected);
+    assert_eq!(first(&observed, &Policy { paused: true, ..policy() }), expected);
+    observed.revisions[0].settling = true;
+    assert_eq!(first(&observed, &policy()), expected, "also while the last write is not seen yet");
+}
+
 #[test]
 fn no_more_pods_of_a_revision_are_retired_than_it_asks_for() {
     let mut older = revision("older", vec![absent("a"), absent("b"), absent("c")]);

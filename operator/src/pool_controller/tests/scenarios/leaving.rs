@@ -3,7 +3,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::super::world::{World, pod_path, pool_path};
+use super::super::world::{Fault, World, pod_path, pool_path};
 
 /// Somebody deletes a pod; its runner may go on for an hour.
 fn delete(world: &World, name: &str, patch: &Value) {
@@ -96,6 +96,19 @@ async fn one_that_has_not_registered_is_fenced_in_advance_once() {
         world.look().await.unwrap();
     }
     assert_eq!(world.calls().iter().filter(|call| call.starts_with("fence")).count(), 1);
+}
+
+#[tokio::test]
+async fn one_that_a_teams_token_cannot_fence_in_advance_is_no_problem() {
+    let mut world = World::of(1).await;
+    world.state().runners.clear();
+    delete(&world, "p-1", &json!({}));
+    world.state().fail("fence", Fault::Fail(404));
+    world.look().await.unwrap();
+    assert_eq!(world.condition("Degraded").0, "False");
+    world.state().register("p-1");
+    world.look().await.unwrap();
+    assert!(is_fenced(&world, "p-1"), "as soon as it has registered");
 }
 
 #[tokio::test]
