@@ -59,19 +59,22 @@ tests/cluster/validate "$scratch"/*-all.yaml >"$scratch/validation" 2>&1 || {
     wrong "a manifest is not valid"
 }
 
-# part FILE KIND KEY: from KEY on, the first object of that kind, without comments.
+# part FILE KIND NAME KEY: from KEY on, the objects of that kind whose names end in NAME, without comments.
 part() {
-    awk -v kind="kind: $2" -v key="$3:" '/^---/ { inside = seen = 0 } $0 == kind { inside = 1 } inside && $0 == key { seen = 1 }
+    awk -v kind="kind: $2" -v name="$3" -v key="$4:" '/^---/ { inside = ours = seen = 0 } $0 == kind { inside = 1 }
+        /^  name: / && substr($2, length($2) - length(name) + 1) == name { ours = 1 } inside && ours && $0 == key { seen = 1 }
         seen && !/^ *#/ && NF' "$1"
 }
 # Rights and policy stand in deploy/kubernetes too, for those without Helm: word for word.
 base=deploy/kubernetes/base
-for same in "operator-rbac.yaml ClusterRole rules" "admission-policy.yaml ValidatingAdmissionPolicy spec"; do
-    read -r file kind key <<<"$same"
-    part "$base/$file" "$kind" "$key" >"$scratch/by-hand"
-    part "$scratch/default.yaml" "$kind" "$key" >"$scratch/by-chart"
-    [[ -s $scratch/by-hand ]] || wrong "$base/$file: no $key in its $kind"
-    diff -u "$scratch/by-hand" "$scratch/by-chart" >&2 || wrong "$kind: the chart's $key differ from $base/$file"
+for same in "operator-rbac.yaml ClusterRole minitower-operator rules" "operator-rbac.yaml ClusterRole minitower-operator-pools rules" \
+    "pool-roles.yaml ClusterRole minitower-runnerpools-view rules" "pool-roles.yaml ClusterRole minitower-runnerpools-edit rules" \
+    "admission-policy.yaml ValidatingAdmissionPolicy minitower-runner-pods spec"; do
+    read -r file kind name key <<<"$same"
+    part "$base/$file" "$kind" "$name" "$key" >"$scratch/by-hand"
+    part "$scratch/default-all.yaml" "$kind" "$name" "$key" >"$scratch/by-chart"
+    [[ -s $scratch/by-hand ]] || wrong "$base/$file: no $key in its $kind $name"
+    diff -u "$scratch/by-hand" "$scratch/by-chart" >&2 || wrong "$kind $name: the chart's $key differ from $base/$file"
 done
 
 # refused WORDS VALUES...: the words must be in what Helm says of these values.
@@ -92,6 +95,8 @@ refused "at '/runnerPools': additional properties 'Big_Pool' not allowed" --set 
 refused "at '/controlPlane/config/leaseTTL': 'soon' does not match" --set controlPlane.config.leaseTTL=soon
 refused "at '/controlPlane/persistence/size'" --set controlPlane.persistence.size=much
 refused "at '/controlPlane/service/type': value must be one of" --set controlPlane.service.type=Public
+refused "at '/networkPolicy/runners/allow/0'" --set networkPolicy.runners.allow[0]=db.example.com
+refused "at '/operator/tokenSecrets/team-a'" --set operator.tokenSecrets.team-a=minitower
 refused "at '/operator/replicas': minimum: got 0, want 1" --set operator.replicas=0
 refused "at '/operator/image/digest'" --set operator.image.digest=latest
 refused "httpRoute.parentRefs is empty: name the Gateway" --set httpRoute.enabled=true

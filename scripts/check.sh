@@ -10,7 +10,7 @@ step() {
 
 step cargo fmt --all --check
 if command -v shellcheck >/dev/null 2>&1; then
-    step shellcheck -x scripts/*.sh .ci/run deploy/kubernetes/*.sh tests/cluster/{cluster,base-images,tools,validate,smoke}
+    step shellcheck -x scripts/*.sh .ci/run deploy/kubernetes/*.sh tests/cluster/{cluster,base-images,tools,validate,smoke,check-iptables}
 else
     echo "check: skipped: shellcheck is not installed (make setup-check)"
 fi
@@ -36,6 +36,7 @@ if command -v go >/dev/null 2>&1; then
 else
     echo "check: skipped: the local cluster's network policies are tested with Go, which is not installed"
 fi
+step tests/cluster/check-iptables
 step scripts/chart.sh
 step scripts/links.py
 step scripts/observability.sh

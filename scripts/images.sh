@@ -37,7 +37,7 @@ compile() {
         scripts/static-programs.sh "$folder"
     else
         for name in "${names[@]}"; do packages+=(-p "${package_of[$name]:-$name}"); done
-        cargo build --quiet --locked --bins "${packages[@]}"
+        cargo build --locked --bins "${packages[@]}"
     fi
 }
 
@@ -125,7 +125,11 @@ lock "$IMAGES"
 step "buildah" prepare_buildah
 scratch=$(mktemp -d)
 trap 'rm -r "$scratch"; unmount_below "$STATE/buildah"' EXIT # buildah leaves mounts of images that stages copied from
-for name in "${names[@]}"; do step "image $name" make_image "$name"; done
+made=0
+for name in "${names[@]}"; do
+    made=$((made + 1))
+    step "image $made of ${#names[@]}: $name" make_image "$name"
+done
 if [[ $PROFILE == release ]]; then
     too_heavy=()
     for name in "${names[@]}"; do weigh "$name"; done

@@ -50,6 +50,11 @@ impl CallError {
         matches!(self, Self::NotFound { .. })
     }
 
+    /// Whether the API server does not let the operator do this: a right is missing, and not the object at fault.
+    pub fn is_without_right(&self) -> bool {
+        matches!(self, Self::Refused { message } if message.contains("is forbidden: User "))
+    }
+
     /// Whether a newer version of the object exists, or an object of that name.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict)
@@ -111,5 +116,16 @@ mod tests {
         let error = answered(code);
         assert!(format!("{error:?}").starts_with(expected), "{error:?}");
         assert_eq!(error.is_not_found(), code == 404);
+    }
+
+    #[rstest]
+    #[case::rbac(
+        "deployments.apps is forbidden: User \"system:serviceaccount:a:b\" cannot create resource \"deployments\"",
+        true
+    )]
+    #[case::a_quota("deployments.apps \"p-1\" is forbidden: exceeded quota: small", false)]
+    fn a_missing_right_is_told_from_what_an_admission_refuses(#[case] message: &str, #[case] expected: bool) {
+        let error = CallError::Refused { message: message.to_owned() };
+        assert_eq!(error.is_without_right(), expected);
     }
 }

@@ -3,6 +3,10 @@
 //!
 //! A replica leads as long as it can renew the Lease, and its time is counted from the moment it *sent* the last renewal. Another replica
 //! takes the Lease when it has seen it unchanged for its whole length on its own clock. Clocks are never compared.
+//!
+//! A Lease whose holder's pod no longer exists is taken after [`SILENT`]: a release that was uninstalled left it behind, and lost the right to
+//! give it up with its roles. Should the holder's process live on, cut off, it can write to no pod and no Deployment: every write carries a
+//! version, and an unfence is preceded by such a write.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -32,6 +37,10 @@ const LENGTH: Duration = Duration::from_secs(15);
 const MARGIN: Duration = Duration::from_secs(2);
 /// The pause between two looks at the Lease, as leader or not: client-go's default.
 const RETRY: Duration = Duration::from_secs(2);
+/// How long a Lease must have been unchanged if its holder's pod is gone. A leader renews about every two seconds.
+const SILENT: Duration = Duration::from_secs(3);
+/// The pause between two looks at such a Lease.
+const SOON: Duration = Duration::from_millis(400);
 /// The longest that a call may take.
 const CALL: Duration = Duration::from_secs(3);
 
@@ -84,16 +93,26 @@ fn end_of(sent: Duration) -> u64 {
 /// A candidate for the leadership.
 pub struct Candidate {
     api: Api<Lease>,
+    pods: Api<Pod>,
     lease: String,
     identity: String,
     /// The version of the Lease that was seen last, and when it was first seen, by the clock of this process.
     seen: Option<(String, Duration)>,
+    /// The holder's pod was gone at the last look.
+    is_left_behind: bool,
 }
 
 impl Candidate {
     /// `identity` must differ between any two processes. The pod's name does.
     pub fn new(client: Client, namespace: &str, lease: &str, identity: String) -> Self {
-        Self { api: Api::namespaced(client, namespace), lease: lease.to_owned(), identity, seen: None }
+        Self {
+            api: Api::namespaced(client.clone(), namespace),
+            pods: Api::namespaced(client, namespace),
+            lease: lease.to_owned(),
+            identity,
+            seen: None,
+            is_left_behind: false,
+        }
     }
 
     /// Waits until this process leads.
@@ -106,7 +125,7 @@ impl Candidate {
                     tracing::warn!(error = %chain(&error), lease = self.lease, "cannot read or write the leader's Lease");
                 }
             }
-            tokio::time::sleep(jittered(RETRY)).await;
+            tokio::time::sleep(if self.is_left_behind { SOON } else { jittered(RETRY) }).await;
         }
     }
 
@@ -151,6 +170,12 @@ impl Candidate {
         }
     }
 
+    /// Whether the pod of this holder is gone. A process that does not run in a pod itself cannot tell, nor can one that may not look.
+    async fn is_gone(&self, holder: &str) -> bool {
+        let exists = async |name: &str| call(self.pods.get_opt(name)).await.ok().map(|found| found.is_some());
+        exists(holder).await == Some(false) && exists(&self.identity).await == Some(true)
+    }
+
     async fn get(&self) -> Result<Option<Lease>, CallError> {
         call(self.api.get_opt(&self.lease)).await
     }
@@ -186,7 +211,9 @@ impl Candidate {
                     now
                 }
             };
-            if now < since + Duration::from_secs(length) {
+            self.is_left_behind = now > since && self.is_gone(holder).await;
+            let wait = if self.is_left_behind { SILENT } else { Duration::from_secs(length) };
+            if now < since + wait {
                 return Ok(None);
             }
         }

@@ -1,5 +1,7 @@
 //! From start to stop: the probes are served at once, the controller runs while this replica leads.
 
+use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,6 +16,7 @@ use crate::crd;
 use crate::demand::Hub;
 use crate::leader::Candidate;
 use crate::metrics::{self, Metrics};
+use crate::pool_controller::neighbours::Neighbours;
 use crate::pool_controller::run;
 use crate::settings::Settings;
 
@@ -68,6 +71,7 @@ pub async fn operate(settings: Settings, mut signals: Signals) -> anyhow::Result
         tracing::info!(epoch = leadership.epoch(), "leads");
         metrics.leads(true);
         let hub = Hub::new();
+        let neighbours = Neighbours::default();
         let namespaces: Vec<Option<&str>> = if settings.watch_namespaces.is_empty() {
             vec![None]
         } else {
@@ -81,11 +85,14 @@ pub async fn operate(settings: Settings, mut signals: Signals) -> anyhow::Result
                 leadership.clone(),
                 metrics.clone(),
                 hub.clone(),
+                neighbours.clone(),
             ))
         });
         let outcome = tokio::select! {
             _ = select_all(controllers) => Err(anyhow::anyhow!("the controller has ended")),
-            not_leader = candidate.lead(&leadership) => Err(not_leader.into()),
+            not_leader = candidate.lead(&leadership) => {
+                Err(anyhow::Error::from(not_leader).context(format!("lost the Lease {}", settings.lease)))
+            }
             () = stopped.notified() => Ok(()),
         };
         // Everything that the controller had begun is dropped by now, so the next leader may begin.
@@ -96,6 +103,19 @@ pub async fn operate(settings: Settings, mut signals: Signals) -> anyhow::Result
         outcome = operated => outcome,
         outcome = probes => outcome.context("the server of the probes and metrics has ended"),
         () = signals => unreachable!("it never ends"),
+    }
+}
+
+/// Where a container's last words are read from, unless another file is named.
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// Leaves the last words of this process where `kubectl describe pod` shows them. The kubelet provides the file; where there is none, nobody
+/// would read it.
+pub fn leave_last_words(file: &Path, words: &str) -> std::io::Result<()> {
+    match std::fs::OpenOptions::new().write(true).truncate(true).open(file) {
+        Ok(mut file) => file.write_all(words.as_bytes()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -140,5 +160,21 @@ async fn check_definition(client: &Client) -> anyhow::Result<()> {
         // The operator may not look. Then the watch will tell.
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(()),
         Err(error) => Err(error).context("cannot ask the API server for the definition of RunnerPools"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_replace_earlier_ones_and_create_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("termination-log");
+        leave_last_words(&file, "words").unwrap();
+        assert!(!file.exists());
+        std::fs::write(&file, "the last words of the process before this one").unwrap();
+        leave_last_words(&file, "lost the Lease").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "lost the Lease");
     }
 }

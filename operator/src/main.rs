@@ -51,6 +51,8 @@ fn main() -> ExitCode {
     // Before anything else: no signal that comes from now on is lost.
     let held = signals::hold();
     let cli = Cli::parse();
+    let last_words =
+        cli.arguments.termination_log.clone().unwrap_or_else(|| lifecycle::TERMINATION_LOG.into());
     let outcome = match cli.command {
         Some(Command::Crd { json }) => {
             held.let_go();
@@ -68,6 +70,12 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             logs::say(format_args!("minitower-operator: {error:#}"));
+            if let Err(unwritten) = lifecycle::leave_last_words(&last_words, &format!("{error:#}")) {
+                logs::say(format_args!(
+                    "minitower-operator: cannot write {}: {unwritten}",
+                    last_words.display()
+                ));
+            }
             ExitCode::FAILURE
         }
     }

@@ -48,6 +48,10 @@ pub struct Arguments {
     /// waits 2 s between mark and shrink. [default: true]
     #[arg(long, env = "MINITOWER_ADMISSION_POLICY", value_name = "BOOL")]
     pub admission_policy: Option<String>,
+    /// File for the last words of a process that fails, which Kubernetes shows as its termination message. It is written only if it exists.
+    /// [default: /dev/termination-log]
+    #[arg(long, env = "MINITOWER_TERMINATION_LOG", value_name = "FILE")]
+    pub termination_log: Option<PathBuf>,
     /// Log format: json or text. [default: json]
     #[arg(long, env = "MINITOWER_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,

@@ -21,5 +21,7 @@ pub use self::runner_pool::{RunnerPool, RunnerPoolSpec};
 pub use self::scaling::{ScaleDown, ScaleUp, Scaling};
 pub use self::schema::{FILE_NAME, crd, yaml};
 pub use self::server::{OperatorTokenRef, RegistrationTokenRef, ServerRef, ServiceRef};
-pub use self::status::{ConditionType, Demand, DemandState, LastDecision, RunnerPoolStatus};
+pub use self::status::{
+    ConditionType, Demand, DemandState, LastDecision, LeavingRunner, MAX_LEAVING, RunnerPoolStatus,
+};
 pub use self::template::{Template, Volume};

@@ -74,6 +74,18 @@ use super::template::Template;
         description = "runs that wait for a runner",
         json_path = ".status.pendingRuns"
     ),
+    printcolumn(
+        name = "Leaving",
+        type_ = "integer",
+        description = "runners on their way out, which take no further run",
+        json_path = ".status.leaving"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        description = "the reason of the condition Ready",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Pool Ready",
@@ -151,8 +163,8 @@ pub struct RunnerPoolSpec {
     #[schemars(range(min = 30, max = MAX_SECONDS))]
     pub shutdown_grace_seconds: u32,
 
-    /// How long, in seconds, a busy pod is protected from voluntary eviction, such as the drain of its node. 0: not at all. The field is
-    /// accepted already, but the protection itself comes with a later release.
+    /// Until how long after the start of its run, in seconds, a busy pod is protected from voluntary eviction, such as the drain of its node.
+    /// The protection begins when a run is 30 s old; with 30 or less there is none.
     #[serde(default = "default_patience")]
     #[schemars(range(min = 0, max = MAX_SECONDS))]
     pub drain_deadline_seconds: u32,

@@ -4,6 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The most runners that `leavingRunners` lists.
+pub const MAX_LEAVING: usize = 20;
+
 /// What the operator has seen and done.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
@@ -25,6 +28,16 @@ pub struct RunnerPoolStatus {
     /// How many online runners hold no run. Absent while the control plane does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_runners: Option<u32>,
+
+    /// How many runners are on their way out: their pods are being deleted, or are gone while the runner is still heard of. They take no
+    /// further run, and are in none of the numbers above. Absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<u32>,
+
+    /// These runners, those that hold a run first, at most 20 of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_LEAVING), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub leaving_runners: Vec<LeavingRunner>,
 
     /// How many runs wait for a runner. Absent while the control plane does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,10 +63,33 @@ pub struct RunnerPoolStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
 
-    /// Ready, Progressing, DemandAvailable, ScalingLimited, Paused, Degraded.
+    /// Ready, Progressing, DemandAvailable, ScalingLimited, Paused, Degraded, EnvironmentShared.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// A runner on its way out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeavingRunner {
+    /// The name of the runner and of its pod.
+    pub name: String,
+
+    /// The run that it still holds. Absent if it holds none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<i64>,
+
+    /// Why it leaves: Deleted, PodGone, or the reason of its pod's condition DisruptionTarget, such as EvictionByEvictionAPI.
+    pub reason: String,
+
+    /// When its pod was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+
+    /// When its pod is killed, whatever it still does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
 }
 
 /// The conditions of a pool's status.
@@ -71,17 +107,20 @@ pub enum ConditionType {
     Paused,
     /// Something is wrong that a person has to look at.
     Degraded,
+    /// Another pool serves the same environment.
+    EnvironmentShared,
 }
 
 impl ConditionType {
     /// Every condition.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ready,
         Self::Progressing,
         Self::DemandAvailable,
         Self::ScalingLimited,
         Self::Paused,
         Self::Degraded,
+        Self::EnvironmentShared,
     ];
 
     /// The condition's `type`.
@@ -93,6 +132,7 @@ impl ConditionType {
             Self::ScalingLimited => "ScalingLimited",
             Self::Paused => "Paused",
             Self::Degraded => "Degraded",
+            Self::EnvironmentShared => "EnvironmentShared",
         }
     }
 }

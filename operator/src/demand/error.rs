@@ -21,6 +21,8 @@ const MAX_QUOTED: usize = 300;
 pub enum ErrorKind {
     /// The URL, the certificates or the token are missing or wrong: nothing was sent.
     Configuration,
+    /// The host's name cannot be resolved: no Service and no machine has it.
+    UnknownHost,
     /// There was no answer, or none in time.
     Unreachable,
     /// The token was refused (401), or does not allow this (403).
@@ -40,6 +42,7 @@ impl ErrorKind {
     pub const fn as_reason(self) -> &'static str {
         match self {
             Self::Configuration => "InvalidServer",
+            Self::UnknownHost => "HostNotFound",
             Self::Unreachable => "Unreachable",
             Self::Unauthorized => "TokenRefused",
             Self::NotFound => "ServerTooOld",
@@ -49,10 +52,24 @@ impl ErrorKind {
         }
     }
 
+    /// Whether only a person can mend it: it is no matter of time.
+    pub const fn is_lasting(self) -> bool {
+        match self {
+            Self::Configuration | Self::Unauthorized => true,
+            Self::UnknownHost
+            | Self::Unreachable
+            | Self::NotFound
+            | Self::Server
+            | Self::Incomplete
+            | Self::Refused => false,
+        }
+    }
+
     /// What a person can do about it, as the end of a sentence.
     const fn way_out(self) -> &'static str {
         match self {
             Self::Configuration => "; correct spec.server",
+            Self::UnknownHost => "; correct spec.server: there is no Service and no host of that name",
             Self::Unreachable => "; is it running, and does a network policy let the operator through?",
             Self::Unauthorized => {
                 "; put its operator token (MINITOWER_OPERATOR_TOKEN) into the Secret that operatorTokenSecretRef names"
@@ -67,6 +84,7 @@ impl ErrorKind {
     fn of(error: &Error) -> Self {
         match error {
             Error::Url { .. } | Error::CaFile { .. } | Error::Setup { .. } => Self::Configuration,
+            Error::Transport { reason: TransportReason::UnknownHost, .. } => Self::UnknownHost,
             Error::Transport { .. } => Self::Unreachable,
             Error::Decode { .. } => Self::Incomplete,
             Error::Api { status: 401 | 403, .. } => Self::Unauthorized,

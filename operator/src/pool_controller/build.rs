@@ -176,11 +176,15 @@ fn container(pool: &Pool, image: &str) -> Result<Container, BuildError> {
         read_only: read_only.then_some(true),
         ..VolumeMount::default()
     };
-    let mut mounts = vec![
-        mount("data", DATA_DIR, false),
-        mount("tmp", "/tmp", false),
-        mount("registration-token", TOKEN_DIR, true),
-    ];
+    let part =
+        |path: &str, of: &str| VolumeMount { sub_path: Some(of.to_owned()), ..mount("data", path, false) };
+    let mut mounts = if runner.cache.ephemeral.is_some() {
+        // Without any emptyDir, nothing has to allow for its loss when the node is drained.
+        vec![part(DATA_DIR, "data"), part("/tmp", "tmp")]
+    } else {
+        vec![mount("data", DATA_DIR, false), mount("tmp", "/tmp", false)]
+    };
+    mounts.push(mount("registration-token", TOKEN_DIR, true));
     mounts.extend(runner.volume_mounts.iter().cloned());
     Ok(Container {
         name: CONTAINER.to_owned(),
@@ -275,7 +279,7 @@ fn own_volumes(pool: &Pool) -> Vec<Volume> {
         }),
         ..Volume::default()
     };
-    vec![data, tmp, token]
+    if data.ephemeral.is_some() { vec![data, token] } else { vec![data, tmp, token] }
 }
 
 fn claim(ephemeral: &crd::EphemeralCache) -> EphemeralVolumeSource {

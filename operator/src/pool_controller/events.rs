@@ -39,6 +39,11 @@ impl Teller {
         self.tell(pool, EventType::Warning, problem.reason, "Reconcile", problem.message.clone()).await;
     }
 
+    /// Something that happened and that a person should know of.
+    pub async fn warn(&self, pool: &impl Resource<DynamicType = ()>, reason: &str, note: String) {
+        self.tell(pool, EventType::Warning, reason, "Reconcile", note).await;
+    }
+
     /// Anything else that the operator did and that a person may wonder about.
     pub async fn note(&self, pool: &impl Resource<DynamicType = ()>, reason: &str, note: String) {
         self.tell(pool, EventType::Normal, reason, "Reconcile", note).await;

@@ -14,8 +14,11 @@ use crate::calls;
 
 /// Name of the policy and of its binding.
 const POLICY: &str = "minitower-runner-pods";
+/// What a person is told when it is missing.
+pub const MISSING: &str = "the admission policy minitower-runner-pods or its binding is missing: the operator waits 2 s between mark and shrink; \
+     install the policy, or set MINITOWER_ADMISSION_POLICY=false";
 /// How often to look for it.
-const EVERY: Duration = Duration::from_secs(30);
+const EVERY: Duration = Duration::from_secs(3);
 
 /// Looks for the policy until it is dropped.
 pub async fn watch(context: &Context) {
@@ -26,10 +29,7 @@ pub async fn watch(context: &Context) {
         if let Some(seen) = look(context).await {
             let before = context.policy_seen.swap(seen, Ordering::Relaxed);
             if before && !seen {
-                tracing::warn!(
-                    "the admission policy {POLICY} or its binding is missing: the operator waits 2 s between mark and shrink; install the policy, \
-                     or set MINITOWER_ADMISSION_POLICY=false"
-                );
+                tracing::warn!("{MISSING}");
             }
         }
         tokio::time::sleep(EVERY).await;

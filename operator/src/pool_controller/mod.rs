@@ -7,8 +7,11 @@
 //! | `pool` | a valid `RunnerPool` |
 //! | `build` | the pod template, its revision, the Deployment |
 //! | `observe` | what exists |
+//! | `leaving` | runners on their way out |
+//! | `neighbours` | other pools of the same environment |
 //! | `plan` | what is to be done: pure |
 //! | `apply` | doing it: fence, mark, shrink |
+//! | `shield` | what keeps a busy pod from being evicted |
 //! | `problems`, `status`, `events` | what a person is told |
 //! | `guard` | whether the admission policy exists |
 //! | `sweep` | runners whose pods are gone |
@@ -17,12 +20,15 @@ pub mod apply;
 pub mod build;
 pub mod events;
 pub mod guard;
+pub mod leaving;
+pub mod neighbours;
 pub mod observe;
 pub mod plan;
 pub mod pool;
 pub mod problems;
 pub mod reconcile;
 pub mod run;
+pub mod shield;
 pub mod status;
 pub mod sweep;
 

@@ -1,6 +1,6 @@
 //! What exists: Deployments and pods as the watches show them and runners as the control plane shows them, brought together for the planner.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod as KubePod};
 use kube::ResourceExt as _;
 
 use super::build::CONTAINER;
+use super::leaving::{self, LeavingRunner, is_leaving};
 use super::plan::{self, Elapsed, Observed, Revision, Runner};
 use super::pool::{POOL_LABEL, Pool, REVISION_LABEL};
 use crate::calls::FIELD_MANAGER;
@@ -28,6 +29,8 @@ pub struct Expected {
     deployments: HashMap<String, (u64, String, u32, Elapsed)>,
     /// Pods: version, and when each was written.
     pods: HashMap<String, (u64, Elapsed)>,
+    /// Pods that have been seen, and runners without one.
+    leaving: leaving::Seen,
 }
 
 /// A resource version as a number. It grows with every write to an object: Kubernetes has promised this since 1.35, and did so before.
@@ -51,6 +54,11 @@ impl Expected {
     /// A pod was written.
     pub fn pod(&mut self, name: &str, written: Option<&String>, now: Elapsed) {
         self.pods.insert(name.to_owned(), (version(written), now));
+    }
+
+    /// Whether a write to a pod is not shown yet.
+    pub fn awaits_pod(&self, name: &str) -> bool {
+        self.pods.contains_key(name)
     }
 
     /// Drops what the watches have shown, and what is not worth waiting for any longer.
@@ -80,6 +88,8 @@ pub struct Observation {
     pub deployments: BTreeMap<String, Arc<Deployment>>,
     /// The pods that are not leaving, by name.
     pub pods: BTreeMap<String, Arc<KubePod>>,
+    /// Runners that are on their way out.
+    pub leaving: Vec<LeavingRunner>,
     /// What the pool's runners do.
     pub counts: Counts,
     /// Processes that certainly ended while they held a run.
@@ -91,7 +101,7 @@ pub struct Observation {
 pub struct Counts {
     /// All pods.
     pub pods: u32,
-    /// Runners that are online.
+    /// Runners that are online and whose container runs.
     pub ready: u32,
     /// Runners that hold a run.
     pub busy: u32,
@@ -130,7 +140,8 @@ pub fn observe(
         .flat_map(|snapshot| &snapshot.runners)
         .map(|runner| (runner.name.as_str(), runner))
         .collect();
-    let (leaving, staying): (Vec<_>, Vec<_>) = pods.iter().cloned().partition(|pod| is_leaving(pod));
+    let (leaving, leaving_runners) = leaving::observe(pool, pods, demand, &mut expected.leaving, now);
+    let staying: Vec<_> = pods.iter().filter(|pod| !is_leaving(pod)).cloned().collect();
     let mut by_revision: BTreeMap<String, Vec<plan::Pod>> = BTreeMap::new();
     for pod in &staying {
         if let Some(of) = pod.labels().get(REVISION_LABEL) {
@@ -175,8 +186,9 @@ pub fn observe(
         demand: planner_demand(pool, demand),
         revision: revision.to_owned(),
         revisions,
-        leaving: leaving.iter().map(|pod| pod.name_any()).collect::<BTreeSet<_>>(),
+        leaving,
         guarded: true,
+        ailing: false,
     };
     let counts = counts(&observed);
     Observation {
@@ -186,6 +198,7 @@ pub fn observe(
             .filter_map(|d| Some((d.labels().get(REVISION_LABEL)?.clone(), Arc::clone(d))))
             .collect(),
         pods: staying.iter().map(|pod| (pod.name_any(), Arc::clone(pod))).collect(),
+        leaving: leaving_runners,
         counts,
         endings: snapshot.map_or_else(Vec::new, |_| endings(pods, &runners)),
     }
@@ -212,12 +225,6 @@ pub fn is_owned(pool: &Pool, deployment: &Deployment) -> bool {
 /// Whether a Deployment was created for this pool, whatever its labels say now.
 pub fn is_controlled(pool: &Pool, deployment: &Deployment) -> bool {
     deployment.owner_references().iter().any(|o| o.uid == pool.uid && o.controller == Some(true))
-}
-
-/// Whether a pod can never take a run again: it is being deleted, or has ended.
-fn is_leaving(pod: &KubePod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Failed" | "Succeeded"))
 }
 
 /// Whether a pod carries the mark.
@@ -264,6 +271,7 @@ fn planned(pod: &KubePod, runners: &HashMap<&str, &RunnerView>) -> plan::Pod {
             _ => Runner::Absent,
         },
         draining: runner.is_some_and(|runner| runner.draining),
+        registered: runner.is_some(),
         name,
     }
 }
@@ -274,15 +282,13 @@ fn counts(observed: &Observed) -> Counts {
         for pod in &revision.pods {
             counts.pods += 1;
             match pod.runner {
-                Runner::Busy { .. } => {
-                    counts.ready += 1;
-                    counts.busy += 1;
-                }
-                Runner::Idle { .. } => {
-                    counts.ready += 1;
-                    counts.idle += 1;
-                }
+                Runner::Busy { .. } => counts.busy += 1,
+                Runner::Idle { .. } => counts.idle += 1,
                 Runner::Absent => {}
+            }
+            // The control plane takes a while to notice that a process has ended. The kubelet does not.
+            if pod.ready && pod.runner != Runner::Absent {
+                counts.ready += 1;
             }
             if revision.hash != observed.revision {
                 counts.former += 1;
@@ -327,6 +333,13 @@ impl Observation {
     /// The Deployment of the current revision, if the watch shows it.
     pub fn current(&self) -> Option<&Arc<Deployment>> {
         self.deployments.get(&self.observed.revision)
+    }
+
+    /// The pods of the current revision that are not leaving.
+    pub fn current_pods(&self) -> impl Iterator<Item = &Arc<KubePod>> {
+        let of_current =
+            |pod: &&Arc<KubePod>| pod.labels().get(REVISION_LABEL) == Some(&self.observed.revision);
+        self.pods.values().filter(of_current)
     }
 
     /// The version of a revision's Deployment on which a decision about it is made.

@@ -138,13 +138,18 @@ impl Pool {
 
     /// The owner of the pool's fences, as its control plane knows it.
     pub fn fence_owner(&self) -> String {
-        format!("pool:{}/{}", self.namespace, self.name)
+        owner_of(&self.qualified_name())
     }
 
     /// The label selector of the pool's pods, of all revisions.
     pub fn selector(&self) -> String {
         format!("{POOL_LABEL}={}", self.name)
     }
+}
+
+/// The owner of the fences of the pool that its control plane knows by this name.
+pub fn owner_of(qualified_name: &str) -> String {
+    format!("pool:{qualified_name}")
 }
 
 fn policy(spec: &RunnerPoolSpec) -> Policy {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod as KubePod;
@@ -9,7 +10,7 @@ use kube::ResourceExt as _;
 
 use super::observe::{Observation, container, failed_create};
 use super::pool::Pool;
-use crate::demand::Snapshot;
+use crate::demand::{Demand, Snapshot};
 
 /// How long a runner may run without registering before that is a problem.
 const REGISTERS_WITHIN: SignedDuration = SignedDuration::from_secs(30);
@@ -34,20 +35,94 @@ impl Problem {
     }
 }
 
-/// The most serious problem. If several pods have the same, the first one stands for all.
+/// What to do when the operator lacks a right in a pool's namespace.
+pub const GIVE_RIGHTS: &str = "give the operator its rights in this namespace: the chart's values operator.poolNamespaces and \
+     operator.tokenSecrets, or deploy/kubernetes/README.md";
+
+/// Reasons of problems that keep a pool from being ready, however many of its runners are online.
+const GRAVE: [&str; 6] = [
+    "OperatorTokenMissing",
+    "CrashLoop",
+    "DeploymentRefused",
+    "NameTaken",
+    "RegistrationTokenMissing",
+    "RightsMissing",
+];
+
+/// Reasons of problems that lie with the template: its pods cannot be created, or do not start.
+const OF_TEMPLATE: [&str; 7] = [
+    "ImagePullFailed",
+    "ContainerRefused",
+    "CrashLoop",
+    "PodsRefused",
+    "PodNotStarting",
+    "RegistrationTokenMissing",
+    "DeploymentRefused",
+];
+
+impl Problem {
+    /// Whether it keeps a pool from being ready, however many of its runners are online.
+    pub fn is_grave(&self) -> bool {
+        GRAVE.contains(&self.reason)
+    }
+
+    /// Whether the pods of the current template cannot serve because of it.
+    pub fn is_of_template(&self) -> bool {
+        OF_TEMPLATE.contains(&self.reason)
+    }
+}
+
+/// How long a control plane may be silent before that is a problem: a restart takes some seconds.
+const SILENT_FOR: Duration = Duration::from_secs(10);
+
+/// Why a pool's control plane cannot be asked, unless that may pass by itself in a moment.
+pub fn of_control_plane(demand: Demand<'_>) -> Option<Problem> {
+    match demand {
+        Demand::Known(_) => None,
+        Demand::Stale { age, reason, .. } if age < SILENT_FOR && !reason.kind().is_lasting() => None,
+        Demand::Stale { reason, .. } | Demand::Unknown { reason } => {
+            Some(Problem::new(reason.kind().as_reason(), reason.told()))
+        }
+    }
+}
+
+/// A pod that does not start, from its newest warning. A missing Secret is told by its name.
+pub fn not_starting(pool: &Pool, pod: &str, words: &str) -> Problem {
+    let secret = &pool.spec.registration_token_secret_ref;
+    let (namespace, name, key) = (&pool.namespace, &secret.name, &secret.key);
+    // As the kubelet says it: MountVolume.SetUp failed for volume "registration-token" : secret "minitower" not found.
+    if words.contains("\"registration-token\"") {
+        if words.contains(&format!("secret \"{name}\" not found")) {
+            let message = format!(
+                "spec.registrationTokenSecretRef: Secret {namespace}/{name} does not exist: create it; pod {pod} waits for it"
+            );
+            return Problem::new("RegistrationTokenMissing", message);
+        }
+        if words.contains("non-existent secret key") {
+            let message = format!(
+                "spec.registrationTokenSecretRef: Secret {namespace}/{name} has no key {key}; pod {pod} waits for it"
+            );
+            return Problem::new("RegistrationTokenMissing", message);
+        }
+    }
+    let message = format!(
+        "pod {pod} does not start: {words}; check that the Secrets, ConfigMaps and volumes that the spec names exist in namespace {namespace}"
+    );
+    Problem::new("PodNotStarting", message)
+}
+
+/// The most serious problem of the current template: what ails the pods of a former one goes with them. If several pods have the same, the first one stands for all.
 pub fn find(
     pool: &Pool,
     observation: &Observation,
     snapshot: Option<&Snapshot>,
     now: Timestamp,
 ) -> Option<Problem> {
-    for deployment in observation.deployments.values() {
-        if let Some(words) = failed_create(deployment) {
-            return Some(refused(words));
-        }
+    if let Some(words) = observation.current().and_then(|deployment| failed_create(deployment)) {
+        return Some(refused(words));
     }
     let mut found: Vec<(u8, Problem)> =
-        observation.pods.values().filter_map(|pod| of_container(pool, pod, now)).collect();
+        observation.current_pods().filter_map(|pod| of_container(pool, pod, now)).collect();
     if let Some(snapshot) = snapshot {
         found.extend(unregistered(pool, observation, snapshot, now));
     }
@@ -57,7 +132,7 @@ pub fn find(
 
 /// A pod that has had a node for a while but still no container. Only its Events tell why.
 pub fn stuck_in_creation(observation: &Observation, now: Timestamp) -> Option<&Arc<KubePod>> {
-    observation.pods.values().find(|pod| {
+    observation.current_pods().find(|pod| {
         let waiting = container(pod).and_then(|c| c.state.as_ref()?.waiting.as_ref()?.reason.clone());
         waiting.as_deref() == Some("ContainerCreating") && age(pod, now) > PLACED_WITHIN
     })
@@ -171,7 +246,7 @@ fn unregistered(
 ) -> Option<(u8, Problem)> {
     let online: HashMap<&str, bool> =
         snapshot.runners.iter().map(|runner| (runner.name.as_str(), runner.online)).collect();
-    let pod = observation.pods.values().find(|pod| {
+    let pod = observation.current_pods().find(|pod| {
         let running = container(pod).and_then(|c| c.state.as_ref()?.running.as_ref()?.started_at.clone());
         running.is_some_and(|since| now.duration_since(since.0) > REGISTERS_WITHIN)
             && !online.get(pod.name_any().as_str()).copied().unwrap_or(false)

@@ -20,6 +20,7 @@ use minitower_daemon::errors::chain;
 use super::apply::ApplyError;
 use super::events::Teller;
 use super::guard;
+use super::neighbours::Neighbours;
 use super::pool::POOL_LABEL;
 use super::reconcile::{Context, ReconcileError, reconcile, unreadable};
 use super::sweep;
@@ -53,6 +54,7 @@ pub async fn run(
     leadership: Leadership,
     metrics: Metrics,
     hub: Hub,
+    neighbours: Neighbours,
 ) {
     let (deployments, deployments_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
@@ -62,6 +64,7 @@ pub async fn run(
     let context = Arc::new(Context {
         settings,
         hub,
+        neighbours,
         leadership,
         metrics,
         teller,
@@ -69,6 +72,7 @@ pub async fn run(
         pods: pods.clone(),
         policy_seen: true.into(),
         states: std::sync::Mutex::default(),
+        ended: std::sync::Mutex::default(),
         planes: std::sync::Mutex::default(),
         client: client.clone(),
     });
@@ -84,7 +88,13 @@ pub async fn run(
     });
     let controller = Controller::for_stream(pool_stream, pools.clone())
         .owns_stream(deployment_stream)
-        .watches_stream(pod_stream, |pod| pool_of(&pod))
+        .watches_stream(pod_stream, {
+            let context = Arc::clone(&context);
+            move |pod| {
+                sweep::note(&context, &pod);
+                pool_of(&pod)
+            }
+        })
         .run(look_at, again_after, Arc::clone(&context))
         .for_each(|outcome| {
             // Failed reconciles have been reported already.

@@ -3,11 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::leaving::LeavingRunner;
 use super::observe::Counts;
 use super::plan::{Limit, Plan, counted};
 use super::pool::Pool;
-use super::problems::Problem;
-use crate::crd::{self, ConditionType, DemandState, LastDecision, RunnerPoolStatus};
+use super::problems::{self, Problem};
+use crate::crd::{self, ConditionType, DemandState, LastDecision, MAX_LEAVING, RunnerPoolStatus};
 use crate::demand::{Demand, Snapshot};
 
 /// What one reconcile found out.
@@ -15,6 +16,8 @@ use crate::demand::{Demand, Snapshot};
 pub struct Findings<'a> {
     /// What the pods do.
     pub counts: Counts,
+    /// Runners that are on their way out.
+    pub leaving: &'a [LeavingRunner],
     /// What is to be done.
     pub plan: &'a Plan,
     /// What is known of demand.
@@ -23,38 +26,16 @@ pub struct Findings<'a> {
     pub as_of: Option<Timestamp>,
     /// What a person has to look at.
     pub problem: Option<Problem>,
+    /// Other pools serve the same environment.
+    pub shared_with: Option<&'a Problem>,
     /// The size has just changed.
     pub scaled: bool,
-}
-
-/// The status of a condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Truth {
-    True,
-    False,
-    Unknown,
-}
-
-impl From<bool> for Truth {
-    fn from(is: bool) -> Self {
-        if is { Self::True } else { Self::False }
-    }
-}
-
-impl Truth {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::True => "True",
-            Self::False => "False",
-            Self::Unknown => "Unknown",
-        }
-    }
 }
 
 /// A condition without its times.
 struct Said {
     type_: ConditionType,
-    status: Truth,
+    status: bool,
     reason: &'static str,
     message: String,
 }
@@ -66,7 +47,7 @@ pub fn status(
     former: Option<&RunnerPoolStatus>,
     now: Timestamp,
 ) -> RunnerPoolStatus {
-    let Findings { counts, plan, demand, as_of, problem, scaled } = findings;
+    let Findings { counts, leaving, plan, demand, as_of, problem, shared_with, scaled } = findings;
     let snapshot = demand.snapshot();
     let pending = |s: &Snapshot| s.pending_in(&pool.spec.environment, pool.spec.team.as_deref());
     let decision = plan.decision.as_ref().map(|decision| LastDecision {
@@ -77,11 +58,12 @@ pub fn status(
     });
     let said = [
         ready(*counts, plan, *demand, problem.as_ref()),
-        progressing(pool, *counts, plan),
+        progressing(pool, *counts, leaving, plan),
         demand_available(*demand),
         limited(pool, plan, *demand),
         paused(pool),
         degraded(problem.as_ref()),
+        shared(*shared_with),
     ];
     RunnerPoolStatus {
         observed_generation: pool.generation,
@@ -90,6 +72,8 @@ pub fn status(
         ready_runners: snapshot.map_or(former.map_or(0, |former| former.ready_runners), |_| counts.ready),
         busy_runners: snapshot.map(|_| counts.busy),
         idle_runners: snapshot.map(|_| counts.idle),
+        leaving: u32::try_from(leaving.len()).ok().filter(|n| *n > 0),
+        leaving_runners: leaving.iter().take(MAX_LEAVING).map(shown).collect(),
         pending_runs: snapshot.map(pending),
         desired_runners: Some(plan.target),
         demand: Some(crd::Demand { state: state(*demand), as_of: as_of.map(Time) }),
@@ -104,6 +88,16 @@ pub fn status(
     }
 }
 
+fn shown(leaving: &LeavingRunner) -> crd::LeavingRunner {
+    crd::LeavingRunner {
+        name: leaving.name.clone(),
+        run_id: leaving.run_id,
+        reason: leaving.cause.as_reason().to_owned(),
+        since: leaving.since.map(Time),
+        until: leaving.until.map(Time),
+    }
+}
+
 /// The status of a pool that cannot be served as it is written. Its pods stay as they are.
 pub fn refused(
     generation: Option<i64>,
@@ -113,7 +107,7 @@ pub fn refused(
 ) -> RunnerPoolStatus {
     let said =
         |type_, status| Said { type_, status, reason: problem.reason, message: problem.message.clone() };
-    let said = [said(ConditionType::Ready, Truth::False), said(ConditionType::Degraded, Truth::True)];
+    let said = [said(ConditionType::Ready, false), said(ConditionType::Degraded, true)];
     let mut status = former.cloned().unwrap_or_default();
     let told = conditions(said, generation, former, now);
     status.conditions.retain(|old| told.iter().all(|new| new.type_ != old.type_));
@@ -150,25 +144,19 @@ fn state(demand: Demand<'_>) -> DemandState {
 }
 
 fn ready(counts: Counts, plan: &Plan, demand: Demand<'_>, problem: Option<&Problem>) -> Said {
-    if demand.snapshot().is_none() && plan.target > 0 {
-        let message = "the control plane does not report which runners are online".to_owned();
-        return Said {
-            type_: ConditionType::Ready,
-            status: Truth::Unknown,
-            reason: "DemandUnknown",
-            message,
-        };
-    }
-    let status = counts.ready >= plan.target;
-    let (reason, message) = match problem {
+    let silent = problems::of_control_plane(demand);
+    let grave = problem.filter(|problem| problem.is_grave()).or(silent.as_ref());
+    let status = counts.ready >= plan.target && grave.is_none();
+    let (reason, message) = match grave.or(problem) {
         _ if status => ("AllOnline", format!("{} of {} runners are online", counts.ready, plan.target)),
         Some(problem) => (problem.reason, problem.message.clone()),
         None => ("Starting", format!("{} of {} runners are online", counts.ready, plan.target)),
     };
-    Said { type_: ConditionType::Ready, status: status.into(), reason, message }
+    Said { type_: ConditionType::Ready, status, reason, message }
 }
 
-fn progressing(pool: &Pool, counts: Counts, plan: &Plan) -> Said {
+fn progressing(pool: &Pool, counts: Counts, leaving: &[LeavingRunner], plan: &Plan) -> Said {
+    let working = leaving.iter().filter(|runner| runner.busy).count();
     let (status, reason, message) = if counts.former > 0 && pool.policy.paused {
         (false, "Paused", "pods of a previous template stay while spec.paused is true".to_owned())
     } else if counts.former > 0 {
@@ -182,16 +170,23 @@ fn progressing(pool: &Pool, counts: Counts, plan: &Plan) -> Said {
         (true, "Growing", format!("from {} to {} pods", counts.pods, plan.target))
     } else if counts.pods > plan.target {
         (true, "Shrinking", format!("from {} to {} pods, as runs end", counts.pods, plan.target))
+    } else if working > 0 {
+        let message = counted(
+            working as u64,
+            "runner on its way out still holds a run",
+            "runners on their way out still hold runs",
+        );
+        (true, "Leaving", message)
     } else {
         (false, "Settled", format!("the pool has its {}", counted(plan.target.into(), "pod", "pods")))
     };
-    Said { type_: ConditionType::Progressing, status: status.into(), reason, message }
+    Said { type_: ConditionType::Progressing, status, reason, message }
 }
 
 fn demand_available(demand: Demand<'_>) -> Said {
     let said = |status: bool, reason, message| Said {
         type_: ConditionType::DemandAvailable,
-        status: status.into(),
+        status,
         reason,
         message,
     };
@@ -231,7 +226,7 @@ fn limited(pool: &Pool, plan: &Plan, demand: Demand<'_>) -> Said {
         }
         None => (false, "WithinBounds", "the size is what the demand asks for".to_owned()),
     };
-    Said { type_: ConditionType::ScalingLimited, status: status.into(), reason, message }
+    Said { type_: ConditionType::ScalingLimited, status, reason, message }
 }
 
 fn wished(wanted: u32) -> String {
@@ -244,29 +239,32 @@ fn paused(pool: &Pool) -> Said {
     } else {
         ("NotPaused", "the pool follows its spec")
     };
-    Said {
-        type_: ConditionType::Paused,
-        status: pool.policy.paused.into(),
-        reason,
-        message: message.to_owned(),
-    }
+    Said { type_: ConditionType::Paused, status: pool.policy.paused, reason, message: message.to_owned() }
 }
 
 fn degraded(problem: Option<&Problem>) -> Said {
     match problem {
         Some(problem) => Said {
             type_: ConditionType::Degraded,
-            status: Truth::True,
+            status: true,
             reason: problem.reason,
             message: problem.message.clone(),
         },
         None => Said {
             type_: ConditionType::Degraded,
-            status: Truth::False,
+            status: false,
             reason: "AsExpected",
             message: "nothing is wrong with the pods".to_owned(),
         },
     }
+}
+
+fn shared(with: Option<&Problem>) -> Said {
+    let (reason, message) = match with {
+        Some(others) => (others.reason, others.message.clone()),
+        None => ("Alone", "no other pool serves this environment".to_owned()),
+    };
+    Said { type_: ConditionType::EnvironmentShared, status: with.is_some(), reason, message }
 }
 
 /// Adds the times: a condition keeps the time at which its status last changed.
@@ -278,7 +276,7 @@ fn conditions<const N: usize>(
 ) -> Vec<Condition> {
     said.into_iter()
         .map(|said| {
-            let status = said.status.as_str();
+            let status = if said.status { "True" } else { "False" };
             let before = former
                 .and_then(|former| {
                     former.conditions.iter().find(|before| before.type_ == said.type_.as_str())

@@ -105,6 +105,8 @@ fn the_columns_tell_the_state_at_one_glance() {
         ("Ready", ".status.readyRunners", 0),
         ("Busy", ".status.busyRunners", 0),
         ("Pending", ".status.pendingRuns", 0),
+        ("Leaving", ".status.leaving", 0),
+        ("Reason", ".status.conditions[?(@.type==\"Ready\")].reason", 0),
         ("Age", ".metadata.creationTimestamp", 0),
         ("Pool Ready", ".status.conditions[?(@.type==\"Ready\")].status", 1),
         ("Last Decision", ".status.lastDecision.reason", 1),

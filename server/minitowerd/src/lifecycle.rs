@@ -15,8 +15,10 @@ pub enum RunError {
     Failure(#[from] Failure),
 }
 
-/// Runs the server until SIGTERM or SIGINT, then stops it: requests are finished. A second signal drops them.
+/// Runs the server until SIGTERM or SIGINT, then stops it: it says that it is not ready for as long as is configured, and requests are
+/// finished. Each further signal goes on to the next stage: no more delay, and no more requests.
 pub async fn run(config: Config, mut signals: Signals) -> Result<(), RunError> {
+    let stop_delay = config.stop_delay;
     // A signal during the start ends the program in order too.
     let mut server = tokio::select! {
         started = Server::start(config) => started?,
@@ -41,6 +43,14 @@ pub async fn run(config: Config, mut signals: Signals) -> Result<(), RunError> {
             None
         }
     };
+    if failure.is_none() && !stop_delay.is_zero() {
+        server.announce_stop();
+        tokio::select! {
+            () = tokio::time::sleep(stop_delay) => {}
+            // Whoever asks again does not want to wait.
+            signal = signals.next() => tracing::info!(signal = signal.as_str(), "stopping without delay"),
+        }
+    }
     small.abort();
     let abort = server.abort_token();
     let shutdown = server.shutdown();

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use minitower_kernel::OpenError;
 use minitower_kernel::clock::Clock;
-use minitower_rest::{HttpConfig, HttpMetrics, HttpState, ServeLimits, router, serve};
+use minitower_rest::{HttpConfig, HttpMetrics, HttpState, ServeLimits, router, serve, watching_router};
 use nix::sys::resource::{Resource, getrlimit};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
@@ -26,14 +27,17 @@ const FILES_IN_RESERVE: u64 = 256;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 const ACCEPT_LOOP: &str = "accept loop";
+const METRICS: &str = "accept loop of the metrics";
 const BACKGROUND: &str = "reaper of expired leases";
 
 /// The server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {addr}: {source}; free it, or set another MINITOWER_LISTEN_ADDR")]
+    #[error("cannot listen on {addr}: {source}; free it, or set another {variable}")]
     Listen {
+        /// The variable that names it.
+        variable: &'static str,
         /// The address.
         addr: ListenAddr,
         /// Why.
@@ -69,10 +73,13 @@ pub enum Failure {
 #[derive(Debug)]
 pub struct Server {
     local_addr: SocketAddr,
+    metrics_addr: Option<SocketAddr>,
+    state: HttpState,
     plane: ControlPlane,
     stop: CancellationToken,
     abort: CancellationToken,
     http: JoinHandle<minitower_rest::Ended>,
+    watching: Option<JoinHandle<minitower_rest::Ended>>,
     background: JoinHandle<()>,
     fatal: mpsc::Receiver<String>,
 }
@@ -82,9 +89,11 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         // The port before the database: a second server on a taken port leaves the first one's files alone.
         let addr = &config.listen_addr;
-        let cannot_listen = |source| StartError::Listen { addr: addr.clone(), source };
-        let listener = addr.bind().await.map_err(cannot_listen)?;
-        let local_addr = listener.local_addr().map_err(cannot_listen)?;
+        let (listener, local_addr) = listen(addr, "MINITOWER_LISTEN_ADDR").await?;
+        let watched = match &config.metrics_addr {
+            Some(addr) => Some(listen(addr, "MINITOWER_METRICS_ADDR").await?),
+            None => None,
+        };
 
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         // One place: the first report ends the server, and no second adds to it.
@@ -121,16 +130,36 @@ impl Server {
                 limits: config.limits,
                 commit: COMMIT,
                 sqlite_version: minitower_kernel::sqlite_version(),
+                metrics_elsewhere: watched.is_some(),
             },
             metrics,
         );
-        let http = tokio::spawn(serve(listener, router(state), limits, stop.clone(), abort.clone()));
+        let served = router(state.clone());
+        let http = tokio::spawn(serve(listener, served, limits.clone(), stop.clone(), abort.clone()));
+        let metrics_addr = watched.as_ref().map(|(_, addr)| *addr);
+        let watching = watched.map(|(listener, _)| {
+            let served = watching_router(state.clone());
+            tokio::spawn(serve(listener, served, limits.clone(), stop.clone(), abort.clone()))
+        });
         let background = tokio::spawn({
             let plane = plane.clone();
             async move { plane.run_background().await }
         });
+        if let Some(addr) = metrics_addr {
+            tracing::info!(%addr, "serving the metrics");
+        }
         tracing::info!(addr = %local_addr, version = env!("CARGO_PKG_VERSION"), commit = COMMIT, "listening");
-        Ok(Self { local_addr, plane, stop, abort, http, background, fatal })
+        Ok(Self { local_addr, metrics_addr, state, plane, stop, abort, http, watching, background, fatal })
+    }
+
+    /// The address that the metrics have of their own.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
+    }
+
+    /// Says from now on that it is not ready, and answers everything else as before.
+    pub fn announce_stop(&self) {
+        self.state.announce_stop();
     }
 
     /// The address it listens on, with the port that port 0 became.
@@ -145,6 +174,7 @@ impl Server {
             biased;
             Some(reason) = self.fatal.recv() => Failure::Database(reason),
             ended = &mut self.http => task_failure(ACCEPT_LOOP, ended.err().as_ref()),
+            ended = ended(&mut self.watching) => task_failure(METRICS, ended.err().as_ref()),
             ended = &mut self.background => task_failure(BACKGROUND, ended.err().as_ref()),
         }
     }
@@ -193,6 +223,21 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.cancel();
         self.abort.cancel();
+    }
+}
+
+async fn listen(addr: &ListenAddr, variable: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let cannot_listen = |source| StartError::Listen { variable, addr: addr.clone(), source };
+    let listener = addr.bind().await.map_err(cannot_listen)?;
+    let local_addr = listener.local_addr().map_err(cannot_listen)?;
+    Ok((listener, local_addr))
+}
+
+/// How a task ended, if there is one.
+async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -33,6 +33,8 @@ trap 'echo "error: ${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND" >&2' ERR
 step() {
     local text=$1 began=$EPOCHREALTIME took
     shift
+    # On a terminal, what goes on is shown until its time is.
+    [[ ! -t 1 ]] || printf '%-32s …\r' "$text"
     "$@"
     took=$(((${EPOCHREALTIME/./} - ${began/./}) / 1000))
     printf '%-32s %4d.%03d s\n' "$text" $((took / 1000)) $((took % 1000))

@@ -165,6 +165,11 @@ TRACES=(/run/netns /etc/cni/net.d/cni.lock /etc/cni/net.d /etc/cni /var/lib/cni/
 
 changed_machine() { [[ -f $RUN/sysctl.conf ]]; }
 
+# chains TOOL: the chains that kube-proxy, kubelet and the port mapping plug-in would name like theirs, as "TABLE CHAIN", sorted.
+chains() {
+    "$1-save" 2>/dev/null | awk '/^[*]/ { table = substr($1, 2) } /^:(KUBE|CNI)-/ { print table, substr($1, 2) }' | LC_ALL=C sort -u
+}
+
 # Before the first node: how the machine was.
 remember_machine() {
     local path
@@ -173,6 +178,8 @@ remember_machine() {
     for path in "${TRACES[@]}"; do
         [[ -e $path ]] || echo "$path"
     done >"$RUN/traces"
+    local tool
+    for tool in iptables ip6tables; do chains "$tool" >"$RUN/chains.$tool"; done
     sysctl -e "${SYSCTLS[@]}" >"$RUN/sysctl.conf.part" 2>/dev/null
     mv "$RUN/sysctl.conf.part" "$RUN/sysctl.conf"
 }
@@ -265,10 +272,35 @@ remove_node() {
     rm -rf "$dir"
 }
 
-# The rules of kube-proxy, kubelet, the port mapping plug-in and our own, whatever state they were left in.
+# made_since TOOL BEFORE: what takes away the chains that are not in the file BEFORE, the rules that lead to them, and our own rules, as input
+# of TOOL-restore --noflush. Chains and rules of anybody else, such as another Kubernetes, are not touched.
+made_since() {
+    local tool=$1 before=$2
+    "$tool-save" | awk -v tag="$TAG" -v new="$(LC_ALL=C comm -13 "$before" <(chains "$tool"))" '
+        BEGIN { n = split(new, lines, "\n"); for (i = 1; i <= n; i++) { ours[lines[i]] = 1 } }
+        /^[*]/ { table = substr($1, 2); rules = emptied = deleted = ""; next }
+        /^:/ {
+            chain = substr($1, 2)
+            if ((table " " chain) in ours || index(chain, tag) == 1) {
+                mine[table " " chain] = 1; emptied = emptied "-F " chain "\n"; deleted = deleted "-X " chain "\n"
+            }
+            next
+        }
+        /^-A / {
+            if ((table " " $2) in mine) { next } # it goes with its chain
+            leads = 0
+            for (i = 3; i < NF; i++) { if (($i == "-j" || $i == "-g") && (table " " $(i + 1)) in mine) { leads = 1 } }
+            if (leads || index($0, tag)) { sub(/^-A/, "-D"); rules = rules $0 "\n" }
+            next
+        }
+        /^COMMIT/ { if (rules emptied deleted != "") { printf "*%s\n%s%s%sCOMMIT\n", table, rules, emptied, deleted } }'
+}
+
+# What was made since remember_machine, whatever state it was left in.
 clear_iptables() {
     local tool
     for tool in iptables ip6tables; do
-        "$tool-save" 2>/dev/null | grep -vE "KUBE-|CNI-|$TAG" | "$tool-restore" -w 2>/dev/null || true
+        [[ -f $RUN/chains.$tool ]] || continue # it never got that far
+        made_since "$tool" "$RUN/chains.$tool" | "$tool-restore" -w --noflush
     done
 }

@@ -5,6 +5,7 @@
 //! failure or a crash between any two steps the next plan starts from what exists.
 
 mod deployments;
+mod shields;
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::observe::{DELETION_COST, Expected, LEADER_EPOCH, Observation, is_mark
 use super::plan::{Action, Candidate, Elapsed, Fence, Memory, Plan};
 use super::pool::Pool;
 use crate::calls::{self, CALL, CallError, FIELD_MANAGER};
-use crate::demand::{ControlPlane, ControlPlaneError};
+use crate::demand::{ControlPlane, ControlPlaneError, ErrorKind};
 use crate::leader::{Leadership, NotLeader};
 
 /// The mark: the ReplicaSet controller takes the pods with the lowest cost first.
@@ -62,6 +63,11 @@ impl ApplyError {
     /// Whether the object has changed since the decision, so that the next reconcile decides again.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Call { source: CallError::Conflict, .. })
+    }
+
+    /// Whether the API server does not accept the object as it is, or not from the operator.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Call { source: CallError::Refused { .. }, .. })
     }
 
     /// The object has changed since the decision.
@@ -166,6 +172,7 @@ impl Executor<'_> {
             Action::Yield { candidates, .. } => {
                 self.fence_and_mark(candidates, memory, expected, done, now).await.1?;
             }
+            Action::Fence { runners } => self.fence(runners, memory).await?,
             Action::Spare { pod, .. } => self.spare(pod, memory, expected, done, now).await?,
             Action::Remove { revision } => self.remove(revision, done).await?,
             Action::Unfence { pod } => {
@@ -177,6 +184,34 @@ impl Executor<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Fences runners that are on their way out. Returns the first error when all have been tried.
+    async fn fence(&self, runners: &[String], memory: &mut Memory) -> Result<(), ApplyError> {
+        let Some(control_plane) = self.control_plane else { return Ok(()) };
+        let asked = runners.iter().cloned().map(|runner| async move {
+            let answer = match self.leadership.check(CALL) {
+                Ok(()) => control_plane
+                    .drain(&runner, &self.pool.fence_owner())
+                    .await
+                    .map(drop)
+                    .map_err(ApplyError::from),
+                Err(error) => Err(error.into()),
+            };
+            (runner, answer)
+        });
+        let answers: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffered(FENCES).collect().await;
+        let mut outcome = Ok(());
+        for (runner, answer) in answers {
+            match answer {
+                Ok(()) => drop(memory.fenced.insert(runner, Fence::Held)),
+                // A team's token fences only runners that have registered. This one will show if it ever does.
+                Err(ApplyError::ControlPlane(error)) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if outcome.is_ok() => outcome = Err(error),
+                Err(_) => {}
+            }
+        }
+        outcome
     }
 
     /// Fences the candidates and marks those that answered idle. Returns how many are marked now.

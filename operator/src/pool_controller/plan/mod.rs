@@ -22,7 +22,8 @@ use std::collections::BTreeSet;
 pub(crate) use self::decision::counted;
 pub use self::decision::{Decision, Limit};
 pub use self::model::{
-    Action, Candidate, Damping, Demand, Elapsed, Fence, Memory, Observed, Plan, Pod, Policy, Revision, Runner,
+    Action, Candidate, Damping, Demand, Elapsed, Fence, Leaving, Memory, Observed, Plan, Pod, Policy,
+    Revision, Runner,
 };
 pub use self::rollout::{CHOSEN, LIFT_AGAIN};
 
@@ -33,7 +34,8 @@ pub fn plan(observed: &Observed, policy: &Policy, memory: &Memory, now: Elapsed)
     let gone = forget_gone(observed, &mut memory);
     note_marks(observed, &mut memory, now);
     let sizing = target::decide(observed, policy, &mut memory, now);
-    let mut actions = rollout::actions(observed, policy, sizing.target, &memory, now);
+    let mut actions: Vec<Action> = fence_leaving(observed, &memory).into_iter().collect();
+    actions.extend(rollout::actions(observed, policy, sizing.target, &memory, now));
     if actions.iter().any(|action| matches!(action, Action::Retire { .. })) {
         memory.retired = Some(now);
     }
@@ -49,13 +51,25 @@ fn forget_gone(observed: &Observed, memory: &mut Memory) -> Vec<String> {
     }
     let mut fenced = Vec::new();
     memory.fenced.retain(|name, fence| {
-        let exists = observed.pods().any(|pod| pod.name == *name) || observed.leaving.contains(name);
+        let exists = observed.pods().any(|pod| pod.name == *name) || observed.leaving.contains_key(name);
         if !exists && *fence == Fence::Held {
             fenced.push(name.clone());
         }
         exists || *fence == Fence::Held
     });
     fenced
+}
+
+/// What leaves takes no further run. A fence raised in advance does not show, so it is remembered.
+fn fence_leaving(observed: &Observed, memory: &Memory) -> Option<Action> {
+    let is_held = |name: &String| memory.fenced.get(name) == Some(&Fence::Held);
+    let open = observed.leaving.iter().filter(|(name, way)| match way {
+        Leaving::Closed => false,
+        Leaving::Open => true,
+        Leaving::Unheard => !is_held(name),
+    });
+    let runners: Vec<String> = open.map(|(name, _)| name.clone()).collect();
+    (!runners.is_empty()).then_some(Action::Fence { runners })
 }
 
 fn note_marks(observed: &Observed, memory: &mut Memory, now: Elapsed) {

@@ -1,6 +1,6 @@
 //! What a plan is made from, and what it says: types without a clock, a network or a Kubernetes object in them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -71,10 +71,23 @@ pub struct Observed {
     pub revision: String,
     /// The Deployments that exist, including the current one if it does.
     pub revisions: Vec<Revision>,
-    /// Names of pods that are on their way out.
-    pub leaving: BTreeSet<String>,
+    /// Runners that are on their way out, by name.
+    pub leaving: BTreeMap<String, Leaving>,
     /// The ReplicaSet controller cannot take a pod without a mark.
     pub guarded: bool,
+    /// The current template does not serve: its pods cannot be created, or do not start.
+    pub ailing: bool,
+}
+
+/// Whether a runner on its way out can still be given a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// It cannot: it is fenced, or has ended, or nothing is known of it.
+    Closed,
+    /// It is known and not fenced.
+    Open,
+    /// It has not registered, and still may.
+    Unheard,
 }
 
 /// One Deployment.
@@ -93,6 +106,7 @@ pub struct Revision {
 }
 
 /// A pod that is not leaving.
+#[allow(clippy::struct_excessive_bools, reason = "facts of which each can hold without the others")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
     /// The name of the pod and of its runner.
@@ -105,6 +119,8 @@ pub struct Pod {
     pub runner: Runner,
     /// Some owner's fence keeps work from it.
     pub draining: bool,
+    /// Its runner has registered.
+    pub registered: bool,
 }
 
 /// What a pod's runner does, as the control plane says.
@@ -210,6 +226,11 @@ pub enum Action {
         /// Its new size.
         to: u32,
     },
+    /// Fence runners that are on their way out, whatever they do.
+    Fence {
+        /// Which.
+        runners: Vec<String>,
+    },
     /// Take mark and fence from a pod that may stay.
     Spare {
         /// The pod.
@@ -262,6 +283,11 @@ impl Observed {
 }
 
 impl Pod {
+    /// Whether it has never served, and its container does not run.
+    pub(super) fn is_useless(&self) -> bool {
+        !self.ready && !self.registered
+    }
+
     /// Whether it could take a run at once.
     pub(super) fn serves(&self) -> bool {
         self.ready && !self.marked && !self.draining && self.runner != Runner::Absent

@@ -2,7 +2,8 @@
 //!
 //! The current revision takes over from the former ones pod by pod. It grows as far as the pool's maximum allows, and only as many former
 //! pods go as it has runners that serve. So a template whose pods never serve never empties a pool, and no run is ever interrupted: a busy
-//! pod loses at most its place for the next run.
+//! pod loses at most its place for the next run. While a template is known not to serve, it keeps one pod that shows when it does, and the
+//! former revision grows in its place. Former pods that have never served go at once.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -39,6 +40,7 @@ pub(super) fn actions(
     if !policy.paused {
         let sizes = Sizes::of(observed, policy, current, &former, target);
         actions.extend(growth(current, &sizes));
+        actions.extend(former_growth(&former, &sizes));
         let mut retired = Vec::new();
         if let Some(current) = current {
             retired.extend(retire(&[current], sizes.leave_current, memory, &mut going));
@@ -69,6 +71,8 @@ struct Sizes {
     leave_current: u32,
     /// How many pods the former revisions lose.
     leave_former: u32,
+    /// How many pods a former revision gets, because the current template does not serve.
+    grow_former: u32,
 }
 
 impl Sizes {
@@ -88,16 +92,44 @@ impl Sizes {
         // A fixed size is a bound; the demand's size is not.
         let most = policy.replicas.unwrap_or(policy.max.max(target));
         let room = most.saturating_sub(former_size);
-        let grow_current = wanted.min(room).max(size);
         let serving = current.map_or(0, |revision| count(revision.pods.iter().filter(|pod| pod.serves())));
-        let mut leave_former = former_size.saturating_sub(target.saturating_sub(serving));
+        if observed.ailing && serving == 0 && former_pods().any(|pod| pod.serves() || pod.runner.is_busy()) {
+            return Self::in_its_place(size, former_size, target, most);
+        }
+        let grow_current = wanted.min(room).max(size);
+        // Those that are about to be taken have left already.
+        let useless =
+            count(former.iter().flat_map(|revision| staying(revision)).filter(|pod| pod.is_useless()));
+        let missing = |revision: &&&Revision| revision.stuck;
+        let missing: u32 = former
+            .iter()
+            .filter(missing)
+            .map(|revision| revision.replicas.saturating_sub(count(revision.pods.iter())))
+            .sum();
+        let mut leave_former =
+            former_size.saturating_sub(target.saturating_sub(serving)).max(useless + missing);
         // There is no room for the next pod of the current revision: a former pod makes room, unless one that did so is still on its way out.
         let blocked = size < target && room <= size && former_size > 0;
         if blocked && leave_former == 0 && serving >= size {
             leave_former = 1;
         }
         debug_assert!(observed.size() == size + former_size);
-        Self { grow_current, leave_current: size.saturating_sub(target), leave_former }
+        Self { grow_current, leave_current: size.saturating_sub(target), leave_former, grow_former: 0 }
+    }
+
+    /// While the current template does not serve: it keeps one pod, and the former revisions are what the target asks for.
+    fn in_its_place(size: u32, former_size: u32, target: u32, most: u32) -> Self {
+        let probe = target.min(1);
+        let room = most.saturating_sub(former_size);
+        let grow_current = probe.min(room).max(size);
+        let has_no_place = size < probe && room == 0;
+        let wanted = target.min(most.saturating_sub(grow_current));
+        Self {
+            grow_current,
+            leave_current: size.saturating_sub(probe),
+            leave_former: former_size.saturating_sub(target).max(u32::from(has_no_place)),
+            grow_former: if has_no_place { 0 } else { wanted.saturating_sub(former_size) },
+        }
     }
 }
 
@@ -111,6 +143,18 @@ fn growth(current: Option<&Revision>, sizes: &Sizes) -> Option<Action> {
         }),
         Some(_) => None,
     }
+}
+
+/// The former revision that serves best grows in place of the current one.
+fn former_growth(former: &[&Revision], sizes: &Sizes) -> Option<Action> {
+    if sizes.grow_former == 0 {
+        return None;
+    }
+    let serving =
+        |revision: &Revision| count(revision.pods.iter().filter(|pod| pod.serves() || pod.runner.is_busy()));
+    let best = former.iter().max_by_key(|revision| (serving(revision), Reverse(&revision.hash)))?;
+    let to = best.replicas.saturating_add(sizes.grow_former);
+    Some(Action::Grow { revision: best.hash.clone(), from: best.replicas, to })
 }
 
 /// Chooses `n` pods of these revisions to go, and adds their names to `going`.
@@ -215,18 +259,19 @@ fn yielded(revision: &Revision, planned: &[Action], going: &mut BTreeSet<String>
     (!candidates.is_empty()).then(|| Action::Yield { revision: revision.hash.clone(), candidates })
 }
 
-/// Who goes first: pods that are already marked, then pods that do not serve yet, then those idle longest. Busy pods come last, and lose
-/// only their place for the next run: first those that are already fenced, then those whose run has lasted longest.
+/// Who goes first: pods that have never served, then pods that are already marked, then pods that do not serve, then those idle longest.
+/// Busy pods come last, and lose only their place for the next run: first those that are already fenced, then those whose run has lasted longest.
 fn rank(pod: &Pod) -> impl Ord + use<> {
     let (class, since) = match pod.runner {
         // Busy in spite of its mark: its fence is gone, so the mark has to go before anything shrinks.
         Runner::Busy { since } if pod.marked => (0, since),
-        _ if pod.marked => (1, None),
-        Runner::Absent => (2, None),
-        Runner::Idle { .. } if !pod.ready => (3, None),
-        Runner::Idle { since } => (4, since),
-        Runner::Busy { since } if pod.draining => (5, since),
-        Runner::Busy { since } => (6, since),
+        _ if pod.is_useless() => (1, None),
+        _ if pod.marked => (2, None),
+        Runner::Absent => (3, None),
+        Runner::Idle { .. } if !pod.ready => (4, None),
+        Runner::Idle { since } => (5, since),
+        Runner::Busy { since } if pod.draining => (6, since),
+        Runner::Busy { since } => (7, since),
     };
     // A pod without a time has not been known for long.
     (class, Reverse(since.is_some()), since, pod.name.clone())

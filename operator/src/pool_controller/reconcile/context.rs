@@ -1,6 +1,6 @@
 //! What reconciles share, what is remembered of each pool, and how a reconcile fails.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,10 +19,12 @@ use crate::metrics::Metrics;
 use crate::pool_controller::apply::ApplyError;
 use crate::pool_controller::build::BuildError;
 use crate::pool_controller::events::Teller;
+use crate::pool_controller::neighbours::Neighbours;
 use crate::pool_controller::observe::{Ending, Expected};
 use crate::pool_controller::plan::{self, Elapsed};
 use crate::pool_controller::pool::{PoolError, TokenSource};
-use crate::pool_controller::problems::Problem;
+use crate::pool_controller::problems::{GIVE_RIGHTS, Problem};
+use crate::pool_controller::sweep::PodKey;
 use crate::settings::Settings;
 
 /// What all reconciles share.
@@ -39,6 +41,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// Whether the admission policy existed when it was last looked for.
     pub policy_seen: AtomicBool,
+    /// What the pools of all namespaces serve.
+    pub neighbours: Neighbours,
     /// Writes Events.
     pub teller: Teller,
     /// Deployments as the watch shows them.
@@ -47,6 +51,8 @@ pub struct Context {
     pub pods: Store<KubePod>,
     /// What is remembered of each pool.
     pub states: Mutex<HashMap<ObjectRef<RunnerPool>, Arc<tokio::sync::Mutex<State>>>>,
+    /// Pods whose process was seen to end for good, for the sweep.
+    pub ended: Mutex<HashSet<PodKey>>,
     /// The control plane of each pool, by the pool's name, and when it was last asked: the sweep forgets runners there.
     pub planes: Mutex<HashMap<String, (ControlPlaneConfig, Elapsed)>>,
 }
@@ -61,8 +67,20 @@ pub struct State {
     pub(super) token: Option<(TokenSource, String, Elapsed)>,
     pub(super) written: Option<RunnerPoolStatus>,
     pub(super) problem: Option<Problem>,
+    /// Why the control plane could not be asked, as people were told.
+    pub(super) silent: Option<&'static str>,
+    /// The revision of a template that does not serve.
+    pub(super) ailing: Option<String>,
+    /// Runners on their way out with a run that people have been told of.
+    pub(super) leaving: BTreeSet<String>,
     pub(super) stuck: Option<(Elapsed, Option<Problem>)>,
     pub(super) ended: Vec<Ending>,
+    /// Another pool serves the same environment, and people were told.
+    pub(super) is_shared: bool,
+    /// The admission policy is missing, and people were told.
+    pub(super) is_unguarded: bool,
+    /// When the budget for shielded pods was last known to exist.
+    pub(super) budget: Option<Elapsed>,
     /// The generation of the current Deployment at which somebody else's write to its template had changed nothing.
     pub(super) harmless: Option<i64>,
     /// Failures in a row.
@@ -91,6 +109,7 @@ impl Context {
 
     /// Forgets a pool that no longer exists, and its metrics: otherwise they would raise alarms for ever.
     pub fn forget(&self, of: &ObjectRef<RunnerPool>) {
+        self.neighbours.forget(&format!("{}/{}", of.namespace.as_deref().unwrap_or_default(), of.name));
         self.metrics.forget(of.namespace.as_deref().unwrap_or_default(), &of.name);
         self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(of);
     }
@@ -140,6 +159,9 @@ impl ReconcileError {
             Self::Pool(error) => error.as_reason(),
             Self::Build(_) => "InvalidTemplate",
             Self::Apply(ApplyError::NameTaken { .. }) => "NameTaken",
+            Self::Apply(ApplyError::Call { source, .. }) if source.is_without_right() => {
+                return Some(Problem::new("RightsMissing", format!("{}; {GIVE_RIGHTS}", chain(self))));
+            }
             Self::Apply(ApplyError::Call { source: CallError::Refused { .. }, .. }) => "DeploymentRefused",
             Self::Apply(ApplyError::ControlPlane(error)) => {
                 return Some(Problem::new("NotFenced", error.told()));

@@ -1,5 +1,6 @@
 //! What a pool refers to: the operator's token for its control plane, and the Deployments and pods that are labelled as its own.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use minitower_daemon::errors::chain;
 use super::context::{Context, State};
 use crate::calls::{self, CallError};
 use crate::crd::RunnerPool;
-use crate::pool_controller::pool::{POOL_LABEL, TokenSource};
-use crate::pool_controller::problems::Problem;
-use crate::settings::{SettingsError, read_token};
+use crate::pool_controller::pool::{POOL_LABEL, PoolError, TokenSource};
+use crate::pool_controller::problems::{GIVE_RIGHTS, Problem};
+use crate::settings::{OwnService, SettingsError, read_token};
 
 /// How long a token from a Secret is used before the Secret is read again.
 const TOKEN_AGE: Duration = Duration::from_secs(60);
@@ -65,8 +66,48 @@ pub(super) enum TokenError {
 impl TokenError {
     /// What a person has to do something about.
     pub(super) fn problem(&self) -> Problem {
-        Problem::new("OperatorTokenMissing", chain(self))
+        match self {
+            Self::Unreadable { source, .. } if source.is_without_right() => {
+                Problem::new("RightsMissing", format!("{}; {GIVE_RIGHTS}", chain(self)))
+            }
+            Self::NoOwn
+            | Self::Own(_)
+            | Self::NoSecret { .. }
+            | Self::Unreadable { .. }
+            | Self::NoKey { .. } => Problem::new("OperatorTokenMissing", chain(self)),
+        }
     }
+}
+
+/// How long the name of a Service may take to be resolved.
+const LOOKUP: Duration = Duration::from_secs(2);
+
+/// Whether a pool that names no operator token does so because the name of its Service is mistyped: nothing has that name.
+pub(super) async fn mistyped_service(error: &PoolError, own: Option<&OwnService>) -> Option<Problem> {
+    let PoolError::ForeignService { service, namespace } = error else { return None };
+    let name = format!("{service}.{namespace}");
+    // Only the name is of interest, and a port is part of the question.
+    let looked_up = tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name.as_str(), 80))).await;
+    match looked_up {
+        Ok(Err(error)) if is_unknown(&error) => Some(no_service(service, namespace, own)),
+        _ => None,
+    }
+}
+
+/// Whether the resolver knows that there is no such name, and not merely no answer.
+fn is_unknown(error: &io::Error) -> bool {
+    let words = error.to_string();
+    words.contains("not known") || words.contains("No address") || words.contains("does not resolve")
+}
+
+fn no_service(service: &str, namespace: &str, own: Option<&OwnService>) -> Problem {
+    let meant = own.filter(|own| own.namespace == namespace).map_or_else(String::new, |own| {
+        format!("; the operator's own control plane is Service {}, port {}", own.name, own.port)
+    });
+    let message = format!(
+        "spec.server.serviceRef: Service {namespace}/{service} does not exist: its name cannot be resolved{meant}"
+    );
+    Problem::new("ServiceNotFound", message)
 }
 
 /// Looks up what the pool refers to.
@@ -126,5 +167,38 @@ fn own(context: &Context) -> Result<String, TokenError> {
         // Some dozen bytes of a volume in memory.
         Some(file) => Ok(read_token(file)?),
         None => Ok(own.token.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn foreign(service: &str) -> PoolError {
+        PoolError::ForeignService { service: service.to_owned(), namespace: "ns".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_nothing_is_called_like_is_told_with_the_one_that_may_be_meant() {
+        let own = OwnService { name: "tower".to_owned(), namespace: "ns".to_owned(), port: 8080 };
+        // A name with an empty label is refused without a question to anybody.
+        let problem = mistyped_service(&foreign("towr."), Some(&own)).await.unwrap();
+        assert_eq!(problem.reason, "ServiceNotFound");
+        assert_eq!(
+            problem.message,
+            "spec.server.serviceRef: Service ns/towr. does not exist: its name cannot be resolved; the operator's own control plane is \
+             Service tower, port 8080"
+        );
+        let elsewhere = OwnService { namespace: "other".to_owned(), ..own };
+        let problem = mistyped_service(&foreign("towr."), Some(&elsewhere)).await.unwrap();
+        assert!(problem.message.ends_with("cannot be resolved"), "{}", problem.message);
+    }
+
+    #[tokio::test]
+    async fn a_resolver_that_does_not_answer_proves_nothing() {
+        let silent =
+            io::Error::other("failed to lookup address information: Temporary failure in name resolution");
+        assert!(!is_unknown(&silent));
+        assert_eq!(mistyped_service(&PoolError::Server, None).await, None);
     }
 }

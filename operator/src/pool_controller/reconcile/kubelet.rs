@@ -79,13 +79,8 @@ pub(super) async fn stuck(
         return problem.clone();
     }
     let name = pod.name_any();
-    let problem = newest_warning(context, &pool.namespace, &name).await.map(|words| {
-        let message = format!(
-            "pod {name} does not start: {words}; check that the Secrets, ConfigMaps and volumes that the spec names exist in namespace {}",
-            pool.namespace
-        );
-        Problem::new("PodNotStarting", message)
-    });
+    let words = newest_warning(context, &pool.namespace, &name).await;
+    let problem = words.map(|words| problems::not_starting(pool, &name, &words));
     state.stuck = Some((now, problem.clone()));
     problem
 }

@@ -21,16 +21,20 @@ use kube::runtime::controller::Action as Requeue;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt as _};
 use minitower_daemon::clock::{boottime, wall_clock};
+use minitower_daemon::errors::chain;
 
-use self::dereference::{References, TokenError, dereference};
-use self::tell::{former, refuse, tell_of, write_status};
+use self::dereference::{References, TokenError, dereference, mistyped_service};
+use self::tell::{former, refuse, tell_of, tell_of_cluster, tell_of_leaving, tell_of_silence, write_status};
 use super::apply::{ApplyError, Done, Executor};
 use super::build;
-use super::observe;
-use super::plan::{self, Elapsed, Limit, Plan};
+use super::neighbours;
+use super::observe::{self, Observation};
+use super::plan::{self, Action, Elapsed, Limit, Plan};
 use super::pool::Pool;
 use super::problems::{self, Problem};
+use super::shield;
 use super::status::{self, Findings};
+use crate::calls::CALL;
 use crate::crd::RunnerPool;
 use crate::demand::{ControlPlane, ControlPlaneConfig, ControlPlaneError, Demand, ErrorKind, Reading};
 use crate::metrics::Applied;
@@ -39,6 +43,9 @@ pub use self::context::{Context, ReconcileError, State};
 
 /// How soon a pool that cannot be served as it is written is tried again: what it lacks may have been created.
 const REFUSED_AGAIN: Duration = Duration::from_secs(15);
+
+/// The most pods whose shields one reconcile changes.
+const SHIELDS: usize = 50;
 
 /// Looks at a pool, does what is to be done, and reports what was found.
 pub async fn reconcile(object: Arc<RunnerPool>, context: Arc<Context>) -> Result<Requeue, ReconcileError> {
@@ -65,8 +72,14 @@ pub async fn reconcile(object: Arc<RunnerPool>, context: Arc<Context>) -> Result
         }
         Err(error) => {
             if matches!(error, ReconcileError::Pool(_) | ReconcileError::Build(_))
-                && let Some(problem) = error.problem()
+                && let Some(mut problem) = error.problem()
             {
+                if let ReconcileError::Pool(error) = &error
+                    && let Some(missing) =
+                        mistyped_service(error, context.settings.own_service.as_ref()).await
+                {
+                    problem = missing;
+                }
                 refuse(&*object, &context, &mut state, object.status.as_ref(), &problem).await?;
                 state.failures = 0;
                 return Ok(Requeue::requeue(REFUSED_AGAIN));
@@ -105,6 +118,7 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
     // A property of the cluster, not of the pool.
     let guarded = context.settings.admission_policy && context.policy_seen.load(Ordering::Relaxed);
     observation.observed.guarded = guarded;
+    observation.observed.ailing = is_ailing(&pool, &observation, demand, state, wall);
     let plan = plan::plan(&observation.observed, &pool.policy, &state.memory, now);
     let executor = Executor {
         client: &context.client,
@@ -121,21 +135,35 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
         return Ok(outcome.map(|()| pool.policy.poll)?);
     }
     let restored = restore(object, context, &executor, state, now).await;
+    raise_shields(context, &executor, demand, state, wall, now).await;
     kubelet::report_endings(context, &observation, asked.control_plane.as_ref(), state).await;
+    let creates = plan.actions.iter().any(|action| matches!(action, Action::Create { .. }));
+    if creates && outcome.as_ref().is_err_and(ApplyError::is_refused) {
+        state.ailing = Some(rendered.revision.clone());
+    }
     let outcome = outcome.map_err(ReconcileError::from);
     let refused = outcome.as_ref().err().and_then(ReconcileError::problem);
+    let is_missing = asked.missing.is_some();
     let mut problem =
         asked.missing.or(refused).or_else(|| problems::find(&pool, &observation, demand.snapshot(), wall));
     if problem.is_none() {
         problem = kubelet::stuck(&pool, context, state, &observation, now, wall).await;
     }
     tell_of(object, context, state, problem.as_ref()).await;
+    // A missing token is a problem of its own.
+    let silent = problems::of_control_plane(demand).filter(|_| !is_missing);
+    tell_of_silence(object, context, state, silent.as_ref()).await;
+    let shared_with = neighbours::told(&pool, &context.neighbours.meet(&pool));
+    tell_of_cluster(object, context, state, shared_with.as_ref(), guarded).await;
+    tell_of_leaving(object, context, state, &observation.leaving).await;
     let findings = Findings {
         counts: observation.counts,
+        leaving: &observation.leaving,
         plan: &plan,
         demand,
         as_of: as_of(demand, wall),
         problem,
+        shared_with: shared_with.as_ref(),
         scaled: done.grown > 0 || done.shrunk > 0,
     };
     let said = status::status(&pool, &findings, former(object.status.as_ref(), state), wall);
@@ -143,6 +171,28 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
     outcome?;
     restored?;
     Ok(pool.policy.poll)
+}
+
+/// Whether the current template does not serve. Once that is known, it holds until a runner of the template serves.
+fn is_ailing(
+    pool: &Pool,
+    observation: &Observation,
+    demand: Demand<'_>,
+    state: &mut State,
+    wall: Timestamp,
+) -> bool {
+    let observed = &observation.observed;
+    let current = observed.revisions.iter().find(|revision| revision.hash == observed.revision);
+    let serves = current.is_some_and(|current| current.pods.iter().any(|pod| pod.ready && pod.registered));
+    let stuck = || state.stuck.as_ref().and_then(|(_, problem)| problem.clone());
+    let found = problems::find(pool, observation, demand.snapshot(), wall).or_else(stuck);
+    if found.is_some_and(|problem| problem.is_of_template()) {
+        // Also one that is up for a moment before it crashes again.
+        state.ailing = Some(observed.revision.clone());
+    } else if serves || state.ailing.as_ref().is_some_and(|ailing| *ailing != observed.revision) {
+        state.ailing = None;
+    }
+    state.ailing.is_some()
 }
 
 /// What is known of a pool's control plane.
@@ -224,6 +274,26 @@ async fn apply(
 fn as_of(demand: Demand<'_>, wall: Timestamp) -> Option<Timestamp> {
     let age = SignedDuration::try_from(demand.snapshot()?.taken_at.elapsed()).ok()?;
     wall.checked_sub(age).ok()
+}
+
+/// Shields pods that have worked for a while, and no others. A failure costs no run and no growth: the next reconcile tries again.
+async fn raise_shields(
+    context: &Context,
+    executor: &Executor<'_>,
+    demand: Demand<'_>,
+    state: &mut State,
+    wall: Timestamp,
+    now: Elapsed,
+) {
+    // What the runners do must be certain, and each write takes time that growth may need.
+    if !matches!(demand, Demand::Known(_)) || context.leadership.check(CALL).is_err() {
+        return;
+    }
+    let mut due = shield::due(executor.pool, executor.observation, wall);
+    due.truncate(SHIELDS);
+    if let Err(error) = executor.shield(&due, &mut state.expected, &mut state.budget, now).await {
+        tracing::warn!(pool = executor.pool.qualified_name(), error = %chain(&error), "cannot shield busy pods");
+    }
 }
 
 /// Undoes what somebody else changed in the current Deployment's template.

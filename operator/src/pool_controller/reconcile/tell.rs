@@ -9,6 +9,8 @@ use serde_json::json;
 use super::context::{Context, ReconcileError, State};
 use crate::calls::{self, CALL, CallError, FIELD_MANAGER};
 use crate::crd::{RunnerPool, RunnerPoolStatus};
+use crate::pool_controller::guard;
+use crate::pool_controller::leaving::LeavingRunner;
 use crate::pool_controller::problems::Problem;
 use crate::pool_controller::status;
 
@@ -27,6 +29,64 @@ pub(super) async fn tell_of(
         context.teller.problem(object, problem).await;
     }
     state.problem = problem.cloned();
+}
+
+/// Writes an Event and a log line when the control plane cannot be asked any longer, or for another reason than before.
+pub(super) async fn tell_of_silence(
+    object: &impl Resource<DynamicType = ()>,
+    context: &Context,
+    state: &mut State,
+    problem: Option<&Problem>,
+) {
+    if let Some(problem) = problem.filter(|problem| state.silent != Some(problem.reason)) {
+        tracing::warn!(
+            pool = object.name_any(),
+            reason = problem.reason,
+            message = problem.message,
+            "no control plane"
+        );
+        context.teller.problem(object, problem).await;
+    }
+    state.silent = problem.map(|problem| problem.reason);
+}
+
+/// Writes an Event when another pool comes to serve the same environment, and when the admission policy is found to be missing.
+pub(super) async fn tell_of_cluster(
+    object: &impl Resource<DynamicType = ()>,
+    context: &Context,
+    state: &mut State,
+    shared_with: Option<&Problem>,
+    guarded: bool,
+) {
+    if let Some(problem) = shared_with.filter(|_| !state.is_shared) {
+        context.teller.warn(object, "EnvironmentShared", problem.message.clone()).await;
+    }
+    state.is_shared = shared_with.is_some();
+    let is_missing = context.settings.admission_policy && !guarded;
+    if is_missing && !state.is_unguarded {
+        context.teller.warn(object, "AdmissionPolicyMissing", guard::MISSING.to_owned()).await;
+    }
+    state.is_unguarded = is_missing;
+}
+
+/// The most Events about runners on their way out that one reconcile writes.
+const MAX_TOLD: usize = 10;
+
+/// Writes an Event for each runner that leaves with a run, once.
+pub(super) async fn tell_of_leaving(
+    object: &impl Resource<DynamicType = ()>,
+    context: &Context,
+    state: &mut State,
+    leaving: &[LeavingRunner],
+) {
+    let working = || leaving.iter().filter(|runner| runner.busy);
+    state.leaving.retain(|told| working().any(|runner| runner.name == *told));
+    let news: Vec<_> =
+        working().filter(|runner| !state.leaving.contains(&runner.name)).take(MAX_TOLD).collect();
+    for runner in news {
+        state.leaving.insert(runner.name.clone());
+        context.teller.warn(object, "BusyRunnerLeaves", runner.told()).await;
+    }
 }
 
 /// Tells that a pool cannot be served as it is written.

@@ -83,6 +83,26 @@ fn the_deployment_of_a_pool_that_says_all_there_is_to_say() {
     insta::assert_json_snapshot!(deployment(&pool, &rendered, None));
 }
 
+#[rstest]
+#[case::of_the_node(json!({ "emptyDir": { "sizeLimit": "1Gi" } }), &["data", "tmp"])]
+#[case::of_its_own(json!({ "ephemeral": { "size": "1Gi" } }), &[])]
+fn a_pod_with_a_volume_of_its_own_has_nothing_on_the_node_that_a_drain_must_allow_to_delete(
+    #[case] cache: Value,
+    #[case] expected: &[&str],
+) {
+    let spec = template(&json!({ "runner": { "cache": cache } }))["spec"].clone();
+    let on_node = |volume: &&Value| volume.get("emptyDir").is_some();
+    let volumes = spec["volumes"].as_array().unwrap();
+    let found: Vec<&str> =
+        volumes.iter().filter(on_node).map(|volume| volume["name"].as_str().unwrap()).collect();
+    assert_eq!(found, expected);
+    let mounts = spec["containers"][0]["volumeMounts"].as_array().unwrap();
+    let writable: Vec<&Value> = mounts.iter().filter(|mount| mount["readOnly"] != true).collect();
+    let paths: Vec<&str> = writable.iter().map(|mount| mount["mountPath"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["/var/lib/minitower", "/tmp"]);
+    assert!(mounts.iter().all(|mount| volumes.iter().any(|volume| volume["name"] == mount["name"])));
+}
+
 #[test]
 fn the_same_spec_is_the_same_revision() {
     let twice = || render(&pool(&full()), IMAGE).unwrap().revision;

@@ -4,7 +4,7 @@
 
 mod builds;
 mod counted;
-mod objects;
+pub(super) mod objects;
 mod observations;
 mod pools;
 mod problems;

@@ -24,7 +24,7 @@ pub(super) const UID: &str = "uid-of-p";
 pub(super) const QUALIFIED: &str = "ns/p";
 
 /// A pool of the shortest spec, with `patch` merged into the whole object.
-pub(super) fn pool_object(patch: &Value) -> RunnerPool {
+pub(in super::super) fn pool_object(patch: &Value) -> RunnerPool {
     let shortest = json!({
         "apiVersion": "minitower.dev/v1alpha1",
         "kind": "RunnerPool",

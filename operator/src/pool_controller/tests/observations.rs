@@ -22,7 +22,7 @@ fn a_pod_on_its_way_out_is_not_counted_and_not_forgotten(#[case] patch: Value) {
     let said = snapshot(0, vec![runner("a"), busy("b", "i")]);
     let found = seen(&[deployment("new", 2, &json!({}))], &pods, &said);
     assert_eq!(found.counts, Counts { pods: 1, ready: 1, busy: 0, idle: 1, former: 0 });
-    assert_eq!(found.observed.leaving.iter().collect::<Vec<_>>(), ["b"]);
+    assert_eq!(found.observed.leaving.keys().collect::<Vec<_>>(), ["b"]);
     assert!(!found.pods.contains_key("b"));
 }
 
@@ -49,6 +49,16 @@ fn a_runner_is_what_the_control_plane_says(#[case] said: RunnerView, #[case] exp
     let found =
         seen(&[deployment("new", 1, &json!({}))], &[pod("a", "new", &json!({}))], &snapshot(0, vec![said]));
     assert_eq!(found.observed.revisions[0].pods[0].runner, expected);
+}
+
+#[rstest]
+#[case::idle(runner("a"))]
+#[case::busy(busy("a", "i"))]
+fn a_runner_whose_container_does_not_run_is_not_ready(#[case] said: RunnerView) {
+    let waits = in_state(&json!({ "waiting": { "reason": "CrashLoopBackOff" } }));
+    let found =
+        seen(&[deployment("new", 1, &json!({}))], &[pod("a", "new", &waits)], &snapshot(0, vec![said]));
+    assert_eq!((found.counts.pods, found.counts.ready), (1, 0));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::super::problems::{Problem, find, stuck_in_creation};
+use super::super::problems::{Problem, find, not_starting, stuck_in_creation};
 use super::objects::{at, container, deployment, in_state, pod, pool, runner, seen, snapshot};
 use crate::demand::{RunnerView, Snapshot};
 
@@ -203,6 +203,49 @@ fn of_several_pods_the_gravest_speaks_and_always_the_same() {
     let found = seen(&[deployment("new", 3, &json!({}))], &pods, &said);
     let problem = find(&pool(&json!({})), &found, Some(&said), later()).unwrap();
     assert!(problem.message.starts_with("pod b: no"), "{}", problem.message);
+}
+
+#[test]
+fn what_ails_a_former_template_is_no_problem_of_the_current_one() {
+    let said = snapshot(0, vec![runner("b")]);
+    let words =
+        json!({ "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "no" });
+    let failing = json!({ "status": { "conditions": [words] } });
+    let deployments = [deployment("new", 1, &json!({})), deployment("old", 2, &failing)];
+    let pods = [
+        pod("a", "old", &waiting("ErrImagePull", "no")),
+        pod("b", "new", &json!({})),
+        pod("c", "old", &waiting("ContainerCreating", "")),
+        pod("d", "old", &running_since("2026-01-02T03:00:05Z")),
+    ];
+    let found = seen(&deployments, &pods, &said);
+    assert_eq!(find(&pool(&json!({})), &found, Some(&said), later()), None);
+    assert!(stuck_in_creation(&found, later()).is_none());
+}
+
+#[rstest]
+#[case::no_secret(
+    "MountVolume.SetUp failed for volume \"registration-token\" : secret \"tokens\" not found",
+    "RegistrationTokenMissing",
+    "spec.registrationTokenSecretRef: Secret ns/tokens does not exist: create it; pod a waits for it"
+)]
+#[case::no_key(
+    "MountVolume.SetUp failed for volume \"registration-token\" : references non-existent secret key: registration-token",
+    "RegistrationTokenMissing",
+    "spec.registrationTokenSecretRef: Secret ns/tokens has no key registration-token; pod a waits for it"
+)]
+#[case::another_secret(
+    "MountVolume.SetUp failed for volume \"mine\" : secret \"tokens\" not found",
+    "PodNotStarting",
+    "pod a does not start: MountVolume.SetUp failed for volume \"mine\" : secret \"tokens\" not found; check that the Secrets, \
+     ConfigMaps and volumes that the spec names exist in namespace ns"
+)]
+fn a_pod_that_waits_for_a_secret_says_for_which(
+    #[case] words: &str,
+    #[case] reason: &'static str,
+    #[case] message: &str,
+) {
+    assert_eq!(not_starting(&pool(&json!({})), "a", words), Problem::new(reason, message));
 }
 
 #[rstest]

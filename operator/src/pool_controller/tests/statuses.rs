@@ -27,7 +27,16 @@ fn counts(pods: u32, ready: u32) -> Counts {
 }
 
 fn findings<'a>(plan: &'a Plan, counts: Counts, said: &'a Snapshot) -> Findings<'a> {
-    Findings { counts, plan, demand: Demand::Known(said), as_of: None, problem: None, scaled: false }
+    Findings {
+        counts,
+        leaving: &[],
+        plan,
+        demand: Demand::Known(said),
+        as_of: None,
+        problem: None,
+        shared_with: None,
+        scaled: false,
+    }
 }
 
 fn status_of(findings: &Findings<'_>, former: Option<&RunnerPoolStatus>, now: &str) -> RunnerPoolStatus {
@@ -99,6 +108,58 @@ fn a_problem_speaks_for_a_pool_that_is_not_ready() {
     let status = status_of(&findings, None, FIRST);
     assert_eq!(told(&status, "Ready"), ("False", "CrashLoop", "pod a: words"));
     assert_eq!(told(&status, "Degraded"), ("True", "CrashLoop", "pod a: words"));
+}
+
+#[rstest]
+#[case::operator_token("OperatorTokenMissing", false)]
+#[case::crash_loop("CrashLoop", false)]
+#[case::refused("DeploymentRefused", false)]
+#[case::a_pod_too_many_that_has_no_node("Unschedulable", true)]
+fn a_grave_problem_keeps_a_pool_from_being_ready_whatever_its_size(
+    #[case] reason: &'static str,
+    #[case] expected: bool,
+    #[values(0, 2)] size: u32,
+) {
+    let (said, plan) = (snapshot(0, vec![]), plan_of(size));
+    let findings = Findings {
+        problem: Some(Problem::new(reason, "words")),
+        ..findings(&plan, counts(size, size), &said)
+    };
+    let status = status_of(&findings, None, FIRST);
+    let (is, told, _) = told(&status, "Ready");
+    assert_eq!((is, told), if expected { ("True", "AllOnline") } else { ("False", reason) });
+}
+
+/// An error of a control plane that answers 401, or whose answers are late.
+fn trouble(is_lasting: bool) -> ControlPlaneError {
+    if is_lasting {
+        let error = std::io::Error::other("words");
+        ControlPlaneError::without_token("http://tower", error)
+    } else {
+        ControlPlaneError::new("http://tower", Cause::Deadline(Duration::from_secs(5)))
+    }
+}
+
+#[rstest]
+#[case::silent_for_a_moment(Some(9), false, None)]
+#[case::silent_for_a_while(Some(11), false, Some("Unreachable"))]
+#[case::what_time_does_not_mend(Some(1), true, Some("InvalidServer"))]
+#[case::never_heard_of(None, false, Some("Unreachable"))]
+fn a_pool_is_not_ready_without_its_control_plane_whatever_its_size(
+    #[case] silent_for: Option<u64>,
+    #[case] is_lasting: bool,
+    #[case] expected: Option<&str>,
+    #[values(0, 2)] size: u32,
+) {
+    let (said, plan, reason) = (snapshot(0, vec![]), plan_of(size), trouble(is_lasting));
+    let demand = match silent_for {
+        Some(age) => Demand::Stale { snapshot: &said, age: Duration::from_secs(age), reason: &reason },
+        None => Demand::Unknown { reason: &reason },
+    };
+    let status = status_of(&Findings { demand, ..findings(&plan, counts(size, size), &said) }, None, FIRST);
+    let (is, told, message) = told(&status, "Ready");
+    assert_eq!((is, told), expected.map_or(("True", "AllOnline"), |reason| ("False", reason)));
+    assert_eq!(message.contains("http://tower"), expected.is_some(), "{message}");
 }
 
 #[test]
@@ -176,7 +237,7 @@ fn a_refused_pool_keeps_what_is_known_of_it() {
     assert_eq!(since(&status, "Paused"), at(FIRST));
     let mut types: Vec<&str> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
     types.dedup();
-    assert_eq!(types.len(), 6);
+    assert_eq!(types.len(), 7);
     let again = refused(Some(9), &Problem::new("InvalidTemplate", "words"), Some(&status), at(LATER));
     assert!(says_the_same(&status, &again));
 }

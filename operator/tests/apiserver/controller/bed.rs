@@ -36,6 +36,8 @@ pub(crate) struct Bed {
 pub(crate) struct Operator {
     pub(crate) program: Program,
     pub(crate) port: u16,
+    /// Where it leaves its last words.
+    pub(crate) last_words: PathBuf,
 }
 
 /// The API server with everything that is installed beside the operator, for one test. Without one, it says why the test is skipped.
@@ -57,17 +59,32 @@ pub(crate) fn bed(name: &str) -> Option<Bed> {
         format!("--from-literal=registration-token={REGISTRATION_TOKEN}"),
     ];
     cluster.kubectl(&["create", "secret", "generic", "tokens", &literals[0], &literals[1]], None).expect_ok();
+    give_rights(&cluster, "tokens");
     let server = Server::start();
     let team = server.bootstrap();
     team.python_app("hello", "print('hello')");
     Some(Bed { cluster, server, team, api, kubeconfig, _alone: alone })
 }
 
+/// The operator's rights in a namespace with pools, and on the Secret that they name, as `deploy/kubernetes/README.md` says.
+pub(crate) fn give_rights(cluster: &Namespace, secret: &str) {
+    let account = format!("--serviceaccount={HOME}:{ACCOUNT}");
+    let secret = format!("--resource-name={secret}");
+    let steps: [&[&str]; 3] = [
+        &["create", "rolebinding", "minitower-operator", "--clusterrole=minitower-operator-pools", &account],
+        &["create", "role", "minitower-operator-tokens", "--verb=get", "--resource=secrets", &secret],
+        &["create", "rolebinding", "minitower-operator-tokens", "--role=minitower-operator-tokens", &account],
+    ];
+    for step in steps {
+        cluster.kubectl(step, None).expect_ok();
+    }
+}
+
 /// Installs account, rights and admission policy as they are deployed. Returns the account's kubeconfig.
 fn install(api: &Api) -> PathBuf {
     api.kubectl(&["create", "namespace", HOME], None).expect_ok();
     api.kubectl(&["-n", HOME, "create", "serviceaccount", ACCOUNT], None).expect_ok();
-    for file in ["operator-rbac.yaml", "admission-policy.yaml"] {
+    for file in ["operator-rbac.yaml", "pool-roles.yaml", "admission-policy.yaml"] {
         let file = source_root().join("deploy/kubernetes/base").join(file);
         api.kubectl(&["apply", "-f", file.to_str().unwrap()], None).expect_ok();
     }
@@ -83,6 +100,8 @@ fn install(api: &Api) -> PathBuf {
 /// Starts an operator with this kubeconfig.
 pub(crate) fn start(kubeconfig: &Path, folder: &Path, name: &str, namespaces: &str) -> Operator {
     let port = server::free_port();
+    let last_words = folder.join(format!("{name}.termination"));
+    fs::write(&last_words, "").unwrap();
     let env = [
         ("KUBECONFIG", kubeconfig.display().to_string()),
         ("POD_NAMESPACE", HOME.to_owned()),
@@ -91,10 +110,11 @@ pub(crate) fn start(kubeconfig: &Path, folder: &Path, name: &str, namespaces: &s
         ("MINITOWER_LISTEN_ADDR", format!("127.0.0.1:{port}")),
         ("MINITOWER_RUNNER_IMAGE", "registry/runner:1".to_owned()),
         ("MINITOWER_LOG_FORMAT", "text".to_owned()),
+        ("MINITOWER_TERMINATION_LOG", last_words.display().to_string()),
     ];
     let env: Vec<_> = env.map(|(key, value)| (key.to_owned(), value)).into();
     let log = folder.join(format!("logs/{name}.log"));
-    Operator { program: Program::start("minitower-operator", &[], &env, folder, &log), port }
+    Operator { program: Program::start("minitower-operator", &[], &env, folder, &log), port, last_words }
 }
 
 impl Operator {

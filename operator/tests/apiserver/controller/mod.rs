@@ -5,7 +5,9 @@
 //! because another operator may live on any other.
 
 pub(crate) mod bed;
+mod guard;
 mod leadership;
+mod leaving;
 mod meddling;
 mod outages;
 mod queue;

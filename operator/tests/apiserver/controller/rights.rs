@@ -1,6 +1,9 @@
 //! What the operator may do.
 
-use crate::controller::bed::{ACCOUNT, HOME, alone};
+use minitower_tests::wait;
+use rstest::rstest;
+
+use crate::controller::bed::{ACCOUNT, HOME, SOON, alone, give_rights};
 
 /// What `kubectl auth can-i --list` says about resources, without what every account of the cluster may do.
 fn rights(namespace: &str) -> Option<String> {
@@ -31,13 +34,65 @@ fn and_this_in_any_other() {
 }
 
 #[test]
+fn where_pools_are_it_may_do_more_and_read_the_secrets_that_they_name() {
+    let Some((api, _, _alone)) = alone() else { return };
+    let cluster = api.namespace("rights");
+    give_rights(&cluster, "tokens");
+    let user = format!("--as=system:serviceaccount:{HOME}:{ACCOUNT}");
+    let allowed = |verb: &str, what: &str| cluster.kubectl(&["auth", "can-i", verb, what, &user], None).ok;
+    for (verb, what) in [
+        ("create", "deployments"),
+        ("update", "deployments"),
+        ("patch", "pods"),
+        ("create", "poddisruptionbudgets"),
+        ("get", "secrets/tokens"),
+    ] {
+        assert!(allowed(verb, what), "{verb} {what}");
+    }
+    for (verb, what) in [("get", "secrets/another"), ("list", "secrets"), ("delete", "poddisruptionbudgets")]
+    {
+        assert!(!allowed(verb, what), "{verb} {what}");
+    }
+}
+
+#[rstest]
+#[case("view", &["get", "list", "watch"], &["create", "patch", "delete"])]
+#[case("edit", &["get", "watch", "create", "patch", "delete"], &[])]
+#[case("admin", &["get", "watch", "create", "patch", "delete"], &[])]
+fn the_usual_roles_of_a_namespace_hold_for_its_pools(
+    #[case] role: &str,
+    #[case] allowed: &[&str],
+    #[case] refused: &[&str],
+) {
+    let Some((api, _, _alone)) = alone() else { return };
+    let cluster = api.namespace(&format!("role-{role}"));
+    let role = format!("--clusterrole={role}");
+    cluster.kubectl(&["create", "rolebinding", "person", &role, "--user=person"], None).expect_ok();
+    let asked = |verb: &str, more: &[&str]| {
+        let question: [&[&str]; 2] = [&["auth", "can-i", verb, "runnerpools", "--as=person"], more];
+        cluster.kubectl(&question.concat(), None).ok
+    };
+    // `kubectl scale` patches the subresource.
+    let may = |verb: &str| asked(verb, &[]) && (verb != "patch" || asked(verb, &["--subresource=scale"]));
+    // The roles are put together by a controller, a moment after they were applied.
+    wait::until("the roles are put together", SOON, || allowed.iter().all(|verb| may(verb)).then_some(()));
+    for verb in refused {
+        assert!(!may(verb), "{verb}");
+    }
+}
+
+#[test]
 fn it_may_not_list_secrets_nor_take_part_in_what_is_not_its_own() {
     let Some((api, _, _alone)) = alone() else { return };
     let user = format!("--as=system:serviceaccount:{HOME}:{ACCOUNT}");
     let allowed =
         |verb: &str, what: &str| api.kubectl(&["auth", "can-i", verb, what, "-n", "default", &user], None).ok;
-    assert!(allowed("get", "secrets") && allowed("patch", "pods"), "the question is understood");
+    assert!(allowed("list", "pods") && allowed("watch", "deployments"), "the question is understood");
     for (verb, what) in [
+        ("get", "secrets"),
+        ("create", "deployments"),
+        ("delete", "deployments"),
+        ("patch", "pods"),
         ("list", "secrets"),
         ("watch", "secrets"),
         ("create", "secrets"),

@@ -115,10 +115,22 @@ fn kubectl_get_shows_the_columns() {
     let narrow = words(&cluster.kubectl(&["get", "rp"], None).expect_ok().out);
     assert_eq!(
         narrow[0],
-        ["NAME", "ENVIRONMENT", "MIN", "MAX", "DESIRED", "READY", "BUSY", "PENDING", "AGE"]
+        [
+            "NAME",
+            "ENVIRONMENT",
+            "MIN",
+            "MAX",
+            "DESIRED",
+            "READY",
+            "BUSY",
+            "PENDING",
+            "LEAVING",
+            "REASON",
+            "AGE"
+        ]
     );
     assert_eq!(narrow[1][..8], ["pool", "default", "0", "10", "5", "3", "2", "17"]);
-    assert_eq!(narrow[1].len(), 9);
+    assert_eq!((narrow[1].len(), narrow[1][8].as_str()), (10, "AsDesired"), "nothing is leaving");
 
     let wide = cluster.kubectl(&["get", "rp", "-o", "wide"], None).expect_ok().out;
     assert!(wide.contains("POOL READY") && wide.contains("LAST DECISION"), "{wide}");

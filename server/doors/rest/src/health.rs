@@ -28,7 +28,7 @@ pub(crate) async fn live() -> Json<Health> {
     Json(Health { status: "ok".to_owned() })
 }
 
-errors! { NotReady { Unavailable: "The database does not answer within 2 seconds, cannot be used, or its volume is full.", } }
+errors! { NotReady { Unavailable: "The database does not answer within 2 seconds, cannot be used, its volume is full, or the server is about to stop.", } }
 
 /// What `GET /ready` asks for.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -51,6 +51,9 @@ pub(crate) async fn ready(
     Query(query): Query<ReadyQuery>,
 ) -> Result<Json<Health>, ApiError> {
     let unavailable = |reason: String| Err(ApiError::new(ErrorCode::Unavailable, reason));
+    if state.is_stopping() {
+        return unavailable("the server is about to stop".to_owned());
+    }
     if let Some(reason) = state.volumes().trouble() {
         return unavailable(reason.to_string());
     }

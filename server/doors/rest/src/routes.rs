@@ -113,9 +113,23 @@ routes! {
     DELETE "/api/v1/admin/runners/{name}"             Admin        Refused  admin::forget;
 }
 
+/// Where the metrics are.
+const METRICS: &str = "/metrics";
+
 /// The service: all routes, each behind its guard, inside the middleware.
 pub fn router(state: HttpState) -> Router {
-    assemble(table(), state)
+    let mut table = table();
+    if state.config().metrics_elsewhere {
+        table.retain(|route| route.path != METRICS);
+    }
+    assemble(table, state)
+}
+
+/// What watches the server, for an address that only those can reach who watch it: the metrics and the probes.
+pub fn watching_router(state: HttpState) -> Router {
+    let mut table = table();
+    table.retain(|route| [METRICS, "/health", "/ready"].contains(&route.path));
+    assemble(table, state)
 }
 
 pub(crate) fn assemble(table: Vec<Route>, state: HttpState) -> Router {

@@ -1,5 +1,7 @@
 //! What every handler has at hand.
 
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minitower_kernel::metrics::DatabaseMetrics;
@@ -24,6 +26,8 @@ pub struct HttpConfig {
     pub commit: &'static str,
     /// Version of the SQLite library it runs on.
     pub sqlite_version: &'static str,
+    /// Whether the metrics have an address of their own ([`crate::watching_router`]), so that they are not served with the API.
+    pub metrics_elsewhere: bool,
 }
 
 /// Limits on what a request may carry.
@@ -48,6 +52,7 @@ impl Default for HttpConfig {
             limits: Limits::default(),
             commit: "unknown",
             sqlite_version: "unknown",
+            metrics_elsewhere: false,
         }
     }
 }
@@ -112,12 +117,28 @@ struct Inner {
     subjects: Subjects,
     config: HttpConfig,
     metrics: HttpMetrics,
+    is_stopping: AtomicBool,
+}
+
+impl fmt::Debug for HttpState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpState").field("config", &self.0.config).finish_non_exhaustive()
+    }
 }
 
 impl HttpState {
     /// Puts the state together.
     pub fn new(subjects: Subjects, config: HttpConfig, metrics: HttpMetrics) -> Self {
-        Self(Arc::new(Inner { subjects, config, metrics }))
+        Self(Arc::new(Inner { subjects, config, metrics, is_stopping: AtomicBool::new(false) }))
+    }
+
+    /// Says from now on that the server is not ready, because it is about to stop.
+    pub fn announce_stop(&self) {
+        self.0.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.is_stopping.load(Ordering::Relaxed)
     }
 
     pub(crate) fn teams(&self) -> &Teams {

@@ -17,6 +17,12 @@ pub struct Args {
     /// Where to listen: `:PORT` or `HOST:PORT` [default: :8080]
     #[arg(long, env = "MINITOWER_LISTEN_ADDR", hide_env_values = true, value_name = "ADDR")]
     pub listen_addr: Option<String>,
+    /// Where to serve `/metrics`, in place of the main address: `:PORT` or `HOST:PORT` [default: the main address]
+    #[arg(long, env = "MINITOWER_METRICS_ADDR", hide_env_values = true, value_name = "ADDR")]
+    pub metrics_addr: Option<String>,
+    /// How long a server that has to stop answers "not ready" before it accepts nothing more [default: 0s]
+    #[arg(long, env = "MINITOWER_STOP_DELAY", hide_env_values = true, value_name = "DURATION")]
+    pub stop_delay: Option<String>,
     /// The database file, created if it does not exist [default: ./minitower.db]
     #[arg(long, env = "MINITOWER_DB_PATH", hide_env_values = true, value_name = "FILE")]
     pub db_path: Option<String>,

@@ -25,6 +25,10 @@ use crate::telemetry::LogFormat;
 pub struct Config {
     /// Where to listen.
     pub listen_addr: ListenAddr,
+    /// Where to serve the metrics; none: where everything else is served.
+    pub metrics_addr: Option<ListenAddr>,
+    /// How long a server that has to stop says that it is not ready before it accepts nothing more: load balancers turn away meanwhile.
+    pub stop_delay: Duration,
     /// The database file; created if it does not exist.
     pub db_path: PathBuf,
     /// How long to wait at the start while another process still has the database: a pod that goes may overlap with the one that comes.
@@ -61,6 +65,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen_addr: ListenAddr { host: None, port: 8080 },
+            metrics_addr: None,
+            stop_delay: Duration::ZERO,
             db_path: PathBuf::from("./minitower.db"),
             db_lock_timeout: Duration::ZERO,
             objects_dir: PathBuf::from("./objects"),

@@ -48,6 +48,11 @@ impl Config {
         let secret = |variable| parse_secret(variable, secret(variable));
         let config = Self {
             listen_addr: Self::listen_addr(args.listen_addr)?,
+            metrics_addr: value("MINITOWER_METRICS_ADDR", args.metrics_addr, ListenAddr::from_str)?,
+            stop_delay: value("MINITOWER_STOP_DELAY", args.stop_delay, |text| {
+                duration_between(text, Duration::ZERO, Duration::from_mins(1), "0s to 1m")
+            })?
+            .unwrap_or(defaults.stop_delay),
             db_path: path(args.db_path).unwrap_or(defaults.db_path),
             db_lock_timeout: value("MINITOWER_DB_LOCK_TIMEOUT", args.db_lock_timeout, |text| {
                 duration_between(text, Duration::ZERO, Duration::from_mins(10), "0s to 10m")

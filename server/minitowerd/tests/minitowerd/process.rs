@@ -35,8 +35,12 @@ fn command(folder: &TempDir) -> Command {
 
 impl Program {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = command(&folder).spawn().unwrap();
+        let mut child = command(&folder).envs(variables.iter().copied()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let addr = line_with(&mut log, "listening").split("\"addr\":\"").nth(1).unwrap().to_owned();
         let addr = addr.split('"').next().unwrap().to_owned();
@@ -94,6 +98,54 @@ fn sigterm_and_sigint_end_it_with_0() {
         assert_eq!(program.wait().code(), Some(0));
         line_with(&mut program.log, "stopped");
     }
+}
+
+/// The status line of an answer.
+fn ask(addr: &str, path: &str) -> String {
+    let mut asked = TcpStream::connect(addr).unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    asked.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    asked.read_to_string(&mut answer).unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_server_that_has_to_stop_says_so_first_and_answers_meanwhile() {
+    let mut program = Program::start_with(&[("MINITOWER_STOP_DELAY", "2s")]);
+    assert_eq!(ask(&program.addr, "/ready"), "HTTP/1.1 200 OK");
+    let told = Instant::now();
+    program.signal(Signal::SIGTERM);
+    line_with(&mut program.log, "stopping");
+    while ask(&program.addr, "/ready") != "HTTP/1.1 503 Service Unavailable" {
+        assert!(told.elapsed() < Duration::from_secs(2), "it never said so");
+    }
+    assert_eq!(ask(&program.addr, "/version"), "HTTP/1.1 200 OK");
+    assert_eq!(program.wait().code(), Some(0));
+    assert!(told.elapsed() >= Duration::from_secs(2), "{:?}", told.elapsed());
+}
+
+#[test]
+fn the_delay_of_a_stop_ends_with_a_second_signal() {
+    let mut program = Program::start_with(&[("MINITOWER_STOP_DELAY", "1m")]);
+    program.signal(Signal::SIGTERM);
+    line_with(&mut program.log, "stopping");
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+#[test]
+fn the_metrics_can_have_an_address_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = command(&folder).env("MINITOWER_METRICS_ADDR", "127.0.0.1:0").spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let addr = |line: String| line.split("\"addr\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let metrics = addr(line_with(&mut log, "serving the metrics"));
+    let addr = addr(line_with(&mut log, "listening"));
+    let program = Program { child, log, addr, folder };
+    assert_eq!(ask(&metrics, "/metrics"), "HTTP/1.1 200 OK");
+    assert_eq!(ask(&program.addr, "/metrics"), "HTTP/1.1 404 Not Found");
+    assert_eq!(ask(&program.addr, "/ready"), "HTTP/1.1 200 OK");
 }
 
 #[test]

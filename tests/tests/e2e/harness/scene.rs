@@ -33,6 +33,9 @@ impl Scene {
                 "minitower.dev/e2e": "true", "pod-security.kubernetes.io/enforce": "restricted"
             }}}),
             secret(&name, "minitower", &bed.registration_token, &bed.operator_token),
+            operator_may_read(&name, &["minitower", "later"]),
+            granted(&name, "minitower-operator", "ClusterRole", "minitower-operator-pools"),
+            granted(&name, "minitower-operator-tokens", "Role", "minitower-operator-tokens"),
         ]);
         bed.team.python_app(&name, JOB);
         Self { bed, name }
@@ -292,6 +295,21 @@ impl Drop for Scene {
 pub(crate) fn secret(namespace: &str, name: &str, registration: &str, operator: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace},
            "stringData": {"registration-token": registration, "operator-token": operator}})
+}
+
+/// The operator's right to read these Secrets.
+fn operator_may_read(namespace: &str, secrets: &[&str]) -> Value {
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+           "metadata": {"name": "minitower-operator-tokens", "namespace": namespace},
+           "rules": [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": secrets, "verbs": ["get"]}]})
+}
+
+/// A role that the operator gets in a namespace.
+fn granted(namespace: &str, name: &str, kind: &str, role: &str) -> Value {
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+           "metadata": {"name": name, "namespace": namespace},
+           "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+           "subjects": [{"kind": "ServiceAccount", "name": "minitower-operator", "namespace": super::bed::SYSTEM}]})
 }
 
 /// A condition of a pool.

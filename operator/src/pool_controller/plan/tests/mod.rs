@@ -4,7 +4,7 @@ mod rollouts;
 mod simulated;
 mod sizes;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -40,7 +40,14 @@ fn known(pending: u64) -> Demand {
 }
 
 fn observed(demand: Demand, revisions: Vec<Revision>) -> Observed {
-    Observed { demand, revision: CURRENT.to_owned(), revisions, leaving: BTreeSet::new(), guarded: true }
+    Observed {
+        demand,
+        revision: CURRENT.to_owned(),
+        revisions,
+        leaving: BTreeMap::new(),
+        guarded: true,
+        ailing: false,
+    }
 }
 
 /// A Deployment whose size is the number of its pods.
@@ -50,7 +57,7 @@ fn revision(hash: &str, pods: Vec<Pod>) -> Revision {
 
 fn pod(name: &str, runner: Runner) -> Pod {
     let ready = runner != Runner::Absent;
-    Pod { name: name.to_owned(), marked: false, ready, runner, draining: false }
+    Pod { name: name.to_owned(), marked: false, ready, runner, draining: false, registered: ready }
 }
 
 fn since(second: i64) -> Option<Timestamp> {

@@ -87,6 +87,68 @@ fn a_template_whose_pods_never_serve_empties_nothing() {
     assert_eq!(plan_of(&observed, &policy(), 3).actions, []);
 }
 
+/// What was observed of a template that is known not to serve.
+fn ailing(pending: u64, revisions: Vec<Revision>) -> Observed {
+    Observed { ailing: true, ..observed(known(pending), revisions) }
+}
+
+fn grown(from: u32, to: u32) -> Action {
+    Action::Grow { revision: FORMER.to_owned(), from, to }
+}
+
+#[test]
+fn the_former_revision_grows_while_the_current_template_does_not_serve() {
+    let revisions = vec![revision(CURRENT, vec![absent("n0")]), revision(FORMER, busies("o", 2))];
+    let plan = plan_of(&ailing(3, revisions), &policy(), 2);
+    assert_eq!(plan.actions, [grown(2, 5)]);
+}
+
+#[test]
+fn a_template_that_does_not_serve_keeps_one_pod_to_show_when_it_does() {
+    let new = vec![absent("n0"), absent("n1"), absent("n2")];
+    let revisions = vec![revision(CURRENT, new), revision(FORMER, busies("o", 2))];
+    let plan = plan_of(&ailing(1, revisions), &policy(), 3);
+    assert_eq!(plan.actions[0], grown(2, 3));
+    assert_eq!(candidates(&plan), [("n0", false), ("n1", false)]);
+}
+
+#[test]
+fn both_together_stay_within_the_maximum() {
+    let first = ailing(50, vec![revision(FORMER, busies("o", 10))]);
+    let plan = plan_of(&first, &policy(), 10);
+    assert_eq!((candidates(&plan), &plan.actions[0]), (vec![("o0", true)], &Action::Create { replicas: 0 }));
+    let then = ailing(50, vec![revision(FORMER, busies("o", 8))]);
+    assert_eq!(plan_of(&then, &policy(), 10).actions, [Action::Create { replicas: 1 }, grown(8, 9)]);
+}
+
+#[test]
+fn nothing_grows_in_place_of_a_template_that_nothing_was_before() {
+    let observed = ailing(3, vec![revision(CURRENT, vec![absent("n0")])]);
+    let grown = [Action::Grow { revision: CURRENT.to_owned(), from: 1, to: 3 }];
+    assert_eq!(plan_of(&observed, &policy(), 1).actions, grown);
+}
+
+#[test]
+fn a_mended_template_replaces_at_once_what_never_served() {
+    let broken = vec![absent("b0"), absent("b1"), absent("b2")];
+    let mut stuck = revision("stuck", Vec::new());
+    (stuck.replicas, stuck.stuck) = (4, true);
+    let observed = observed(known(9), vec![revision(FORMER, broken), stuck]);
+    let plan = plan_of(&observed, &Policy { max: 7, ..policy() }, 7);
+    assert_eq!(candidates(&plan), [("b0", false), ("b1", false), ("b2", false)]);
+    let forgone = Action::Forgo { revision: "stuck".to_owned(), from: 4, to: 0 };
+    assert!(plan.actions.contains(&forgone), "{plan:?}");
+}
+
+#[test]
+fn a_former_runner_that_is_offline_for_a_moment_is_not_one_that_never_served() {
+    let mut restarting = absent("o0");
+    restarting.registered = true;
+    let observed =
+        observed(known(1), vec![revision(CURRENT, vec![absent("n0")]), revision(FORMER, vec![restarting])]);
+    assert_eq!(candidates(&plan_of(&observed, &policy(), 1)), []);
+}
+
 #[test]
 fn all_revisions_together_stay_within_the_maximum() {
     let observed = observed(known(50), vec![revision(FORMER, busies("o", 8))]);
@@ -212,11 +274,37 @@ fn the_fence_of_a_pod_that_is_gone_is_lifted_and_forgotten() {
     memory.fenced.insert("gone".to_owned(), Fence::Held);
     memory.fenced.insert("leaving".to_owned(), Fence::Held);
     let mut observed = observed(known(0), vec![revision(CURRENT, Vec::new())]);
-    observed.leaving.insert("leaving".to_owned());
+    observed.leaving.insert("leaving".to_owned(), Leaving::Closed);
     let plan = plan(&observed, &policy(), &memory, seconds(3600));
     assert_eq!(plan.actions, [Action::Unfence { pod: "gone".to_owned() }]);
     // It is remembered until that has been done.
     assert_eq!(plan.memory.fenced.keys().collect::<Vec<_>>(), ["gone", "leaving"]);
+}
+
+fn fence(runners: &[&str]) -> Action {
+    Action::Fence { runners: runners.iter().map(|name| (*name).to_owned()).collect() }
+}
+
+#[test]
+fn what_leaves_is_fenced_before_anything_else_whatever_the_pool_does() {
+    let leaving = [
+        ("closed", Leaving::Closed),
+        ("held", Leaving::Unheard),
+        ("open", Leaving::Open),
+        ("unheard", Leaving::Unheard),
+    ];
+    let mut memory = settled(1);
+    memory.fenced.insert("held".to_owned(), Fence::Held);
+    let mut observed = observed(known(4), vec![revision(CURRENT, idles("n", 1))]);
+    observed.leaving = leaving.map(|(name, way)| (name.to_owned(), way)).into();
+    let first = |observed: &Observed, policy: &Policy| {
+        plan(observed, policy, &memory, seconds(3600)).actions.into_iter().next()
+    };
+    let expected = Some(fence(&["open", "unheard"]));
+    assert_eq!(first(&observed, &policy()), expected);
+    assert_eq!(first(&observed, &Policy { paused: true, ..policy() }), expected);
+    observed.revisions[0].settling = true;
+    assert_eq!(first(&observed, &policy()), expected, "also while the last write is not seen yet");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! not serve first, then the marked ones, unless the admission policy keeps it from all others. What it has chosen it takes some ticks later, whatever
 //! was planned meanwhile. It has always seen the marks when it sees the size: that is what the pause before a shrink is for where there is no policy.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -110,6 +110,7 @@ impl World {
             },
             // A fence in advance is not listed.
             draining: pod.fenced && pod.starts_in == Some(0),
+            registered: pod.starts_in == Some(0),
         };
         let revision = |(hash, replicas): (&String, &u32)| Revision {
             hash: hash.clone(),
@@ -122,8 +123,11 @@ impl World {
             demand,
             revision: self.current(),
             revisions: self.deployments.iter().map(revision).collect(),
-            leaving: BTreeSet::new(),
+            leaving: BTreeMap::new(),
             guarded: self.guarded,
+            // Noticed when there is a pod to see.
+            ailing: self.bad.contains(&self.current())
+                && self.pods.values().any(|pod| pod.revision == self.current()),
         }
     }
 
@@ -174,6 +178,9 @@ impl World {
             }
             Action::Retire { revision, from, candidates } => {
                 let mut marked = 0;
+                let serves =
+                    |one: &Candidate| self.pods.get(&one.pod).is_some_and(|pod| pod.starts_in == Some(0));
+                let takes_servers = candidates.iter().any(serves);
                 for candidate in candidates {
                     if !step() {
                         return false;
@@ -187,7 +194,11 @@ impl World {
                 // A full pool whose bounds leave no room gives a place to the first pod of a new template.
                 let least = policy.replicas.unwrap_or(policy.min);
                 let least = if before >= most { least.saturating_sub(1) } else { least };
-                assert!(marked == 0 || self.size() >= least.min(before), "{} pods of {least}", self.size());
+                assert!(
+                    marked == 0 || !takes_servers || self.size() >= least.min(before),
+                    "{} pods of {least}",
+                    self.size()
+                );
             }
             Action::Spare { pod, .. } => {
                 if let Some(spared) = self.pods.get_mut(pod) {
@@ -216,6 +227,7 @@ impl World {
                 }
             }
             Action::Forgo { .. } => panic!("nothing is forbidden here"),
+            Action::Fence { .. } => panic!("nobody deletes pods here"),
         }
         true
     }

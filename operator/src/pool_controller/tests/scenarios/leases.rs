@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rstest::rstest;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -67,6 +68,44 @@ async fn who_resigns_leads_no_more_and_lets_the_next_in_at_once() {
     assert!(first.check(Duration::ZERO).is_err());
     let second = timeout(LOOKS, b.elected()).await.unwrap();
     assert!(second.epoch() > first.epoch());
+}
+
+#[rstest]
+#[case::gone(&["b"], true)]
+#[case::there(&["a", "b"], false)]
+#[case::of_an_operator_outside_of_the_cluster(&[], false)]
+#[tokio::test]
+async fn a_lease_whose_holders_pod_is_gone_is_taken_within_five_seconds(
+    #[case] pods: &[&str],
+    #[case] expected: bool,
+) {
+    let world = world().await;
+    let first = candidate(&world, "a").elected().await;
+    for pod in pods {
+        world.state().add_pod(pod, "none");
+    }
+    let second = timeout(Duration::from_secs(5), candidate(&world, "b").elected()).await;
+    assert_eq!(second.is_ok(), expected);
+    assert!(second.is_err() || second.is_ok_and(|second| second.epoch() > first.epoch()));
+}
+
+#[tokio::test]
+async fn a_lease_that_is_renewed_is_not_taken_though_its_holders_pod_is_gone() {
+    let world = world().await;
+    let mut former = candidate(&world, "a");
+    let first = former.elected().await;
+    world.state().add_pod("b", "none");
+    let renews = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            world.state().change(PATH, &json!({ "spec": { "leaseTransitions": 0 } }));
+        }
+    };
+    let mut second = candidate(&world, "b");
+    tokio::select! {
+        () = renews => {}
+        taken = timeout(Duration::from_secs(5), second.elected()) => assert!(taken.is_err(), "after {}", first.epoch()),
+    }
 }
 
 #[tokio::test]

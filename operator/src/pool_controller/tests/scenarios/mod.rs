@@ -1,11 +1,14 @@
 //! One pool under one operator, in a world that does what each test needs.
 
+mod cluster;
 mod crashes;
 mod endings;
 mod leaders;
 mod leases;
+mod leaving;
 mod refusals;
 mod rollouts;
+mod shields;
 mod shrinking;
 mod silence;
 mod sizes;

@@ -39,6 +39,28 @@ async fn a_deployment_that_is_refused_is_told_once_and_tried_again(#[case] code:
     assert_eq!(world.condition("Degraded").0, "False");
 }
 
+#[tokio::test]
+async fn a_refused_template_leaves_the_former_one_to_grow_and_is_replaced_as_soon_as_it_is_mended() {
+    let mut world = World::of(2).await;
+    let refused = |world: &World| world.state().fail("create", Fault::Fail(422));
+    world.respec(&json!({ "replicas": 5, "template": { "priorityClass": "Bad" } }));
+    for _ in 0..3 {
+        refused(&world);
+        world.look().await.unwrap_err();
+        world.state().settle();
+    }
+    assert_eq!(world.condition("Ready").1, "DeploymentRefused");
+    assert_eq!((world.deployments().len(), world.size()), (1, 4), "one place is kept for the new template");
+    world.state().faults.clear();
+    world.respec(&json!({ "template": { "priorityClass": "good" } }));
+    world.rest().await;
+    assert_eq!((world.deployments().len(), world.size()), (1, 5));
+    assert_eq!(
+        (world.condition("Ready").0, world.condition("Degraded").0),
+        ("True".to_owned(), "False".to_owned())
+    );
+}
+
 fn foreign(name: &str, owners: &Value) -> Value {
     json!({
         "metadata": { "name": name, "namespace": "ns", "ownerReferences": owners },

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::super::world::World;
+use super::super::objects::in_state;
+use super::super::world::{World, pod_path};
 
 fn other_image() -> serde_json::Value {
     json!({ "runner": { "image": "registry/other:2" } })
@@ -43,6 +44,29 @@ async fn a_bad_image_never_empties_a_pool() {
     world.rest().await;
     assert_eq!(world.deployments().len(), 1);
     assert_eq!(world.state().pods().len(), 3);
+}
+
+#[tokio::test]
+async fn a_pool_follows_its_queue_with_the_former_template_while_the_new_one_does_not_start() {
+    let mut world = World::new(&json!({ "maxRunners": 4, "minRunners": 1 })).await;
+    world.rest().await;
+    world.state().broken_image = true;
+    world.respec(&other_image());
+    world.look().await.unwrap();
+    world.state().settle();
+    let waiting = json!({ "waiting": { "reason": "ErrImagePull", "message": "no such image" } });
+    let broken = world.state().pods().into_iter().find(|pod| pod != "p-1").unwrap();
+    world.state().change(&pod_path(&broken), &in_state(&waiting));
+    world.look().await.unwrap();
+    assert_eq!(world.condition("Degraded").1, "ImagePullFailed");
+    // Whatever is created from now on is of the former template.
+    world.state().broken_image = false;
+    world.state().lease("p-1");
+    world.state().pending = 2;
+    world.rest().await;
+    assert_eq!((world.size(), world.state().pods().len()), (4, 4));
+    let runners = world.state().runners.len();
+    assert_eq!(runners, 3, "three of the former template serve");
 }
 
 #[tokio::test]

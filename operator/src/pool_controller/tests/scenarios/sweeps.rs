@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use rstest::rstest;
 use serde_json::json;
 
-use super::super::super::sweep;
-use super::super::world::{Fault, World};
+use super::super::super::sweep::{self, Left, Pods};
+use super::super::world::{Fault, World, pool_path};
 
 fn pod(name: &str) -> (String, String) {
     ("ns".to_owned(), name.to_owned())
@@ -27,10 +27,16 @@ async fn with_runner(name: &str, changes: &serde_json::Value) -> World {
     world
 }
 
+/// Sweeps when these pods are gone, whose processes were seen to end.
 async fn sweep(world: &World, gone: &[&str]) -> HashSet<(String, String)> {
-    let pods: HashSet<_> = world.state().pods().iter().map(|name| pod(name)).collect();
-    let gone = gone.iter().map(|name| pod(name)).collect();
-    sweep::once(&world.context, &pods, &gone).await
+    let gone: HashSet<_> = gone.iter().map(|name| pod(name)).collect();
+    once(world, Pods { ended: gone.clone(), gone, ..Pods::default() }).await.waiting
+}
+
+/// Sweeps with what is known besides the pods that exist.
+async fn once(world: &World, known: Pods) -> Left {
+    let present = world.state().pods().iter().map(|name| pod(name)).collect();
+    sweep::once(&world.context, &Pods { present, ..known }).await
 }
 
 #[tokio::test]
@@ -90,4 +96,50 @@ async fn nobody_is_forgotten_by_a_former_leader() {
     world.calls();
     sweep(&world, &[]).await;
     assert_eq!(world.calls(), [] as [String; 0]);
+}
+
+fn fenced(world: &World) -> bool {
+    world.state().fences.contains(&("p-9".to_owned(), "pool:ns/p".to_owned()))
+}
+
+/// As `with_runner`, without its fence.
+async fn unfenced(changes: &serde_json::Value) -> World {
+    let world = with_runner("p-9", changes).await;
+    world.state().fences.clear();
+    // What the sweep reads must be younger than that.
+    world.context.planes.lock().unwrap().values_mut().for_each(|(config, _)| config.url.push('/'));
+    world.calls();
+    world
+}
+
+#[rstest]
+#[case::idle(json!({}))]
+#[case::at_work(json!({ "busy": true, "run_id": 7 }))]
+#[tokio::test]
+async fn one_whose_pod_was_deleted_by_force_is_fenced_and_kept_until_it_is_offline(
+    #[case] changes: serde_json::Value,
+) {
+    let world = unfenced(&changes).await;
+    let left = once(&world, Pods { gone: [pod("p-9")].into(), ..Pods::default() }).await;
+    assert_eq!(world.calls(), ["fence p-9"]);
+    assert!(fenced(&world));
+    assert_eq!(left.waiting, HashSet::from([pod("p-9")]));
+}
+
+#[tokio::test]
+async fn one_whose_pod_was_never_seen_is_fenced_at_the_second_sweep() {
+    let world = unfenced(&json!({})).await;
+    let left = once(&world, Pods::default()).await;
+    assert_eq!((world.calls(), &left.without), (vec![], &HashSet::from([pod("p-9")])));
+    once(&world, Pods { without: left.without, ..Pods::default() }).await;
+    assert_eq!(world.calls(), ["fence p-9"]);
+}
+
+#[tokio::test]
+async fn one_whose_pod_is_being_deleted_is_fenced_though_its_pool_is_no_more() {
+    let world = unfenced(&json!({})).await;
+    world.state().objects.remove(&pool_path());
+    let leaving = Pods { present: [pod("p-9")].into(), leaving: [pod("p-9")].into(), ..Pods::default() };
+    let waiting = sweep::once(&world.context, &leaving).await.waiting;
+    assert_eq!((world.calls(), waiting), (vec!["fence p-9".to_owned()], HashSet::new()));
 }

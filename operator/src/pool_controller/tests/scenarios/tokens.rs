@@ -33,6 +33,10 @@ async fn what_is_missing_is_named_and_the_pool_keeps_its_pods(
     let (status, reason, message) = world.condition("Degraded");
     assert_eq!((status.as_str(), reason.as_str(), message.as_str()), ("True", "OperatorTokenMissing", words));
     assert_eq!(world.condition("DemandAvailable").0, "False");
+    assert_eq!(
+        world.condition("Ready"),
+        ("False".to_owned(), "OperatorTokenMissing".to_owned(), words.to_owned())
+    );
     world.state().put(&secret_path(), secret(TOKEN));
     world.rest().await;
     assert_eq!(world.state().pods().len(), 1);
@@ -67,6 +71,34 @@ async fn a_wrong_token_is_told_and_a_mended_one_is_found_at_once() {
     world.rest().await;
     assert_eq!(world.state().pods().len(), 1);
     assert_eq!(world.condition("DemandAvailable").0, "True");
+}
+
+/// Notes of the Events with this reason.
+fn events(world: &World, reason: &str) -> Vec<String> {
+    let state = world.state();
+    state.events.iter().filter(|event| event.0 == reason).map(|event| event.1.clone()).collect()
+}
+
+#[rstest]
+#[case::a_wrong_token(json!({}), Some("mto_wrong"), "TokenRefused")]
+#[case::a_host_that_nobody_has(json!({ "server": { "url": "http://no..host:8080" } }), None, "HostNotFound")]
+#[case::a_port_where_nobody_listens(json!({ "server": { "url": "http://127.0.0.1:9" } }), None, "Unreachable")]
+#[tokio::test]
+async fn a_pool_of_size_zero_that_cannot_ask_says_why(
+    #[case] spec: Value,
+    #[case] token: Option<&str>,
+    #[case] reason: &str,
+) {
+    let mut world = World::new(&spec).await;
+    if let Some(token) = token {
+        world.state().put(&secret_path(), secret(token));
+    }
+    for _ in 0..3 {
+        world.look().await.unwrap();
+    }
+    let (is, told, _) = world.condition("Ready");
+    assert_eq!((is.as_str(), told.as_str()), ("False", reason));
+    assert_eq!(events(&world, reason).len(), 1, "told once");
 }
 
 #[tokio::test]

@@ -60,12 +60,16 @@ fn name(method: &Method, path: &str, body: &Value) -> Option<String> {
     Some(match (method.as_str(), kind, last) {
         ("GET", "secrets", name) => format!("read Secret {name}"),
         ("GET", ..) | (_, _, "events") => return None,
+        ("POST", _, "poddisruptionbudgets") => "budget".to_owned(),
         ("POST", _, "deployments") => format!("create {replicas}"),
         ("PUT", deployment, "scale") => format!("scale {deployment} {replicas}"),
         ("PUT", "deployments", name) => format!("restore {name} {replicas}"),
         ("DELETE", "deployments", name) => format!("delete {name}"),
         ("PATCH", "pods", pod) => {
             let annotations = &body["metadata"]["annotations"];
+            if let Some(shielded) = body["metadata"]["labels"].get("minitower.dev/shielded") {
+                return Some(format!("{} {pod}", if shielded.is_null() { "unshield" } else { "shield" }));
+            }
             let verb = if annotations["controller.kubernetes.io/pod-deletion-cost"].is_null() {
                 "unmark"
             } else {

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 pub(super) use self::state::{Fault, State};
 use super::super::events::Teller;
+use super::super::neighbours::Neighbours;
 use super::super::reconcile::{Context, ReconcileError, reconcile};
 use super::objects::{NAMESPACE, POOL, merged, pool_object};
 use crate::crd::RunnerPool;
@@ -256,12 +257,14 @@ fn context(
         teller: Teller::new(client.clone(), &settings.identity),
         settings,
         hub: Hub::new(),
+        neighbours: Neighbours::default(),
         leadership: Leadership::lasting(epoch, length),
         metrics: Metrics::new().unwrap(),
         deployments: deployments.as_reader(),
         pods: pods.as_reader(),
         policy_seen: true.into(),
         states: std::sync::Mutex::default(),
+        ended: std::sync::Mutex::default(),
         planes: std::sync::Mutex::default(),
     })
 }

@@ -136,6 +136,41 @@ pub(super) async fn bed_with(config: HttpConfig) -> Bed {
     Bed { service: assemble(table, state.clone()), state, _folder: folder }
 }
 
+/// The statuses of these paths, in their order.
+async fn statuses(service: &Router, paths: [&str; 4]) -> Vec<u16> {
+    let mut found = Vec::new();
+    for path in paths {
+        found.push(send(service, request(Method::GET, path, "")).await.status().as_u16());
+    }
+    found
+}
+
+#[tokio::test]
+async fn metrics_with_an_address_of_their_own_are_served_there_alone() {
+    let paths = ["/metrics", "/health", "/ready", "/api/v1/me"];
+    for (metrics_elsewhere, expected) in [(false, 200), (true, 404)] {
+        let Bed { state, .. } = bed_with(HttpConfig { metrics_elsewhere, ..HttpConfig::default() }).await;
+        assert_eq!(statuses(&crate::router(state.clone()), paths).await, [expected, 200, 200, 401]);
+        assert_eq!(statuses(&crate::watching_router(state), paths).await, [200, 200, 200, 404]);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_about_to_stop_is_not_ready_and_answers_all_the_same() {
+    let Bed { state, .. } = bed().await;
+    let service = crate::router(state.clone());
+    state.announce_stop();
+    let (status, code, message) = error(send(&service, request(Method::GET, "/ready", "")).await).await;
+    assert_eq!(
+        (status, code.as_str(), message.as_str()),
+        (503, "unavailable", "the server is about to stop")
+    );
+    assert_eq!(
+        statuses(&service, ["/health", "/version", "/metrics", "/api/v1/me"]).await,
+        [200, 200, 200, 401]
+    );
+}
+
 #[tokio::test]
 async fn an_unknown_path_is_a_json_404() {
     let Bed { service, .. } = &bed().await;
