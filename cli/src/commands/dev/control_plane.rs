@@ -43,7 +43,7 @@ pub(super) async fn start(
         ..Config::default()
     };
     Server::start(config).await.map_err(|error| match error {
-        StartError::Listen { addr, source } => DevError::Listen { addr, source },
+        StartError::Listen { addr, variable: _, source } => DevError::Listen { addr, source },
         source => DevError::ControlPlane { folder: folder.given().to_owned(), source },
     })
 }
