@@ -68,9 +68,9 @@ impl From<Runner> for RunnerView {
             environment: runner.environment,
             online: runner.status == RunnerStatus::Online,
             busy: runner.busy,
-            idle_since: runner.idle_since,
+            idle_since: runner.idle_since.map(Timestamp::from),
             run_id: runner.run_id,
-            attempt_started_at: runner.attempt_started_at,
+            attempt_started_at: runner.attempt_started_at.map(Timestamp::from),
             draining: runner.draining,
             instance_id: runner.instance_id,
         }

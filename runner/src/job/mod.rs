@@ -53,7 +53,7 @@ const REMOVAL_SHOWS_WITHIN: Duration = Duration::from_millis(100);
 /// Carries out the run of a lease whose poll was sent at `sent`. Nothing of the run is left on this machine afterwards.
 pub(crate) async fn carry_out(runs: &Runs, leased: Leased, sent: BootTime) {
     let Leased { lease, server_date } = leased;
-    let length = lease::length(lease.lease_ttl_ms, lease.lease_expires_at, server_date, clock::wall());
+    let length = lease::length(lease.lease_ttl_ms, lease.lease_expires_at.into(), server_date, clock::wall());
     let lease = Arc::new(lease);
     tracing::info!(run = lease.run_id, attempt = lease.attempt_id, app = lease.app_slug, "leased");
     let calls = AttemptCalls::new(Arc::clone(&runs.session), Arc::clone(&lease));
@@ -89,7 +89,7 @@ pub(crate) async fn carry_out(runs: &Runs, leased: Leased, sent: BootTime) {
 /// Gives back a lease that arrived when the runner was already stopping.
 pub(crate) async fn give_back(runs: &Runs, leased: Leased) {
     let Leased { lease, server_date } = leased;
-    let length = lease::length(lease.lease_ttl_ms, lease.lease_expires_at, server_date, clock::wall());
+    let length = lease::length(lease.lease_ttl_ms, lease.lease_expires_at.into(), server_date, clock::wall());
     tracing::info!(run = lease.run_id, attempt = lease.attempt_id, "leased while stopping");
     let calls = AttemptCalls::new(Arc::clone(&runs.session), Arc::new(lease));
     conclude(&calls, Verdict::Release, length, &runs.stopping).await;

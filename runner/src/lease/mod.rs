@@ -6,7 +6,7 @@ mod keeper;
 
 use std::time::Duration;
 
-use minitower_client::wire::Timestamp;
+use jiff::Timestamp;
 
 pub(crate) use keeper::{Keeper, Standing};
 

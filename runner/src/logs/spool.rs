@@ -168,7 +168,7 @@ impl Spool {
             self.memory_bytes -= line.bytes();
             self.last_seq += 1;
             let Line { stream, text, logged_at } = line;
-            taken.push(LogLine { seq: self.last_seq, stream, line: text, logged_at });
+            taken.push(LogLine { seq: self.last_seq, stream, line: text, logged_at: logged_at.into() });
         }
         if self.memory.is_empty() {
             // A log that was long once need not stay so in memory.

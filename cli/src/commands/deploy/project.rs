@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use minitower_client::wire::Timestamp;
 use minitower_towerfile::{Error, TOWERFILE, Towerfile, name_in, renamed, slug};
 
 use crate::context::Context;
@@ -122,10 +121,8 @@ pub(super) fn name_of(packed: &str) -> Option<String> {
 }
 
 /// The current second, as RFC 3339: for people, and to make each refreshed archive a different one.
-#[allow(clippy::disallowed_methods, reason = "nothing is measured with it")]
 fn now() -> String {
-    let now = Timestamp::now();
-    Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+    format!("{:.0}", minitower_daemon::clock::wall_clock())
 }
 
 #[cfg(test)]

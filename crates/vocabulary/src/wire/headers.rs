@@ -12,3 +12,7 @@ pub const TIMEOUT_SECONDS: &str = "x-timeout-seconds";
 pub const IMPORT_PATHS: &str = "x-import-paths";
 /// Identifies a request in the log. The answer repeats the one that the caller sent.
 pub const REQUEST_ID: &str = "x-request-id";
+/// Names the fields of a request that the server does not know and has ignored, separated by commas: `retry.on`, `logs.0.color`.
+pub const IGNORED_FIELDS: &str = "x-ignored-fields";
+/// Makes repeating a call safe: the same key within 24 hours gives the first answer's object again.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";

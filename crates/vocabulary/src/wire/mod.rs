@@ -1,8 +1,8 @@
 //! The wire contract: every type that travels between MiniTower's programs, and nothing else.
 //!
 //! Field names, order and presence are read by programs we do not own. A field may be added when it is
-//! optional; none may be renamed or removed. Unknown fields are ignored by both sides. Times are RFC 3339 in
-//! UTC, ids are integers.
+//! optional; none may be renamed or removed. Clients ignore unknown fields of answers. Times are
+//! RFC 3339 in UTC with exactly three decimals, ids are integers.
 //!
 //! No rules live here: what a value may be is checked by the server.
 
@@ -17,5 +17,6 @@ pub mod health;
 pub mod runner;
 pub mod runs;
 
-/// A moment, written as RFC 3339 in UTC.
-pub use jiff::Timestamp;
+mod time;
+
+pub use time::Timestamp;

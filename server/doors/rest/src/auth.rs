@@ -1,5 +1,7 @@
 //! Who calls: the credential that each route asks for, checked before anything else of the request is looked at.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -12,6 +14,7 @@ use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::wire::headers::LEASE_TOKEN;
 use tracing::Span;
 
+use crate::strict::{self, Takes};
 use crate::{ApiError, HttpState};
 
 /// The credential a route opens to. A missing, unknown or wrong-kind one is 401.
@@ -42,6 +45,7 @@ pub enum Access {
 pub(crate) struct Post {
     pub(crate) state: HttpState,
     pub(crate) access: Access,
+    pub(crate) takes: Arc<Takes>,
 }
 
 /// Marks the answer to a call of the runner protocol: thousands a second, each told by what it did to its run.
@@ -52,9 +56,13 @@ pub(crate) struct RunnerProtocol;
 /// without a credential learns nothing about paths, headers or bodies.
 pub(crate) async fn guard(State(post): State<Post>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match authenticate(&post, &parts.headers, &mut parts.extensions).await {
-        Ok(()) => {
-            let mut response = next.run(Request::from_parts(parts, body)).await;
+    if let Err(refusal) = authenticate(&post, &parts.headers, &mut parts.extensions).await {
+        return refusal.into_response();
+    }
+    match strict::examine(&post.takes, Request::from_parts(parts, body), &post.state).await {
+        Ok((request, unread)) => {
+            let mut response = next.run(request).await;
+            unread.tell(response.headers_mut());
             if matches!(post.access, Access::Runner | Access::Lease) {
                 response.extensions_mut().insert(RunnerProtocol);
             }

@@ -1,7 +1,7 @@
 //! MiniTower's HTTP interface.
 //!
 //! - [`table`]: the one table of routes, what each asks of its caller, and the router built from it
-//! - `auth`: credentials; `extract`: bodies, paths and queries; `middleware`: what every request meets
+//! - `auth`: credentials; `strict`: nothing is accepted and ignored; `extract`: bodies, paths and queries; `middleware`: what every request meets
 //! - `v1`, `health`: the endpoints, one file per resource; `render`: what several of them show
 //! - `openapi`: the description of the API, and the page that shows it
 //! - [`serve`]: the accept loop, its limits and its end
@@ -19,6 +19,7 @@ mod render;
 mod routes;
 mod serve;
 mod state;
+mod strict;
 #[cfg(test)]
 mod tests;
 mod v1;

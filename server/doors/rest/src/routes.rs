@@ -1,8 +1,9 @@
-//! The one table of all routes: method, path, the credential it asks for, handler.
+//! The one table of all routes: method, path, the credential it asks for, what becomes of unknown fields, handler.
 //!
 //! The router and the description are built from it, and tests walk through it with every credential.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -14,6 +15,7 @@ use http::Method;
 use crate::HttpState;
 use crate::auth::{Access, Post, guard};
 use crate::middleware::{catch_panics, cors, method_not_allowed, not_found, observe};
+use crate::strict::{self, Fields, Takes};
 use crate::v1::{admin, apps, artifacts, environments, lease, runners, runs, teams, tokens, versions};
 use crate::{health, openapi};
 
@@ -26,15 +28,20 @@ pub struct Route {
     pub path: &'static str,
     /// What it asks of its caller.
     pub access: Access,
+    /// What it takes of a request.
+    pub(crate) takes: Arc<Takes>,
     handler: MethodRouter<HttpState>,
 }
 
 /// Makes the table from its rows, and the list of described handlers from the same rows.
 macro_rules! routes {
-    ($($method:ident $path:literal $access:ident $($handler:ident)::+;)*) => {
+    ($($method:ident $path:literal $access:ident $fields:ident $($handler:ident)::+;)*) => {
         /// All routes.
         pub fn table() -> Vec<Route> {
-            vec![$(row(Method::$method, MethodFilter::$method, $path, Access::$access, $($handler)::+)),*]
+            vec![$({
+                let takes = strict::of_route(&Method::$method, $path, Fields::$fields);
+                row(Method::$method, MethodFilter::$method, $path, (Access::$access, takes), $($handler)::+)
+            }),*]
         }
 
         /// The descriptions of all handlers.
@@ -45,60 +52,60 @@ macro_rules! routes {
 }
 
 routes! {
-    GET    "/health"                                 Public       health::live;
-    GET    "/ready"                                  Public       health::ready;
-    GET    "/metrics"                                Public       health::metrics;
-    GET    "/version"                                Public       health::version;
-    GET    "/api/openapi.json"                       Public       openapi::json;
-    GET    "/api/docs"                               Public       openapi::page;
+    GET    "/health"                                  Public       Anything health::live;
+    GET    "/ready"                                   Public       Anything health::ready;
+    GET    "/metrics"                                 Public       Anything health::metrics;
+    GET    "/version"                                 Public       Refused  health::version;
+    GET    "/api/openapi.json"                        Public       Refused  openapi::json;
+    GET    "/api/docs"                                Public       Refused  openapi::page;
 
-    GET    "/api/v1/auth/options"                    Public       teams::options;
-    POST   "/api/v1/bootstrap/team"                  Bootstrap    teams::bootstrap;
-    POST   "/api/v1/teams/signup"                    Public       teams::signup;
-    POST   "/api/v1/teams/login"                     Public       teams::login;
-    GET    "/api/v1/me"                              Team         tokens::me;
-    POST   "/api/v1/tokens"                          Team         tokens::create;
-    GET    "/api/v1/registration-tokens"             TeamAdmin    tokens::list_registration;
-    POST   "/api/v1/registration-tokens"             TeamAdmin    tokens::create_registration;
-    DELETE "/api/v1/registration-tokens/{id}"        TeamAdmin    tokens::delete_registration;
-    GET    "/api/v1/environments"                    Team         environments::list;
-    POST   "/api/v1/environments"                    Team         environments::create;
+    GET    "/api/v1/auth/options"                     Public       Named    teams::options;
+    POST   "/api/v1/bootstrap/team"                   Bootstrap    Named    teams::bootstrap;
+    POST   "/api/v1/teams/signup"                     Public       Named    teams::signup;
+    POST   "/api/v1/teams/login"                      Public       Named    teams::login;
+    GET    "/api/v1/me"                               Team         Named    tokens::me;
+    POST   "/api/v1/tokens"                           Team         Named    tokens::create;
+    GET    "/api/v1/registration-tokens"              TeamAdmin    Refused  tokens::list_registration;
+    POST   "/api/v1/registration-tokens"              TeamAdmin    Refused  tokens::create_registration;
+    DELETE "/api/v1/registration-tokens/{id}"         TeamAdmin    Refused  tokens::delete_registration;
+    GET    "/api/v1/environments"                     Team         Refused  environments::list;
+    POST   "/api/v1/environments"                     Team         Refused  environments::create;
 
-    GET    "/api/v1/apps"                            Team         apps::list;
-    POST   "/api/v1/apps"                            Team         apps::create;
-    GET    "/api/v1/apps/{app}"                      Team         apps::show;
-    GET    "/api/v1/apps/{app}/versions"             Team         versions::list;
-    POST   "/api/v1/apps/{app}/versions"             Team         versions::create;
-    GET    "/api/v1/apps/{app}/versions/{no}"        Team         versions::show;
-    GET    "/api/v1/apps/{app}/runs"                 Runs         runs::list::list_of_app;
-    POST   "/api/v1/apps/{app}/runs"                 Runs         runs::create::create;
-    GET    "/api/v1/runs"                            Runs         runs::list::list;
-    GET    "/api/v1/runs/summary"                    Runs         runs::list::summary;
-    GET    "/api/v1/runs/{run}"                      Runs         runs::read::show;
-    GET    "/api/v1/runs/{run}/attempts"             Runs         runs::read::attempts;
-    GET    "/api/v1/runs/{run}/logs"                 Runs         runs::read::logs;
-    GET    "/api/v1/runs/{run}/artifacts"            Runs         artifacts::list;
-    GET    "/api/v1/runs/{run}/artifacts/{*path}"    Runs         artifacts::show;
-    DELETE "/api/v1/runs/{run}/artifacts/{*path}"    TeamAdmin    artifacts::delete;
-    POST   "/api/v1/runs/{run}/cancel"               Team         runs::create::cancel;
+    GET    "/api/v1/apps"                             Team         Named    apps::list;
+    POST   "/api/v1/apps"                             Team         Named    apps::create;
+    GET    "/api/v1/apps/{app}"                       Team         Named    apps::show;
+    GET    "/api/v1/apps/{app}/versions"              Team         Named    versions::list;
+    POST   "/api/v1/apps/{app}/versions"              Team         Named    versions::create;
+    GET    "/api/v1/apps/{app}/versions/{no}"         Team         Refused  versions::show;
+    GET    "/api/v1/apps/{app}/runs"                  Runs         Named    runs::list::list_of_app;
+    POST   "/api/v1/apps/{app}/runs"                  Runs         Named    runs::create::create;
+    GET    "/api/v1/runs"                             Runs         Named    runs::list::list;
+    GET    "/api/v1/runs/summary"                     Runs         Named    runs::list::summary;
+    GET    "/api/v1/runs/{run}"                       Runs         Named    runs::read::show;
+    GET    "/api/v1/runs/{run}/attempts"              Runs         Refused  runs::read::attempts;
+    GET    "/api/v1/runs/{run}/logs"                  Runs         Named    runs::read::logs;
+    GET    "/api/v1/runs/{run}/artifacts"             Runs         Refused  artifacts::list;
+    GET    "/api/v1/runs/{run}/artifacts/{*path}"     Runs         Refused  artifacts::show;
+    DELETE "/api/v1/runs/{run}/artifacts/{*path}"     TeamAdmin    Refused  artifacts::delete;
+    POST   "/api/v1/runs/{run}/cancel"                Team         Named    runs::create::cancel;
 
-    POST   "/api/v1/runners/register"                Registration runners::register;
-    POST   "/api/v1/runners/sign-off"                Runner       runners::sign_off;
-    POST   "/api/v1/runs/lease"                      Runner       lease::poll::poll;
-    POST   "/api/v1/runs/{run}/start"                Lease        lease::attempt::start;
-    POST   "/api/v1/runs/{run}/heartbeat"            Lease        lease::attempt::heartbeat;
-    POST   "/api/v1/runs/{run}/logs"                 Lease        lease::attempt::logs;
-    POST   "/api/v1/runs/{run}/result"               Lease        lease::attempt::result;
-    POST   "/api/v1/runs/{run}/release"              Lease        lease::attempt::release;
-    GET    "/api/v1/runs/{run}/artifact"             Lease        lease::files::archive;
-    PUT    "/api/v1/runs/{run}/artifacts/{*path}"    Lease        lease::files::put_artifact;
+    POST   "/api/v1/runners/register"                 Registration Named    runners::register;
+    POST   "/api/v1/runners/sign-off"                 Runner       Refused  runners::sign_off;
+    POST   "/api/v1/runs/lease"                       Runner       Named    lease::poll::poll;
+    POST   "/api/v1/runs/{run}/start"                 Lease        Named    lease::attempt::start;
+    POST   "/api/v1/runs/{run}/heartbeat"             Lease        Named    lease::attempt::heartbeat;
+    POST   "/api/v1/runs/{run}/logs"                  Lease        Named    lease::attempt::logs;
+    POST   "/api/v1/runs/{run}/result"                Lease        Named    lease::attempt::result;
+    POST   "/api/v1/runs/{run}/release"               Lease        Refused  lease::attempt::release;
+    GET    "/api/v1/runs/{run}/artifact"              Lease        Named    lease::files::archive;
+    PUT    "/api/v1/runs/{run}/artifacts/{*path}"     Lease        Refused  lease::files::put_artifact;
 
-    GET    "/api/v1/admin/demand"                    Admin        admin::demand;
-    GET    "/api/v1/admin/runners"                   Admin        admin::list;
-    POST   "/api/v1/admin/runners/{name}/drain"      Admin        admin::drain;
-    DELETE "/api/v1/admin/runners/{name}/drain"      Admin        admin::undrain;
-    POST   "/api/v1/admin/runners/{name}/ended"      Admin        admin::ended;
-    DELETE "/api/v1/admin/runners/{name}"            Admin        admin::forget;
+    GET    "/api/v1/admin/demand"                     Admin        Refused  admin::demand;
+    GET    "/api/v1/admin/runners"                    Admin        Named    admin::list;
+    POST   "/api/v1/admin/runners/{name}/drain"       Admin        Refused  admin::drain;
+    DELETE "/api/v1/admin/runners/{name}/drain"       Admin        Refused  admin::undrain;
+    POST   "/api/v1/admin/runners/{name}/ended"       Admin        Refused  admin::ended;
+    DELETE "/api/v1/admin/runners/{name}"             Admin        Refused  admin::forget;
 }
 
 /// The service: all routes, each behind its guard, inside the middleware.
@@ -108,11 +115,9 @@ pub fn router(state: HttpState) -> Router {
 
 pub(crate) fn assemble(table: Vec<Route>, state: HttpState) -> Router {
     let mut paths: BTreeMap<&'static str, MethodRouter<HttpState>> = BTreeMap::new();
-    for Route { path, access, handler, .. } in table {
-        let guarded = match access {
-            Access::Public => handler,
-            access => handler.route_layer(from_fn_with_state(Post { state: state.clone(), access }, guard)),
-        };
+    for Route { path, access, takes, handler, .. } in table {
+        let post = Post { state: state.clone(), access, takes };
+        let guarded = handler.route_layer(from_fn_with_state(post, guard));
         let merged = paths.remove(path).unwrap_or_default().merge(guarded);
         paths.insert(path, merged);
     }
@@ -136,8 +141,8 @@ pub(crate) fn row<H: Handler<T, HttpState>, T: 'static>(
     method: Method,
     filter: MethodFilter,
     path: &'static str,
-    access: Access,
+    (access, takes): (Access, Arc<Takes>),
     handler: H,
 ) -> Route {
-    Route { method, path, access, handler: on(filter, handler) }
+    Route { method, path, access, takes, handler: on(filter, handler) }
 }

@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::body;
+use super::fields::fields_of;
+use crate::strict::Unread;
 use crate::{ApiError, HttpState};
 
 /// A JSON body, as an argument of a handler or as its answer.
@@ -50,7 +52,7 @@ async fn required<T: DeserializeOwned>(request: Request, limit: u64) -> Result<T
     if bytes.trim_ascii().is_empty() {
         return Err(ApiError::invalid_request("the request body is empty; it must be a JSON object"));
     }
-    decode(&bytes)
+    decode(&bytes, parts.extensions.get())
 }
 
 impl<T: DeserializeOwned + Default> FromRequest<HttpState> for OptionalJson<T> {
@@ -63,11 +65,12 @@ impl<T: DeserializeOwned + Default> FromRequest<HttpState> for OptionalJson<T> {
         if matches!(bytes.trim_ascii(), b"" | b"null") {
             return Ok(Self(T::default()));
         }
-        decode(&bytes).map(Self)
+        decode(&bytes, parts.extensions.get()).map(Self)
     }
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+/// What nobody reads is noted in `unread`, or refused there.
+fn decode<T: DeserializeOwned>(bytes: &[u8], unread: Option<&Unread>) -> Result<T, ApiError> {
     // Derived decoders also take a struct from a JSON array, field by field; the contract knows objects only.
     if bytes.trim_ascii_start().first() == Some(&b'[') {
         return Err(ApiError::invalid_request("the request body is a JSON array; it must be a JSON object"));
@@ -78,21 +81,36 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if text.len() > 2 * VALUES && values(text) > VALUES {
         return Err(ApiError::invalid_request(format!("the request body holds more than {VALUES} values")));
     }
-    serde_json::from_str(text).map_err(|error| {
-        if !error.is_data() {
-            return ApiError::invalid_request(format!("the request body is not valid JSON: {error}"));
+    let mut decoder = serde_json::Deserializer::from_str(text);
+    let note = |path: serde_ignored::Path<'_>| {
+        if let Some(unread) = unread {
+            unread.note_path(&path);
         }
-        // Decoded once more, slower, only to learn which field it was.
-        let mut again = serde_json::Deserializer::from_str(text);
-        match serde_path_to_error::deserialize::<_, T>(&mut again) {
-            Err(located) if located.path().iter().next().is_some() => ApiError::invalid_request(format!(
-                "`{}` in the request body is not valid: {}",
-                located.path(),
-                located.inner()
-            )),
-            _ => ApiError::invalid_request(format!("the request body is not valid: {error}")),
-        }
-    })
+    };
+    let decoded =
+        serde_ignored::deserialize(&mut decoder, note).and_then(|value| decoder.end().map(|()| value));
+    let value = decoded.map_err(|error| undecodable::<T>(text, &error))?;
+    if let Some(unread) = unread {
+        unread.judge(fields_of::<T>())?;
+    }
+    Ok(value)
+}
+
+/// What is wrong with a body.
+fn undecodable<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> ApiError {
+    if !error.is_data() {
+        return ApiError::invalid_request(format!("the request body is not valid JSON: {error}"));
+    }
+    // Decoded once more, slower, only to learn which field it was.
+    let mut again = serde_json::Deserializer::from_str(text);
+    match serde_path_to_error::deserialize::<_, T>(&mut again) {
+        Err(located) if located.path().iter().next().is_some() => ApiError::invalid_request(format!(
+            "`{}` in the request body is not valid: {}",
+            located.path(),
+            located.inner()
+        )),
+        _ => ApiError::invalid_request(format!("the request body is not valid: {error}")),
+    }
 }
 
 /// Counts the values in a text that may be JSON, those that are members' names not included.

@@ -1,7 +1,8 @@
 //! What handlers take out of a request: JSON bodies, ids in the path, queries. Each refuses with an
 //! [`ApiError`](crate::ApiError) that names the thing and the rule. No business rules here.
 
-mod body;
+pub(crate) mod body;
+mod fields;
 mod json;
 mod parts;
 

@@ -45,7 +45,7 @@ fn refuse(rejection: &PathRejection) -> ApiError {
     }
 }
 
-/// The query, decoded into a struct; unknown parameters are ignored.
+/// The query, decoded into a struct. The guard of the route has refused parameters that its description does not name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Query<T>(pub(crate) T);
 

@@ -9,6 +9,7 @@ use utoipa::OpenApi as _;
 use super::ERRORS;
 use crate::auth::Access;
 use crate::routes::{Described, Route, table};
+use crate::strict::Fields;
 
 /// What the whole is about.
 const ABOUT: &str = "The HTTP API of the MiniTower control plane. Send a credential as `Authorization: Bearer TOKEN`. \
@@ -68,6 +69,11 @@ pub fn document() -> Result<Value, serde_json::Error> {
     document["components"]["headers"] = json!({
         "RequestId": {
             "description": "Names this request in the server's log. The caller's own, if it sent a short and plain one.",
+            "schema": {"type": "string"},
+        },
+        "IgnoredFields": {
+            "description": "The fields of the request that the server does not know and has ignored, separated by commas: \
+                `retry.on`, `logs.0.color`. Absent if there are none.",
             "schema": {"type": "string"},
         },
     });
@@ -130,7 +136,7 @@ fn sorted(value: Value) -> Value {
 }
 
 /// The path template of a route in OpenAPI's form.
-pub(super) fn template(path: &str) -> String {
+pub(crate) fn template(path: &str) -> String {
     path.replace("{*", "{")
 }
 
@@ -212,6 +218,9 @@ fn complete(operation: &mut Value, route: &Route) {
     if operation["parameters"].as_array().is_some_and(|parameters| !parameters.is_empty()) {
         add(ErrorCode::InvalidRequest, "A parameter is not valid.");
     }
+    if route.takes.fields != Fields::Anything {
+        add(ErrorCode::InvalidRequest, "The request has a parameter or a body that this call does not take.");
+    }
     if operation["requestBody"].is_object() {
         add(ErrorCode::InvalidRequest, "The body cannot be read, or a field is not valid.");
         add(ErrorCode::PayloadTooLarge, "The body is over its limit.");
@@ -227,7 +236,11 @@ fn complete(operation: &mut Value, route: &Route) {
         for (status, errors) in errors {
             responses.insert(status.to_string(), refusal(status, &errors));
         }
-        for response in responses.values_mut() {
+        for (status, response) in responses {
+            if route.takes.fields != Fields::Refused && status.as_str() < "400" {
+                response["headers"]["X-Ignored-Fields"] =
+                    json!({"$ref": "#/components/headers/IgnoredFields"});
+            }
             response["headers"]["X-Request-Id"] = json!({"$ref": "#/components/headers/RequestId"});
         }
     }

@@ -17,6 +17,7 @@ use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::{RefOr, ResponseBuilder};
 
 pub use document::document;
+pub(crate) use document::template;
 
 /// The description, as it is committed at the root of the repository.
 const DESCRIPTION: &str = include_str!("../../../../../openapi.json");

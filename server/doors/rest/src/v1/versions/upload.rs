@@ -16,6 +16,7 @@ use minitower_vocabulary::wire::error::ErrorCode;
 use tokio::time::timeout;
 
 use crate::extract::{CHUNK_DEADLINE, content_length, next_chunk, too_slow};
+use crate::strict::Unread;
 use crate::{ApiError, HttpState};
 
 /// How long an upload may take, however steadily it drips.
@@ -42,6 +43,7 @@ pub(super) async fn receive(state: &HttpState, request: Request) -> Result<Recei
     if content_length(request.headers()).is_some_and(|length| length > limit.saturating_add(OVERHEAD_BYTES)) {
         return Err(ApiError::payload_too_large("the artifact", limit));
     }
+    let unread = request.extensions().get().cloned();
     let allowance = Allowance::default();
     let request = allowance.over(request);
     let mut multipart = Multipart::from_request(request, &()).await.map_err(|rejection| {
@@ -50,7 +52,8 @@ pub(super) async fn receive(state: &HttpState, request: Request) -> Result<Recei
             rejection.body_text()
         ))
     })?;
-    timeout(DEADLINE, parts(state, &mut multipart, &allowance)).await.map_err(|_| too_slow(DEADLINE))?
+    let parts = parts(state, &mut multipart, &allowance, unread.as_ref());
+    timeout(DEADLINE, parts).await.map_err(|_| too_slow(DEADLINE))?
 }
 
 /// What may still come before the parser has to hand something out.
@@ -113,6 +116,7 @@ async fn parts(
     state: &HttpState,
     multipart: &mut Multipart,
     allowance: &Allowance,
+    unread: Option<&Unread>,
 ) -> Result<Received, ApiError> {
     let mut artifact = None;
     let mut fields = UploadFields::default();
@@ -125,16 +129,26 @@ async fn parts(
         };
         let name = field.name().unwrap_or_default().to_owned();
         let mut field = Part { field, allowance };
+        let known = match name.as_str() {
+            "artifact" => artifact.is_some(),
+            "entrypoint" => fields.entrypoint.is_some(),
+            "timeout_seconds" => fields.timeout_seconds.is_some(),
+            "params_schema_json" => fields.params_schema_json.is_some(),
+            _ => false,
+        };
+        if known {
+            return Err(ApiError::invalid_request(format!("there are two parts named {name}")));
+        }
         match name.as_str() {
-            "artifact" if artifact.is_some() => {
-                return Err(ApiError::invalid_request("there are two parts named artifact"));
-            }
             "artifact" => artifact = Some(to_disk(state, &mut field).await?),
             "entrypoint" => fields.entrypoint = Some(text(&name, &mut field).await?),
             "timeout_seconds" => fields.timeout_seconds = Some(text(&name, &mut field).await?),
             "params_schema_json" => fields.params_schema_json = Some(text(&name, &mut field).await?),
-            // Unknown parts are ignored, as unknown fields are, and not kept.
+            // Unknown parts are ignored and named, as unknown fields are, and not kept.
             _ => {
+                if let Some(unread) = unread {
+                    unread.note(&name);
+                }
                 while let Some(chunk) = field.chunk().await? {
                     ignored += chunk.len() as u64;
                     if ignored > OVERHEAD_BYTES {
@@ -224,6 +238,7 @@ mod tests {
         ]);
         let response = send(&bed.service, bed.upload(in_pieces(&body))).await;
         assert_eq!(response.status(), StatusCode::CREATED);
+        assert_eq!(response.headers()["x-ignored-fields"], "unknown");
         let version = json(response).await;
         assert_eq!((&version["version_no"], &version["entrypoint"]), (&json!(1), &json!("main.py")));
         assert_eq!(version["timeout_seconds"], 60);
@@ -239,6 +254,7 @@ mod tests {
         for (parts, status, code) in [
             (vec![("entrypoint", &b"main.py"[..])], 400, "invalid_request"),
             (vec![("artifact", &archive[..]), ("artifact", &archive[..])], 400, "invalid_request"),
+            (vec![("entrypoint", &b"main.py"[..]), ("entrypoint", b"b.py")], 400, "invalid_request"),
             (vec![("artifact", &large[..]), ("entrypoint", b"main.py")], 413, "payload_too_large"),
             (vec![("artifact", &archive[..]), ("params_schema_json", &long[..])], 413, "payload_too_large"),
             (vec![("artifact", &archive[..]), ("entrypoint", b"\xff")], 400, "invalid_request"),

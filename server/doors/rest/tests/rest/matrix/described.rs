@@ -25,11 +25,32 @@ pub(crate) fn knows(route: &Route, answer: &Answer) {
     if let Some(place) = response["$ref"].as_str() {
         response = description().pointer(place.trim_start_matches('#')).unwrap();
     }
+    if let Ok(body) = serde_json::from_str(&answer.body) {
+        has_good_times(&body, &what);
+    }
     if answer.status.as_u16() >= 400 {
         let body: Value = serde_json::from_str(&answer.body).unwrap();
         let code = body["error"]["code"].as_str().unwrap();
         let examples = &response["content"]["application/json"]["examples"];
         assert!(examples[code].is_object(), "the code is not described: {what}");
+    }
+}
+
+/// Asserts that every moment of an answer is RFC 3339 in UTC with exactly three decimals.
+fn has_good_times(value: &Value, what: &str) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                if let (Some(text), true) = (value.as_str(), name.ends_with("_at")) {
+                    let digit = |c: char| if c.is_ascii_digit() { '0' } else { c };
+                    let shape: String = text.chars().map(digit).collect();
+                    assert_eq!(shape, "0000-00-00T00:00:00.000Z", "{name}: {what}");
+                }
+                has_good_times(value, what);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| has_good_times(item, what)),
+        _ => {}
     }
 }
 
