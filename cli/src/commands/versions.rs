@@ -170,7 +170,7 @@ impl Upload {
                 ("entrypoint", Some(Cell::new(&version.entrypoint))),
                 ("sha256", Some(Cell::new(&version.artifact_sha256))),
             ])?;
-            out.note(format_args!("Run it: `minitower runs create --app {app} --wait`"));
+            out.note(format_args!("Run it: `minitower run {app}`"));
             Ok(())
         })?;
         Ok(Exit::Success)

@@ -249,7 +249,7 @@ fn a_token_stands_alone_on_standard_output_and_works() {
 
 #[rstest]
 #[case("apps list", "minitower deploy")]
-#[case("runs list", "minitower runs create")]
+#[case("runs list", "minitower run APP")]
 #[case("runners list", "minitower-runner")]
 #[case("runners list --pool p", "no such runners")]
 fn an_empty_list_says_what_to_do_beside_the_answer(#[case] line: &str, #[case] hint: &str) {

@@ -75,7 +75,7 @@ fn deploy_packs_makes_the_app_and_uploads() {
     let sha = version["artifact_sha256"].as_str().unwrap();
     assert!(ran.stdout.starts_with("Created app hello.\nDeployed hello version 1.\n"), "{}", ran.stdout);
     assert!(ran.stdout.contains(&sha[..12]) && ran.stdout.contains("2 files"), "{}", ran.stdout);
-    assert!(ran.stderr.contains("minitower runs create hello --wait"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`minitower run hello`"), "{}", ran.stderr);
     assert_eq!(bed.team.get("/apps/hello")["description"], "says hello");
     assert_eq!(version["towerfile_toml"], TOWERFILE);
     assert_eq!(uploaded(&bed, 0).as_deref(), Some(TOWERFILE));
@@ -189,7 +189,7 @@ fn a_deploy_goes_to_the_app_that_is_asked_for() {
     let bed = project();
     let ran = bed.run(&["deploy", "--app", "other"]).good();
     assert!(ran.stdout.starts_with("Created app other.\nDeployed other version 1."), "{}", ran.stdout);
-    assert!(ran.stderr.contains("minitower runs create other --wait"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`minitower run other`"), "{}", ran.stderr);
     let ran = bed.run(&["deploy", "--app", "Other_App"]);
     assert!(ran.code == 1 && ran.stderr.contains("other-app would do"), "{}", ran.stderr);
 }

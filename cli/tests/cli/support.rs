@@ -114,6 +114,12 @@ impl Ran {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    /// The one object on standard error.
+    #[track_caller]
+    pub(crate) fn error(&self) -> Value {
+        serde_json::from_str(&self.stderr).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
     /// A JSON value on each line.
     #[track_caller]
     pub(crate) fn json_lines(&self) -> Vec<Value> {

@@ -180,12 +180,12 @@ async fn check_same_app(team: &TeamClient, app: &str, written: &str) -> Result<(
 
 /// The command that runs what was deployed, with the parameters that have no default.
 fn next_command(app: &str, towerfile: &Towerfile) -> String {
-    let mut command = format!("minitower runs create {app}");
+    let mut command = format!("minitower run {app}");
     for parameter in towerfile.parameters.iter().filter(|parameter| parameter.default.is_none()) {
         // Writing to a string cannot fail.
         let _ = write!(command, " -p {}=…", parameter.name);
     }
-    command + " --wait"
+    command
 }
 
 #[cfg(test)]
@@ -205,6 +205,6 @@ mod tests {
             default = "x"
         "#;
         let (towerfile, _) = Towerfile::parse(text).unwrap();
-        assert_eq!(next_command("hello", &towerfile), "minitower runs create hello -p a=… --wait");
+        assert_eq!(next_command("hello", &towerfile), "minitower run hello -p a=…");
     }
 }

@@ -61,7 +61,7 @@ impl List {
             let header = ["RUN", "APP", "NO", "STATUS", "VER", "ENV", "QUEUED", "TOOK", "RUNNER"];
             let now = out.is_terminal().then(now);
             let rows: Vec<_> = answer.runs.iter().map(|run| run_row(run, now)).collect();
-            out.table(&header, &rows, "There are no such runs; `minitower runs create` creates one.")
+            out.table(&header, &rows, "There are no such runs; `minitower run APP` creates one.")
         })?;
         Ok(Exit::Success)
     }
