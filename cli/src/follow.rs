@@ -10,7 +10,7 @@ use minitower_daemon::logs;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{Output, OutputError, Tone};
+use crate::output::{Output, OutputError, Tone, escaped_json};
 use crate::watch::{Pace, describe, no_runner, no_such_run, patiently};
 
 /// How long a run with a runner waits in the queue before that is told.
@@ -184,7 +184,8 @@ impl JsonLines {
         let mut stdout = io::BufWriter::new(io::stdout().lock());
         for line in lines {
             stdout.write_all(if self.any { b",\n" } else { b"\n" })?;
-            serde_json::to_writer(&mut stdout, line).map_err(io::Error::from)?;
+            let line = serde_json::to_string(line).map_err(io::Error::from)?;
+            stdout.write_all(escaped_json(&line).as_bytes())?;
             self.any = true;
         }
         Ok(stdout.flush()?)

@@ -64,7 +64,10 @@ pub struct GlobalArgs {
         help = "PEM file with additional trusted certificates [env: MINITOWER_CA_FILE]"
     )]
     pub ca_file: Option<PathBuf>,
-    /// Print the answer as JSON
+    /// Send tokens and passwords over http to other machines without a warning
+    #[arg(long, global = true)]
+    pub insecure_http: bool,
+    /// Print the answer, and an error, as JSON
     #[arg(long, global = true, help_heading = "Output")]
     pub json: bool,
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
-use crate::output::Cell;
+use crate::output::{Cell, clean};
 use crate::profiles::Profile;
 
 /// Longest password line that is read, in bytes.
@@ -132,6 +132,7 @@ impl Login {
         profile.server.clone_from(&server);
         profile.team.clone_from(&team);
         profile.token.clone_from(&answer.token);
+        profile.insecure_http |= context.flags.insecure_http;
         profiles.profiles.insert(name.clone(), profile);
         profiles.current_profile.clone_from(&name);
         profiles.save(&path)?;
@@ -160,15 +161,19 @@ impl Signup {
             Some(409) => Failure::from(error).help("choose another slug with --team"),
             _ => error.into(),
         })?;
-        let profile =
+        let mut profile =
             Profile { server, team: team.clone(), token: answer.token.clone(), ..Profile::default() };
+        profile.insecure_http = context.flags.insecure_http;
         profiles.profiles.insert(name.clone(), profile);
         profiles.current_profile.clone_from(&name);
         profiles.save(&path)?;
         context.out.answer(&json!({"profile": name, "signup": answer}), |out| {
             out.line(format_args!("Created team {team}; you are its admin."))?;
             if let Some(token) = &answer.registration_token {
-                out.line(format_args!("Registration token for its runners, shown only now: {token}"))?;
+                out.line(format_args!(
+                    "Registration token for its runners, shown only now: {}",
+                    clean(token)
+                ))?;
             }
             out.note(format_args!("The team token is saved in profile {name}, which is now active."));
             Ok(())
@@ -198,7 +203,7 @@ impl Tokens {
         context.out.answer(&created, |out| {
             // The token is alone on standard output, so that a script can use it as it is.
             out.note(format_args!("Token {} ({}), shown only now:", created.token_id, role(created.role)));
-            out.line(&created.token)
+            out.line(clean(&created.token))
         })?;
         Ok(Exit::Success)
     }

@@ -2,11 +2,6 @@
 
 use minitower_client::wire::Timestamp;
 
-/// Text without control characters: what others wrote must not control the terminal or break a table.
-pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 /// The moment from which ages are counted.
 pub fn now() -> Timestamp {
     minitower_daemon::clock::wall_clock().into()

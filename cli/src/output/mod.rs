@@ -1,6 +1,7 @@
 //! Answers: tables and details for people, JSON for programs; colours on terminals only.
 
 mod format;
+pub mod shell;
 mod style;
 mod table;
 mod terminal;
@@ -14,9 +15,11 @@ use serde::Serialize;
 
 use crate::kubectl::retold;
 
-pub use self::format::{bytes, clean, duration, now, short_sha, time};
+pub use self::format::{bytes, duration, now, short_sha, time};
 pub use self::style::{Style, Tone};
 pub use self::table::Cell;
+use self::terminal::clean_lines;
+pub use self::terminal::{clean, escaped_json};
 
 /// The answer could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -94,13 +97,21 @@ impl Output {
         Ok(writeln!(io::stdout().lock(), "{line}")?)
     }
 
-    /// A dim line beside the answer, on standard error. Commands in it are quoted: `` `minitower login` ``.
+    /// A dim line beside the answer, on standard error; nothing for a program. Commands in it are quoted:
+    /// `` `minitower login` ``.
     pub fn note(&self, line: impl std::fmt::Display) {
-        logs::say(self.stderr_style.dim(retold(&line.to_string())));
+        if !self.json {
+            logs::say(self.stderr_style.dim(retold(&clean_lines(&line.to_string()))));
+        }
     }
 
-    /// A line about something odd, on standard error.
+    /// A line about something odd, on standard error; an object for a program.
     pub fn warn(&self, line: impl std::fmt::Display) {
+        let line = retold(&line.to_string()).into_owned();
+        if self.json {
+            return logs::say(serde_json::json!({ "warning": line }));
+        }
+        let line = clean_lines(&line);
         logs::say(format_args!("{} {line}", self.stderr_style.tone("warning:", Tone::Waiting)));
     }
 
@@ -115,16 +126,15 @@ impl Output {
 
     /// The answer as indented JSON.
     pub fn json(&self, value: &impl Serialize) -> Result<(), OutputError> {
-        let mut stdout = io::stdout().lock();
-        serde_json::to_writer_pretty(&mut stdout, value).map_err(io::Error::from)?;
-        Ok(writeln!(stdout)?)
+        let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
+        Ok(writeln!(io::stdout().lock(), "{}", escaped_json(&text))?)
     }
 
     /// One of a stream of answers, as JSON on one line.
     pub fn json_line(&self, value: &impl Serialize) -> Result<(), OutputError> {
         let mut stdout = io::stdout().lock();
-        serde_json::to_writer(&mut stdout, value).map_err(io::Error::from)?;
-        writeln!(stdout)?;
+        let text = serde_json::to_string(value).map_err(io::Error::from)?;
+        writeln!(stdout, "{}", escaped_json(&text))?;
         Ok(stdout.flush()?)
     }
 

@@ -4,8 +4,8 @@ use std::fmt::Display;
 
 use comfy_table::{Attribute, Color, ContentArrangement, Table, presets};
 
-use super::format::clean;
 use super::style::{Style, Tone};
+use super::terminal::clean;
 
 /// A value in a table.
 #[derive(Debug, Clone)]
@@ -85,7 +85,7 @@ mod tests {
             vec![Cell::new(123), Cell::new("dead"), Cell::optional(None::<i64>)],
         ];
         let text = render(&["RUN", "STATUS", "NOTE"], &rows, false, Style::new(false));
-        assert_eq!(text, "RUN  STATUS     NOTE\n1    completed  a [31m b\n123  dead       -");
+        assert_eq!(text, "RUN  STATUS     NOTE\n1    completed  a\\x1b[31m b\n123  dead       -");
     }
 
     #[test]

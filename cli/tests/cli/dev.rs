@@ -57,7 +57,7 @@ fn dev_makes_a_profile_that_works_and_ends_in_order() {
         assert_eq!((&me.json()["team_slug"], &me.json()["role"]), (&"dev".into(), &"admin".into()));
         let (code, said) = dev.end(signal);
         assert_eq!(code, Some(0), "{said}");
-        assert!(said.contains("Stopping") && !said.contains('\u{1b}'), "{said}");
+        assert!(!said.contains("Stopping") && !said.contains('\u{1b}'), "{said}");
     }
 }
 

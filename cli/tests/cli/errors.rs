@@ -147,3 +147,32 @@ fn help_is_an_answer(#[case] line: &[&str]) {
     let home = tempfile::tempdir().unwrap();
     assert!(run(&mut program(home.path(), line), "").good().stdout.contains("minitower"));
 }
+
+#[test]
+fn fields_that_the_server_has_ignored_are_named() {
+    let bed = Bed::with_app();
+    let id = bed.team.run("hello").run_id;
+    let run = bed.team.get(&format!("/runs/{id}"));
+    let answer = Answer::json(201, &run).header("x-ignored-fields", "colour,retry.size");
+    bed.plane.always("POST /apps/hello/runs", answer);
+    let ran = bed.words("runs create hello").good();
+    assert!(ran.stderr.contains("warning: the server does not know colour,retry.size"), "{}", ran.stderr);
+    let ran = bed.words("runs create hello --json").good();
+    assert!(ran.error()["warning"].as_str().unwrap().contains("colour,retry.size"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_others_wrote_controls_no_terminal_through_a_table_an_error_or_json() {
+    let bed = Bed::start();
+    let evil = "a\u{1b}]0;T\u{7}\u{9b}2J\u{202e}b";
+    bed.run(&["apps", "create", "hello", "--description", evil]).good();
+    let harmful = |text: &str| text.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']);
+    for line in ["apps list", "apps get hello", "apps get hello --json"] {
+        let said = bed.words(line).good().stdout;
+        assert!(said.contains("]0;T") && !harmful(&said), "{said:?}");
+    }
+    assert_eq!(bed.words("apps get hello --json").json()["description"], evil);
+    bed.plane.once("GET /apps", Answer::refusal(409, "conflict", evil));
+    let ran = bed.words("apps list");
+    assert!(ran.code == 12 && ran.stderr.contains(r"a\x1b]0;T\x07\x9b2J\u{202e}b"), "{}", ran.stderr);
+}

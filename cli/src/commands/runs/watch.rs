@@ -5,7 +5,7 @@ use clap::Args;
 use super::newest;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::output::Tone;
+use crate::output::{Tone, clean};
 use crate::watch::{describe, run_id, unless_interrupted, until_terminal};
 
 /// Flags of `runs watch`.
@@ -36,7 +36,7 @@ impl Watch {
                     return out.json_line(run);
                 }
                 let said = out.style().tone(describe(run), Tone::from(run.status));
-                out.line(format_args!("run {run_id} ({} #{}) {said}", run.app_slug, run.run_no))
+                out.line(format_args!("run {run_id} ({} #{}) {said}", clean(&run.app_slug), run.run_no))
             })
             .await?;
             Ok(Exit::of_run(ended.status))
