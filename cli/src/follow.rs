@@ -93,7 +93,8 @@ impl Follower<'_> {
     async fn drain(&mut self) -> Result<bool, Failure> {
         let mut happened = false;
         loop {
-            let filter = LogFilter { after_seq: self.after_seq, attempt: self.attempt, limit: None };
+            let filter =
+                LogFilter { after_seq: self.after_seq, attempt: self.attempt, ..LogFilter::default() };
             let logs = patiently(self.context, || self.team.logs(self.run_id, &filter))
                 .await
                 .map_err(no_such_run)?;

@@ -8,7 +8,7 @@ use minitower_runs::RunAndAttempt;
 use minitower_runs::UploadFields;
 use minitower_runs::domain::runner::RunnerPrincipal;
 use minitower_runs::{self as admin, Error, LogLine};
-use minitower_runs::{CreateRun, ListRuns};
+use minitower_runs::{CreateRun, ListRuns, ReadLog};
 use minitower_teams::AdminPrincipal;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::RunId;
@@ -228,6 +228,7 @@ impl Client {
                     before: before.map(RunId),
                     limit: *limit,
                     offset: *offset,
+                    ..ListRuns::default()
                 };
                 let runs = app.runs().list_runs(&self.team(*team).await?, list).await?;
                 Ok(Answer::Runs(runs.into_iter().map(row).collect()))
@@ -241,10 +242,12 @@ impl Client {
                 Ok(Answer::Attempts(attempts.into_iter().map(attempt_row).collect()))
             }
             Op::Logs { team, run, after } => {
-                let lines = app.runs().run_logs(&self.team(*team).await?, RunId(*run), *after, 1000).await?;
+                let read = ReadLog { after_seq: Some(*after), ..ReadLog::default() };
+                let page =
+                    app.runs().run_logs(&self.team(*team).await?, RunId(*run), read, Some(1000)).await?;
                 let stream = |stderr| if stderr { "stderr" } else { "stdout" };
                 let text = |l: LogLine| (l.seq, format!("{} {}", stream(l.stderr), l.line));
-                Ok(Answer::Lines(lines.into_iter().map(text).collect()))
+                Ok(Answer::Lines(page.lines.into_iter().map(text).collect()))
             }
             Op::ListRunners { by } => {
                 let by = self.admin(*by).await?;

@@ -1,6 +1,8 @@
 //! Runs, their attempts and logs.
 
-use minitower_vocabulary::wire::runs::{Attempts, CreateRun, Logs, Run, Runs, RunsSummary};
+use std::time::Duration;
+
+use minitower_vocabulary::wire::runs::{Attempts, CreateRun, Logs, Run, Runs, RunsSummary, Stream};
 use reqwest::Method;
 use serde::Serialize;
 
@@ -28,6 +30,9 @@ pub struct RunFilter {
     /// Only runs in this environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// Only runs with this label, as `key=value`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
 }
 
 /// Which log lines to read; all fields optional.
@@ -39,6 +44,12 @@ pub struct LogFilter {
     /// Lines of this attempt number instead of the newest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<i64>,
+    /// Only the last so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tail: Option<u32>,
+    /// Only lines of this stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<Stream>,
     /// At most so many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
@@ -55,7 +66,8 @@ impl TeamClient {
         self.call(Method::GET, &["runs"]).query(filter).decode().await
     }
 
-    /// One app's runs, newest first; unlike the team-wide list, an unknown app is an error.
+    /// One app's runs, newest first; unlike the team-wide list, an unknown app is an error. The filter may have a limit and
+    /// an offset; the server refuses the rest.
     pub async fn app_runs(&self, app: &str, filter: &RunFilter) -> Result<Runs, Error> {
         self.call(Method::GET, &["apps", app, "runs"]).query(filter).decode().await
     }
@@ -87,7 +99,14 @@ impl TeamClient {
         self.call(Method::POST, &["runs", &run_id.to_string(), "cancel"]).decode().await
     }
 
-    /// Log lines by `seq`, of the newest attempt unless the filter names one.
+    /// One run as soon as it has ended, or as it is after `wait` seconds, 0 to 60.
+    pub async fn run_ended(&self, run_id: i64, wait: u32) -> Result<Run, Error> {
+        let timeout = self.transport.request_timeout().saturating_add(Duration::from_secs(wait.into()));
+        let call = self.call(Method::GET, &["runs", &run_id.to_string()]).query(&[("wait", wait)]);
+        call.timeout(timeout).decode().await
+    }
+
+    /// One page of log lines by `seq`: with a `next_seq` there are more. They are of the newest attempt unless the filter names one.
     pub async fn logs(&self, run_id: i64, filter: &LogFilter) -> Result<Logs, Error> {
         self.call(Method::GET, &["runs", &run_id.to_string(), "logs"]).query(filter).decode().await
     }

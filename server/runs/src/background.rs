@@ -73,6 +73,9 @@ impl Engine {
         if let Err(error) = self.0.flush_presence().await {
             tracing::warn!(%error, "could not store when runners were last seen");
         }
+        if let Err(error) = self.prune_keys().await {
+            tracing::warn!(%error, "could not forget the idempotency keys of yesterday");
+        }
         match self.runners().prune().await {
             Ok(0) => {}
             Ok(forgotten) => tracing::info!(forgotten, "forgot silent runners"),

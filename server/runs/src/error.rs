@@ -11,6 +11,7 @@ use minitower_vocabulary::ids::RunId;
 use minitower_vocabulary::names::NameError;
 
 use crate::domain::artifact::{PathError, TooMuch};
+use crate::domain::labels::BadLabel;
 use crate::domain::lease::Refusal;
 use crate::domain::retry::BadPolicy;
 
@@ -29,6 +30,12 @@ pub enum Error {
     /// A retry policy cannot be taken.
     #[error(transparent)]
     Retry(#[from] BadPolicy),
+    /// A label cannot be taken.
+    #[error(transparent)]
+    Label(#[from] BadLabel),
+    /// The key was used for another request.
+    #[error("the Idempotency-Key was used for another request within the last 24 hours: use a new key")]
+    KeyReused,
     /// A field of the request cannot be taken.
     #[error("{name} {problem}")]
     Field {
@@ -140,6 +147,11 @@ pub enum Field {
         /// Most bytes.
         most: usize,
     },
+    /// It is not 1 to so many visible ASCII characters.
+    NotPlain {
+        /// Most characters.
+        most: usize,
+    },
     /// It has no bytes, or too many.
     Length {
         /// Most bytes.
@@ -205,6 +217,14 @@ pub enum Absent {
     /// A run.
     #[error("there is no run {0}")]
     Run(RunId),
+    /// An attempt.
+    #[error("run {run} has no attempt {number}")]
+    Attempt {
+        /// The run.
+        run: RunId,
+        /// The attempt's number.
+        number: i64,
+    },
     /// An artifact.
     #[error("run {run} has no artifact {path:?}")]
     Artifact {
@@ -322,6 +342,7 @@ impl fmt::Display for Field {
             }
             Self::NotACount { found } => write!(f, "is {found:?}: it must be a whole number of at least 1"),
             Self::TooLong { most } => write!(f, "is longer than {most} bytes"),
+            Self::NotPlain { most } => write!(f, "must be 1 to {most} visible ASCII characters"),
             Self::Length { most } => write!(f, "must have 1 to {most} bytes"),
             Self::Labels { most, bytes } => {
                 write!(f, "may be at most {most}, with keys and values of at most {bytes} bytes")

@@ -9,7 +9,7 @@ use minitower_teams::{EnvironmentMade, KnownEnvironment};
 use minitower_vocabulary::ids::{EnvironmentId, TeamId};
 
 use crate::Shared;
-use crate::runs::Summary;
+use crate::lists::Summary;
 use minitower_vocabulary::statuses::RunStatus;
 
 #[derive(Debug, Default)]

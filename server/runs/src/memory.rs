@@ -10,6 +10,7 @@ use minitower_teams::secrets::TokenHash;
 
 use crate::dispatch::Dispatch;
 use crate::domain::runner::RunnerPrincipal;
+use crate::endings::Endings;
 use crate::gauges::Gauges;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
@@ -30,6 +31,7 @@ pub struct Memory {
     pub(crate) runnable: Remembered<Wanted, Arc<Runnable>>,
     pub(crate) dispatch: Dispatch,
     pub(crate) queues: Queues,
+    pub(crate) endings: Endings,
     pub(crate) gauges: Gauges,
     pub(crate) metrics: Metrics,
     pub(crate) presence: Presence,
@@ -54,6 +56,7 @@ impl Memory {
             runnable: Remembered::new(RUNNABLE_KEPT),
             dispatch: Dispatch::default(),
             queues: Queues::default(),
+            endings: Endings::default(),
             gauges: Gauges::default(),
             metrics: Metrics::new(registry, slugs)?,
             presence: Presence::default(),
@@ -95,6 +98,9 @@ impl Memory {
         self.gauges.moved(moved);
         self.metrics.moved(moved);
         self.dispatch.moved(moved);
+        if moved.after.state.end().is_some() {
+            self.endings.ended(moved.id);
+        }
         if let Some(at) = moved.after.state.not_before() {
             self.backoffs_due.at(at);
         }

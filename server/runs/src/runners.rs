@@ -14,6 +14,8 @@ use minitower_teams::secrets::{self, Kind};
 
 /// Longest name of a pool, and longest key and value of a label.
 const MAX_LABEL_BYTES: usize = 253;
+/// Most bytes of a runner's labels as JSON: a list has ten thousand runners.
+const LABELS_BYTES: usize = 512;
 /// Most labels.
 const MAX_LABELS: usize = 64;
 /// Runners forgotten in one transaction.
@@ -69,6 +71,10 @@ impl Runners {
             return Err(Error::field("labels", Field::Labels { most: MAX_LABELS, bytes: MAX_LABEL_BYTES }));
         }
         let labels = (!new.labels.is_empty()).then(|| serde_json::json!(new.labels).to_string());
+        if let Some(found) = labels.as_ref().map(String::len).filter(|bytes| *bytes > LABELS_BYTES) {
+            let way_out = "leave some out or shorten them";
+            return Err(Error::field("labels", Field::Json { found, most: LABELS_BYTES, way_out }));
+        }
         let (token, token_hash) = secrets::generate(Kind::Runner)?;
         let now = self.0.clock.now();
         let name = new.name.clone();

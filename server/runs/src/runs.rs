@@ -1,15 +1,17 @@
 //! Runs as their team sees them: create, list, cancel, logs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::app::Version;
 use crate::domain::attempt::Attempt;
+use crate::domain::labels::Labels;
 use crate::domain::lease::{self, Command};
 use crate::domain::retry::{self, RetryPolicy};
 use crate::domain::run::Run;
-use crate::store::logs::LogLine;
-use crate::store::{attempts, logs, runs, versions};
-use minitower_kernel::{Db, StoreError};
+use crate::store::{attempts, runs, versions};
+use minitower_kernel::{Db, StoreError, Tx};
 use minitower_teams::environments;
 use minitower_teams::secrets::{self, Kind};
 use minitower_teams::team::{Credential, TeamPrincipal};
@@ -20,12 +22,10 @@ use serde_json::{Map, Value};
 use crate::leases::{held, save_held};
 use crate::{Absent, Error, Field, InputError, Runs, apps};
 use minitower_kernel::page::Page;
-use minitower_vocabulary::statuses::RunStatus;
+use minitower_vocabulary::time::Timestamp;
 
-/// Most log lines in one answer; ask again with `after_seq` for more.
-pub const MAX_LOG_LINES: i64 = 10_000;
-/// Most bytes of log text in one answer, however few lines they are.
-const MAX_LOG_BYTES: usize = 4 * 1024 * 1024;
+/// Longest time that a caller may wait for the end of a run.
+pub const MAX_RUN_WAIT: Duration = Duration::from_secs(60);
 /// Most bytes of an input. A job gets it as one environment variable, and Linux takes at most 128 KiB of one (`MAX_ARG_STRLEN`, `execve(2)`),
 /// its name included: a larger one could be queued but never started.
 pub const MAX_INPUT_BYTES: usize = 120 * 1024;
@@ -53,36 +53,8 @@ pub struct CreateRun {
     pub timeout_seconds: Option<i64>,
     /// Where it runs.
     pub environment: Option<String>,
-}
-
-/// Which runs to list; the caller has checked the numbers.
-#[derive(Debug, Clone, Default)]
-pub struct ListRuns {
-    /// Only this app's; unknown: none.
-    pub app: Option<String>,
-    /// Only in this state.
-    pub status: Option<RunStatus>,
-    /// Only of this environment.
-    pub environment: Option<String>,
-    /// Only older ones than this.
-    pub before: Option<RunId>,
-    /// At most so many.
-    pub limit: i64,
-    /// Leave out so many first.
-    pub offset: i64,
-}
-
-/// How many runs a team has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Summary {
-    /// All.
-    pub total: i64,
-    /// Leased, running or cancelling.
-    pub active: i64,
-    /// Queued.
-    pub queued: i64,
-    /// Ended.
-    pub terminal: i64,
+    /// What it is found by.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Which version of which app a new run asks for.
@@ -127,6 +99,42 @@ impl Runnable {
     }
 }
 
+/// A run whose parts are checked, and that only has to be stored.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    team: TeamId,
+    runnable: Arc<Runnable>,
+    environment: String,
+    input: Option<String>,
+    priority: i64,
+    max_retries: Option<i64>,
+    policy: Option<RetryPolicy>,
+    timeout_seconds: Option<i64>,
+    labels: Labels,
+}
+
+impl Prepared {
+    /// Puts it into the queue.
+    pub(crate) fn insert(self, tx: &Tx<'_>, now: Timestamp) -> Result<Run, Error> {
+        let Runnable { app, version } = self.runnable.as_ref();
+        let (environment_id, _) = environments::ensure(tx, self.team, &self.environment, now)?;
+        let new = runs::NewRun {
+            team: self.team,
+            app: (app.id, app.slug.clone()),
+            version: (version.id, version.number),
+            environment: (environment_id, self.environment),
+            input: self.input,
+            hidden_parameters: hidden_parameters(version),
+            priority: self.priority,
+            max_retries: self.max_retries.unwrap_or(version.max_retries),
+            policy: self.policy,
+            timeout_seconds: self.timeout_seconds,
+            labels: self.labels,
+        };
+        Ok(runs::insert(tx, new, now)?)
+    }
+}
+
 impl Runs {
     /// A team token of any role, or the API token of an attempt: whoever may start runs and read them.
     pub async fn authenticate(&self, token: Option<&str>) -> Result<TeamPrincipal, Error> {
@@ -163,6 +171,19 @@ impl Runs {
         app_slug: String,
         new: CreateRun,
     ) -> Result<Run, Error> {
+        let prepared = self.prepared(by, app_slug, new).await?;
+        let clock = self.0.clock.clone();
+        // The time is read inside, so that the queue's times and ids grow together.
+        self.0.store.write(move |tx| prepared.insert(tx, clock.now())).await
+    }
+
+    /// A run whose parts are checked.
+    pub(crate) async fn prepared(
+        &self,
+        by: &TeamPrincipal,
+        app_slug: String,
+        new: CreateRun,
+    ) -> Result<Prepared, Error> {
         let input = input_object(new.input)?;
         let (max_retries, policy) = retries(new.max_retries, new.retry.as_ref())?;
         let timeout_seconds = new.timeout_seconds;
@@ -171,6 +192,7 @@ impl Runs {
         }
         let environment = new.environment.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
         names::check_environment(&environment)?;
+        let labels = Labels::parse(new.labels)?;
 
         let team = by.team_id;
         let runnable = self.runnable(Wanted { team, app: app_slug, version: new.version_no }).await?;
@@ -179,33 +201,18 @@ impl Runs {
         if let Some(found) = input.as_ref().map(String::len).filter(|n| *n > MAX_INPUT_BYTES) {
             return Err(InputError::TooLong { found, most: MAX_INPUT_BYTES }.into());
         }
-
-        let clock = self.0.clock.clone();
-        self.0
-            .store
-            .write(move |tx| {
-                // Read inside, so that the queue's times and ids grow together.
-                let now = clock.now();
-                let Runnable { app, version } = runnable.as_ref();
-                let (environment_id, _) = environments::ensure(tx, team, &environment, now)?;
-                Ok(runs::insert(
-                    tx,
-                    runs::NewRun {
-                        team,
-                        app: (app.id, app.slug.clone()),
-                        version: (version.id, version.number),
-                        environment: (environment_id, environment),
-                        input,
-                        hidden_parameters: hidden_parameters(version),
-                        priority: new.priority.unwrap_or(0),
-                        max_retries: max_retries.unwrap_or(version.max_retries),
-                        policy,
-                        timeout_seconds,
-                    },
-                    now,
-                )?)
-            })
-            .await
+        let priority = new.priority.unwrap_or(0);
+        Ok(Prepared {
+            team,
+            runnable,
+            environment,
+            input,
+            priority,
+            max_retries,
+            policy,
+            timeout_seconds,
+            labels,
+        })
     }
 
     /// The input with its defaults, once it keeps the version's schema.
@@ -238,55 +245,30 @@ impl Runs {
         Ok(runnable)
     }
 
-    /// Runs of the team, newest first.
-    pub async fn list_runs(&self, by: &TeamPrincipal, list: ListRuns) -> Result<Vec<Run>, Error> {
-        let team = by.team_id;
-        self.0
-            .store
-            .read(move |db| {
-                let app = match &list.app {
-                    None => None,
-                    Some(slug) => match crate::store::apps::by_slug(db, team, slug)? {
-                        Some(app) => Some(app.id),
-                        None => return Ok(Vec::new()),
-                    },
-                };
-                let filter = runs::Filter {
-                    app,
-                    status: list.status,
-                    environment: list.environment,
-                    before: list.before,
-                    limit: list.limit,
-                    offset: list.offset,
-                };
-                Ok(runs::list(db, team, &filter)?)
-            })
-            .await
-    }
-
-    /// Runs of one app, newest first; an unknown app is an error.
-    pub async fn list_runs_of_app(
-        &self,
-        by: &TeamPrincipal,
-        app_slug: String,
-        list: ListRuns,
-    ) -> Result<Vec<Run>, Error> {
-        let (team, slug) = (by.team_id, app_slug.clone());
-        self.0.store.read(move |db| apps::find(db, team, &slug)).await?;
-        self.list_runs(by, ListRuns { app: Some(app_slug), ..list }).await
-    }
-
-    /// How many runs the team has; counted nowhere, known from the commits.
-    pub async fn runs_summary(&self, by: &TeamPrincipal) -> Summary {
-        let summary = self.0.memory.gauges.summary(by.team_id);
-        self.0.store.durable().await;
-        summary
-    }
-
     /// The team's run of that id.
     pub async fn run(&self, by: &TeamPrincipal, id: RunId) -> Result<Run, Error> {
         let team = by.team_id;
         self.0.store.read(move |db| find(db, team, id)).await
+    }
+
+    /// The team's run of that id as soon as it has ended, or as it is after `wait`, at most [`MAX_RUN_WAIT`].
+    pub async fn run_ended(&self, by: &TeamPrincipal, id: RunId, wait: Duration) -> Result<Run, Error> {
+        if wait > MAX_RUN_WAIT {
+            let most = MAX_RUN_WAIT.as_secs().cast_signed();
+            return Err(Error::field("wait", Field::NotBetween { least: 0, most, found: None }));
+        }
+        // Begun before the run is read: an end in between is not missed.
+        let watch = self.0.memory.endings.watch(id);
+        let run = self.run(by, id).await?;
+        if wait.is_zero() || run.progress.state.end().is_some() {
+            return Ok(run);
+        }
+        tokio::select! {
+            () = watch.ended() => {}
+            () = self.0.stopping.cancelled() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+        self.run(by, id).await
     }
 
     /// A run's attempts, oldest first; the cursor is an attempt's number.
@@ -302,29 +284,6 @@ impl Runs {
             .read(move |db| {
                 find(db, team, id)?;
                 Ok(attempts::list(db, id, page.cursor, page.limit)?)
-            })
-            .await
-    }
-
-    /// Log lines of a run's newest attempt after a number.
-    pub async fn run_logs(
-        &self,
-        by: &TeamPrincipal,
-        id: RunId,
-        after_seq: i64,
-        limit: i64,
-    ) -> Result<Vec<LogLine>, Error> {
-        let team = by.team_id;
-        self.0
-            .store
-            .read(move |db| {
-                find(db, team, id)?;
-                match attempts::newest(db, id)? {
-                    Some(attempt) => {
-                        Ok(logs::list(db, attempt, after_seq, limit.min(MAX_LOG_LINES), MAX_LOG_BYTES)?)
-                    }
-                    None => Ok(Vec::new()),
-                }
             })
             .await
     }

@@ -194,6 +194,7 @@ impl Asked {
             priority: self.priority,
             max_retries: self.max_retries,
             environment: self.environment,
+            ..CreateRun::default()
         };
         let created = team.create_run(&app, &create).await;
         created.map_err(|error| no_such_app(in_flags(error, FLAGS), &app))

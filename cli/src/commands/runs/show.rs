@@ -55,6 +55,7 @@ impl List {
             status: self.status,
             app: self.app,
             environment: self.environment,
+            ..RunFilter::default()
         };
         let answer = context.team()?.runs(&filter).await?;
         context.out.answer(&answer, |out| {

@@ -115,6 +115,7 @@ async fn of_the_team(team: &TeamClient) {
 
     let run = team.create_run("hello", &CreateRun::default()).await.unwrap();
     team.run(run.run_id).await.unwrap();
+    team.run_ended(run.run_id, 0).await.unwrap();
     team.runs(&RunFilter::default()).await.unwrap();
     team.app_runs("hello", &RunFilter::default()).await.unwrap();
     team.runs_summary().await.unwrap();

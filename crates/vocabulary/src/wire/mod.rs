@@ -18,5 +18,6 @@ pub mod runner;
 pub mod runs;
 
 mod time;
+mod unique;
 
 pub use time::Timestamp;

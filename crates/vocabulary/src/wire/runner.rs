@@ -33,8 +33,8 @@ pub struct Register {
     /// The pool it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
-    /// Labels that describe its machine.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Labels that describe its machine: at most 512 bytes of JSON.
+    #[serde(default, deserialize_with = "super::unique::map", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
 

@@ -1,5 +1,7 @@
 //! Runs, their attempts and logs, as team tokens see them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -38,6 +40,10 @@ pub struct CreateRun {
     /// The environment it runs in. Default `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// What it is found by, at most 32. A key has 1 to 63 letters, digits, `.`, `_`, `-` and `/`, and begins with a letter
+    /// or a digit. A value has at most 253 bytes.
+    #[serde(default, deserialize_with = "super::unique::map", skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// How a run is retried.
@@ -122,6 +128,9 @@ pub struct Run {
     /// What the job wrote to `MINITOWER_OUTPUT_FILE`. Absent from older servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
+    /// The labels it was created with. Absent if there are none, and from older servers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Answer of `GET /runs` and `GET /apps/{app}/runs`.
@@ -223,8 +232,12 @@ pub struct LogLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Logs {
-    /// Lines of the newest attempt, by `seq`.
+    /// Lines of one attempt, by `seq`.
     pub logs: Vec<LogLine>,
+    /// There are more lines: ask for them with `after_seq` and this value. Absent on the last page, and from older
+    /// servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_seq: Option<i64>,
 }
 
 /// A file that a job left in `MINITOWER_ARTIFACTS_DIR`.

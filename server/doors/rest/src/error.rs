@@ -178,7 +178,7 @@ impl From<minitower_runs::Error> for ApiError {
                 return Self::new(ErrorCode::Unavailable, "the server's disk is full: nothing was kept");
             }
             Error::Objects(_) | Error::Random(_) | Error::TaskEnded(_) => return Self::internal(&error),
-            Error::Path(_) | Error::Retry(_) | Error::Field { .. } | Error::Input(_) => {
+            Error::Path(_) | Error::Retry(_) | Error::Label(_) | Error::Field { .. } | Error::Input(_) => {
                 ErrorCode::InvalidRequest
             }
             Error::Upload(upload) => match of_upload(upload) {
@@ -189,6 +189,7 @@ impl From<minitower_runs::Error> for ApiError {
                 Absent::App(_)
                 | Absent::Version { .. }
                 | Absent::Run(_)
+                | Absent::Attempt { .. }
                 | Absent::Artifact { .. }
                 | Absent::Runner(_),
             )
@@ -200,6 +201,7 @@ impl From<minitower_runs::Error> for ApiError {
                 Refusal::OtherResult | Refusal::Cancelling | Refusal::OtherInstance | Refusal::NotDue,
             )
             | Error::AppDisabled(_)
+            | Error::KeyReused
             | Error::TooMuch(_)
             | Error::PollerBusy
             | Error::RunnerIdle(_)

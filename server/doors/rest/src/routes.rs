@@ -83,7 +83,7 @@ routes! {
     GET    "/api/v1/runs/summary"                     Runs         Named    runs::list::summary;
     GET    "/api/v1/runs/{run}"                       Runs         Named    runs::read::show;
     GET    "/api/v1/runs/{run}/attempts"              Runs         Refused  runs::read::attempts;
-    GET    "/api/v1/runs/{run}/logs"                  Runs         Named    runs::read::logs;
+    GET    "/api/v1/runs/{run}/logs"                  Runs         Named    runs::logs::logs;
     GET    "/api/v1/runs/{run}/artifacts"             Runs         Refused  artifacts::list;
     GET    "/api/v1/runs/{run}/artifacts/{*path}"     Runs         Refused  artifacts::show;
     DELETE "/api/v1/runs/{run}/artifacts/{*path}"     TeamAdmin    Refused  artifacts::delete;

@@ -12,6 +12,7 @@ pub mod app;
 pub mod artifact;
 pub mod attempt;
 pub mod claim;
+pub mod labels;
 pub mod lease;
 #[cfg(test)]
 pub(crate) mod moves;

@@ -266,6 +266,8 @@ pub struct Run {
     pub hidden_parameters: Option<String>,
     /// What the job wrote for whoever started it, as JSON text.
     pub output: Option<String>,
+    /// Its labels, a JSON object of strings as text; none: it has none.
+    pub labels: Option<String>,
     /// Higher runs first.
     pub priority: i64,
     /// Seconds it may take; none: as its version says.

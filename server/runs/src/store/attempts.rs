@@ -270,6 +270,15 @@ pub fn newest(db: &Db, run: RunId) -> Result<Option<AttemptId>, StoreError> {
     })
 }
 
+/// The attempt at a run with that number.
+pub fn by_number(db: &Db, run: RunId, number: i64) -> Result<Option<AttemptId>, StoreError> {
+    db.one(
+        "SELECT id FROM run_attempts WHERE run_id = ?1 AND attempt_no = ?2",
+        params![run.0, number],
+        |row| Ok(AttemptId(row.get(0)?)),
+    )
+}
+
 fn millis(d: Duration) -> i64 {
     i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
 }

@@ -28,6 +28,8 @@ pub struct CountNames {
 /// A run was made or moved.
 #[derive(Debug, Clone)]
 pub struct RunMoved {
+    /// The run.
+    pub id: RunId,
     /// Where it is counted.
     pub key: CountKey,
     /// The names of that place.
@@ -49,6 +51,7 @@ pub struct RunMoved {
 impl RunMoved {
     pub(crate) fn new(run: &Run, before: Option<RunProgress>, attempt_started_at: Option<Timestamp>) -> Self {
         Self {
+            id: run.id,
             key: CountKey { team_id: run.team_id, app_id: run.app_id, environment_id: run.environment_id },
             names: CountNames { app: run.app_slug.clone(), environment: run.environment.clone() },
             run: run.id,

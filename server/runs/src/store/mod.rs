@@ -1,4 +1,4 @@
-//! The only SQL that names apps, versions, runs, attempts, logs, artifacts, runners and their fences.
+//! The only SQL that names apps, versions, runs, attempts, logs, artifacts, labels, runners and their fences.
 //!
 //! Rows become domain types on the way out, and a row that makes no sense is a `StoreError::Inconsistent`. No rule lives here: guards
 //! re-check row versions, and the schema in `migrations/` refuses what must never be.
@@ -9,9 +9,12 @@ pub mod attempts;
 pub mod counts;
 pub mod events;
 pub mod fences;
+pub mod idempotency;
+pub mod labels;
 pub mod logs;
 pub mod objects;
 pub mod queue;
+pub mod run_lists;
 pub mod runners;
 pub mod runs;
 pub mod versions;

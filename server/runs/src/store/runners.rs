@@ -157,7 +157,7 @@ pub fn delete(tx: &Tx<'_>, ids: &[RunnerId], holder: Option<FenceHolder>) -> Res
     Ok(())
 }
 
-// Longer labels are not read: whoever may register could otherwise make the list longer than its readers take.
+// Longer labels, of runners that registered before they were refused, are not read: whoever may register could otherwise make the list longer than its readers take.
 const SELECT: &str = "SELECT r.id, r.name, r.team_id, r.environment, r.pool, \
      CASE WHEN octet_length(r.labels) <= 512 THEN r.labels END AS labels, r.instance_id, r.registered_at, r.last_seen_at, \
      a.run_id, a.started_at, a.leased_at, \

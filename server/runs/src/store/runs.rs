@@ -1,15 +1,15 @@
 //! Runs.
 
+use crate::domain::labels::Labels;
 use crate::domain::retry::{RetryBudget, RetryPolicy};
 use crate::domain::run::{Run, RunFields, RunProgress, RunState};
-use minitower_kernel::rusqlite::types::Value;
-use minitower_kernel::rusqlite::{Row, params, params_from_iter};
+use minitower_kernel::rusqlite::{Row, params};
 use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId, TeamId, VersionId};
 use minitower_vocabulary::statuses::{Failure, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
-use crate::store::apps;
 use crate::store::events::RunMoved;
+use crate::store::{apps, labels};
 use minitower_kernel::{At, Columns, at, columns};
 use minitower_kernel::{Db, StoreError, Tx};
 
@@ -50,6 +50,7 @@ columns! { ($)
     BackoffInitialMs: "r.backoff_initial_ms",
     BackoffMultiplier: "r.backoff_multiplier",
     BackoffMaxMs: "r.backoff_max_ms",
+    Labels: "r.labels",
 }
 pub(crate) use select;
 
@@ -79,6 +80,8 @@ pub struct NewRun {
     pub policy: Option<RetryPolicy>,
     /// Seconds it may take; none: as its version says.
     pub timeout_seconds: Option<i64>,
+    /// What it is found by.
+    pub labels: Labels,
 }
 
 /// A new queued run.
@@ -86,11 +89,12 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreErro
     let number = apps::next_run_no(tx, new.app.0)?;
     let progress = RunProgress { policy: new.policy, ..RunProgress::queued(new.max_retries, now) };
     let retry_on = new.policy.map(|policy| policy.on().map(Failure::as_str).collect::<Vec<_>>().join(","));
+    let labels_text = labels::json(&new.labels);
     let id = tx.insert(
         "INSERT INTO runs (team_id, app_id, environment_id, environment_name, app_version_id, run_no, status, input, priority,
                            max_retries, created_at, queued_at, timeout_seconds, retry_on, backoff_initial_ms, backoff_multiplier,
-                           backoff_max_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13, ?14, ?15, ?16)",
+                           backoff_max_ms, labels)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         params![
             new.team.0,
             new.app.0.0,
@@ -107,9 +111,11 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreErro
             retry_on,
             new.policy.map(|policy| policy.initial_ms()),
             new.policy.map(|policy| policy.multiplier_thousandths()),
-            new.policy.map(|policy| policy.max_ms())
+            new.policy.map(|policy| policy.max_ms()),
+            labels_text
         ],
     )?;
+    labels::insert(tx, new.team, RunId(id), &new.labels)?;
     let run = Run {
         id: RunId(id),
         team_id: new.team,
@@ -123,6 +129,7 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreErro
         input: new.input,
         hidden_parameters: new.hidden_parameters,
         output: None,
+        labels: labels_text,
         priority: new.priority,
         timeout_seconds: new.timeout_seconds,
         created_at: now,
@@ -286,53 +293,6 @@ pub fn by_id_of_team(db: &Db, team: TeamId, id: RunId) -> Result<Option<Run>, St
     db.one(select!("WHERE r.id = ?1 AND r.team_id = ?2"), params![id.0, team.0], read)
 }
 
-/// Which runs to list.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Only this app's.
-    pub app: Option<AppId>,
-    /// Only in this state.
-    pub status: Option<RunStatus>,
-    /// Only of this environment.
-    pub environment: Option<String>,
-    /// Only older ones than this.
-    pub before: Option<RunId>,
-    /// At most so many.
-    pub limit: i64,
-    /// Leave out so many first.
-    pub offset: i64,
-}
-
-/// A team's runs, newest first.
-pub fn list(db: &Db, team: TeamId, filter: &Filter) -> Result<Vec<Run>, StoreError> {
-    let mut sql = select!("WHERE r.team_id = ?").to_owned();
-    let mut values = vec![Value::from(team.0)];
-    let mut and = |condition: &str, value: Value| {
-        sql.push_str(" AND ");
-        sql.push_str(condition);
-        values.push(value);
-    };
-    if let Some(app) = filter.app {
-        and("r.app_id = ?", app.0.into());
-    }
-    if let Some(status) = filter.status {
-        and("r.status = ?", status.as_str().to_owned().into());
-    }
-    if let Some(environment) = &filter.environment {
-        and("r.environment_name = ?", environment.clone().into());
-    }
-    // Within an app numbers and ids grow together, and the numbers have the index.
-    let by_number = filter.app.is_some() && filter.status.is_none();
-    if let Some(before) = filter.before {
-        // The plus keeps SQLite from walking the team's ids instead, and sorting all of the app's runs.
-        and(if by_number { "+r.id < ?" } else { "r.id < ?" }, before.0.into());
-    }
-    sql.push_str(if by_number { " ORDER BY r.run_no DESC" } else { " ORDER BY r.id DESC" });
-    sql.push_str(" LIMIT ? OFFSET ?");
-    values.extend([Value::from(filter.limit), Value::from(filter.offset)]);
-    db.all(&sql, params_from_iter(values), read)
-}
-
 /// Reads a row of [`select`].
 pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
     let columns = Columns::of(row);
@@ -361,6 +321,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
         input: columns.get(Column::Input)?,
         hidden_parameters: columns.get(Column::HiddenParameters)?,
         output: columns.get(Column::Output)?,
+        labels: columns.get(Column::Labels)?,
         priority: columns.get(Column::Priority)?,
         timeout_seconds: columns.get(Column::TimeoutSeconds)?,
         created_at: columns.at(Column::CreatedAt)?,

@@ -8,4 +8,4 @@ mod parts;
 
 pub(crate) use body::{CHUNK_DEADLINE, content_length, next_chunk, too_slow};
 pub(crate) use json::{Json, OptionalJson, SmallJson};
-pub(crate) use parts::{Path, Peer, PeerAddr, Query};
+pub(crate) use parts::{Named, Path, Peer, PeerAddr, Query, Repeated};

@@ -1,5 +1,6 @@
 //! What handlers take out of the head of a request: the path, the query, the other end of the connection.
 
+use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::FromRequestParts;
@@ -64,6 +65,26 @@ where
                 rejection.body_text()
             ))),
         }
+    }
+}
+
+/// A parameter of the query that may come more than once.
+pub(crate) trait Named {
+    /// Its name.
+    const NAME: &'static str;
+}
+
+/// All values of one parameter of the query, in their order.
+#[derive(Debug, Clone)]
+pub(crate) struct Repeated<N>(pub(crate) Vec<String>, pub(crate) PhantomData<N>);
+
+impl<N: Named, S: Sync> FromRequestParts<S> for Repeated<N> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let values = pairs.filter(|(name, _)| name == N::NAME).map(|(_, value)| value.into_owned());
+        Ok(Self(values.collect(), PhantomData))
     }
 }
 

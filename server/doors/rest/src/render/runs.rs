@@ -40,6 +40,7 @@ pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
         error_message,
         runner: run.runner,
         output: json(run.output.as_deref())?,
+        labels: json(run.labels.as_deref())?.unwrap_or_default(),
     })
 }
 

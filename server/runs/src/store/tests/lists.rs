@@ -3,12 +3,17 @@
 use std::path::Path;
 
 use super::team;
+use crate::domain::labels::Label;
+use crate::store::run_lists::Filter;
 use crate::store::versions::NewVersion;
-use crate::store::{apps, versions};
+use crate::store::{apps, run_lists, versions};
 use minitower_kernel::events::Subscribers;
+use minitower_kernel::rusqlite::params_from_iter;
 use minitower_kernel::{Db, Hooks, Store, StoreError, Tx};
-use minitower_vocabulary::ids::{AppId, TeamId};
+use minitower_vocabulary::ids::{AppId, RunId, TeamId};
+use minitower_vocabulary::statuses::RunStatus;
 use minitower_vocabulary::time::Timestamp;
+use rstest::rstest;
 
 const NOW: Timestamp = Timestamp(0);
 
@@ -107,4 +112,40 @@ async fn a_page_of_versions_ends_early_once_its_texts_are_long_enough() {
     assert_eq!(numbers(2, usize::MAX).await, [vec![5, 4], vec![3, 2], vec![1]]);
     assert_eq!(numbers(1000, 100).await, [vec![5], vec![4, 3, 2], vec![1]]);
     assert_eq!(numbers(1000, 80).await, [vec![5], vec![4, 3], vec![2, 1]], "exactly enough is enough");
+}
+
+/// With a million runs, a list that sorts or looks at each of them takes seconds.
+#[rstest]
+#[case::of_a_team(Filter::default())]
+#[case::of_an_app(Filter { app: Some(AppId(1)), ..Filter::default() })]
+#[case::of_a_status(Filter { status: Some(RunStatus::Failed), ..Filter::default() })]
+#[case::before_one(Filter { app: Some(AppId(1)), before: Some(RunId(9)), ..Filter::default() })]
+#[case::of_a_label(Filter { labels: vec![label("a=1")], ..Filter::default() })]
+#[case::of_labels_and_all_else(Filter {
+    labels: vec![label("a=1"), label("b=2")],
+    app: Some(AppId(1)),
+    status: Some(RunStatus::Failed),
+    environment: Some("default".to_owned()),
+    before: Some(RunId(9)),
+    ..Filter::default()
+})]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_runs_walks_one_index_in_its_order(#[case] filter: Filter) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let by_label = !filter.labels.is_empty();
+    let plan = store
+        .read(move |db| {
+            let (sql, values) = run_lists::statement(TeamId(1), &filter);
+            let explain = format!("EXPLAIN QUERY PLAN {sql}");
+            db.all(&explain, params_from_iter(values), |row| Ok(row.get::<_, String>("detail")?))
+        })
+        .await
+        .unwrap();
+    assert!(plan.iter().all(|step| !step.contains("TEMP B-TREE") && !step.contains("SCAN")), "{plan:#?}");
+    assert!(!by_label || plan[0].starts_with("SEARCH l USING PRIMARY KEY"), "{plan:#?}");
+}
+
+fn label(text: &str) -> Label {
+    Label::parse(text).unwrap()
 }

@@ -1,6 +1,7 @@
 //! The queue: runs that are held back are not in the way of those that are ready, and come back in their order.
 
 use super::team as new_team;
+use crate::domain::labels::Labels;
 use crate::domain::lease;
 use crate::domain::retry::RetryPolicy;
 use crate::domain::run::{Run, RunProgress, RunState};
@@ -53,6 +54,7 @@ fn maker(tx: &Tx<'_>) -> Result<impl Fn(&Tx<'_>) -> Result<Run, StoreError> + us
             max_retries: 2,
             policy: Some(RetryPolicy::new(&[Failure::Failed, Failure::Lost], 10, 1500, 20)),
             timeout_seconds: Some(60),
+            labels: Labels::default(),
         };
         runs::insert(tx, new, NOW)
     })

@@ -1,15 +1,16 @@
 //! What changes a run from outside: putting one into the queue, and asking for its end.
 
 use axum::extract::State;
-use http::StatusCode;
-use minitower_runs::CreateRun as NewRun;
+use http::{HeaderMap, StatusCode};
 use minitower_runs::domain::retry::Wanted;
+use minitower_runs::{CreateRun as NewRun, Created, Idempotency};
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::wire::runs::{CreateRun, Retry, Run};
 
 use crate::auth::Caller;
 use crate::extract::{Json, OptionalJson, Path};
 use crate::openapi::errors;
+use crate::strict::IDEMPOTENCY_KEY;
 use crate::v1::params::{AppPath, RunPath};
 use crate::{ApiError, HttpState, render};
 
@@ -17,27 +18,58 @@ errors! { CreateErrors {
     InvalidRequest: "A field breaks a rule, or the input does not match the version's schema.",
     NoVersion: "The app has no version to run.",
     NotFound: "The team has no such app, or the app has no such version.",
-    Conflict: "The app is disabled.",
+    Conflict: "The app is disabled, or the `Idempotency-Key` was used for another request.",
 } }
 
 /// Creates a run.
 ///
 /// The run waits in the queue of its environment until a runner takes it. The input is a JSON object of at most
-/// 120 KiB. The server checks it against the version's schema and fills in the schema's defaults.
+/// 120 KiB. The server checks it against the version's schema and fills in the schema's defaults. With an
+/// `Idempotency-Key`, repeating the call within 24 hours gives the run that the first call made.
 #[utoipa::path(post, path = "/api/v1/apps/{app}/runs", operation_id = "create_run", tag = "Runs",
-    params(AppPath), request_body = Option<CreateRun>,
-    responses((status = 201, description = "The new run.", body = Run), CreateErrors))]
+    params(
+        AppPath,
+        ("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "Names this call, in visible ASCII characters. Use another key for another run."),
+    ),
+    request_body = Option<CreateRun>,
+    responses(
+        (status = 200, description = "The run that the same call made before, as it is now.", body = Run),
+        (status = 201, description = "The new run.", body = Run),
+        CreateErrors,
+    ))]
 pub(crate) async fn create(
     State(state): State<HttpState>,
     Caller(caller): Caller<TeamPrincipal>,
     Path(path): Path<AppPath>,
+    headers: HeaderMap,
     OptionalJson(body): OptionalJson<CreateRun>,
 ) -> Result<(StatusCode, Json<Run>), ApiError> {
-    let CreateRun { input, version_no, priority, max_retries, retry, timeout_seconds, environment } = body;
+    let once = once(&headers, &path.app, &body)?;
+    let CreateRun { input, version_no, priority, max_retries, retry, timeout_seconds, environment, labels } =
+        body;
     let retry = retry.map(wanted);
-    let new = NewRun { input, version_no, priority, max_retries, retry, timeout_seconds, environment };
-    let run = state.runs().create_run(&caller, path.app, new).await?;
-    Ok((StatusCode::CREATED, Json(render::run(run)?)))
+    let new =
+        NewRun { input, version_no, priority, max_retries, retry, timeout_seconds, environment, labels };
+    let (status, run) = match once {
+        None => (StatusCode::CREATED, state.runs().create_run(&caller, path.app, new).await?),
+        Some(once) => match state.runs().create_run_once(&caller, path.app, new, once).await? {
+            Created::New(run) => (StatusCode::CREATED, run),
+            Created::Before(run) => (StatusCode::OK, run),
+        },
+    };
+    Ok((status, Json(render::run(run)?)))
+}
+
+/// The key of a call that may be repeated. What is asked for is compared as it was understood, not as it was written.
+fn once(headers: &HeaderMap, app: &str, body: &CreateRun) -> Result<Option<Idempotency>, ApiError> {
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = keys.next() else { return Ok(None) };
+    if keys.next().is_some() {
+        return Err(ApiError::invalid_request("the header Idempotency-Key is given more than once"));
+    }
+    let request = serde_json::to_string(body).map_err(|error| ApiError::internal(&error))?;
+    Ok(Some(Idempotency::new(key.to_str().unwrap_or_default(), app, &request)?))
 }
 
 fn wanted(retry: Retry) -> Wanted {

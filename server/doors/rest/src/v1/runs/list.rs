@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::auth::Caller;
-use crate::extract::{Json, Path, Query};
+use crate::extract::{Json, Named, Path, Query, Repeated};
 use crate::openapi::errors;
 use crate::v1::params::{AppPath, page_limit, page_offset};
 use crate::{ApiError, HttpState, render};
@@ -37,23 +37,38 @@ pub(crate) struct OfTeam {
 }
 
 /// Lists the team's runs, newest first.
-#[utoipa::path(get, path = "/api/v1/runs", operation_id = "list_runs", tag = "Runs", params(OfTeam),
+#[utoipa::path(get, path = "/api/v1/runs", operation_id = "list_runs", tag = "Runs",
+    params(
+        OfTeam,
+        ("label" = Option<Vec<String>>, Query, style = Form, explode,
+            description = "Only runs with this label, as `key=value`. Give it more than once for runs that have all of them."),
+    ),
     responses((status = 200, description = "One page of runs.", body = Runs)))]
 pub(crate) async fn list(
     State(state): State<HttpState>,
     Caller(caller): Caller<TeamPrincipal>,
     Query(params): Query<OfTeam>,
+    Repeated(labels, _): Repeated<Label>,
 ) -> Result<Json<Runs>, ApiError> {
     let filter = ListRuns {
         app: given(params.app),
         status: given(params.status).map(|text| status(&text)).transpose()?,
         environment: given(params.environment),
+        labels,
         before: params.before.map(RunId),
         limit: page_limit(params.limit.as_deref()),
         offset: page_offset(params.offset.as_deref()),
     };
     let runs = state.runs().list_runs(&caller, filter).await?;
     Ok(Json(Runs { runs: runs.into_iter().map(render::run).collect::<Result<_, _>>()? }))
+}
+
+/// `label`, which may come more than once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Label;
+
+impl Named for Label {
+    const NAME: &'static str = "label";
 }
 
 /// `?status=` without a value filters nothing.

@@ -1,10 +1,11 @@
-//! One run: the run itself, its attempts and its log.
+//! One run: the run itself and its attempts.
+
+use std::time::Duration;
 
 use axum::extract::State;
 use minitower_kernel::page::Page;
-use minitower_runs::MAX_LOG_LINES;
 use minitower_teams::team::TeamPrincipal;
-use minitower_vocabulary::wire::runs::{Attempts, Logs, Run};
+use minitower_vocabulary::wire::runs::{Attempts, Run};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -16,15 +17,33 @@ use crate::{ApiError, HttpState, render};
 
 errors! { NoRun { NotFound: "The team has no such run.", } }
 
+/// The query.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ShowQuery {
+    /// How long the server may hold the request until the run has ended, in seconds, 0 to 60.
+    #[param(minimum = 0, maximum = 60)]
+    wait: Option<u64>,
+}
+
 /// Shows a run.
-#[utoipa::path(get, path = "/api/v1/runs/{run}", operation_id = "show_run", tag = "Runs", params(RunPath),
+///
+/// With `wait` the server answers as soon as the run has ended. If the time is over before, or the server stops, it shows
+/// the run as it is then.
+#[utoipa::path(get, path = "/api/v1/runs/{run}", operation_id = "show_run", tag = "Runs",
+    params(RunPath, ShowQuery),
     responses((status = 200, description = "The run.", body = Run), NoRun))]
 pub(crate) async fn show(
     State(state): State<HttpState>,
     Caller(caller): Caller<TeamPrincipal>,
     Path(path): Path<RunPath>,
+    Query(ShowQuery { wait }): Query<ShowQuery>,
 ) -> Result<Json<Run>, ApiError> {
-    Ok(Json(render::run(state.runs().run(&caller, path.id()).await?)?))
+    let run = match wait {
+        None => state.runs().run(&caller, path.id()).await?,
+        Some(seconds) => state.runs().run_ended(&caller, path.id(), Duration::from_secs(seconds)).await?,
+    };
+    Ok(Json(render::run(run)?))
 }
 
 /// Lists a run's attempts, oldest first.
@@ -45,31 +64,4 @@ pub(crate) async fn attempts(
 ) -> Result<Json<Attempts>, ApiError> {
     let attempts = state.runs().run_attempts(&caller, path.id(), Page::new(after, limit)?).await?;
     Ok(Json(Attempts { attempts: attempts.into_iter().map(render::attempt).collect() }))
-}
-
-/// The query.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct LogsQuery {
-    /// Only lines with a larger `seq`.
-    after_seq: Option<i64>,
-    /// At most this many, 1 to 10,000. Any other number asks for the default, 10,000.
-    limit: Option<i64>,
-}
-
-/// Shows the log of a run's newest attempt.
-///
-/// An answer holds at most 4 MiB of lines. Ask for more with `after_seq`.
-#[utoipa::path(get, path = "/api/v1/runs/{run}/logs", operation_id = "list_logs", tag = "Runs",
-    params(RunPath, LogsQuery),
-    responses((status = 200, description = "Lines of the log, by `seq`.", body = Logs), NoRun))]
-pub(crate) async fn logs(
-    State(state): State<HttpState>,
-    Caller(caller): Caller<TeamPrincipal>,
-    Path(path): Path<RunPath>,
-    Query(params): Query<LogsQuery>,
-) -> Result<Json<Logs>, ApiError> {
-    let limit = params.limit.filter(|limit| (1..=MAX_LOG_LINES).contains(limit)).unwrap_or(MAX_LOG_LINES);
-    let lines = state.runs().run_logs(&caller, path.id(), params.after_seq.unwrap_or(0), limit).await?;
-    Ok(Json(Logs { logs: lines.into_iter().map(render::log_line).collect() }))
 }
