@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use clap::{Args, Subcommand};
 use minitower_client::Client;
+use minitower_towerfile::shell;
 use serde_json::{Value, json};
 
 use crate::connection;
@@ -180,7 +181,7 @@ impl Set {
         context.out.answer(&answer, |out| {
             out.line(format_args!("Changed profile {name}."))?;
             if forgotten {
-                let way_out = format!("minitower login --profile {name}");
+                let way_out = format!("minitower login --profile {}", shell::quoted(&name));
                 out.line(format_args!(
                     "Its token was for the former server and is forgotten: run `{way_out}`, or set --token."
                 ))?;

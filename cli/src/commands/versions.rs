@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use minitower_client::TeamClient;
 use minitower_client::wire::apps::Version;
+use minitower_towerfile::shell;
 
 use super::apps::no_such_app;
 use crate::context::Context;
@@ -132,7 +133,8 @@ impl Get {
         let app = context.app(self.app.as_deref())?;
         let version = context.team()?.version(&app, self.version_no).await.map_err(|error| {
             Failure::from(error).help_not_found(format_args!(
-                "`minitower versions list --app {app}` shows the existing versions"
+                "`minitower versions list --app {}` shows the existing versions",
+                shell::quoted(&app)
             ))
         })?;
         context.out.answer(&version, |out| {
@@ -170,7 +172,7 @@ impl Upload {
                 ("entrypoint", Some(Cell::new(&version.entrypoint))),
                 ("sha256", Some(Cell::new(&version.artifact_sha256))),
             ])?;
-            out.note(format_args!("Run it: `minitower run {app}`"));
+            out.note(format_args!("Run it: `minitower run {}`", shell::quoted(&app)));
             Ok(())
         })?;
         Ok(Exit::Success)

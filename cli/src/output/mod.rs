@@ -1,7 +1,6 @@
 //! Answers: tables and details for people, JSON for programs; colours on terminals only.
 
 mod format;
-pub mod shell;
 mod style;
 mod table;
 mod terminal;

@@ -84,6 +84,27 @@ fn the_tail_of_a_log_is_its_last_lines(#[case] most: &str, #[case] expected: &[i
 }
 
 #[test]
+fn the_server_is_asked_for_the_tail_alone() {
+    let bed = paged();
+    bed.plane.lift_all();
+    let ran = bed.words("logs 1 --tail 2").good();
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("line 9\n", "line 8\n"));
+    assert_eq!(queries(&bed), ["tail=2", "after_seq=9"]);
+}
+
+#[rstest]
+#[case("", &["second"])]
+#[case(" --attempt 1", &["first"])]
+#[case(" --attempt 2", &["second"])]
+#[case(" --attempt 1 --tail 1", &["first"])]
+#[case(" --attempt 1 --follow", &["first"])]
+fn every_attempt_has_its_own_log(#[case] more: &str, #[case] expected: &[&str]) {
+    let bed = retried();
+    let ran = bed.words(&format!("logs 1{more}")).good();
+    assert_eq!(ran.stdout.lines().collect::<Vec<_>>(), expected, "{ran:?}");
+}
+
+#[test]
 fn following_may_begin_with_the_tail() {
     let bed = Bed::with_app();
     bed.team.run("hello");
@@ -103,7 +124,10 @@ fn retried() -> Bed {
     let bed = Bed::with_app();
     bed.team.run("hello");
     let (first, second) = (bed.plane.runner("r-1"), bed.plane.runner("r-2"));
-    let attempt = first.attempt(&first.lease());
+    let lease = first.lease();
+    first.start(&lease);
+    first.log(&lease, 1, &["first"]);
+    let attempt = first.attempt(&lease);
     bed.plane.run(async move { attempt.release().await.unwrap() });
     let lease = second.lease();
     second.start(&lease);
@@ -154,7 +178,7 @@ fn a_followed_log_is_complete_over_a_retry() {
     let bed = Bed::with_app();
     bed.team.run_with("hello", CreateRun { max_retries: Some(1), ..CreateRun::default() });
     let following = bed.spawn("runs logs 1 --follow");
-    bed.plane.seen_blocking("GET /admin/runners", 1);
+    bed.plane.seen_blocking("GET /runs/1", 2);
     let (first, second) = (bed.plane.runner("r-1"), bed.plane.runner("r-2"));
     let lease = first.lease();
     first.start(&lease);

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use minitower_client::wire::apps::Version;
 use minitower_client::wire::runs::{CreateRun, Failure as RetryOn, Retry, Run, RunStatus};
 use minitower_client::{Error, TeamClient};
+use minitower_towerfile::shell;
 
 use super::show::show;
 use crate::context::Context;
@@ -215,7 +216,8 @@ fn no_such_app(error: Error, app: &str) -> Failure {
         Some("no_version") => Failure::from(error)
             .help(format_args!("`minitower deploy` uploads a version of {app} from its folder")),
         _ => Failure::from(error).help_not_found(format_args!(
-            "`minitower apps list` shows the apps, `minitower versions list --app {app}` their versions"
+            "`minitower apps list` shows the apps, `minitower versions list --app {}` their versions",
+            shell::quoted(app)
         )),
     }
 }

@@ -27,7 +27,7 @@ pub struct Logs {
     follow: bool,
     /// Print only the last NUMBER lines
     #[arg(long, short = 'n', value_name = "NUMBER")]
-    tail: Option<usize>,
+    tail: Option<u32>,
     /// Print only lines after line NUMBER
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(0..))]
     after_seq: Option<i64>,
@@ -123,7 +123,12 @@ struct Pages<'a> {
 impl Pages<'_> {
     /// The next lines, or `None` after the last.
     async fn next(&mut self) -> Result<Option<Vec<LogLine>>, Failure> {
-        let filter = LogFilter { after_seq: self.after_seq, attempt: self.attempt, ..LogFilter::default() };
+        self.page(None).await
+    }
+
+    async fn page(&mut self, tail: Option<u32>) -> Result<Option<Vec<LogLine>>, Failure> {
+        let filter =
+            LogFilter { after_seq: self.after_seq, attempt: self.attempt, tail, ..LogFilter::default() };
         let lines =
             patiently(self.context, || self.team.logs(self.run_id, &filter)).await.map_err(no_such_run)?.logs;
         let Some(last) = lines.last() else { return Ok(None) };
@@ -135,12 +140,14 @@ impl Pages<'_> {
         Ok(Some(lines))
     }
 
-    /// The last lines, at most `most`.
-    async fn last(&mut self, most: usize) -> Result<Vec<LogLine>, Failure> {
+    /// The last lines, at most `most`. A server that knows no tail answers from the beginning, and all of it is read.
+    async fn last(&mut self, most: u32) -> Result<Vec<LogLine>, Failure> {
         let mut last = VecDeque::new();
-        while let Some(lines) = self.next().await? {
+        let mut page = self.page(Some(most.max(1))).await?;
+        while let Some(lines) = page {
             last.extend(lines);
-            last.drain(..last.len().saturating_sub(most));
+            last.drain(..last.len().saturating_sub(most as usize));
+            page = self.next().await?;
         }
         Ok(last.into())
     }
