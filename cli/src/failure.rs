@@ -102,6 +102,11 @@ impl Failure {
         if self.code == NOT_FOUND { self.help(help) } else { self }
     }
 
+    /// Whether the server refused the token.
+    pub fn is_refused_token(&self) -> bool {
+        self.error.downcast_ref::<Error>().is_some_and(|error| error.status() == Some(401))
+    }
+
     /// The number the shell sees.
     pub fn code(&self) -> u8 {
         self.code

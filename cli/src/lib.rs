@@ -39,8 +39,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use minitower_daemon::signals::{Held, Signals};
 
-use crate::commands::completion;
-use crate::commands::{Cli, Command};
+use crate::commands::{Cli, Command, completion, dev};
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
 use crate::output::Style;
@@ -76,7 +75,16 @@ pub fn main(held: Held) -> ExitCode {
     });
     match exit {
         Ok(exit) => exit.into(),
-        Err(failure) => failure.tell(context.out.is_json(), context.out.stderr_style()),
+        Err(failure) => explained(&context, failure).tell(context.out.is_json(), context.out.stderr_style()),
+    }
+}
+
+/// A team of `minitower dev` has no password to log in with.
+fn explained(context: &Context, failure: Failure) -> Failure {
+    let help = failure.is_refused_token().then(|| dev::help_of_refused_token(context)).flatten();
+    match help {
+        Some(help) => failure.help(help),
+        None => failure,
     }
 }
 
