@@ -27,8 +27,13 @@ impl Context {
     /// The process's own surroundings.
     pub fn from_process(flags: GlobalArgs) -> Self {
         let env = Environment::from_process();
-        let out = Output::from_process(flags.json, env.no_color);
+        let out = Output::from_process(flags.json, env.no_color, flags.utc);
         Self { flags, env, out, signals: Mutex::default() }
+    }
+
+    /// The process's own surroundings, for work that says nothing.
+    pub fn quiet(flags: GlobalArgs) -> Self {
+        Self::from_process(GlobalArgs { json: true, ..flags })
     }
 
     /// Keeps the signals for the command that listens to them.

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`commands`] | the commands, laid out as the help text is |
+//! | [`candidates`] | what a shell offers for a word that names something on the server |
 //! | [`follow`], [`watch`] | what `--follow` and `--wait` do |
 //! | [`fields`] | the API's names in a refusal, as the flags that a person typed |
 //! | [`input`] | `--input` and `-p key=value` become a run's input |
@@ -18,6 +19,7 @@
 //! A module uses modules further down in this table, never one further up. Rules belong to the server: nothing here
 //! repeats them.
 
+pub mod candidates;
 pub mod commands;
 pub mod connection;
 pub mod context;
@@ -61,7 +63,13 @@ pub fn main(held: Held) -> ExitCode {
         held.let_go();
         let words = std::env::args_os().skip(1).collect();
         // Whatever is printed would be taken for a candidate.
-        return completion::complete(Cli::command(), words).unwrap_or(Exit::Success).into();
+        let command = candidates::attached(Cli::command());
+        return completion::complete(command, words).unwrap_or(Exit::Success).into();
+    }
+    // There is no thread yet, which the variable's removal needs.
+    if let Some(exit) = completion::answer(|| candidates::attached(Cli::command())) {
+        held.let_go();
+        return exit.into();
     }
     let cli = match parse() {
         Ok(cli) => cli,

@@ -70,6 +70,9 @@ pub struct GlobalArgs {
     /// Send tokens and passwords over http to other machines without a warning
     #[arg(long, global = true)]
     pub insecure_http: bool,
+    /// Show times in UTC instead of this machine's zone
+    #[arg(long, global = true, help_heading = "Output")]
+    pub utc: bool,
     /// Print the answer, and an error, as JSON
     #[arg(long, global = true, help_heading = "Output")]
     pub json: bool,

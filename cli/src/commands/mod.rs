@@ -13,7 +13,7 @@ pub mod runners;
 pub mod runs;
 pub mod versions;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -101,13 +101,15 @@ impl Command {
             Self::Me => access::me(context).await,
             Self::Tokens(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
-            Self::Completion(command) => command.run(Cli::command()),
+            Self::Completion(command) => command.run(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]

@@ -94,7 +94,8 @@ impl List {
             } else {
                 "There are no runners; start one with `minitower-runner`."
             };
-            out.table(&header, &rows, empty)
+            let order = ["LAST SEEN", "ENVIRONMENT", "POOL", "RUN", "WORK"];
+            out.table_without(&header, &order, &rows, empty)
         })?;
         Ok(Exit::Success)
     }
@@ -150,6 +151,7 @@ mod tests {
         let shown = |now: Option<&str>| format!("{:?}", row(&runner, now.map(|now| now.parse().unwrap())));
         let to_a_person = shown(Some("2026-01-02T03:07:05Z"));
         assert!(to_a_person.contains("idle 3m05s") && to_a_person.contains("5.0s ago"), "{to_a_person}");
-        assert!(shown(None).contains("idle since 2026-01-02 03:04:00Z"));
+        let since = time(runner.idle_since.unwrap());
+        assert!(shown(None).contains(&format!("idle since {since}")));
     }
 }

@@ -44,7 +44,10 @@ pub struct Output {
 
 impl Output {
     /// The process's own streams.
-    pub fn from_process(json: bool, no_color: bool) -> Self {
+    pub fn from_process(json: bool, no_color: bool, utc: bool) -> Self {
+        if utc {
+            format::show_utc();
+        }
         let (terminal, stderr_terminal) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         Self {
             json,
@@ -138,12 +141,33 @@ impl Output {
     }
 
     /// A table. For an empty one, `empty` goes to standard error and says what to do.
+    ///
+    /// A terminal that is too narrow gets fewer columns, and no broken words: the last ones are left out first.
     pub fn table(&self, header: &[&str], rows: &[Vec<Cell>], empty: &str) -> Result<(), OutputError> {
+        let order: Vec<_> = header.iter().skip(1).rev().copied().collect();
+        self.table_without(header, &order, rows, empty)
+    }
+
+    /// The same; `order` names the columns that may be left out, the least important first.
+    pub fn table_without(
+        &self,
+        header: &[&str],
+        order: &[&str],
+        rows: &[Vec<Cell>],
+        empty: &str,
+    ) -> Result<(), OutputError> {
         if rows.is_empty() {
             self.note(empty);
             return Ok(());
         }
-        self.line(table::render(header, rows, self.terminal, self.style))
+        let width = self.terminal.then(table::terminal_width).flatten();
+        let (text, left_out) = table::render(header, order, rows, width, self.style);
+        self.line(text)?;
+        if !left_out.is_empty() {
+            let left_out = left_out.join(", ");
+            self.note(format_args!("A wider terminal also shows {left_out}; --json shows everything."));
+        }
+        Ok(())
     }
 
     /// One thing in full: a line for each name and value. Absent values are left out.

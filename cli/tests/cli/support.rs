@@ -85,6 +85,7 @@ pub(crate) fn program(home: &Path, line: &[&str]) -> std::process::Command {
         .args(line)
         .env_clear()
         .env("HOME", home)
+        .env("TZ", "UTC")
         .env("PATH", std::env::var_os("PATH").unwrap())
         .current_dir(home);
     command
