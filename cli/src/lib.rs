@@ -7,11 +7,11 @@
 //! | [`follow`], [`watch`] | what `--follow` and `--wait` do |
 //! | [`fields`] | the API's names in a refusal, as the flags that a person typed |
 //! | [`input`] | `--input` and `-p key=value` become a run's input |
-//! | [`json`] | what is wrong with a text that should be JSON |
 //! | [`context`] | what every command is given |
 //! | [`connection`] | which server, which token, which app |
 //! | [`profiles`] | the file with saved servers and tokens |
 //! | [`settings`] | flags and variables that every command takes |
+//! | [`json`] | what is wrong with a text that should be JSON |
 //! | [`failure`] | what a person sees when something goes wrong, and the exit code |
 //! | [`output`] | tables, colours, JSON, progress |
 //! | [`kubectl`] | the program as `kubectl minitower` |

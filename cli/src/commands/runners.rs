@@ -7,6 +7,7 @@ use minitower_client::{Error, RunnerFilter};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::fields::in_flags;
 use crate::output::{Cell, Tone, duration, now, time};
 
 /// The subcommands.
@@ -72,7 +73,7 @@ fn show(context: &Context, drained: &Drained) -> Result<Exit, Failure> {
 }
 
 fn no_such_runner(error: Error) -> Failure {
-    Failure::from(error).help_not_found(
+    Failure::from(in_flags(error, &[("owner", "--owner")])).help_not_found(
         "`minitower runners list` shows the runners; a team changes only those registered with its own token",
     )
 }

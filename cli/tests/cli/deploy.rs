@@ -373,3 +373,17 @@ fn a_parameter_that_makes_no_good_variable_is_pointed_at() {
         assert!(ran.stderr.contains(words), "{}", ran.stderr);
     }
 }
+
+#[rstest]
+#[case("{", "--params-schema is not valid JSON: it ends too early")]
+#[case(r#"{"type": "nothing"}"#, "--params-schema is not a valid JSON Schema")]
+fn a_schema_that_is_none_is_told_by_its_flag(#[case] schema: &str, #[case] told: &str) {
+    let bed = Bed::start();
+    bed.team.app("hello");
+    std::fs::write(bed.home.path().join("a.tgz"), archive(&[("main.py", "")])).unwrap();
+    let mut line: Vec<_> =
+        "versions upload --app hello --file a.tgz --entrypoint main.py".split(' ').collect();
+    line.extend(["--params-schema", schema]);
+    let ran = bed.run(&line);
+    assert!(ran.code == 1 && ran.stderr.contains(told), "{ran:?}");
+}
