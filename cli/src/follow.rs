@@ -135,13 +135,13 @@ impl Follower<'_> {
             Queued::Told => return,
             Queued::Since(since) if since.elapsed() < QUIET_QUEUE => return,
             Queued::Since(_) => String::new(),
-            Queued::NotSeen => match no_runner(self.team, run.environment.as_deref()).await {
-                Some(reason) => format!(": {reason}"),
-                None => {
+            Queued::NotSeen => {
+                let Some(reason) = no_runner(self.team, run.environment.as_deref()).await else {
                     self.queued = Queued::Since(Instant::now());
                     return;
-                }
-            },
+                };
+                format!(": {reason}")
+            }
         };
         self.context.out.note(format_args!("run {} is queued and waiting for a runner{reason}", run.run_id));
         self.queued = Queued::Told;

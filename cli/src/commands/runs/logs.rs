@@ -58,14 +58,7 @@ impl Logs {
     /// Carries the command out.
     pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let team = context.team()?;
-        let run_id = match self.run_id {
-            Some(run_id) => run_id,
-            None => {
-                let run = newest(context, &team, self.app.as_deref()).await?;
-                context.out.note(format_args!("run {} ({} #{})", run.run_id, run.app_slug, run.run_no));
-                run.run_id
-            }
-        };
+        let run_id = self.named_or_newest(context, &team).await?;
         if let Some(attempt) = self.attempt {
             let attempts = team.attempts(run_id).await.map_err(no_such_run)?.attempts;
             if !attempts.iter().any(|known| known.attempt_no == attempt) {
@@ -88,6 +81,16 @@ impl Logs {
             Ok(Exit::Success)
         };
         unless_interrupted(context, run_id, following).await
+    }
+
+    /// The run whose log is meant. One that was not named is told.
+    async fn named_or_newest(&self, context: &Context, team: &TeamClient) -> Result<i64, Failure> {
+        if let Some(run_id) = self.run_id {
+            return Ok(run_id);
+        }
+        let run = newest(context, team, self.app.as_deref()).await?;
+        context.out.note(format_args!("run {} ({} #{})", run.run_id, run.app_slug, run.run_no));
+        Ok(run.run_id)
     }
 
     /// Prints all that is there.

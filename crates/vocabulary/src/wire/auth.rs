@@ -112,7 +112,7 @@ pub struct LoggedIn {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
     "team_id": 1, "team_slug": "lighthouse", "token_id": 7, "role": "admin",
-    "max_artifact_bytes": 104857600
+    "max_artifact_bytes": 104_857_600
 })))]
 pub struct Me {
     /// The team's id.
