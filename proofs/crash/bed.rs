@@ -24,6 +24,11 @@ const CLOCKS_APART: i64 = 20_000;
 
 /// The folder of all runners.
 const RUNNERS: &str = "runners";
+/// The folder of the control plane.
+const SERVER: &str = "server";
+/// Size of the disks that can be filled, in MiB.
+const RUNNERS_MIB: u32 = 64;
+const SERVER_MIB: u32 = 128;
 
 /// Whom a runner serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,38 +135,39 @@ pub(crate) struct Bed {
     /// The length of leases.
     pub(crate) lease_ttl: Duration,
     invariants: Witness,
-    /// Whether the runners' folder is a small disk of its own.
-    small_disk: bool,
+    /// The folders that are small disks of their own.
+    disks: Vec<PathBuf>,
     folder: TempDir,
 }
 
 impl Bed {
     /// The same as [`Bed::start`], with the runners on a disk of 64 MiB; `None` where none can be mounted.
     pub(crate) fn start_on_a_small_disk(lease_ttl: Duration, runners: &[Serves]) -> Option<Self> {
-        let mount = |folder: &Path| {
-            fs::create_dir(folder).unwrap();
-            Command::new("mount")
-                .args(["-t", "tmpfs", "-o", "size=64m,mode=700", "tmpfs"])
-                .arg(folder)
-                .status()
-                .is_ok_and(|status| status.success())
-        };
         let folder = tempfile::Builder::new().prefix("minitower-test-").tempdir().unwrap();
-        mount(&folder.path().join(RUNNERS)).then(|| Self::start_in(folder, true, lease_ttl, runners))
+        let disk = mount(folder.path().join(RUNNERS), RUNNERS_MIB)?;
+        Some(Self::start_in(folder, vec![disk], lease_ttl, runners))
+    }
+
+    /// The same as [`Bed::start`], with the control plane on a disk of 128 MiB where one can be mounted.
+    pub(crate) fn start_with_a_disk_to_fill(lease_ttl: Duration, runners: &[Serves]) -> Self {
+        let folder = tempfile::Builder::new().prefix("minitower-test-").tempdir().unwrap();
+        let disks = mount(folder.path().join(SERVER), SERVER_MIB).into_iter().collect();
+        Self::start_in(folder, disks, lease_ttl, runners)
     }
 
     /// Three teams with an app each in Python and shell (nobody serves the third's runs), and a runner for each entry of `runners`.
     pub(crate) fn start(lease_ttl: Duration, runners: &[Serves]) -> Self {
         let folder = tempfile::Builder::new().prefix("minitower-test-").tempdir().unwrap();
-        Self::start_in(folder, false, lease_ttl, runners)
+        Self::start_in(folder, Vec::new(), lease_ttl, runners)
     }
 
-    fn start_in(folder: TempDir, small_disk: bool, lease_ttl: Duration, runners: &[Serves]) -> Self {
+    fn start_in(folder: TempDir, disks: Vec<PathBuf>, lease_ttl: Duration, runners: &[Serves]) -> Self {
         let (port, root) = (free_port(), folder.path());
+        let own = root.join(SERVER);
         let server_env = vec![
             ("MINITOWER_LISTEN_ADDR", format!("127.0.0.1:{port}")),
-            ("MINITOWER_DB_PATH", root.join("minitower.db").display().to_string()),
-            ("MINITOWER_OBJECTS_DIR", root.join("objects").display().to_string()),
+            ("MINITOWER_DB_PATH", own.join("minitower.db").display().to_string()),
+            ("MINITOWER_OBJECTS_DIR", own.join("objects").display().to_string()),
             ("MINITOWER_BOOTSTRAP_TOKEN", BOOTSTRAP_TOKEN.to_owned()),
             ("MINITOWER_RUNNER_REGISTRATION_TOKEN", REGISTRATION_TOKEN.to_owned()),
             ("MINITOWER_OPERATOR_TOKEN", OPERATOR_TOKEN.to_owned()),
@@ -181,7 +187,7 @@ impl Bed {
             http: Http::new(port),
             lease_ttl,
             invariants: Witness::default(),
-            small_disk,
+            disks,
             folder,
         };
         bed.start_server();
@@ -264,7 +270,7 @@ impl Bed {
 
     /// Whether the control plane answers.
     pub(crate) fn is_ready(&self) -> bool {
-        self.http.get("/ready").try_send().is_ok_and(|answer| answer.status == 200)
+        self.http.get("/ready?full_is_ready=true").try_send().is_ok_and(|answer| answer.status == 200)
     }
 
     /// Starts the control plane, and looks at the database when it answers.
@@ -277,6 +283,12 @@ impl Bed {
         self.look();
     }
 
+    /// The disk of the control plane, if it has one of its own.
+    pub(crate) fn servers_disk(&self) -> Option<PathBuf> {
+        let own = self.folder.path().join(SERVER);
+        self.disks.contains(&own).then_some(own)
+    }
+
     /// Asserts the invariants of the database.
     pub(crate) fn look(&mut self) {
         self.invariants.look(&self.database());
@@ -284,12 +296,12 @@ impl Bed {
 
     /// The database.
     pub(crate) fn database(&self) -> PathBuf {
-        self.folder.path().join("minitower.db")
+        self.folder.path().join(SERVER).join("minitower.db")
     }
 
     /// The archives.
     pub(crate) fn objects(&self) -> PathBuf {
-        self.folder.path().join("objects")
+        self.folder.path().join(SERVER).join("objects")
     }
 
     /// The runners' folder.
@@ -307,6 +319,14 @@ impl Bed {
     }
 }
 
+/// Makes the folder, with a disk of its own; `None` where none can be mounted.
+fn mount(folder: PathBuf, mib: u32) -> Option<PathBuf> {
+    fs::create_dir(&folder).unwrap();
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", &format!("size={mib}m,mode=700"), "tmpfs"]).arg(&folder);
+    mount.status().is_ok_and(|status| status.success()).then_some(folder)
+}
+
 impl Drop for Bed {
     fn drop(&mut self) {
         for unit in &mut self.runners {
@@ -315,9 +335,9 @@ impl Drop for Bed {
         self.server.program = None;
         // Supervisors notice the ends of their runners by themselves; a planted bug may leave more.
         leftovers::kill_below(self.folder.path());
-        if self.small_disk {
+        for disk in &self.disks {
             // Lazily, as what was just killed may still hold it.
-            let _gone_with_the_machine = Command::new("umount").arg("--lazy").arg(self.data_dir()).status();
+            let _gone_with_the_machine = Command::new("umount").arg("--lazy").arg(disk).status();
         }
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::bed::{Bed, Serves, State};
 use crate::checker::Breach;
+use crate::disks::Filled;
 use crate::history::{History, Life};
 use crate::ledger::Terms;
 use crate::plan::{APPS, Harm, Plan};
@@ -232,6 +233,53 @@ fn a_full_disk_of_the_runner_shortens_no_log_and_takes_no_runner_away() {
         bed.clients[0].team.wait_end(run);
     }
     all_completed_and_all_alive(bed);
+}
+
+#[test]
+fn a_full_disk_of_the_server_costs_no_run_that_is_under_way_and_no_line() {
+    let mut bed = Bed::start_with_a_disk_to_fill(LEASE_TTL, &[Serves::Platform]);
+    let Some(disk) = bed.servers_disk() else {
+        return minitower_tests::skip::skip("a small disk needs root");
+    };
+    // The reserve is made.
+    wait::pass(Duration::from_secs(1));
+    let run = running(&bed, Plan { lines: 2000, ..Plan::lasting(6000) }, 0);
+    let full = Filled::fill(&disk);
+    wait::pass(2 * LEASE_TTL);
+    let create = || bed.clients[0].create(APPS[0], "nowhere", Plan::lasting(0), Terms::default());
+    wait::until("creates are refused", wait::SOON, || create().is_none().then_some(()));
+    bed.server.kill();
+    bed.start_server();
+    // It is under way all along, and longer than any lease.
+    wait_life(&bed, "the job has ended", |life| life.run == run && life.ended.is_some());
+    drop(full);
+    let history = settle(bed);
+    let ended = history.runs.iter().find(|it| it.id == run).unwrap();
+    assert_eq!((ended.status.as_str(), ended.attempts.len()), ("completed", 1));
+}
+
+#[test]
+fn a_damaged_database_is_not_served_after_a_kill_and_loses_nothing_once_it_is_mended() {
+    let mut bed = Bed::start(LEASE_TTL, &[]);
+    for _ in 0..20 {
+        bed.clients[0].create(APPS[0], "nowhere", Plan::lasting(0), Terms::default()).unwrap();
+    }
+    bed.server.signal(Signal::SIGTERM, State::Ending);
+    wait::until("the server ends", wait::SOON, || bed.server.has_ended(&bed.ledger).then_some(()));
+    bed.start_server();
+    bed.server.kill();
+    let whole = std::fs::read(bed.database()).unwrap();
+    let mut damaged = whole.clone();
+    // Pages in the middle.
+    damaged[16 * 4096..20 * 4096].fill(0xab);
+    std::fs::write(bed.database(), damaged).unwrap();
+    bed.start_server_unready();
+    let ended = wait::until("it ends by itself", wait::SOON, || bed.server.program().ended());
+    assert_eq!(ended.code(), Some(1));
+    bed.server.state = State::Down;
+    std::fs::write(bed.database(), whole).unwrap();
+    bed.start_server();
+    settle(bed);
 }
 
 #[test]

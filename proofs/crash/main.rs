@@ -1,5 +1,5 @@
-//! A real control plane, real runners and real jobs, killed at random moments under load: nothing that was acknowledged is
-//! lost, nothing runs twice at once, and nothing is stuck once all is healed.
+//! A real control plane, real runners and real jobs, killed at random moments under load, with disks that are full or broken for a
+//! while: nothing that was acknowledged is lost, nothing runs twice at once, and nothing is stuck once all is healed.
 //!
 //! `storm` strikes and heals while `load` asks; `bed` holds what is struck. The jobs (`plan`, `jobs/`) say by a `witness` of their
 //! own when they lived. `settle` waits for the end and writes down what is there; `checker` judges the `history`. `directed` has
@@ -9,6 +9,7 @@
 mod bed;
 mod checker;
 mod directed;
+mod disks;
 mod history;
 mod ledger;
 mod load;

@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::bed::{Bed, Serves, State};
 use crate::checker::Breach;
+use crate::disks::{Broken, Filled};
 use crate::history::{History, Kill};
 use crate::ledger::now;
 use crate::load::Load;
@@ -41,10 +42,12 @@ enum Fault {
     KillSupervisor,
     StopSupervisor,
     KillJobProcess,
+    FillDisk,
+    BreakDisk,
 }
 
 /// How often each happens, of the sum.
-const FAULTS: [(Fault, u32); 10] = [
+const FAULTS: [(Fault, u32); 12] = [
     (Fault::KillServer, 7),
     (Fault::EndServer, 2),
     (Fault::KillRunner, 5),
@@ -55,6 +58,8 @@ const FAULTS: [(Fault, u32); 10] = [
     (Fault::KillSupervisor, 2),
     (Fault::StopSupervisor, 3),
     (Fault::KillJobProcess, 3),
+    (Fault::FillDisk, 3),
+    (Fault::BreakDisk, 2),
 ];
 
 /// How long a storm lasts: whatever comes first.
@@ -73,6 +78,8 @@ enum Heal {
     Runner(usize),
     /// A supervisor that was stopped; its runner may have ended it meanwhile.
     Supervisor(Pid),
+    /// The control plane's disk.
+    Disk,
 }
 
 #[derive(Debug)]
@@ -85,13 +92,16 @@ struct Storm {
     /// By when who was told to end has to have ended.
     end_by: BTreeMap<usize, Instant>,
     struck: BTreeMap<Fault, u32>,
+    /// While the control plane's disk is full or broken.
+    filled: Option<Filled>,
+    broken: Option<Broken>,
 }
 
 /// Runs a storm, and yields what came of it.
 pub(crate) fn run(seed: u64, limits: Limits) -> Outcome {
     let start = Instant::now();
     let serves = [Serves::Team, Serves::Platform, Serves::Team, Serves::Platform];
-    let bed = Bed::start(LEASE_TTL, &serves);
+    let bed = Bed::start_with_a_disk_to_fill(LEASE_TTL, &serves);
     let load = Load::start(&bed, seed);
     let mut storm = Storm {
         bed,
@@ -100,6 +110,8 @@ pub(crate) fn run(seed: u64, limits: Limits) -> Outcome {
         ready_by: None,
         end_by: BTreeMap::new(),
         struck: BTreeMap::new(),
+        filled: None,
+        broken: None,
     };
     let begun = Instant::now();
     let mut cycles = 0;
@@ -118,6 +130,7 @@ pub(crate) fn run(seed: u64, limits: Limits) -> Outcome {
         }
         wait::pass(TICK);
     }
+    (storm.filled, storm.broken) = (None, None);
     let (struck, lasted) = (storm.struck, begun.elapsed());
     storm.bed.heal();
     load.end();
@@ -154,6 +167,10 @@ impl Storm {
     fn heal(&mut self, heal: Heal) {
         let (unit, place) = match heal {
             Heal::Supervisor(pid) => return processes::resume(pid),
+            Heal::Disk => {
+                (self.filled, self.broken) = (None, None);
+                return;
+            }
             Heal::Server => (&mut self.bed.server, usize::MAX),
             Heal::Runner(index) => (&mut self.bed.runners[index], index),
         };
@@ -207,6 +224,7 @@ impl Storm {
             Fault::KillSupervisor | Fault::StopSupervisor | Fault::KillJobProcess => {
                 self.strike_job(fault, index)
             }
+            Fault::FillDisk | Fault::BreakDisk => self.strike_disk(fault),
             _ => self.strike_runner(fault, index),
         };
         if struck {
@@ -227,6 +245,24 @@ impl Storm {
         }
         let outage = self.outage();
         self.heal_in(outage, Heal::Server);
+        true
+    }
+
+    /// Whatever the server is doing: it may be started on such a disk.
+    fn strike_disk(&mut self, fault: Fault) -> bool {
+        if self.filled.is_some() || self.broken.is_some() {
+            return false;
+        }
+        if fault == Fault::BreakDisk {
+            self.broken = Some(Broken::break_it(&self.bed.database()));
+        } else if let Some(disk) = self.bed.servers_disk() {
+            self.filled = Some(Filled::fill(&disk));
+        } else {
+            return false;
+        }
+        // Longer than it takes to be found, and often than a lease.
+        let outage = self.random_ms(1000..6000);
+        self.heal_in(outage, Heal::Disk);
         true
     }
 

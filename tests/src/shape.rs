@@ -16,11 +16,16 @@ pub fn fields(value: &Value, present: &[&str], absent: &[&str]) {
     }
 }
 
-/// The time under a key, which must be RFC 3339 in UTC.
+/// The time under a key, which must be RFC 3339 in UTC with exactly three decimals.
 #[track_caller]
 pub fn time(value: &Value, key: &str) -> Timestamp {
     let text = value[key].as_str().unwrap_or_else(|| panic!("{key} is no time: {value}"));
     assert!(text.ends_with('Z'), "{key} is not in UTC: {text}");
+    assert_eq!(
+        text.find('.').map(|dot| text.len() - dot),
+        Some(".000Z".len()),
+        "{key} has not three decimals: {text}"
+    );
     text.parse().unwrap_or_else(|error| panic!("{key} is no RFC 3339 time: {text}: {error}"))
 }
 

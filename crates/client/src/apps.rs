@@ -22,4 +22,10 @@ impl TeamClient {
     pub async fn app(&self, slug: &str) -> Result<App, Error> {
         self.call(Method::GET, &["apps", slug]).decode().await
     }
+
+    /// Deletes an app with all that is its. Runs that have not ended are in the way, unless `force` cancels them. Needs a token of role
+    /// admin.
+    pub async fn delete_app(&self, slug: &str, force: bool) -> Result<(), Error> {
+        self.call(Method::DELETE, &["apps", slug]).query(&[("force", force)]).done().await
+    }
 }

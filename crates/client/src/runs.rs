@@ -61,6 +61,12 @@ impl TeamClient {
         self.call(Method::POST, &["apps", app, "runs"]).json(run).decode().await
     }
 
+    /// Queues a run, unless the same call did so under the same key within 24 hours: then that run.
+    pub async fn create_run_once(&self, app: &str, run: &CreateRun, key: &str) -> Result<Run, Error> {
+        let call = self.call(Method::POST, &["apps", app, "runs"]);
+        call.idempotency_key(key).json(run).decode().await
+    }
+
     /// The team's runs, newest first.
     pub async fn runs(&self, filter: &RunFilter) -> Result<Runs, Error> {
         self.call(Method::GET, &["runs"]).query(filter).decode().await
@@ -97,6 +103,12 @@ impl TeamClient {
     /// Asks for a cancel; repeating it changes nothing.
     pub async fn cancel_run(&self, run_id: i64) -> Result<Run, Error> {
         self.call(Method::POST, &["runs", &run_id.to_string(), "cancel"]).decode().await
+    }
+
+    /// Deletes a run with its log and artifacts. One that has not ended is not deleted, unless `force` cancels it. Needs a token of role
+    /// admin.
+    pub async fn delete_run(&self, run_id: i64, force: bool) -> Result<(), Error> {
+        self.call(Method::DELETE, &["runs", &run_id.to_string()]).query(&[("force", force)]).done().await
     }
 
     /// One run as soon as it has ended, or as it is after `wait` seconds, 0 to 60.

@@ -110,6 +110,11 @@ impl Request<'_> {
         self
     }
 
+    pub(crate) fn idempotency_key(mut self, key: &str) -> Self {
+        self.builder = self.builder.header(headers::IDEMPOTENCY_KEY, key);
+        self
+    }
+
     pub(crate) fn json(mut self, body: &impl Serialize) -> Self {
         self.builder = self.builder.json(body);
         self

@@ -66,6 +66,12 @@ impl TeamClient {
         self.call(Method::GET, &["apps", app, "versions", &version_no.to_string()]).decode().await
     }
 
+    /// Deletes a version with its runs. Runs that have not ended are in the way, unless `force` cancels them. Needs a token of role admin.
+    pub async fn delete_version(&self, app: &str, version_no: i64, force: bool) -> Result<(), Error> {
+        let number = version_no.to_string();
+        self.call(Method::DELETE, &["apps", app, "versions", &number]).query(&[("force", force)]).done().await
+    }
+
     /// Uploads a version, streaming the archive from disk. `progress` hears how many bytes have been sent so far.
     ///
     /// There is no deadline for the whole: a slow line is no error. A pause longer than the request timeout is.

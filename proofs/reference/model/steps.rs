@@ -21,6 +21,8 @@ pub(crate) enum Stage {
     Entered(Principal),
     /// A poll found nothing, and waits.
     Waiting(Principal),
+    /// A newer poll of its runner, or a sign-off, took this poll's place.
+    Overtaken(Principal),
     /// A runner that signed off gets nothing any more, and still has what it held.
     Left(Principal),
     /// It was answered so, but the answer has not arrived yet.
@@ -71,6 +73,10 @@ impl Model {
                 after.newest.insert(by.id, number);
                 Next::Stage(Stage::Entered(by.clone()))
             }
+            (Op::Poll { .. }, Stage::Overtaken(by)) => Next::Answer(match after.active_of_runner(by.id) {
+                Some(_) => Answer::Refused(No::Conflict),
+                None => Answer::Nothing,
+            }),
             (Op::Call { run, lease, call, .. }, Stage::Known(by)) => {
                 Next::Answer(after.call(by, *run, *lease, call))
             }
@@ -119,7 +125,7 @@ impl Model {
         let nothing = Next::Answer(Answer::Nothing);
         let mut ends = Vec::new();
         if self.newest.get(&by.id) != Some(&number) {
-            ends.push((self.clone(), nothing.clone()));
+            ends.push((self.clone(), Next::Stage(Stage::Overtaken(by.clone()))));
         }
         // The token is looked at once more after the poll has entered; later its death merely ends the poll.
         if entered && self.authenticate(*runner).is_none() {

@@ -6,7 +6,9 @@ use std::fs::File;
 use std::ops::Deref;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use minitower_vocabulary::time::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
@@ -18,15 +20,49 @@ use crate::{OpenError, StoreError};
 
 /// How long a statement waits for a lock that another program (a backup, a shell) holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Instructions of SQLite's machine between two looks at the clock: a fraction of a millisecond.
+const STEPS_PER_LOOK: i32 = 10_000;
 /// More than the number of different statements, so that each is compiled once per connection.
 const CACHED_STATEMENTS: usize = 128;
+
+/// What a statement met that speaks of a broken disk.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The disk did not read or write.
+    Disk(String),
+    /// What is on it is not what was written: only a restart, or a restored backup, can help.
+    Database(String),
+}
 
 /// A connection. In a read closure it sees one snapshot and refuses writes.
 #[derive(Debug)]
 pub struct Db {
     pub(crate) conn: Connection,
-    /// Whether a statement met a full disk since the writer last asked.
+    /// Whether a statement met a full disk since this was last asked.
     full: Cell<bool>,
+    /// What a statement met that speaks of a broken disk, since this was last asked.
+    broken: RefCell<Option<Broken>>,
+    /// When what it does has to end; none: never.
+    until: Option<Arc<Until>>,
+}
+
+/// A moment by which a read has to end. A snapshot that stays open keeps the write-ahead log from being folded.
+#[derive(Debug)]
+pub(crate) struct Until {
+    base: Instant,
+    /// Milliseconds after `base`.
+    at: AtomicU64,
+}
+
+impl Until {
+    fn set(&self, longest: Duration) {
+        let at = self.base.elapsed() + longest;
+        self.at.store(u64::try_from(at.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn is_over(&self) -> bool {
+        self.base.elapsed().as_millis() >= u128::from(self.at.load(Ordering::Relaxed))
+    }
 }
 
 impl Db {
@@ -38,14 +74,34 @@ impl Db {
             path,
             flags,
             // NORMAL, and a sync of our own after each commit and before its answers: see `disk`. A checkpoint holds up the writer for
-            // two syncs, so there is one in 8,000 pages (32 MiB) and not in SQLite's 1,000.
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 8000;",
+            // two syncs, so there is one in 8,000 pages (32 MiB) and not in SQLite's 1,000: see `log`.
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 8000;
+             PRAGMA journal_size_limit = 67108864;",
         )
     }
 
     pub(crate) fn open_reader(path: &Path) -> Result<Self, OpenError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Self::open(path, flags, "PRAGMA query_only = ON;")
+    }
+
+    /// A connection that was opened otherwise.
+    pub(crate) fn of(conn: Connection) -> Self {
+        Self { conn, full: Cell::new(false), broken: RefCell::new(None), until: None }
+    }
+
+    /// From now on what it does ends after `longest`, whatever its statements are at.
+    pub(crate) fn end_after(&mut self, longest: Duration) -> Result<(), StoreError> {
+        let until = if let Some(until) = &self.until {
+            until
+        } else {
+            let until = Arc::new(Until { base: Instant::now(), at: AtomicU64::new(u64::MAX) });
+            let asked = Arc::clone(&until);
+            self.conn.progress_handler(STEPS_PER_LOOK, Some(move || asked.is_over()))?;
+            self.until.insert(until)
+        };
+        until.set(longest);
+        Ok(())
     }
 
     fn open(path: &Path, flags: OpenFlags, pragmas: &str) -> Result<Self, OpenError> {
@@ -56,9 +112,7 @@ impl Db {
             conn.execute_batch(pragmas)?;
             Ok(conn)
         };
-        open()
-            .map(|conn| Self { conn, full: Cell::new(false) })
-            .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
+        open().map(Self::of).map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
     }
 
     /// The first row, if any.
@@ -69,7 +123,7 @@ impl Db {
         read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
         let mut statement = self.prepare(sql)?;
-        let mut rows = statement.query(params)?;
+        let mut rows = statement.query(params).map_err(|e| self.failed(e))?;
         rows.next().map_err(|e| self.failed(e))?.map(read).transpose()
     }
 
@@ -81,9 +135,9 @@ impl Db {
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         let mut statement = self.prepare(sql)?;
-        let mut rows = statement.query(params)?;
+        let mut rows = statement.query(params).map_err(|e| self.failed(e))?;
         let mut all = Vec::new();
-        while let Some(row) = rows.next()? {
+        while let Some(row) = rows.next().map_err(|e| self.failed(e))? {
             all.push(read(row)?);
         }
         Ok(all)
@@ -98,10 +152,10 @@ impl Db {
         mut read: impl FnMut(&Row<'_>) -> Result<(T, usize), StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         let mut statement = self.prepare(sql)?;
-        let mut rows = statement.query(params)?;
+        let mut rows = statement.query(params).map_err(|e| self.failed(e))?;
         let (mut all, mut bytes) = (Vec::new(), 0);
         while bytes < max_bytes
-            && let Some(row) = rows.next()?
+            && let Some(row) = rows.next().map_err(|e| self.failed(e))?
         {
             let (one, size) = read(row)?;
             bytes += size;
@@ -116,15 +170,53 @@ impl Db {
         if self.conn.is_autocommit() {
             return Err(StoreError::Unavailable("the transaction was rolled back".to_owned()));
         }
-        Ok(self.conn.prepare_cached(sql)?)
+        if self.until.as_ref().is_some_and(|until| until.is_over()) {
+            return Err(StoreError::too_long());
+        }
+        self.conn.prepare_cached(sql).map_err(|e| self.failed(e))
     }
 
-    /// What a statement's failure means; that the disk is full is noted besides.
+    /// Runs statements that are not those of a transaction.
+    pub(crate) fn batch(&self, sql: &str) -> Result<(), StoreError> {
+        self.conn.execute_batch(sql).map_err(|e| self.failed(e))
+    }
+
+    /// Folds what no read needs of the write-ahead log into the database, and answers how many pages are left in it.
+    pub(crate) fn checkpoint_passive(&self) -> Result<u32, StoreError> {
+        let (pages, folded): (i64, i64) = self
+            .conn
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |row| Ok((row.get(1)?, row.get(2)?)))
+            .map_err(|e| self.failed(e))?;
+        Ok(u32::try_from(pages - folded).unwrap_or(0))
+    }
+
+    /// What a statement's failure means; what it says of the disk is noted besides.
     fn failed(&self, error: rusqlite::Error) -> StoreError {
-        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
-            self.full.set(true);
+        use rusqlite::ErrorCode as Code;
+        match error.sqlite_error_code() {
+            Some(Code::DiskFull) => self.full.set(true),
+            // The index of the write-ahead log could not grow.
+            Some(Code::SystemIoFailure)
+                if error
+                    .sqlite_error()
+                    .is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE) =>
+            {
+                self.full.set(true);
+            }
+            Some(Code::SystemIoFailure) => {
+                self.broken.replace(Some(Broken::Disk(error.to_string())));
+            }
+            Some(Code::DatabaseCorrupt | Code::NotADatabase) => {
+                self.broken.replace(Some(Broken::Database(error.to_string())));
+            }
+            _ => {}
         }
         error.into()
+    }
+
+    /// What a statement met that speaks of a broken disk, since this was last asked.
+    pub(crate) fn take_broken(&self) -> Option<Broken> {
+        self.broken.take()
     }
 
     /// Whether a statement met a full disk since this was last asked.
@@ -184,9 +276,14 @@ impl Deref for Tx<'_> {
 /// Keeps a second control plane off the database: an advisory `flock(2)` on the database file itself, which does not meet the `fcntl(2)` locks of SQLite. Held until after the
 /// last connection is closed, because closing any descriptor of a file gives up the process's `fcntl` locks on it.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
+pub(crate) struct Lock(Arc<Flock<File>>);
 
 impl Lock {
+    /// The open database file, for those who read it past SQLite.
+    pub(crate) fn file(&self) -> Arc<Flock<File>> {
+        Arc::clone(&self.0)
+    }
+
     pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: path.to_owned(), source };
         if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
@@ -201,9 +298,11 @@ impl Lock {
             .mode(0o600)
             .open(path)
             .map_err(io)?;
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).map(Self).map_err(|(_, errno)| match errno {
-            nix::errno::Errno::EWOULDBLOCK => OpenError::InUse(PathBuf::from(path)),
-            other => io(other.into()),
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map(Arc::new).map(Self).map_err(|(_, errno)| {
+            match errno {
+                nix::errno::Errno::EWOULDBLOCK => OpenError::InUse(PathBuf::from(path)),
+                other => io(other.into()),
+            }
         })
     }
 }

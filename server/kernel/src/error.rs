@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::identity::Stranger;
+
 /// A query or command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -31,6 +33,13 @@ pub enum StoreError {
     Sqlite(rusqlite::Error),
 }
 
+impl StoreError {
+    /// A read was ended because it took too long.
+    pub(crate) fn too_long() -> Self {
+        Self::Unavailable("the read took too long and was ended".to_owned())
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
@@ -39,6 +48,7 @@ impl From<rusqlite::Error> for StoreError {
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
                 Self::Unavailable("another program holds its lock".to_owned())
             }
+            Some(Code::OperationInterrupted) => Self::too_long(),
             Some(Code::SystemIoFailure | Code::OutOfMemory) => Self::Unavailable(error.to_string()),
             Some(Code::ConstraintViolation)
                 if error.sqlite_error().is_some_and(|e| {
@@ -80,6 +90,24 @@ pub enum OpenError {
         found: usize,
         /// The newest schema known here.
         known: usize,
+    },
+    /// It is not a database of this program.
+    #[error(
+        "cannot use {path}: {source}; nothing in it was changed. Name another file with MINITOWER_DB_PATH"
+    )]
+    Stranger {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        source: Stranger,
+    },
+    /// Pages of it are damaged.
+    #[error("{path} is damaged: {verdict}; move it away with its -wal file, and restore a backup")]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite's check says.
+        verdict: String,
     },
     /// The file system said no.
     #[error("cannot open {path}: {source}")]
@@ -180,6 +208,15 @@ pub enum RestoreError {
     /// There is the log of another database.
     #[error("the former database's -wal file is still there: move it away too")]
     FormerLog,
+    /// There is no backup.
+    #[error("there is no such file")]
+    Absent,
+    /// The backup has nothing in it.
+    #[error("the backup is empty: if it was copied from a running server, its -wal file is missing")]
+    Empty,
+    /// The backup is not a database of this program, or not whole.
+    #[error("the backup cannot be used: {0}")]
+    Stranger(#[from] Stranger),
     /// A file cannot be removed or renamed.
     #[error(transparent)]
     Io(#[from] io::Error),

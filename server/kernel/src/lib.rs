@@ -8,11 +8,13 @@
 //! | [`clock`] | the server's time, which no jump of the wall clock moves |
 //! | [`objects`] | files named by their SHA-256 |
 //! | [`remembered`] | reads kept in memory until a commit may have changed them |
+//! | [`volumes`] | how much room there is, and whether the disks still read and write |
 //! | [`page`] | which part of a list is asked for |
 //!
 //! Invariants: nothing in memory changes before its commit, and no command is answered before it. A subject's tables are named
 //! by that subject alone; here stand only the schema's versions and what SQLite itself keeps.
 
+mod check;
 pub mod clock;
 mod columns;
 mod copy;
@@ -21,6 +23,8 @@ mod disk;
 pub mod due;
 mod error;
 pub mod events;
+mod identity;
+mod log;
 pub mod metrics;
 mod migrate;
 pub mod objects;
@@ -28,14 +32,17 @@ pub mod page;
 mod readers;
 pub mod remembered;
 mod restore;
+pub mod volumes;
 mod waiting;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 pub use columns::Columns;
 pub use db::{At, Db, Tx, at, maybe_at};
 pub use error::{CopyError, MigrationError, OpenError, RestoreError, StoreError};
+pub use identity::Stranger;
 pub use migrate::SQLITE_AT_LEAST;
 pub use restore::restore;
 /// The rows and parameters of SQL, for the stores of the subjects.
@@ -44,7 +51,10 @@ pub use writer::Hooks;
 
 use crate::disk::Progress;
 use crate::events::Subscribers;
+use crate::log::{Folder, Turn};
 use crate::readers::Readers;
+use crate::volumes::probe::Probe;
+use crate::volumes::{Volumes, Watch, reserve};
 use crate::waiting::Class;
 use crate::writer::Writer;
 
@@ -56,10 +66,13 @@ const READERS: usize = 4;
 pub struct Store {
     path: PathBuf,
     // Dropped in this order: the connections close before the lock is given up.
+    watch: OnceLock<Watch>,
+    _folder: Folder,
     writer: Writer,
     readers: Readers,
     progress: Progress,
-    _lock: db::Lock,
+    volumes: Volumes,
+    lock: db::Lock,
 }
 
 impl Store {
@@ -67,17 +80,71 @@ impl Store {
     pub fn open(path: &Path, subscribers: Subscribers, hooks: Hooks) -> Result<Self, OpenError> {
         migrate::assert_sqlite_version()?;
         let lock = db::Lock::take(path)?;
+        let stranger = |source| OpenError::Stranger { path: path.to_owned(), source };
+        let found = identity::identify(path).map_err(stranger)?;
+        // A clean stop folds the write-ahead log into the database and removes it.
+        let unclean = found == identity::Identity::Ours && copy::with_suffix(path, "-wal").exists();
+        reserve::make_room_to_open(path);
         let mut writer = Db::open_writer(path)?;
+        if unclean {
+            check::after_unclean_stop(&writer.conn, path)?;
+        }
         migrate::run(&mut writer, path, migrate::Before::Copy)?;
-        let readers = Readers::open(path, READERS)?;
+        let volumes = Volumes::unwatched(path);
+        let readers = Readers::open(path, READERS, readers::LONGEST, volumes.clone())?;
         let progress = Progress::new();
-        let writer = Writer::spawn(writer, path, progress.clone(), subscribers, hooks)?;
-        Ok(Self { path: path.to_owned(), writer, readers, progress, _lock: lock })
+        let folder = Folder::start(path, volumes.clone(), log::MOST_BYTES)?;
+        let turn = Turn::new(volumes.clone(), Arc::clone(&folder.elsewhere));
+        let writer = Writer::spawn(writer, path, progress.clone(), turn, subscribers, hooks)?;
+        let watch = OnceLock::new();
+        Ok(Self { path: path.to_owned(), watch, _folder: folder, writer, readers, progress, volumes, lock })
+    }
+
+    /// Begins to watch the volumes of the database and of the folder `objects`, once. From then on what the volumes do not allow is
+    /// refused, and `fatal` is called, like the hook, when the database turns out to be damaged.
+    pub fn watch(
+        &self,
+        objects: &Path,
+        fatal: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<(), OpenError> {
+        let cannot = |source| OpenError::Io { path: self.path.clone(), source };
+        self.volumes.end_process_with(fatal);
+        let probe = Probe::of_database(&self.path, self.lock.file()).map_err(cannot)?;
+        let watch = Watch::start(self.volumes.clone(), &self.path, probe, objects).map_err(cannot)?;
+        // A second one would be of no use, and ends at once.
+        let _ = self.watch.set(watch);
+        Ok(())
+    }
+
+    /// What is known of the volumes.
+    pub fn volumes(&self) -> &Volumes {
+        &self.volumes
     }
 
     /// Runs `f` in a transaction of its own, committed together with the others that wait (group commit), and answers once the commit
-    /// is durable. An error of `f` undoes what `f` did and nothing else. `f` may be run after its caller has gone.
+    /// is durable. An error of `f` undoes what `f` did and nothing else. `f` may be run after its caller has gone. Where the volume is
+    /// full, it is refused.
     pub async fn write<T, E, F>(&self, f: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let volumes = self.volumes.clone();
+        let room =
+            move || volumes.room_for_state().map_err(|short| StoreError::Unavailable(short.to_string()));
+        room()?;
+        self.writer
+            .run(Class::Rest, move |tx| {
+                // The volume may have become full while this waited.
+                room()?;
+                f(tx)
+            })
+            .await
+    }
+
+    /// The same for what ends something or makes room: it is not refused where the volume is full.
+    pub async fn write_upkeep<T, E, F>(&self, f: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -87,7 +154,8 @@ impl Store {
     }
 
     /// The same for lease traffic: polls, cancellations and the calls under a lease. It goes before other commands, so that no upload
-    /// and no ten thousand creations delay a heartbeat.
+    /// and no ten thousand creations delay a heartbeat. It is not refused where the volume is full: what makes that worse asks for
+    /// [`Volumes::room_for_state`] itself.
     pub async fn write_lease<T, E, F>(&self, f: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -119,12 +187,10 @@ impl Store {
         self.readers.run(Db::ping).await
     }
 
-    /// Bytes of the database and its write-ahead log on disk.
+    /// Bytes of the database and its write-ahead log on disk, as they were found last.
     pub fn size_bytes(&self) -> u64 {
-        let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
-        let mut wal = self.path.clone().into_os_string();
-        wal.push("-wal");
-        size(&self.path) + size(Path::new(&wal))
+        // Asking a dead file system would block.
+        self.volumes.database_bytes().unwrap_or_else(|| volumes::database_bytes(&self.path))
     }
 
     /// Finishes the waiting commands, folds the write-ahead log into the database and closes it. Later writes are refused.

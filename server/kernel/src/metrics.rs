@@ -1,6 +1,6 @@
 //! The database's metrics. Names are fixed: dashboards read them.
 
-use prometheus::{Histogram, HistogramOpts, IntGauge, Registry};
+use prometheus::{Histogram, HistogramOpts, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::Store;
 
@@ -9,6 +9,7 @@ use crate::Store;
 pub struct DatabaseMetrics {
     size_bytes: IntGauge,
     batch_size: Histogram,
+    free_bytes: IntGaugeVec,
 }
 
 impl DatabaseMetrics {
@@ -22,7 +23,15 @@ impl DatabaseMetrics {
                 .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
         )?;
         registry.register(Box::new(batch_size.clone()))?;
-        Ok(Self { size_bytes, batch_size })
+        let free_bytes = IntGaugeVec::new(
+            Opts::new(
+                "minitower_volume_free_bytes",
+                "Bytes free on the volume of the database or the objects",
+            ),
+            &["volume"],
+        )?;
+        registry.register(Box::new(free_bytes.clone()))?;
+        Ok(Self { size_bytes, batch_size, free_bytes })
     }
 
     /// Notes how many commands a commit held.
@@ -34,5 +43,9 @@ impl DatabaseMetrics {
     /// Brings the gauges up to now.
     pub fn refresh(&self, store: &Store) {
         self.size_bytes.set(i64::try_from(store.size_bytes()).unwrap_or(i64::MAX));
+        for space in store.volumes().spaces() {
+            let free = self.free_bytes.with_label_values(&[space.holds.as_str()]);
+            free.set(i64::try_from(space.free).unwrap_or(i64::MAX));
+        }
     }
 }

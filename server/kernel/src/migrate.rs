@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations, SchemaVersion};
 
 use crate::{Db, MigrationError, OpenError, copy};
@@ -21,17 +22,41 @@ const STEPS: &[(&str, &str)] = &[
         include_str!("../../../migrations/0006_attempts_without_scattered_indexes.sql"),
     ),
     ("0007_queue_by_team", include_str!("../../../migrations/0007_queue_by_team.sql")),
+    ("0008_deletions", include_str!("../../../migrations/0008_deletions.sql")),
     (
-        "0008_run_labels_and_idempotency",
-        include_str!("../../../migrations/0008_run_labels_and_idempotency.sql"),
+        "0009_run_labels_and_idempotency",
+        include_str!("../../../migrations/0009_run_labels_and_idempotency.sql"),
     ),
+    ("0010_application_id", include_str!("../../../migrations/0010_application_id.sql")),
 ];
+
+/// The newest version of the schema.
+#[cfg(test)]
+pub(crate) const LATEST: usize = STEPS.len();
 
 pub(crate) fn assert_sqlite_version() -> Result<(), OpenError> {
     if rusqlite::version_number() < SQLITE_AT_LEAST.1 {
         return Err(OpenError::OldSqlite { found: rusqlite::version(), wanted: SQLITE_AT_LEAST.0 });
     }
     Ok(())
+}
+
+/// An empty database of that version, in memory; none: there is no such version.
+pub(crate) fn schema_of(version: usize) -> Option<rusqlite::Result<Connection>> {
+    let steps = STEPS.get(..version).filter(|steps| !steps.is_empty())?;
+    Some(Connection::open_in_memory().and_then(|conn| {
+        steps.iter().try_for_each(|(_, sql)| conn.execute_batch(sql))?;
+        Ok(conn)
+    }))
+}
+
+/// Brings an empty database to an older version, as that version itself did.
+#[cfg(test)]
+pub(crate) fn to(db: &mut Db, version: usize) {
+    for (_, sql) in &STEPS[..version] {
+        db.conn.execute_batch(sql).unwrap();
+    }
+    db.conn.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
 }
 
 /// Whether the database is copied before it is migrated.
@@ -115,11 +140,8 @@ mod tests {
     fn at_version(version: usize) -> (tempfile::TempDir, PathBuf, Db) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.db");
-        let db = Db::open_writer(&path).unwrap();
-        for (_, sql) in &STEPS[..version] {
-            db.conn.execute_batch(sql).unwrap();
-        }
-        db.conn.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
+        let mut db = Db::open_writer(&path).unwrap();
+        to(&mut db, version);
         db.conn
             .execute_batch(
                 "INSERT INTO teams (id, slug, name, created_at) VALUES (1, 'acme', 'Acme', 0);

@@ -6,21 +6,31 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use crate::volumes::Volumes;
 use crate::{Db, OpenError, StoreError};
 
 /// How long a read waits for a connection before it is refused.
 const WAIT: Duration = Duration::from_secs(5);
+/// How long a read may take. As long as one runs, the write-ahead log grows.
+pub(crate) const LONGEST: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(crate) struct Readers {
     idle: Arc<Mutex<Vec<Db>>>,
     permits: Arc<Semaphore>,
+    volumes: Volumes,
+    longest: Duration,
 }
 
 impl Readers {
-    pub(crate) fn open(path: &Path, n: usize) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        path: &Path,
+        n: usize,
+        longest: Duration,
+        volumes: Volumes,
+    ) -> Result<Self, OpenError> {
         let idle = (0..n).map(|_| Db::open_reader(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits: Arc::new(Semaphore::new(n)) })
+        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits: Arc::new(Semaphore::new(n)), volumes, longest })
     }
 
     pub(crate) async fn run<T, E, F>(&self, f: F) -> Result<T, E>
@@ -34,16 +44,18 @@ impl Readers {
             .await
             .map_err(|_| busy())?
             .map_err(|_| busy())?;
-        let idle = Arc::clone(&self.idle);
+        let (idle, volumes, longest) = (Arc::clone(&self.idle), self.volumes.clone(), self.longest);
         let task = tokio::task::spawn_blocking(move || {
             // The permit goes back after the connection does, whatever happens in between.
             let _permit = permit;
-            let lease = Leased::take(idle);
+            let mut lease = Leased::take(idle);
             let db = lease.db()?;
-            // One snapshot for all statements of the closure.
-            db.conn.execute_batch("BEGIN").map_err(StoreError::from)?;
-            let result = f(db);
-            db.conn.execute_batch("COMMIT").map_err(StoreError::from)?;
+            db.end_after(longest)?;
+            let result = in_snapshot(db, f);
+            // A full disk is the writer's to notice: reads need room for sorting alone, elsewhere.
+            if let Some(broken) = db.take_broken() {
+                volumes.met_broken(broken);
+            }
             result
         });
         match task.await {
@@ -51,6 +63,17 @@ impl Readers {
             Err(_) => Err(StoreError::Panicked.into()),
         }
     }
+}
+
+/// One snapshot for all statements of the closure.
+fn in_snapshot<T, E: From<StoreError>>(db: &Db, f: impl FnOnce(&Db) -> Result<T, E>) -> Result<T, E> {
+    db.batch("BEGIN")?;
+    let result = f(db);
+    // A statement that was ended may have taken its transaction with it.
+    if !db.conn.is_autocommit() {
+        db.batch("COMMIT")?;
+    }
+    result
 }
 
 /// A connection out of the pool, put back when dropped; a panic puts it back too, out of its snapshot.
@@ -65,8 +88,8 @@ impl Leased {
         Self { idle, db }
     }
 
-    fn db(&self) -> Result<&Db, StoreError> {
-        self.db.as_ref().ok_or_else(|| StoreError::Unavailable("no connection is left".to_owned()))
+    fn db(&mut self) -> Result<&mut Db, StoreError> {
+        self.db.as_mut().ok_or_else(|| StoreError::Unavailable("no connection is left".to_owned()))
     }
 }
 
@@ -80,5 +103,41 @@ impl Drop for Leased {
             }
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(db);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FOREVER: &str =
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT max(n) FROM n";
+
+    fn readers(longest: Duration) -> (tempfile::TempDir, Readers) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        drop(Db::open_writer(&path).unwrap());
+        let readers = Readers::open(&path, 1, longest, Volumes::unwatched(&path)).unwrap();
+        (folder, readers)
+    }
+
+    #[tokio::test]
+    async fn a_read_that_takes_too_long_is_ended_and_its_connection_reads_on() {
+        let (_folder, readers) = readers(Duration::from_millis(50));
+        let endless = readers.run(|db| db.one(FOREVER, (), |_| Ok(()))).await;
+        assert!(
+            matches!(&endless, Err(StoreError::Unavailable(why)) if why.contains("too long")),
+            "{endless:?}"
+        );
+        let many = readers
+            .run(|db| {
+                loop {
+                    db.ping()?;
+                }
+            })
+            .await;
+        let many: Result<(), StoreError> = many;
+        assert!(matches!(many, Err(StoreError::Unavailable(_))), "one statement after the other: {many:?}");
+        readers.run(Db::ping).await.unwrap();
     }
 }

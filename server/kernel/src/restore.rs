@@ -4,10 +4,13 @@
 //! lease token in it is void, every active lease gets its full length again (nobody can extend it, so its run is queued again when it runs out),
 //! and the id sequences move on. A run that ended after the backup may run again.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
+use crate::check::{self, Verdict};
 use crate::db::Lock;
 use crate::events::Subscribers;
+use crate::identity::{self, Identity};
 use crate::{Db, OpenError, RestoreError, StoreError, Tx, copy, migrate};
 
 /// How far the id sequences move on: more ids than are given out between two backups.
@@ -33,34 +36,85 @@ pub fn restore(
     if std::fs::metadata(copy::with_suffix(path, "-wal")).is_ok_and(|wal| wal.len() > 0) {
         return Err(failed(RestoreError::FormerLog));
     }
-    let part = copy::with_suffix(path, ".restoring");
-    let parts = [part.clone(), copy::with_suffix(&part, "-wal"), copy::with_suffix(&part, "-shm")];
-    for left in parts.into_iter().chain([copy::with_suffix(path, "-wal"), copy::with_suffix(path, "-shm")]) {
-        copy::remove(&left).map_err(|e| failed(e.into()))?;
+    let source = whole_and_ours(backup).map_err(failed)?;
+    for left in ["-wal", "-shm"] {
+        copy::remove(&copy::with_suffix(path, left)).map_err(|e| failed(e.into()))?;
     }
-    copy_of(backup, &part).map_err(failed)?;
+    let part = Part(copy::with_suffix(path, ".restoring"));
+    part.remove().map_err(|e| failed(e.into()))?;
+    copy::copy(&source.db, &part.0).map_err(|e| failed(e.into()))?;
+    drop(source);
     // Nobody else restores to the same place meanwhile.
-    let lock = Lock::take(&part)?;
-    let mut db = Db::open_writer(&part)?;
-    migrate::run(&mut db, &part, migrate::Before::Nothing)?;
+    let lock = Lock::take(&part.0)?;
+    let mut db = Db::open_writer(&part.0)?;
+    migrate::run(&mut db, &part.0, migrate::Before::Nothing)?;
     move_on(&db, revive).map_err(|e| failed(e.into()))?;
     // Closing folds the write-ahead log in: one file is left to rename.
     drop(db);
-    std::fs::rename(&part, path).map_err(|e| failed(e.into()))?;
+    std::fs::rename(&part.0, path).map_err(|e| failed(e.into()))?;
     drop(lock);
     Ok(())
 }
 
-fn copy_of(backup: &Path, part: &Path) -> Result<(), RestoreError> {
-    let source = Db::open_reader(backup)?;
-    let verdict: String =
-        source.conn.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(RestoreError::Read)?;
-    if verdict != "ok" {
-        return Err(RestoreError::Damaged { verdict });
+/// The database while it is made. What is left of it goes when it is dropped: after it was renamed, nothing is.
+struct Part(PathBuf);
+
+impl Part {
+    fn remove(&self) -> io::Result<()> {
+        ["", "-wal", "-shm", "-journal"]
+            .iter()
+            .try_for_each(|end| copy::remove(&copy::with_suffix(&self.0, end)))
     }
-    // VACUUM INTO counts as a write, though it only reads the source.
-    source.conn.execute_batch("PRAGMA query_only = OFF").map_err(RestoreError::Read)?;
-    Ok(copy::copy(&source, part)?)
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove() {
+            tracing::warn!(%error, path = %self.0.display(), "cannot remove what is left of a restore");
+        }
+    }
+}
+
+/// A backup that was checked, open for reading.
+struct Backup {
+    db: Db,
+    /// The index of its write-ahead log, if it was made by reading it here.
+    index: Option<PathBuf>,
+}
+
+impl Drop for Backup {
+    fn drop(&mut self) {
+        if let Some(index) = &self.index
+            && let Err(error) = copy::remove(index)
+        {
+            tracing::warn!(%error, path = %index.display(), "cannot remove what reading the backup has left");
+        }
+    }
+}
+
+/// Opens the backup, with its write-ahead log if there is one, once it is known to be a whole database of this program.
+fn whole_and_ours(backup: &Path) -> Result<Backup, RestoreError> {
+    if !backup.exists() {
+        return Err(RestoreError::Absent);
+    }
+    identity::check_whole(backup)?;
+    if identity::identify(backup)? == Identity::Empty {
+        return Err(RestoreError::Empty);
+    }
+    if identity::may_lack_its_log(backup) {
+        tracing::warn!(
+            backup = %backup.display(),
+            "there is no -wal file beside the backup: if it was copied from a running server, its last changes are missing"
+        );
+    }
+    let index = copy::with_suffix(backup, "-shm");
+    let index = (!index.exists()).then_some(index);
+    let conn = identity::open_untouched(backup).map_err(RestoreError::Read)?;
+    let opened = Backup { db: Db::of(conn), index };
+    match check::integrity(&opened.db.conn).map_err(RestoreError::Read)? {
+        Verdict::Damaged(verdict) => Err(RestoreError::Damaged { verdict }),
+        Verdict::Whole | Verdict::SoFar => Ok(opened),
+    }
 }
 
 fn move_on(db: &Db, revive: impl FnOnce(&Tx<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::disk::{BUSY, Disk, Progress, Slot};
 use crate::events::{Event, Subscribers};
+use crate::log::Turn;
 use crate::waiting::{Class, Look, Refused, Waiting};
 use crate::{Db, OpenError, StoreError, Tx};
 
@@ -77,6 +78,7 @@ impl Writer {
         db: Db,
         path: &Path,
         progress: Progress,
+        turn: Turn,
         subscribers: Subscribers,
         hooks: Hooks,
     ) -> Result<Self, OpenError> {
@@ -94,7 +96,7 @@ impl Writer {
                 move || {
                     let died = catch_unwind(AssertUnwindSafe(|| {
                         let (subscribers, hooks, waiting) = (&subscribers, &hooks, &*waiting);
-                        Loop { db, subscribers, hooks, waiting, disk, progress }.run(reply);
+                        Loop { db, subscribers, hooks, waiting, disk, progress, turn }.run(reply);
                     }));
                     waiting.abandon();
                     if let Err(panic) = died {
@@ -173,6 +175,7 @@ struct Loop<'a> {
     waiting: &'a Waiting<Job>,
     disk: Disk,
     progress: Progress,
+    turn: Turn,
 }
 
 /// Why the writer wakes up.
@@ -195,7 +198,7 @@ struct Batch {
 }
 
 impl Loop<'_> {
-    fn run(self, closed: oneshot::Sender<Result<(), StoreError>>) {
+    fn run(mut self, closed: oneshot::Sender<Result<(), StoreError>>) {
         loop {
             let woken = self.waiting.block(|waiting, closed| match (waiting, closed) {
                 _ if self.progress.failed().is_some() => Look::GoOn(Woken::SyncFailed),
@@ -204,7 +207,7 @@ impl Loop<'_> {
                 _ => Look::GoOn(Woken::Work),
             });
             match woken {
-                Woken::Work if self.batch() != Committed::Unknown => {}
+                Woken::Work if self.batch_in_turn() != Committed::Unknown => {}
                 Woken::Work => return,
                 Woken::Closed => break,
                 Woken::SyncFailed => return self.sync_failed(),
@@ -265,6 +268,16 @@ impl Loop<'_> {
             Slot::Free | Slot::FreeAt(_) => Look::GoOn(true),
             Slot::Taken => Look::Sleep,
         })
+    }
+
+    /// A batch, and what it takes to keep the write-ahead log short.
+    fn batch_in_turn(&mut self) -> Committed {
+        self.turn.take(&self.db);
+        let committed = self.batch();
+        if matches!(committed, Committed::No(_)) {
+            self.turn.refused(&self.db);
+        }
+        committed
     }
 
     fn batch(&self) -> Committed {
@@ -352,7 +365,7 @@ impl Loop<'_> {
         let mut events = tx.into_events();
         // SQLite may roll the whole transaction back by itself when the disk is full or broken (https://sqlite.org/lang_transaction.html);
         // on a full disk none of the batch is kept even where it does not.
-        let ended = if self.db.take_full() || self.db.conn.is_autocommit() {
+        let ended = if self.turn.volumes.met(&self.db) || self.db.conn.is_autocommit() {
             Err(StoreError::Unavailable("the disk is full or failing".to_owned()))
         } else if ran.keep {
             self.exec("RELEASE command")
@@ -388,6 +401,9 @@ impl Loop<'_> {
                     )
                 );
                 if known {
+                    if error.sqlite_error_code() == Some(Code::DiskFull) {
+                        self.turn.volumes.met_full();
+                    }
                     return self.roll_back(StoreError::from(error).to_string());
                 }
                 (self.hooks.fatal)(&format!(

@@ -206,6 +206,29 @@ async fn what_was_answered_is_there_after_a_reopen() {
     assert_eq!(teams_of(&store).await, ["aaa"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_page_is_found_at_the_start_after_an_unclean_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.db");
+    let store = open(&path, &Log::default()).unwrap();
+    for slug in ["aaa", "bbb"] {
+        team(&store, slug).await.unwrap();
+    }
+    store.close().await.unwrap();
+    drop(store);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let page = bytes.len() - 4096;
+    bytes[page..].fill(0xab);
+    std::fs::write(&path, bytes).unwrap();
+    // After a clean stop nothing is looked for, and the start costs nothing.
+    drop(open(&path, &Log::default()).unwrap());
+    // What a killed server leaves beside it.
+    std::fs::write(folder.path().join("m.db-wal"), "").unwrap();
+    let damaged = open(&path, &Log::default()).unwrap_err();
+    assert!(matches!(damaged, OpenError::Damaged { .. }), "{damaged}");
+    assert!(damaged.to_string().contains("restore a backup"), "{damaged}");
+}
+
 #[test]
 fn two_control_planes_never_share_a_database() {
     let folder = tempfile::tempdir().unwrap();

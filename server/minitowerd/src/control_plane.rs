@@ -62,7 +62,7 @@ impl ControlPlane {
         settings: Settings,
         clock: Clock,
         stopping: CancellationToken,
-        fatal: impl Fn(&str) + Send + 'static,
+        fatal: impl Fn(&str) + Send + Sync + Clone + 'static,
     ) -> Result<Self, PlaneError> {
         let registry = Registry::new();
         let database = DatabaseMetrics::new(&registry)?;
@@ -72,12 +72,16 @@ impl ControlPlane {
         let of_teams = minitower_teams::Memory::new(&mut subscribers);
         let of_runs = minitower_runs::Memory::new(&registry, of_teams.clone(), &due, &mut subscribers)?;
         let batches = database.clone();
-        let hooks = Hooks { batch: Box::new(move |size| batches.batch(size)), fatal: Box::new(fatal) };
+        let hooks =
+            Hooks { batch: Box::new(move |size| batches.batch(size)), fatal: Box::new(fatal.clone()) };
+        let objects = settings.runs.objects_dir.clone();
         let store = Arc::new(Store::open(&settings.db_path, subscribers, hooks)?);
         let teams = Teams::open(Arc::clone(&store), clock.clone(), settings.teams, of_teams).await?;
         let engine =
             Engine::open(Arc::clone(&store), clock, settings.runs, teams.clone(), of_runs, stopping.clone())
                 .await?;
+        // The folder of the objects is there by now.
+        store.watch(&objects, fatal)?;
         let subjects = Subjects::new(Arc::clone(&store), teams.clone(), &engine, registry, database);
         Ok(Self { store, teams, engine, subjects, due, stopping })
     }
@@ -127,7 +131,9 @@ impl ControlPlane {
 
     /// Folds the write-ahead log into the database; nothing is written after.
     pub async fn close(&self) -> Result<(), minitower_runs::Error> {
-        self.engine.close().await?;
-        Ok(self.store.close().await?)
+        // What cannot be written down keeps the log from nothing.
+        let written = self.engine.close().await;
+        self.store.close().await?;
+        written
     }
 }

@@ -29,7 +29,8 @@ pub async fn run(config: Config, mut signals: Signals) -> Result<(), RunError> {
         failure = server.failed() => {
             tracing::error!(error = &failure as &dyn std::error::Error, "stopping");
             if matches!(failure, Failure::Database(_)) {
-                // Not one more answer: what it says may not be on disk.
+                // Not one more answer: what it says may not be on disk. And no orderly end, which would wait for that disk.
+                std::mem::forget(server);
                 return Err(failure.into());
             }
             Some(failure)

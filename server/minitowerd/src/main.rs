@@ -1,6 +1,7 @@
 //! The program `minitowerd`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use minitower_daemon::signals::Held;
@@ -11,6 +12,8 @@ use minitowerd::{Args, Command, Config, healthcheck, lifecycle, restore, restore
 const WORKERS: usize = 2;
 /// Threads for files; more transfers at a time wait for each other.
 const BLOCKING_THREADS: usize = 16;
+/// How long the end of the program waits for threads that still read or write files.
+const LEFT_THREADS: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     // Before anything else: a signal that comes from now on is not lost.
@@ -40,10 +43,10 @@ fn run(held: Held) -> anyhow::Result<()> {
     let config = Config::from_args(args, secret)?;
     telemetry::init(config.log_format, &config.log)
         .map_err(|e| anyhow::anyhow!("cannot set up logging: {e}"))?;
-    if let Some(Command::Restore { backup, if_missing }) = command {
+    if let Some(Command::Restore { backup, if_missing, placeholder }) = command {
         held.end_program()?;
         if if_missing {
-            restore_if_missing(&config, &backup)?;
+            restore_if_missing(&config, &backup, placeholder)?;
         } else {
             restore(&config, &backup)?;
         }
@@ -59,6 +62,8 @@ fn run(held: Held) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .map_err(|e| anyhow::anyhow!("cannot start the runtime: {e}"))?;
-    runtime.block_on(lifecycle::run(config, signals))?;
-    Ok(())
+    let ended = runtime.block_on(lifecycle::run(config, signals));
+    // A thread that a dead disk blocks does not end.
+    runtime.shutdown_timeout(LEFT_THREADS);
+    Ok(ended?)
 }

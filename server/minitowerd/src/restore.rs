@@ -31,16 +31,19 @@ pub enum UnattendedError {
     Placeholder(PathBuf, #[source] io::Error),
 }
 
-/// The same for scripts that start a server again and again: only where a database is missing and a backup there. Where it is the other way round,
-/// an empty file takes the backup's place, so that it is not fetched for nothing.
-pub fn restore_if_missing(config: &Config, backup: &Path) -> Result<(), UnattendedError> {
+/// The same for scripts that start a server again and again: only where a database is missing and a backup there.
+///
+/// With `placeholder`, an empty file takes the place of a backup that is not needed, for a program that fetches it only where nothing is.
+pub fn restore_if_missing(config: &Config, backup: &Path, placeholder: bool) -> Result<(), UnattendedError> {
     if config.db_path.exists() {
-        // An existing one is left as it is.
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(backup)
-            .map_err(|error| UnattendedError::Placeholder(backup.to_owned(), error))?;
+        if placeholder {
+            // An existing one is left as it is.
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(backup)
+                .map_err(|error| UnattendedError::Placeholder(backup.to_owned(), error))?;
+        }
         tracing::info!(database = %config.db_path.display(), "there is a database: nothing restored");
         return Ok(());
     }

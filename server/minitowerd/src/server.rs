@@ -56,8 +56,8 @@ pub enum Failure {
     /// A background task panicked.
     #[error("the {0} panicked; the server cannot continue without it")]
     TaskPanicked(&'static str),
-    /// The outcome of a commit is unknown: only a restart can find out what is in the database.
-    #[error("the database cannot be trusted to have kept the last commit: {0}; restart the server")]
+    /// The outcome of a commit is unknown, or pages are damaged: only a restart can find out what is in the database.
+    #[error("the server cannot go on with its database: {0}")]
     Database(String),
     /// The database could not be closed in order. Nothing that was answered is lost.
     #[error("the database was not closed cleanly: {0}")]

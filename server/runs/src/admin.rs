@@ -134,7 +134,7 @@ impl Runners {
         names::check_runner(&name)?;
         self.0
             .store
-            .write(move |tx| {
+            .write_upkeep(move |tx| {
                 own_runner(tx, &by, &name)?;
                 change(tx, &name, holder(&by), &owner)?;
                 drained(tx, name)
@@ -161,7 +161,7 @@ impl Runners {
         let (by, clock) = (by.clone(), self.0.clock.clone());
         self.0
             .store
-            .write(move |tx| {
+            .write_upkeep(move |tx| {
                 let runner = own_runner(tx, &by, &name)?.ok_or_else(|| unknown(&name))?;
                 let Some(attempt) = attempts::active_of_runner(tx, runner.id)? else {
                     return Err(Error::RunnerIdle(name));
@@ -181,7 +181,7 @@ impl Runners {
         let by = by.clone();
         self.0
             .store
-            .write(move |tx| {
+            .write_upkeep(move |tx| {
                 let Some(runner) = own_runner(tx, &by, &name)? else {
                     return if fences::lift_all(tx, &name)? > 0 { Ok(()) } else { Err(unknown(&name)) };
                 };

@@ -163,7 +163,7 @@ impl Runs {
         let sha256 = self
             .0
             .store
-            .write(move |tx| {
+            .write_upkeep(move |tx| {
                 find(tx, team, run)?;
                 let artifact = artifacts::find(tx, run, &path)?.ok_or_else(|| no_artifact(run, &path))?;
                 artifacts::delete(tx, run, &path)?;

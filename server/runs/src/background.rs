@@ -1,4 +1,5 @@
-//! What runs by itself: the reaper of expired leases, the ends of backoffs, and the upkeep of runners.
+//! What runs by itself: the reaper of expired leases, the ends of backoffs, the upkeep of runners, and (in [`crate::deletion`]) the removal of
+//! what was deleted.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,9 +25,11 @@ impl Engine {
         memory.leases_due.call(self.job(Self::reap_due));
         memory.backoffs_due.call(self.job(Self::wake_due));
         memory.upkeep_due.call(self.job(Self::upkeep_due));
+        memory.deletions_due.call(self.job(Self::purge_due));
         memory.leases_due.at(now);
         memory.backoffs_due.at(now);
         memory.upkeep_due.at(now);
+        memory.deletions_due.at(now);
     }
 
     /// What the queue calls. The queue lives in what it calls, so it must not keep it alive: after the end nothing is left to do.
@@ -103,7 +106,7 @@ impl Engine {
             let reaped = self
                 .0
                 .store
-                .write(move |tx| {
+                .write_upkeep(move |tx| {
                     let now = clock.now();
                     let mut reaped = 0_usize;
                     for attempt in attempts::expired(tx, now, BATCH)? {
@@ -137,7 +140,7 @@ impl Engine {
             let woken = self
                 .0
                 .store
-                .write(move |tx| {
+                .write_upkeep(move |tx| {
                     let now = clock.now();
                     let mut woken = 0_usize;
                     for run in runs::due(tx, now, BATCH)? {
@@ -160,7 +163,7 @@ impl Engine {
             let next = self
                 .0
                 .store
-                .write(move |tx| {
+                .write_upkeep(move |tx| {
                     let now = clock.now();
                     let batch = runs::backing_off(tx, last, BATCH)?;
                     let last = batch.last().and_then(|run| Some((run.progress.state.not_before()?, run.id)));
@@ -186,7 +189,7 @@ impl Engine {
             let last = self
                 .0
                 .store
-                .write(move |tx| {
+                .write_upkeep(move |tx| {
                     let now = clock.now();
                     let batch = attempts::active(tx, after, BATCH)?;
                     let last = batch.last().map(|attempt| attempt.run_id);

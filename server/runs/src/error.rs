@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use minitower_kernel::StoreError;
 use minitower_kernel::objects::ObjectError;
 use minitower_kernel::page::LimitError;
+use minitower_kernel::volumes::NoRoom;
 use minitower_towerfile::ArchiveError;
 use minitower_vocabulary::ids::RunId;
 use minitower_vocabulary::names::NameError;
@@ -62,6 +63,14 @@ pub enum Error {
     /// The app has no version to run.
     #[error("the app {0:?} has no version yet: upload one first")]
     NoVersion(String),
+    /// What is to be deleted has runs that have not ended.
+    #[error(
+        "{what} has not ended, or has runs that have not: wait for them, or add force=true to cancel them first"
+    )]
+    UnfinishedRuns {
+        /// What is to be deleted.
+        what: String,
+    },
     /// A rule of the lease protocol says no.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -107,6 +116,9 @@ pub enum Error {
     /// The database refused or failed.
     #[error("the database did not carry it out")]
     Store(#[from] StoreError),
+    /// A volume has no room for this.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The object store refused or failed.
     #[error("the object store did not carry it out")]
     Objects(#[from] ObjectError),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::store::counts::{Bucket, Count};
-use crate::store::events::{CountKey, CountNames, RunMoved};
+use crate::store::events::{AppGone, CountKey, CountNames, RunGone, RunMoved};
 use minitower_teams::{EnvironmentMade, KnownEnvironment};
 use minitower_vocabulary::ids::{EnvironmentId, TeamId};
 
@@ -69,6 +69,16 @@ impl Gauges {
             *place.n.entry(Bucket::of(before)).or_default() -= 1;
         }
         *place.n.entry(Bucket::of(&moved.after)).or_default() += 1;
+    }
+
+    pub(crate) fn run_gone(&self, gone: &RunGone) {
+        if let Some(place) = self.lock().places.get_mut(&gone.key) {
+            *place.n.entry(Bucket::of(&gone.run)).or_default() -= 1;
+        }
+    }
+
+    pub(crate) fn app_gone(&self, gone: AppGone) {
+        self.lock().places.retain(|key, _| key.app_id != gone.id);
     }
 
     pub(crate) fn summary(&self, team: TeamId) -> Summary {

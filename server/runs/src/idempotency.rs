@@ -9,8 +9,8 @@ use minitower_vocabulary::ids::TeamId;
 use minitower_vocabulary::time::Timestamp;
 
 use crate::domain::run::Run;
-use crate::runs::find;
 use crate::store::idempotency::{self, Used};
+use crate::store::runs;
 use crate::{CreateRun, Engine, Error, Field, Runs};
 
 /// How long a key is remembered.
@@ -44,10 +44,9 @@ impl Idempotency {
         let Some(used) = idempotency::find(db, team, &self.key, remembered_since(now))? else {
             return Ok(None);
         };
-        if used.request_hash != self.request_hash {
-            return Err(Error::KeyReused);
-        }
-        Ok(Some(find(db, team, used.run)?))
+        // A run that was deleted leaves its key to the next.
+        let Some(run) = runs::by_id_of_team(db, team, used.run)? else { return Ok(None) };
+        if used.request_hash == self.request_hash { Ok(Some(run)) } else { Err(Error::KeyReused) }
     }
 }
 

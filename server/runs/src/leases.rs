@@ -158,6 +158,8 @@ impl Leases {
         lines: Vec<LogLine>,
     ) -> Result<(), Error> {
         check_lines(&lines)?;
+        // The runner keeps them and sends them again. What is left of the room is for results.
+        self.0.store.volumes().room_for_logs()?;
         let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.0.clock.clone());
         self.0
             .store

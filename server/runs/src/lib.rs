@@ -20,6 +20,7 @@ mod admin;
 mod apps;
 mod artifacts;
 mod background;
+mod deletion;
 mod demand;
 mod dispatch;
 pub mod domain;
@@ -55,6 +56,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use admin::{Drained, ListRunners, ListedRunner};
 pub use artifacts::Put;
+pub use deletion::Unfinished;
 pub use demand::{Demand, EnvironmentDemand, ListDemand};
 pub use engine::{Engine, revive};
 pub use error::{Absent, Error, Field, InputError, SchemaTooMuch, StartError, UploadError};

@@ -128,7 +128,7 @@ impl Runs {
         read.check()?;
         let team = by.team_id;
         let place = self.0.store.read(move |db| read.place(db, team, id)).await?;
-        Ok(WholeLog { shared: Arc::clone(&self.0), next: place })
+        Ok(WholeLog { shared: Arc::clone(&self.0), run: (team, id), next: place })
     }
 }
 
@@ -136,15 +136,21 @@ impl Runs {
 #[derive(Debug)]
 pub struct WholeLog {
     shared: Arc<Shared>,
+    run: (TeamId, RunId),
     /// Where the next piece begins; none: there is none.
     next: Option<Place>,
 }
 
 impl WholeLog {
-    /// The next lines; none at the end.
+    /// The next lines; none at the end. An error if the run is deleted meanwhile: what is left of its log is not all of it.
     pub async fn next_lines(&mut self) -> Result<Option<Vec<LogLine>>, Error> {
         let Some(place) = self.next.take() else { return Ok(None) };
-        let page = self.shared.store.read(move |db| place.page(db, MAX_LOG_LINES, PIECE_BYTES)).await?;
+        let (team, run) = self.run;
+        let page = self.shared.store.read(move |db| {
+            find(db, team, run)?;
+            place.page(db, MAX_LOG_LINES, PIECE_BYTES)
+        });
+        let page = page.await?;
         self.next = page.next_seq.map(|after_seq| Place { after_seq, ..place });
         Ok((!page.lines.is_empty()).then_some(page.lines))
     }

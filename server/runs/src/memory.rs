@@ -17,7 +17,9 @@ use crate::presence::Presence;
 use crate::queues::Queues;
 use crate::runs::{RUNNABLE_KEPT, Runnable, Wanted};
 use crate::store::counts;
-use crate::store::events::{AppChanged, RunMoved, RunnerRegistered, RunnersForgotten, Unfenced};
+use crate::store::events::{
+    AppChanged, AppGone, RunGone, RunMoved, RunnerRegistered, RunnersForgotten, Unfenced,
+};
 
 /// Runner tokens in use whose principals are kept: tens of thousands of runners, in some megabytes.
 const TOKENS_KEPT: usize = 32 * 1024;
@@ -41,6 +43,8 @@ pub struct Memory {
     pub(crate) backoffs_due: Due,
     /// Calls the upkeep of runners.
     pub(crate) upkeep_due: Due,
+    /// Calls whoever removes what was deleted.
+    pub(crate) deletions_due: Due,
 }
 
 impl Memory {
@@ -63,6 +67,7 @@ impl Memory {
             leases_due: due.place(),
             backoffs_due: due.place(),
             upkeep_due: due.place(),
+            deletions_due: due.place(),
         });
         memory.follow(subscribers);
         Ok(memory)
@@ -70,10 +75,15 @@ impl Memory {
 
     fn follow(self: &Arc<Self>, subscribers: &mut Subscribers) {
         subscribers.fold(counts::flush);
+        subscribers.fold(counts::forget);
         let memory = Arc::clone(self);
         subscribers.mirror(move |moved: &RunMoved, turn| memory.queues.moved(moved, turn));
         let memory = Arc::clone(self);
         subscribers.on(move |moved: &RunMoved| memory.run_moved(moved));
+        let memory = Arc::clone(self);
+        subscribers.on(move |gone: &RunGone| memory.gauges.run_gone(gone));
+        let memory = Arc::clone(self);
+        subscribers.on(move |gone: &AppGone| memory.gauges.app_gone(*gone));
         let memory = Arc::clone(self);
         subscribers.on(move |made: &EnvironmentMade| memory.gauges.environment_made(made));
         let memory = Arc::clone(self);

@@ -1,6 +1,7 @@
 //! The objects of this subject: archives of versions, and what jobs leave behind.
 
 use minitower_kernel::objects::{ObjectError, Received, Upload as Stored};
+use minitower_kernel::volumes::Volumes;
 
 use tokio::fs::File;
 
@@ -12,6 +13,7 @@ use crate::{Error, Shared};
 pub struct Upload {
     stored: Stored,
     limit: Limit,
+    volumes: Volumes,
 }
 
 /// How long an object may be.
@@ -38,6 +40,8 @@ impl Limit {
 impl Upload {
     /// Takes the next bytes.
     pub async fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
+        // An upload that began in time must not fill the volume either.
+        self.volumes.room_for_objects()?;
         match self.stored.write(chunk).await {
             Err(ObjectError::TooLong { limit }) => self.limit.check(limit.saturating_add(1)),
             written => Ok(written?),
@@ -69,7 +73,9 @@ impl Shared {
     }
 
     pub(crate) async fn begin_object(&self, limit: Limit) -> Result<Upload, Error> {
-        Ok(Upload { stored: self.objects.begin(limit.bytes).await?, limit })
+        let volumes = self.store.volumes().clone();
+        volumes.room_for_objects()?;
+        Ok(Upload { stored: self.objects.begin(limit.bytes).await?, limit, volumes })
     }
 
     /// Removes objects that no row names: a crash came between keeping the file and committing the row, or after deleting the row.

@@ -11,6 +11,7 @@ use crate::domain::run::Run;
 use crate::domain::runner::RunnerPrincipal;
 use crate::store::attempts::TokenHashes;
 use crate::store::{attempts, fences, runners, runs};
+use minitower_kernel::volumes::NoRoom;
 use minitower_kernel::{StoreError, Tx};
 use minitower_vocabulary::time::Timestamp;
 use tokio::sync::oneshot;
@@ -147,6 +148,7 @@ impl Leases {
             };
             let (clock, ttl) = (leases.0.clock.clone(), leases.0.settings.lease_ttl);
             let (teams, memory) = (leases.0.teams.clone(), Arc::clone(&leases.0.memory));
+            let volumes = leases.0.store.volumes().clone();
             let claimed = leases
                 .0
                 .store
@@ -155,8 +157,8 @@ impl Leases {
                         return Ok(Claimed::Stale);
                     }
                     let (teams, queues) = (&teams, &memory.queues);
-                    Claim { teams, queues, by: &by, poll: &poll, token, hash, ttl, now: clock.now() }
-                        .carry_out(tx)
+                    let (now, room) = (clock.now(), volumes.room_for_state());
+                    Claim { teams, queues, by: &by, poll: &poll, token, hash, ttl, now, room }.carry_out(tx)
                 })
                 .await;
             if let Err(Ok(Claimed::Granted(grant))) = reply.send(claimed) {
@@ -196,6 +198,8 @@ struct Claim<'a> {
     hash: TokenHash,
     ttl: Duration,
     now: Timestamp,
+    /// Whether there is room for a run more that is under way.
+    room: Result<(), NoRoom>,
 }
 
 impl Claim<'_> {
@@ -216,7 +220,12 @@ impl Claim<'_> {
             (Decision::Claim, _) => self.take_first(tx, instance.as_deref()),
             (Decision::EndThenClaim(after), Some((run, attempt))) => {
                 save_held(tx, run, attempt, after)?;
-                if fenced { Ok(Claimed::Fenced) } else { self.take_first(tx, instance.as_deref()) }
+                // The end is kept, whatever comes of the claim.
+                if fenced || self.room.is_err() {
+                    Ok(Claimed::Fenced)
+                } else {
+                    self.take_first(tx, instance.as_deref())
+                }
             }
             (Decision::Again(lease), Some((run, attempt))) => {
                 let attempt = attempts::save_lease(tx, attempt, lease)?;
@@ -241,6 +250,7 @@ impl Claim<'_> {
         let Some(run) = self.queues.first(tx, self.by.scope, &self.by.environment)? else {
             return Ok(Claimed::Nothing);
         };
+        self.room?;
         let leased =
             claim::lease(run.progress.clone(), self.poll, self.ttl, self.now).map_err(|illegal| {
                 StoreError::Inconsistent(format!("run {} is in the queue: {illegal}", run.id))

@@ -142,7 +142,7 @@ impl Shared {
         let unsaved = self.memory.presence.take_unsaved(self.clock.now());
         for batch in unsaved.chunks(BATCH) {
             let batch = batch.to_vec();
-            self.store.write(move |tx| Ok::<_, Error>(runners::touch(tx, &batch)?)).await?;
+            self.store.write_upkeep(move |tx| Ok::<_, Error>(runners::touch(tx, &batch)?)).await?;
         }
         Ok(())
     }

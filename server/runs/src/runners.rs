@@ -133,7 +133,7 @@ impl Runners {
         let forgotten = gone.len();
         self.0
             .store
-            .write(move |tx| {
+            .write_upkeep(move |tx| {
                 // One may have been leased to since: its attempt needs it.
                 let still_silent = runners::silent_since(tx, before, PRUNE_BATCH)?;
                 let gone: Vec<RunnerId> = gone.into_iter().filter(|id| still_silent.contains(id)).collect();

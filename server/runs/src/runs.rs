@@ -7,11 +7,10 @@ use std::time::Duration;
 use crate::domain::app::Version;
 use crate::domain::attempt::Attempt;
 use crate::domain::labels::Labels;
-use crate::domain::lease::{self, Command};
 use crate::domain::retry::{self, RetryPolicy};
 use crate::domain::run::Run;
 use crate::store::{attempts, runs, versions};
-use minitower_kernel::{Db, StoreError, Tx};
+use minitower_kernel::{Db, Tx};
 use minitower_teams::environments;
 use minitower_teams::secrets::{self, Kind};
 use minitower_teams::team::{Credential, TeamPrincipal};
@@ -19,8 +18,7 @@ use minitower_vocabulary::ids::{AppId, RunId, TeamId};
 use minitower_vocabulary::names::{self, DEFAULT_ENVIRONMENT};
 use serde_json::{Map, Value};
 
-use crate::leases::{held, save_held};
-use crate::{Absent, Error, Field, InputError, Runs, apps};
+use crate::{Absent, Error, Field, InputError, Runs, apps, deletion};
 use minitower_kernel::page::Page;
 use minitower_vocabulary::time::Timestamp;
 
@@ -131,7 +129,8 @@ impl Prepared {
             timeout_seconds: self.timeout_seconds,
             labels: self.labels,
         };
-        Ok(runs::insert(tx, new, now)?)
+        // Deleted since it was found.
+        runs::insert(tx, new, now)?.ok_or_else(|| Absent::App(app.slug.clone()).into())
     }
 }
 
@@ -294,19 +293,8 @@ impl Runs {
         self.0
             .store
             .write_lease(move |tx| {
-                let now = clock.now();
                 let run = find(tx, team, id)?;
-                if !run.status().is_active() {
-                    let after = lease::cancel_unheld(run.progress.clone(), now)
-                        .map_err(|illegal| StoreError::Inconsistent(format!("run {id}: {illegal}")))?;
-                    return Ok(runs::save(tx, run, after, None)?);
-                }
-                let attempt = attempts::active_of_run(tx, id)?.ok_or_else(|| {
-                    StoreError::Inconsistent(format!("run {id} is active without an attempt"))
-                })?;
-                let after = lease::decide(held(&run, &attempt), Command::Cancel, now)?;
-                let (run, _) = save_held(tx, run, attempt, after)?;
-                Ok(run)
+                deletion::cancel(tx, run, clock.now())
             })
             .await
     }

@@ -216,7 +216,7 @@ impl Teams {
         let team = by.team_id;
         self.0
             .store
-            .write(move |tx| {
+            .write_upkeep(move |tx| {
                 if registration_tokens::delete(tx, team, id)? {
                     Ok(())
                 } else {

@@ -177,7 +177,7 @@ fn log_batches_are_bounded_and_checked() {
     send(json!({})).expect_error(400, "invalid_request");
     send(json!({"logs": []})).expect(200);
     assert_eq!(team.logs(run).len(), 100);
-    assert_eq!(team.logs(run)[0]["logged_at"], LOGGED_AT);
+    assert_eq!(team.logs(run)[0]["logged_at"], LOGGED_AT.replace('Z', ".000Z"));
 }
 
 #[test]

@@ -30,6 +30,7 @@ async fn every_operation_has_a_method() {
     of_the_team(&team).await;
     let runners = RunnerClient::new(&plane.config()).unwrap();
     of_runners(&runners, &team, &registration_token).await;
+    deletions(&team).await;
 
     let operations = operations(&description);
     let mut called = BTreeSet::new();
@@ -114,6 +115,9 @@ async fn of_the_team(team: &TeamClient) {
     assert_eq!(team.versions("hello").await.unwrap().versions.len(), 1);
 
     let run = team.create_run("hello", &CreateRun::default()).await.unwrap();
+    let once = team.create_run_once("hello", &CreateRun::default(), "k").await.unwrap();
+    assert_eq!(team.create_run_once("hello", &CreateRun::default(), "k").await.unwrap(), once);
+    team.cancel_run(once.run_id).await.unwrap();
     team.run(run.run_id).await.unwrap();
     team.run_ended(run.run_id, 0).await.unwrap();
     team.runs(&RunFilter::default()).await.unwrap();
@@ -122,6 +126,15 @@ async fn of_the_team(team: &TeamClient) {
     team.attempts(run.run_id).await.unwrap();
     team.logs(run.run_id, &LogFilter::default()).await.unwrap();
     team.cancel_run(run.run_id).await.unwrap();
+}
+
+/// Everything that is the team's, from the inside out.
+async fn deletions(team: &TeamClient) {
+    let run = team.runs(&RunFilter::default()).await.unwrap().runs[0].run_id;
+    team.delete_run(run, true).await.unwrap();
+    team.delete_version("hello", 1, true).await.unwrap();
+    team.delete_app("hello", true).await.unwrap();
+    assert!(team.apps().await.unwrap().apps.is_empty());
 }
 
 async fn of_runners(runners: &RunnerClient, team: &TeamClient, registration_token: &str) {

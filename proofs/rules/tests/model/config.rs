@@ -115,6 +115,7 @@ named! {
         KilledByDeadline = "a job killed by its supervisor's deadline",
         Orphaned = "a job killed after its agent's death",
         Prolonged = "a lease prolonged by a restart",
+        ValidAgain = "a lease that was over, and refused, valid again after a restart",
         GaveWay = "a run passed over because its team had more active ones",
     }
 }

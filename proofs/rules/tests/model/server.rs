@@ -204,6 +204,9 @@ impl Step<'_> {
             if lease.expires_at > before.lease.expires_at {
                 self.met.event(Event::Prolonged);
             }
+            if self.state.attempts[at].expires == 0 {
+                self.met.event(Event::ValidAgain);
+            }
             let after = Held { lease, ..before.clone() };
             self.save(at, &before, &after, Cause::Restart);
         }

@@ -177,6 +177,10 @@ impl From<minitower_runs::Error> for ApiError {
             Error::Objects(ObjectError::Full(_)) => {
                 return Self::new(ErrorCode::Unavailable, "the server's disk is full: nothing was kept");
             }
+            Error::NoRoom(short) => {
+                let message = format!("{short}: nothing was kept, try again when there is room");
+                return Self::new(ErrorCode::Unavailable, message);
+            }
             Error::Objects(_) | Error::Random(_) | Error::TaskEnded(_) => return Self::internal(&error),
             Error::Path(_) | Error::Retry(_) | Error::Label(_) | Error::Field { .. } | Error::Input(_) => {
                 ErrorCode::InvalidRequest
@@ -206,6 +210,7 @@ impl From<minitower_runs::Error> for ApiError {
             | Error::PollerBusy
             | Error::RunnerIdle(_)
             | Error::RunnerBusy(_)
+            | Error::UnfinishedRuns { .. }
             | Error::RunnerNameHeld(_) => ErrorCode::Conflict,
             Error::TooLong { .. } => ErrorCode::PayloadTooLarge,
         };

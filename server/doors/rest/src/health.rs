@@ -8,9 +8,11 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use minitower_vocabulary::wire::error::ErrorCode;
 use minitower_vocabulary::wire::health::{Health, Version};
+use serde::Deserialize;
 use tokio::time::timeout;
+use utoipa::IntoParams;
 
-use crate::extract::Json;
+use crate::extract::{Json, Query};
 use crate::openapi::errors;
 use crate::{ApiError, HttpState};
 
@@ -26,27 +28,44 @@ pub(crate) async fn live() -> Json<Health> {
     Json(Health { status: "ok".to_owned() })
 }
 
-errors! { NotReady { Unavailable: "The database does not answer within 2 seconds, or cannot be used.", } }
+errors! { NotReady { Unavailable: "The database does not answer within 2 seconds, cannot be used, or its volume is full.", } }
 
-/// Says whether the database answers.
+/// What `GET /ready` asks for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ReadyQuery {
+    /// Whether a server on a full volume counts as ready. Default: `false`.
+    #[serde(default)]
+    #[param(required = false)]
+    full_is_ready: bool,
+}
+
+/// Says whether the database answers and can be written.
 ///
-/// A load balancer asks this before it sends requests.
-#[utoipa::path(get, path = "/ready", operation_id = "ready", tag = "Health",
+/// A load balancer asks this before it sends requests. On a full volume the answer is 503, although reads, heartbeats and results are
+/// still served. Where the answer decides whether these reach the server at all, ask with `full_is_ready=true`.
+#[utoipa::path(get, path = "/ready", operation_id = "ready", tag = "Health", params(ReadyQuery),
     responses((status = 200, description = "The database answers.", body = Health), NotReady))]
-pub(crate) async fn ready(State(state): State<HttpState>) -> Result<Json<Health>, ApiError> {
+pub(crate) async fn ready(
+    State(state): State<HttpState>,
+    Query(query): Query<ReadyQuery>,
+) -> Result<Json<Health>, ApiError> {
+    let unavailable = |reason: String| Err(ApiError::new(ErrorCode::Unavailable, reason));
+    if let Some(reason) = state.volumes().trouble() {
+        return unavailable(reason.to_string());
+    }
+    if !query.full_is_ready
+        && let Err(short) = state.volumes().room_for_state()
+    {
+        return unavailable(format!("{short}: only lease traffic is written until there is room"));
+    }
     match timeout(DEADLINE, state.ping()).await {
         Ok(Ok(())) => Ok(Json(Health { status: "ok".to_owned() })),
         Ok(Err(error)) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "not ready");
-            Err(ApiError::new(
-                ErrorCode::Unavailable,
-                "the database cannot be used; the server's log says why",
-            ))
+            unavailable("the database cannot be used; the server's log says why".to_owned())
         }
-        Err(_) => Err(ApiError::new(
-            ErrorCode::Unavailable,
-            format!("the database does not answer within {} s", DEADLINE.as_secs()),
-        )),
+        Err(_) => unavailable(format!("the database does not answer within {} s", DEADLINE.as_secs())),
     }
 }
 

@@ -14,7 +14,7 @@ use http::Method;
 
 use crate::HttpState;
 use crate::auth::{Access, Post, guard};
-use crate::middleware::{catch_panics, cors, method_not_allowed, not_found, observe};
+use crate::middleware::{catch_panics, cors, method_not_allowed, not_found, observe, volumes};
 use crate::strict::{self, Fields, Takes};
 use crate::v1::{admin, apps, artifacts, environments, lease, runners, runs, teams, tokens, versions};
 use crate::{health, openapi};
@@ -74,14 +74,17 @@ routes! {
     GET    "/api/v1/apps"                             Team         Named    apps::list;
     POST   "/api/v1/apps"                             Team         Named    apps::create;
     GET    "/api/v1/apps/{app}"                       Team         Named    apps::show;
+    DELETE "/api/v1/apps/{app}"                       TeamAdmin    Refused  apps::delete;
     GET    "/api/v1/apps/{app}/versions"              Team         Named    versions::list;
     POST   "/api/v1/apps/{app}/versions"              Team         Named    versions::create;
     GET    "/api/v1/apps/{app}/versions/{no}"         Team         Refused  versions::show;
+    DELETE "/api/v1/apps/{app}/versions/{no}"         TeamAdmin    Refused  versions::delete;
     GET    "/api/v1/apps/{app}/runs"                  Runs         Named    runs::list::list_of_app;
     POST   "/api/v1/apps/{app}/runs"                  Runs         Named    runs::create::create;
     GET    "/api/v1/runs"                             Runs         Named    runs::list::list;
     GET    "/api/v1/runs/summary"                     Runs         Named    runs::list::summary;
     GET    "/api/v1/runs/{run}"                       Runs         Named    runs::read::show;
+    DELETE "/api/v1/runs/{run}"                       TeamAdmin    Refused  runs::create::delete;
     GET    "/api/v1/runs/{run}/attempts"              Runs         Refused  runs::read::attempts;
     GET    "/api/v1/runs/{run}/logs"                  Runs         Named    runs::logs::logs;
     GET    "/api/v1/runs/{run}/artifacts"             Runs         Refused  artifacts::list;
@@ -129,6 +132,7 @@ pub(crate) fn assemble(table: Vec<Route>, state: HttpState) -> Router {
     router = router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(from_fn_with_state(state.clone(), volumes::refuse_in_trouble))
         .layer(DefaultBodyLimit::disable())
         .layer(catch_panics());
     if let Some(cors) = cors::layer(&state.config().cors_origins) {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minitower_kernel::metrics::DatabaseMetrics;
+use minitower_kernel::volumes::Volumes;
 use minitower_kernel::{Store, StoreError};
 use minitower_runs::{Apps, Engine, Leases, Runners, Runs};
 use minitower_teams::Teams;
@@ -137,6 +138,11 @@ impl HttpState {
 
     pub(crate) fn runners(&self) -> &Runners {
         &self.0.subjects.0.runners
+    }
+
+    /// What is known of the volumes.
+    pub(crate) fn volumes(&self) -> &Volumes {
+        self.0.subjects.0.store.volumes()
     }
 
     /// Answers whether the database answers.

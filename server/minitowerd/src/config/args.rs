@@ -63,16 +63,19 @@ pub struct Args {
 pub enum Command {
     /// Turn a backup into the database if there is none yet, and exit.
     ///
-    /// The backup's leases become void, and ids move on by a million, because runners have continued since. A run that ended after the
-    /// backup may run again. Start the server afterwards as usual.
+    /// The backup is checked first: every page of it, and what its `-wal` file holds if there is one beside it. Its leases become void,
+    /// and ids move on by a million, because runners have continued since. A run that ended after the backup may run again. Start the
+    /// server afterwards as usual.
     Restore {
         /// The backup: a copy made by SQLite's `.backup` or `VACUUM INTO`, or one of the copies beside the database.
         backup: PathBuf,
-        /// Do nothing if there is a database, or if there is no backup; for startup scripts. If there is a database but no backup, an
-        /// empty file takes the backup's place, so that the program that fetches it (`litestream restore -if-db-not-exists`) has
-        /// nothing to do either.
+        /// Do nothing if there is a database, or if there is no backup; for startup scripts.
         #[arg(long)]
         if_missing: bool,
+        /// If there is a database, leave an empty file in place of a missing backup, so that a program that fetches the backup only
+        /// where there is no file (`litestream restore -if-db-not-exists`) has nothing to do.
+        #[arg(long, requires = "if_missing")]
+        placeholder: bool,
     },
     /// Ask the server on this machine (or in this container) whether it is ready: exit code 0, or 1 with the reason.
     ///

@@ -1,7 +1,9 @@
 //! The program itself: its start, its signals, its last words.
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -149,9 +151,27 @@ fn a_backup_becomes_the_database_only_where_there_is_none() {
     let (done, said) = restore("backup.db");
     assert!(!done && said.contains("-wal"), "{said}");
     std::fs::remove_file(folder.path().join("minitower.db-wal")).unwrap();
-    std::fs::write(folder.path().join("junk"), "no database").unwrap();
-    assert!(!restore("junk").0);
-    assert!(!folder.path().join("minitower.db").exists(), "a failed restore leaves nothing");
+    let backup = std::fs::read(folder.path().join("backup.db")).unwrap();
+    let mut damaged = backup.clone();
+    // A page in the middle.
+    damaged[81_920..86_016].fill(0xab);
+    for (name, bytes, reason) in [
+        ("junk", &b"no database"[..], "not an SQLite database"),
+        ("empty", b"", "is empty"),
+        ("cut", &backup[..backup.len() / 2], "is cut short"),
+        ("damaged", &damaged, "is damaged"),
+        ("log-missing", &backup, "-wal file is missing"),
+        ("log-damaged", &backup, "-wal file beside it is damaged"),
+    ] {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+        std::fs::write(folder.path().join("log-missing-shm"), "an index").unwrap();
+        std::fs::write(folder.path().join("log-damaged-wal"), "of something else").unwrap();
+        let listing = names(folder.path());
+        let (done, said) = restore(name);
+        assert!(!done && said.lines().last().unwrap().contains(reason), "{name}: {said}");
+        assert_eq!(names(folder.path()), listing, "a failed restore leaves nothing");
+    }
+    assert!(!restore("absent").0);
 
     let (done, said) = restore("backup.db");
     assert!(done, "{said}");
@@ -159,20 +179,75 @@ fn a_backup_becomes_the_database_only_where_there_is_none() {
     assert!(!folder.path().join("minitower.db.restoring").exists());
 }
 
+/// What a folder holds.
+fn names(folder: &Path) -> Vec<OsString> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_copy_of_a_running_server_is_restored_with_its_log() {
+    let program = Program::start();
+    let folder = &program.folder;
+    for end in ["", "-wal"] {
+        let (from, to) = (format!("minitower.db{end}"), format!("backup.db{end}"));
+        std::fs::copy(folder.path().join(from), folder.path().join(to)).unwrap();
+    }
+    let restored = |backup: &str| {
+        let restored = folder.path().join("restored");
+        let output =
+            command(folder).args(["restore", backup]).env("MINITOWER_DB_PATH", &restored).output().unwrap();
+        (output.status.success() && restored.exists(), String::from_utf8(output.stderr).unwrap())
+    };
+    std::fs::copy(folder.path().join("backup.db"), folder.path().join("alone.db")).unwrap();
+    let (done, said) = restored("alone.db");
+    assert!(!done && said.contains("-wal file is missing"), "{said}");
+    let (done, said) = restored("backup.db");
+    assert!(done, "{said}");
+    assert!(!folder.path().join("backup.db-shm").exists(), "the backup stays as it is");
+}
+
+#[test]
+fn a_database_of_another_program_is_neither_served_nor_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = minitower_kernel::rusqlite::Connection::open(folder.path().join("minitower.db")).unwrap();
+    made.execute_batch("CREATE TABLE t (a)").unwrap();
+    drop(made);
+    let before = std::fs::read(folder.path().join("minitower.db")).unwrap();
+    let output = command(&folder).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.lines().count() == 1, "{said}");
+    assert!(said.contains("not those of a MiniTower database"), "{said}");
+    assert_eq!(std::fs::read(folder.path().join("minitower.db")).unwrap(), before);
+    assert_eq!(names(folder.path()), ["minitower.db"]);
+}
+
 #[test]
 fn an_unattended_restore_happens_only_where_the_database_is_missing_and_the_backup_there() {
     let program = Program::stopped();
     let folder = &program.folder;
     let file = |name: &str| folder.path().join(name);
+    let restore_with = |flags: &[&str]| {
+        let output = command(folder).arg("restore").args(flags).arg("backup.db").output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
     let restore = || {
-        let output = command(folder).args(["restore", "--if-missing", "backup.db"]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let (done, said) = restore_with(&["--if-missing"]);
+        assert!(done, "{said}");
     };
 
     let before = std::fs::read(file("minitower.db")).unwrap();
     restore();
     assert_eq!(std::fs::read(file("minitower.db")).unwrap(), before, "a database stays as it is");
+    assert!(!file("backup.db").exists(), "nothing is left behind");
+    assert!(restore_with(&["--if-missing", "--placeholder"]).0);
     assert_eq!(std::fs::read(file("backup.db")).unwrap(), b"", "its backup need not be fetched");
+    std::fs::rename(file("minitower.db"), file("kept")).unwrap();
+    let (done, said) = restore_with(&["--if-missing"]);
+    assert!(!done && said.contains("is empty") && !file("minitower.db").exists(), "{said}");
+    std::fs::rename(file("kept"), file("minitower.db")).unwrap();
 
     std::fs::remove_file(file("backup.db")).unwrap();
     std::fs::rename(file("minitower.db"), file("kept")).unwrap();

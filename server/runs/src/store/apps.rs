@@ -2,7 +2,7 @@
 
 use crate::domain::app::App;
 use minitower_kernel::rusqlite::{Row, params};
-use minitower_vocabulary::ids::{AppId, TeamId};
+use minitower_vocabulary::ids::{AppId, TeamId, VersionId};
 use minitower_vocabulary::time::Timestamp;
 
 use crate::store::events::AppChanged;
@@ -46,7 +46,7 @@ pub fn by_slug(db: &Db, team: TeamId, slug: &str) -> Result<Option<App>, StoreEr
 /// A team's apps by slug, from behind `after` if given: at most `limit`.
 pub fn list(db: &Db, team: TeamId, after: Option<&str>, limit: i64) -> Result<Vec<App>, StoreError> {
     db.all(
-        &format!("SELECT {COLUMNS} FROM apps WHERE team_id = ?1 AND slug > ?2 ORDER BY slug LIMIT ?3"),
+        &format!("SELECT {COLUMNS} FROM apps WHERE team_id = ?1 AND slug > ?2 AND deleted_at IS NULL ORDER BY slug LIMIT ?3"),
         // No slug is empty.
         params![team.0, after.unwrap_or_default(), limit],
         read,
@@ -60,14 +60,18 @@ pub fn describe(tx: &Tx<'_>, app: AppId, description: &str) -> Result<(), StoreE
     Ok(())
 }
 
-/// Takes the app's next run number.
-pub(crate) fn next_run_no(tx: &Tx<'_>, app: AppId) -> Result<i64, StoreError> {
+/// Takes the app's next run number; none: the app or this version was deleted.
+pub(crate) fn next_run_no(tx: &Tx<'_>, app: AppId, version: VersionId) -> Result<Option<i64>, StoreError> {
     // Two statements: RETURNING keeps its rows in a table of its own, made and dropped each time.
-    let last: i64 = tx
-        .one("SELECT last_run_no FROM apps WHERE id = ?1", [app.0], |row| Ok(row.get(0)?))?
-        .ok_or_else(|| StoreError::Inconsistent(format!("no app {app}")))?;
+    let last: Option<i64> = tx.one(
+        "SELECT a.last_run_no FROM apps a JOIN app_versions v ON v.id = ?2
+         WHERE a.id = ?1 AND a.deleted_at IS NULL AND v.deleted_at IS NULL",
+        [app.0, version.0],
+        |row| Ok(row.get(0)?),
+    )?;
+    let Some(last) = last else { return Ok(None) };
     tx.execute("UPDATE apps SET last_run_no = ?2 WHERE id = ?1", [app.0, last + 1])?;
-    Ok(last + 1)
+    Ok(Some(last + 1))
 }
 
 /// Takes the app's next version number, and notes that the app changed.

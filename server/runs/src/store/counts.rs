@@ -6,7 +6,7 @@ use crate::domain::run::RunProgress;
 use minitower_kernel::rusqlite::params;
 use minitower_vocabulary::ids::{AppId, EnvironmentId, TeamId};
 
-use crate::store::events::{CountKey, RunMoved};
+use crate::store::events::{CountKey, RunGone, RunMoved};
 use minitower_kernel::{Db, StoreError, Tx};
 use minitower_vocabulary::statuses::RunStatus;
 
@@ -102,6 +102,22 @@ pub(crate) fn flush(tx: &Tx<'_>, moves: &mut dyn Iterator<Item = &RunMoved>) -> 
         if changed == 0 {
             tx.execute("INSERT INTO run_counts (team_id, app_id, environment_id, status, n) VALUES (?1, ?2, ?3, ?4, ?5)", place)?;
         }
+    }
+    Ok(())
+}
+
+/// Takes the removed runs of a batch off the table.
+pub(crate) fn forget(tx: &Tx<'_>, gone: &mut dyn Iterator<Item = &RunGone>) -> Result<(), StoreError> {
+    let mut fewer: BTreeMap<(CountKey, Bucket), i64> = BTreeMap::new();
+    for gone in gone {
+        *fewer.entry((gone.key, Bucket::of(&gone.run))).or_default() += 1;
+    }
+    for ((key, bucket), n) in fewer {
+        // The rows of an app that is removed in the same batch have gone with it.
+        tx.execute(
+            "UPDATE run_counts SET n = n - ?5 WHERE team_id = ?1 AND app_id = ?2 AND environment_id = ?3 AND status = ?4",
+            params![key.team_id.0, key.app_id.0, key.environment_id.0, bucket.as_str(), n],
+        )?;
     }
     Ok(())
 }

@@ -64,6 +64,30 @@ impl RunMoved {
     }
 }
 
+/// A run that has ended was removed.
+#[derive(Debug, Clone)]
+pub struct RunGone {
+    /// Where it was counted.
+    pub key: CountKey,
+    /// It, before.
+    pub run: RunProgress,
+}
+
+impl RunGone {
+    pub(crate) fn new(run: &Run) -> Self {
+        let Run { team_id, app_id, environment_id, progress, .. } = run;
+        let key = CountKey { team_id: *team_id, app_id: *app_id, environment_id: *environment_id };
+        Self { key, run: progress.clone() }
+    }
+}
+
+/// An app was removed, with everything that was its.
+#[derive(Debug, Clone, Copy)]
+pub struct AppGone {
+    /// The app.
+    pub id: AppId,
+}
+
 /// An app or the newest of its versions is not what it was.
 #[derive(Debug, Clone, Copy)]
 pub struct AppChanged {

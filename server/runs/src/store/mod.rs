@@ -7,6 +7,7 @@ pub mod apps;
 pub mod artifacts;
 pub mod attempts;
 pub mod counts;
+pub mod deletion;
 pub mod events;
 pub mod fences;
 pub mod idempotency;

@@ -49,6 +49,8 @@ pub(crate) fn statement(team: TeamId, filter: &Filter) -> (String, Vec<Value>) {
     } else {
         select!("WHERE r.team_id = ?").to_owned()
     };
+    // What was deleted is no longer shown, and neither is what went with its app or version.
+    sql.push_str(" AND r.deleted_at IS NULL AND a.deleted_at IS NULL AND v.deleted_at IS NULL");
     let mut values = vec![Value::from(team.0)];
     let mut and = |condition: &str, new: Vec<Value>| {
         sql.push_str(" AND ");

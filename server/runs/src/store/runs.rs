@@ -84,9 +84,9 @@ pub struct NewRun {
     pub labels: Labels,
 }
 
-/// A new queued run.
-pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreError> {
-    let number = apps::next_run_no(tx, new.app.0)?;
+/// A new queued run; none: its app or version was deleted.
+pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Option<Run>, StoreError> {
+    let Some(number) = apps::next_run_no(tx, new.app.0, new.version.0)? else { return Ok(None) };
     let progress = RunProgress { policy: new.policy, ..RunProgress::queued(new.max_retries, now) };
     let retry_on = new.policy.map(|policy| policy.on().map(Failure::as_str).collect::<Vec<_>>().join(","));
     let labels_text = labels::json(&new.labels);
@@ -139,7 +139,7 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Run, StoreErro
         row_version: 0,
     };
     tx.emit(RunMoved::new(&run, None, None));
-    Ok(run)
+    Ok(Some(run))
 }
 
 /// Saves a run's new state, if nobody changed the row since it was read; nothing is written when nothing changed. `attempt_started_at` is the
@@ -288,9 +288,16 @@ pub fn by_id(db: &Db, id: RunId) -> Result<Option<Run>, StoreError> {
     db.one(select!("WHERE r.id = ?1"), [id.0], read)
 }
 
-/// The team's run of that id.
+/// The team's run of that id, unless it was deleted, or went with its app or version.
 pub fn by_id_of_team(db: &Db, team: TeamId, id: RunId) -> Result<Option<Run>, StoreError> {
-    db.one(select!("WHERE r.id = ?1 AND r.team_id = ?2"), params![id.0, team.0], read)
+    db.one(
+        select!(
+            "WHERE r.id = ?1 AND r.team_id = ?2
+                 AND r.deleted_at IS NULL AND a.deleted_at IS NULL AND v.deleted_at IS NULL"
+        ),
+        params![id.0, team.0],
+        read,
+    )
 }
 
 /// Reads a row of [`select`].

@@ -84,7 +84,7 @@ pub fn insert(tx: &Tx<'_>, app: AppId, new: NewVersion, now: Timestamp) -> Resul
 /// The app's newest version.
 pub fn newest(db: &Db, app: AppId) -> Result<Option<Version>, StoreError> {
     db.one(
-        &format!("SELECT {COLUMNS} FROM app_versions WHERE app_id = ?1 ORDER BY version_no DESC LIMIT 1"),
+        &format!("SELECT {COLUMNS} FROM app_versions WHERE app_id = ?1 AND deleted_at IS NULL ORDER BY version_no DESC LIMIT 1"),
         [app.0],
         read,
     )
@@ -93,7 +93,9 @@ pub fn newest(db: &Db, app: AppId) -> Result<Option<Version>, StoreError> {
 /// The app's version of that number.
 pub fn by_number(db: &Db, app: AppId, number: i64) -> Result<Option<Version>, StoreError> {
     db.one(
-        &format!("SELECT {COLUMNS} FROM app_versions WHERE app_id = ?1 AND version_no = ?2"),
+        &format!(
+            "SELECT {COLUMNS} FROM app_versions WHERE app_id = ?1 AND version_no = ?2 AND deleted_at IS NULL"
+        ),
         params![app.0, number],
         read,
     )
@@ -115,7 +117,7 @@ pub fn list(
 ) -> Result<Vec<Version>, StoreError> {
     db.all_within(
         &format!(
-            "SELECT {COLUMNS} FROM app_versions WHERE app_id = ?1 AND version_no < ?2 ORDER BY version_no DESC LIMIT ?3"
+            "SELECT {COLUMNS} FROM app_versions WHERE app_id = ?1 AND version_no < ?2 AND deleted_at IS NULL ORDER BY version_no DESC LIMIT ?3"
         ),
         params![app.0, before.unwrap_or(i64::MAX), limit],
         max_bytes,

@@ -8,7 +8,7 @@ use minitower_runs::domain::run::Run;
 use minitower_runs::domain::runner::RunnerPrincipal;
 use minitower_runs::{
     Absent, CreateRun, Created, Error, Field, Grant, Idempotency, ListRuns, LogLine, LogPage, MAX_RUN_WAIT,
-    ReadLog, Report,
+    ReadLog, Report, Unfinished,
 };
 use minitower_vocabulary::statuses::{ResultStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
@@ -54,6 +54,20 @@ impl Plane {
         let grant = self.lease(&runner).await;
         self.append(&runner, &grant, 10).await;
         run
+    }
+
+    /// Batches of a hundred lines, each as long as a line may be.
+    async fn append_long(&self, by: &RunnerPrincipal, grant: &Grant, batches: i64) {
+        for batch in 0..batches {
+            let line = |n| LogLine {
+                seq: batch * 100 + n,
+                stderr: false,
+                line: "x".repeat(8192),
+                logged_at: Timestamp(0),
+            };
+            let lines = (1..=100).map(line).collect();
+            self.app.leases().append_logs(by, grant.run.id, &grant.lease_token, lines).await.unwrap();
+        }
     }
 
     async fn append(&self, by: &RunnerPrincipal, grant: &Grant, lines: i64) {
@@ -210,6 +224,21 @@ async fn a_wait_is_over_in_time_and_when_the_server_stops() {
     assert_eq!(run.unwrap().status(), RunStatus::Queued);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_deleted_while_it_is_read_is_not_taken_for_whole_and_leaves_its_key() {
+    let plane = Plane::start().await;
+    let Created::New(run) = plane.once("k", 1).await.unwrap() else { panic!("it is there already") };
+    let runner = plane.runner("r").await;
+    let grant = plane.lease(&runner).await;
+    plane.append_long(&runner, &grant, 1).await;
+    let mut whole = plane.app.runs().open_log(&plane.team, run.id, ReadLog::default()).await.unwrap();
+    assert!(whole.next_lines().await.unwrap().is_some_and(|lines| lines.len() < 100));
+    plane.app.runs().delete_run(&plane.team, run.id, Unfinished::Cancel).await.unwrap();
+    assert!(matches!(whole.next_lines().await, Err(Error::Absent(Absent::Run(id))) if id == run.id));
+    let Created::New(next) = plane.once("k", 2).await.unwrap() else { panic!("its run is gone") };
+    assert_ne!(next.id, run.id);
+}
+
 /// The pages of a log, as the numbers of their lines.
 #[rstest]
 #[case(ReadLog::default(), 4, "1 2 3 4 | 5 6 7 8 | 9 10")]
@@ -258,16 +287,7 @@ async fn a_page_of_long_lines_ends_early_and_says_so() {
     let run = plane.run(CreateRun::default()).await;
     let runner = plane.runner("r").await;
     let grant = plane.lease(&runner).await;
-    for batch in 0..6_i64 {
-        let line = |n| LogLine {
-            seq: batch * 100 + n,
-            stderr: false,
-            line: "x".repeat(8192),
-            logged_at: Timestamp(0),
-        };
-        let lines = (1..=100).map(line).collect();
-        plane.app.leases().append_logs(&runner, run.id, &grant.lease_token, lines).await.unwrap();
-    }
+    plane.append_long(&runner, &grant, 6).await;
     let first = plane.log(&run, ReadLog::default(), None).await.unwrap();
     assert_eq!((first.lines.len(), first.next_seq), (512, Some(512)), "4 MiB");
     let rest = ReadLog { after_seq: first.next_seq, ..ReadLog::default() };

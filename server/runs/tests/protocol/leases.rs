@@ -258,3 +258,43 @@ async fn cancel_and_result_race_in_both_orders() {
     let after = plane.app.runs().cancel_run(&plane.team, second.id).await.unwrap();
     assert_eq!((after.status(), after.progress.state.is_cancel_requested()), (RunStatus::Completed, false));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_lease_that_is_cancelled_costs_its_runner_no_time() {
+    for start in [false, true] {
+        let plane = Plane::start().await;
+        let cancelled = plane.run(CreateRun::default()).await;
+        let next = plane.run(CreateRun::default()).await;
+        let runner = plane.runner("r").await;
+        let poll = Poll { request_id: Some("p1".to_owned()), start, ..named("i") };
+        let lost = plane.poll(&runner, poll.clone()).await.unwrap().unwrap();
+        plane.app.runs().cancel_run(&plane.team, cancelled.id).await.unwrap();
+        let found = plane.poll(&runner, poll).await.unwrap().unwrap();
+        assert_eq!(found.run.id, next.id);
+        let ended = plane.status(&cancelled).await;
+        assert_eq!(ended.status(), RunStatus::Cancelled);
+        assert_eq!(ended.progress.state.first_started_at(), None, "nobody began it");
+        let stale = plane.app.leases().heartbeat(&runner, cancelled.id, &lost.lease_token).await;
+        assert!(matches!(stale, Err(Error::Refused(Refusal::Gone))), "{stale:?}");
+    }
+}
+
+/// The reaper could not write that the lease was over, because the disk was full, say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_was_refused_and_is_valid_again_after_a_restart_ends_as_any_other() {
+    let plane = Plane::start().await;
+    let run = plane.run(retries(1)).await;
+    let runner = plane.runner("r").await;
+    let grant = plane.lease(&runner).await;
+    plane.app.leases().start_run(&runner, run.id, &grant.lease_token).await.unwrap();
+    plane.clock.advance(TTL);
+    let gone = plane.app.leases().release_run(&runner, run.id, &grant.lease_token).await;
+    assert!(matches!(gone, Err(Error::Refused(Refusal::Gone))), "{gone:?}");
+    let plane = plane.restart().await;
+    let other = plane.runner("other").await;
+    assert!(plane.poll(&other, named("o")).await.unwrap().is_none(), "the lease is valid again");
+    // Nobody acts under it, so it runs out once more: here the runner's own poll meets it.
+    plane.clock.advance(TTL);
+    let again = plane.lease(&runner).await;
+    assert_eq!((again.run.id, again.attempt.number, again.run.progress.retries.used), (run.id, 2, 1));
+}

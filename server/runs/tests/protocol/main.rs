@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod asking;
+mod deletion;
 mod fairness;
 mod keeping;
 mod leases;

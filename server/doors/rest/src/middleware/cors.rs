@@ -3,11 +3,12 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, Uri};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::observe::REQUEST_ID;
+use crate::strict::{IDEMPOTENCY_KEY, IGNORED_FIELDS};
 
 /// How long a browser may keep the answer of a preflight request.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
@@ -61,11 +62,11 @@ pub(crate) fn layer(origins: &[CorsOrigin]) -> Option<CorsLayer> {
             ACCEPT,
             AUTHORIZATION,
             CONTENT_TYPE,
-            HeaderName::from_static("idempotency-key"),
+            IDEMPOTENCY_KEY,
             HeaderName::from_static("last-event-id"),
             REQUEST_ID,
         ])
-        .expose_headers([RETRY_AFTER, REQUEST_ID])
+        .expose_headers([CONTENT_DISPOSITION, IGNORED_FIELDS, RETRY_AFTER, REQUEST_ID])
         .max_age(PREFLIGHT_MAX_AGE);
     Some(layer)
 }

@@ -13,6 +13,7 @@ use crate::ApiError;
 
 pub(crate) mod cors;
 pub(crate) mod observe;
+pub(crate) mod volumes;
 
 /// 404 for an unknown path.
 pub(crate) async fn not_found(uri: Uri) -> ApiError {

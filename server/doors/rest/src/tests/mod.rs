@@ -2,6 +2,7 @@
 
 pub(crate) mod bed;
 mod plumbing;
+mod strict;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use minitower_runs::domain::app as domain;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::wire::apps::{App, Apps, CreateApp};
 
-use super::params::{After, AppPath};
+use super::params::{After, AppPath, Deletion};
 use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::openapi::errors;
@@ -61,6 +61,28 @@ pub(crate) async fn show(
     Path(path): Path<AppPath>,
 ) -> Result<Json<App>, ApiError> {
     Ok(Json(app(state.apps().app(&caller, path.app).await?)))
+}
+
+errors! { DeleteErrors {
+    NotFound: "The team has no such app.",
+    Conflict: "A run of the app has not ended, and `force` is not set.",
+} }
+
+/// Deletes an app with its versions, runs, logs and artifacts.
+///
+/// From the answer on, no call shows the app or anything of it, and its slug is free. The server removes the rows and
+/// files afterwards, a few at a time.
+#[utoipa::path(delete, path = "/api/v1/apps/{app}", operation_id = "delete_app", tag = "Apps",
+    params(AppPath, Deletion),
+    responses((status = 204, description = "The app is deleted."), DeleteErrors))]
+pub(crate) async fn delete(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<TeamPrincipal>,
+    Path(path): Path<AppPath>,
+    Query(deletion): Query<Deletion>,
+) -> Result<StatusCode, ApiError> {
+    state.apps().delete_app(&caller, path.app, deletion.unfinished()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn app(app: domain::App) -> App {

@@ -1,6 +1,7 @@
 //! Parameters that several endpoints share.
 
 use crate::ApiError;
+use minitower_runs::Unfinished;
 use minitower_runs::domain::artifact;
 use minitower_runs::domain::attempt::Attempt;
 use minitower_vocabulary::ids::RunId;
@@ -84,6 +85,21 @@ pub(crate) struct IdPath {
 pub(crate) struct NamePath {
     /// The runner's name.
     pub(crate) name: String,
+}
+
+/// The query of a deletion.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Deletion {
+    /// Whether runs that have not ended are cancelled first. They are deleted when they have ended.
+    force: Option<bool>,
+}
+
+impl Deletion {
+    /// What becomes of runs that have not ended.
+    pub(crate) fn unfinished(&self) -> Unfinished {
+        if self.force.unwrap_or(false) { Unfinished::Cancel } else { Unfinished::Keep }
+    }
 }
 
 /// The query of an ascending list: what comes after `after`.

@@ -56,7 +56,7 @@ fn maker(tx: &Tx<'_>) -> Result<impl Fn(&Tx<'_>) -> Result<Run, StoreError> + us
             timeout_seconds: Some(60),
             labels: Labels::default(),
         };
-        runs::insert(tx, new, NOW)
+        Ok(runs::insert(tx, new, NOW)?.expect("its app is there"))
     })
 }
 

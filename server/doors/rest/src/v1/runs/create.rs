@@ -1,4 +1,4 @@
-//! What changes a run from outside: putting one into the queue, and asking for its end.
+//! What changes a run from outside: putting one into the queue, asking for its end, and deleting it.
 
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
@@ -8,10 +8,10 @@ use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::wire::runs::{CreateRun, Retry, Run};
 
 use crate::auth::Caller;
-use crate::extract::{Json, OptionalJson, Path};
+use crate::extract::{Json, OptionalJson, Path, Query};
 use crate::openapi::errors;
 use crate::strict::IDEMPOTENCY_KEY;
-use crate::v1::params::{AppPath, RunPath};
+use crate::v1::params::{AppPath, Deletion, RunPath};
 use crate::{ApiError, HttpState, render};
 
 errors! { CreateErrors {
@@ -92,4 +92,23 @@ pub(crate) async fn cancel(
     Path(path): Path<RunPath>,
 ) -> Result<Json<Run>, ApiError> {
     Ok(Json(render::run(state.runs().cancel_run(&caller, path.id()).await?)?))
+}
+
+errors! { DeleteErrors {
+    NotFound: "The team has no such run.",
+    Conflict: "The run has not ended, and `force` is not set.",
+} }
+
+/// Deletes a run with its log and artifacts.
+#[utoipa::path(delete, path = "/api/v1/runs/{run}", operation_id = "delete_run", tag = "Runs",
+    params(RunPath, Deletion),
+    responses((status = 204, description = "The run is deleted."), DeleteErrors))]
+pub(crate) async fn delete(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<TeamPrincipal>,
+    Path(path): Path<RunPath>,
+    Query(deletion): Query<Deletion>,
+) -> Result<StatusCode, ApiError> {
+    state.runs().delete_run(&caller, path.id(), deletion.unfinished()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

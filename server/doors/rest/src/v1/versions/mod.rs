@@ -11,7 +11,7 @@ use minitower_vocabulary::wire::apps::{Version, Versions};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::params::{AppPath, Before, VersionPath};
+use super::params::{AppPath, Before, Deletion, VersionPath};
 use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::openapi::errors;
@@ -99,6 +99,28 @@ pub(crate) async fn show(
     Path(path): Path<VersionPath>,
 ) -> Result<Json<Version>, ApiError> {
     Ok(Json(version(state.apps().version(&caller, path.app, path.no).await?)?))
+}
+
+errors! { DeleteErrors {
+    NotFound: "The team has no such app, or the app has no such version.",
+    Conflict: "A run of the version has not ended, and `force` is not set.",
+} }
+
+/// Deletes a version with its runs, logs and artifacts.
+///
+/// Its number is not used again. From the answer on, no call shows the version or its runs. The server removes the rows
+/// and files afterwards, a few at a time.
+#[utoipa::path(delete, path = "/api/v1/apps/{app}/versions/{no}", operation_id = "delete_version", tag = "Versions",
+    params(VersionPath, Deletion),
+    responses((status = 204, description = "The version is deleted."), DeleteErrors))]
+pub(crate) async fn delete(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<TeamPrincipal>,
+    Path(path): Path<VersionPath>,
+    Query(deletion): Query<Deletion>,
+) -> Result<StatusCode, ApiError> {
+    state.apps().delete_version(&caller, path.app, path.no, deletion.unfinished()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn version(version: domain::Version) -> Result<Version, ApiError> {

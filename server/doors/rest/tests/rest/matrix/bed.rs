@@ -106,12 +106,18 @@ pub(crate) struct Answer {
 impl Template {
     /// Makes the teams.
     pub(crate) async fn make() -> Self {
+        Self::make_with(async |_, _| {}).await
+    }
+
+    /// Makes the teams, and more of their things.
+    pub(crate) async fn make_with(more: impl AsyncFnOnce(&Bed, &Things)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         open(folder.path(), Some(BOOTSTRAP)).await.close().await.unwrap();
         raise_ids(folder.path());
         let app = open(folder.path(), Some(BOOTSTRAP)).await;
         let bed = Bed::of(folder, service(&app));
         let things = furnish(&bed).await;
+        more(&bed, &things).await;
         let Bed { folder, .. } = bed;
         app.close().await.unwrap();
         Self { folder, things }

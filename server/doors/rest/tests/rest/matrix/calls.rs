@@ -29,13 +29,15 @@ pub(crate) struct Call {
     success: u16,
     body: Body,
     form: bool,
+    /// What follows the path.
+    query: &'static str,
     /// The runner it names.
     name: &'static str,
 }
 
 impl Call {
     fn own(success: u16) -> Self {
-        Self { about: About::Own, success, body: Body::empty(), form: false, name: "acme-runner" }
+        Self { about: About::Own, success, body: Body::empty(), form: false, query: "", name: "acme-runner" }
     }
 
     fn acme(success: u16) -> Self {
@@ -80,6 +82,9 @@ impl Call {
             ("DELETE", "/api/v1/registration-tokens/{id}") => Self::acme(204),
             ("GET", "/api/v1/apps/{app}" | "/api/v1/apps/{app}/versions") => Self::acme(200),
             ("GET", "/api/v1/apps/{app}/versions/{no}" | "/api/v1/apps/{app}/runs") => Self::acme(200),
+            ("DELETE", "/api/v1/apps/{app}" | "/api/v1/apps/{app}/versions/{no}" | "/api/v1/runs/{run}") => {
+                Self { query: "?force=true", ..Self::acme(204) }
+            }
             ("POST", "/api/v1/apps/{app}/versions") => {
                 Self { body: upload().into(), form: true, ..Self::acme(201) }
             }
@@ -152,8 +157,11 @@ impl Call {
     }
 
     fn named(self, route: &Route, names: &Names, caller: &Caller) -> Request<Body> {
-        let mut request =
-            Request::builder().method(&route.method).uri(names.fill(route.path)).body(self.body).unwrap();
+        let mut request = Request::builder()
+            .method(&route.method)
+            .uri(names.fill(route.path) + self.query)
+            .body(self.body)
+            .unwrap();
         if self.form {
             let kind = format!("multipart/form-data; boundary={BOUNDARY}");
             request.headers_mut().insert(CONTENT_TYPE, kind.parse().unwrap());

@@ -4,9 +4,9 @@
 //! `bed` holds two teams and their things, `callers` everyone who may come along, `calls` a good call of each route. `doors` asks who is let
 //! in, `tenants` what those who are let in can reach of others, `described` whether `openapi.json` says the same.
 
-mod bed;
-mod callers;
-mod calls;
+pub(crate) mod bed;
+pub(crate) mod callers;
+pub(crate) mod calls;
 mod described;
 mod doors;
 mod tenants;
