@@ -10,4 +10,5 @@ mod headers;
 mod json;
 mod multipart;
 mod schemas;
+mod strangers;
 mod towerfiles;

@@ -17,7 +17,7 @@ pub(crate) fn refusal(error: Error) -> Answer {
         | Error::PollerBusy
         | Error::RunnerIdle(_)
         | Error::RunnerBusy(_)
-        | Error::RunnerNameHeld(_)
+        | Error::RunnerNameHeld { .. }
         | Error::AppDisabled(_) => No::Conflict,
         Error::AppExists(_) => No::SlugTaken,
         Error::NoVersion(_) => No::Unversioned,

@@ -144,7 +144,7 @@ async fn make_template() -> Template {
     let (app, stopping) = open(folder.path(), &clock).await;
     let made = [
         app.teams().bootstrap(TEAMS[0], "First", None).await.unwrap(),
-        app.teams().signup(TEAMS[1], "Second", "a long enough password".to_owned()).await.unwrap(),
+        app.teams().signup(TEAMS[1], "Second", "a long enough password".to_owned(), None).await.unwrap(),
     ];
     let mut known = Known::default();
     known.secrets.insert(PLATFORM, PLATFORM_TOKEN.to_owned());

@@ -74,6 +74,10 @@ impl RunnerError {
                 "MINITOWER_RUNNER_REGISTRATION_TOKEN (or the file that MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE names) must hold \
                  the platform's registration token or a team's",
             ),
+            Self::Refused(refusal) if refusal.status() == Some(409) => Some(
+                "set another MINITOWER_RUNNER_NAME; or, if the other runner is gone for good, have whoever it belongs to forget it \
+                 (`DELETE /api/v1/admin/runners/NAME`), and start this one again",
+            ),
             _ => None,
         }
     }

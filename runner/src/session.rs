@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use minitower_client::wire::runner::{Register, Registered, RunnerScope, SignOff};
 use minitower_client::{ClientConfig, Error, RunnerClient};
@@ -24,9 +24,12 @@ const POOL_FILE: &str = "pool";
 const LABELS_FILE: &str = "labels";
 /// File in the data directory that says whose runs the kept token takes: `platform` or `team`.
 const SCOPE_FILE: &str = "scope";
-/// Pauses between attempts at registering.
+/// Pauses between attempts at registering; with their jitter they are twice as long at most.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_millis(2500);
+/// How long a registration lasts at least before the next one: two runners of one name take it from each other for ever, and should not do it
+/// as fast as they can.
+const BETWEEN_REGISTRATIONS: Duration = Duration::from_secs(5);
 
 /// The connection to the control plane, and the credential for it.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub(crate) struct Session {
     registration_token: Option<String>,
     data_dir: std::sync::Arc<DataDir>,
     token: Mutex<Option<String>>,
+    /// When this process registered last.
+    registered: std::sync::Mutex<Option<Instant>>,
     labels: Labels,
     /// The poll that is not answered yet.
     open_poll: std::sync::Mutex<Option<String>>,
@@ -75,6 +80,7 @@ impl Session {
             registration_token: config.registration_token.clone(),
             data_dir,
             token: Mutex::new(token),
+            registered: std::sync::Mutex::default(),
             labels,
             open_poll: std::sync::Mutex::default(),
         })
@@ -101,6 +107,17 @@ impl Session {
             let Some(registration_token) = &self.registration_token else {
                 return Err(RunnerError::NoRegistrationToken);
             };
+            let registered = *self.registered.lock().unwrap_or_else(PoisonError::into_inner);
+            let early = registered.and_then(|at| BETWEEN_REGISTRATIONS.checked_sub(at.elapsed()));
+            if let Some(early) = early.filter(|early| !early.is_zero()) {
+                drop(token);
+                tracing::warn!(
+                    name = self.register.name,
+                    "registered a moment ago, and the token is dead already: is another runner of this name running?"
+                );
+                tokio::time::sleep(early).await;
+                continue;
+            }
             match self.client.register(registration_token, &self.register).await {
                 Ok(registered) => {
                     tracing::info!(runner_id = registered.runner_id, name = registered.name, "registered");
@@ -162,6 +179,7 @@ impl Session {
     }
 
     fn keep(&self, registered: &Registered) {
+        *self.registered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let token = registered.token.as_str();
         let environment = self.register.environment.as_deref().unwrap_or_default();
         let kept = self

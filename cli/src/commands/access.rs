@@ -1,12 +1,15 @@
-//! `minitower login`, `signup`, `me` and `tokens`: who you are to a server.
+//! `minitower login`, `signup`, `logout` and `me`: who you are to a server.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal};
 
-use clap::{Args, Subcommand};
-use minitower_client::wire::auth::{self, CreateToken, Role};
+use clap::Args;
+use minitower_client::TeamClient;
+use minitower_client::wire::auth;
 use serde_json::json;
 
+use crate::commands::tokens::role;
+use crate::connection;
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
 use crate::output::{Cell, clean};
@@ -44,24 +47,6 @@ struct PasswordArgs {
     /// Read the password from standard input
     #[arg(long)]
     password_stdin: bool,
-}
-
-/// The subcommands of `tokens`.
-#[derive(Debug, Subcommand)]
-pub enum Tokens {
-    /// Create a team token; it is shown once
-    Create(Create),
-}
-
-/// Flags of `tokens create`.
-#[derive(Debug, Args)]
-pub struct Create {
-    /// A name for people
-    #[arg(long)]
-    name: Option<String>,
-    /// admin or member; a member's token can only create members
-    #[arg(long)]
-    role: Option<String>,
 }
 
 /// Why nobody can be logged in or signed up.
@@ -195,23 +180,42 @@ pub async fn me(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-impl Tokens {
-    /// Carries the subcommand out.
-    pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let Self::Create(Create { name, role: wished }) = self;
-        let created = context.team()?.create_token(&CreateToken { name, role: wished }).await?;
-        context.out.answer(&created, |out| {
-            // The token is alone on standard output, so that a script can use it as it is.
-            out.note(format_args!("Token {} ({}), shown only now:", created.token_id, role(created.role)));
-            out.line(clean(&created.token))
+/// Revokes the profile's token, where it may, and removes it from the profile.
+pub async fn logout(context: &Context) -> Result<Exit, Failure> {
+    let path = context.profiles_path()?;
+    let mut profiles = context.profiles()?;
+    let name = profiles.name_to_change(context.flags.profile.as_deref());
+    let profile = profiles.named(&name)?.1.clone();
+    if profile.token.is_empty() {
+        context.out.answer(&json!({"profile": name, "revoked": false}), |out| {
+            out.line(format_args!("Profile {name} has no token."))
         })?;
-        Ok(Exit::Success)
+        return Ok(Exit::Success);
     }
+    // Only the profile's own server has to do with its token.
+    let config = connection::client_config(&context.flags, &context.env, profile.server.clone());
+    let team = TeamClient::new(&config, profile.token.clone())?;
+    let revoked = revoke_own(&team).await;
+    if let Some(profile) = profiles.profiles.get_mut(&name) {
+        profile.token.clear();
+    }
+    profiles.save(&path)?;
+    context.out.answer(&json!({"profile": name, "revoked": revoked.is_ok()}), |out| {
+        out.line(format_args!("Logged out: the token is removed from profile {name}."))?;
+        match &revoked {
+            Ok(()) => out.note("It is revoked at the server."),
+            Err(why) => out.note(format_args!("It may still work, as it could not be revoked: {why}")),
+        }
+        Ok(())
+    })?;
+    Ok(Exit::Success)
 }
 
-const fn role(role: Role) -> &'static str {
-    match role {
-        Role::Admin => "admin",
-        Role::Member => "member",
+/// Revokes the token that the client shows; a dead one needs nothing.
+async fn revoke_own(team: &TeamClient) -> Result<(), minitower_client::Error> {
+    let revoked = async { team.delete_token(team.me().await?.token_id).await };
+    match revoked.await {
+        Err(error) if error.status() == Some(401) => Ok(()),
+        other => other,
     }
 }

@@ -11,6 +11,7 @@ pub mod environments;
 pub mod init;
 pub mod runners;
 pub mod runs;
+pub mod tokens;
 pub mod versions;
 
 use clap::{Parser, Subcommand};
@@ -70,11 +71,13 @@ pub enum Command {
     Login(access::Login),
     /// Create a team and save its token in a profile
     Signup(access::Signup),
+    /// Revoke the profile's token, where it may, and remove it from the profile
+    Logout,
     /// Show the team and role of your token
     Me,
-    /// Create team tokens
+    /// List, create and revoke team tokens
     #[command(subcommand)]
-    Tokens(access::Tokens),
+    Tokens(tokens::Tokens),
     /// Show and change profiles
     #[command(subcommand)]
     Config(config::Config),
@@ -98,6 +101,7 @@ impl Command {
             Self::Runners(command) => command.run(context).await,
             Self::Login(command) => command.run(context).await,
             Self::Signup(command) => command.run(context).await,
+            Self::Logout => access::logout(context).await,
             Self::Me => access::me(context).await,
             Self::Tokens(command) => command.run(context).await,
             Self::Config(command) => command.run(context),

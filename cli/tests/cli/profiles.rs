@@ -84,6 +84,49 @@ fn a_signup_makes_a_profile_and_shows_the_registration_token_once() {
 }
 
 #[test]
+fn a_logout_revokes_the_token_and_takes_it_out_of_the_profile() {
+    let bed = signed_up();
+    login(&bed, PASSWORD, &[]).good();
+    let config = std::fs::read_to_string(bed.config()).unwrap();
+    let token = config.split('"').find(|word| word.starts_with("mtk_")).unwrap().to_owned();
+    let ran = run(&mut program(bed.home.path(), &["logout", "--json"]), "").good().json();
+    assert_eq!(ran, json!({"profile": "default", "revoked": true}));
+    assert!(!std::fs::read_to_string(bed.config()).unwrap().contains("mtk_"));
+    let line = ["me", "--server", bed.plane.url(), "--token", &token];
+    assert_eq!(run(&mut program(bed.home.path(), &line), "").code, 10, "the token still works");
+    run(&mut program(bed.home.path(), &["logout"]), "").good();
+    assert_ne!(run(&mut program(bed.home.path(), &["me"]), "").code, 0);
+}
+
+#[test]
+fn a_logout_that_may_not_revoke_says_so_and_forgets_the_token_all_the_same() {
+    let bed = Bed::start();
+    let member = bed.run(&["tokens", "create", "--json"]).good().json()["token"].as_str().unwrap().to_owned();
+    let set = ["config", "set", "--server", bed.plane.url(), "--token", &member];
+    run(&mut program(bed.home.path(), &set), "").good();
+    let ran = run(&mut program(bed.home.path(), &["logout"]), "").good();
+    assert!(ran.stderr.contains("could not be revoked") && ran.stderr.contains("admin"), "{ran:?}");
+    assert!(!std::fs::read_to_string(bed.config()).unwrap().contains("mtk_"));
+}
+
+#[test]
+fn tokens_are_listed_and_revoked() {
+    let bed = Bed::start();
+    let made = bed.words("tokens create --name ci --expires-in 720h --json").good().json();
+    assert!(made["expires_at"].is_string(), "{made}");
+    let id = made["token_id"].to_string();
+    let listed = bed.words("tokens list").good().stdout;
+    assert!(listed.starts_with("ID") && listed.contains("LAST USED") && listed.contains("ci"), "{listed}");
+    assert!(!listed.contains("mtk_"), "{listed}");
+    let revoked = bed.run(&["tokens", "revoke", &id, "--json"]).good().json();
+    assert_eq!(revoked, json!({"revoked": [made["token_id"]]}));
+    let again = bed.run(&["tokens", "revoke", &id]);
+    assert!(again.code == 11 && again.stderr.contains("minitower tokens list"), "{again:?}");
+    let bad = bed.words("tokens create --expires-in 30d");
+    assert!(bad.code == 1 && bad.stderr.contains("720h"), "{bad:?}");
+}
+
+#[test]
 fn a_refused_signup_says_what_to_do() {
     let bed = Bed::start();
     let ran = signup(&bed, "acme", &[]);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use minitower_vocabulary::wire::auth::{
-    CreateToken, Me, RegistrationTokenCreated, RegistrationTokens, TokenCreated,
+    CreateToken, Me, RegistrationTokenCreated, RegistrationTokens, TokenCreated, Tokens,
 };
 use reqwest::Method;
 
@@ -42,6 +42,22 @@ impl TeamClient {
     /// Makes another token of the team.
     pub async fn create_token(&self, token: &CreateToken) -> Result<TokenCreated, Error> {
         self.call(Method::POST, &["tokens"]).json(token).decode().await
+    }
+
+    /// The team's tokens, newest first and all pages, without their secrets.
+    pub async fn tokens(&self) -> Result<Tokens, Error> {
+        self.list(
+            &["tokens"],
+            Cursor::Before,
+            |answer: &mut Tokens| &mut answer.tokens,
+            |token| token.token_id,
+        )
+        .await
+    }
+
+    /// Revokes a token; this client's own too.
+    pub async fn delete_token(&self, id: i64) -> Result<(), Error> {
+        self.call(Method::DELETE, &["tokens", &id.to_string()]).done().await
     }
 
     /// The team's registration tokens, newest first and all pages, without their secrets.

@@ -8,6 +8,7 @@
 //! | [`backoff`] | pauses between attempts |
 //! | [`errors`] | errors with their sources, in one line |
 //! | [`files`] | as many open files as the system allows |
+//! | [`memory`] | what the allocator keeps is given back |
 //! | [`clock`] | a monotonic clock to decide by, and the wall clock |
 //!
 //! Nothing here knows what a program does.
@@ -18,4 +19,5 @@ pub mod duration;
 pub mod errors;
 pub mod files;
 pub mod logs;
+pub mod memory;
 pub mod signals;

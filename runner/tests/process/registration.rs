@@ -160,8 +160,9 @@ async fn a_name_that_another_holds_ends_the_runner() {
     let words = last_words(&log);
     assert_eq!(
         words[1],
-        "the control plane refuses to register this runner: the runner name \"tested\" is held by another team or the platform: \
-         choose another (409 conflict)"
+        "the control plane refuses to register this runner: the runner name \"tested\" is held by a runner of another team: \
+         choose another name (409 conflict); set another MINITOWER_RUNNER_NAME; or, if the other runner is gone for good, have whoever \
+         it belongs to forget it (`DELETE /api/v1/admin/runners/NAME`), and start this one again"
     );
 }
 

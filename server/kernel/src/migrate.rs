@@ -28,6 +28,7 @@ const STEPS: &[(&str, &str)] = &[
         include_str!("../../../migrations/0009_run_labels_and_idempotency.sql"),
     ),
     ("0010_application_id", include_str!("../../../migrations/0010_application_id.sql")),
+    ("0011_tokens_expire", include_str!("../../../migrations/0011_tokens_expire.sql")),
 ];
 
 /// The newest version of the schema.

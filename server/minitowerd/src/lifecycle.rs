@@ -2,7 +2,7 @@
 
 use minitower_daemon::signals::Signals;
 
-use crate::{Config, Failure, Server, StartError};
+use crate::{Config, Failure, Server, StartError, memory};
 
 /// The program ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,7 @@ pub async fn run(config: Config, mut signals: Signals) -> Result<(), RunError> {
             return Ok(());
         }
     };
+    let small = tokio::spawn(memory::keep_small());
     let failure = tokio::select! {
         failure = server.failed() => {
             tracing::error!(error = &failure as &dyn std::error::Error, "stopping");
@@ -40,6 +41,7 @@ pub async fn run(config: Config, mut signals: Signals) -> Result<(), RunError> {
             None
         }
     };
+    small.abort();
     let abort = server.abort_token();
     let shutdown = server.shutdown();
     tokio::pin!(shutdown);

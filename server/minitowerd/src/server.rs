@@ -19,7 +19,7 @@ use crate::{COMMIT, Config, ControlPlane, ListenAddr, PlaneError};
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 /// How long the last commits and the folding of the write-ahead log may take.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
-/// Files the process needs beside connections: database, artifacts in transfer, log, runtime.
+/// Files the process needs beside connections: database, artifacts in transfer, log, runtime, connections that are being closed.
 const FILES_IN_RESERVE: u64 = 256;
 
 /// Pause between two looks whether another process still has the database.
@@ -112,6 +112,7 @@ impl Server {
             }
         };
         drop(report);
+        let limits = serve_limits(&config);
         let metrics = HttpMetrics::new(COMMIT).map_err(|error| StartError::Metrics(Box::new(error)))?;
         let state = HttpState::new(
             plane.subjects(),
@@ -123,7 +124,7 @@ impl Server {
             },
             metrics,
         );
-        let http = tokio::spawn(serve(listener, router(state), serve_limits(), stop.clone(), abort.clone()));
+        let http = tokio::spawn(serve(listener, router(state), limits, stop.clone(), abort.clone()));
         let background = tokio::spawn({
             let plane = plane.clone();
             async move { plane.run_background().await }
@@ -202,12 +203,15 @@ fn task_failure(name: &'static str, error: Option<&JoinError>) -> Failure {
     }
 }
 
-/// As many connections as there are files for.
-fn serve_limits() -> ServeLimits {
-    let mut limits = ServeLimits::default();
+/// As many connections as there are files for, and as much memory for bodies as a few of the largest need.
+fn serve_limits(config: &Config) -> ServeLimits {
+    let mut limits =
+        ServeLimits { trusted_proxies: config.trusted_proxies.clone(), ..ServeLimits::default() };
+    limits.body_budget_bytes = limits.body_budget_bytes.max(config.limits.request_body.saturating_mul(4));
     if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let room = usize::try_from(soft.saturating_sub(FILES_IN_RESERVE)).unwrap_or(usize::MAX);
         limits.connections = limits.connections.min(room.max(16));
+        limits.strangers = limits.strangers.min((limits.connections / 2).max(8));
     }
     limits
 }

@@ -87,8 +87,13 @@ pub enum Error {
     #[error("the runner {0:?} holds a run: drain it and wait, or cancel the run")]
     RunnerBusy(String),
     /// Another scope holds the runner's name.
-    #[error("the runner name {0:?} is held by another team or the platform: choose another")]
-    RunnerNameHeld(String),
+    #[error("the runner name {name:?} is held by a runner of {}: choose another name", if *by_platform { "the platform" } else { "another team" })]
+    RunnerNameHeld {
+        /// The name.
+        name: String,
+        /// The platform holds it, or else another team, which is not named.
+        by_platform: bool,
+    },
     /// An object is longer than it may be.
     #[error("{what} is over the limit of {bytes} bytes{decided_by}")]
     TooLong {

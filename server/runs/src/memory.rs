@@ -18,7 +18,7 @@ use crate::queues::Queues;
 use crate::runs::{RUNNABLE_KEPT, Runnable, Wanted};
 use crate::store::counts;
 use crate::store::events::{
-    AppChanged, AppGone, RunGone, RunMoved, RunnerRegistered, RunnersForgotten, Unfenced,
+    AppChanged, AppGone, RunGone, RunMoved, RunnerRegistered, RunnerRenamed, RunnersForgotten, Unfenced,
 };
 
 /// Runner tokens in use whose principals are kept: tens of thousands of runners, in some megabytes.
@@ -100,6 +100,8 @@ impl Memory {
                 memory.dispatch.forget(*id);
             }
         });
+        let memory = Arc::clone(self);
+        subscribers.on(move |renamed: &RunnerRenamed| memory.tokens.forget(&renamed.token));
         let memory = Arc::clone(self);
         subscribers.on(move |unfenced: &Unfenced| memory.dispatch.unfenced(&unfenced.runner_name));
     }

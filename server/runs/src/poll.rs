@@ -175,7 +175,8 @@ impl Leases {
         // First, so that a claim on its way is refused or comes before the release below. No commit is foretold: the runner said it.
         self.0.memory.dispatch.sign_off(by.runner_id);
         let (runner, clock) = (by.runner_id, self.0.clock.clone());
-        self.0
+        let released = self
+            .0
             .store
             .write_lease(move |tx| {
                 let Some(attempt) = attempts::active_of_runner(tx, runner)? else { return Ok(()) };
@@ -184,7 +185,9 @@ impl Leases {
                 save_held(tx, run, attempt, after)?;
                 Ok(())
             })
-            .await
+            .await;
+        self.0.memory.presence.signed_off(runner);
+        released
     }
 }
 

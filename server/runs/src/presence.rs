@@ -26,26 +26,37 @@ struct Seen {
     polls: u32,
     /// Whether `at` is newer than what the database has.
     unsaved: bool,
+    /// It has said that it goes, and was not heard of since.
+    signed_off: bool,
 }
 
 impl Presence {
     pub(crate) fn load(&self, runners: Vec<(RunnerId, String, Timestamp)>) {
         let mut seen = self.lock();
         for (id, environment, at) in runners {
-            seen.insert(id, Seen { environment, at, polls: 0, unsaved: false });
+            seen.insert(id, Seen { environment, at, polls: 0, unsaved: false, signed_off: false });
         }
     }
 
     pub(crate) fn registered(&self, id: RunnerId, environment: &str, at: Timestamp) {
         let mut seen = self.lock();
         let polls = seen.get(&id).map_or(0, |s| s.polls);
-        seen.insert(id, Seen { environment: environment.to_owned(), at, polls, unsaved: false });
+        let environment = environment.to_owned();
+        seen.insert(id, Seen { environment, at, polls, unsaved: false, signed_off: false });
     }
 
     pub(crate) fn seen(&self, id: RunnerId, at: Timestamp) {
         if let Some(seen) = self.lock().get_mut(&id) {
             seen.at = seen.at.max(at);
             seen.unsaved = true;
+            seen.signed_off = false;
+        }
+    }
+
+    /// The runner goes: it is offline until it is heard of again.
+    pub(crate) fn signed_off(&self, id: RunnerId) {
+        if let Some(seen) = self.lock().get_mut(&id) {
+            seen.signed_off = true;
         }
     }
 
@@ -62,8 +73,10 @@ impl Presence {
             at: now,
             polls: 0,
             unsaved: true,
+            signed_off: false,
         });
         entry.polls += 1;
+        entry.signed_off = false;
         OpenPoll { presence: Arc::clone(&self.0), id, clock: clock.clone() }
     }
 
@@ -76,6 +89,7 @@ impl Presence {
         now: Timestamp,
     ) -> (Timestamp, bool) {
         match self.lock().get(&id) {
+            Some(seen) if seen.signed_off => (seen.at, false),
             Some(seen) if seen.polls > 0 => (now, true),
             Some(seen) => (seen.at, runner::is_online(seen.at, ttl, now)),
             None => (saved, runner::is_online(saved, ttl, now)),
@@ -91,7 +105,7 @@ impl Presence {
         let mut online = HashMap::new();
         for seen in self.lock().values() {
             let n = online.entry(seen.environment.clone()).or_insert(0);
-            if seen.polls > 0 || runner::is_online(seen.at, ttl, now) {
+            if !seen.signed_off && (seen.polls > 0 || runner::is_online(seen.at, ttl, now)) {
                 *n += 1;
             }
         }
@@ -166,6 +180,25 @@ mod tests {
         clock.advance(3 * TTL);
         assert!(!presence.look(RunnerId(1), Timestamp(0), TTL, clock.now()).1);
         assert_eq!(presence.online(TTL, clock.now())["default"], 0);
+    }
+
+    #[test]
+    fn who_signs_off_is_offline_at_once_and_online_when_heard_of_again() {
+        let (presence, clock) = (Presence::default(), Clock::manual(Timestamp(0)));
+        presence.registered(RunnerId(1), "default", Timestamp(0));
+        let online = || presence.look(RunnerId(1), Timestamp(0), TTL, clock.now()).1;
+        // The poll that waits is answered a moment later.
+        let poll = presence.poll(RunnerId(1), "default", &clock);
+        presence.signed_off(RunnerId(1));
+        assert!(!online());
+        drop(poll);
+        assert!(!online());
+        assert_eq!(presence.online(TTL, clock.now())["default"], 0);
+        presence.seen(RunnerId(1), Timestamp(1));
+        assert!(online());
+        presence.signed_off(RunnerId(1));
+        let _poll = presence.poll(RunnerId(1), "default", &clock);
+        assert!(online());
     }
 
     #[test]

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::domain::runner::RunnerScope;
-use crate::store::runners;
+use crate::store::runners::{self, Registration};
 use minitower_teams::{Registrar, RegistrationPrincipal, environments};
 use minitower_vocabulary::ids::RunnerId;
 use minitower_vocabulary::names::{self, DEFAULT_ENVIRONMENT};
 
 use crate::{Error, Field, Runners};
-use minitower_kernel::StoreError;
 use minitower_teams::secrets::{self, Kind};
 
 /// Longest name of a pool, and longest key and value of a label.
@@ -91,13 +90,21 @@ impl Runners {
                 }
                 by.used(tx, now)?;
                 let registration =
-                    runners::Registration { name: new.name, scope, environment, pool, labels, token_hash };
-                runners::register(tx, &registration, now).map_err(|error| match error {
-                    StoreError::Taken => Error::RunnerNameHeld(registration.name),
-                    other => other.into(),
-                })
+                    runners::New { name: new.name, scope, environment, pool, labels, token_hash };
+                match runners::register(tx, &registration, now)? {
+                    Registration::Made { id, created } => Ok((id, created)),
+                    Registration::Held(by) => Err(Error::RunnerNameHeld {
+                        name: registration.name,
+                        by_platform: by == RunnerScope::Platform,
+                    }),
+                }
             })
-            .await?;
+            .await
+            .inspect_err(|error: &Error| {
+                if matches!(error, Error::RunnerNameHeld { .. }) {
+                    tracing::warn!(error = error as &dyn std::error::Error, "a runner may not register");
+                }
+            })?;
         Ok(Registered { id, name, token, scope, created })
     }
 

@@ -17,14 +17,19 @@ use crate::{Error, Teams};
 /// Tokens in use whose principals are kept in memory: tens of thousands, in some megabytes.
 const KEPT: usize = 32 * 1024;
 
-/// Whom the team tokens in use speak for. Every request asks, and most tokens are asked for again at once. Nothing takes a team token
-/// back yet; what does so has to have that one forgotten.
+/// Whom the team tokens in use speak for. Every request asks, and most tokens are asked for again at once.
 #[derive(Debug)]
 pub(crate) struct Tokens(Remembered<TokenHash, TeamPrincipal>);
 
 impl Default for Tokens {
     fn default() -> Self {
         Self(Remembered::new(KEPT))
+    }
+}
+
+impl Tokens {
+    pub(crate) fn forget(&self, hash: &TokenHash) {
+        self.0.forget(hash);
     }
 }
 
@@ -77,7 +82,12 @@ impl Teams {
         let token = token.ok_or(Error::Unauthorized)?;
         let hash = secrets::hash(token);
         let read = self.0.store.read(move |db| tokens::principal(db, hash)?.ok_or(Error::Unauthorized));
-        self.0.memory.tokens.0.or_read(hash, read).await
+        let principal = self.0.memory.tokens.0.or_read(hash, read).await?;
+        if principal.has_expired(self.0.clock.now()) {
+            return Err(Error::Unauthorized);
+        }
+        self.note_use(&principal);
+        Ok(principal)
     }
 
     /// A team token of role admin.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use minitower_kernel::StoreError;
 use minitower_kernel::page::LimitError;
-use minitower_vocabulary::ids::RegistrationTokenId;
+use minitower_vocabulary::ids::{RegistrationTokenId, TokenId};
 use minitower_vocabulary::names::NameError;
 
 /// A field of a request that cannot be taken.
@@ -18,10 +18,22 @@ pub enum Field {
         /// Most characters.
         most: usize,
     },
+    /// It is too short.
+    TooShort {
+        /// Fewest characters.
+        least: usize,
+    },
     /// It is too long.
     TooLong {
         /// Most bytes.
         most: usize,
+    },
+    /// It is not within its range.
+    NotBetween {
+        /// Least value.
+        least: i64,
+        /// Largest value.
+        most: i64,
     },
     /// It has none of the values that it may have.
     NotOneOf {
@@ -76,6 +88,9 @@ pub enum Error {
     /// Bootstrap was asked for another team than the first.
     #[error("another team exists already: bootstrap creates only the first one")]
     TeamExists,
+    /// The team has no token of that id.
+    #[error("there is no token {0}")]
+    NoToken(TokenId),
     /// The team has no registration token of that id.
     #[error("there is no registration token {0}")]
     NoRegistrationToken(RegistrationTokenId),
@@ -85,9 +100,24 @@ pub enum Error {
         /// When to try again.
         retry_after: Duration,
     },
-    /// Too many passwords are being hashed.
-    #[error("too many passwords are being checked: try again")]
-    Busy,
+    /// Too many sign-ups.
+    #[error("too many sign-ups from this address: try again in {} s", retry_after.as_secs())]
+    TooManySignups {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Too many passwords from one address wait for being checked.
+    #[error("too many passwords from this address are waiting to be checked: try again in {} s", retry_after.as_secs())]
+    TooManyWaiting {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Too many passwords wait for being checked.
+    #[error("too many passwords are waiting to be checked: try again in {} s", retry_after.as_secs())]
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The database refused or failed.
     #[error("the database did not carry it out")]
     Store(#[from] StoreError),
@@ -116,7 +146,9 @@ impl fmt::Display for Field {
             Self::NotAName { most } => {
                 write!(f, "may have at most {most} characters and no control characters")
             }
+            Self::TooShort { least } => write!(f, "must have at least {least} characters"),
             Self::TooLong { most } => write!(f, "is longer than {most} bytes"),
+            Self::NotBetween { least, most } => write!(f, "must be between {least} and {most}"),
             Self::NotOneOf { found, may } => write!(f, "is {found:?}: it may be {may}"),
         }
     }

@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use minitower_vocabulary::ids::{EnvironmentId, TeamId};
 
+use crate::secrets::TokenHash;
+
 /// A team came to be.
 #[derive(Debug, Clone)]
 pub struct TeamMade {
@@ -12,6 +14,13 @@ pub struct TeamMade {
     pub id: TeamId,
     /// Its slug.
     pub slug: String,
+}
+
+/// A team token is dead.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenRevoked {
+    /// Its hash.
+    pub hash: TokenHash,
 }
 
 /// An environment came to be.

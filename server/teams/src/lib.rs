@@ -15,12 +15,14 @@ mod domain;
 pub mod environments;
 mod error;
 mod events;
+mod lane;
 mod passwords;
 pub mod secrets;
 mod settings;
 mod store;
 mod teams;
 mod throttle;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -32,10 +34,11 @@ use minitower_vocabulary::ids::TeamId;
 pub use auth::{AdminPrincipal, Registrar, RegistrationPrincipal};
 pub use domain::team;
 pub use error::{Error, Field, StartError};
-pub use events::{EnvironmentMade, TeamMade};
+pub use events::{EnvironmentMade, TeamMade, TokenRevoked};
 pub use settings::Settings;
 pub use store::environments::KnownEnvironment;
-pub use teams::{NewTeam, NewToken};
+pub use teams::NewTeam;
+pub use tokens::{CreateToken, NewToken};
 
 /// Teams, and whom tokens speak for. A cheap clone.
 #[derive(Debug, Clone)]
@@ -56,6 +59,7 @@ struct Shared {
 pub struct Memory {
     tokens: Arc<auth::Tokens>,
     slugs: Arc<events::Slugs>,
+    uses: Arc<tokens::Uses>,
 }
 
 impl Memory {
@@ -64,6 +68,8 @@ impl Memory {
         let memory = Self::default();
         let slugs = Arc::clone(&memory.slugs);
         subscribers.on(move |made: &TeamMade| slugs.made(made));
+        let tokens = Arc::clone(&memory.tokens);
+        subscribers.on(move |revoked: &TokenRevoked| tokens.forget(&revoked.hash));
         memory
     }
 

@@ -2,15 +2,17 @@
 
 use std::net::IpAddr;
 
-use crate::domain::team::{Environment, RegistrationToken, Team, TeamPrincipal, granted};
+use crate::domain::team::{Environment, RegistrationToken, Team, TeamPrincipal};
 use minitower_kernel::StoreError;
 use minitower_kernel::page::Page;
-use minitower_vocabulary::ids::{RegistrationTokenId, TokenId};
+use minitower_vocabulary::ids::RegistrationTokenId;
 use minitower_vocabulary::names::{self, Slug};
 
+use crate::lane::Purpose;
 use crate::secrets::{self, Kind};
 use crate::store::{environments, registration_tokens, teams, tokens};
-use crate::{Error, Field, Teams, passwords};
+use crate::tokens::NewToken;
+use crate::{Error, Field, Teams, passwords, throttle};
 use minitower_vocabulary::statuses::Role;
 
 /// Longest name of a team or token, in characters.
@@ -26,18 +28,6 @@ pub struct NewTeam {
     pub registration_token: String,
     /// False: the team was there before.
     pub created: bool,
-}
-
-/// A token that was just made; shown once.
-pub struct NewToken {
-    /// Its id.
-    pub id: TokenId,
-    /// The token.
-    pub token: String,
-    /// Its name.
-    pub name: Option<String>,
-    /// Its role.
-    pub role: Role,
 }
 
 impl Teams {
@@ -57,7 +47,10 @@ impl Teams {
         let slug = Slug::parse(slug)?;
         let name = checked_name("name", name)?;
         let password_hash = match password {
-            Some(password) => Some(self.hash_password(password).await?),
+            Some(password) => {
+                passwords::check(&password)?;
+                Some(self.0.passwords.hash((Purpose::Bootstrap, None), password).await?)
+            }
             None => None,
         };
         let (token, hash) = secrets::generate(Kind::Team)?;
@@ -80,7 +73,7 @@ impl Teams {
                     }
                     None => (teams::insert(tx, slug.as_str(), &name, password_hash.as_deref(), now)?, true),
                 };
-                tokens::insert(tx, team.id, Some("bootstrap"), Role::Admin, hash, now)?;
+                tokens::insert(tx, team.id, Some("bootstrap"), Role::Admin, hash, now, None)?;
                 registration_tokens::insert(tx, team.id, registration_hash, true, now)?;
                 Ok((team, created))
             })
@@ -88,14 +81,28 @@ impl Teams {
         Ok(NewTeam { team, token, registration_token, created })
     }
 
-    /// Makes a team for whoever asks, when that is allowed.
-    pub async fn signup(&self, slug: &str, name: &str, password: String) -> Result<NewTeam, Error> {
+    /// Makes a team for whoever asks, when that is allowed. `address` is the caller's, for the throttle.
+    pub async fn signup(
+        &self,
+        slug: &str,
+        name: &str,
+        password: String,
+        address: Option<IpAddr>,
+    ) -> Result<NewTeam, Error> {
         if !self.0.settings.signup_enabled {
             return Err(Error::SignupOff);
         }
         let slug = Slug::parse(slug)?;
         let name = checked_name("name", name)?;
-        let password_hash = self.hash_password(password).await?;
+        passwords::check(&password)?;
+        let wanted = slug.as_str().to_owned();
+        // Before the work of hashing; somebody may still come first meanwhile.
+        if self.0.store.read(move |db| Ok::<_, Error>(teams::by_slug(db, &wanted)?)).await?.is_some() {
+            return Err(Error::SlugTaken(slug.as_str().to_owned()));
+        }
+        let origin = throttle::origin(address);
+        self.0.throttle.admit_signup(origin, self.0.clock.now())?;
+        let password_hash = self.0.passwords.hash((Purpose::Signup, origin), password).await?;
         let (token, hash) = secrets::generate(Kind::Team)?;
         let (registration_token, registration_hash) = secrets::generate(Kind::Registration)?;
         let now = self.0.clock.now();
@@ -109,7 +116,7 @@ impl Teams {
                             other => other.into(),
                         },
                     )?;
-                    tokens::insert(tx, team.id, Some("signup"), Role::Admin, hash, now)?;
+                    tokens::insert(tx, team.id, Some("signup"), Role::Admin, hash, now, None)?;
                     registration_tokens::insert(tx, team.id, registration_hash, true, now)?;
                     Ok::<_, Error>(team)
                 })
@@ -129,57 +136,22 @@ impl Teams {
                 return Err(Error::field(field, Field::Missing));
             }
         }
-        let inner = &self.0;
-        let admit = || inner.throttle.check(slug, address, inner.clock.now());
-        admit()?;
+        let (inner, origin) = (&self.0, throttle::origin(address));
+        inner.throttle.check(slug, origin, inner.clock.now())?;
         let wanted = slug.to_owned();
         let known = self.0.store.read(move |db| Ok::<_, Error>(teams::password_hash(db, &wanted)?)).await?;
         let (team, hash) = known.map_or((None, None), |(team, hash)| (Some(team), hash));
         // A password longer than any that was ever hashed costs the same and is wrong.
         let password = if password.len() > passwords::MAX_BYTES { String::new() } else { password };
-        let right = inner.passwords.verify(password, hash, admit).await?;
+        let (shared, slug_tried) = (self.0.clone(), slug.to_owned());
+        let admit = move || shared.throttle.admit(&slug_tried, origin, shared.clock.now());
+        let right = inner.passwords.verify((Purpose::Login, origin), password, hash, admit).await?;
         let (true, Some(team)) = (right, team) else {
-            inner.throttle.failed(slug, address, inner.clock.now());
             return Err(Error::WrongLogin);
         };
-        let token = self.insert_token(&team, Some("login".to_owned()), Role::Admin).await?;
+        inner.throttle.forgive(slug, origin);
+        let token = self.insert_token(team.id, "login", Role::Admin).await?;
         Ok((team, token))
-    }
-
-    /// Makes a token. `role` is a wish: a member's request always yields `member`.
-    pub async fn create_token(
-        &self,
-        by: &TeamPrincipal,
-        name: Option<String>,
-        role: Option<String>,
-    ) -> Result<NewToken, Error> {
-        let wished = match role.as_deref() {
-            None | Some("") => None,
-            Some(word) => Some(Role::parse(word).ok_or_else(|| {
-                let found = word.to_owned();
-                Error::field("role", Field::NotOneOf { found, may: "\"admin\" or \"member\"" })
-            })?),
-        };
-        let name = match name.filter(|n| !n.is_empty()) {
-            Some(name) => Some(checked_name("name", &name)?),
-            None => None,
-        };
-        let Some((_, role)) = by.token() else {
-            return Err(Error::NotATeamToken);
-        };
-        let team = Team { id: by.team_id, slug: by.team_slug.clone(), name: String::new() };
-        self.insert_token(&team, name, granted(role, wished)).await
-    }
-
-    async fn insert_token(&self, team: &Team, name: Option<String>, role: Role) -> Result<NewToken, Error> {
-        let (token, hash) = secrets::generate(Kind::Team)?;
-        let (now, team, kept) = (self.0.clock.now(), team.id, name.clone());
-        let id = self
-            .0
-            .store
-            .write(move |tx| Ok::<_, Error>(tokens::insert(tx, team, kept.as_deref(), role, hash, now)?))
-            .await?;
-        Ok(NewToken { id, token, name, role })
     }
 
     /// A team's registration tokens, newest first; the cursor is a token's id.
@@ -257,19 +229,9 @@ impl Teams {
             })
             .await
     }
-
-    async fn hash_password(&self, password: String) -> Result<String, Error> {
-        if password.is_empty() {
-            return Err(Error::field("password", Field::Missing));
-        }
-        if password.len() > passwords::MAX_BYTES {
-            return Err(Error::field("password", Field::TooLong { most: passwords::MAX_BYTES }));
-        }
-        self.0.passwords.hash(password).await
-    }
 }
 
-fn checked_name(field: &'static str, value: &str) -> Result<String, Error> {
+pub(crate) fn checked_name(field: &'static str, value: &str) -> Result<String, Error> {
     let value = value.trim();
     if value.is_empty() {
         return Err(Error::field(field, Field::Missing));

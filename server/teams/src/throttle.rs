@@ -1,9 +1,13 @@
-//! Failed logins, counted per team and per address over a minute.
+//! Failed logins, counted over a minute, and sign-ups.
+//!
+//! They are counted per team and address together, and per address. Guessing a team's password from one address keeps nobody out who comes from
+//! another. And an address from which much has failed can still be one that many share: there each team may be tried once more, so that
+//! whoever knows the password is let in.
 
 use std::collections::HashMap;
-use std::hash::Hash;
-use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use minitower_vocabulary::time::Timestamp;
@@ -11,43 +15,103 @@ use minitower_vocabulary::time::Timestamp;
 use crate::Error;
 
 const WINDOW: Duration = Duration::from_secs(60);
-/// Failed logins a minute for one slug.
+/// Failed logins a minute for one slug from one address.
 const PER_SLUG: u32 = 20;
-/// Failed logins a minute from one address.
+/// Failed logins a minute from one address, after which each slug has one.
 const PER_ADDRESS: u32 = 100;
-/// Most slugs, and most addresses, remembered; beyond that the oldest windows are forgotten first.
+/// Sign-ups a minute from one address.
+const SIGNUPS: u32 = 20;
+/// Most pairs, and most addresses, remembered; beyond that the oldest windows are forgotten first.
 const REMEMBERED: usize = 10_000;
+
+/// What counts as one address: with IPv6 a network of 64 bits, which is what one subscriber has at least. None: the caller came over no network.
+pub(crate) type Origin = Option<IpAddr>;
+
+/// The origin of a caller.
+pub(crate) fn origin(address: Option<IpAddr>) -> Origin {
+    Some(match address?.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    })
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
-    slugs: Mutex<Windows<String>>,
-    addresses: Mutex<Windows<IpAddr>>,
+    /// A slug is whatever a stranger sends: only its hash is kept.
+    hasher: RandomState,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    pairs: Windows<u64>,
+    origins: Windows<Origin>,
+    signups: Windows<Origin>,
 }
 
 impl Throttle {
-    /// Refuses when either has failed too often lately.
-    pub(crate) fn check(&self, slug: &str, address: Option<IpAddr>, now: Timestamp) -> Result<(), Error> {
-        let by_slug = lock(&self.slugs).wait(&slug.to_owned(), PER_SLUG, now);
-        let by_address = address.and_then(|a| lock(&self.addresses).wait(&a, PER_ADDRESS, now));
-        match by_slug.max(by_address) {
-            Some(retry_after) => Err(Error::TooManyLogins { retry_after }),
-            None => Ok(()),
+    /// Refuses a login when too many have failed lately.
+    pub(crate) fn check(&self, slug: &str, origin: Origin, now: Timestamp) -> Result<(), Error> {
+        self.lock().check(self.pair(slug, origin), origin, now)
+    }
+
+    /// The same, and counts the login as failed until it is [forgiven](Self::forgive).
+    pub(crate) fn admit(&self, slug: &str, origin: Origin, now: Timestamp) -> Result<(), Error> {
+        let pair = self.pair(slug, origin);
+        let mut counts = self.lock();
+        counts.check(pair, origin, now)?;
+        counts.pairs.add(pair, now);
+        counts.origins.add(origin, now);
+        Ok(())
+    }
+
+    /// The login that was admitted did not fail: nor will the next one of the same caller.
+    pub(crate) fn forgive(&self, slug: &str, origin: Origin) {
+        let mut counts = self.lock();
+        counts.pairs.0.remove(&self.pair(slug, origin));
+        if let Some((_, failures)) = counts.origins.0.get_mut(&origin) {
+            *failures = failures.saturating_sub(1);
         }
     }
 
-    pub(crate) fn failed(&self, slug: &str, address: Option<IpAddr>, now: Timestamp) {
-        lock(&self.slugs).add(slug.to_owned(), now);
-        if let Some(address) = address {
-            lock(&self.addresses).add(address, now);
+    /// Counts a sign-up, or refuses it.
+    pub(crate) fn admit_signup(&self, origin: Origin, now: Timestamp) -> Result<(), Error> {
+        let mut counts = self.lock();
+        let (made, left) = counts.signups.look(&origin, now);
+        if made >= SIGNUPS {
+            return Err(Error::TooManySignups { retry_after: left });
         }
+        counts.signups.add(origin, now);
+        Ok(())
+    }
+
+    fn pair(&self, slug: &str, origin: Origin) -> u64 {
+        self.hasher.hash_one((slug, origin))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Counts {
+    fn check(&self, pair: u64, origin: Origin, now: Timestamp) -> Result<(), Error> {
+        let (of_pair, pair_left) = self.pairs.look(&pair, now);
+        let (of_origin, origin_left) = self.origins.look(&origin, now);
+        if of_pair >= PER_SLUG {
+            return Err(Error::TooManyLogins { retry_after: pair_left });
+        }
+        if of_origin >= PER_ADDRESS && of_pair > 0 {
+            return Err(Error::TooManyLogins { retry_after: origin_left.min(pair_left) });
+        }
+        Ok(())
+    }
 }
 
-/// Fixed windows: begun by the first failure, gone a minute later.
+/// Fixed windows: begun by the first count, gone a minute later.
 #[derive(Debug)]
 struct Windows<K>(HashMap<K, (Timestamp, u32)>);
 
@@ -58,10 +122,13 @@ impl<K> Default for Windows<K> {
 }
 
 impl<K: Hash + Eq + Clone> Windows<K> {
-    fn wait(&self, key: &K, limit: u32, now: Timestamp) -> Option<Duration> {
-        let (began, failures) = self.0.get(key)?;
-        let left = WINDOW.checked_sub(now.since(*began)).filter(|d| !d.is_zero())?;
-        (*failures >= limit).then(|| left.max(Duration::from_secs(1)))
+    /// How often it was counted in its window, and when that ends.
+    fn look(&self, key: &K, now: Timestamp) -> (u32, Duration) {
+        let Some((began, counted)) = self.0.get(key) else { return (0, Duration::ZERO) };
+        match WINDOW.checked_sub(now.since(*began)).filter(|left| !left.is_zero()) {
+            Some(left) => (*counted, left.max(Duration::from_secs(1))),
+            None => (0, Duration::ZERO),
+        }
     }
 
     fn add(&mut self, key: K, now: Timestamp) {
@@ -86,32 +153,65 @@ impl<K: Hash + Eq + Clone> Windows<K> {
 mod tests {
     use super::*;
 
+    fn from(last: u8) -> Origin {
+        origin(Some(IpAddr::from([192, 0, 2, last])))
+    }
+
     #[test]
-    fn a_slug_is_refused_after_twenty_failures_and_free_again_a_minute_later() {
+    fn a_slug_is_refused_after_twenty_failures_from_one_address_and_free_again_a_minute_later() {
         let throttle = Throttle::default();
         for second in 0..20 {
-            throttle.check("acme", None, Timestamp(second * 1000)).unwrap();
-            throttle.failed("acme", None, Timestamp(second * 1000));
+            throttle.admit("acme", from(1), Timestamp(second * 1000)).unwrap();
         }
-        let refused = throttle.check("acme", None, Timestamp(20_000));
+        let refused = throttle.check("acme", from(1), Timestamp(20_000));
         assert!(
             matches!(refused, Err(Error::TooManyLogins { retry_after }) if retry_after == Duration::from_secs(40)),
             "{refused:?}"
         );
-        throttle.check("other", None, Timestamp(20_000)).unwrap();
-        throttle.check("acme", None, Timestamp(60_000)).unwrap();
+        throttle.check("other", from(1), Timestamp(20_000)).unwrap();
+        throttle.check("acme", from(2), Timestamp(20_000)).expect("guessing locks the rightful out");
+        throttle.check("acme", from(1), Timestamp(60_000)).unwrap();
     }
 
     #[test]
-    fn an_address_is_refused_after_a_hundred_failures_over_any_slugs() {
+    fn after_a_hundred_failures_over_any_slugs_an_address_has_one_try_for_each() {
         let throttle = Throttle::default();
-        let address = Some(IpAddr::from([127, 0, 0, 1]));
         for n in 0..100 {
-            throttle.check(&format!("team-{n}"), address, Timestamp(0)).unwrap();
-            throttle.failed(&format!("team-{n}"), address, Timestamp(0));
+            throttle.admit(&format!("team-{n}"), from(1), Timestamp(0)).unwrap();
         }
-        assert!(throttle.check("fresh", address, Timestamp(1)).is_err());
-        throttle.check("fresh", Some(IpAddr::from([127, 0, 0, 2])), Timestamp(1)).unwrap();
+        assert!(throttle.check("team-7", from(1), Timestamp(1)).is_err());
+        throttle.admit("fresh", from(1), Timestamp(1)).expect("a neighbour is locked out");
+        assert!(throttle.check("fresh", from(1), Timestamp(2)).is_err(), "that was one");
+        throttle.check("team-7", from(2), Timestamp(2)).unwrap();
+        throttle.check("team-7", from(1), Timestamp(60_001)).unwrap();
+    }
+
+    #[test]
+    fn a_login_that_did_not_fail_counts_for_nothing() {
+        let throttle = Throttle::default();
+        for n in 0..300 {
+            throttle.admit("acme", from(1), Timestamp(n)).unwrap();
+            throttle.forgive("acme", from(1));
+        }
+        assert_eq!(throttle.lock().origins.look(&from(1), Timestamp(300)).0, 0);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let of = |last: u16| origin(Some(IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last])));
+        assert_eq!(of(1), of(2));
+        assert_ne!(of(1), origin(Some(IpAddr::from([0x2001, 0xdb8, 0, 2, 0, 0, 0, 1]))));
+    }
+
+    #[test]
+    fn sign_ups_are_counted_per_address() {
+        let throttle = Throttle::default();
+        for _ in 0..SIGNUPS {
+            throttle.admit_signup(from(1), Timestamp(0)).unwrap();
+        }
+        assert!(matches!(throttle.admit_signup(from(1), Timestamp(1)), Err(Error::TooManySignups { .. })));
+        throttle.admit_signup(from(2), Timestamp(1)).unwrap();
+        throttle.admit_signup(from(1), Timestamp(60_000)).unwrap();
     }
 
     #[test]

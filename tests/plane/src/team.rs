@@ -99,7 +99,7 @@ impl Team {
     /// Another token of the team, of the role `member`.
     #[track_caller]
     pub fn member_token(&self) -> String {
-        let member = CreateToken { name: None, role: Some("member".to_owned()) };
+        let member = CreateToken { name: None, role: Some("member".to_owned()), ..CreateToken::default() };
         self.call(async move |client: TeamClient| client.create_token(&member).await).token
     }
 

@@ -97,7 +97,9 @@ async fn enter(client: &Client) -> (TeamClient, String) {
 
 async fn of_the_team(team: &TeamClient) {
     team.me().await.unwrap();
-    team.create_token(&CreateToken::default()).await.unwrap();
+    let token = team.create_token(&CreateToken::default()).await.unwrap();
+    assert!(team.tokens().await.unwrap().tokens.len() > 1);
+    team.delete_token(token.token_id).await.unwrap();
     let token = team.create_registration_token().await.unwrap();
     assert!(team.registration_tokens().await.unwrap().registration_tokens.len() > 1);
     team.delete_registration_token(token.id).await.unwrap();

@@ -32,8 +32,9 @@ pub struct BootstrapTeam {
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub name: String,
-    /// The password for later logins. Without one, the previous password stays.
+    /// The password for later logins: at least 12 characters. Without one, the previous password stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(min_length = 12))]
     pub password: Option<String>,
 }
 
@@ -51,9 +52,9 @@ pub struct Signup {
     #[serde(default)]
     #[cfg_attr(feature = "utoipa", schema(required = true))]
     pub name: String,
-    /// The password for later logins.
+    /// The password for later logins: at least 12 characters.
     #[serde(default)]
-    #[cfg_attr(feature = "utoipa", schema(required = true))]
+    #[cfg_attr(feature = "utoipa", schema(required = true, min_length = 12))]
     pub password: String,
 }
 
@@ -131,7 +132,7 @@ pub struct Me {
 /// Body of `POST /tokens`. It may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
-    "name": "ci", "role": "member"
+    "name": "ci", "role": "member", "expires_in": 2_592_000
 })))]
 pub struct CreateToken {
     /// A name for people.
@@ -140,6 +141,10 @@ pub struct CreateToken {
     /// The role of the new token: `admin` or `member`. A member's request always yields `member`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
+    /// After how many seconds the token expires: at most 10 years. It never outlives the token that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(minimum = 1, maximum = 316_224_000))]
+    pub expires_in: Option<i64>,
 }
 
 /// Answer of `POST /tokens`.
@@ -157,6 +162,41 @@ pub struct TokenCreated {
     pub name: Option<String>,
     /// Its role.
     pub role: Role,
+    /// When it expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// One of a team's tokens, without the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "token_id": 9, "name": "ci", "role": "member", "created_at": "2026-01-02T03:04:05.678Z",
+    "last_used_at": "2026-01-03T03:04:05.678Z", "expires_at": "2026-02-01T03:04:05.678Z"
+})))]
+pub struct Token {
+    /// The token's id.
+    pub token_id: i64,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its role.
+    pub role: Role,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+    /// When it expires. An expired token is listed for another 30 days or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Answer of `GET /tokens`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct Tokens {
+    /// The team's tokens, newest first.
+    pub tokens: Vec<Token>,
 }
 
 /// One of a team's registration tokens, without the secret.

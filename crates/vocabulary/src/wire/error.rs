@@ -45,6 +45,8 @@ pub enum ErrorCode {
     NotFound,
     /// 405: the path exists, the method does not.
     MethodNotAllowed,
+    /// 408: the request came too slowly.
+    RequestTimeout,
     /// 409: the object is in a state that does not allow this.
     Conflict,
     /// 409: the team's slug is taken.
@@ -55,8 +57,12 @@ pub enum ErrorCode {
     Gone,
     /// 413: the body is over its limit.
     PayloadTooLarge,
-    /// 429: too many failed logins.
+    /// 414: the path and the query are over their limit.
+    UriTooLong,
+    /// 429: too many of something in too short a time.
     RateLimited,
+    /// 431: the head of the request is over its limit.
+    HeadTooLarge,
     /// 500: a fault of the server.
     Internal,
     /// 503: the database cannot answer now; the command was not carried out.
@@ -65,7 +71,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All words.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::InvalidRequest,
         Self::InvalidSlug,
         Self::NoVersion,
@@ -76,12 +82,15 @@ impl ErrorCode {
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::RequestTimeout,
         Self::Conflict,
         Self::SlugTaken,
         Self::TeamExists,
         Self::Gone,
         Self::PayloadTooLarge,
+        Self::UriTooLong,
         Self::RateLimited,
+        Self::HeadTooLarge,
         Self::Internal,
         Self::Unavailable,
     ];
@@ -99,12 +108,15 @@ impl ErrorCode {
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestTimeout => "request_timeout",
             Self::Conflict => "conflict",
             Self::SlugTaken => "slug_taken",
             Self::TeamExists => "team_exists",
             Self::Gone => "gone",
             Self::PayloadTooLarge => "payload_too_large",
+            Self::UriTooLong => "uri_too_long",
             Self::RateLimited => "rate_limited",
+            Self::HeadTooLarge => "head_too_large",
             Self::Internal => "internal",
             Self::Unavailable => "unavailable",
         }
@@ -123,10 +135,13 @@ impl ErrorCode {
             Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
+            Self::RequestTimeout => 408,
             Self::Conflict | Self::SlugTaken | Self::TeamExists => 409,
             Self::Gone => 410,
             Self::PayloadTooLarge => 413,
+            Self::UriTooLong => 414,
             Self::RateLimited => 429,
+            Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::Unavailable => 503,
         }

@@ -1,6 +1,7 @@
 //! Who calls: the credential that each route asks for, checked before anything else of the request is looked at.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
@@ -9,11 +10,13 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Extensions, HeaderMap};
 use minitower_runs::domain::runner::RunnerPrincipal;
-use minitower_teams::AdminPrincipal;
 use minitower_teams::team::TeamPrincipal;
+use minitower_teams::{AdminPrincipal, secrets};
+use minitower_vocabulary::wire::error::ErrorCode;
 use minitower_vocabulary::wire::headers::LEASE_TOKEN;
 use tracing::Span;
 
+use crate::serve::Intake;
 use crate::strict::{self, Takes};
 use crate::{ApiError, HttpState};
 
@@ -56,7 +59,8 @@ pub(crate) struct RunnerProtocol;
 /// without a credential learns nothing about paths, headers or bodies.
 pub(crate) async fn guard(State(post): State<Post>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    if let Err(refusal) = authenticate(&post, &parts.headers, &mut parts.extensions).await {
+    let known = authenticate(&post, &parts.headers, &mut parts.extensions).await;
+    if let Err(refusal) = known.and_then(|()| note_token(&parts.headers, &parts.extensions)) {
         return refusal.into_response();
     }
     match strict::examine(&post.takes, Request::from_parts(parts, body), &post.state).await {
@@ -115,6 +119,17 @@ async fn authenticate(post: &Post, headers: &HeaderMap, found: &mut Extensions) 
         }
     }
     Ok(())
+}
+
+/// Tells the connection whose it is, now that the token is known to be good.
+fn note_token(headers: &HeaderMap, found: &Extensions) -> Result<(), ApiError> {
+    let (Some(intake), Some(token)) = (found.get::<Intake>(), bearer(headers)) else { return Ok(()) };
+    let hash = secrets::hash(token);
+    if intake.has_shown(u64::from_ne_bytes(hash.first_chunk().copied().unwrap_or_default())) {
+        return Ok(());
+    }
+    let message = "this token has as many requests under way as it may have: try again";
+    Err(ApiError::new(ErrorCode::RateLimited, message).with_retry_after(Duration::from_secs(1)))
 }
 
 /// Notes the team for the log lines of this request.

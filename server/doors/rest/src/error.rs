@@ -133,8 +133,14 @@ impl From<minitower_teams::Error> for ApiError {
             Error::Name(name) => return Self::from(name),
             Error::Store(StoreError::Unavailable(reason)) => return Self::unavailable(reason),
             Error::Store(_) | Error::Random(_) | Error::Hashing(_) => return Self::internal(&error),
-            Error::TooManyLogins { retry_after } => {
+            Error::TooManyLogins { retry_after }
+            | Error::TooManySignups { retry_after }
+            | Error::TooManyWaiting { retry_after } => {
                 let (code, retry_after) = (ErrorCode::RateLimited, *retry_after);
+                return Self::new(code, error.to_string()).with_retry_after(retry_after);
+            }
+            Error::Busy { retry_after } => {
+                let (code, retry_after) = (ErrorCode::Unavailable, *retry_after);
                 return Self::new(code, error.to_string()).with_retry_after(retry_after);
             }
             Error::Field { .. } | Error::Limit(_) => ErrorCode::InvalidRequest,
@@ -142,10 +148,9 @@ impl From<minitower_teams::Error> for ApiError {
             Error::RunToken | Error::NotAdmin | Error::NotATeamToken | Error::SignupOff => {
                 ErrorCode::Forbidden
             }
-            Error::BootstrapOff | Error::NoRegistrationToken(_) => ErrorCode::NotFound,
+            Error::BootstrapOff | Error::NoToken(_) | Error::NoRegistrationToken(_) => ErrorCode::NotFound,
             Error::SlugTaken(_) => ErrorCode::SlugTaken,
             Error::TeamExists => ErrorCode::TeamExists,
-            Error::Busy => ErrorCode::Unavailable,
         };
         Self::new(code, error.to_string())
     }
@@ -211,7 +216,7 @@ impl From<minitower_runs::Error> for ApiError {
             | Error::RunnerIdle(_)
             | Error::RunnerBusy(_)
             | Error::UnfinishedRuns { .. }
-            | Error::RunnerNameHeld(_) => ErrorCode::Conflict,
+            | Error::RunnerNameHeld { .. } => ErrorCode::Conflict,
             Error::TooLong { .. } => ErrorCode::PayloadTooLarge,
         };
         Self::new(code, error.to_string())

@@ -29,5 +29,5 @@ pub use error::ApiError;
 pub use metrics::HttpMetrics;
 pub use openapi::document;
 pub use routes::{Route, router, table};
-pub use serve::{Ended, ServeLimits, serve};
+pub use serve::{Ended, InvalidNetwork, ServeLimits, TrustedProxies, serve};
 pub use state::{CorsOrigin, HttpConfig, HttpState, InvalidOrigin, Limits, Subjects};

@@ -64,7 +64,9 @@ routes! {
     POST   "/api/v1/teams/signup"                     Public       Named    teams::signup;
     POST   "/api/v1/teams/login"                      Public       Named    teams::login;
     GET    "/api/v1/me"                               Team         Named    tokens::me;
+    GET    "/api/v1/tokens"                           TeamAdmin    Refused  tokens::list;
     POST   "/api/v1/tokens"                           Team         Named    tokens::create;
+    DELETE "/api/v1/tokens/{id}"                      TeamAdmin    Refused  tokens::delete;
     GET    "/api/v1/registration-tokens"              TeamAdmin    Refused  tokens::list_registration;
     POST   "/api/v1/registration-tokens"              TeamAdmin    Refused  tokens::create_registration;
     DELETE "/api/v1/registration-tokens/{id}"         TeamAdmin    Refused  tokens::delete_registration;

@@ -32,6 +32,9 @@ pub struct Args {
     /// Origins that browsers may call from, separated by commas [default: none]
     #[arg(long, env = "MINITOWER_CORS_ORIGINS", hide_env_values = true, value_name = "ORIGINS")]
     pub cors_origins: Option<String>,
+    /// Addresses and networks of the proxies whose `X-Forwarded-For` is believed, separated by commas [default: none]
+    #[arg(long, env = "MINITOWER_TRUSTED_PROXIES", hide_env_values = true, value_name = "NETWORKS")]
+    pub trusted_proxies: Option<String>,
     /// How long a lease lasts unless a heartbeat extends it [default: 60s]
     #[arg(long, env = "MINITOWER_LEASE_TTL", hide_env_values = true, value_name = "DURATION")]
     pub lease_ttl: Option<String>,

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
+
+/// Most connections that wait for being accepted; the system may allow fewer (`net.core.somaxconn`).
+const QUEUE: u32 = 4096;
 
 /// `:8080`, or `host:port`; port 0 takes any free one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,16 +68,34 @@ impl ListenAddr {
     /// Opens the listener.
     pub async fn bind(&self) -> io::Result<TcpListener> {
         match &self.host {
-            Some(host) => TcpListener::bind((host.as_str(), self.port)).await,
+            Some(host) => {
+                let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                for addr in lookup_host((host.as_str(), self.port)).await? {
+                    match listen(addr) {
+                        Err(error) => failed = error,
+                        listening => return listening,
+                    }
+                }
+                Err(failed)
+            }
             // On Linux a socket on `::` takes IPv4 too; where IPv6 is switched off, IPv4 is all there is.
-            None => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, self.port)).await {
+            None => match listen((Ipv6Addr::UNSPECIFIED, self.port).into()) {
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                    TcpListener::bind((Ipv4Addr::UNSPECIFIED, self.port)).await
+                    listen((Ipv4Addr::UNSPECIFIED, self.port).into())
                 }
                 bound => bound,
             },
         }
     }
+}
+
+/// A listener whose queue is long enough for a crowd that comes at once: where it is full, clients wait a second before they try again.
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As the standard library does: a restart finds its port free.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(QUEUE)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use minitower_teams::secrets::Secret;
 
 use crate::control_plane::Settings;
-use minitower_rest::{CorsOrigin, Limits};
+use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 
 pub use args::{Args, Command};
 pub use listen::ListenAddr;
@@ -41,6 +41,8 @@ pub struct Config {
     pub operator_token: Option<Secret>,
     /// Origins that browsers may call from.
     pub cors_origins: Vec<CorsOrigin>,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
     /// How long a lease lasts unless it is extended.
     pub lease_ttl: Duration,
     /// How often expired leases are looked for, at least.
@@ -67,6 +69,7 @@ impl Default for Config {
             runner_registration_token: None,
             operator_token: None,
             cors_origins: Vec::new(),
+            trusted_proxies: TrustedProxies::default(),
             lease_ttl: Duration::from_mins(1),
             expiry_check_interval: Duration::from_secs(10),
             runner_prune_after: Some(Duration::from_hours(24)),

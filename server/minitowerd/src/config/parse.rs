@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use minitower_daemon::duration;
-use minitower_rest::{CorsOrigin, Limits};
+use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 use minitower_teams::secrets::Secret;
 
 use super::{Args, Config, ListenAddr};
@@ -65,6 +65,12 @@ impl Config {
             operator_token: secret("MINITOWER_OPERATOR_TOKEN")?,
             cors_origins: value("MINITOWER_CORS_ORIGINS", args.cors_origins, origins)?
                 .unwrap_or(defaults.cors_origins),
+            trusted_proxies: value(
+                "MINITOWER_TRUSTED_PROXIES",
+                args.trusted_proxies,
+                str::parse::<TrustedProxies>,
+            )?
+            .unwrap_or(defaults.trusted_proxies),
             lease_ttl: value("MINITOWER_LEASE_TTL", args.lease_ttl, |text| {
                 duration_between(text, Duration::from_millis(100), Duration::from_hours(24), "100ms to 24h")
             })?
@@ -220,6 +226,7 @@ mod tests {
                 "--objects-dir=/o",
                 "--public-signup-enabled=false",
                 "--cors-origins=http://a.example, https://b.example",
+                "--trusted-proxies=10.0.0.0/8, ::1",
                 "--lease-ttl=1m30s",
                 "--expiry-check-interval=250ms",
                 "--runner-prune-after=0",
@@ -240,6 +247,7 @@ mod tests {
         assert_eq!(config.expiry_check_interval, Duration::from_millis(250));
         assert_eq!(config.runner_prune_after, None);
         assert_eq!(config.cors_origins.len(), 2);
+        assert_eq!(config.trusted_proxies, "10.0.0.0/8,::1".parse().unwrap());
         assert_eq!((config.limits.request_body, config.limits.artifact), (1, 2));
         assert!(config.bootstrap_token.unwrap().matches("dev"));
         assert!(config.operator_token.unwrap().matches("op"));
@@ -253,6 +261,10 @@ mod tests {
         "MINITOWER_PUBLIC_SIGNUP_ENABLED is \"yes\": it must be true or false"
     )]
     #[case("--cors-origins=a.example", "MINITOWER_CORS_ORIGINS is \"a.example\": ")]
+    #[case(
+        "--trusted-proxies=10.0.0.0/8,proxy",
+        "MINITOWER_TRUSTED_PROXIES is \"10.0.0.0/8,proxy\": \"proxy\" is not"
+    )]
     #[case("--db-lock-timeout=1h", "from 0s to 10m")]
     #[case("--lease-ttl=60", "MINITOWER_LEASE_TTL is \"60\": it must be a duration such as")]
     #[case("--lease-ttl=10ms", "from 100ms to 24h")]

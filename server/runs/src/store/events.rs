@@ -108,6 +108,13 @@ pub struct RunnerRegistered {
     pub former_token: Option<[u8; 32]>,
 }
 
+/// A runner has another name.
+#[derive(Debug, Clone, Copy)]
+pub struct RunnerRenamed {
+    /// Hash of its token, which it keeps.
+    pub token: [u8; 32],
+}
+
 /// Runners were forgotten; with the hashes of their tokens.
 #[derive(Debug, Clone)]
 pub struct RunnersForgotten(pub Vec<(RunnerId, [u8; 32])>);

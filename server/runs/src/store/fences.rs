@@ -35,6 +35,15 @@ pub fn lift(tx: &Tx<'_>, runner_name: &str, holder: FenceHolder, owner: &str) ->
     Ok(())
 }
 
+/// Takes down every fence that one holder has on a name.
+pub fn lift_held(tx: &Tx<'_>, runner_name: &str, holder: FenceHolder) -> Result<(), StoreError> {
+    tx.execute(
+        "DELETE FROM runner_fences WHERE runner_name = ?1 AND holder_team_id = ?2",
+        params![runner_name, holder_id(holder)],
+    )?;
+    Ok(())
+}
+
 /// Takes down every fence on a name that is not registered; how many there were.
 pub fn lift_all(tx: &Tx<'_>, runner_name: &str) -> Result<usize, StoreError> {
     tx.execute("DELETE FROM runner_fences WHERE runner_name = ?1", [runner_name])

@@ -7,14 +7,14 @@ use minitower_kernel::rusqlite::{Row, params};
 use minitower_vocabulary::ids::{RunId, RunnerId, TeamId};
 use minitower_vocabulary::time::Timestamp;
 
-use crate::store::events::{RunnerRegistered, RunnersForgotten};
+use crate::store::events::{RunnerRegistered, RunnerRenamed, RunnersForgotten};
 use crate::store::fences;
 use minitower_kernel::{At, at, maybe_at};
 use minitower_kernel::{Db, StoreError, Tx};
 
 /// What a registration says.
 #[derive(Debug, Clone)]
-pub struct Registration {
+pub struct New {
     /// The runner's name.
     pub name: String,
     /// Whom it serves, by the token it registers with.
@@ -29,16 +29,38 @@ pub struct Registration {
     pub token_hash: [u8; 32],
 }
 
-/// Makes or renews a runner; true when it is new. Its former token is dead from the commit on. [`StoreError::Taken`] when another scope holds the name.
-pub fn register(tx: &Tx<'_>, new: &Registration, now: Timestamp) -> Result<(RunnerId, bool), StoreError> {
+/// What becomes of a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// The runner is registered.
+    Made {
+        /// Its id.
+        id: RunnerId,
+        /// False: it was before, too.
+        created: bool,
+    },
+    /// A runner of this scope has the name and keeps it.
+    Held(RunnerScope),
+}
+
+/// Makes or renews a runner. Its former token is dead from the commit on. A name that a team's runner has goes to a runner of a pool of
+/// the platform's that asks for it, as its pod has no other; else a name of another scope is held.
+pub fn register(tx: &Tx<'_>, new: &New, now: Timestamp) -> Result<Registration, StoreError> {
     let team = team_of(new.scope);
-    let known =
+    let mut known =
         tx.one("SELECT id, team_id, token_hash FROM runners WHERE name = ?1", [&new.name], |row| {
             Ok((RunnerId(row.get("id")?), row.get::<_, Option<i64>>("team_id")?, row.get("token_hash")?))
         })?;
+    if let Some((id, Some(holder), token)) = known
+        && team.is_none()
+        && new.pool.is_some()
+    {
+        make_way(tx, id, TeamId(holder), token, &new.name, now)?;
+        known = None;
+    }
     let former_token = known.as_ref().map(|(_, _, token)| *token);
     let (id, fresh) = match known {
-        Some((_, held_by, _)) if held_by != team => return Err(StoreError::Taken),
+        Some((_, held_by, _)) if held_by != team => return Ok(Registration::Held(scope_of(held_by))),
         Some((id, _, _)) => {
             tx.execute(
                 "UPDATE runners SET environment = ?2, pool = ?3, labels = ?4, token_hash = ?5, registered_at = ?6,
@@ -65,7 +87,34 @@ pub fn register(tx: &Tx<'_>, new: &Registration, now: Timestamp) -> Result<(Runn
         }
     };
     tx.emit(RunnerRegistered { id, environment: new.environment.clone(), at: now, former_token });
-    Ok((id, fresh))
+    Ok(Registration::Made { id, created: fresh })
+}
+
+/// Takes its name from a team's runner. An idle one is forgotten. One that holds a run keeps it, under a name that no registration can ask for,
+/// and gets no other.
+fn make_way(
+    tx: &Tx<'_>,
+    id: RunnerId,
+    team: TeamId,
+    token: [u8; 32],
+    name: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let busy = tx.one(
+        "SELECT 1 FROM run_attempts WHERE runner_id = ?1 AND finished_at IS NULL LIMIT 1",
+        [id.0],
+        |_| Ok(()),
+    )?;
+    tracing::warn!(runner_name = name, team_id = team.0, "the platform takes a runner's name from a team");
+    if busy.is_none() {
+        return delete(tx, &[id], Some(FenceHolder::Team(team)));
+    }
+    let aside = format!("{name}~{}", id.0);
+    tx.execute("UPDATE runners SET name = ?2 WHERE id = ?1", params![id.0, aside])?;
+    fences::lift_held(tx, name, FenceHolder::Team(team))?;
+    fences::raise(tx, &aside, FenceHolder::Operator, "the platform has its name", now)?;
+    tx.emit(RunnerRenamed { token });
+    Ok(())
 }
 
 /// Whom the token of that hash speaks for.

@@ -25,6 +25,32 @@ pub const fn granted(asker: Role, wished: Option<Role>) -> Role {
     }
 }
 
+/// When a token ends that shall end at `wished` and is made with one that ends at `makers`: never after that one.
+#[must_use]
+pub fn end_of_token(wished: Option<Timestamp>, makers: Option<Timestamp>) -> Option<Timestamp> {
+    match (wished, makers) {
+        (Some(wished), Some(makers)) => Some(wished.min(makers)),
+        (wished, makers) => wished.or(makers),
+    }
+}
+
+/// A team token, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Its id.
+    pub id: TokenId,
+    /// Its name for people.
+    pub name: Option<String>,
+    /// What it may do.
+    pub role: Role,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last shown.
+    pub last_used_at: Option<Timestamp>,
+    /// When it expires, or has expired.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// A registration token of a team, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrationToken {
@@ -65,6 +91,8 @@ pub enum Credential {
         id: TokenId,
         /// What it may do.
         role: Role,
+        /// When it expires.
+        expires_at: Option<Timestamp>,
     },
     /// The API token of an attempt: it starts and reads the team's runs as long as the attempt lasts.
     Attempt(AttemptId),
@@ -74,8 +102,16 @@ impl TeamPrincipal {
     /// The team token that was shown, and what it may do; none for a job.
     pub fn token(&self) -> Option<(TokenId, Role)> {
         match self.credential {
-            Credential::Token { id, role } => Some((id, role)),
+            Credential::Token { id, role, .. } => Some((id, role)),
             Credential::Attempt(_) => None,
+        }
+    }
+
+    /// Whether the team token that was shown has expired by then. Attempts end by themselves.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        match self.credential {
+            Credential::Token { expires_at, .. } => expires_at.is_some_and(|end| end <= now),
+            Credential::Attempt(_) => false,
         }
     }
 }
@@ -92,5 +128,15 @@ mod tests {
         assert_eq!(granted(Role::Admin, Some(Role::Admin)), Role::Admin);
         assert_eq!(granted(Role::Admin, Some(Role::Member)), Role::Member);
         assert_eq!(granted(Role::Admin, None), Role::Member);
+    }
+
+    #[test]
+    fn a_token_never_outlives_the_one_that_made_it() {
+        let (early, late) = (Some(Timestamp(1)), Some(Timestamp(2)));
+        assert_eq!(end_of_token(None, None), None);
+        assert_eq!(end_of_token(late, None), late);
+        assert_eq!(end_of_token(None, early), early);
+        assert_eq!(end_of_token(early, late), early);
+        assert_eq!(end_of_token(late, early), early);
     }
 }

@@ -10,6 +10,7 @@ use http::header::CONTENT_LENGTH;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::ApiError;
+use crate::serve::BodyRefused;
 
 /// How long the whole of a JSON body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
@@ -67,5 +68,8 @@ pub(crate) fn too_slow(limit: Duration) -> ApiError {
 }
 
 fn broken(error: &axum::Error) -> ApiError {
+    if let Some(refused) = BodyRefused::cause_of(error) {
+        return refused;
+    }
     ApiError::invalid_request(format!("the request body could not be read: {error}"))
 }

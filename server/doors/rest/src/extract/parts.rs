@@ -88,12 +88,11 @@ impl<N: Named, S: Sync> FromRequestParts<S> for Repeated<N> {
     }
 }
 
-/// The other end of the connection, as [`serve`](crate::serve) puts it into each request.
+/// The client's address, as [`serve`](crate::serve()) puts it into each request: the other end of the connection, or whom trusted proxies name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PeerAddr(pub(crate) SocketAddr);
 
-/// The caller's address; none when the request came over no connection. Behind a proxy it is the proxy's: headers
-/// that name another are not believed, as anyone can send them.
+/// The caller's address; none when the request came over no connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) Option<IpAddr>);
 

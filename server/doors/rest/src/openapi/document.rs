@@ -224,6 +224,7 @@ fn complete(operation: &mut Value, route: &Route) {
     if operation["requestBody"].is_object() {
         add(ErrorCode::InvalidRequest, "The body cannot be read, or a field is not valid.");
         add(ErrorCode::PayloadTooLarge, "The body is over its limit.");
+        add(ErrorCode::RequestTimeout, "The body came too slowly.");
     }
     add(ErrorCode::Internal, "The server has failed. Its log has the cause under the request id.");
     if !WITHOUT_DATABASE.contains(&route.path) {

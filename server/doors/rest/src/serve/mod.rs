@@ -1,58 +1,126 @@
 //! The accept loop: HTTP/1.1 on a listener, within limits, until it is told to stop.
 
+mod address;
+mod answers;
+mod connection;
+mod crowd;
+mod intake;
 mod socket;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use http::Request;
+use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use self::socket::Socket;
+pub use self::address::{InvalidNetwork, TrustedProxies};
+use self::connection::{Answer, Connection};
+use self::crowd::{Bounds, Crowd, Seat};
+use self::intake::{BodyLimits, Budgets, Watched};
+pub(crate) use self::intake::{BodyRefused, Intake};
+use self::socket::{Patience, Socket};
 use crate::extract::PeerAddr;
 
 /// Pause after a failed accept that says the process is out of something, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Pause between two looks for a connection that makes room.
+const ROOM_PAUSE: Duration = Duration::from_millis(20);
+
 /// Bodies up to this size have come with their head, or nearly: nothing is left of them at the end.
 const SMALL_BODY_BYTES: u64 = 16 * 1024;
 
-/// Limits on connections.
-#[derive(Debug, Clone, Copy)]
+/// Limits on connections and on what comes over them.
+#[derive(Debug, Clone)]
 pub struct ServeLimits {
-    /// Most connections at a time; more wait in the kernel's queue.
+    /// Most connections at a time. Those that wait for their next request make room; if none does, more wait in the kernel's queue.
     pub connections: usize,
-    /// How long a request's head may take to arrive, counted from the answer before it: it also ends idle
-    /// connections.
-    pub header_read: Duration,
-    /// How long a client may leave an answer unread.
-    pub write_stall: Duration,
+    /// Most connections that have shown no good token.
+    pub strangers: usize,
+    /// Most connections of one address, before they have shown a good token. Loopback and trusted proxies have no such bound.
+    pub per_address: usize,
+    /// Most connections of one token.
+    pub per_token: usize,
+    /// How long a request's head may take to arrive.
+    pub head: Duration,
+    /// How long a connection may be idle between two requests.
+    pub idle: Duration,
     /// Largest request head, in bytes.
-    pub header_bytes: usize,
+    pub head_bytes: usize,
+    /// Largest body of a request without a good token, in bytes.
+    pub stranger_body_bytes: u64,
+    /// How long such a body may take.
+    pub stranger_body: Duration,
+    /// How long any body may be waited for until 32 KiB more of it have come.
+    pub body_stall: Duration,
+    /// What all bodies that are being received may take of the memory, in bytes: a fourth of it for those without a good token.
+    pub body_budget_bytes: u64,
+    /// How long a client may be waited for until it has read 64 KiB more of its answer.
+    pub write_stall: Duration,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for ServeLimits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            strangers: 2_000,
+            per_address: 256,
+            per_token: 512,
+            head: Duration::from_secs(10),
             // Longer than clients keep idle connections (Go and reqwest: 90 s), so that none sends into one that is closing.
-            header_read: Duration::from_secs(100),
+            idle: Duration::from_secs(100),
+            head_bytes: 16 * 1024,
+            stranger_body_bytes: 64 * 1024,
+            stranger_body: Duration::from_secs(10),
+            body_stall: Duration::from_secs(30),
+            body_budget_bytes: 64 * 1024 * 1024,
             write_stall: Duration::from_secs(30),
-            header_bytes: 64 * 1024,
+            trusted_proxies: TrustedProxies::default(),
+        }
+    }
+}
+
+impl ServeLimits {
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            // Where they may be all, those over the bound wait in the kernel's queue instead of being refused.
+            strangers: if self.strangers < self.connections { self.strangers } else { usize::MAX },
+            per_address: self.per_address,
+            per_token: self.per_token,
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            head: self.head,
+            idle: self.idle,
+            write_stall: self.write_stall,
+            head_bytes: self.head_bytes,
+        }
+    }
+
+    fn body(&self) -> BodyLimits {
+        BodyLimits {
+            stranger_bytes: self.stranger_body_bytes,
+            stranger_time: self.stranger_body,
+            stall: self.body_stall,
+            least_bytes: 32 * 1024,
+            small_bytes: SMALL_BODY_BYTES,
         }
     }
 }
@@ -73,12 +141,8 @@ pub async fn serve(
     stop: CancellationToken,
     abort: CancellationToken,
 ) -> Ended {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_read)
-        .max_buf_size(limits.header_bytes);
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let server = Arc::new(Serving::new(router, limits));
+    let permits = Arc::new(Semaphore::new(server.limits.connections));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -86,35 +150,21 @@ pub async fn serve(
             () = stop.cancelled() => break,
             // Reaped as they end, so that the set holds the living only.
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = server.accept(&listener) => accepted,
         };
-        let Some((stream, peer, permit)) = accepted else { continue };
-        let router = router.clone();
-        let linger = Arc::new(AtomicBool::new(false));
-        let stream = Socket::new(stream, limits.write_stall, Arc::clone(&linger));
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(PeerAddr(peer));
-            let body_bytes = request.body().size_hint().upper();
-            linger.store(body_bytes.is_none_or(|bytes| bytes > SMALL_BODY_BYTES), Ordering::Relaxed);
-            router.clone().oneshot(request)
-        });
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let stop = stop.clone();
-        connections.spawn(async move {
+        let Some((stream, peer, seat)) = accepted else { continue };
+        let permit = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            permit = server.room(&permits) => permit,
+        };
+        let id = seat.id();
+        let connection = Arc::clone(&server).serve(stream, peer, seat, stop.clone());
+        let task = connections.spawn(async move {
             let _permit = permit;
-            tokio::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                // Clients vanish, stall and talk nonsense all the time; none of it is the server's failure.
-                tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection ended early");
-            }
+            connection.await;
         });
+        server.crowd.served_by(id, task);
     }
     drop(listener);
     loop {
@@ -129,27 +179,110 @@ pub async fn serve(
     Ended { cut }
 }
 
-/// The next connection, once there is room for one.
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, peer)) => {
-            // Answers are small and wanted at once; a socket that refuses the option works all the same.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%peer, error = &error as &dyn std::error::Error, "TCP_NODELAY not set");
-            }
-            Some((stream, peer, permit))
-        }
-        Err(error) => {
-            if is_of_the_connection(&error) {
+/// What all connections share.
+struct Serving {
+    router: Router,
+    limits: ServeLimits,
+    builder: http1::Builder,
+    crowd: Crowd,
+    budgets: Arc<Budgets>,
+}
+
+impl Serving {
+    fn new(router: Router, limits: ServeLimits) -> Self {
+        let mut builder = http1::Builder::new();
+        // The socket watches the time of heads itself, as it has an answer for those that are late.
+        builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(limits.head_bytes);
+        let crowd = Crowd::new(limits.bounds());
+        let budgets = Arc::new(Budgets::new(limits.body_budget_bytes));
+        Self { router, limits, builder, crowd, budgets }
+    }
+
+    /// The next connection, with a seat in the crowd.
+    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr, Seat)> {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !is_of_the_connection(&error) {
+                    tracing::error!(error = &error as &dyn std::error::Error, "cannot accept connections");
+                    self.crowd.make_room();
+                    sleep(ACCEPT_PAUSE).await;
+                }
                 return None;
             }
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot accept connections");
-            sleep(ACCEPT_PAUSE).await;
-            None
+        };
+        let address = peer.ip().to_canonical();
+        let near = address.is_loopback() || self.limits.trusted_proxies.contain(address);
+        let Some(seat) = self.crowd.enter(address, near) else {
+            // What does not fit into the socket's buffer is not worth waiting for.
+            let _ = stream.try_write(&answers::closing(&answers::full()));
+            return None;
+        };
+        // Answers are small and wanted at once; a socket that refuses the option works all the same.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, error = &error as &dyn std::error::Error, "TCP_NODELAY not set");
+        }
+        Some((stream, peer, seat))
+    }
+
+    /// Waits until there is room for one more connection, which one that is idle makes.
+    async fn room(&self, permits: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        let mut free = Arc::clone(permits).try_acquire_owned().ok();
+        while free.is_none() {
+            self.crowd.make_room();
+            free = timeout(ROOM_PAUSE, Arc::clone(permits).acquire_owned()).await.ok().and_then(Result::ok);
+        }
+        free
+    }
+
+    /// Serves one connection until it ends.
+    async fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        seat: Seat,
+        stop: CancellationToken,
+    ) {
+        let connection = Arc::new(Connection::new(seat));
+        let socket = Socket::new(stream, Arc::clone(&connection), self.limits.patience());
+        let service = service_fn(|request| self.answer(peer, &connection, request));
+        let served = self.builder.serve_connection(TokioIo::new(socket), service);
+        tokio::pin!(served);
+        let ended = tokio::select! {
+            ended = served.as_mut() => ended,
+            () = stop.cancelled() => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        };
+        if let Err(error) = ended {
+            // Clients vanish, stall and talk nonsense all the time; none of it is the server's failure.
+            tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection ended early");
+        }
+    }
+
+    /// Answers one request.
+    fn answer(
+        &self,
+        peer: SocketAddr,
+        connection: &Arc<Connection>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Answer<axum::body::Body>>, std::convert::Infallible>> + use<>
+    {
+        let body = request.body();
+        let linger = body.size_hint().upper().is_none_or(|bytes| bytes > SMALL_BODY_BYTES);
+        connection.has_request(body.is_end_stream(), linger);
+        let client = self.limits.trusted_proxies.client(peer.ip(), request.headers());
+        let intake = Intake::new(Arc::clone(connection), Arc::clone(&self.budgets));
+        let mut request = request.map(|body| Watched::new(body, intake.clone(), self.limits.body()));
+        request.extensions_mut().insert(PeerAddr(SocketAddr::new(client, peer.port())));
+        request.extensions_mut().insert(intake.clone());
+        let (answered, connection) = (self.router.clone().oneshot(request), Arc::clone(connection));
+        async move {
+            let response = answered.await?;
+            // Until here it counts what the request has brought.
+            drop(intake);
+            Ok(response.map(|body| Answer::new(body, connection)))
         }
     }
 }

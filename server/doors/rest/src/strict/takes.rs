@@ -82,7 +82,6 @@ pub(crate) fn of_route(method: &Method, path: &str, fields: Fields) -> Arc<Takes
 fn not_yet(method: &Method, path: &str) -> &'static [&'static str] {
     match (method.as_str(), path) {
         ("POST", "/api/v1/apps/{app}/runs") => &["after", "concurrency"],
-        ("POST", "/api/v1/tokens") => &["expires_in"],
         _ => &[],
     }
 }

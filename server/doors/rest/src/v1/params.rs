@@ -75,7 +75,7 @@ pub(crate) fn note_attempt(attempt: &Attempt) {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct IdPath {
-    /// The id of the registration token.
+    /// The id of the token.
     pub(crate) id: i64,
 }
 

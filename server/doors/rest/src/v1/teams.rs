@@ -49,6 +49,7 @@ errors! { SignupErrors {
     InvalidSlug: "`slug` is not a valid slug, or is reserved.",
     Forbidden: "Sign-up is off.",
     SlugTaken: "Another team has this slug.",
+    RateLimited: "Too many sign-ups from this address. `Retry-After` says when to try again.",
 } }
 
 /// Creates a team.
@@ -60,16 +61,17 @@ errors! { SignupErrors {
     ))]
 pub(crate) async fn signup(
     State(state): State<HttpState>,
+    Peer(address): Peer,
     SmallJson(body): SmallJson<Signup>,
 ) -> Result<(StatusCode, Json<TeamCreated>), ApiError> {
     let Signup { slug, name, password } = body;
-    let made = state.teams().signup(&slug, &name, password).await?;
+    let made = state.teams().signup(&slug, &name, password, address).await?;
     Ok((StatusCode::CREATED, Json(team_created(made))))
 }
 
 errors! { LoginErrors {
     Unauthorized: "The slug or the password is wrong.",
-    RateLimited: "Too many logins failed. `Retry-After` says when to try again.",
+    RateLimited: "Too many logins failed or are waiting. `Retry-After` says when to try again.",
 } }
 
 /// Exchanges a team's password for a new team token.

@@ -4,9 +4,10 @@ use axum::extract::State;
 use http::StatusCode;
 use minitower_kernel::page::Page;
 use minitower_teams::team::{self, TeamPrincipal};
-use minitower_vocabulary::ids::RegistrationTokenId;
+use minitower_vocabulary::ids::{RegistrationTokenId, TokenId};
 use minitower_vocabulary::wire::auth::{
-    CreateToken, Me, RegistrationToken, RegistrationTokenCreated, RegistrationTokens, TokenCreated,
+    CreateToken, Me, RegistrationToken, RegistrationTokenCreated, RegistrationTokens, Token, TokenCreated,
+    Tokens,
 };
 use minitower_vocabulary::wire::error::ErrorCode;
 
@@ -47,10 +48,52 @@ pub(crate) async fn create(
     Caller(caller): Caller<TeamPrincipal>,
     OptionalJson(body): OptionalJson<CreateToken>,
 ) -> Result<(StatusCode, Json<TokenCreated>), ApiError> {
-    let CreateToken { name, role: wanted } = body;
-    let made = state.teams().create_token(&caller, name, wanted).await?;
-    let created = TokenCreated { token_id: made.id.0, token: made.token, name: made.name, role: made.role };
+    let CreateToken { name, role, expires_in } = body;
+    let wanted = minitower_teams::CreateToken { name, role, expires_in };
+    let made = state.teams().create_token(&caller, wanted).await?;
+    let created = TokenCreated {
+        token_id: made.id.0,
+        token: made.token,
+        name: made.name,
+        role: made.role,
+        expires_at: made.expires_at.map(moment),
+    };
     Ok((StatusCode::CREATED, Json(created)))
+}
+
+/// Lists the team's tokens, newest first.
+///
+/// The secrets are never shown. The end of the list is an empty page.
+#[utoipa::path(get, path = "/api/v1/tokens", operation_id = "list_tokens", tag = "Tokens",
+    params(
+        ("before" = Option<i64>, Query, description = "Only tokens with a smaller id."),
+        ("limit" = Option<i64>, Query, minimum = 1, maximum = 1000, description = "At most this many. Default 1000."),
+    ),
+    responses((status = 200, description = "One page of tokens.", body = Tokens)))]
+pub(crate) async fn list(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<TeamPrincipal>,
+    Query(Before { before, limit }): Query<Before<i64>>,
+) -> Result<Json<Tokens>, ApiError> {
+    let page = Page::new(before.map(TokenId), limit)?;
+    let tokens = state.teams().tokens(&caller, page).await?;
+    Ok(Json(Tokens { tokens: tokens.into_iter().map(token).collect() }))
+}
+
+errors! { RevokeErrors { NotFound: "The team has no token with this id.", } }
+
+/// Revokes a team token.
+///
+/// It is dead at once. Tokens that were made with it stay.
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", operation_id = "delete_token", tag = "Tokens", params(IdPath),
+    responses((status = 204, description = "The token is revoked."), RevokeErrors))]
+pub(crate) async fn delete(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<TeamPrincipal>,
+    Path(path): Path<IdPath>,
+) -> Result<StatusCode, ApiError> {
+    state.teams().revoke_token(&caller, TokenId(path.id)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Lists the team's registration tokens, newest first.
@@ -98,6 +141,18 @@ pub(crate) async fn delete_registration(
 ) -> Result<StatusCode, ApiError> {
     state.teams().delete_registration_token(&caller, RegistrationTokenId(path.id)).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn token(token: team::Token) -> Token {
+    let team::Token { id, name, role, created_at, last_used_at, expires_at } = token;
+    Token {
+        token_id: id.0,
+        name,
+        role,
+        created_at: moment(created_at),
+        last_used_at: last_used_at.map(moment),
+        expires_at: expires_at.map(moment),
+    }
 }
 
 fn shown(token: &team::RegistrationToken) -> RegistrationToken {

@@ -7,3 +7,4 @@ mod fuzzed;
 mod ingress;
 mod matrix;
 mod serve;
+mod tokens;

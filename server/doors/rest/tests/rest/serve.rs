@@ -8,11 +8,12 @@ use axum::Router;
 use axum::routing::{get, post};
 use http::StatusCode;
 use minitower_rest::{Ended, ServeLimits, serve};
+use rstest::rstest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Every wait of these tests ends here; reaching it is a failure.
@@ -73,25 +74,92 @@ async fn a_connection_serves_one_request_after_another() {
     assert!(rest(&mut stream).await.ends_with("hello"));
 }
 
-#[tokio::test]
-async fn a_client_that_drips_its_head_is_cut_off() {
-    let (router, ..) = gated();
-    let limits = ServeLimits { header_read: Duration::from_millis(100), ..ServeLimits::default() };
-    let running = start(router, limits).await;
-    let mut stream = send(running.addr, "GET / HTTP/1.1\r\nX-Slow: ").await;
-    assert_eq!(rest(&mut stream).await, "");
+/// An answer with the code of an error, in the shape of all errors.
+fn assert_error(answer: &str, status: u16, code: &str) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    assert!(head.contains("content-type: application/json"), "{answer}");
+    assert!(body.starts_with(&format!("{{\"error\":{{\"code\":\"{code}\",\"message\":\"")), "{answer}");
 }
 
 #[tokio::test]
-async fn an_oversized_head_is_refused() {
+async fn a_client_that_drips_its_head_is_cut_off_and_told_so() {
     let (router, ..) = gated();
-    let limits = ServeLimits { header_bytes: 8192, ..ServeLimits::default() };
+    let limits = ServeLimits { head: Duration::from_millis(200), ..ServeLimits::default() };
     let running = start(router, limits).await;
-    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(10_000));
-    let mut stream = send(running.addr, &head).await;
-    let mut buffer = [0; 64];
-    let read = timeout(DEADLINE, stream.read(&mut buffer)).await.unwrap().unwrap_or(0);
-    assert!(read == 0 || buffer.starts_with(b"HTTP/1.1 431"));
+    let mut stalled = send(running.addr, "GET / HTTP/1.1\r\nX-Slow: ").await;
+    let mut dripping = send(running.addr, "GET / HTTP/1.1\r\nX-Slow: ").await;
+    let drip = async {
+        while dripping.write_all(b"x").await.is_ok() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let _ = timeout(Duration::from_millis(400), drip).await;
+    assert_error(&rest(&mut stalled).await, 408, "request_timeout");
+    assert_error(&String::from_utf8(all_before_reset(&mut dripping).await).unwrap(), 408, "request_timeout");
+    let mut silent = TcpStream::connect(running.addr).await.unwrap();
+    assert_eq!(rest(&mut silent).await, "", "nothing was asked");
+}
+
+/// Everything that came, though the connection may have been reset after it.
+async fn all_before_reset(stream: &mut TcpStream) -> Vec<u8> {
+    let (mut found, mut buffer) = (Vec::new(), [0; 1024]);
+    while let Ok(Ok(read @ 1..)) = timeout(DEADLINE, stream.read(&mut buffer)).await {
+        found.extend_from_slice(&buffer[..read]);
+    }
+    found
+}
+
+#[rstest]
+#[case::headers(format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(20_000)), 431, "head_too_large")]
+#[case::far_too_many_headers(format!("GET / HTTP/1.1\r\nHost: x\r\nX-Large: {}", "x".repeat(1 << 20)), 431, "head_too_large")]
+#[case::number_of_headers(format!("GET / HTTP/1.1\r\n{}\r\n", "x: 1\r\n".repeat(500)), 431, "head_too_large")]
+#[case::target(format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(20_000)), 414, "uri_too_long")]
+#[case::nonsense("hello\r\n\r\n".to_owned(), 400, "invalid_request")]
+#[case::bad_header("GET / HTTP/1.1\r\n: x\r\n\r\n".to_owned(), 400, "invalid_request")]
+#[tokio::test]
+async fn a_refused_head_is_answered_like_any_other_error(
+    #[case] head: String,
+    #[case] status: u16,
+    #[case] code: &str,
+) {
+    let (router, ..) = gated();
+    let running = start(router, ServeLimits::default()).await;
+    assert_error(&rest(&mut send(running.addr, &head).await).await, status, code);
+    // The same behind a request that was answered.
+    let first = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let answers = rest(&mut send(running.addr, &format!("{first}{head}")).await).await;
+    let (hello, refusal) = answers.split_once("hello").unwrap_or_else(|| panic!("{answers:?}"));
+    assert!(hello.starts_with("HTTP/1.1 200"), "{answers}");
+    // Where a later head's first line ends is not known any more.
+    let (status, code) = if status == 414 { (431, "head_too_large") } else { (status, code) };
+    assert_error(refusal, status, code);
+}
+
+#[tokio::test]
+async fn a_head_of_almost_16_kib_is_taken() {
+    let (router, ..) = gated();
+    let running = start(router, ServeLimits::default()).await;
+    let large = "x".repeat(16_000);
+    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Large: {large}\r\n\r\n");
+    assert!(rest(&mut send(running.addr, &head).await).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn who_asks_at_once_is_served_however_many_connect_and_do_not() {
+    let (router, ..) = gated();
+    let running = start(router, ServeLimits { connections: 8, ..ServeLimits::default() }).await;
+    let mut idle = Vec::new();
+    for number in 0..100 {
+        let mut stream = TcpStream::connect(running.addr).await.unwrap();
+        // It may have made room for another already.
+        let _ = stream.write_all(if number % 2 == 0 { b"GET / HT" } else { b"" }).await;
+        idle.push(stream);
+        if number % 10 == 0 {
+            let ask = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+            assert!(rest(&mut send(running.addr, ask).await).await.ends_with("hello"));
+        }
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use tokio_util::io::ReaderStream;
 use crate::auth::{Caller, LeaseHolder};
 use crate::extract::{Json, Path, content_length, next_chunk, too_slow};
 use crate::openapi::errors;
+use crate::serve::{BodyRefused, Intake};
 use crate::v1::params::{ArtifactPath, RunPath};
 use crate::{ApiError, HttpState, render};
 
@@ -128,10 +129,13 @@ pub(crate) async fn put_artifact(
 }
 
 async fn to_disk(mut upload: Upload, request: Request) -> Result<Upload, ApiError> {
+    Intake::of(&request).inspect(|intake| intake.is_streamed());
     let mut body = request.into_body().into_data_stream();
     while let Some(chunk) = next_chunk(&mut body).await? {
-        let chunk = chunk
-            .map_err(|error| ApiError::invalid_request(format!("the artifact could not be read: {error}")))?;
+        let chunk = chunk.map_err(|error| {
+            let broken = || ApiError::invalid_request(format!("the artifact could not be read: {error}"));
+            BodyRefused::cause_of(&error).unwrap_or_else(broken)
+        })?;
         upload.write(&chunk).await?;
     }
     Ok(upload)

@@ -16,6 +16,7 @@ use minitower_vocabulary::wire::error::ErrorCode;
 use tokio::time::timeout;
 
 use crate::extract::{CHUNK_DEADLINE, content_length, next_chunk, too_slow};
+use crate::serve::{BodyRefused, Intake};
 use crate::strict::Unread;
 use crate::{ApiError, HttpState};
 
@@ -44,6 +45,7 @@ pub(super) async fn receive(state: &HttpState, request: Request) -> Result<Recei
         return Err(ApiError::payload_too_large("the artifact", limit));
     }
     let unread = request.extensions().get().cloned();
+    Intake::of(&request).inspect(|intake| intake.is_streamed());
     let allowance = Allowance::default();
     let request = allowance.over(request);
     let mut multipart = Multipart::from_request(request, &()).await.map_err(|rejection| {
@@ -107,6 +109,9 @@ impl Allowance {
             let message =
                 format!("the headers of a part of the upload are over the limit of {HEAD_BYTES} bytes");
             return ApiError::invalid_request(message);
+        }
+        if let Some(refused) = BodyRefused::cause_of(error) {
+            return refused;
         }
         ApiError::new(ErrorCode::InvalidRequest, format!("the upload cannot be read: {}", error.body_text()))
     }

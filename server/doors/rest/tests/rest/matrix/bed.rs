@@ -68,6 +68,8 @@ pub(crate) struct Things {
     pub(crate) lease_token: String,
     /// Of acme's; running.
     pub(crate) run: i64,
+    /// The id of one of acme's tokens, which nobody shows.
+    pub(crate) token_id: i64,
     /// The id of one of acme's registration tokens.
     pub(crate) registration_id: i64,
 }
@@ -264,6 +266,8 @@ async fn furnish(bed: &Bed) -> Things {
     let member = json!({"role": "member"});
     things.acme_member = text(&bed.ask("/tokens", &things.acme_admin, member.clone()).await, "token");
     things.other_member = text(&bed.ask("/tokens", &things.other_admin, member).await, "token");
+    let made = bed.ask("/tokens", &things.acme_admin, json!({"name": "acme-spare"})).await;
+    things.token_id = made["token_id"].as_i64().unwrap();
     let made = bed.ask("/registration-tokens", &things.acme_admin, json!({})).await;
     things.registration_id = made["id"].as_i64().unwrap();
 

@@ -58,7 +58,10 @@ impl Call {
         match (route.method.as_str(), route.path) {
             ("GET", "/health" | "/ready" | "/metrics" | "/version") => Self::own(200),
             ("GET", "/api/openapi.json" | "/api/docs") => Self::own(200),
-            ("GET", "/api/v1/auth/options" | "/api/v1/me" | "/api/v1/registration-tokens") => Self::own(200),
+            (
+                "GET",
+                "/api/v1/auth/options" | "/api/v1/me" | "/api/v1/tokens" | "/api/v1/registration-tokens",
+            ) => Self::own(200),
             ("GET", "/api/v1/environments" | "/api/v1/apps" | "/api/v1/runs" | "/api/v1/runs/summary") => {
                 Self::own(200)
             }
@@ -79,7 +82,7 @@ impl Call {
             ("POST", "/api/v1/runners/sign-off") => Self::own(200),
             ("POST", "/api/v1/runs/lease") => Self { about: About::Poll, ..Self::own(200) },
 
-            ("DELETE", "/api/v1/registration-tokens/{id}") => Self::acme(204),
+            ("DELETE", "/api/v1/tokens/{id}" | "/api/v1/registration-tokens/{id}") => Self::acme(204),
             ("GET", "/api/v1/apps/{app}" | "/api/v1/apps/{app}/versions") => Self::acme(200),
             ("GET", "/api/v1/apps/{app}/versions/{no}" | "/api/v1/apps/{app}/runs") => Self::acme(200),
             ("DELETE", "/api/v1/apps/{app}" | "/api/v1/apps/{app}/versions/{no}" | "/api/v1/runs/{run}") => {
@@ -145,7 +148,12 @@ impl Call {
         let names = Names {
             app: "acme-app",
             run: things.run.to_string(),
-            id: things.registration_id.to_string(),
+            id: (if route.path.contains("/registration-tokens/") {
+                things.registration_id
+            } else {
+                things.token_id
+            })
+            .to_string(),
             name: self.name,
         };
         self.named(route, &names, caller)
@@ -218,7 +226,8 @@ pub(crate) fn nameless(text: &str, things: &Things) -> String {
     for name in ["acme-app", "acme-holder", "acme-runner", "no-such-app", "no-such-runner", "7999999"] {
         text = text.replace(name, "*");
     }
-    text.replace(&things.run.to_string(), "*").replace(&things.registration_id.to_string(), "*")
+    let ids = [things.run, things.token_id, things.registration_id];
+    ids.iter().fold(text, |text, id| text.replace(&id.to_string(), "*"))
 }
 
 /// Whether a route is for those who hold a lease.

@@ -162,6 +162,34 @@ async fn a_runners_name_is_not_to_be_taken_over_by_another_scope() {
     assert_eq!(bed.content(), before);
 }
 
+/// A pod has no other name than its own: nobody keeps it from it.
+#[tokio::test]
+async fn a_runner_of_a_platforms_pool_gets_its_name_from_a_team_and_ends_no_run_by_it() {
+    let template = Template::make().await;
+    let (bed, things) = (template.copy().await, &template.things);
+    for (name, former, registration) in [
+        ("umbrella-runner", &things.other_runner, &things.other_registration),
+        ("acme-holder", &things.holder, &things.acme_registration),
+    ] {
+        let register = json!({"name": name, "pool": "default/pool"});
+        let answer = post(&bed, "/runners/register", super::bed::REGISTRATION, register).await;
+        assert_eq!(answer.status, 201, "{name}: {answer:?}");
+        let again = post(&bed, "/runners/register", registration, json!({"name": name})).await;
+        assert_eq!(again.status, 409, "{name}: {again:?}");
+        assert!(again.body.contains("a runner of the platform"), "{again:?}");
+        // The idle one is forgotten. The busy one is answered that it is busy.
+        let poll = post(&bed, "/runs/lease", former, json!({"instance_id": super::bed::INSTANCE})).await;
+        assert_eq!(poll.status, if name == "acme-holder" { 409 } else { 401 }, "{name}: {poll:?}");
+    }
+    let end = Request::post(format!("/api/v1/runs/{}/result", things.run))
+        .header(AUTHORIZATION, format!("Bearer {}", things.holder))
+        .header("x-lease-token", &things.lease_token);
+    let end = bed.send(end.body(json!({"status": "completed"}).to_string().into()).unwrap()).await;
+    assert_eq!(end.status, 200, "its run was lost: {end:?}");
+    let poll = post(&bed, "/runs/lease", &things.holder, json!({})).await;
+    assert_eq!(poll.status, 204, "it gets no other run, though one waits: {poll:?}");
+}
+
 /// Names are per team: the same ones in two teams are two things, and neither list shows the other's.
 #[tokio::test]
 async fn two_teams_may_use_the_same_names_and_see_their_own_only() {
