@@ -40,7 +40,7 @@ pub struct Create {
 /// Flags of `tokens revoke`.
 #[derive(Debug, Args)]
 pub struct Revoke {
-    /// Ids of tokens, as `minitower tokens list` shows them
+    /// Ids of tokens, as `list` shows them
     #[arg(required = true, value_name = "ID")]
     ids: Vec<i64>,
 }
