@@ -35,7 +35,16 @@ program's own help texts; `minitower help COMMAND` shows the same in your termin
 
 - **Server and token** come from flags, then from variables, then from the active profile. See
   [Configuration](configuration.md#command-line-minitower).
-- **JSON**: every command accepts `--json`.
+- **JSON**: every command accepts `--json`. Standard output then holds the answer alone. Warnings and
+  the error are objects on standard error, one on each line: `{"warning": …}` and `{"error":
+  {"message": …, "exit_code": …, "meaning": …, "help": …, "code": …, "status": …}}`. `meaning` is
+  `not_allowed`, `not_found`, `conflict`, `gone`, `server_unreachable` or `failed`.
+- **Text from others**: what could control your terminal is shown as text, such as `\\x1b[2J`. Log
+  lines keep their colours. A log in a pipe or a file is as the job wrote it.
+- **Times** are in the zone of your machine (`TZ`), with their difference from UTC; `--utc` shows UTC.
+- **Safety**: a profile file that other users may read is refused. A token that would travel over
+  http to another machine is warned of, unless `--insecure-http` is passed, or remembered with
+  `minitower config set --insecure-http`.
 - **As a kubectl plugin**: link the program as `kubectl-minitower`. See
   [Kubernetes](../how-to/kubernetes.md#use-the-command-line-as-a-kubectl-plugin).
 """

@@ -24,8 +24,7 @@ COMMANDS = [
     "cat main.py",
     "minitower init",
     "minitower deploy",
-    "minitower runs create hello -p name=you --wait",
-    "minitower runs logs 1",
+    "minitower run hello -p name=you",
     "minitower runs list",
 ]
 SCRIPT = 'import os\nprint("hello,", os.environ.get("name", "world"))\n'

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use minitower_client::ClientConfig;
+use minitower_client::{Carried, ClientConfig, Error};
 
-use crate::failure::Explained;
+use crate::failure::{Explained, Failure};
 use crate::kubectl::{self, Called};
+use crate::output::Output;
 use crate::profiles::Profile;
 use crate::settings::{Environment, GlobalArgs};
 
@@ -33,6 +34,12 @@ pub enum ConnectionError {
     /// No app.
     #[error("no app is named")]
     NoApp,
+    /// Certificates for a server that shows none.
+    #[error("--ca-file is for servers at https, and {server} is http")]
+    CaFileForHttp {
+        /// The server's URL.
+        server: String,
+    },
 }
 
 impl Explained for ConnectionError {
@@ -46,6 +53,7 @@ impl Explained for ConnectionError {
             Self::NoToken { .. } | Self::TokenOfAnother { .. } => {
                 "run `minitower login`, pass --token or set MINITOWER_API_TOKEN"
             }
+            Self::CaFileForHttp { .. } => "name the server's https address, or leave --ca-file out",
             Self::NoApp => "pass --app APP, or set one for good with `minitower config set --app APP`",
         }))
     }
@@ -97,6 +105,27 @@ pub fn client_config(flags: &GlobalArgs, env: &Environment, server: String) -> C
     config
 }
 
+/// Refuses what a person typed about certificates of a server that has none. A variable is for all servers, and may
+/// stand.
+pub fn check_ca_file(flags: &GlobalArgs, config: &ClientConfig) -> Result<(), Failure> {
+    if flags.ca_file.is_some() && config.carried()? != Carried::Encrypted {
+        return Err(ConnectionError::CaFileForHttp { server: config.server_url.clone() }.into());
+    }
+    Ok(())
+}
+
+/// Warns of a token or password that everybody on the way to the server can read.
+pub fn warn_of_http(config: &ClientConfig, allowed: bool, out: &Output) -> Result<(), Error> {
+    if !allowed && config.carried()? == Carried::Openly {
+        out.warn(format_args!(
+            "{} is http: everybody on the way can read your token. Use https, or pass --insecure-http; \
+             `minitower config set --insecure-http` remembers it",
+            config.server_url
+        ));
+    }
+    Ok(())
+}
+
 /// Whether two URLs name the same server.
 pub fn same_server(one: &str, other: &str) -> bool {
     one.trim_end_matches('/').eq_ignore_ascii_case(other.trim_end_matches('/'))
@@ -105,7 +134,6 @@ pub fn same_server(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Failure;
 
     fn flags(server: Option<&str>, token: Option<&str>) -> GlobalArgs {
         GlobalArgs {

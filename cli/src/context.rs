@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use minitower_client::{Client, TeamClient};
+use minitower_client::{Client, OnIgnored, TeamClient};
 use minitower_daemon::signals::Signals;
 
 use crate::connection;
@@ -27,8 +27,13 @@ impl Context {
     /// The process's own surroundings.
     pub fn from_process(flags: GlobalArgs) -> Self {
         let env = Environment::from_process();
-        let out = Output::from_process(flags.json, env.no_color);
+        let out = Output::from_process(flags.json, env.no_color, flags.utc);
         Self { flags, env, out, signals: Mutex::default() }
+    }
+
+    /// The process's own surroundings, for work that says nothing.
+    pub fn quiet(flags: GlobalArgs) -> Self {
+        Self::from_process(GlobalArgs { json: true, ..flags })
     }
 
     /// Keeps the signals for the command that listens to them.
@@ -68,8 +73,16 @@ impl Context {
     /// The server's URL and a client for calls without a token. `fallback` is the profile that the call is about.
     pub fn client(&self, fallback: Option<&Profile>) -> Result<(String, Client), Failure> {
         let server = connection::server(&self.flags, &self.env, fallback)?;
-        let client = Client::new(&connection::client_config(&self.flags, &self.env, server.clone()))?;
-        Ok((server, client))
+        let mut config = connection::client_config(&self.flags, &self.env, server.clone());
+        connection::check_ca_file(&self.flags, &config)?;
+        let remembered = fallback
+            .filter(|profile| connection::same_server(&profile.server, &server) && profile.insecure_http);
+        connection::warn_of_http(&config, self.flags.insecure_http || remembered.is_some(), &self.out)?;
+        let out = self.out.clone();
+        config.on_ignored = Some(OnIgnored::new(move |fields| {
+            out.warn(format_args!("the server does not know {fields}, and has ignored it"));
+        }));
+        Ok((server, Client::new(&config)?))
     }
 
     /// The team.

@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use minitower_client::wire::runs::RunStatus;
 use minitower_client::{Error, TransportReason};
 use minitower_daemon::errors::chain;
 use minitower_daemon::logs;
+use serde_json::{Value, json};
 
 use crate::kubectl::{self, Called};
 use crate::output::{OutputError, Style, clean};
@@ -100,27 +102,55 @@ impl Failure {
         if self.code == NOT_FOUND { self.help(help) } else { self }
     }
 
+    /// Whether the server refused the token.
+    pub fn is_refused_token(&self) -> bool {
+        self.error.downcast_ref::<Error>().is_some_and(|error| error.status() == Some(401))
+    }
+
     /// The number the shell sees.
     pub fn code(&self) -> u8 {
         self.code
     }
 
-    /// The number the shell sees.
-    pub fn exit_code(&self) -> ExitCode {
+    /// The number the shell sees, after this failure was told on standard error. A reader that has closed the pipe
+    /// (`minitower … | head`) has all that it wanted: that is a success, and nothing is told.
+    pub fn tell(&self, json: bool, style: Style) -> ExitCode {
+        if self.is_closed_pipe() {
+            return Exit::Success.into();
+        }
+        if json {
+            logs::say(self.as_json());
+        } else {
+            self.print(style);
+        }
         ExitCode::from(self.code)
     }
 
-    /// A closed pipe (`minitower … | head`) is nobody's mistake and passes in silence.
-    fn is_silent(&self) -> bool {
-        let output: Option<&OutputError> = self.error.downcast_ref();
-        output.is_some_and(OutputError::is_closed_pipe)
+    fn is_closed_pipe(&self) -> bool {
+        if let Some(output) = self.error.downcast_ref::<OutputError>() {
+            return output.is_closed_pipe();
+        }
+        let written = self.error.downcast_ref::<Error>();
+        matches!(written, Some(Error::Write { source, .. }) if source.kind() == ErrorKind::BrokenPipe)
+    }
+
+    /// One object for programs, shaped like the errors of the API.
+    fn as_json(&self) -> Value {
+        let mut error = json!({
+            "message": chain(&*self.error),
+            "exit_code": self.code,
+            "meaning": meaning(self.code),
+        });
+        if let Some(answer) = self.error.downcast_ref::<Error>() {
+            answer.code().into_iter().for_each(|code| error["code"] = code.into());
+            answer.status().into_iter().for_each(|status| error["status"] = status.into());
+        }
+        self.help.iter().for_each(|help| error["help"] = kubectl::retold(help).into());
+        json!({ "error": error })
     }
 
     /// Writes one or two lines on standard error.
-    pub fn print(&self, style: Style) {
-        if self.is_silent() {
-            return;
-        }
+    fn print(&self, style: Style) {
         logs::say(format_args!("{} {}", style.bad("error:"), clean(&chain(&*self.error))));
         if let Some(help) = &self.help {
             logs::say(format_args!("{} {}", style.dim("help:"), kubectl::retold(help)));
@@ -136,9 +166,23 @@ impl Display for Failure {
 }
 
 const UNAUTHORIZED: u8 = 10;
-const NOT_FOUND: u8 = 11;
+/// Something does not exist.
+pub const NOT_FOUND: u8 = 11;
 const CONFLICT: u8 = 12;
 const GONE: u8 = 13;
+const UNREACHABLE: u8 = 14;
+
+/// What an exit code of a failure says, for programs.
+pub const fn meaning(code: u8) -> &'static str {
+    match code {
+        UNAUTHORIZED => "not_allowed",
+        NOT_FOUND => "not_found",
+        CONFLICT => "conflict",
+        GONE => "gone",
+        UNREACHABLE => "server_unreachable",
+        _ => "failed",
+    }
+}
 
 const fn code_of_status(status: u16) -> u8 {
     match status {
@@ -170,7 +214,14 @@ impl Explained for Error {
     }
 
     fn code(&self) -> u8 {
-        self.status().map_or(1, code_of_status)
+        match self {
+            // The server was there, and closed the connection on an archive that it does not want.
+            Self::Transport { reason: TransportReason::UploadCut, .. } => 1,
+            Self::Transport { .. } => UNREACHABLE,
+            // A proxy that cannot reach the server behind it.
+            Self::Api { status: 502..=504, code, .. } if code.is_empty() => UNREACHABLE,
+            _ => self.status().map_or(1, code_of_status),
+        }
     }
 }
 
@@ -202,6 +253,33 @@ mod tests {
     }
 
     #[rstest]
+    #[case(TransportReason::Refused, 14)]
+    #[case(TransportReason::UnknownHost, 14)]
+    #[case(TransportReason::Other("connection reset".to_owned()), 14)]
+    #[case(TransportReason::UploadCut, 1)]
+    fn a_server_out_of_reach_has_an_exit_code_of_its_own(#[case] reason: TransportReason, #[case] code: u8) {
+        let failure = Failure::from(Error::Transport { origin: "http://h".to_owned(), reason });
+        assert_eq!(failure.code(), code);
+    }
+
+    #[rstest]
+    #[case("", 14)]
+    #[case("unavailable", 1)]
+    fn a_proxy_without_a_server_behind_it_is_out_of_reach(#[case] code: &str, #[case] exit: u8) {
+        let (code, message) = (code.to_owned(), "m".to_owned());
+        let failure = Failure::from(Error::Api { status: 503, code, message, retry_after: None });
+        assert_eq!(failure.code(), exit);
+    }
+
+    #[test]
+    fn programs_get_an_object_with_the_meaning_of_the_exit_code() {
+        let told = answered(404).help("list them").as_json();
+        let error = json!({"message": "m (404 x)", "code": "x", "status": 404, "exit_code": 11,
+            "meaning": "not_found", "help": "list them"});
+        assert_eq!(told, json!({ "error": error }));
+    }
+
+    #[rstest]
     #[case(RunStatus::Completed, 0)]
     #[case(RunStatus::Failed, 1)]
     #[case(RunStatus::Dead, 1)]
@@ -215,7 +293,7 @@ mod tests {
         let closed = || io::Error::new(io::ErrorKind::BrokenPipe, "closed");
         let failure = Failure::from(OutputError::from(closed()));
         assert_eq!(failure.to_string(), "cannot write the output: closed");
-        assert!(failure.is_silent());
+        assert!(failure.is_closed_pipe());
         let file = Error::File { name: "a.tgz".to_owned(), source: closed() };
         assert_eq!(Failure::from(file).to_string(), "cannot read a.tgz: closed");
     }

@@ -1,24 +1,41 @@
 //! Following a run's log to its end, across retries.
 
 use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
 use minitower_client::wire::runs::{LogLine, Run, RunStatus, Stream};
 use minitower_client::{Error, LogFilter, TeamClient};
 
+use minitower_daemon::logs;
+
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{Output, OutputError};
-use crate::watch::{Pace, no_runner, no_such_run, patiently};
+use crate::output::{Output, OutputError, Tone, escaped_json};
+use crate::watch::{Pace, describe, no_runner, no_such_run, patiently};
 
-/// Prints the log as it grows, until the run has ended and all of its log is printed. If the run is retried, the newest
-/// attempt is followed.
+/// How long a run with a runner waits in the queue before that is told.
+const QUIET_QUEUE: Duration = Duration::from_secs(2);
+
+/// Which part of a log is followed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct From {
+    /// From behind this line.
+    pub after_seq: Option<i64>,
+    /// This attempt alone. Otherwise the newest is followed, also over retries.
+    pub attempt: Option<i64>,
+}
+
+/// Prints the log as it grows, until the run, or the attempt that was asked for, has ended and all of its log is
+/// printed.
 pub async fn to_the_end(
     context: &Context,
     team: &TeamClient,
     run_id: i64,
-    after_seq: Option<i64>,
+    from: From,
 ) -> Result<Run, Failure> {
-    let mut follower = Follower { context, team, run_id, attempt: None, after_seq, told_queued: false };
+    let From { after_seq, attempt } = from;
+    let only = attempt;
+    let mut follower = Follower { context, team, run_id, attempt, after_seq, queued: Queued::NotSeen };
     let mut pace = Pace::new();
     let mut before: Option<Run> = None;
     loop {
@@ -31,6 +48,9 @@ pub async fn to_the_end(
             follower.attempt = newest;
         }
         let mut happened = follower.drain().await?;
+        if only.is_some() && newest > only {
+            return Ok(run);
+        }
         if newest > follower.attempt {
             follower.go_on_with(newest, &run);
             happened |= follower.drain().await?;
@@ -44,13 +64,28 @@ pub async fn to_the_end(
     }
 }
 
+/// Says how a run that was followed has ended.
+pub fn tell_end(out: &Output, run: &Run) {
+    let end = format!("── run {} {} ──", run.run_id, describe(run));
+    logs::say(out.stderr_style().tone(end, Tone::from(run.status)));
+}
+
+/// What is known of a run that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Queued {
+    NotSeen,
+    /// Since then, and there are runners that may take it.
+    Since(Instant),
+    Told,
+}
+
 struct Follower<'a> {
     context: &'a Context,
     team: &'a TeamClient,
     run_id: i64,
     attempt: Option<i64>,
     after_seq: Option<i64>,
-    told_queued: bool,
+    queued: Queued,
 }
 
 impl Follower<'_> {
@@ -82,7 +117,7 @@ impl Follower<'_> {
     fn go_on_with(&mut self, attempt: Option<i64>, run: &Run) {
         self.attempt = attempt;
         self.after_seq = None;
-        self.told_queued = false;
+        self.queued = Queued::NotSeen;
         let number = attempt.unwrap_or_default();
         match &run.runner {
             Some(runner) => self.context.out.note(format_args!("── attempt {number} on {runner} ──")),
@@ -90,16 +125,26 @@ impl Follower<'_> {
         }
     }
 
-    /// A person would wonder about silence, so a waiting run says once that it waits.
+    /// A person would wonder about silence, so a run that waits says once that it does: at once if nobody is there to
+    /// take it.
     async fn tell_queued(&mut self, run: &Run) {
-        if run.status == RunStatus::Queued && !self.told_queued {
-            let reason = no_runner(self.team, run.environment.as_deref()).await;
-            let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-            self.context
-                .out
-                .note(format_args!("run {} is queued and waiting for a runner{reason}", run.run_id));
-            self.told_queued = true;
+        if run.status != RunStatus::Queued {
+            return;
         }
+        let reason = match self.queued {
+            Queued::Told => return,
+            Queued::Since(since) if since.elapsed() < QUIET_QUEUE => return,
+            Queued::Since(_) => String::new(),
+            Queued::NotSeen => {
+                let Some(reason) = no_runner(self.team, run.environment.as_deref()).await else {
+                    self.queued = Queued::Since(Instant::now());
+                    return;
+                };
+                format!(": {reason}")
+            }
+        };
+        self.context.out.note(format_args!("run {} is queued and waiting for a runner{reason}", run.run_id));
+        self.queued = Queued::Told;
     }
 }
 
@@ -140,7 +185,8 @@ impl JsonLines {
         let mut stdout = io::BufWriter::new(io::stdout().lock());
         for line in lines {
             stdout.write_all(if self.any { b",\n" } else { b"\n" })?;
-            serde_json::to_writer(&mut stdout, line).map_err(io::Error::from)?;
+            let line = serde_json::to_string(line).map_err(io::Error::from)?;
+            stdout.write_all(escaped_json(&line).as_bytes())?;
             self.any = true;
         }
         Ok(stdout.flush()?)

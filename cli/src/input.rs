@@ -7,6 +7,7 @@ use minitower_towerfile::near;
 use serde_json::{Map, Number, Value};
 
 use crate::failure::Explained;
+use crate::json::NotJson;
 
 /// Why an input cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +23,29 @@ pub enum InputError {
     },
     /// `--input` is not JSON.
     #[error("--input is not valid JSON")]
-    NotJson(#[source] serde_json::Error),
+    NotJson(#[source] NotJson),
+    /// A key is given twice.
+    #[error("-p {key} is given twice: {first} and {second}")]
+    Twice {
+        /// The key.
+        key: String,
+        /// Its first value.
+        first: String,
+        /// Its second.
+        second: String,
+    },
+    /// The version has no such parameter.
+    #[error("{app} has no parameter `{key}`{}", meant.as_ref().map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default())]
+    Unknown {
+        /// The app.
+        app: String,
+        /// The key.
+        key: String,
+        /// The parameter that was probably meant.
+        meant: Option<String>,
+        /// All parameters.
+        known: Vec<String>,
+    },
     /// `--input` is JSON, but no object.
     #[error("--input must be a JSON object")]
     NotAnObject,
@@ -44,6 +67,13 @@ impl Explained for InputError {
             Self::Unreadable { .. } => return None,
             Self::NotJson(_) => {
                 "write an object such as '{\"name\":\"world\"}', @FILE, or - for standard input".into()
+            }
+            Self::Twice { .. } => "keep one of them; for a list, write -p KEY='[1,2]'".into(),
+            Self::Unknown { known, .. } if known.is_empty() => {
+                "it has no parameters; pass --allow-unknown to send it as it is".into()
+            }
+            Self::Unknown { known, .. } => {
+                format!("it has {}; pass --allow-unknown to send it as it is", known.join(", ")).into()
             }
             Self::NotAnObject => "write it like '{\"name\":\"world\"}'".into(),
             Self::Mismatch { key, types, .. } => {
@@ -88,7 +118,7 @@ pub fn read(given: &str) -> Result<Value, InputError> {
     } else {
         given.to_owned()
     };
-    let value: Value = serde_json::from_str(&text).map_err(InputError::NotJson)?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| InputError::NotJson(error.into()))?;
     if value.is_object() || value.is_null() { Ok(value) } else { Err(InputError::NotAnObject) }
 }
 
@@ -111,25 +141,40 @@ pub fn merge(
     Ok(Some(Value::Object(object)))
 }
 
-/// A key that the schema's properties do not name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unknown<'p> {
-    /// The key.
-    pub key: &'p str,
-    /// The parameter that was probably meant.
-    pub meant: Option<&'p str>,
+/// Refuses keys that are given twice, and keys that the version has no parameter for: the job would not look at them,
+/// and the parameter that was meant would keep its default.
+pub fn check_keys(
+    app: &str,
+    params: &[Param],
+    schema: Option<&Value>,
+    allow_unknown: bool,
+) -> Result<(), InputError> {
+    for (index, Param { key, value }) in params.iter().enumerate() {
+        if let Some(before) = params[..index].iter().find(|before| before.key == *key) {
+            let (key, first, second) = (key.clone(), before.value.clone(), value.clone());
+            return Err(InputError::Twice { key, first, second });
+        }
+    }
+    let Some(known) = properties(schema).filter(|_| !allow_unknown && !takes_more(schema)) else {
+        return Ok(());
+    };
+    let names = || known.keys().map(String::as_str);
+    match params.iter().find(|param| !known.contains_key(&param.key)) {
+        None => Ok(()),
+        Some(Param { key, .. }) => Err(InputError::Unknown {
+            app: app.to_owned(),
+            key: key.clone(),
+            meant: near::nearest(key, names()).map(str::to_owned),
+            known: names().map(str::to_owned).collect(),
+        }),
+    }
 }
 
-/// Keys that the schema's properties do not name.
-pub fn unknown<'p>(params: &'p [Param], schema: Option<&'p Value>) -> Vec<Unknown<'p>> {
-    let Some(known) = properties(schema) else { return Vec::new() };
-    let keys = params.iter().map(|param| param.key.as_str()).filter(|key| !known.contains_key(*key));
-    keys.map(|key| Unknown { key, meant: near::nearest(key, known.keys().map(String::as_str)) }).collect()
-}
-
-/// The keys the schema names.
-pub fn known(schema: Option<&Value>) -> Vec<&str> {
-    properties(schema).map(|known| known.keys().map(String::as_str).collect()).unwrap_or_default()
+/// Whether the schema says that other keys are welcome.
+fn takes_more(schema: Option<&Value>) -> bool {
+    let said = |key: &str| schema.and_then(|schema| schema.get(key));
+    said("additionalProperties").is_some_and(|more| *more != Value::Bool(false))
+        || said("patternProperties").is_some()
 }
 
 fn properties(schema: Option<&Value>) -> Option<&Map<String, Value>> {
@@ -261,13 +306,35 @@ mod tests {
         assert!(text.parse::<Param>().unwrap_err().contains("key=value"));
     }
 
+    fn checked(words: &[&str], schema: Option<&Value>, allow_unknown: bool) -> Option<String> {
+        let params: Vec<Param> = words.iter().map(|word| word.parse().unwrap()).collect();
+        check_keys("hello", &params, schema, allow_unknown)
+            .err()
+            .map(|error| Failure::from(error).to_string())
+    }
+
     #[test]
-    fn unknown_keys_are_found() {
-        let params = ["mayb=x".parse().unwrap(), "s=1".parse().unwrap(), "version=1.10".parse().unwrap()];
-        let (mayb, version) =
-            (Unknown { key: "mayb", meant: Some("maybe") }, Unknown { key: "version", meant: None });
-        assert_eq!(unknown(&params, Some(&schema())), [mayb, version]);
-        assert!(unknown(&params, None).is_empty());
+    fn a_key_without_a_parameter_is_an_error_with_the_nearest_one() {
+        let told = checked(&["s=1", "mayb=x"], Some(&schema()), false).unwrap();
+        assert!(told.contains("hello has no parameter `mayb`: did you mean `maybe`?"), "{told}");
+        let told = checked(&["release=1.10"], Some(&schema()), false).unwrap();
+        assert!(told.contains("no parameter `release`; it has ") && told.contains("maybe"), "{told}");
+        assert_eq!(checked(&["mayb=x"], Some(&schema()), true), None);
+    }
+
+    #[rstest]
+    #[case(None)]
+    #[case(Some(json!({"type": "object"})))]
+    #[case(Some(json!({"properties": {"s": {}}, "additionalProperties": true})))]
+    #[case(Some(json!({"properties": {"s": {}}, "patternProperties": {"^x": {}}})))]
+    fn a_version_that_takes_anything_is_given_anything(#[case] schema: Option<Value>) {
+        assert_eq!(checked(&["x=1"], schema.as_ref(), false), None);
+    }
+
+    #[test]
+    fn a_key_that_is_given_twice_is_an_error() {
+        let told = checked(&["city=1", "s=2", "city=2"], None, true).unwrap();
+        assert!(told.starts_with("-p city is given twice: 1 and 2"), "{told}");
     }
 
     #[test]

@@ -3,12 +3,15 @@
 //! | module | what |
 //! |---|---|
 //! | [`commands`] | the commands, laid out as the help text is |
+//! | [`candidates`] | what a shell offers for a word that names something on the server |
 //! | [`follow`], [`watch`] | what `--follow` and `--wait` do |
+//! | [`fields`] | the API's names in a refusal, as the flags that a person typed |
 //! | [`input`] | `--input` and `-p key=value` become a run's input |
 //! | [`context`] | what every command is given |
 //! | [`connection`] | which server, which token, which app |
 //! | [`profiles`] | the file with saved servers and tokens |
 //! | [`settings`] | flags and variables that every command takes |
+//! | [`json`] | what is wrong with a text that should be JSON |
 //! | [`failure`] | what a person sees when something goes wrong, and the exit code |
 //! | [`output`] | tables, colours, JSON, progress |
 //! | [`kubectl`] | the program as `kubectl minitower` |
@@ -16,12 +19,15 @@
 //! A module uses modules further down in this table, never one further up. Rules belong to the server: nothing here
 //! repeats them.
 
+pub mod candidates;
 pub mod commands;
 pub mod connection;
 pub mod context;
 pub mod failure;
+pub mod fields;
 pub mod follow;
 pub mod input;
+pub mod json;
 pub mod kubectl;
 pub mod output;
 pub mod profiles;
@@ -35,10 +41,10 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 use minitower_daemon::signals::{Held, Signals};
 
-use crate::commands::completion;
-use crate::commands::{Cli, Command};
+use crate::commands::{Cli, Command, completion, dev};
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
+use crate::output::Style;
 
 /// The program could not begin its work.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +63,13 @@ pub fn main(held: Held) -> ExitCode {
         held.let_go();
         let words = std::env::args_os().skip(1).collect();
         // Whatever is printed would be taken for a candidate.
-        return completion::complete(Cli::command(), words).unwrap_or(Exit::Failed).into();
+        let command = candidates::attached(Cli::command());
+        return completion::complete(command, words).unwrap_or(Exit::Success).into();
+    }
+    // There is no thread yet, which the variable's removal needs.
+    if let Some(exit) = completion::answer(|| candidates::attached(Cli::command())) {
+        held.let_go();
+        return exit.into();
     }
     let cli = match parse() {
         Ok(cli) => cli,
@@ -71,10 +83,16 @@ pub fn main(held: Held) -> ExitCode {
     });
     match exit {
         Ok(exit) => exit.into(),
-        Err(failure) => {
-            failure.print(context.out.stderr_style());
-            failure.exit_code()
-        }
+        Err(failure) => explained(&context, failure).tell(context.out.is_json(), context.out.stderr_style()),
+    }
+}
+
+/// A team of `minitower dev` has no password to log in with.
+fn explained(context: &Context, failure: Failure) -> Failure {
+    let help = failure.is_refused_token().then(|| dev::help_of_refused_token(context)).flatten();
+    match help {
+        Some(help) => failure.help(help),
+        None => failure,
     }
 }
 
@@ -96,12 +114,20 @@ fn parse() -> Result<Cli, clap::Error> {
 /// Help and version are answers. Everything else is a mistake of the caller and ends with 1: clap's own 2 would read as
 /// "cancelled".
 fn usage(error: &clap::Error) -> ExitCode {
+    let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if !is_answer && asks_for_json() {
+        let said = error.to_string();
+        let said = said.strip_prefix("error: ").unwrap_or(&said).trim_end().to_owned();
+        return Failure::of(said).tell(true, Style::new(false));
+    }
     // Nothing can be said about a closed output.
     let _closed = error.print();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Success.into(),
-        _ => Exit::Failed.into(),
-    }
+    if is_answer { Exit::Success.into() } else { Exit::Failed.into() }
+}
+
+/// Whether the line has `--json`, although something else in it is wrong.
+fn asks_for_json() -> bool {
+    std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json")
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, StartError> {

@@ -2,18 +2,24 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use minitower_towerfile::shell;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::failure::Explained;
+use crate::json::NotJson;
 use crate::settings::Environment;
 
 /// The profile's name when none is given and none is active.
 pub const DEFAULT_PROFILE: &str = "default";
+
+/// The permissions of everybody but the owner.
+const OTHERS: u32 = 0o077;
 
 /// Why profiles cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +43,15 @@ pub enum ProfilesError {
         path: PathBuf,
         /// Where and why.
         #[source]
-        source: serde_json::Error,
+        source: NotJson,
+    },
+    /// Others may read the file.
+    #[error("other users of this machine may read the tokens in {} (mode {mode:o})", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// The file cannot be written.
     #[error("cannot write the profiles to {}", path.display())]
@@ -62,6 +76,9 @@ pub enum ProfilesError {
 impl Explained for ProfilesError {
     fn help(&self) -> Option<Cow<'static, str>> {
         Some(Cow::Borrowed(match self {
+            Self::Exposed { path, .. } => {
+                return Some(format!("run `chmod 600 {}`", shell::quoted(&path.to_string_lossy())).into());
+            }
             Self::NoHome => "set MINITOWER_CLI_CONFIG to a file",
             Self::Unreadable { .. } | Self::Malformed { .. } => {
                 "fix or remove the file, then run `minitower login`"
@@ -90,9 +107,17 @@ pub struct Profile {
     /// The app of commands that name none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub app: String,
+    /// Its token may travel over http without a warning.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub insecure_http: bool,
     /// What other versions keep here.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// All profiles.
@@ -137,13 +162,21 @@ impl Profiles {
 
     /// Reads the file; a missing one holds no profiles.
     pub fn load(path: &Path) -> Result<Self, ProfilesError> {
-        let text = match std::fs::read(path) {
-            Ok(text) => text,
+        let (text, mode) = match read(path) {
+            Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(ProfilesError::Unreadable { path: path.to_owned(), source }),
         };
-        serde_json::from_slice(&text)
-            .map_err(|source| ProfilesError::Malformed { path: path.to_owned(), source })
+        let malformed = |error: serde_json::Error| ProfilesError::Malformed {
+            path: path.to_owned(),
+            source: error.into(),
+        };
+        let profiles: Self = serde_json::from_slice(&text).map_err(malformed)?;
+        let has_tokens = profiles.profiles.values().any(|profile| !profile.token.is_empty());
+        if has_tokens && mode & OTHERS != 0 {
+            return Err(ProfilesError::Exposed { path: path.to_owned(), mode });
+        }
+        Ok(profiles)
     }
 
     /// Replaces the file in one step, readable by its owner only.
@@ -167,6 +200,15 @@ impl Profiles {
         file.persist(path)?;
         Ok(())
     }
+}
+
+/// A file, and the permissions that it had when it was read.
+fn read(path: &Path) -> std::io::Result<(Vec<u8>, u32)> {
+    let mut file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    Ok((text, mode))
 }
 
 /// Where the file is: `$MINITOWER_CLI_CONFIG`, below `$XDG_CONFIG_HOME`, or below `~/.config`.
@@ -212,6 +254,26 @@ mod tests {
         let written: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!(written, serde_json::from_str::<Value>(text).unwrap());
         assert!(Profiles::load(&path).unwrap() == profiles);
+    }
+
+    #[test]
+    fn a_file_with_tokens_that_others_may_read_is_refused_with_the_way_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("my config.json");
+        let chmod = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        std::fs::write(&path, r#"{"profiles":{"p":{"server":"http://h","token":"mtk_p"}}}"#).unwrap();
+        for mode in [0o644, 0o640, 0o604, 0o620] {
+            chmod(mode);
+            let told = crate::failure::Failure::from(Profiles::load(&path).err().unwrap()).to_string();
+            assert!(told.contains(&format!("(mode {mode:o})")) && !told.contains("mtk_p"), "{told}");
+            assert!(told.contains(&format!("`chmod 600 '{}'`", path.display())), "{told}");
+        }
+        chmod(0o400);
+        assert!(Profiles::load(&path).is_ok());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, r#"{"profiles":{"p":{"server":"http://h"}}}"#).unwrap();
+        chmod(0o644);
+        assert!(Profiles::load(&path).is_ok(), "there is nothing to hide");
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub struct Environment {
     pub cli_config: Option<String>,
     /// `XDG_CONFIG_HOME`.
     pub xdg_config_home: Option<String>,
+    /// `XDG_DATA_HOME`.
+    pub xdg_data_home: Option<String>,
     /// `HOME`.
     pub home: Option<String>,
     /// `NO_COLOR` (<https://no-color.org>) is set, or the terminal is dumb.
@@ -32,6 +34,7 @@ impl Environment {
             ca_file: read("MINITOWER_CA_FILE"),
             cli_config: read("MINITOWER_CLI_CONFIG"),
             xdg_config_home: read("XDG_CONFIG_HOME"),
+            xdg_data_home: read("XDG_DATA_HOME"),
             home: read("HOME"),
             no_color: read("NO_COLOR").is_some() || read("TERM").is_some_and(|term| term == "dumb"),
         }
@@ -64,7 +67,13 @@ pub struct GlobalArgs {
         help = "PEM file with additional trusted certificates [env: MINITOWER_CA_FILE]"
     )]
     pub ca_file: Option<PathBuf>,
-    /// Print the answer as JSON
+    /// Send tokens and passwords over http to other machines without a warning
+    #[arg(long, global = true)]
+    pub insecure_http: bool,
+    /// Show times in UTC instead of this machine's zone
+    #[arg(long, global = true, help_heading = "Output")]
+    pub utc: bool,
+    /// Print the answer, and an error, as JSON
     #[arg(long, global = true, help_heading = "Output")]
     pub json: bool,
 }

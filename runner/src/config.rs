@@ -94,7 +94,7 @@ pub struct Arguments {
     /// File for the id of this process and the error that ends it. [default: /dev/termination-log, if it exists]
     #[arg(long, env = "MINITOWER_TERMINATION_LOG", value_name = "FILE")]
     pub termination_log: Option<String>,
-    /// Format of the runner's own log: json or text. [default: json]
+    /// Format of the runner's own log: json or text. [default: text on a terminal, otherwise json]
     #[arg(long, env = "MINITOWER_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
     /// What the runner logs: a level, or a filter such as `info,minitower_runner=debug`. [default: info]

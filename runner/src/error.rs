@@ -17,6 +17,12 @@ pub enum RunnerError {
         /// The runner's folder.
         path: PathBuf,
     },
+    /// A control plane keeps its data where the runner's folder would be.
+    #[error("{} holds the data of a control plane; use another MINITOWER_RUNNER_NAME or MINITOWER_DATA_DIR", path.display())]
+    ControlPlanes {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The runner's folder cannot be used.
     #[error("cannot use {} (is MINITOWER_DATA_DIR writable?)", path.display())]
     DataDir {

@@ -62,7 +62,8 @@ fn set_up_log(arguments: &Arguments) -> anyhow::Result<()> {
     let filter = arguments.log.as_deref().filter(|filter| !filter.is_empty()).unwrap_or("info");
     let filter = EnvFilter::try_new(filter).context("MINITOWER_LOG")?;
     let builder = logs::on_stderr(filter);
-    match arguments.log_format.as_deref().filter(|format| !format.is_empty()).unwrap_or("json") {
+    let unset = if logs::is_read_by_a_person() { "text" } else { "json" };
+    match arguments.log_format.as_deref().filter(|format| !format.is_empty()).unwrap_or(unset) {
         "json" => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
         "text" => builder.init(),
         other => anyhow::bail!("MINITOWER_LOG_FORMAT: `{other}` is not a log format; use json or text"),

@@ -12,7 +12,7 @@ use crate::commands::tokens::role;
 use crate::connection;
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
-use crate::output::Cell;
+use crate::output::{Cell, clean};
 use crate::profiles::Profile;
 
 /// Longest password line that is read, in bytes.
@@ -117,6 +117,7 @@ impl Login {
         profile.server.clone_from(&server);
         profile.team.clone_from(&team);
         profile.token.clone_from(&answer.token);
+        profile.insecure_http |= context.flags.insecure_http;
         profiles.profiles.insert(name.clone(), profile);
         profiles.current_profile.clone_from(&name);
         profiles.save(&path)?;
@@ -145,15 +146,19 @@ impl Signup {
             Some(409) => Failure::from(error).help("choose another slug with --team"),
             _ => error.into(),
         })?;
-        let profile =
+        let mut profile =
             Profile { server, team: team.clone(), token: answer.token.clone(), ..Profile::default() };
+        profile.insecure_http = context.flags.insecure_http;
         profiles.profiles.insert(name.clone(), profile);
         profiles.current_profile.clone_from(&name);
         profiles.save(&path)?;
         context.out.answer(&json!({"profile": name, "signup": answer}), |out| {
             out.line(format_args!("Created team {team}; you are its admin."))?;
             if let Some(token) = &answer.registration_token {
-                out.line(format_args!("Registration token for its runners, shown only now: {token}"))?;
+                out.line(format_args!(
+                    "Registration token for its runners, shown only now: {}",
+                    clean(token)
+                ))?;
             }
             out.note(format_args!("The team token is saved in profile {name}, which is now active."));
             Ok(())

@@ -3,18 +3,30 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::StyledStr;
-use clap_complete::Shell;
+use clap_complete::env::Shells;
+use clap_complete::{CompleteEnv, Shell};
 
 use crate::failure::{Exit, Explained, Failure};
 use crate::kubectl::{Called, NO_SCRIPT};
 use crate::output::OutputError;
 
+/// The variable by which a script asks.
+const VARIABLE: &str = "MINITOWER_COMPLETE";
+/// The program's own name.
+const NAME: &str = "minitower";
+
 /// Flags of `completion`.
 #[derive(Debug, Args)]
-#[command(after_help = "For bash, in ~/.bashrc: source <(minitower completion bash)")]
+#[command(after_help = "\
+For bash, in ~/.bashrc: source <(minitower completion bash)
+For zsh, in ~/.zshrc:   source <(minitower completion zsh)
+For fish:               minitower completion fish > ~/.config/fish/completions/minitower.fish
+
+Apps, runs and environments are completed too, if the server answers within a second.")]
 pub struct Completion {
     /// The shell to print the script for
     shell: Shell,
@@ -32,17 +44,44 @@ impl Explained for PluginError {
 }
 
 impl Completion {
-    /// Prints the script that completes `command`.
-    pub fn run(self, mut command: clap::Command) -> Result<Exit, Failure> {
+    /// Prints the script, which asks this program how a line goes on.
+    pub fn run(self) -> Result<Exit, Failure> {
         if Called::from_process() == Called::Plugin {
             return Err(PluginError.into());
         }
-        // Into memory first: the generator panics when its output is closed.
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut command, "minitower", &mut script);
+        let (name, program) = called();
+        if let Some(shell) = Shells::builtins().completer(&self.shell.to_string()) {
+            // Into memory, which cannot fail.
+            shell
+                .write_registration(VARIABLE, &name, &name, &program, &mut script)
+                .map_err(OutputError::from)?;
+        }
         io::stdout().write_all(&script).map_err(OutputError::from)?;
         Ok(Exit::Success)
     }
+}
+
+/// Under which name the program is completed, and how the shell starts it.
+fn called() -> (String, String) {
+    let program = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let name = program.file_name().map_or(NAME.to_owned(), |name| name.to_string_lossy().into_owned());
+    // A path may be relative, and the shell goes elsewhere.
+    let program = if program.components().count() > 1 { std::path::absolute(&program).ok() } else { None };
+    let program = program.map_or_else(|| name.clone(), |program| program.to_string_lossy().into_owned());
+    (name, program)
+}
+
+/// Answers a shell that asks, by the variable that its script sets, how the line goes on. `None` if no shell asks.
+pub fn answer(command: fn() -> clap::Command) -> Option<Exit> {
+    std::env::var_os(VARIABLE)?;
+    let folder = std::env::current_dir().ok();
+    // A word that leads nowhere has no candidates; the shell would show an error in the middle of the line.
+    let _ = CompleteEnv::with_factory(command)
+        .var(VARIABLE)
+        .bin(NAME)
+        .try_complete(std::env::args_os(), folder.as_deref());
+    Some(Exit::Success)
 }
 
 /// Prints the candidates for the last of `words` as cobra's programs do: one on each line, with its description after a

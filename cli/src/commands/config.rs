@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use clap::{Args, Subcommand};
 use minitower_client::Client;
+use minitower_towerfile::shell;
 use serde_json::{Value, json};
 
 use crate::connection;
@@ -51,7 +52,7 @@ struct NothingToChange;
 
 impl Explained for NothingToChange {
     fn help(&self) -> Option<Cow<'static, str>> {
-        Some("pass --server, --token, --team or --app".into())
+        Some("pass --server, --token, --team, --app or --insecure-http".into())
     }
 }
 
@@ -143,11 +144,13 @@ impl Set {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
         let flags = &context.flags;
         let values = [&flags.server, &flags.token, &self.team, &self.app];
-        if values.iter().all(|value| value.is_none()) {
+        if values.iter().all(|value| value.is_none()) && !flags.insecure_http {
             return Err(NothingToChange.into());
         }
         if let Some(server) = flags.server.as_ref().filter(|server| !server.trim().is_empty()) {
-            Client::new(&connection::client_config(flags, &context.env, server.trim().to_owned()))?;
+            let config = connection::client_config(flags, &context.env, server.trim().to_owned());
+            connection::check_ca_file(flags, &config)?;
+            Client::new(&config)?;
         }
         let path = context.profiles_path()?;
         let mut profiles = context.profiles()?;
@@ -163,6 +166,7 @@ impl Set {
         if forgotten {
             profile.token.clear();
         }
+        profile.insecure_http = flags.insecure_http || (profile.insecure_http && !moves);
         let fields = [&mut profile.server, &mut profile.token, &mut profile.team, &mut profile.app];
         for (field, value) in fields.into_iter().zip(values) {
             if let Some(value) = value {
@@ -177,7 +181,7 @@ impl Set {
         context.out.answer(&answer, |out| {
             out.line(format_args!("Changed profile {name}."))?;
             if forgotten {
-                let way_out = format!("minitower login --profile {name}");
+                let way_out = format!("minitower login --profile {}", shell::quoted(&name));
                 out.line(format_args!(
                     "Its token was for the former server and is forgotten: run `{way_out}`, or set --token."
                 ))?;

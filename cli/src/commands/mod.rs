@@ -14,7 +14,7 @@ pub mod runs;
 pub mod tokens;
 pub mod versions;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -23,8 +23,9 @@ use crate::settings::GlobalArgs;
 const AFTER_HELP: &str = "\
 New here? Run `minitower dev` and follow what it prints.
 
-Exit codes: 0 success, 10 not allowed (401, 403), 11 not found (404), 12 conflict (409), 13 gone (410), 1 any other error.
-For a run that you wait for or watch: 0 completed, 1 failed or dead, 2 cancelled.";
+Exit codes: 0 success, 10 not allowed (401, 403), 11 not found (404), 12 conflict (409), 13 gone (410), 14 the server \
+cannot be reached, 1 any other error.
+For a run that you run, wait for or watch: 0 completed, 1 failed or dead, 2 cancelled.";
 
 /// Deploy Python and shell jobs, run them, and watch them.
 #[derive(Debug, Parser)]
@@ -47,6 +48,10 @@ pub enum Command {
     Init(init::Init),
     /// Pack this folder and upload it as a new version
     Deploy(deploy::Deploy),
+    /// Run an app: create a run, print its log, and exit as it exits
+    Run(runs::create::RunApp),
+    /// Print a run's log, by default the newest run's
+    Logs(runs::logs::Logs),
     /// Create, list and watch runs
     #[command(subcommand)]
     Runs(runs::Runs),
@@ -87,6 +92,8 @@ impl Command {
             Self::Dev(command) => command.run(context).await,
             Self::Init(command) => command.run(context),
             Self::Deploy(command) => command.run(context).await,
+            Self::Run(command) => command.run(context).await,
+            Self::Logs(command) => command.run(context).await,
             Self::Runs(command) => command.run(context).await,
             Self::Apps(command) => command.run(context).await,
             Self::Versions(command) => command.run(context).await,
@@ -98,13 +105,15 @@ impl Command {
             Self::Me => access::me(context).await,
             Self::Tokens(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
-            Self::Completion(command) => command.run(Cli::command()),
+            Self::Completion(command) => command.run(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]

@@ -7,6 +7,7 @@ use minitower_client::{Error, RunnerFilter};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::fields::in_flags;
 use crate::output::{Cell, Tone, duration, now, time};
 
 /// The subcommands.
@@ -72,7 +73,7 @@ fn show(context: &Context, drained: &Drained) -> Result<Exit, Failure> {
 }
 
 fn no_such_runner(error: Error) -> Failure {
-    Failure::from(error).help_not_found(
+    Failure::from(in_flags(error, &[("owner", "--owner")])).help_not_found(
         "`minitower runners list` shows the runners; a team changes only those registered with its own token",
     )
 }
@@ -94,7 +95,8 @@ impl List {
             } else {
                 "There are no runners; start one with `minitower-runner`."
             };
-            out.table(&header, &rows, empty)
+            let order = ["LAST SEEN", "ENVIRONMENT", "POOL", "RUN", "WORK"];
+            out.table_without(&header, &order, &rows, empty)
         })?;
         Ok(Exit::Success)
     }
@@ -150,6 +152,7 @@ mod tests {
         let shown = |now: Option<&str>| format!("{:?}", row(&runner, now.map(|now| now.parse().unwrap())));
         let to_a_person = shown(Some("2026-01-02T03:07:05Z"));
         assert!(to_a_person.contains("idle 3m05s") && to_a_person.contains("5.0s ago"), "{to_a_person}");
-        assert!(shown(None).contains("idle since 2026-01-02 03:04:00Z"));
+        let since = time(runner.idle_since.unwrap());
+        assert!(shown(None).contains(&format!("idle since {since}")));
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
-use crate::output::{Cell, now, time};
+use crate::output::{Cell, clean, now, time};
 
 /// The subcommands of `tokens`.
 #[derive(Debug, Subcommand)]
@@ -40,7 +40,7 @@ pub struct Create {
 /// Flags of `tokens revoke`.
 #[derive(Debug, Args)]
 pub struct Revoke {
-    /// Ids of tokens, as `minitower tokens list` shows them
+    /// Ids of tokens, as `list` shows them
     #[arg(required = true, value_name = "ID")]
     ids: Vec<i64>,
 }
@@ -103,7 +103,7 @@ impl Create {
             let until = created.expires_at.map_or_else(String::new, |at| format!(", until {}", time(at)));
             let role = role(created.role);
             out.note(format_args!("Token {} ({role}{until}), shown only now:", created.token_id));
-            out.line(&created.token)
+            out.line(clean(&created.token))
         })?;
         Ok(Exit::Success)
     }

@@ -8,11 +8,21 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use minitower_client::TeamClient;
 use minitower_client::wire::apps::Version;
+use minitower_towerfile::shell;
 
 use super::apps::no_such_app;
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
+use crate::fields::in_flags;
+use crate::json::NotJson;
 use crate::output::{Cell, short_sha, time};
+
+/// The API's fields of an upload, and the flags that set them.
+const FLAGS: &[(&str, &str)] = &[
+    ("entrypoint", "--entrypoint"),
+    ("timeout_seconds", "--timeout-seconds"),
+    ("params_schema_json", "--params-schema"),
+];
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -83,7 +93,7 @@ enum UploadError {
         source: io::Error,
     },
     #[error("--params-schema is not valid JSON")]
-    SchemaNotJson(#[source] serde_json::Error),
+    SchemaNotJson(#[source] NotJson),
 }
 
 impl Explained for UploadError {
@@ -132,7 +142,8 @@ impl Get {
         let app = context.app(self.app.as_deref())?;
         let version = context.team()?.version(&app, self.version_no).await.map_err(|error| {
             Failure::from(error).help_not_found(format_args!(
-                "`minitower versions list --app {app}` shows the existing versions"
+                "`minitower versions list --app {}` shows the existing versions",
+                shell::quoted(&app)
             ))
         })?;
         context.out.answer(&version, |out| {
@@ -170,7 +181,7 @@ impl Upload {
                 ("entrypoint", Some(Cell::new(&version.entrypoint))),
                 ("sha256", Some(Cell::new(&version.artifact_sha256))),
             ])?;
-            out.note(format_args!("Run it: `minitower runs create --app {app} --wait`"));
+            out.note(format_args!("Run it: `minitower run {}`", shell::quoted(&app)));
             Ok(())
         })?;
         Ok(Exit::Success)
@@ -189,7 +200,7 @@ fn schema(given: &str) -> Result<serde_json::Value, UploadError> {
             .map_err(|source| UploadError::Schema { path: path.into(), source })?,
         None => given.to_owned(),
     };
-    serde_json::from_str(&text).map_err(UploadError::SchemaNotJson)
+    serde_json::from_str(&text).map_err(|error| UploadError::SchemaNotJson(error.into()))
 }
 
 /// Uploads with a progress bar on a terminal.
@@ -204,7 +215,7 @@ pub(super) async fn upload_with_progress(
     let bar = progress.clone();
     let answer = team.upload_version(app, upload, move |sent| bar.set(sent)).await;
     progress.clear();
-    answer.map_err(|error| match error.status() {
+    answer.map_err(|error| in_flags(error, FLAGS)).map_err(|error| match error.status() {
         Some(404) => Failure::from(error).help(format_args!("`minitower apps create {app}` creates the app")),
         Some(413) => Failure::from(error).help(
             "leave large files out with a .towerignore, or ask for a higher MINITOWER_MAX_ARTIFACT_SIZE",

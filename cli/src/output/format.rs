@@ -1,20 +1,33 @@
 //! Values as people read them.
 
-use minitower_client::wire::Timestamp;
+use std::sync::OnceLock;
 
-/// Text without control characters: what others wrote must not control the terminal or break a table.
-pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
+use jiff::tz::TimeZone;
+use minitower_client::wire::Timestamp;
 
 /// The moment from which ages are counted.
 pub fn now() -> Timestamp {
     minitower_daemon::clock::wall_clock().into()
 }
 
-/// A moment in UTC, to the second.
+/// The zone of every time that this process shows: it is the machine's, or what the line asks for.
+static ZONE: OnceLock<TimeZone> = OnceLock::new();
+
+/// Shows times in UTC from now on.
+pub(super) fn show_utc() {
+    // Once is enough.
+    let _ = ZONE.set(TimeZone::UTC);
+}
+
+/// A moment to the second, with the difference from UTC: `2026-01-02 04:04:05+01:00`.
 pub fn time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+    time_in(at, ZONE.get_or_init(TimeZone::system))
+}
+
+fn time_in(at: Timestamp, zone: &TimeZone) -> String {
+    let at = at.to_zoned(zone.clone());
+    let format = if at.offset().is_zero() { "%Y-%m-%d %H:%M:%SZ" } else { "%Y-%m-%d %H:%M:%S%:z" };
+    at.strftime(format).to_string()
 }
 
 /// The time between two moments: `0.4s`, `12s`, `3m05s`, `2h07m`, `3d02h`.
@@ -60,9 +73,13 @@ mod tests {
         assert_eq!(duration(from, to), expected);
     }
 
-    #[test]
-    fn times_are_utc_to_the_second() {
-        assert_eq!(time("2026-01-02T03:04:05.678Z".parse().unwrap()), "2026-01-02 03:04:05Z");
+    #[rstest]
+    #[case(0, "2026-01-02 03:04:05Z")]
+    #[case(3600, "2026-01-02 04:04:05+01:00")]
+    #[case(-12_600, "2026-01-01 23:34:05-03:30")]
+    fn times_say_their_difference_from_utc(#[case] offset: i32, #[case] expected: &str) {
+        let zone = TimeZone::fixed(jiff::tz::Offset::from_seconds(offset).unwrap());
+        assert_eq!(time_in("2026-01-02T03:04:05.678Z".parse().unwrap(), &zone), expected);
     }
 
     #[test]

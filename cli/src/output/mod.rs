@@ -14,9 +14,11 @@ use serde::Serialize;
 
 use crate::kubectl::retold;
 
-pub use self::format::{bytes, clean, duration, now, short_sha, time};
+pub use self::format::{bytes, duration, now, short_sha, time};
 pub use self::style::{Style, Tone};
 pub use self::table::Cell;
+use self::terminal::clean_lines;
+pub use self::terminal::{clean, escaped_json};
 
 /// The answer could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +44,10 @@ pub struct Output {
 
 impl Output {
     /// The process's own streams.
-    pub fn from_process(json: bool, no_color: bool) -> Self {
+    pub fn from_process(json: bool, no_color: bool, utc: bool) -> Self {
+        if utc {
+            format::show_utc();
+        }
         let (terminal, stderr_terminal) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         Self {
             json,
@@ -94,13 +99,21 @@ impl Output {
         Ok(writeln!(io::stdout().lock(), "{line}")?)
     }
 
-    /// A dim line beside the answer, on standard error. Commands in it are quoted: `` `minitower login` ``.
+    /// A dim line beside the answer, on standard error; nothing for a program. Commands in it are quoted:
+    /// `` `minitower login` ``.
     pub fn note(&self, line: impl std::fmt::Display) {
-        logs::say(self.stderr_style.dim(retold(&line.to_string())));
+        if !self.json {
+            logs::say(self.stderr_style.dim(retold(&clean_lines(&line.to_string()))));
+        }
     }
 
-    /// A line about something odd, on standard error.
+    /// A line about something odd, on standard error; an object for a program.
     pub fn warn(&self, line: impl std::fmt::Display) {
+        let line = retold(&line.to_string()).into_owned();
+        if self.json {
+            return logs::say(serde_json::json!({ "warning": line }));
+        }
+        let line = clean_lines(&line);
         logs::say(format_args!("{} {line}", self.stderr_style.tone("warning:", Tone::Waiting)));
     }
 
@@ -115,26 +128,46 @@ impl Output {
 
     /// The answer as indented JSON.
     pub fn json(&self, value: &impl Serialize) -> Result<(), OutputError> {
-        let mut stdout = io::stdout().lock();
-        serde_json::to_writer_pretty(&mut stdout, value).map_err(io::Error::from)?;
-        Ok(writeln!(stdout)?)
+        let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
+        Ok(writeln!(io::stdout().lock(), "{}", escaped_json(&text))?)
     }
 
     /// One of a stream of answers, as JSON on one line.
     pub fn json_line(&self, value: &impl Serialize) -> Result<(), OutputError> {
         let mut stdout = io::stdout().lock();
-        serde_json::to_writer(&mut stdout, value).map_err(io::Error::from)?;
-        writeln!(stdout)?;
+        let text = serde_json::to_string(value).map_err(io::Error::from)?;
+        writeln!(stdout, "{}", escaped_json(&text))?;
         Ok(stdout.flush()?)
     }
 
     /// A table. For an empty one, `empty` goes to standard error and says what to do.
+    ///
+    /// A terminal that is too narrow gets fewer columns, and no broken words: the last ones are left out first.
     pub fn table(&self, header: &[&str], rows: &[Vec<Cell>], empty: &str) -> Result<(), OutputError> {
+        let order: Vec<_> = header.iter().skip(1).rev().copied().collect();
+        self.table_without(header, &order, rows, empty)
+    }
+
+    /// The same; `order` names the columns that may be left out, the least important first.
+    pub fn table_without(
+        &self,
+        header: &[&str],
+        order: &[&str],
+        rows: &[Vec<Cell>],
+        empty: &str,
+    ) -> Result<(), OutputError> {
         if rows.is_empty() {
             self.note(empty);
             return Ok(());
         }
-        self.line(table::render(header, rows, self.terminal, self.style))
+        let width = self.terminal.then(table::terminal_width).flatten();
+        let (text, left_out) = table::render(header, order, rows, width, self.style);
+        self.line(text)?;
+        if !left_out.is_empty() {
+            let left_out = left_out.join(", ");
+            self.note(format_args!("A wider terminal also shows {left_out}; --json shows everything."));
+        }
+        Ok(())
     }
 
     /// One thing in full: a line for each name and value. Absent values are left out.

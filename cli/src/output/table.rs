@@ -2,10 +2,10 @@
 
 use std::fmt::Display;
 
-use comfy_table::{Attribute, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
-use super::format::clean;
 use super::style::{Style, Tone};
+use super::terminal::clean;
 
 /// A value in a table.
 #[derive(Debug, Clone)]
@@ -35,28 +35,96 @@ impl Cell {
     }
 }
 
-/// On a terminal, long values are wrapped to its width; elsewhere each row is one line.
-pub(super) fn render(header: &[&str], rows: &[Vec<Cell>], terminal: bool, style: Style) -> String {
+/// Spaces between two columns.
+const GAP: usize = 2;
+
+/// How many characters the terminal has in a line.
+pub(super) fn terminal_width() -> Option<usize> {
+    Table::new().width().map(usize::from)
+}
+
+/// The table, and the columns that were left out. Within `width`, the columns of `order` are left out until no word need be
+/// broken, and long values are wrapped between words. Without, each row is one line.
+pub(super) fn render<'h>(
+    header: &[&'h str],
+    order: &[&str],
+    rows: &[Vec<Cell>],
+    width: Option<usize>,
+    style: Style,
+) -> (String, Vec<&'h str>) {
+    let columns: Vec<_> = (0..header.len()).map(|index| Widths::of(header[index], rows, index)).collect();
+    let fitted = width.map(|width| fit(header, order, &columns, width));
+    let kept: Vec<usize> = match &fitted {
+        Some(fitted) => fitted.iter().map(|(index, _)| *index).collect(),
+        None => (0..header.len()).collect(),
+    };
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);
-    if terminal && table.width().is_some() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    } else {
-        table.force_no_tty();
-    }
-    table.set_header(header.iter().map(|name| with_style(name, Tone::Dim, style)));
-    table.add_rows(
-        rows.iter()
-            .map(|row| row.iter().map(|cell| with_style(&cell.text, cell.tone, style)).collect::<Vec<_>>()),
-    );
+    table.force_no_tty();
+    table.set_header(kept.iter().map(|index| with_style(header[*index], Tone::Dim, style)));
+    table.add_rows(rows.iter().map(|row| {
+        let cells = kept.iter().filter_map(|index| row.get(*index));
+        cells.map(|cell| with_style(&cell.text, cell.tone, style)).collect::<Vec<_>>()
+    }));
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
+    }
+    if let (Some(fitted), Some(width)) = (&fitted, width) {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(u16::try_from(width + GAP).unwrap_or(u16::MAX));
+        table.set_constraints(fitted.iter().map(|(_, characters)| {
+            ColumnConstraint::Absolute(Width::Fixed(u16::try_from(characters + GAP).unwrap_or(u16::MAX)))
+        }));
     }
     if style.is_coloured() {
         table.enforce_styling();
     }
-    table.trim_fmt()
+    let left_out = (0..header.len()).filter(|index| !kept.contains(index)).map(|index| header[index]);
+    (table.trim_fmt(), left_out.collect())
+}
+
+/// How wide a column is, in characters.
+#[derive(Debug, Clone, Copy)]
+struct Widths {
+    /// With each value on one line.
+    whole: usize,
+    /// With the longest word on one line.
+    word: usize,
+}
+
+impl Widths {
+    fn of(name: &str, rows: &[Vec<Cell>], index: usize) -> Self {
+        let values =
+            || rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.text.as_str()).chain([name]);
+        let whole = values().map(|value| value.chars().count()).max().unwrap_or_default();
+        let word = values().flat_map(str::split_whitespace).map(|word| word.chars().count()).max();
+        Self { whole, word: word.unwrap_or_default() }
+    }
+}
+
+/// Which columns are shown, and how wide.
+fn fit(header: &[&str], order: &[&str], columns: &[Widths], width: usize) -> Vec<(usize, usize)> {
+    let mut kept: Vec<usize> = (0..columns.len()).collect();
+    let needs = |kept: &[usize], of: fn(&Widths) -> usize| {
+        kept.iter().map(|index| of(&columns[*index]) + GAP).sum::<usize>().saturating_sub(GAP)
+    };
+    for name in order {
+        if needs(&kept, |column| column.word) <= width {
+            break;
+        }
+        kept.retain(|index| header[*index] != *name);
+    }
+    let mut widths: Vec<_> = kept.iter().map(|index| (*index, columns[*index].whole)).collect();
+    let mut over = needs(&kept, |column| column.whole).saturating_sub(width);
+    // The widest gives way first, down to its longest word.
+    while over > 0 {
+        let wraps = widths.iter_mut().filter(|(index, now)| *now > columns[*index].word);
+        let Some((_, widest)) = wraps.max_by_key(|(_, now)| *now) else { break };
+        *widest -= 1;
+        over -= 1;
+    }
+    widths
 }
 
 fn with_style(text: &str, tone: Tone, style: Style) -> comfy_table::Cell {
@@ -84,13 +152,53 @@ mod tests {
             vec![Cell::new(1), Cell::toned("completed", Tone::Good), Cell::new("a\u{1b}[31m\nb")],
             vec![Cell::new(123), Cell::new("dead"), Cell::optional(None::<i64>)],
         ];
-        let text = render(&["RUN", "STATUS", "NOTE"], &rows, false, Style::new(false));
-        assert_eq!(text, "RUN  STATUS     NOTE\n1    completed  a [31m b\n123  dead       -");
+        let (text, _) = render(&["RUN", "STATUS", "NOTE"], &[], &rows, None, Style::new(false));
+        assert_eq!(text, "RUN  STATUS     NOTE\n1    completed  a\\x1b[31m b\n123  dead       -");
     }
 
     #[test]
     fn a_coloured_table_is_coloured() {
         let rows = vec![vec![Cell::toned("completed", Tone::Good)]];
-        assert!(render(&["STATUS"], &rows, true, Style::new(true)).contains('\u{1b}'));
+        assert!(render(&["STATUS"], &[], &rows, Some(80), Style::new(true)).0.contains('\u{1b}'));
+    }
+
+    fn narrow(width: usize) -> (String, Vec<&'static str>) {
+        let rows = vec![
+            vec![
+                Cell::new(7),
+                Cell::new("daily-report"),
+                Cell::new("completed"),
+                Cell::new("says hello to you"),
+            ],
+            vec![Cell::new(12), Cell::new("x"), Cell::new("dead"), Cell::new("-")],
+        ];
+        let header = ["RUN", "APP", "STATUS", "NOTE"];
+        render(&header, &["NOTE", "STATUS"], &rows, Some(width), Style::new(false))
+    }
+
+    #[test]
+    fn a_wide_terminal_shows_each_row_on_a_line() {
+        let (text, left_out) = narrow(80);
+        assert_eq!((text.lines().count(), left_out), (3, vec![]));
+    }
+
+    #[test]
+    fn long_values_wrap_between_words_where_that_is_enough() {
+        let (text, left_out) = narrow(40);
+        assert_eq!(left_out, Vec::<&str>::new());
+        assert!(
+            text.contains("daily-report") && text.contains("completed") && text.contains("hello"),
+            "{text}"
+        );
+        assert!(text.lines().count() > 3 && text.lines().all(|line| line.chars().count() <= 40), "{text}");
+    }
+
+    #[test]
+    fn columns_go_before_words_are_broken() {
+        let (text, left_out) = narrow(30);
+        assert_eq!(left_out, ["NOTE"]);
+        assert_eq!(text, "RUN  APP           STATUS\n7    daily-report  completed\n12   x             dead");
+        assert_eq!(narrow(20).1, ["STATUS", "NOTE"]);
+        assert!(narrow(5).0.contains("RUN"), "what may not be left out stays, whatever the width");
     }
 }

@@ -249,7 +249,7 @@ fn a_token_stands_alone_on_standard_output_and_works() {
 
 #[rstest]
 #[case("apps list", "minitower deploy")]
-#[case("runs list", "minitower runs create")]
+#[case("runs list", "minitower run APP")]
 #[case("runners list", "minitower-runner")]
 #[case("runners list --pool p", "no such runners")]
 fn an_empty_list_says_what_to_do_beside_the_answer(#[case] line: &str, #[case] hint: &str) {
@@ -302,10 +302,71 @@ fn flags_of_lists_travel_as_queries_and_bodies() {
 }
 
 #[test]
-fn completion_scripts_know_the_commands() {
+fn times_are_in_the_zone_of_the_machine_unless_utc_is_asked_for() {
+    let bed = Bed::start();
+    bed.team.app("hello");
+    let created = bed.team.get("/apps/hello")["created_at"].clone();
+    let line = |words: &[&str]| {
+        let ran = run(bed.cli(words).env("TZ", "<+0545>-5:45"), "").good().stdout;
+        ran.lines().find(|line| line.starts_with("created")).unwrap().to_owned()
+    };
+    assert!(line(&["apps", "get", "hello"]).ends_with("+05:45"));
+    assert!(line(&["apps", "get", "hello", "--utc"]).ends_with(&shown(&created)));
+    let json = run(bed.cli(&["apps", "get", "hello", "--json"]).env("TZ", "<+0545>-5:45"), "").good().json();
+    assert_eq!(json["created_at"], created, "programs get the server's own");
+}
+
+/// Completes a line in bash with the script that the program prints, and returns what bash would offer.
+fn offered(bed: &Bed, words: &[&str]) -> Vec<String> {
+    let folder = bed.home.path().join("bin");
+    std::fs::create_dir_all(&folder).unwrap();
+    let link = folder.join("minitower");
+    if !link.exists() {
+        std::os::unix::fs::symlink(assert_cmd::cargo::cargo_bin!("minitower"), link).unwrap();
+    }
+    let script = r#"PATH="$HOME/bin:$PATH"; source <(minitower completion bash)
+        COMP_WORDS=(minitower "$@"); COMP_CWORD=$#; _clap_complete_minitower minitower "${!#}" ""
+        printf '%s\n' "${COMPREPLY[@]}""#;
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["-c", script, "bash"]).args(words).env_clear().env("HOME", bed.home.path());
+    bash.env("PATH", std::env::var_os("PATH").unwrap()).current_dir(bed.home.path());
+    bash.env("MINITOWER_SERVER_URL", bed.plane.url()).env("MINITOWER_API_TOKEN", &bed.team.token);
+    let ran = run(&mut bash, "").good();
+    assert_eq!(ran.stderr, "", "{words:?}");
+    ran.stdout.lines().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn a_shell_is_offered_apps_runs_and_environments() {
+    let bed = Bed::with_app();
+    bed.team.app("other");
+    bed.words("environments create staging").good();
+    let id = bed.team.run("hello").run_id.to_string();
+    assert_eq!(offered(&bed, &["run", "h"]), ["hello"]);
+    assert_eq!(offered(&bed, &["runs", "list", "--app", ""]), ["hello", "other"]);
+    assert_eq!(offered(&bed, &["logs", ""]).first(), Some(&id));
+    assert_eq!(offered(&bed, &["runs", "cancel", ""]).first(), Some(&id));
+    assert_eq!(offered(&bed, &["run", "hello", "--environment", "s"]), ["staging"]);
+    assert_eq!(offered(&bed, &["runs", "li"]), ["list"]);
+}
+
+#[test]
+fn a_server_that_is_away_or_slow_is_passed_over_in_silence() {
+    let bed = Bed::with_app();
+    bed.plane.always("GET /apps", Answer::hang());
+    let begun = std::time::Instant::now();
+    assert!(offered(&bed, &["run", "h"]).is_empty());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    bed.plane.lift_all();
+    bed.plane.always("GET /apps", Answer::refusal(401, "unauthorized", "no"));
+    assert!(offered(&bed, &["run", "h"]).is_empty());
+}
+
+#[test]
+fn completion_scripts_are_for_every_shell() {
     let home = tempfile::tempdir().unwrap();
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = run(&mut program(home.path(), &["completion", shell]), "").good();
-        assert!(ran.stdout.contains("attempts") && ran.stdout.contains("minitower"), "{shell}");
+        assert!(ran.stdout.contains("MINITOWER_COMPLETE") && ran.stdout.contains("minitower"), "{shell}");
     }
 }

@@ -21,11 +21,11 @@ impl Dev {
     }
 
     fn start_in(home: &std::path::Path, folder: &str) -> Self {
-        let mut child = program(home, &["dev", "--listen", "127.0.0.1:0", "--data-dir", folder, "--json"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::started(&mut program(home, &["dev", "--listen", "127.0.0.1:0", "--data-dir", folder, "--json"]))
+    }
+
+    fn started(command: &mut std::process::Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let welcome = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -57,7 +57,7 @@ fn dev_makes_a_profile_that_works_and_ends_in_order() {
         assert_eq!((&me.json()["team_slug"], &me.json()["role"]), (&"dev".into(), &"admin".into()));
         let (code, said) = dev.end(signal);
         assert_eq!(code, Some(0), "{said}");
-        assert!(said.contains("Stopping") && !said.contains('\u{1b}'), "{said}");
+        assert!(!said.contains("Stopping") && !said.contains('\u{1b}'), "{said}");
     }
 }
 
@@ -87,7 +87,10 @@ fn two_at_once_do_not_take_each_others_profile() {
         assert_eq!(shown["config"]["server"], dev.welcome["server"]);
         cli(&["me", "--profile", profile]);
     }
+    let profile = profile.to_owned();
     assert_eq!(second.end(Signal::SIGTERM).0, Some(0));
+    let left = cli(&["config", "list", "--json"]).stdout;
+    assert!(!left.contains(&profile) && left.contains("\"dev\""), "{left}");
     assert_eq!(first.end(Signal::SIGTERM).0, Some(0));
     // The name is free again.
     assert_eq!(Dev::start(home.path()).welcome["profile"], "dev");
@@ -102,4 +105,39 @@ fn dev_where_something_else_listens_names_another_way() {
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains(&address) && ran.stderr.contains("--listen"), "{}", ran.stderr);
     assert!(!home.path().join(".config").exists(), "no profile of a server that never was");
+}
+
+#[test]
+fn dev_keeps_its_data_with_the_user_and_not_where_it_was_started() {
+    let home = tempfile::tempdir().unwrap();
+    let project = home.path().join("project");
+    std::fs::create_dir(&project).unwrap();
+    let dev = |more: &[&str]| {
+        let line = [&["dev", "--listen", "127.0.0.1:0", "--json"], more].concat();
+        let mut command = program(home.path(), &line);
+        Dev::started(command.current_dir(&project))
+    };
+    let usual = dev(&[]);
+    assert_eq!(usual.welcome["data_dir"], format!("{}/.local/share/minitower/dev", home.path().display()));
+    assert_eq!(usual.end(Signal::SIGTERM).0, Some(0));
+    assert_eq!(std::fs::read_dir(&project).unwrap().count(), 0, "nothing is left in the project");
+    let here = dev(&["--here"]);
+    assert!(project.join(".minitower/control-plane/minitower.db").is_file());
+    assert_eq!(here.end(Signal::SIGTERM).0, Some(0));
+}
+
+#[test]
+fn a_refused_token_of_a_dev_leads_to_a_new_dev_and_not_to_a_login_without_password() {
+    let bed = crate::support::Bed::start();
+    let server = bed.plane.url();
+    let set =
+        ["config", "set", "--server", server, "--token", "mtk_old", "--team", "dev", "--profile", "dev"];
+    run(&mut program(bed.home.path(), &set), "").good();
+    let ran = run(&mut program(bed.home.path(), &["me"]), "");
+    assert_eq!(ran.code, 10);
+    assert!(
+        ran.stderr.contains("start `minitower dev` again") && !ran.stderr.contains("login"),
+        "{}",
+        ran.stderr
+    );
 }

@@ -18,13 +18,19 @@ fn a_refusal_is_said_in_two_lines_and_has_its_exit_code() {
         (429, "rate_limited", 1, "try again"),
     ] {
         let rule = bed.plane.always("POST /runs/7/cancel", Answer::refusal(status, code, "the reason"));
-        for line in [&["runs", "cancel", "7"][..], &["runs", "cancel", "7", "--json"]] {
-            let ran = bed.run(line).plain();
-            assert_eq!((ran.code, ran.stdout.as_str()), (exit, ""), "{ran:?}");
-            assert!(ran.stderr.contains("error: the reason"), "{}", ran.stderr);
-            assert!(ran.stderr.contains(way_out) && ran.stderr.lines().count() <= 2, "{}", ran.stderr);
-            assert!(!ran.stderr.contains(&bed.team.token), "{}", ran.stderr);
-        }
+        let ran = bed.words("runs cancel 7").plain();
+        assert_eq!((ran.code, ran.stdout.as_str()), (exit, ""), "{ran:?}");
+        assert!(ran.stderr.contains("error: the reason"), "{}", ran.stderr);
+        assert!(ran.stderr.contains(way_out) && ran.stderr.lines().count() <= 2, "{}", ran.stderr);
+        assert!(!ran.stderr.contains(&bed.team.token), "{}", ran.stderr);
+
+        let ran = bed.words("runs cancel 7 --json").plain();
+        assert_eq!((ran.code, ran.stdout.as_str()), (exit, ""), "{ran:?}");
+        let error = &ran.error()["error"];
+        assert_eq!((&error["code"], &error["status"]), (&code.into(), &status.into()), "{error}");
+        assert_eq!(error["exit_code"], exit, "{error}");
+        assert!(error["message"].as_str().unwrap().starts_with("the reason"), "{error}");
+        assert!(error["help"].as_str().unwrap_or_default().contains(way_out), "{error}");
         bed.plane.lift(rule);
     }
 }
@@ -43,6 +49,9 @@ fn every_command_hands_a_refused_token_on() {
         ("runs create hello -p a=1", "GET /apps/hello/versions"),
         ("runs list", "GET /runs"),
         ("runs get 7", "GET /runs/7"),
+        ("run hello", "POST /apps/hello/runs"),
+        ("logs", "GET /runs"),
+        ("logs 7", "GET /runs/7/logs"),
         ("runs logs 7", "GET /runs/7/logs"),
         ("runs logs 7 --follow", "GET /runs/7"),
         ("runs watch 7", "GET /runs/7"),
@@ -99,10 +108,13 @@ fn no_server_named_and_no_server_there_say_so() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let ran = run(&mut program(home.path(), &["me", "--server", &url, "--token", "mtk_secret"]), "");
-    assert_eq!(ran.code, 1);
+    let line = ["me", "--server", &url, "--token", "mtk_secret"];
+    let ran = run(&mut program(home.path(), &line), "");
+    assert_eq!(ran.code, 14);
     assert!(ran.stderr.contains(&url) && ran.stderr.contains("connection refused"), "{}", ran.stderr);
     assert!(ran.stderr.contains("minitower dev") && !ran.stderr.contains("mtk_secret"), "{}", ran.stderr);
+    let ran = run(program(home.path(), &line).arg("--json"), "");
+    assert_eq!((ran.code, &ran.error()["error"]["meaning"]), (14, &"server_unreachable".into()));
 }
 
 #[test]
@@ -110,9 +122,9 @@ fn an_answer_that_breaks_off_is_an_error_of_one_line() {
     let bed = Bed::with_app();
     bed.plane.once("GET /apps", Answer::break_off());
     let ran = bed.words("apps list").plain();
-    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.lines().count()), (1, "", 1), "{ran:?}");
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.lines().count()), (14, "", 1), "{ran:?}");
     bed.plane.once("GET /apps", Answer::cut());
-    assert_eq!(bed.words("apps list").code, 1);
+    assert_eq!(bed.words("apps list").code, 14);
 }
 
 #[rstest]
@@ -123,6 +135,8 @@ fn an_answer_that_breaks_off_is_an_error_of_one_line() {
 fn a_mistake_in_the_line_ends_with_1_and_not_with_the_2_of_cancelled(#[case] line: &[&str]) {
     let home = tempfile::tempdir().unwrap();
     assert_eq!(run(&mut program(home.path(), line), "").code, 1);
+    let ran = run(program(home.path(), line).arg("--json"), "");
+    assert_eq!((ran.code, ran.stdout.as_str(), &ran.error()["error"]["exit_code"]), (1, "", &1.into()));
 }
 
 #[rstest]
@@ -132,4 +146,33 @@ fn a_mistake_in_the_line_ends_with_1_and_not_with_the_2_of_cancelled(#[case] lin
 fn help_is_an_answer(#[case] line: &[&str]) {
     let home = tempfile::tempdir().unwrap();
     assert!(run(&mut program(home.path(), line), "").good().stdout.contains("minitower"));
+}
+
+#[test]
+fn fields_that_the_server_has_ignored_are_named() {
+    let bed = Bed::with_app();
+    let id = bed.team.run("hello").run_id;
+    let run = bed.team.get(&format!("/runs/{id}"));
+    let answer = Answer::json(201, &run).header("x-ignored-fields", "colour,retry.size");
+    bed.plane.always("POST /apps/hello/runs", answer);
+    let ran = bed.words("runs create hello").good();
+    assert!(ran.stderr.contains("warning: the server does not know colour,retry.size"), "{}", ran.stderr);
+    let ran = bed.words("runs create hello --json").good();
+    assert!(ran.error()["warning"].as_str().unwrap().contains("colour,retry.size"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_others_wrote_controls_no_terminal_through_a_table_an_error_or_json() {
+    let bed = Bed::start();
+    let evil = "a\u{1b}]0;T\u{7}\u{9b}2J\u{202e}b";
+    bed.run(&["apps", "create", "hello", "--description", evil]).good();
+    let harmful = |text: &str| text.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']);
+    for line in ["apps list", "apps get hello", "apps get hello --json"] {
+        let said = bed.words(line).good().stdout;
+        assert!(said.contains("]0;T") && !harmful(&said), "{said:?}");
+    }
+    assert_eq!(bed.words("apps get hello --json").json()["description"], evil);
+    bed.plane.once("GET /apps", Answer::refusal(409, "conflict", evil));
+    let ran = bed.words("apps list");
+    assert!(ran.code == 12 && ran.stderr.contains(r"a\x1b]0;T\x07\x9b2J\u{202e}b"), "{}", ran.stderr);
 }

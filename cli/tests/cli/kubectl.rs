@@ -68,7 +68,7 @@ fn the_way_to_a_server_leads_into_the_cluster() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let ran = plugin(home.path(), &["me", "--server", &url, "--token", "mtk_x"]);
-    assert!(ran.code == 1 && ran.stderr.contains("kubectl port-forward"), "{ran:?}");
+    assert!(ran.code == 14 && ran.stderr.contains("kubectl port-forward"), "{ran:?}");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn the_completion_of_a_plugin_is_a_link() {
 }
 
 #[rstest]
-#[case(&["ru"], &["runs", "runners"])]
+#[case(&["ru"], &["run", "runs", "runners"])]
 #[case(&["runs", "li"], &["list"])]
 #[case(&["runs", "list", "--js"], &["--json"])]
 #[case(&["completion", "z"], &["zsh"])]

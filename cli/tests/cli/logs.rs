@@ -84,6 +84,27 @@ fn the_tail_of_a_log_is_its_last_lines(#[case] most: &str, #[case] expected: &[i
 }
 
 #[test]
+fn the_server_is_asked_for_the_tail_alone() {
+    let bed = paged();
+    bed.plane.lift_all();
+    let ran = bed.words("logs 1 --tail 2").good();
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("line 9\n", "line 8\n"));
+    assert_eq!(queries(&bed), ["tail=2", "after_seq=9"]);
+}
+
+#[rstest]
+#[case("", &["second"])]
+#[case(" --attempt 1", &["first"])]
+#[case(" --attempt 2", &["second"])]
+#[case(" --attempt 1 --tail 1", &["first"])]
+#[case(" --attempt 1 --follow", &["first"])]
+fn every_attempt_has_its_own_log(#[case] more: &str, #[case] expected: &[&str]) {
+    let bed = retried();
+    let ran = bed.words(&format!("logs 1{more}")).good();
+    assert_eq!(ran.stdout.lines().collect::<Vec<_>>(), expected, "{ran:?}");
+}
+
+#[test]
 fn following_may_begin_with_the_tail() {
     let bed = Bed::with_app();
     bed.team.run("hello");
@@ -103,7 +124,10 @@ fn retried() -> Bed {
     let bed = Bed::with_app();
     bed.team.run("hello");
     let (first, second) = (bed.plane.runner("r-1"), bed.plane.runner("r-2"));
-    let attempt = first.attempt(&first.lease());
+    let lease = first.lease();
+    first.start(&lease);
+    first.log(&lease, 1, &["first"]);
+    let attempt = first.attempt(&lease);
     bed.plane.run(async move { attempt.release().await.unwrap() });
     let lease = second.lease();
     second.start(&lease);
@@ -113,14 +137,40 @@ fn retried() -> Bed {
 }
 
 #[rstest]
-#[case("2", 0, "")]
-#[case("1", 1, "the server shows only the log of a run's newest attempt")]
-#[case("3", 1, "run 1 has no attempt 3")]
-fn the_log_of_an_older_attempt_is_refused(#[case] attempt: &str, #[case] code: i32, #[case] reason: &str) {
+#[case("")]
+#[case(" --follow")]
+#[case(" --json")]
+fn an_attempt_that_the_run_does_not_have_is_named(#[case] more: &str) {
     let bed = retried();
-    let ran = bed.words(&format!("runs logs 1 --attempt {attempt}"));
-    assert_eq!((ran.code, bed.plane.count("GET /runs/1/logs") == 0), (code, code == 1), "{ran:?}");
-    assert!(ran.stderr.contains(reason), "{}", ran.stderr);
+    let ran = bed.words(&format!("runs logs 1 --attempt 3{more}"));
+    assert_eq!((ran.code, bed.plane.count("GET /runs/1/logs")), (11, 0), "{ran:?}");
+    assert!(ran.stderr.contains("run 1 has no attempt 3"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("minitower runs attempts 1"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_newest_run_is_meant_when_none_is_named() {
+    let bed = Bed::with_app();
+    for line in ["logs", "logs --app hello", "runs logs", "runs watch"] {
+        let ran = bed.words(line);
+        assert!(ran.code == 11 && ran.stderr.contains("no runs yet"), "{line}: {ran:?}");
+    }
+    bed.team.app("other");
+    bed.team.version("other", Bed::project());
+    let runner = bed.plane.runner("r-1");
+    for (app, text) in [("hello", "of hello"), ("other", "of other")] {
+        bed.team.run(app);
+        let lease = runner.lease();
+        runner.start(&lease);
+        runner.log(&lease, 1, &[text]);
+        runner.exit(&lease, 0);
+    }
+    let ran = bed.words("logs").good();
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("of other\n", "run 2 (other #1)\n"));
+    assert_eq!(bed.words("logs --app hello").good().stdout, "of hello\n");
+    bed.words("config set --app hello").good();
+    assert_eq!(bed.words("logs").good().stdout, "of hello\n", "the profile's app");
+    assert_eq!(bed.words("logs 2").good().stdout, "of other\n");
 }
 
 #[test]
@@ -128,7 +178,7 @@ fn a_followed_log_is_complete_over_a_retry() {
     let bed = Bed::with_app();
     bed.team.run_with("hello", CreateRun { max_retries: Some(1), ..CreateRun::default() });
     let following = bed.spawn("runs logs 1 --follow");
-    bed.plane.seen_blocking("GET /admin/runners", 1);
+    bed.plane.seen_blocking("GET /runs/1", 2);
     let (first, second) = (bed.plane.runner("r-1"), bed.plane.runner("r-2"));
     let lease = first.lease();
     first.start(&lease);
@@ -211,6 +261,6 @@ fn a_closed_pipe_ends_the_program_in_silence() {
     drop(child.stdout.take());
     let mut said = String::new();
     child.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
-    child.wait().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
     assert!(!said.contains("panicked") && !said.contains("error:"), "{said}");
 }

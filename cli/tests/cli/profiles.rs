@@ -224,3 +224,53 @@ fn a_profiles_token_is_not_sent_to_another_server() {
     assert_eq!(ran.code, 1);
     assert!(bed.plane.count("GET /me") == 0 && !ran.stderr.contains("mtk_p"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_profile_that_others_may_read_is_refused_until_it_is_mended() {
+    let bed = signed_up();
+    login(&bed, PASSWORD, &[]).good();
+    std::fs::set_permissions(bed.config(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let me = || run(&mut program(bed.home.path(), &["me"]), "");
+    let asked = bed.plane.count("GET /me");
+    let ran = me();
+    assert_eq!((ran.code, bed.plane.count("GET /me")), (1, asked), "{ran:?}");
+    let way_out = format!("chmod 600 {}", bed.config().display());
+    assert!(ran.stderr.contains(&format!("`{way_out}`")), "{}", ran.stderr);
+    bed.words("me").good();
+    std::process::Command::new("sh").args(["-c", &way_out]).status().unwrap();
+    me().good();
+}
+
+#[test]
+fn a_token_in_the_open_is_warned_of_once_unless_that_is_allowed() {
+    // Nobody answers there (RFC 5737), and nobody needs to: the warning comes first.
+    let server = "http://192.0.2.1:9";
+    let home = tempfile::tempdir().unwrap();
+    let cli = |line: &[&str]| {
+        let mut command = program(home.path(), line);
+        // A proxy that refuses ends the waiting.
+        run(command.env("http_proxy", "http://127.0.0.1:1"), "")
+    };
+    let warned = |ran: &Ran| ran.stderr.matches("everybody on the way can read your token").count();
+    let ran = cli(&["me", "--server", server, "--token", "mtk_x"]);
+    assert_eq!((ran.code, warned(&ran)), (14, 1), "{ran:?}");
+    let ran = cli(&["me", "--server", server, "--token", "mtk_x", "--insecure-http"]);
+    assert_eq!((ran.code, warned(&ran)), (14, 0), "{ran:?}");
+
+    cli(&["config", "set", "--server", server, "--token", "mtk_x"]).good();
+    assert_eq!(warned(&cli(&["me"])), 1);
+    cli(&["config", "set", "--insecure-http"]).good();
+    assert_eq!(warned(&cli(&["me"])), 0);
+    cli(&["config", "set", "--server", "http://192.0.2.2:9", "--token", "mtk_y"]).good();
+    assert_eq!(warned(&cli(&["me"])), 1, "it was said of another server");
+}
+
+#[test]
+fn certificates_for_a_server_without_any_are_refused_by_name() {
+    let bed = Bed::start();
+    bed.write("ca.pem", "");
+    let ran = bed.words("me --ca-file ca.pem");
+    assert_eq!((ran.code, bed.plane.count("GET /me")), (1, 0), "{ran:?}");
+    assert!(ran.stderr.contains("--ca-file is for servers at https"), "{}", ran.stderr);
+    run(bed.cli(&["me"]).env("MINITOWER_CA_FILE", "ca.pem"), "").good();
+}

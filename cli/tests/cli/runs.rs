@@ -30,7 +30,7 @@ fn a_run_is_created_with_everything_asked_for() {
     let ran = bed.run(&line).good();
     let expected = "run          1 (hello #1)\nstatus       queued\nversion      1\nenvironment  gpu\n";
     assert!(ran.stdout.starts_with(expected), "{}", ran.stdout);
-    assert!(ran.stderr.contains("minitower runs logs 1 --follow"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("minitower logs 1 --follow"), "{}", ran.stderr);
     assert_eq!(
         created(&bed),
         [
@@ -85,11 +85,43 @@ fn a_parameter_the_version_does_not_have_is_pointed_at() {
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("no parameter `nam`: did you mean `name`?"), "{}", ran.stderr);
     assert!(created(&bed).is_empty());
-    for line in ["runs create hello -p nam=x --allow-unknown", "runs create hello -p release=1.10"] {
-        let ran = bed.words(line).good();
-        assert!(ran.stderr.contains("it has count, name"), "{}", ran.stderr);
-    }
-    assert_eq!(created(&bed)[1], json!({"input": {"release": "1.10"}}));
+    let ran = bed.words("run hello -p release=1.10");
+    assert!(ran.code == 1 && ran.stderr.contains("it has count, name"), "{}", ran.stderr);
+    let ran = bed.words("run hello -p name=1 -p name=2 --allow-unknown");
+    assert!(ran.code == 1 && ran.stderr.contains("given twice"), "{}", ran.stderr);
+    assert!(created(&bed).is_empty());
+    bed.words("runs create hello -p release=1.10 --allow-unknown").good();
+    assert_eq!(created(&bed), [json!({"input": {"release": "1.10"}})]);
+}
+
+#[rstest]
+#[case("--max-retries -1", "--max-retries must be ")]
+#[case("--retry 1000000", "--retry must be ")]
+#[case("--retry 2 --retry-factor 0", "--retry-factor must be ")]
+fn the_servers_refusal_names_the_flag_and_not_the_field(#[case] flags: &str, #[case] said: &str) {
+    let bed = Bed::with_app();
+    let ran = bed.words(&format!("run hello {flags}"));
+    assert!(ran.code == 1 && ran.stderr.starts_with(&format!("error: {said}")), "{}", ran.stderr);
+    assert_eq!(created(&bed).len(), 1, "asked, and refused");
+}
+
+/// Follows a run through its log and ends as it ends.
+#[rstest]
+#[case("run hello")]
+#[case("runs create hello --wait")]
+fn a_run_is_followed_to_its_end(#[case] line: &str) {
+    let bed = Bed::with_app();
+    let runner = bed.plane.runner("r-1");
+    let following = bed.spawn(line);
+    bed.plane.seen_blocking("GET /runs/1", 1);
+    let lease = runner.lease();
+    runner.start(&lease);
+    runner.log(&lease, 1, &["first", "second"]);
+    runner.exit(&lease, 3);
+    let ran = end(following).plain();
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, "first\nsecond\n"), "{ran:?}");
+    assert!(ran.stderr.starts_with("run 1 (hello #1) queued\n"), "{}", ran.stderr);
+    assert!(ran.stderr.lines().last().unwrap().starts_with("── run 1 failed after "), "{}", ran.stderr);
 }
 
 #[test]
@@ -181,9 +213,8 @@ fn waiting_and_watching_end_as_the_run_does(#[case] status: RunStatus, #[case] c
     let ran = end(waiting).plain();
     let word = status.as_str();
     assert_eq!(ran.code, code, "{ran:?}");
-    assert!(ran.stderr.contains("run 1 running on r-1"), "{}", ran.stderr);
-    assert!(ran.stdout.contains(&format!("status       {word}\n")), "{}", ran.stdout);
-    assert!(ran.stderr.contains("minitower runs logs 1"), "{}", ran.stderr);
+    let last = ran.stderr.lines().last().unwrap();
+    assert!(last.starts_with(&format!("── run 1 {word}")), "{}", ran.stderr);
     for line in ["runs watch 1", "runs watch --app hello"] {
         let ran = bed.words(line).plain();
         assert_eq!(ran.code, code, "{ran:?}");
@@ -324,6 +355,6 @@ fn half_an_artifact_is_never_left_in_its_place() {
     let bed = with_artifact();
     bed.plane.once("GET /runs/1/artifacts/**", Answer::break_off());
     let ran = bed.run(&["runs", "artifacts", "get", "1", "plots/a b.png"]);
-    assert!(ran.code == 1 && !ran.stderr.is_empty(), "{ran:?}");
+    assert!(ran.code == 14 && !ran.stderr.is_empty(), "{ran:?}");
     assert!(!bed.home.path().join("a b.png").exists());
 }

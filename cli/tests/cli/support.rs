@@ -85,6 +85,7 @@ pub(crate) fn program(home: &Path, line: &[&str]) -> std::process::Command {
         .args(line)
         .env_clear()
         .env("HOME", home)
+        .env("TZ", "UTC")
         .env("PATH", std::env::var_os("PATH").unwrap())
         .current_dir(home);
     command
@@ -112,6 +113,12 @@ impl Ran {
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The one object on standard error.
+    #[track_caller]
+    pub(crate) fn error(&self) -> Value {
+        serde_json::from_str(&self.stderr).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// A JSON value on each line.

@@ -1,8 +1,9 @@
 //! Where the control plane is and how long to wait for it.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use reqwest::{Certificate, Url};
@@ -25,6 +26,40 @@ pub struct ClientConfig {
     pub max_answer_bytes: usize,
     /// The `User-Agent`, e.g. `minitower-runner/0.1.0`.
     pub user_agent: String,
+    /// Who hears of ignored fields.
+    pub on_ignored: Option<OnIgnored>,
+}
+
+/// Hears which fields of a request a server did not know and has ignored (`X-Ignored-Fields`).
+#[derive(Clone)]
+pub struct OnIgnored(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl OnIgnored {
+    /// Calls `hear` with the names, separated by commas.
+    pub fn new(hear: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hear))
+    }
+
+    pub(crate) fn hear(&self, names: &str) {
+        (self.0)(names);
+    }
+}
+
+impl fmt::Debug for OnIgnored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnIgnored")
+    }
+}
+
+/// How what is sent to a server travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// By https.
+    Encrypted,
+    /// By http, and it does not leave this machine.
+    Locally,
+    /// By http, and everybody on the way can read it.
+    Openly,
 }
 
 impl ClientConfig {
@@ -37,6 +72,7 @@ impl ClientConfig {
             request_timeout: Duration::from_secs(30),
             max_answer_bytes: 64 * 1024 * 1024,
             user_agent: concat!("minitower-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+            on_ignored: None,
         }
     }
 
@@ -60,6 +96,16 @@ impl ClientConfig {
         url.set_query(None);
         url.set_fragment(None);
         Ok(url)
+    }
+
+    /// How tokens and passwords travel to the server.
+    pub fn carried(&self) -> Result<Carried, Error> {
+        let url = self.base_url()?;
+        Ok(match url.scheme() {
+            "https" => Carried::Encrypted,
+            _ if is_loopback(&url) => Carried::Locally,
+            _ => Carried::Openly,
+        })
     }
 
     /// Builds the HTTP client for `base`.
@@ -134,6 +180,16 @@ mod tests {
     fn a_password_in_the_url_is_refused_and_not_repeated() {
         let error = ClientConfig::new("http://me:hunter2@example.org").base_url().unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[rstest]
+    #[case("https://example.org", Carried::Encrypted)]
+    #[case("http://localhost:8080", Carried::Locally)]
+    #[case("http://[::1]:8080", Carried::Locally)]
+    #[case("http://localhost.example.org", Carried::Openly)]
+    #[case("http://10.0.0.1", Carried::Openly)]
+    fn only_https_and_loopback_keep_a_token_secret(#[case] url: &str, #[case] carried: Carried) {
+        assert_eq!(ClientConfig::new(url).carried().unwrap(), carried);
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod versions;
 pub use crate::artifacts::RunArtifact;
 pub use crate::attempt::{Artifact, ArtifactHeaders, AttemptClient};
 pub use crate::auth::Client;
-pub use crate::config::ClientConfig;
+pub use crate::config::{Carried, ClientConfig, OnIgnored};
 pub use crate::error::{Error, TransportReason};
 pub use crate::metrics::Metrics;
 pub use crate::runner::{Leased, RunnerClient};

@@ -11,7 +11,7 @@ use reqwest::{Method, Url, Version};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::config::ClientConfig;
+use crate::config::{ClientConfig, OnIgnored};
 use crate::error::{Error, TransportReason};
 
 /// A connection pool to one control plane; cheap to clone.
@@ -28,6 +28,7 @@ struct Shared {
     connect_timeout: Duration,
     request_timeout: Duration,
     max_answer_bytes: usize,
+    on_ignored: Option<OnIgnored>,
 }
 
 impl Transport {
@@ -41,6 +42,7 @@ impl Transport {
                 connect_timeout: config.connect_timeout,
                 request_timeout: config.request_timeout,
                 max_answer_bytes: config.max_answer_bytes,
+                on_ignored: config.on_ignored.clone(),
             }),
         })
     }
@@ -195,6 +197,11 @@ async fn open(
 ) -> Result<Answer, Error> {
     let response = builder.send().await.map_err(|error| transport.broken(&error))?;
     let status = response.status();
+    if let (Some(hearer), Some(names)) =
+        (&transport.shared.on_ignored, response.headers().get(headers::IGNORED_FIELDS))
+    {
+        hearer.hear(&String::from_utf8_lossy(names.as_bytes()));
+    }
     let mut answer = Answer { transport: transport.clone(), response, timeout };
     if status.is_success() {
         return Ok(answer);
@@ -273,7 +280,14 @@ impl WholeAnswer {
     }
 
     pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| self.transport.unexpected(error.to_string()))
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let wrong_fields = error.is_data();
+            self.transport.unexpected(if wrong_fields {
+                error.to_string()
+            } else {
+                "it is not valid JSON".to_owned()
+            })
+        })
     }
 }
 

@@ -42,6 +42,12 @@ pub fn on_stderr(filter: EnvFilter) -> SubscriberBuilder<DefaultFields, Format, 
         .with_writer(Stderr)
 }
 
+/// Whether a person reads standard error as it comes. A program whose settings say nothing then logs text; otherwise
+/// JSON, for collectors.
+pub fn is_read_by_a_person() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Writes one line for people to standard error, as `eprintln!` does, but never panics.
 pub fn say(line: impl Display) {
     let _lost = writeln!(Stderr, "{line}");

@@ -6,6 +6,7 @@
 //! | [`source`] | which paths a Towerfile's `source` patterns select |
 //! | [`slug`] | the rule for names of apps and teams |
 //! | [`near`] | how words of strangers are shown, and what was probably meant |
+//! | [`shell`] | words that a person can paste into a shell |
 //! | [`python`] | the Pythons that a project asks for |
 //! | [`variables`] | the names that no app may give to a variable |
 //! | [`path`] | the rule for paths and link targets, one for packing and unpacking |
@@ -20,6 +21,7 @@ pub mod near;
 pub mod pack;
 pub mod path;
 pub mod python;
+pub mod shell;
 pub mod slug;
 pub mod source;
 pub mod towerfile;

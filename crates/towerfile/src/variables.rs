@@ -29,6 +29,9 @@ const RESERVED: [&str; 13] = [
     "VIRTUAL_ENV",
 ];
 
+/// Names that the runner sets for every run, and that an author may set to something else.
+pub const DECLARABLE: [&str; 5] = ["LANG", "LC_ALL", "LOGNAME", "TZ", "USER"];
+
 /// Beginnings of names by which certain programs are told what code to run besides their own.
 const AUTHORS_PREFIXES: [&str; 5] = ["DOTNET_STARTUP_HOOKS", "GIT_CONFIG", "LUA_INIT", "OPENSSL_", "PERL5"];
 

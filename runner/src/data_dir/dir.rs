@@ -13,6 +13,9 @@ use crate::error::RunnerError;
 use crate::folder::Folder;
 use crate::janitor::{Janitor, Outcome};
 
+/// What a control plane has in its folder, and a runner never has.
+const DATABASE: &str = "minitower.db";
+
 /// Most entries that are thrown away of one folder.
 const MOST_LEFTOVERS: usize = 100_000;
 
@@ -41,6 +44,10 @@ impl DataDir {
         let (base, base_folder) = open_base(base).map_err(failed(base))?;
         let base_mode = base_folder.status().map_err(failed(&base))?.st_mode & 0o7777;
         let root = base.join(runner_name);
+        // `minitower dev --here` in the home folder has a folder `control-plane` below `.minitower`, too.
+        if root.join(DATABASE).symlink_metadata().is_ok() {
+            return Err(RunnerError::ControlPlanes { path: root });
+        }
         let root_folder = base_folder.make_or_enter(runner_name).map_err(failed(&root))?;
         let file = |name: &str| root.join(name);
         for name in FILES {
@@ -168,6 +175,18 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn the_folder_of_a_control_plane_is_left_alone() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = base.path().join("control-plane");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("minitower.db"), "").unwrap();
+        let error = DataDir::open(base.path(), "control-plane").unwrap_err();
+        assert!(matches!(&error, RunnerError::ControlPlanes { path } if *path == folder), "{error}");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing was made there");
+        assert!(DataDir::open(base.path(), "r").is_ok());
+    }
 
     #[test]
     fn a_second_process_is_refused_as_long_as_the_first_lives() {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use globset::GlobSet;
 use minitower_client::wire::runner::Lease;
-use minitower_towerfile::variables::{Setter, is_reserved};
+use minitower_towerfile::variables::{DECLARABLE, Setter, is_reserved};
 use nix::unistd::{Uid, User};
 use serde_json::Value;
 
@@ -25,8 +25,6 @@ const INHERITED: [&str; 6] = ["PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME"]
 const NAMELESS_USER: &str = "minitower";
 /// A locale that every system has, and that knows all characters.
 const LOCALE: &str = "C.UTF-8";
-/// What a Towerfile may set although the base does.
-const DECLARABLE: [&str; 5] = ["LANG", "LC_ALL", "LOGNAME", "TZ", "USER"];
 
 /// Where a run's programs live.
 #[derive(Debug)]

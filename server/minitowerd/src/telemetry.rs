@@ -20,8 +20,16 @@ pub(crate) fn check_filter(filter: &str) -> Result<(), String> {
     })
 }
 
+impl LogFormat {
+    /// The format for whoever reads the lines, where the settings name none.
+    const fn for_reader(person: bool) -> Self {
+        if person { Self::Text } else { Self::Json }
+    }
+}
+
 /// Makes the process log to standard error, panics included.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), TryInitError> {
+pub fn init(format: Option<LogFormat>, filter: &str) -> Result<(), TryInitError> {
+    let format = format.unwrap_or_else(|| LogFormat::for_reader(logs::is_read_by_a_person()));
     // The filter has been checked with the rest of the configuration.
     let builder = logs::on_stderr(EnvFilter::new(filter));
     match format {
@@ -33,4 +41,17 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TryInitError> {
         tracing::error!(panic = panic.payload_as_str(), location, "a thread panicked");
     }));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_reads_text_and_a_collector_json() {
+        assert_eq!(
+            (LogFormat::for_reader(true), LogFormat::for_reader(false)),
+            (LogFormat::Text, LogFormat::Json)
+        );
+    }
 }

@@ -36,7 +36,7 @@ fn exit_codes_say_what_went_wrong() {
     let refused = stranger.run(&["me"]).expect(10);
     assert!(refused.stderr.contains("login"), "it names the way out: {}", refused.stderr);
     let away = bed.cli.clone().env("MINITOWER_SERVER_URL", "http://127.0.0.1:9");
-    let refused = away.run(&["me"]).expect(1);
+    let refused = away.run(&["me"]).expect(14);
     assert!(refused.stderr.contains("127.0.0.1:9"), "{}", refused.stderr);
     let member = bed.cli.clone().env("MINITOWER_API_TOKEN", &bed.team.member().token);
     member.run(&["runners", "list"]).expect(10);
@@ -87,7 +87,7 @@ fn init_and_deploy_take_a_folder_to_a_version() {
     let towerfile = fs::read_to_string(project.join("Towerfile")).unwrap();
     assert!(towerfile.contains("main.py"), "{towerfile}");
     bed.cli.run_in(&project, &["deploy"]).expect(0);
-    bed.cli.run_in(&project, &["deploy"]).expect(0);
+    bed.cli.run_in(&project, &["deploy", "--force"]).expect(0);
     let versions = bed.team.get("/apps/my-job/versions").send().expect_json(200);
     let versions = versions["versions"].as_array().unwrap();
     assert_eq!(versions.len(), 2);

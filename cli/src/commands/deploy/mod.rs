@@ -1,18 +1,20 @@
 //! `minitower deploy`
 
+mod bounded;
 mod dependencies;
 mod project;
 mod pythons;
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
-use minitower_client::wire::apps::CreateApp;
+use minitower_client::wire::apps::{CreateApp, Version};
 use minitower_client::{TeamClient, Upload};
-use minitower_towerfile::{PackReport, Towerfile, plan, slug};
+use minitower_towerfile::{PackReport, Towerfile, plan, shell, slug};
 use serde_json::json;
 
 use self::project::Project;
@@ -20,7 +22,7 @@ use self::pythons::Asked;
 use super::versions::upload_with_progress;
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
-use crate::output::{Cell, bytes, short_sha};
+use crate::output::{Cell, Output, OutputError, bytes, short_sha};
 
 /// Flags of `deploy`.
 #[derive(Debug, Args)]
@@ -37,6 +39,9 @@ pub struct Deploy {
     /// Make runners install the dependencies again, even if nothing has changed
     #[arg(long)]
     refresh: bool,
+    /// Make a new version even if the newest one is the same
+    #[arg(long)]
+    force: bool,
 }
 
 /// Why a version is not deployed.
@@ -65,55 +70,44 @@ impl Explained for DeployError {
     }
 }
 
+/// What was deployed, or was there already.
+struct Deployed {
+    version: Version,
+    packed: PackReport,
+    created: bool,
+    unchanged: bool,
+}
+
 impl Deploy {
-    /// Packs the folder, creates the app if there is none, and uploads.
+    /// Packs the folder, creates the app if there is none, and uploads what the newest version is not already.
     pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let project = Project::read(context, &self.dir, self.app.as_deref(), self.allow_unknown)?;
         let (towerfile, app) = (&project.towerfile, &project.app);
         let team = context.team()?;
+        let limit = largest_archive(&team).await?;
         // A file without a name: nothing of it stays, however the program ends.
         let archive = tempfile::tempfile().map_err(DeployError::TemporaryFile)?;
-        let (packed, pythons) = self.pack(context, &project, &archive)?;
+        let (packed, pythons) = self.pack(context, &project, &archive, limit)?;
         let created = ensure_app(&team, app, towerfile).await?;
+        let newest = if created { None } else { team.find_version(app, None).await? };
         if let (None, Some(written)) = (&self.app, &project.written_name) {
-            if !created {
-                check_same_app(&team, app, written).await?;
-            }
+            check_same_app(newest.as_ref(), app, written)?;
             context.out.note(format_args!(
                 "app.name = {written:?} is not a valid name here, so it is deployed as {app}. \
                  Write name = {app:?}, or choose another name with --app NAME"
             ));
         }
-        let upload = Upload::new(archive, format!("{app}.tar.gz"));
-        let version = upload_with_progress(context, &team, app, upload).await?;
-        if version.artifact_sha256 != packed.sha256 {
-            let (version_no, sent, arrived) = (version.version_no, packed.sha256, version.artifact_sha256);
-            return Err(DeployError::Damaged { version_no, sent, arrived }.into());
-        }
+        // The archive holds the Towerfile, and with it all that the version says of itself.
+        let same = newest.filter(|newest| !self.force && newest.artifact_sha256 == packed.sha256);
+        let unchanged = same.is_some();
+        let version = match same {
+            Some(version) => version,
+            None => upload(context, &team, app, archive, &packed).await?,
+        };
         if let Some(warning) = pythons.missing(&team).await {
             context.out.warn(warning);
         }
-        let answer = json!({
-            "app": app,
-            "app_created": created,
-            "files": packed.files,
-            "bytes": packed.bytes,
-            "version": version,
-        });
-        context.out.answer(&answer, |out| {
-            if created {
-                out.line(format_args!("Created app {app}."))?;
-            }
-            out.line(format_args!("Deployed {app} version {}.", version.version_no))?;
-            let files =
-                if packed.files == 1 { "1 file".to_owned() } else { format!("{} files", packed.files) };
-            out.details(&[
-                ("  size", Some(Cell::new(format_args!("{}, {files}", bytes(packed.bytes))))),
-                ("  sha256", Some(Cell::new(short_sha(&version.artifact_sha256)))),
-            ])?;
-            out.note(format_args!("Run it: `{}`", next_command(app, towerfile)));
-            Ok(())
-        })?;
+        show(&context.out, &project, &Deployed { version, packed, created, unchanged })?;
         Ok(Exit::Success)
     }
 
@@ -121,7 +115,8 @@ impl Deploy {
         &self,
         context: &Context,
         project: &Project,
-        archive: &std::fs::File,
+        archive: &File,
+        limit: Option<u64>,
     ) -> Result<(PackReport, Asked), Failure> {
         let towerfile = &project.towerfile;
         let mut plan = plan(&self.dir, towerfile).map_err(Failure::of)?;
@@ -137,10 +132,69 @@ impl Deploy {
             plan = plan.with_towerfile(text);
         }
         let progress = context.out.progress("Packing", plan.total_bytes);
-        let report = plan.write(archive, |packed| progress.set(packed));
+        let report = bounded::write(&plan, archive, limit, |packed| progress.set(packed));
         progress.clear();
-        Ok((report.map_err(Failure::of)?, pythons))
+        Ok((report?, pythons))
     }
+}
+
+fn show(out: &Output, project: &Project, deployed: &Deployed) -> Result<(), OutputError> {
+    let (app, Deployed { version, packed, created, unchanged }) = (&project.app, deployed);
+    let answer = json!({
+        "app": app,
+        "app_created": created,
+        "unchanged": unchanged,
+        "files": packed.files,
+        "bytes": packed.bytes,
+        "version": version,
+    });
+    out.answer(&answer, |out| {
+        if *created {
+            out.line(format_args!("Created app {app}."))?;
+        }
+        let number = version.version_no;
+        if *unchanged {
+            out.line(format_args!("Unchanged: {app} version {number} is the same."))?;
+        } else {
+            out.line(format_args!("Deployed {app} version {number}."))?;
+        }
+        let files = if packed.files == 1 { "1 file".to_owned() } else { format!("{} files", packed.files) };
+        out.details(&[
+            ("  size", Some(Cell::new(format_args!("{}, {files}", bytes(packed.bytes))))),
+            ("  sha256", Some(Cell::new(short_sha(&version.artifact_sha256)))),
+        ])?;
+        if *unchanged {
+            out.note("`minitower deploy --force` makes a new version of it all the same.");
+        }
+        out.note(format_args!("Run it: `{}`", next_command(app, &project.towerfile)));
+        Ok(())
+    })
+}
+
+/// Bytes of the largest archive that the server takes, if it says so.
+async fn largest_archive(team: &TeamClient) -> Result<Option<u64>, Failure> {
+    match team.me().await {
+        Ok(me) => Ok(me.max_artifact_bytes),
+        // The token of an attempt is nobody's. The server still has its limit, and tells it after the upload.
+        Err(error) if error.status() == Some(403) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn upload(
+    context: &Context,
+    team: &TeamClient,
+    app: &str,
+    archive: File,
+    packed: &PackReport,
+) -> Result<Version, Failure> {
+    let upload = Upload::new(archive, format!("{app}.tar.gz"));
+    let version = upload_with_progress(context, team, app, upload).await?;
+    if version.artifact_sha256 == packed.sha256 {
+        return Ok(version);
+    }
+    let (version_no, sent, arrived) = (version.version_no, packed.sha256.clone(), version.artifact_sha256);
+    Err(DeployError::Damaged { version_no, sent, arrived }.into())
 }
 
 fn slug_argument(text: &str) -> Result<String, String> {
@@ -167,25 +221,24 @@ async fn ensure_app(team: &TeamClient, slug: &str, towerfile: &Towerfile) -> Res
 
 /// Two names that are not slugs may be translated to the same slug. Refuses to add a version to an app whose newest
 /// version has a Towerfile with another name.
-async fn check_same_app(team: &TeamClient, app: &str, written: &str) -> Result<(), Failure> {
-    let newest = team.find_version(app, None).await?;
-    let Some(before) = newest.and_then(|version| project::name_of(&version.towerfile_toml?)) else {
-        return Ok(());
-    };
-    if before == written {
-        return Ok(());
+fn check_same_app(newest: Option<&Version>, app: &str, written: &str) -> Result<(), DeployError> {
+    let before = newest.and_then(|version| project::name_of(version.towerfile_toml.as_ref()?));
+    match before.filter(|before| before != written) {
+        None => Ok(()),
+        Some(before) => {
+            Err(DeployError::AnotherApp { app: app.to_owned(), written: written.to_owned(), before })
+        }
     }
-    Err(DeployError::AnotherApp { app: app.to_owned(), written: written.to_owned(), before }.into())
 }
 
 /// The command that runs what was deployed, with the parameters that have no default.
 fn next_command(app: &str, towerfile: &Towerfile) -> String {
-    let mut command = format!("minitower runs create {app}");
+    let mut command = format!("minitower run {app}");
     for parameter in towerfile.parameters.iter().filter(|parameter| parameter.default.is_none()) {
         // Writing to a string cannot fail.
-        let _ = write!(command, " -p {}=…", parameter.name);
+        let _ = write!(command, " -p {}…", shell::quoted(&format!("{}=", parameter.name)));
     }
-    command + " --wait"
+    command
 }
 
 #[cfg(test)]
@@ -201,10 +254,12 @@ mod tests {
             [[parameters]]
             name = "a"
             [[parameters]]
+            name = "a b"
+            [[parameters]]
             name = "b"
             default = "x"
         "#;
         let (towerfile, _) = Towerfile::parse(text).unwrap();
-        assert_eq!(next_command("hello", &towerfile), "minitower runs create hello -p a=… --wait");
+        assert_eq!(next_command("hello", &towerfile), "minitower run hello -p a=… -p 'a b='…");
     }
 }

@@ -45,7 +45,7 @@ impl Explained for ProjectError {
                 Some("correct it, or name the app with --app NAME".into())
             }
             Self::Schedule { app, .. } => {
-                Some(format!("remove it, and have cron run `minitower runs create {app}`").into())
+                Some(format!("remove it, and have cron run `minitower run {app}`").into())
             }
             Self::Unreadable { .. } | Self::Wrong { .. } => None,
         }

@@ -21,6 +21,10 @@ pub(super) enum DevError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot tell where to keep the data: HOME is not set")]
+    NoHome,
+    #[error("{} is the folder of a runner on this machine", path.display())]
+    RunnersFolder { path: PathBuf },
     #[error("cannot make a token")]
     Random(#[source] getrandom::Error),
     #[error("cannot listen on {addr}")]
@@ -52,12 +56,21 @@ pub(super) enum DevError {
 impl Explained for DevError {
     fn help(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::Folder { .. } => Some("name another folder with --data-dir".into()),
+            Self::Folder { .. } | Self::NoHome | Self::RunnersFolder { .. } => {
+                Some("name another folder with --data-dir".into())
+            }
             Self::Listen { .. } => Some(
                 "choose another address, such as --listen 127.0.0.1:8081, or stop what listens there".into(),
             ),
             Self::ControlPlane { folder, .. } => {
-                Some(format!("its files are in {}", folder.display()).into())
+                let folder = folder.display();
+                Some(
+                    format!(
+                        "its files are in {folder}; if another `minitower dev` works there, use that one, or give this \
+                         one a folder of its own with --here or --data-dir"
+                    )
+                    .into(),
+                )
             }
             _ => None,
         }

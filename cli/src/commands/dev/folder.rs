@@ -6,6 +6,32 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::error::DevError;
+use crate::settings::Environment;
+
+/// The control plane's part.
+const CONTROL_PLANE: &str = "control-plane";
+/// The folder of `--here`, in the current one.
+const HERE: &str = "./.minitower";
+/// What the folder of a runner has, and that of a control plane never has.
+const LOCK: &str = "lock";
+
+/// The folder of a `minitower dev` that names none: in the user's data, wherever it was started.
+pub(super) fn usual(environment: &Environment) -> Result<PathBuf, DevError> {
+    // A relative one counts as unset (<https://specifications.freedesktop.org/basedir-spec/latest/>).
+    let data = environment.xdg_data_home.as_ref().map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = data.or_else(|| Some(Path::new(environment.home.as_ref()?).join(".local/share")));
+    data.map(|data| data.join("minitower/dev")).ok_or(DevError::NoHome)
+}
+
+/// The folder of `--here`.
+pub(super) fn here() -> PathBuf {
+    PathBuf::from(HERE)
+}
+
+/// Whether a `minitower dev` has kept its data in the current folder.
+pub(super) fn is_here() -> bool {
+    Path::new(HERE).join(CONTROL_PLANE).is_dir()
+}
 
 /// The folder, all of whose parts exist.
 pub(super) struct Folder {
@@ -18,6 +44,11 @@ impl Folder {
     pub(super) fn prepare(given: &Path) -> Result<Self, DevError> {
         let unusable = |source| DevError::Folder { folder: given.to_owned(), source };
         let folder = Self { root: std::path::absolute(given).map_err(unusable)?, given: given.to_owned() };
+        for path in [folder.control_plane(), folder.runner()] {
+            if path.join(LOCK).exists() {
+                return Err(DevError::RunnersFolder { path });
+            }
+        }
         folder.make().map_err(unusable)?;
         Ok(folder)
     }
@@ -32,7 +63,7 @@ impl Folder {
 
     /// The control plane's own part.
     pub(super) fn control_plane(&self) -> PathBuf {
-        self.root.join("control-plane")
+        self.root.join(CONTROL_PLANE)
     }
 
     /// The database.
@@ -73,6 +104,32 @@ mod tests {
         }
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(std::fs::read_to_string(path.join(".gitignore")).unwrap(), "*\n");
+    }
+
+    #[test]
+    fn the_usual_folder_is_in_the_users_data() {
+        let environment = |xdg: Option<&str>, home: Option<&str>| Environment {
+            xdg_data_home: xdg.map(str::to_owned),
+            home: home.map(str::to_owned),
+            ..Environment::default()
+        };
+        let told = |xdg, home| usual(&environment(xdg, home)).ok();
+        assert_eq!(told(None, Some("/h")).unwrap(), Path::new("/h/.local/share/minitower/dev"));
+        assert_eq!(told(Some("/x"), Some("/h")).unwrap(), Path::new("/x/minitower/dev"));
+        assert_eq!(told(Some("x"), Some("/h")).unwrap(), Path::new("/h/.local/share/minitower/dev"));
+        assert_eq!(told(None, None), None);
+    }
+
+    #[test]
+    fn the_folder_of_a_runner_is_left_alone() {
+        for name in ["control-plane", "runner"] {
+            let base = tempfile::tempdir().unwrap();
+            std::fs::create_dir(base.path().join(name)).unwrap();
+            std::fs::write(base.path().join(name).join("lock"), "").unwrap();
+            let failure = Failure::from(Folder::prepare(base.path()).err().unwrap()).to_string();
+            assert!(failure.contains(name) && failure.contains("--data-dir"), "{failure}");
+            assert!(!base.path().join(".gitignore").exists());
+        }
     }
 
     #[test]

@@ -37,9 +37,13 @@ pub struct Dev {
     /// Where to listen; port 0 takes any free one
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
     listen: ListenAddr,
-    /// Where all data is kept: the database, archives, and the runner's files
-    #[arg(long, default_value = "./.minitower", value_name = "FOLDER")]
-    data_dir: PathBuf,
+    /// Where all data is kept: the database, archives, and the runner's files; by default in your own data folder,
+    /// ~/.local/share/minitower/dev
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Keep all data in the current folder, in .minitower
+    #[arg(long, conflicts_with = "data_dir")]
+    here: bool,
     /// The environment whose runs the runner takes
     #[arg(long, default_value = "default", value_name = "NAME")]
     environment: String,
@@ -64,7 +68,7 @@ impl Dev {
         let Some(mut signals) = context.take_signals() else {
             return Err(DevError::NoSignals.into());
         };
-        let folder = Folder::prepare(&self.data_dir)?;
+        let folder = Folder::prepare(&self.folder(context)?)?;
         let mut config = self.runner(&folder, context)?;
         let bootstrap_token = control_plane::random_token()?;
         let server = control_plane::start(self.listen, &folder, &bootstrap_token).await?;
@@ -88,7 +92,25 @@ impl Dev {
                 "{reason}: Python jobs will fail, shell jobs will run; install it, or name another with --python"
             ));
         }
-        serve(context, server, runner, shutdown, &mut signals).await
+        let ended = serve(context, server, runner, shutdown, &mut signals).await;
+        team::forget(context, &team, &url);
+        ended
+    }
+
+    /// Where the data is.
+    fn folder(&self, context: &Context) -> Result<PathBuf, DevError> {
+        if self.here {
+            return Ok(folder::here());
+        }
+        if let Some(given) = &self.data_dir {
+            return Ok(given.clone());
+        }
+        if folder::is_here() {
+            context.out.note(
+                "This folder has the data of an earlier `minitower dev`; `minitower dev --here` goes on with it.",
+            );
+        }
+        folder::usual(&context.env)
     }
 
     /// The runner's configuration, except for the server's address and the token, which are not known yet.
@@ -114,6 +136,17 @@ impl Dev {
         config.termination_log = None;
         Ok(config)
     }
+}
+
+/// What to do about a refused token that a `minitower dev` has made; none for any other token.
+pub fn help_of_refused_token(context: &Context) -> Option<String> {
+    let by_hand = context.flags.token.is_some() || context.env.api_token.is_some();
+    let profile = context.profile().ok().flatten().filter(|profile| !by_hand && team::is_devs(profile))?;
+    Some(format!(
+        "the token is of a `minitower dev` that is not what answers at {} now: start `minitower dev` again, which makes \
+         a new token",
+        profile.server
+    ))
 }
 
 /// Serves until a signal comes or one of the two ends by itself. Then stops what is left, the runner first.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use minitower_client::wire::auth::BootstrapTeam;
-use minitower_client::{Client, ClientConfig};
+use minitower_client::{Carried, Client, ClientConfig};
 
 use super::error::DevError;
 use crate::context::Context;
@@ -37,6 +37,7 @@ pub(super) async fn make(context: &Context, url: &str, bootstrap_token: &str) ->
     let registration_token = made.registration_token.ok_or(DevError::NoRegistrationToken)?;
     let path = context.profiles_path()?;
     let mut profiles = context.profiles()?;
+    remove_dead(&mut profiles).await;
     let profile = name(&profiles, url).await;
     keep(&mut profiles, &profile, url, made.token);
     profiles.save(&path)?;
@@ -66,6 +67,51 @@ async fn is_alive(profile: &Profile) -> bool {
     }
 }
 
+/// Removes the profiles of earlier ones that ran beside another: their ports, and with them their names, are chance.
+async fn remove_dead(profiles: &mut Profiles) {
+    let beside: Vec<_> =
+        profiles.profiles.iter().filter(|(name, profile)| is_beside(name, profile)).map(owned).collect();
+    for (name, profile) in beside {
+        if !is_alive(&profile).await {
+            remove(profiles, &name);
+        }
+    }
+}
+
+fn owned((name, profile): (&String, &Profile)) -> (String, Profile) {
+    (name.clone(), profile.clone())
+}
+
+/// Whether a profile was made for a `minitower dev` that ran beside another.
+fn is_beside(name: &str, profile: &Profile) -> bool {
+    let port = name.strip_prefix(NAME).and_then(|rest| rest.strip_prefix('-'));
+    port.is_some_and(|port| port.parse::<u16>().is_ok()) && is_devs(profile)
+}
+
+/// Whether a profile is for the team of a `minitower dev`.
+pub(super) fn is_devs(profile: &Profile) -> bool {
+    let local = ClientConfig::new(&profile.server).carried().is_ok_and(|carried| carried == Carried::Locally);
+    profile.team == NAME && local
+}
+
+fn remove(profiles: &mut Profiles, name: &str) {
+    profiles.profiles.remove(name);
+    if profiles.current_profile == name {
+        profiles.current_profile.clear();
+    }
+}
+
+/// Removes the profile of one that ran beside another and has ended. The usual one stays: its app is remembered.
+pub(super) fn forget(context: &Context, team: &Team, url: &str) {
+    let (Ok(path), Ok(mut profiles)) = (context.profiles_path(), context.profiles()) else { return };
+    let own = profiles.profiles.get(&team.profile).filter(|profile| profile.server == url);
+    if own.is_some_and(|profile| is_beside(&team.profile, profile)) {
+        remove(&mut profiles, &team.profile);
+        // It is tidied up at the next start otherwise.
+        let _ = profiles.save(&path);
+    }
+}
+
 /// Adds the profile. It becomes active only if no other one is.
 fn keep(profiles: &mut Profiles, name: &str, server: &str, token: String) {
     if profiles.active().is_none() {
@@ -79,6 +125,35 @@ fn keep(profiles: &mut Profiles, name: &str, server: &str, token: String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn dead_profiles_of_earlier_ones_go_and_a_persons_own_stay() {
+        let profile = |server: &str, team: &str| Profile {
+            server: server.to_owned(),
+            team: team.to_owned(),
+            token: "t".to_owned(),
+            ..Profile::default()
+        };
+        let mut profiles = Profiles::default();
+        // Nobody listens on port 1.
+        let (gone, far) = ("http://127.0.0.1:1", "http://h.example:1");
+        for (name, server, team) in [
+            ("dev-1", gone, "dev"),
+            ("dev", gone, "dev"),
+            ("dev-2", far, "dev"),
+            ("dev-3", gone, "us"),
+            ("dev-x", gone, "dev"),
+        ] {
+            profiles.profiles.insert(name.to_owned(), profile(server, team));
+        }
+        "dev-1".clone_into(&mut profiles.current_profile);
+        remove_dead(&mut profiles).await;
+        let left: Vec<_> = profiles.profiles.keys().map(String::as_str).collect();
+        assert_eq!(
+            (left.as_slice(), profiles.current_profile.as_str()),
+            (&["dev", "dev-2", "dev-3", "dev-x"][..], "")
+        );
+    }
 
     #[test]
     fn the_profile_becomes_active_only_where_none_was_chosen() {

@@ -43,7 +43,7 @@ pub(super) fn print(
     let commands = [
         (format!("{typed}{profile} init"), "write a Towerfile"),
         (format!("{typed}{profile} deploy"), "upload the folder"),
-        (format!("{typed}{profile} runs create APP{runs} --wait"), "run it"),
+        (format!("{typed}{profile} run APP{runs}"), "run it"),
         (format!("{typed}{profile} runs list"), "see what ran"),
     ];
     let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or_default();

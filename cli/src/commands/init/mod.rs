@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use minitower_towerfile::{Error, Start, TOWERFILE, Towerfile, slug};
+use minitower_towerfile::{Error, Start, TOWERFILE, Towerfile, shell, slug};
 use serde_json::json;
 
 use self::commands::Found;
@@ -107,7 +107,11 @@ impl Init {
                 out.note("Files that .gitignore names are not uploaded, unless app.source names them.");
             }
             let here = self.dir == Path::new(".");
-            let dir = if here { String::new() } else { format!(" --dir {}", self.dir.display()) };
+            let dir = if here {
+                String::new()
+            } else {
+                format!(" --dir {}", shell::quoted(&self.dir.to_string_lossy()))
+            };
             out.note(format_args!("Upload it: `minitower deploy{dir}`"));
             Ok(())
         })?;

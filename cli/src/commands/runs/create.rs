@@ -1,22 +1,59 @@
-//! `minitower runs create`
-
-use std::borrow::Cow;
+//! `minitower run` and `minitower runs create`
 
 use clap::{Args, ValueEnum};
 use minitower_client::wire::apps::Version;
 use minitower_client::wire::runs::{CreateRun, Failure as RetryOn, Retry, Run, RunStatus};
 use minitower_client::{Error, TeamClient};
-use serde_json::Value;
+use minitower_towerfile::shell;
 
 use super::show::show;
 use crate::context::Context;
-use crate::failure::{Exit, Explained, Failure};
-use crate::input::{self, Param, Unknown};
-use crate::watch::{describe, no_runner, unless_interrupted, until_terminal};
+use crate::failure::{Exit, Failure};
+use crate::fields::in_flags;
+use crate::follow::{self, From};
+use crate::input::{self, Param};
+use crate::watch::{no_runner, unless_interrupted, until_terminal};
+
+/// The API's fields of a new run, and the flags that set them.
+const FLAGS: &[(&str, &str)] = &[
+    ("input", "--input"),
+    ("version_no", "--version"),
+    ("priority", "--priority"),
+    ("max_retries", "--max-retries"),
+    ("timeout_seconds", "--timeout"),
+    ("environment", "--environment"),
+    ("retry.max_attempts", "--retry"),
+    ("retry.on", "--retry-on"),
+    ("retry.backoff_initial_ms", "--retry-wait"),
+    ("retry.backoff_multiplier", "--retry-factor"),
+    ("retry.backoff_max_ms", "--retry-max-wait"),
+];
 
 /// Flags of `runs create`.
 #[derive(Debug, Args)]
 pub struct Create {
+    #[command(flatten)]
+    asked: Asked,
+    /// Print the run's log until it ends; the exit code is then 0 for completed, 1 for failed or dead, 2 for cancelled
+    #[arg(long)]
+    wait: bool,
+}
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code: 0 completed, 1 failed or dead, 2 cancelled. Ctrl-C stops watching; the run continues.
+
+With --json, the log is left out and the answer is the run as it ended."
+)]
+pub struct RunApp {
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// The run that is asked for.
+#[derive(Debug, Args)]
+struct Asked {
     /// The app; by default the profile's app
     #[arg(value_name = "APP")]
     app: Option<String>,
@@ -44,12 +81,9 @@ pub struct Create {
     /// The environment that it runs in; by default `default`
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
-    /// Accept a -p whose key looks like a misspelled parameter
+    /// Send a -p that the version has no parameter for
     #[arg(long)]
     allow_unknown: bool,
-    /// Wait until the run ends; the exit code is then 0 for completed, 1 for failed or dead, 2 for cancelled
-    #[arg(long)]
-    wait: bool,
     #[command(flatten)]
     retry: RetryArgs,
 }
@@ -101,32 +135,58 @@ enum On {
     Lost,
 }
 
-/// A parameter is probably misspelled.
-#[derive(Debug, thiserror::Error)]
-#[error("{app} has no parameter `{key}`: did you mean `{meant}`?")]
-struct MisspelledError {
-    app: String,
-    key: String,
-    meant: String,
-}
-
-impl Explained for MisspelledError {
-    fn help(&self) -> Option<Cow<'static, str>> {
-        Some("correct it, or pass --allow-unknown to send it as it is".into())
+impl RunApp {
+    /// Creates the run, prints its log, and ends as it ends.
+    pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let team = context.team()?;
+        let run = self.asked.create(context, &team).await?;
+        to_its_end(context, &team, run).await
     }
 }
 
 impl Create {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let app = context.app(self.app.as_deref().or(self.app_flag.as_deref()))?;
         let team = context.team()?;
+        let run = self.asked.create(context, &team).await?;
+        if self.wait {
+            return to_its_end(context, &team, run).await;
+        }
+        show(&context.out, &run)?;
+        if !context.out.is_json() {
+            tell_waiting(context, &team, &run).await;
+            context.out.note(format_args!("See its log: `minitower logs {} --follow`", run.run_id));
+        }
+        Ok(Exit::Success)
+    }
+}
+
+/// Prints the log of a new run until it has ended, or with `--json` the run as it ended.
+async fn to_its_end(context: &Context, team: &TeamClient, run: Run) -> Result<Exit, Failure> {
+    let (run_id, out) = (run.run_id, &context.out);
+    let waited = async {
+        if out.is_json() {
+            let ended = until_terminal(context, team, run_id, |_| Ok(())).await?;
+            show(out, &ended)?;
+            return Ok(Exit::of_run(ended.status));
+        }
+        out.note(format_args!("run {run_id} ({} #{}) {}", run.app_slug, run.run_no, run.status.as_str()));
+        let ended = follow::to_the_end(context, team, run_id, From::default()).await?;
+        follow::tell_end(out, &ended);
+        Ok(Exit::of_run(ended.status))
+    };
+    unless_interrupted(context, run_id, waited).await
+}
+
+impl Asked {
+    async fn create(self, context: &Context, team: &TeamClient) -> Result<Run, Failure> {
+        let app = context.app(self.app.as_deref().or(self.app_flag.as_deref()))?;
         let input = self.input.as_deref().map(input::read).transpose()?;
         let schema = if self.params.is_empty() {
             None
         } else {
-            version(&team, &app, self.version_no).await?.and_then(|version| version.params_schema)
+            version(team, &app, self.version_no).await?.and_then(|version| version.params_schema)
         };
-        self.check_names(context, &app, schema.as_ref())?;
+        input::check_keys(&app, &self.params, schema.as_ref(), self.allow_unknown)?;
         let create = CreateRun {
             retry: self.retry.retry(),
             timeout_seconds: self.timeout,
@@ -137,49 +197,8 @@ impl Create {
             environment: self.environment,
             ..CreateRun::default()
         };
-        let run = team.create_run(&app, &create).await.map_err(|error| no_such_app(error, &app))?;
-        let run_id = run.run_id;
-        if !self.wait {
-            show(&context.out, &run)?;
-            if !context.out.is_json() {
-                tell_waiting(context, &team, &run).await;
-                context.out.note(format_args!("See its log: `minitower runs logs {run_id} --follow`"));
-            }
-            return Ok(Exit::Success);
-        }
-        context.out.note(format_args!("run {run_id} ({app} #{}) {}", run.run_no, run.status.as_str()));
-        tell_waiting(context, &team, &run).await;
-        let waited = async {
-            let ended = until_terminal(context, &team, run_id, |seen| {
-                if seen.status != run.status && !seen.status.is_terminal() {
-                    context.out.note(format_args!("run {run_id} {}", describe(seen)));
-                }
-                Ok(())
-            })
-            .await?;
-            show(&context.out, &ended)?;
-            if !context.out.is_json() {
-                context.out.note(format_args!("See its log: `minitower runs logs {run_id}`"));
-            }
-            Ok(Exit::of_run(ended.status))
-        };
-        unless_interrupted(context, run_id, waited).await
-    }
-}
-
-impl Create {
-    /// A key that resembles a parameter is probably a mistake, which would leave that parameter at its default. Any other
-    /// key may be intended: a job may read whatever it likes.
-    fn check_names(&self, context: &Context, app: &str, schema: Option<&Value>) -> Result<(), Failure> {
-        for Unknown { key, meant } in input::unknown(&self.params, schema) {
-            if let Some(meant) = meant.filter(|_| !self.allow_unknown) {
-                let (app, key, meant) = (app.to_owned(), key.to_owned(), meant.to_owned());
-                return Err(MisspelledError { app, key, meant }.into());
-            }
-            let known = input::known(schema).join(", ");
-            context.out.warn(format_args!("{app} has no parameter `{key}`; it has {known}"));
-        }
-        Ok(())
+        let created = team.create_run(&app, &create).await;
+        created.map_err(|error| no_such_app(in_flags(error, FLAGS), &app))
     }
 }
 
@@ -197,7 +216,8 @@ fn no_such_app(error: Error, app: &str) -> Failure {
         Some("no_version") => Failure::from(error)
             .help(format_args!("`minitower deploy` uploads a version of {app} from its folder")),
         _ => Failure::from(error).help_not_found(format_args!(
-            "`minitower apps list` shows the apps, `minitower versions list --app {app}` their versions"
+            "`minitower apps list` shows the apps, `minitower versions list --app {}` their versions",
+            shell::quoted(app)
         )),
     }
 }

@@ -1,16 +1,20 @@
 //! `minitower runs`
 
 mod artifacts;
-mod create;
-mod logs;
+pub mod create;
+pub mod logs;
 mod show;
 mod watch;
 
-use clap::{Args, Subcommand};
-use minitower_client::wire::runs::RunStatus;
+use std::borrow::Cow;
 
+use clap::{Args, Subcommand};
+use minitower_client::wire::runs::{Run, RunStatus};
+use minitower_client::{RunFilter, TeamClient};
+
+use crate::commands::apps::no_such_app;
 use crate::context::Context;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Explained, Failure, NOT_FOUND};
 use crate::watch::{no_such_run, run_id};
 
 /// The subcommands.
@@ -74,4 +78,35 @@ impl Cancel {
         })?;
         Ok(Exit::Success)
     }
+}
+
+/// There is no newest run, because nothing has been run yet.
+#[derive(Debug, thiserror::Error)]
+#[error("{} has no runs yet", app.as_deref().unwrap_or("the team"))]
+struct NoRuns {
+    app: Option<String>,
+}
+
+impl Explained for NoRuns {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some(format!("`minitower run {}` creates one", self.app.as_deref().unwrap_or("APP")).into())
+    }
+
+    fn code(&self) -> u8 {
+        NOT_FOUND
+    }
+}
+
+/// The newest run: of `app`, otherwise of the profile's app, otherwise of the team.
+async fn newest(context: &Context, team: &TeamClient, app: Option<&str>) -> Result<Run, Failure> {
+    let app = match app {
+        Some(app) => Some(app.to_owned()),
+        None => context.profile()?.map(|profile| profile.app).filter(|app| !app.is_empty()),
+    };
+    let filter = RunFilter { limit: Some(1), ..RunFilter::default() };
+    let runs = match &app {
+        Some(app) => team.app_runs(app, &filter).await.map_err(no_such_app)?,
+        None => team.runs(&filter).await?,
+    };
+    Ok(runs.runs.into_iter().next().ok_or(NoRuns { app })?)
 }

@@ -6,7 +6,9 @@ use std::fmt;
 use super::select::PlannedKind;
 use crate::Towerfile;
 use crate::near::shown;
+use crate::shell;
 use crate::source::Pattern;
+use crate::variables::{DECLARABLE, Setter, is_reserved};
 
 /// Most files that one note names.
 const MOST_NAMED: usize = 5;
@@ -30,6 +32,16 @@ pub enum PlanNote {
         script: String,
         /// What it has: a byte order mark, or CRLF.
         what: &'static str,
+    },
+    /// No variable carries a parameter to the job.
+    NoVariable {
+        /// The parameter.
+        parameter: String,
+    },
+    /// Shells cannot read the variable that carries a parameter.
+    NotForShells {
+        /// The parameter.
+        parameter: String,
     },
     /// Nothing below a folder of `app.import_paths` is packed.
     NothingToImport {
@@ -61,8 +73,22 @@ impl fmt::Display for PlanNote {
             Self::WindowsText { script, what } => write!(
                 f,
                 "the script {} {what}, as Windows editors write; the runner copes, other shells do not: \
-                 `sed -i 's/\\r$//; 1s/^\\xEF\\xBB\\xBF//' {script}` mends it",
-                shown(script)
+                 `sed -i 's/\\r$//; 1s/^\\xEF\\xBB\\xBF//' {}` mends it",
+                shown(script),
+                shell::quoted(script)
+            ),
+            Self::NoVariable { parameter } => write!(
+                f,
+                "the parameter {} does not reach the job as a variable: the runner sets that variable itself, or it makes \
+                 programs run other code. The job finds the value in the file named by MINITOWER_INPUT_FILE; or give \
+                 the parameter another name",
+                shown(parameter)
+            ),
+            Self::NotForShells { parameter } => write!(
+                f,
+                "the parameter {} becomes a variable that shells cannot read: letters, digits and _ make one that they \
+                 can, and it must not begin with a digit",
+                shown(parameter)
             ),
             Self::NothingToImport { folder } => write!(
                 f,
@@ -91,7 +117,19 @@ pub(super) fn notes(
     let lost = lost.map(|folder| PlanNote::NothingToImport { folder: folder.clone() });
     let secrets: Vec<_> = found.keys().filter(|path| is_secret(path)).cloned().collect();
     let secrets = (!secrets.is_empty()).then_some(PlanNote::Secrets { paths: secrets });
-    unused.chain(lost).chain(secrets).collect()
+    let odd = towerfile.parameters.iter().filter_map(|parameter| odd_variable(&parameter.name));
+    unused.chain(lost).chain(secrets).chain(odd).collect()
+}
+
+/// What is odd about a variable that carries the parameter of this name to the job.
+fn odd_variable(name: &str) -> Option<PlanNote> {
+    let parameter = || name.to_owned();
+    if DECLARABLE.contains(&name) || is_reserved(name, Setter::Caller) {
+        return Some(PlanNote::NoVariable { parameter: parameter() });
+    }
+    let word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let readable = word && !name.starts_with(|c: char| c.is_ascii_digit());
+    (!readable).then(|| PlanNote::NotForShells { parameter: parameter() })
 }
 
 /// Whether files of this name often hold secrets.
@@ -137,6 +175,28 @@ mod tests {
     #[case("monkey.py", false)]
     fn secrets(#[case] path: &str, #[case] expected: bool) {
         assert_eq!(is_secret(path), expected, "{path}");
+    }
+
+    #[rstest]
+    #[case("city", None)]
+    #[case("path", None)]
+    #[case("_x1", None)]
+    #[case("PATH", Some("does not reach the job as a variable"))]
+    #[case("MINITOWER_X", Some("MINITOWER_INPUT_FILE"))]
+    #[case("TZ", Some("the runner sets that variable itself"))]
+    #[case("a b", Some("shells cannot read"))]
+    #[case("a-b", Some("shells cannot read"))]
+    #[case("1a", Some("must not begin with a digit"))]
+    fn a_parameter_that_makes_no_good_variable_is_told(#[case] name: &str, #[case] told: Option<&str>) {
+        let note = odd_variable(name).map(|note| note.to_string());
+        assert_eq!(note.is_some(), told.is_some(), "{note:?}");
+        assert!(told.is_none_or(|told| note.is_some_and(|note| note.contains(told))), "{name}");
+    }
+
+    #[test]
+    fn a_hint_names_a_script_that_a_shell_finds() {
+        let note = PlanNote::WindowsText { script: "my job.sh".to_owned(), what: "has CRLF" }.to_string();
+        assert!(note.contains("//' 'my job.sh'` mends it"), "{note}");
     }
 
     #[test]

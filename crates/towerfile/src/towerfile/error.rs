@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::MAX_BYTES;
-use crate::near::shown;
+use crate::near::{self, shown};
 
 /// What is odd about a Towerfile without making it wrong: an unknown key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,14 @@ pub enum Error {
         /// What to write.
         help: &'static str,
     },
+    /// A required field is not there, but one that was probably meant to be it.
+    #[error("{}there is no key {}: {}; {field} is missing", at(key.line), shown(&key.key), key.help)]
+    Misspelt {
+        /// The field, with the tables it lies in.
+        field: &'static str,
+        /// The key in its place.
+        key: Warning,
+    },
     /// A field's value breaks a rule.
     #[error("{}{field} = {value} is not allowed: it {rule}", at(*line))]
     Invalid {
@@ -69,6 +77,30 @@ pub enum Error {
         /// Each of them, at least one.
         keys: Vec<Warning>,
     },
+}
+
+impl Error {
+    /// The same error, or the slip that is behind it: of a required field that is missing, an unknown key that resembles
+    /// it.
+    pub(super) fn or_slip(self, unknown: &[Warning]) -> Self {
+        let Self::Missing { field, .. } = self else { return self };
+        let table = |key: &str| key.rsplit_once('.').map_or(String::new(), |(table, _)| without_index(table));
+        let last = |key: &str| key.rsplit('.').next().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let wanted: &[&str] = if field == "app.script" { &["script", "module"] } else { &[&last(field)] };
+        let slip = unknown.iter().find(|key| {
+            table(&key.key) == table(field)
+                && near::nearest(&last(&key.key), wanted.iter().copied()).is_some()
+        });
+        match slip {
+            Some(key) => Self::Misspelt { field, key: key.clone() },
+            None => self,
+        }
+    }
+}
+
+/// `parameters[1]` is one of `parameters`.
+fn without_index(table: &str) -> String {
+    table.split('[').next().unwrap_or_default().to_owned()
 }
 
 /// Most unknown keys that one message names.

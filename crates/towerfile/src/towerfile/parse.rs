@@ -38,35 +38,41 @@ pub(super) fn parse(text: &str) -> Result<(Towerfile, Vec<Warning>), Error> {
     }
     let (document, lines) = read(text)?;
     let mut warnings = Vec::new();
-    let root = Reader::root(&document, &lines, &mut warnings);
+    match fields(&document, &lines, &mut warnings) {
+        Ok(towerfile) => Ok((towerfile, warnings)),
+        Err(error) => Err(error.or_slip(&warnings)),
+    }
+}
+
+fn fields(document: &toml::Table, lines: &Lines, warnings: &mut Vec<Warning>) -> Result<Towerfile, Error> {
+    let root = Reader::root(document, lines, warnings);
     let app =
         root.table("app", "write [app] on a line of its own, its keys below")?.ok_or(Error::Missing {
             field: "[app]",
             help: "write a table [app] with name = \"my-app\" and script = \"main.py\"",
         })?;
-    let app = root.inner(app, "app", "app".to_owned(), &mut warnings);
+    let app = root.inner(app, "app", "app".to_owned(), warnings);
 
     let name = name(&app)?;
     let patterns = source(&app)?;
     let start = start(&app, &patterns)?;
-    let (timeout_seconds, setup_seconds) = timeout(&app, &mut warnings)?;
-    let towerfile = Towerfile {
+    let (timeout_seconds, setup_seconds) = timeout(&app, warnings)?;
+    Ok(Towerfile {
         name,
         start,
         description: description(&app)?,
         python: python(&app)?,
         api: app.boolean("api")?.unwrap_or(false),
         env: env(&app)?,
-        log_order: log_order(&app, &mut warnings)?,
+        log_order: log_order(&app, warnings)?,
         source: patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
         import_paths: import_paths(&app)?,
         timeout_seconds,
         setup_seconds,
         max_retries: app.integer("max_retries", 0)?,
         schedule: app.string("schedule")?.map(str::to_owned),
-        parameters: parameters(&root, &mut warnings)?,
-    };
-    Ok((towerfile, warnings))
+        parameters: parameters(&root, warnings)?,
+    })
 }
 
 /// The document, and where what stands in it.

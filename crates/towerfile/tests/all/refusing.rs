@@ -196,3 +196,27 @@ fn unknown_keys_are_named(#[case] lines: &str, #[case] line: usize, #[case] key:
     assert!(error.starts_with(&format!("line {line}: there is no key \"{key}\": ")), "{error}");
     assert!(error.contains(help), "{error}");
 }
+
+#[rstest]
+#[case(
+    "[app]\nnmae='a-b'\nscript='m.py'",
+    "line 2: there is no key \"app.nmae\": did you mean `name`?; app.name is missing"
+)]
+#[case("[app]\nname='a-b'\nscirpt='m.py'", "did you mean `script`?; app.script is missing")]
+#[case("[app]\nname='a-b'\nmodlue='m'", "did you mean `module`?; app.script is missing")]
+#[case("[App]\nname='a-b'\nscript='m.py'", "did you mean `app`?; [app] is missing")]
+#[case(
+    "[app]\nname='a-b'\nscript='m.py'\n[[parameters]]\nname='x'\n[[parameters]]\nnmae='y'",
+    "\"parameters[1].nmae\": did you mean `name`?; parameters.name is missing"
+)]
+fn a_slip_in_a_required_key_is_told_as_what_it_is(#[case] text: &str, #[case] told: &str) {
+    for error in [Towerfile::parse(text).unwrap_err(), Towerfile::parse_strict(text).unwrap_err()] {
+        assert!(error.to_string().contains(told), "{error}");
+    }
+}
+
+#[test]
+fn a_required_key_that_is_not_there_at_all_is_missing() {
+    let error = Towerfile::parse("[app]\nname='a-b'\nretires=1").unwrap_err();
+    assert!(error.to_string().starts_with("app.script is missing"), "{error}");
+}

@@ -112,7 +112,8 @@ pub struct LoggedIn {
 /// Answer of `GET /me`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
-    "team_id": 1, "team_slug": "lighthouse", "token_id": 7, "role": "admin"
+    "team_id": 1, "team_slug": "lighthouse", "token_id": 7, "role": "admin",
+    "max_artifact_bytes": 104_857_600
 })))]
 pub struct Me {
     /// The team's id.
@@ -123,6 +124,9 @@ pub struct Me {
     pub token_id: i64,
     /// Its role.
     pub role: Role,
+    /// The largest archive that a new version may have, in bytes. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_artifact_bytes: Option<u64>,
 }
 
 /// Body of `POST /tokens`. It may be empty.

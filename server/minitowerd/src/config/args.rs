@@ -56,7 +56,7 @@ pub struct Args {
     /// Largest artifact in bytes [default: 104857600]
     #[arg(long, env = "MINITOWER_MAX_ARTIFACT_SIZE", hide_env_values = true, value_name = "BYTES")]
     pub max_artifact_size: Option<String>,
-    /// How log lines are written: json or text [default: json]
+    /// How log lines are written: json or text [default: text on a terminal, otherwise json]
     #[arg(long, env = "MINITOWER_LOG_FORMAT", hide_env_values = true, value_name = "FORMAT")]
     pub log_format: Option<String>,
     /// What is logged: a level, or directives such as `info,minitower_rest=debug` [default: info]

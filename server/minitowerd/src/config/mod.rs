@@ -55,8 +55,8 @@ pub struct Config {
     pub runner_prune_after: Option<Duration>,
     /// Largest JSON body and largest artifact.
     pub limits: Limits,
-    /// How log lines are written.
-    pub log_format: LogFormat,
+    /// How log lines are written; none: as whoever reads them needs it.
+    pub log_format: Option<LogFormat>,
     /// Which events are logged: a level, or directives such as `info,minitower_rest=debug`.
     pub log: String,
 }
@@ -80,7 +80,7 @@ impl Default for Config {
             expiry_check_interval: Duration::from_secs(10),
             runner_prune_after: Some(Duration::from_hours(24)),
             limits: Limits::default(),
-            log_format: LogFormat::Json,
+            log_format: None,
             log: "info".to_owned(),
         }
     }

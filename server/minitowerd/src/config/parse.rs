@@ -96,8 +96,7 @@ impl Config {
                 artifact: value("MINITOWER_MAX_ARTIFACT_SIZE", args.max_artifact_size, bytes)?
                     .unwrap_or(defaults.limits.artifact),
             },
-            log_format: value("MINITOWER_LOG_FORMAT", args.log_format, log_format)?
-                .unwrap_or(defaults.log_format),
+            log_format: value("MINITOWER_LOG_FORMAT", args.log_format, log_format)?,
             log: value("MINITOWER_LOG", args.log, |text| {
                 telemetry::check_filter(text).map(|()| text.to_owned())
             })?

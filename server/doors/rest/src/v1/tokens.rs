@@ -21,7 +21,10 @@ use crate::{ApiError, HttpState};
 /// Shows the team and the role of the token.
 #[utoipa::path(get, path = "/api/v1/me", operation_id = "me", tag = "Tokens",
     responses((status = 200, description = "Who the caller is.", body = Me)))]
-pub(crate) async fn me(Caller(caller): Caller<TeamPrincipal>) -> Result<Json<Me>, ApiError> {
+pub(crate) async fn me(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<TeamPrincipal>,
+) -> Result<Json<Me>, ApiError> {
     // The API token of an attempt has neither an id nor a role. The guard turns it away before it comes here.
     let (token_id, role) = caller.token().ok_or_else(|| {
         ApiError::new(
@@ -30,7 +33,8 @@ pub(crate) async fn me(Caller(caller): Caller<TeamPrincipal>) -> Result<Json<Me>
         )
     })?;
     let TeamPrincipal { team_id, team_slug, credential: _ } = caller;
-    Ok(Json(Me { team_id: team_id.0, team_slug, token_id: token_id.0, role }))
+    let max_artifact_bytes = Some(state.limits().artifact);
+    Ok(Json(Me { team_id: team_id.0, team_slug, token_id: token_id.0, role, max_artifact_bytes }))
 }
 
 /// Creates a team token.
