@@ -106,6 +106,7 @@ fn settings(folder: &Path) -> Settings {
             registration_token: Secret::new(PLATFORM_TOKEN),
             operator_token: Secret::new("operator"),
             signup_enabled: true,
+            storage_bytes: None,
         },
         runs: minitower_runs::Settings {
             objects_dir: folder.join("objects"),

@@ -21,6 +21,7 @@ const STEPS: &[(&str, &str)] = &[
         include_str!("../../../migrations/0006_attempts_without_scattered_indexes.sql"),
     ),
     ("0007_queue_by_team", include_str!("../../../migrations/0007_queue_by_team.sql")),
+    ("0008_limits", include_str!("../../../migrations/0008_limits.sql")),
 ];
 
 pub(crate) fn assert_sqlite_version() -> Result<(), OpenError> {

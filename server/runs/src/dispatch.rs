@@ -6,13 +6,17 @@
 //!
 //! All of it is memory: after a restart every poll is a new one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::domain::active::ActiveRuns;
 use crate::domain::runner::{RunnerPrincipal, RunnerScope};
+use crate::queues::LimitByTeam;
 use crate::store::counts::{Bucket, Count};
 use crate::store::events::RunMoved;
+use minitower_teams::LimitsChanged;
 use minitower_vocabulary::ids::{EnvironmentId, RunnerId, TeamId};
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::statuses::RunStatus;
 use tokio::sync::Notify;
 
@@ -26,17 +30,33 @@ pub(crate) struct Dispatch(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     queues: HashMap<String, Queue>,
+    /// How many active runs each team has and may have.
+    active: ActiveRuns,
+    /// The ready runs of each team.
+    ready: HashMap<TeamId, Ready>,
     /// The number of each runner's newest poll; older ones may no longer claim.
     newest: HashMap<RunnerId, u64>,
     /// Numbers of polls and sign-offs, never used twice.
     last_number: u64,
 }
 
+/// The ready runs of one team, over all environments.
+#[derive(Debug, Default)]
+struct Ready {
+    runs: i64,
+    /// Where they are.
+    places: BTreeSet<String>,
+    /// The team was at its limit of active runs: there may be ready runs for which no poll was woken.
+    tight: bool,
+}
+
 /// One environment name.
 #[derive(Debug, Default)]
 struct Queue {
-    /// Ready runs per team.
+    /// Ready runs per team, of teams that may have more active ones.
     ready: HashMap<TeamId, i64>,
+    /// Those of teams that may not.
+    withheld: HashMap<TeamId, i64>,
     /// In the order they came.
     polls: Vec<Poll>,
     /// Counts the ready runs that found nobody waiting.
@@ -82,35 +102,63 @@ pub(crate) enum Next {
 
 impl Dispatch {
     /// Takes over what the database knows at start.
-    pub(crate) fn load(&self, counts: &[Count], environments: &HashMap<EnvironmentId, String>) {
+    pub(crate) fn load(
+        &self,
+        counts: &[Count],
+        environments: &HashMap<EnvironmentId, String>,
+        limits: &LimitByTeam,
+    ) {
         let mut state = self.lock();
-        for count in counts.iter().filter(|c| c.bucket == Bucket::Status(RunStatus::Queued)) {
-            // Its foreign key says that the environment is there.
-            let environment = environments.get(&count.key.environment_id).cloned().unwrap_or_default();
-            let queue = state.queues.entry(environment).or_default();
-            *queue.ready.entry(count.key.team_id).or_default() += count.n;
+        state.active = ActiveRuns::new(limits.0);
+        for (team, most) in &limits.1 {
+            state.limit(*team, *most);
+        }
+        for count in counts.iter().filter(|count| count.n != 0) {
+            let team = count.key.team_id;
+            match count.bucket {
+                Bucket::Status(RunStatus::Queued) => {
+                    // Its foreign key says that the environment is there.
+                    let environment = environments.get(&count.key.environment_id).map_or("", String::as_str);
+                    state.add_ready(team, environment, count.n);
+                }
+                Bucket::Status(status) if status.is_active() => state.add_active(team, count.n),
+                Bucket::Status(_) | Bucket::BackingOff => {}
+            }
         }
     }
 
     /// A run was made or moved.
     pub(crate) fn moved(&self, moved: &RunMoved) {
-        let was = moved.before.as_ref().is_some_and(|run| run.state.is_ready());
-        let is = moved.after.state.is_ready();
-        if was == is {
+        let was = moved.before.as_ref();
+        let [was_ready, was_active] =
+            [was.is_some_and(|run| run.state.is_ready()), was.is_some_and(|run| run.status().is_active())];
+        let [is_ready, is_active] = [moved.after.state.is_ready(), moved.after.status().is_active()];
+        if (was_ready, was_active) == (is_ready, is_active) {
             return;
         }
+        let (team, environment) = (moved.key.team_id, moved.names.environment.as_str());
         let mut state = self.lock();
-        let queue = state.queues.entry(moved.names.environment.clone()).or_default();
-        let ready = queue.ready.entry(moved.key.team_id).or_default();
-        if is {
-            *ready += 1;
-            queue.deliver(|scope| scope.serves(moved.key.team_id));
-        } else {
-            *ready -= 1;
-            // Only teams with something ready are looked at for each wake-up.
-            if *ready == 0 {
-                queue.ready.remove(&moved.key.team_id);
-            }
+        state.add_ready(team, environment, i64::from(is_ready) - i64::from(was_ready));
+        state.add_active(team, i64::from(is_active) - i64::from(was_active));
+        if was_active && !is_active && state.is_tight(team) {
+            state.wake_for(team, 1);
+        } else if is_ready
+            && state.active.room(team) > 0
+            && let Some(queue) = state.queues.get_mut(environment)
+        {
+            queue.deliver(|scope| scope.serves(team));
+        }
+    }
+
+    /// The limits of a team changed: it may have more active runs, or fewer.
+    pub(crate) fn limits_changed(&self, changed: &LimitsChanged) {
+        let mut state = self.lock();
+        let team = changed.team;
+        let before = state.active.room(team);
+        state.limit(team, changed.after.count(LimitName::ActiveRuns));
+        let more = state.active.room(team) - before;
+        if more > 0 && state.is_tight(team) {
+            state.wake_for(team, more);
         }
     }
 
@@ -188,6 +236,92 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl State {
+    /// A team has so many more ready runs in an environment.
+    fn add_ready(&mut self, team: TeamId, environment: &str, runs: i64) {
+        if runs == 0 {
+            return;
+        }
+        if !self.queues.contains_key(environment) {
+            self.queues.insert(environment.to_owned(), Queue::default());
+        }
+        let Some(queue) = self.queues.get_mut(environment) else { return };
+        let has_room = self.active.room(team) > 0;
+        let of_teams = if has_room { &mut queue.ready } else { &mut queue.withheld };
+        let here = of_teams.entry(team).or_default();
+        *here += runs;
+        let left = *here;
+        let ready = self.ready.entry(team).or_default();
+        ready.runs += runs;
+        ready.tight |= !has_room;
+        // Only teams with something ready are looked at for each wake-up.
+        if left == 0 {
+            of_teams.remove(&team);
+            ready.places.remove(environment);
+        } else if left == runs {
+            ready.places.insert(environment.to_owned());
+        }
+        if ready.runs == 0 {
+            self.ready.remove(&team);
+        }
+    }
+
+    /// A team has so many more active runs.
+    fn add_active(&mut self, team: TeamId, runs: i64) {
+        if runs != 0
+            && let Some(has_room) = self.active.add(team, runs)
+        {
+            self.hold(team, !has_room);
+        }
+    }
+
+    /// So many active runs that a team may have.
+    fn limit(&mut self, team: TeamId, most: i64) {
+        if let Some(has_room) = self.active.limit(team, most) {
+            self.hold(team, !has_room);
+        }
+    }
+
+    /// The team's ready runs are for no poll any more, or are again.
+    fn hold(&mut self, team: TeamId, held: bool) {
+        let Some(ready) = self.ready.get_mut(&team) else { return };
+        ready.tight |= held;
+        for place in &ready.places {
+            let Some(queue) = self.queues.get_mut(place) else { continue };
+            let (from, to) = if held {
+                (&mut queue.ready, &mut queue.withheld)
+            } else {
+                (&mut queue.withheld, &mut queue.ready)
+            };
+            if let Some(runs) = from.remove(&team) {
+                to.insert(team, runs);
+            }
+        }
+    }
+
+    fn is_tight(&self, team: TeamId) -> bool {
+        self.ready.get(&team).is_some_and(|ready| ready.tight)
+    }
+
+    /// A team may have so many more active runs: as many polls are woken in each environment where it has ready ones.
+    fn wake_for(&mut self, team: TeamId, more: i64) {
+        let room = self.active.room(team);
+        let Some(ready) = self.ready.get_mut(&team) else { return };
+        if room == 0 {
+            return;
+        }
+        for place in &ready.places {
+            let Some(queue) = self.queues.get_mut(place) else { continue };
+            let here = queue.ready.get(&team).copied().unwrap_or(0);
+            for _ in 0..more.min(here) {
+                if !queue.deliver(|scope| scope.serves(team)) {
+                    break;
+                }
+            }
+        }
+        // From here on a ready run finds room, and wakes its poll by itself.
+        ready.tight = room < ready.runs;
+    }
+
     /// Ends the right of a runner's polls to claim, and answers the number for the next.
     fn supersede(&mut self, runner: RunnerId) -> u64 {
         self.last_number += 1;
@@ -203,14 +337,20 @@ impl State {
 
 impl Queue {
     /// Wakes the first waiting poll whose scope fits; without one the next to stop trying tries again.
-    fn deliver(&mut self, fits: impl Fn(RunnerScope) -> bool) {
+    /// Says whether there was one.
+    fn deliver(&mut self, fits: impl Fn(RunnerScope) -> bool) -> bool {
         let undelivered = self.undelivered;
-        match self.polls.iter_mut().find(|p| p.stage == Stage::Waiting && fits(p.scope)) {
+        let found = self.polls.iter_mut().find(|p| p.stage == Stage::Waiting && fits(p.scope));
+        match found {
             Some(poll) => {
                 poll.stage = Stage::Trying { undelivered };
                 poll.wake.notify_one();
+                true
             }
-            None => self.undelivered += 1,
+            None => {
+                self.undelivered += 1;
+                false
+            }
         }
     }
 

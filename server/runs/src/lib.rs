@@ -27,6 +27,7 @@ mod engine;
 mod error;
 mod gauges;
 mod leases;
+mod log_sizes;
 mod masked;
 mod memory;
 mod metrics;
@@ -39,6 +40,7 @@ mod runs;
 mod schema;
 mod settings;
 pub mod store;
+mod usage;
 mod versions;
 
 use std::sync::Arc;

@@ -8,12 +8,14 @@ use crate::domain::lease::{self, Command};
 use crate::domain::retry::{self, RetryPolicy};
 use crate::domain::run::Run;
 use crate::store::logs::LogLine;
-use crate::store::{attempts, logs, runs, versions};
+use crate::store::{attempts, logs, runs, usage, versions};
 use minitower_kernel::{Db, StoreError};
-use minitower_teams::environments;
+use minitower_teams::limits::Limits;
 use minitower_teams::secrets::{self, Kind};
 use minitower_teams::team::{Credential, TeamPrincipal};
+use minitower_teams::{Used, environments};
 use minitower_vocabulary::ids::{AppId, RunId, TeamId};
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::names::{self, DEFAULT_ENVIRONMENT};
 use serde_json::{Map, Value};
 
@@ -165,10 +167,13 @@ impl Runs {
     ) -> Result<Run, Error> {
         let input = input_object(new.input)?;
         let (max_retries, policy) = retries(new.max_retries, new.retry.as_ref())?;
-        let timeout_seconds = new.timeout_seconds;
+        let (timeout_seconds, priority) = (new.timeout_seconds, new.priority.unwrap_or(0));
         if timeout_seconds.is_some_and(|n| n < 1) {
             return Err(Error::field("timeout_seconds", Field::Below { least: 1 }));
         }
+        let limits = self.0.teams.limits(by.team_id);
+        limited("timeout_seconds", timeout_seconds.unwrap_or(1), (&limits, LimitName::TimeoutSeconds))?;
+        limited("priority", priority, (&limits, LimitName::PriorityMax))?;
         let environment = new.environment.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
         names::check_environment(&environment)?;
 
@@ -180,14 +185,16 @@ impl Runs {
             return Err(InputError::TooLong { found, most: MAX_INPUT_BYTES }.into());
         }
 
-        let clock = self.0.clock.clone();
+        let (clock, memory) = (self.0.clock.clone(), Arc::clone(&self.0.memory));
         self.0
             .store
             .write(move |tx| {
                 // Read inside, so that the queue's times and ids grow together.
                 let now = clock.now();
+                let bytes = input.as_ref().map_or(0, |input| i64::try_from(input.len()).unwrap_or(i64::MAX));
+                memory.usage.admits_run((team, &limits), bytes, now)?;
                 let Runnable { app, version } = runnable.as_ref();
-                let (environment_id, _) = environments::ensure(tx, team, &environment, now)?;
+                let (environment_id, _) = environments::ensure(tx, (team, &limits), &environment, now)?;
                 Ok(runs::insert(
                     tx,
                     runs::NewRun {
@@ -197,7 +204,7 @@ impl Runs {
                         environment: (environment_id, environment),
                         input,
                         hidden_parameters: hidden_parameters(version),
-                        priority: new.priority.unwrap_or(0),
+                        priority,
                         max_retries: max_retries.unwrap_or(version.max_retries),
                         policy,
                         timeout_seconds,
@@ -283,6 +290,28 @@ impl Runs {
         summary
     }
 
+    /// How much a team has used of those of its limits that this subject counts.
+    pub async fn used(&self, team: TeamId) -> Result<Used, Error> {
+        let now = self.0.clock.now();
+        let (apps, usage) = self
+            .0
+            .store
+            .read(move |db| {
+                Ok::<_, Error>((crate::store::apps::count(db, team, i64::MAX)?, usage::of_team(db, team)?))
+            })
+            .await?;
+        let Summary { active, queued, .. } = self.0.memory.gauges.summary(team);
+        let today = if usage.day < usage::day_of(now) { 0 } else { usage.runs };
+        let used = [
+            (LimitName::Apps, apps),
+            (LimitName::ActiveRuns, active),
+            (LimitName::QueuedRuns, queued),
+            (LimitName::RunsPerDay, today),
+            (LimitName::StorageBytes, usage.bytes),
+        ];
+        Ok(used.map(|(name, n)| (name, u64::try_from(n).unwrap_or(0))).into())
+    }
+
     /// The team's run of that id.
     pub async fn run(&self, by: &TeamPrincipal, id: RunId) -> Result<Run, Error> {
         let team = by.team_id;
@@ -351,6 +380,20 @@ impl Runs {
             })
             .await
     }
+}
+
+/// Refuses a number that a limit of the team does not allow. A priority may be as far below 0 as above it.
+pub(crate) fn limited(
+    field: &'static str,
+    found: i64,
+    (limits, name): (&Limits, LimitName),
+) -> Result<(), Error> {
+    let most = limits.count(name);
+    let least = if name == LimitName::PriorityMax { -most } else { 1 };
+    if (least..=most).contains(&found) {
+        return Ok(());
+    }
+    Err(Error::field(field, Field::Beyond { name, least, most, found }))
 }
 
 /// The names of a version's hidden parameters, as runs carry them.

@@ -1,13 +1,17 @@
 //! Teams: bootstrap, sign-up, login, tokens, registration tokens, environments.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use crate::domain::limits::Limits;
 use crate::domain::team::{Environment, RegistrationToken, Team, TeamPrincipal, granted};
 use minitower_kernel::StoreError;
 use minitower_kernel::page::Page;
 use minitower_vocabulary::ids::{RegistrationTokenId, TokenId};
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::names::{self, Slug};
 
+use crate::environments::ensure;
 use crate::secrets::{self, Kind};
 use crate::store::{environments, registration_tokens, teams, tokens};
 use crate::{Error, Field, Teams, passwords};
@@ -142,7 +146,7 @@ impl Teams {
             inner.throttle.failed(slug, address, inner.clock.now());
             return Err(Error::WrongLogin);
         };
-        let token = self.insert_token(&team, Some("login".to_owned()), Role::Admin).await?;
+        let token = self.insert_token(&team, Some("login".to_owned()), Role::Admin, None).await?;
         Ok((team, token))
     }
 
@@ -168,16 +172,30 @@ impl Teams {
             return Err(Error::NotATeamToken);
         };
         let team = Team { id: by.team_id, slug: by.team_slug.clone(), name: String::new() };
-        self.insert_token(&team, name, granted(role, wished)).await
+        let limits = self.limits(by.team_id);
+        self.insert_token(&team, name, granted(role, wished), Some(limits)).await
     }
 
-    async fn insert_token(&self, team: &Team, name: Option<String>, role: Role) -> Result<NewToken, Error> {
+    /// `limits` bound how many tokens the team may have; none: it may not be locked out.
+    async fn insert_token(
+        &self,
+        team: &Team,
+        name: Option<String>,
+        role: Role,
+        limits: Option<Arc<Limits>>,
+    ) -> Result<NewToken, Error> {
         let (token, hash) = secrets::generate(Kind::Team)?;
         let (now, team, kept) = (self.0.clock.now(), team.id, name.clone());
         let id = self
             .0
             .store
-            .write(move |tx| Ok::<_, Error>(tokens::insert(tx, team, kept.as_deref(), role, hash, now)?))
+            .write(move |tx| {
+                if let Some(limits) = limits {
+                    let used = tokens::count(tx, team, limits.count(LimitName::Tokens))?;
+                    limits.take(LimitName::Tokens, used.unsigned_abs())?;
+                }
+                Ok::<_, Error>(tokens::insert(tx, team, kept.as_deref(), role, hash, now)?)
+            })
             .await?;
         Ok(NewToken { id, token, name, role })
     }
@@ -247,10 +265,11 @@ impl Teams {
     ) -> Result<(Environment, bool), Error> {
         names::check_environment(&name)?;
         let (now, team) = (self.0.clock.now(), by.team_id);
+        let limits = self.limits(team);
         self.0
             .store
             .write(move |tx| {
-                let (_, made) = environments::ensure(tx, team, &name, now)?;
+                let (_, made) = ensure(tx, (team, &limits), &name, now)?;
                 let environment = environments::find(tx, team, &name)?
                     .ok_or_else(|| StoreError::Inconsistent(format!("environment {name:?} vanished")))?;
                 Ok((environment, made))

@@ -137,12 +137,17 @@ impl From<minitower_teams::Error> for ApiError {
                 let (code, retry_after) = (ErrorCode::RateLimited, *retry_after);
                 return Self::new(code, error.to_string()).with_retry_after(retry_after);
             }
-            Error::Field { .. } | Error::Limit(_) => ErrorCode::InvalidRequest,
+            Error::TooFast { retry_after, .. } => {
+                let (code, retry_after) = (ErrorCode::RateLimited, *retry_after);
+                return Self::new(code, error.to_string()).with_retry_after(retry_after);
+            }
+            Error::Reached(_) => ErrorCode::Conflict,
+            Error::Field { .. } | Error::Limit(_) | Error::BadLimit(_) => ErrorCode::InvalidRequest,
             Error::Unauthorized | Error::WrongLogin => ErrorCode::Unauthorized,
             Error::RunToken | Error::NotAdmin | Error::NotATeamToken | Error::SignupOff => {
                 ErrorCode::Forbidden
             }
-            Error::BootstrapOff | Error::NoRegistrationToken(_) => ErrorCode::NotFound,
+            Error::BootstrapOff | Error::NoRegistrationToken(_) | Error::NoTeam(_) => ErrorCode::NotFound,
             Error::SlugTaken(_) => ErrorCode::SlugTaken,
             Error::TeamExists => ErrorCode::TeamExists,
             Error::Busy => ErrorCode::Unavailable,
@@ -201,6 +206,7 @@ impl From<minitower_runs::Error> for ApiError {
             )
             | Error::AppDisabled(_)
             | Error::TooMuch(_)
+            | Error::Reached(_)
             | Error::PollerBusy
             | Error::RunnerIdle(_)
             | Error::RunnerBusy(_)

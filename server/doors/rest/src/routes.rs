@@ -14,7 +14,9 @@ use http::Method;
 use crate::HttpState;
 use crate::auth::{Access, Post, guard};
 use crate::middleware::{catch_panics, cors, method_not_allowed, not_found, observe};
-use crate::v1::{admin, apps, artifacts, environments, lease, runners, runs, teams, tokens, versions};
+use crate::v1::{
+    admin, apps, artifacts, environments, lease, limits, runners, runs, teams, tokens, versions,
+};
 use crate::{health, openapi};
 
 /// One row of the table.
@@ -61,6 +63,8 @@ routes! {
     GET    "/api/v1/registration-tokens"             TeamAdmin    tokens::list_registration;
     POST   "/api/v1/registration-tokens"             TeamAdmin    tokens::create_registration;
     DELETE "/api/v1/registration-tokens/{id}"        TeamAdmin    tokens::delete_registration;
+    GET    "/api/v1/limits"                          Team         limits::show;
+    PUT    "/api/v1/limits"                          TeamAdmin    limits::set;
     GET    "/api/v1/environments"                    Team         environments::list;
     POST   "/api/v1/environments"                    Team         environments::create;
 
@@ -99,6 +103,8 @@ routes! {
     DELETE "/api/v1/admin/runners/{name}/drain"      Admin        admin::undrain;
     POST   "/api/v1/admin/runners/{name}/ended"      Admin        admin::ended;
     DELETE "/api/v1/admin/runners/{name}"            Admin        admin::forget;
+    GET    "/api/v1/admin/teams/{slug}/limits"       Operator     limits::show_of_team;
+    PUT    "/api/v1/admin/teams/{slug}/limits"       Operator     limits::set_of_team;
 }
 
 /// The service: all routes, each behind its guard, inside the middleware.

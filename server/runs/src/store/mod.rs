@@ -1,4 +1,4 @@
-//! The only SQL that names apps, versions, runs, attempts, logs, artifacts, runners and their fences.
+//! The only SQL that names apps, versions, runs, attempts, logs, artifacts, runners and their fences, and what teams have used.
 //!
 //! Rows become domain types on the way out, and a row that makes no sense is a `StoreError::Inconsistent`. No rule lives here: guards
 //! re-check row versions, and the schema in `migrations/` refuses what must never be.
@@ -14,6 +14,7 @@ pub mod objects;
 pub mod queue;
 pub mod runners;
 pub mod runs;
+pub(crate) mod usage;
 pub mod versions;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod fairness;
 mod keeping;
 mod leases;
+mod limits;
 mod retries;
 mod runners;
 mod support;

@@ -41,6 +41,7 @@ pub(crate) fn settings(folder: &Path) -> Settings {
             registration_token: Secret::new("platform"),
             operator_token: Secret::new("operator"),
             signup_enabled: true,
+            storage_bytes: None,
         },
         runs: minitower_runs::Settings {
             objects_dir: folder.join("objects"),

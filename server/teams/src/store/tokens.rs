@@ -24,6 +24,16 @@ pub(crate) fn insert(
     .map(TokenId)
 }
 
+/// How many tokens a team has, counted up to `most`.
+pub(crate) fn count(db: &Db, team: TeamId, most: i64) -> Result<i64, StoreError> {
+    let counted = db.one(
+        "SELECT count(*) AS n FROM (SELECT 1 FROM team_tokens INDEXED BY team_tokens_by_team WHERE team_id = ?1 LIMIT ?2)",
+        [team.0, most],
+        |row| Ok(row.get("n")?),
+    )?;
+    Ok(counted.unwrap_or(0))
+}
+
 /// Whom the token of that hash speaks for.
 pub(crate) fn principal(db: &Db, hash: [u8; 32]) -> Result<Option<TeamPrincipal>, StoreError> {
     db.one(
