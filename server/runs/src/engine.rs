@@ -62,6 +62,7 @@ impl Engine {
         memory.usage.load(&counts, used);
         memory.logs.load(newest_attempt);
         memory.gauges.load(counts, environments);
+        memory.gauges.give_series(&memory.metrics.series);
         memory.presence.load(seen);
         self.grant_restart_grace().await?;
         self.cut_backoffs().await?;

@@ -38,6 +38,7 @@ mod queues;
 mod runners;
 mod runs;
 mod schema;
+mod series;
 mod settings;
 pub mod store;
 mod usage;

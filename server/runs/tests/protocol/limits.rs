@@ -1,5 +1,6 @@
 //! What a team may use bounds what it does, and nobody else.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use minitower_kernel::page::Page;
@@ -27,6 +28,21 @@ impl Plane {
     async fn used(&self, name: LimitName) -> u64 {
         let used = self.app.runs().used(self.team.team_id).await.unwrap();
         used.into_iter().find(|(of, _)| *of == name).expect("this subject counts it").1
+    }
+
+    /// The gauges of runs: what each series says, by its name and labels.
+    #[expect(clippy::cast_possible_truncation, reason = "a few runs")]
+    fn gauges(&self) -> BTreeMap<String, i64> {
+        let mut gauges = BTreeMap::new();
+        for family in self.app.subjects().metrics() {
+            for metric in family.get_metric() {
+                let labels: Vec<_> =
+                    metric.get_label().iter().map(prometheus::proto::LabelPair::value).collect();
+                let series = format!("{} {}", family.name(), labels.join(" "));
+                gauges.insert(series, metric.get_gauge().get_value() as i64);
+            }
+        }
+        gauges
     }
 
     async fn log(&self, run: RunId) -> Vec<LogLine> {
@@ -212,6 +228,31 @@ async fn a_poll_waits_for_a_run_of_its_team_to_end() {
     plane.app.leases().finish_run(&runner, first.run.id, &first.lease_token, ended).await.unwrap();
     let second = tokio::time::timeout(Duration::from_secs(10), poll).await.unwrap().unwrap();
     assert!(second.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_that_only_the_limit_holds_back_are_blocked_and_no_demand() {
+    let plane = Plane::start().await;
+    plane.allow(LimitName::ActiveRuns, 2).await;
+    let elsewhere = || CreateRun { environment: Some("elsewhere".to_owned()), ..plain() };
+    for new in [plain(), plain(), plain(), elsewhere(), elsewhere()] {
+        plane.run(new).await;
+    }
+    let grant = plane.lease(&plane.runner("r").await).await;
+    assert_eq!(grant.run.environment, "default");
+    let gauges = plane.gauges();
+    let all = |name: &str| -> i64 {
+        gauges.iter().filter(|(series, _)| series.starts_with(name)).map(|(_, value)| value).sum()
+    };
+    assert_eq!(all("minitower_runs_pending"), 1, "{gauges:?}");
+    assert_eq!((all("minitower_runs_blocked"), all("minitower_runs_active")), (3, 1), "{gauges:?}");
+    assert!(gauges.keys().any(|series| series.contains("limit")), "{gauges:?}");
+    let list = minitower_runs::ListDemand::default();
+    let demand = plane.app.runners().demand(&minitower_teams::AdminPrincipal::Operator, &list).unwrap();
+    assert_eq!(demand.environments.iter().map(|of| of.pending).sum::<u64>(), 1);
+    plane.allow(LimitName::ActiveRuns, 100).await;
+    let gauges = plane.gauges();
+    assert!(!gauges.keys().any(|series| series.starts_with("minitower_runs_blocked")), "{gauges:?}");
 }
 
 /// What a line counts.
