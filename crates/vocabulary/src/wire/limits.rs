@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use crate::limits::LimitName;
 use crate::limits::each_limit;
+pub use crate::limits::{LOG_LINE_OVERHEAD, LimitName};
 
 /// One limit of a team.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
