@@ -9,6 +9,7 @@ pub mod deploy;
 pub mod dev;
 pub mod environments;
 pub mod init;
+pub mod limits;
 pub mod runners;
 pub mod runs;
 pub mod versions;
@@ -70,6 +71,8 @@ pub enum Command {
     /// Create team tokens
     #[command(subcommand)]
     Tokens(access::Tokens),
+    /// Show and change what the team may use
+    Limits(limits::Limits),
     /// Show and change profiles
     #[command(subcommand)]
     Config(config::Config),
@@ -93,6 +96,7 @@ impl Command {
             Self::Signup(command) => command.run(context).await,
             Self::Me => access::me(context).await,
             Self::Tokens(command) => command.run(context).await,
+            Self::Limits(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
             Self::Completion(command) => command.run(Cli::command()),
         }

@@ -4,9 +4,13 @@
 //! take it. No wake-up is ever lost: a poll that was woken and cannot take the run (fenced, gone, out of time) passes the wake-up on; and a run that
 //! became ready while all polls were busy trying makes those try once more before they wait.
 //!
+//! Runs of a team that has as many active runs as it may wake nobody: [`ready`] keeps them apart until one of those has ended.
+//!
 //! All of it is memory: after a restart every poll is a new one.
 
-use std::collections::{BTreeSet, HashMap};
+mod ready;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::active::ActiveRuns;
@@ -19,6 +23,8 @@ use minitower_vocabulary::ids::{EnvironmentId, RunnerId, TeamId};
 use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::statuses::RunStatus;
 use tokio::sync::Notify;
+
+use self::ready::Ready;
 
 /// A number of undelivered runs that there never is: a poll that has it looks once more before it waits.
 const LOOK_AGAIN: u64 = u64::MAX;
@@ -38,16 +44,6 @@ struct State {
     newest: HashMap<RunnerId, u64>,
     /// Numbers of polls and sign-offs, never used twice.
     last_number: u64,
-}
-
-/// The ready runs of one team, over all environments.
-#[derive(Debug, Default)]
-struct Ready {
-    runs: i64,
-    /// Where they are.
-    places: BTreeSet<String>,
-    /// The team was at its limit of active runs: there may be ready runs for which no poll was woken.
-    tight: bool,
 }
 
 /// One environment name.
@@ -236,92 +232,6 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl State {
-    /// A team has so many more ready runs in an environment.
-    fn add_ready(&mut self, team: TeamId, environment: &str, runs: i64) {
-        if runs == 0 {
-            return;
-        }
-        if !self.queues.contains_key(environment) {
-            self.queues.insert(environment.to_owned(), Queue::default());
-        }
-        let Some(queue) = self.queues.get_mut(environment) else { return };
-        let has_room = self.active.room(team) > 0;
-        let of_teams = if has_room { &mut queue.ready } else { &mut queue.withheld };
-        let here = of_teams.entry(team).or_default();
-        *here += runs;
-        let left = *here;
-        let ready = self.ready.entry(team).or_default();
-        ready.runs += runs;
-        ready.tight |= !has_room;
-        // Only teams with something ready are looked at for each wake-up.
-        if left == 0 {
-            of_teams.remove(&team);
-            ready.places.remove(environment);
-        } else if left == runs {
-            ready.places.insert(environment.to_owned());
-        }
-        if ready.runs == 0 {
-            self.ready.remove(&team);
-        }
-    }
-
-    /// A team has so many more active runs.
-    fn add_active(&mut self, team: TeamId, runs: i64) {
-        if runs != 0
-            && let Some(has_room) = self.active.add(team, runs)
-        {
-            self.hold(team, !has_room);
-        }
-    }
-
-    /// So many active runs that a team may have.
-    fn limit(&mut self, team: TeamId, most: i64) {
-        if let Some(has_room) = self.active.limit(team, most) {
-            self.hold(team, !has_room);
-        }
-    }
-
-    /// The team's ready runs are for no poll any more, or are again.
-    fn hold(&mut self, team: TeamId, held: bool) {
-        let Some(ready) = self.ready.get_mut(&team) else { return };
-        ready.tight |= held;
-        for place in &ready.places {
-            let Some(queue) = self.queues.get_mut(place) else { continue };
-            let (from, to) = if held {
-                (&mut queue.ready, &mut queue.withheld)
-            } else {
-                (&mut queue.withheld, &mut queue.ready)
-            };
-            if let Some(runs) = from.remove(&team) {
-                to.insert(team, runs);
-            }
-        }
-    }
-
-    fn is_tight(&self, team: TeamId) -> bool {
-        self.ready.get(&team).is_some_and(|ready| ready.tight)
-    }
-
-    /// A team may have so many more active runs: as many polls are woken in each environment where it has ready ones.
-    fn wake_for(&mut self, team: TeamId, more: i64) {
-        let room = self.active.room(team);
-        let Some(ready) = self.ready.get_mut(&team) else { return };
-        if room == 0 {
-            return;
-        }
-        for place in &ready.places {
-            let Some(queue) = self.queues.get_mut(place) else { continue };
-            let here = queue.ready.get(&team).copied().unwrap_or(0);
-            for _ in 0..more.min(here) {
-                if !queue.deliver(|scope| scope.serves(team)) {
-                    break;
-                }
-            }
-        }
-        // From here on a ready run finds room, and wakes its poll by itself.
-        ready.tight = room < ready.runs;
-    }
-
     /// Ends the right of a runner's polls to claim, and answers the number for the next.
     fn supersede(&mut self, runner: RunnerId) -> u64 {
         self.last_number += 1;

@@ -151,7 +151,7 @@ fn the_floors_of_a_subject_use_only_what_lies_below_them() {
 
 /// The tables that each subject owns.
 const TABLES: [(&str, &[&str]); 2] = [
-    ("teams", &["teams", "team_tokens", "registration_tokens", "environments"]),
+    ("teams", &["teams", "team_tokens", "registration_tokens", "environments", "team_limits"]),
     (
         "runs",
         &[
@@ -161,9 +161,11 @@ const TABLES: [(&str, &[&str]); 2] = [
             "run_attempts",
             "run_counts",
             "run_logs",
+            "run_log_gaps",
             "run_artifacts",
             "runners",
             "runner_fences",
+            "team_usage",
         ],
     ),
 ];
