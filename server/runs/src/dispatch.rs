@@ -251,17 +251,13 @@ impl Queue {
     fn deliver(&mut self, fits: impl Fn(RunnerScope) -> bool) -> bool {
         let undelivered = self.undelivered;
         let found = self.polls.iter_mut().find(|p| p.stage == Stage::Waiting && fits(p.scope));
-        match found {
-            Some(poll) => {
-                poll.stage = Stage::Trying { undelivered };
-                poll.wake.notify_one();
-                true
-            }
-            None => {
-                self.undelivered += 1;
-                false
-            }
-        }
+        let Some(poll) = found else {
+            self.undelivered += 1;
+            return false;
+        };
+        poll.stage = Stage::Trying { undelivered };
+        poll.wake.notify_one();
+        true
     }
 
     /// A poll that tried cannot take what it was woken for: somebody else may.

@@ -133,11 +133,7 @@ impl From<minitower_teams::Error> for ApiError {
             Error::Name(name) => return Self::from(name),
             Error::Store(StoreError::Unavailable(reason)) => return Self::unavailable(reason),
             Error::Store(_) | Error::Random(_) | Error::Hashing(_) => return Self::internal(&error),
-            Error::TooManyLogins { retry_after } => {
-                let (code, retry_after) = (ErrorCode::RateLimited, *retry_after);
-                return Self::new(code, error.to_string()).with_retry_after(retry_after);
-            }
-            Error::TooFast { retry_after, .. } => {
+            Error::TooManyLogins { retry_after } | Error::TooFast { retry_after, .. } => {
                 let (code, retry_after) = (ErrorCode::RateLimited, *retry_after);
                 return Self::new(code, error.to_string()).with_retry_after(retry_after);
             }

@@ -28,6 +28,7 @@ pub struct Range {
 
 /// The range of a limit. The defaults let nobody fill a shared server, and are far above what an ordinary team needs.
 #[must_use]
+#[expect(clippy::match_same_arms, reason = "a table reads by its limits")]
 pub const fn range(name: LimitName) -> Range {
     let (default, least, most) = match name {
         // At least one: who chose none could not take it back.
