@@ -1,7 +1,7 @@
 -- What teams may use, and how much of it they use where that is not known from other tables at a glance. Only the storage of versions and
 -- artifacts is counted from before: to add up the logs, inputs and outputs of every run would hold up the start of a large server.
 
--- Limits that differ from the defaults: what the operator allows a team, and what its admins chose within that.
+-- Limits that differ from the defaults: what the administrator allows a team, and what its admins chose within that.
 CREATE TABLE team_limits (
     team_id INTEGER NOT NULL REFERENCES teams (id),
     name    TEXT    NOT NULL,

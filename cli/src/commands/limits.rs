@@ -23,7 +23,7 @@ pub struct Limits {
 /// Whose limits.
 #[derive(Debug, Args)]
 struct Of {
-    /// Another team, with the operator's token: what it is allowed instead of what it chose
+    /// Another team, with the operator token: what it is allowed instead of what it chose
     #[arg(long, value_name = "SLUG")]
     team: Option<String>,
 }

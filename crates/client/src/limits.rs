@@ -11,17 +11,17 @@ impl TeamClient {
         self.call(Method::GET, &["limits"]).decode().await
     }
 
-    /// Chooses limits within what the operator allows.
+    /// Chooses limits within what the administrator allows.
     pub async fn set_limits(&self, set: &SetLimits) -> Result<Limits, Error> {
         self.call(Method::PUT, &["limits"]).json(set).decode().await
     }
 
-    /// The limits of a team, for the operator.
+    /// The limits of a team, with the operator token.
     pub async fn team_limits(&self, slug: &str) -> Result<Limits, Error> {
         self.call(Method::GET, &["admin", "teams", slug, "limits"]).decode().await
     }
 
-    /// Decides what a team is allowed, for the operator.
+    /// Decides what a team is allowed, with the operator token.
     pub async fn set_team_limits(&self, slug: &str, set: &SetLimits) -> Result<Limits, Error> {
         self.call(Method::PUT, &["admin", "teams", slug, "limits"]).json(set).decode().await
     }

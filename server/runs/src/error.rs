@@ -338,7 +338,7 @@ impl fmt::Display for Field {
             }
             Self::Beyond { name, least, most, found } => write!(
                 f,
-                "must be between {least} and {most}, not {found}: that is the team's limit {name}, of which the server's operator may \
+                "must be between {least} and {most}, not {found}: that is the team's limit {name}, of which the server's administrator may \
                  allow more"
             ),
             Self::NotACount { found } => write!(f, "is {found:?}: it must be a whole number of at least 1"),

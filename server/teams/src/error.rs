@@ -87,7 +87,7 @@ pub enum Error {
         /// When to try again.
         retry_after: Duration,
     },
-    /// The operator asks about a team that there is not.
+    /// The administrator asks about a team that there is not.
     #[error("there is no team {0:?}")]
     NoTeam(String),
     /// The team is at a limit of how much it may have.

@@ -158,14 +158,14 @@ impl Teams {
         self.used(by.team_id).await
     }
 
-    /// The same of the team of that slug, for the operator; with the team.
+    /// The same of the team of that slug, for the administrator; with the team.
     pub async fn limits_of(&self, slug: &str) -> Result<(TeamId, Arc<Limits>, Used), Error> {
         let team = self.by_slug(slug).await?;
         let (limits, used) = self.used(team).await?;
         Ok((team, limits, used))
     }
 
-    /// An admin of a team chooses within what the operator allows.
+    /// An admin of a team chooses within what the administrator allows.
     pub async fn choose_limits(
         &self,
         by: &TeamPrincipal,
@@ -174,7 +174,7 @@ impl Teams {
         self.set_limits(by.team_id, changes, Limits::choose).await
     }
 
-    /// The operator says what a team is allowed.
+    /// The administrator says what a team is allowed.
     pub async fn allow_limits(
         &self,
         slug: &str,

@@ -16,9 +16,9 @@ pub struct Limit {
     /// How much of it is used now. Absent where every run is bounded on its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<u64>,
-    /// The most that an admin of the team may choose. The operator decides it.
+    /// The most that an admin of the team may choose. The administrator decides it.
     pub allowed: u64,
-    /// What a team is allowed if the operator has not decided otherwise.
+    /// What a team is allowed if the administrator has not decided otherwise.
     pub default: u64,
 }
 

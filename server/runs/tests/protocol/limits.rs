@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::support::{Plane, named, outcome};
 
 impl Plane {
-    /// The operator allows the first team that much.
+    /// The administrator allows the first team that much.
     async fn allow(&self, name: LimitName, limit: u64) {
         self.app.teams().allow_limits("acme", vec![(name, Some(limit))]).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! What a team may use: the operator allows, an admin of the team chooses within that, and both start from a default.
+//! What a team may use: the administrator allows, an admin of the team chooses within that, and both start from a default.
 
 use std::fmt;
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub const fn range(name: LimitName) -> Range {
 /// What is stored of one limit of a team.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Setting {
-    /// What the operator allows; none: the default.
+    /// What the administrator allows; none: the default.
     pub allowed: Option<u64>,
     /// What an admin of the team chose; none: all that is allowed.
     pub chosen: Option<u64>,
@@ -130,7 +130,7 @@ impl Limits {
         i64::try_from(self.of(name)).unwrap_or(i64::MAX)
     }
 
-    /// The operator allows that much; none: the default.
+    /// The administrator allows that much; none: the default.
     pub fn allow(self, name: LimitName, allowed: Option<u64>) -> Result<Self, BadLimit> {
         check(name, allowed)?;
         Ok(self.with(name, Setting { allowed, ..self.setting(name) }))
@@ -178,8 +178,8 @@ pub enum BadLimit {
         /// The largest.
         most: u64,
     },
-    /// The operator allows less.
-    #[error("{name} cannot be {found}: the server's operator allows this team at most {allowed}")]
+    /// The administrator allows less.
+    #[error("{name} cannot be {found}: the server's administrator allows this team at most {allowed}")]
     NotAllowed {
         /// The limit.
         name: LimitName,
@@ -220,7 +220,7 @@ impl fmt::Display for Reached {
         let Self { name, limit } = self;
         write!(
             f,
-            "the team is at its limit {name} of {limit}: {way_out}; the server's operator may allow more"
+            "the team is at its limit {name} of {limit}: {way_out}; the server's administrator may allow more"
         )
     }
 }

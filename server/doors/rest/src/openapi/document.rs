@@ -21,7 +21,7 @@ const ABOUT: &str = "The HTTP API of the MiniTower control plane. Send a credent
 const TAGS: [(&str, &str); 12] = [
     ("Teams", "Creating a team, and logging in to one."),
     ("Tokens", "Team tokens, and a team's registration tokens."),
-    ("Limits", "What a team may use. The operator allows, and the team's admins choose within that."),
+    ("Limits", "What a team may use. The administrator allows, and the team's admins choose within that."),
     ("Environments", "Named queues. A run is created in one, and a runner serves one."),
     ("Apps", "The named jobs of a team."),
     ("Versions", "The uploaded archives of an app. A version never changes."),

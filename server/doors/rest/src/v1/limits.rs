@@ -14,7 +14,7 @@ use crate::openapi::errors;
 use crate::{ApiError, HttpState};
 
 errors! { SetErrors {
-    InvalidRequest: "There is no limit of that name, or it cannot have that value, or the operator does not allow it.",
+    InvalidRequest: "There is no limit of that name, or it cannot have that value, or the administrator does not allow it.",
 } }
 
 errors! { NoTeam { NotFound: "There is no such team.", } }
@@ -36,7 +36,7 @@ pub(crate) async fn show(
     Ok(Json(shown(&limits, &used)))
 }
 
-/// Chooses the team's limits, within what the operator allows.
+/// Chooses the team's limits, within what the administrator allows.
 ///
 /// Limits that the body leaves out stay. If one of the changes is refused, none is made. A limit below what the team uses
 /// takes nothing away: it refuses what comes.
@@ -52,7 +52,7 @@ pub(crate) async fn set(
     show(State(state), Caller(caller)).await
 }
 
-/// Shows the limits of a team to the operator.
+/// Shows the limits of a team to the administrator.
 #[utoipa::path(get, path = "/api/v1/admin/teams/{slug}/limits", operation_id = "team_limits", tag = "Limits",
     params(TeamPath),
     responses((status = 200, description = "The limits.", body = Limits), NoTeam))]
