@@ -8,9 +8,14 @@ use tar::Header;
 
 use crate::BenchError;
 use crate::http::{Client, request};
+use crate::server::OPERATOR_TOKEN;
 
 /// The app that all loads run.
 pub const APP: &str = "bench-app";
+/// What is measured is the server and not the limits of a team.
+const UNLIMITED: &[u8] =
+    br#"{"requests_per_second":1000000,"runs_per_day":1000000000,"queued_runs":1000000000,
+    "active_runs":1000000000,"storage_bytes":1000000000000000,"long_polls":1000000000}"#;
 const BOUNDARY: &str = "minitower-bench-boundary-51f0";
 
 /// A server with a team and an app.
@@ -36,6 +41,9 @@ impl Place {
         let team = br#"{"slug":"bench-team","name":"Bench"}"#;
         let team = client.call("POST", "/api/v1/bootstrap/team", bootstrap, team, &[200, 201])?;
         let token = team.text("token")?;
+        // 404, 401: an older server has no such limits, and a server of somebody else's has another operator.
+        let path = "/api/v1/admin/teams/bench-team/limits";
+        client.call("PUT", path, OPERATOR_TOKEN, UNLIMITED, &[200, 401, 404])?;
         let mut place = Self { address, token, registration: registration.to_owned(), client };
         let body = format!(r#"{{"slug":"{APP}"}}"#);
         // 409: a former load has made it.

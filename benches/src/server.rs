@@ -21,6 +21,9 @@ pub const BOOTSTRAP_TOKEN: &str = "bootstrap-of-the-benchmark";
 /// The platform's registration token of such a server.
 pub const REGISTRATION_TOKEN: &str = "registration-of-the-benchmark";
 
+/// The operator token of such a server.
+pub const OPERATOR_TOKEN: &str = "operator-of-the-benchmark";
+
 /// How long a start or a stop may take.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks at a server that starts.
@@ -147,6 +150,7 @@ fn launch(
     command.env("MINITOWER_OBJECTS_DIR", folder.join("objects"));
     command.env("MINITOWER_BOOTSTRAP_TOKEN", BOOTSTRAP_TOKEN);
     command.env("MINITOWER_RUNNER_REGISTRATION_TOKEN", REGISTRATION_TOKEN);
+    command.env("MINITOWER_OPERATOR_TOKEN", OPERATOR_TOKEN);
     command.envs(env.iter().map(|(key, value)| (key, value)));
     command.current_dir(folder).stdin(Stdio::null()).stdout(out).stderr(log);
     let began = Instant::now();

@@ -1,5 +1,6 @@
 //! An operation as the calls it is made of, and the program's answer in the words of the reference.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use minitower_kernel::page::Page;
@@ -275,7 +276,7 @@ impl Client {
             "minitower_runs_active",
             "minitower_runners_busy",
         ];
-        let mut gauges = Vec::new();
+        let mut gauges: BTreeMap<String, i64> = BTreeMap::new();
         for family in self.app.subjects().metrics() {
             if !WANTED.contains(&family.name()) {
                 continue;
@@ -286,12 +287,19 @@ impl Client {
                     pairs.map(|pair| format!("{}={}", pair.name(), pair.value())).collect();
                 labels.sort();
                 let value = metric.get_gauge().get_value() as i64;
-                gauges.push((format!("{} {}", family.name(), labels.join(",")), value));
+                // Where a team has too many ready runs, it is promised only how many of all of them are held back.
+                let of_team = labels.iter().find_map(|label| label.strip_prefix("team=")).unwrap_or_default();
+                let name = match family.name() {
+                    "minitower_runs_pending" => format!("pending {of_team}"),
+                    "minitower_runs_blocked" if labels.contains(&"reason=limit".to_owned()) => {
+                        format!("held {of_team}")
+                    }
+                    name => format!("{name} {}", labels.join(",")),
+                };
+                *gauges.entry(name).or_default() += value;
             }
         }
-        gauges.retain(|(_, value)| *value != 0);
-        gauges.sort();
-        gauges
+        gauges.into_iter().filter(|(_, value)| *value != 0).collect()
     }
 
     /// Lets the background tasks look until nothing is overdue any more.

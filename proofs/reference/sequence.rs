@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::resolve::{Past, resolve};
 use crate::steps::{self, Step};
 use crate::system::{self, SOON, System, runtime};
-use crate::vocabulary::{Answer, AttemptRow, Number, Op, PLATFORM, Patience, Shown, Status};
+use crate::vocabulary::{Answer, AttemptRow, Number, Op, PLATFORM, Patience, RunRow, Shown, Status};
 
 static TALLY: Tally = Tally::new("one after another");
 /// Operations of a sequence.
@@ -59,6 +59,7 @@ const MET: &[(&str, &str)] = &[
     ("ListRuns", "Runs"),
     ("State", "BackingOff"),
     ("State", "RetryTaken"),
+    ("State", "AtLimit"),
 ];
 
 /// The reference with the operation it carried out last.
@@ -153,6 +154,8 @@ impl Running {
             };
             TALLY.state("RetryTaken", run.status.is_active() && reference.model.all_attempts().any(failed));
         }
+        let waits = |run: &RunRow| run.status == Status::Queued && reference.model.is_at_limit(run.team);
+        TALLY.state("AtLimit", reference.model.runs.iter().any(|run| waits(run)));
         let vanished = matches!(&op, Op::Poll { patience: Patience::Vanishes, .. });
         self.compare(&reference.model, if vanished { SOON } else { Duration::ZERO }, &op).await;
         self.witness.look(self.system.database());

@@ -8,6 +8,7 @@ use std::time::Duration;
 use minitower_kernel::clock::Clock;
 use minitower_teams::secrets::Secret;
 use minitower_vocabulary::ids::RegistrationTokenId;
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::time::Timestamp;
 use minitowerd::{ControlPlane as App, Settings};
 use tempfile::TempDir;
@@ -18,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 use crate::database::{Reader, Tables};
 use crate::model::Model;
 use crate::resolve::Past;
-use crate::vocabulary::{BEGIN_MS, FIRST, Number, Op, PLATFORM, Shown, TEAM_REGISTRATION, TEAMS, TTL};
+use crate::vocabulary::{
+    BEGIN_MS, FIRST, MOST_ACTIVE, Number, Op, PLATFORM, Shown, TEAM_REGISTRATION, TEAMS, TTL,
+};
 
 /// How long anything may take that should happen at once; generous, because two cores may be busy.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -106,6 +109,7 @@ fn settings(folder: &Path) -> Settings {
             registration_token: Secret::new(PLATFORM_TOKEN),
             operator_token: Secret::new("operator"),
             signup_enabled: true,
+            storage_bytes: None,
         },
         runs: minitower_runs::Settings {
             objects_dir: folder.join("objects"),
@@ -146,6 +150,10 @@ async fn make_template() -> Template {
         app.teams().bootstrap(TEAMS[0], "First", None).await.unwrap(),
         app.teams().signup(TEAMS[1], "Second", "a long enough password".to_owned(), None).await.unwrap(),
     ];
+    for (slug, most) in TEAMS.into_iter().zip(MOST_ACTIVE) {
+        let most = vec![(LimitName::ActiveRuns, Some(most as u64))];
+        app.teams().allow_limits(slug, most).await.unwrap();
+    }
     let mut known = Known::default();
     known.secrets.insert(PLATFORM, PLATFORM_TOKEN.to_owned());
     for (team, number) in made.into_iter().zip(TEAM_REGISTRATION) {

@@ -13,6 +13,8 @@ pub(crate) const BEGIN_MS: i64 = 1_000_000;
 pub(crate) type Team = usize;
 /// The teams' slugs.
 pub(crate) const TEAMS: [&str; 2] = ["acme", "beta"];
+/// How many active runs each team may have.
+pub(crate) const MOST_ACTIVE: [usize; 2] = [100, 2];
 /// The environments.
 pub(crate) const ENVIRONMENTS: [&str; 2] = ["default", "gpu"];
 

@@ -9,6 +9,7 @@ pub mod deploy;
 pub mod dev;
 pub mod environments;
 pub mod init;
+pub mod limits;
 pub mod runners;
 pub mod runs;
 pub mod tokens;
@@ -78,6 +79,8 @@ pub enum Command {
     /// List, create and revoke team tokens
     #[command(subcommand)]
     Tokens(tokens::Tokens),
+    /// Show and change what the team may use
+    Limits(limits::Limits),
     /// Show and change profiles
     #[command(subcommand)]
     Config(config::Config),
@@ -104,6 +107,7 @@ impl Command {
             Self::Logout => access::logout(context).await,
             Self::Me => access::me(context).await,
             Self::Tokens(command) => command.run(context).await,
+            Self::Limits(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
             Self::Completion(command) => command.run(),
         }

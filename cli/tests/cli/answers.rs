@@ -176,6 +176,23 @@ fn environments_are_text_for_people_and_the_servers_json_for_programs() {
 }
 
 #[test]
+fn limits_are_a_table_for_people_and_the_servers_json_for_programs() {
+    let bed = Bed::start();
+    bed.words("limits set apps=7 log_bytes_per_run=1048576").good();
+    let told = bed.words("limits").good().stdout;
+    let line = |name: &str| {
+        let line = told.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("NAME"), "NAME USED LIMIT ALLOWED");
+    assert_eq!(line("apps"), "apps 0 7 1000");
+    assert_eq!(line("log_bytes"), "log_bytes_per_run - 1.00 MiB 64.00 MiB");
+    assert_eq!(told.lines().count(), 15, "{told}");
+    let json = bed.words("limits set apps= --json").good().json();
+    assert_eq!((&json["apps"]["limit"], &json["apps"]["used"]), (&1000.into(), &0.into()));
+}
+
+#[test]
 fn runners_are_listed_by_pool_with_what_they_do() {
     let bed = Bed::with_app();
     let register = |name: &str, pool: Option<&str>, environment: Option<&str>| Register {

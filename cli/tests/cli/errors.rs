@@ -64,6 +64,8 @@ fn every_command_hands_a_refused_token_on() {
         ("runners drain r", "POST /admin/runners/r/drain"),
         ("runners undrain r", "DELETE /admin/runners/r/drain"),
         ("tokens create", "POST /tokens"),
+        ("limits", "GET /limits"),
+        ("limits set apps=5", "PUT /limits"),
     ] {
         let words: Vec<_> = line.split(' ').collect();
         let ran = run(bed.cli(&words).env("MINITOWER_API_TOKEN", "mtk_wrong"), "").plain();

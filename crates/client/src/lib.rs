@@ -15,6 +15,7 @@ mod demand;
 mod environments;
 mod error;
 mod health;
+mod limits;
 mod metrics;
 mod pages;
 mod runner;

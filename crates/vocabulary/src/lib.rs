@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`ids`] | an integer id has the type of the thing it names |
 //! | [`names`] | slugs, and the names of environments and runners, checked |
-//! | [`limits`] | how much a run may leave behind |
+//! | [`limits`] | how much a team may use, and a run may leave behind |
 //! | [`statuses`] | where runs, attempts and results stand; roles |
 //! | [`time`] | a moment, in milliseconds |
 //! | [`wire`] | the JSON types of the API |

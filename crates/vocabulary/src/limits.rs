@@ -1,13 +1,68 @@
-//! How much one run may leave behind. The lease tells the runner, which keeps to it; what is said to be checked here is checked by the
-//! server too.
+//! How much a team may use, and how much one run may leave behind.
 
-/// Most bytes of a run's log: 256 MiB. The runner keeps the beginning and the end of a longer one.
-pub const LOG_BYTES: u64 = 256 << 20;
+/// Calls the macro `$with` with every limit of a team: its variant, its name and what it bounds.
+macro_rules! each_limit {
+    ($with:ident) => {
+        $with! {
+            RequestsPerSecond requests_per_second "Calls per second with the team's tokens. Calls of runners do not count.";
+            RunsPerDay runs_per_day "Runs created per day, counted from 0:00 UTC.";
+            QueuedRuns queued_runs "Runs that wait in the queue.";
+            ActiveRuns active_runs "Runs that runners hold at the same time. Others wait in the queue.";
+            PriorityMax priority_max "The highest priority of a run. The lowest is its negative.";
+            TimeoutSeconds timeout_seconds "The longest timeout of a run, in seconds.";
+            Tokens tokens "Team tokens.";
+            Environments environments "Environments.";
+            Apps apps "Apps.";
+            LogBytesPerRun log_bytes_per_run "Bytes of the log of one attempt at a run. A longer log keeps its beginning and its end.";
+            ArtifactBytes artifact_bytes "Bytes of all artifacts of one run.";
+            StorageBytes storage_bytes "Bytes of the team's archives, artifacts, logs, inputs and outputs.";
+            LongPolls long_polls "Requests of the team and its own runners that wait for something.";
+            Streams streams "Streams that the team follows.";
+        }
+    };
+}
+pub(crate) use each_limit;
+
+macro_rules! names {
+    ($($variant:ident $name:ident $doc:tt;)*) => {
+        /// The limits of a team.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum LimitName {
+            $(#[doc = $doc] $variant,)*
+        }
+
+        impl LimitName {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// Its name in the API and in the database.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($name),)* }
+            }
+
+            /// The limit of that name.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|name| name.as_str() == text)
+            }
+        }
+    };
+}
+each_limit!(names);
+
+impl std::fmt::Display for LimitName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Most bytes of one artifact: 100 MiB, as of an uploaded version. Checked.
 pub const ARTIFACT_BYTES: u64 = 100 << 20;
-/// Most bytes of all artifacts of a run: 1 GiB. Checked.
-pub const ARTIFACTS_BYTES: u64 = 1 << 30;
 /// Most artifacts of a run. Checked.
 pub const ARTIFACTS: u64 = 1000;
 /// Most bytes of a run's output, as JSON text: 256 KiB. It is in every answer about the run, and a page holds a hundred runs. Checked.
 pub const OUTPUT_BYTES: usize = 256 << 10;
+/// What a line of a log counts beside its text, in bytes: about what its row takes in the database. Without it a log of empty lines would
+/// have no bound. Runner and server count alike.
+pub const LOG_LINE_OVERHEAD: u64 = 32;

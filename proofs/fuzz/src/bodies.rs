@@ -95,6 +95,7 @@ impl Bed {
                 registration_token: Secret::new(REGISTRATION),
                 operator_token: None,
                 signup_enabled: false,
+                storage_bytes: None,
             },
             runs: minitower_runs::Settings {
                 objects_dir: folder.path().join("objects"),

@@ -84,8 +84,6 @@ impl Model {
             if run.not_before.is_some() {
                 let labels = labels.replace(",team=", ",reason=backoff,team=");
                 *gauges.entry(format!("minitower_runs_blocked {labels}")).or_default() += 1;
-            } else if run.status == Status::Queued {
-                *gauges.entry(format!("minitower_runs_pending {labels}")).or_default() += 1;
             }
             if run.status.is_active() {
                 *gauges.entry(format!("minitower_runs_active {labels}")).or_default() += 1;
@@ -93,7 +91,17 @@ impl Model {
                 *gauges.entry(busy).or_default() += 1;
             }
         }
-        gauges.into_iter().collect()
+        for (team, slug) in TEAMS.iter().enumerate() {
+            let ready = |run: &&Arc<RunRow>| {
+                run.team == team && run.status == Status::Queued && run.not_before.is_none()
+            };
+            let ready = self.runs.iter().filter(ready).count();
+            let pending = ready.min(self.room(team));
+            for (what, n) in [("pending", pending), ("held", ready - pending)] {
+                gauges.insert(format!("{what} {slug}"), i64::try_from(n).unwrap());
+            }
+        }
+        gauges.into_iter().filter(|(_, n)| *n != 0).collect()
     }
 
     /// All of it as the tables that the database is to hold.

@@ -12,7 +12,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::vocabulary::{
-    AttemptRow, BEGIN_MS, How, Number, PLATFORM, RunRow, Shown, Status, TEAM_REGISTRATION, Team,
+    AttemptRow, BEGIN_MS, How, MOST_ACTIVE, Number, PLATFORM, RunRow, Shown, Status, TEAM_REGISTRATION, Team,
 };
 
 /// The state of a control plane. Copies share what they have in common: the search for an order makes many.
@@ -163,7 +163,19 @@ impl Model {
         queue
     }
 
-    /// The first ready run that a runner may take: of the team with the fewest active runs there, the first in the order of the queue.
+    /// Whether a team has as many active runs as it may, over all environments.
+    pub(crate) fn is_at_limit(&self, team: Team) -> bool {
+        self.room(team) == 0
+    }
+
+    /// How many more active runs a team may have.
+    fn room(&self, team: Team) -> usize {
+        let own = self.runs.iter().filter(|run| run.team == team && run.status.is_active());
+        MOST_ACTIVE[team] - own.count()
+    }
+
+    /// The first ready run that a runner may take: of the team with the fewest active runs there among those that may have more, the first in
+    /// the order of the queue.
     pub(crate) fn first_for(&self, runner: &Principal) -> Option<i64> {
         let active = |team: Team| {
             let held = |run: &&RunRow| run.team == team && run.environment == runner.environment;
@@ -172,7 +184,7 @@ impl Model {
         let own = |run: &&&RunRow| runner.team.is_none_or(|team| team == run.team);
         self.queue(&runner.environment)
             .into_iter()
-            .filter(|run| own(&run))
+            .filter(|run| own(&run) && !self.is_at_limit(run.team))
             .min_by_key(|run| active(run.team))
             .map(|run| run.id)
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
+use minitower_client::wire::limits::LOG_LINE_OVERHEAD;
 
 use super::line::Line;
 
@@ -50,8 +51,8 @@ impl Ends {
         let fit = lines
             .iter()
             .take_while(|line| {
-                // With its newline: a log of empty lines is bounded, too.
-                let bytes = line.text.len() as u64 + 1;
+                // As the control plane counts: a log of empty lines is bounded, too.
+                let bytes = line.text.len() as u64 + LOG_LINE_OVERHEAD;
                 let fits = !self.is_over && bytes <= self.beginning;
                 self.beginning = if fits { self.beginning - bytes } else { 0 };
                 fits
@@ -121,14 +122,14 @@ mod tests {
             all.extend(ends.pass(lines(chunk.clone()), crate::clock::wall()));
         }
         all.extend(ends.finish(crate::clock::wall()));
-        assert!(all.iter().map(|line| line.text.len() as u64).sum::<u64>() <= limit);
+        assert!(all.iter().map(|line| line.text.len() as u64 + LOG_LINE_OVERHEAD).sum::<u64>() <= limit);
         all.into_iter().map(|line| line.text).collect()
     }
 
     #[test]
     fn a_log_within_its_limit_passes_whole() {
         let texts: Vec<String> = lines(0..60).into_iter().map(|line| line.text).collect();
-        assert_eq!(kept(10_000, &[0..30, 30..60]), texts);
+        assert_eq!(kept(12_000, &[0..30, 30..60]), texts);
     }
 
     #[test]
@@ -137,7 +138,7 @@ mod tests {
         let said = |text: &str| kept.iter().position(|line| line.contains(text)).unwrap();
         let (over, left_out) = (said("only its end is kept"), said("are left out here"));
         let number = |line: &String| line.parse::<usize>().unwrap();
-        assert!(over > 60 && kept[..over].iter().map(number).eq(0..over), "{over}");
+        assert!(over > 50 && kept[..over].iter().map(number).eq(0..over), "{over}");
         assert_eq!(left_out, over + 1);
         let end: Vec<usize> = kept[left_out + 1..].iter().map(number).collect();
         assert!(end.len() > 5 && *end.last().unwrap() == 999 && end.is_sorted(), "{end:?}");
@@ -159,9 +160,9 @@ mod tests {
 
     #[test]
     fn an_end_that_fits_is_shown_whole() {
-        let kept = kept(10_000, &[0..70, 70..77]);
+        let kept = kept(10_000, &[0..53, 53..60]);
         assert!(!kept.iter().any(|line| line.contains("left out")), "{kept:?}");
-        assert_eq!(kept.len(), 78);
-        assert_eq!(kept.iter().filter(|line| line.starts_with('0')).count(), 77);
+        assert_eq!(kept.len(), 61);
+        assert_eq!(kept.iter().filter(|line| line.starts_with('0')).count(), 60);
     }
 }

@@ -29,6 +29,7 @@ const STEPS: &[(&str, &str)] = &[
     ),
     ("0010_application_id", include_str!("../../../migrations/0010_application_id.sql")),
     ("0011_tokens_expire", include_str!("../../../migrations/0011_tokens_expire.sql")),
+    ("0012_limits", include_str!("../../../migrations/0012_limits.sql")),
 ];
 
 /// The newest version of the schema.
@@ -187,6 +188,26 @@ mod tests {
         assert_eq!(held, 1);
         let on: bool = db.conn.query_row("PRAGMA foreign_keys", (), |row| row.get(0)).unwrap();
         assert!(on, "foreign keys are enforced again");
+    }
+
+    #[test]
+    fn what_versions_and_artifacts_take_is_counted_from_before() {
+        let (_folder, path, mut db) = at_version(7);
+        db.conn
+            .execute_batch(
+                "INSERT INTO teams (id, slug, name, created_at) VALUES (2, 'idle', 'idle', 0);
+                 UPDATE app_versions SET artifact_bytes = 100;
+                 INSERT INTO runs (id, team_id, app_id, environment_id, environment_name, app_version_id, run_no, status,
+                     max_retries, created_at, queued_at)
+                   VALUES (1, 1, 1, 1, 'default', 1, 1, 'queued', 0, 0, 0);
+                 INSERT INTO run_artifacts (run_id, path, sha256, bytes, created_at)
+                   VALUES (1, 'a', printf('%064d', 0), 20, 0), (1, 'b', printf('%064d', 0), 3, 0);",
+            )
+            .unwrap();
+        run(&mut db, &path, Before::Copy).unwrap();
+        let usage = "SELECT group_concat(team_id || ' ' || bytes ORDER BY team_id) FROM team_usage";
+        let usage: String = db.conn.query_row(usage, (), |row| row.get(0)).unwrap();
+        assert_eq!(usage, "1 123,2 0");
     }
 
     #[test]

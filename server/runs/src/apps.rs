@@ -5,6 +5,7 @@ use crate::store::{apps, versions};
 use minitower_kernel::{Db, StoreError};
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::TeamId;
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::names::Slug;
 
 use crate::{Absent, Apps, Error, Field};
@@ -29,13 +30,18 @@ impl Apps {
             check_description(description)?;
         }
         let (now, team) = (self.0.clock.now(), by.team_id);
+        let limits = self.0.teams.limits(team);
         self.0
             .store
             .write(move |tx| {
-                apps::insert(tx, team, slug.as_str(), description.as_deref(), now).map_err(|e| match e {
+                let before = apps::count(tx, team, limits.count(LimitName::Apps))?;
+                let made = apps::insert(tx, team, slug.as_str(), description.as_deref(), now);
+                let app = made.map_err(|error| match error {
                     StoreError::Taken => Error::AppExists(slug.as_str().to_owned()),
                     other => other.into(),
-                })
+                })?;
+                limits.take(LimitName::Apps, before.unsigned_abs())?;
+                Ok(app)
             })
             .await
     }

@@ -1,14 +1,16 @@
 //! Files that jobs leave behind.
 
+use std::sync::Arc;
+
 use crate::domain::artifact::{Artifact, ArtifactPath, TooMuch};
 use crate::domain::lease::{self, Command};
 use crate::domain::runner::RunnerPrincipal;
-use crate::store::artifacts;
+use crate::store::{artifacts, usage};
 use minitower_kernel::page::Page;
 use minitower_teams::secrets;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::RunId;
-use minitower_vocabulary::limits::ARTIFACT_BYTES;
+use minitower_vocabulary::limits::{ARTIFACT_BYTES, LimitName};
 use tokio::fs::File;
 
 use crate::leases::{find as find_held, held};
@@ -45,7 +47,7 @@ impl Leases {
         announced: Option<u64>,
     ) -> Result<Upload, Error> {
         let (by, hash, path) = (by.clone(), secrets::hash(lease_token), path.clone());
-        let now = self.0.clock.now();
+        let (now, teams) = (self.0.clock.now(), self.0.teams.clone());
         self.0
             .store
             .read(move |db| {
@@ -53,7 +55,10 @@ impl Leases {
                 lease::decide(held(&run, &attempt), Command::Artifact, now)?;
                 let announced = announced.unwrap_or(0);
                 LIMIT.check(announced)?;
-                artifacts::stored_beside(db, run.id, &path)?.takes(announced).map_err(Error::from)
+                let limits = teams.limits(run.team_id);
+                let most = limits.of(LimitName::ArtifactBytes);
+                artifacts::stored_beside(db, run.id, &path)?.takes(announced, most)?;
+                usage::of_team(db, run.team_id)?.admits(&limits, announced).map_err(Error::from)
             })
             .await?;
         self.0.begin_object(LIMIT).await
@@ -75,6 +80,7 @@ impl Leases {
         // Nobody removes the object before the row that names it is committed.
         let object = self.0.objects.keep(received).await?;
         let kept = sha256.clone();
+        let (teams, memory) = (self.0.teams.clone(), Arc::clone(&self.0.memory));
         let stored = self
             .0
             .store
@@ -86,10 +92,15 @@ impl Leases {
                 if let Some(former) = former.as_ref().filter(|former| former.sha256 == sha256) {
                     return Ok((former.clone(), Put::Same, None));
                 }
-                artifacts::stored_beside(tx, run.id, &path)?.takes(bytes)?;
-                let bytes = i64::try_from(bytes).map_err(|_| TooMuch::Bytes)?;
+                let limits = teams.limits(run.team_id);
+                let most = limits.of(LimitName::ArtifactBytes);
+                artifacts::stored_beside(tx, run.id, &path)?.takes(bytes, most)?;
+                let bytes = i64::try_from(bytes).map_err(|_| TooMuch::Bytes { most })?;
+                let more = bytes - former.as_ref().map_or(0, |former| former.bytes);
+                memory.usage.admits_bytes((run.team_id, &limits), more)?;
                 let artifact = Artifact { path, sha256, bytes, created_at: now };
                 artifacts::put(tx, run.id, &artifact)?;
+                usage::stored(tx, run.team_id, more);
                 let put = if former.is_some() { Put::Replaced } else { Put::Created };
                 Ok::<_, Error>((artifact, put, former.map(|former| former.sha256)))
             })
@@ -167,6 +178,7 @@ impl Runs {
                 find(tx, team, run)?;
                 let artifact = artifacts::find(tx, run, &path)?.ok_or_else(|| no_artifact(run, &path))?;
                 artifacts::delete(tx, run, &path)?;
+                usage::stored(tx, team, -artifact.bytes);
                 Ok::<_, Error>(artifact.sha256)
             })
             .await?;

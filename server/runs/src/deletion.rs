@@ -215,7 +215,7 @@ fn slice(tx: &Tx<'_>, page: Vec<(RunId, i64)>, deletion: Deletion, now: Timestam
                 run = cancel(tx, run, now)?;
             }
             if run.status().is_terminal() {
-                while deletion::remove_lines(tx, id)? {
+                while deletion::remove_lines(tx, &run)? {
                     if Instant::now() >= until {
                         return Ok(sliced);
                     }

@@ -35,7 +35,7 @@ pub struct EnvironmentDemand {
     pub team: String,
     /// The environment's name.
     pub environment: String,
-    /// Runs that are queued and ready.
+    /// Runs that are queued and ready, as many as their team may have active beside those that are.
     pub pending: u64,
     /// Runs that a runner holds.
     pub active: u64,
@@ -52,7 +52,8 @@ impl Runners {
             AdminPrincipal::Team(team) => Some(team.team_id),
         };
         let mut places = Places::new();
-        for ((team, environment), counts) in self.0.memory.gauges.by_environment(visible_to) {
+        let most_active = |team| self.0.most_active(team);
+        for ((team, environment), counts) in self.0.memory.gauges.by_environment(visible_to, most_active) {
             // A team that is gone has no runs any more.
             if let Some(slug) = self.0.teams.slug(team) {
                 places.insert((slug.to_string(), environment), counts);

@@ -4,17 +4,27 @@
 //! take it. No wake-up is ever lost: a poll that was woken and cannot take the run (fenced, gone, out of time) passes the wake-up on; and a run that
 //! became ready while all polls were busy trying makes those try once more before they wait.
 //!
+//! Runs of a team that has as many active runs as it may wake nobody: [`ready`] keeps them apart until one of those has ended.
+//!
 //! All of it is memory: after a restart every poll is a new one.
+
+mod ready;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::domain::active::ActiveRuns;
 use crate::domain::runner::{RunnerPrincipal, RunnerScope};
+use crate::queues::LimitByTeam;
 use crate::store::counts::{Bucket, Count};
 use crate::store::events::RunMoved;
+use minitower_teams::LimitsChanged;
 use minitower_vocabulary::ids::{EnvironmentId, RunnerId, TeamId};
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::statuses::RunStatus;
 use tokio::sync::Notify;
+
+use self::ready::Ready;
 
 /// A number of undelivered runs that there never is: a poll that has it looks once more before it waits.
 const LOOK_AGAIN: u64 = u64::MAX;
@@ -26,6 +36,10 @@ pub(crate) struct Dispatch(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     queues: HashMap<String, Queue>,
+    /// How many active runs each team has and may have.
+    active: ActiveRuns,
+    /// The ready runs of each team.
+    ready: HashMap<TeamId, Ready>,
     /// The number of each runner's newest poll; older ones may no longer claim.
     newest: HashMap<RunnerId, u64>,
     /// Numbers of polls and sign-offs, never used twice.
@@ -35,8 +49,10 @@ struct State {
 /// One environment name.
 #[derive(Debug, Default)]
 struct Queue {
-    /// Ready runs per team.
+    /// Ready runs per team, of teams that may have more active ones.
     ready: HashMap<TeamId, i64>,
+    /// Those of teams that may not.
+    withheld: HashMap<TeamId, i64>,
     /// In the order they came.
     polls: Vec<Poll>,
     /// Counts the ready runs that found nobody waiting.
@@ -82,35 +98,63 @@ pub(crate) enum Next {
 
 impl Dispatch {
     /// Takes over what the database knows at start.
-    pub(crate) fn load(&self, counts: &[Count], environments: &HashMap<EnvironmentId, String>) {
+    pub(crate) fn load(
+        &self,
+        counts: &[Count],
+        environments: &HashMap<EnvironmentId, String>,
+        limits: &LimitByTeam,
+    ) {
         let mut state = self.lock();
-        for count in counts.iter().filter(|c| c.bucket == Bucket::Status(RunStatus::Queued)) {
-            // Its foreign key says that the environment is there.
-            let environment = environments.get(&count.key.environment_id).cloned().unwrap_or_default();
-            let queue = state.queues.entry(environment).or_default();
-            *queue.ready.entry(count.key.team_id).or_default() += count.n;
+        state.active = ActiveRuns::new(limits.0);
+        for (team, most) in &limits.1 {
+            state.limit(*team, *most);
+        }
+        for count in counts.iter().filter(|count| count.n != 0) {
+            let team = count.key.team_id;
+            match count.bucket {
+                Bucket::Status(RunStatus::Queued) => {
+                    // Its foreign key says that the environment is there.
+                    let environment = environments.get(&count.key.environment_id).map_or("", String::as_str);
+                    state.add_ready(team, environment, count.n);
+                }
+                Bucket::Status(status) if status.is_active() => state.add_active(team, count.n),
+                Bucket::Status(_) | Bucket::BackingOff => {}
+            }
         }
     }
 
     /// A run was made or moved.
     pub(crate) fn moved(&self, moved: &RunMoved) {
-        let was = moved.before.as_ref().is_some_and(|run| run.state.is_ready());
-        let is = moved.after.state.is_ready();
-        if was == is {
+        let was = moved.before.as_ref();
+        let [was_ready, was_active] =
+            [was.is_some_and(|run| run.state.is_ready()), was.is_some_and(|run| run.status().is_active())];
+        let [is_ready, is_active] = [moved.after.state.is_ready(), moved.after.status().is_active()];
+        if (was_ready, was_active) == (is_ready, is_active) {
             return;
         }
+        let (team, environment) = (moved.key.team_id, moved.names.environment.as_str());
         let mut state = self.lock();
-        let queue = state.queues.entry(moved.names.environment.clone()).or_default();
-        let ready = queue.ready.entry(moved.key.team_id).or_default();
-        if is {
-            *ready += 1;
-            queue.deliver(|scope| scope.serves(moved.key.team_id));
-        } else {
-            *ready -= 1;
-            // Only teams with something ready are looked at for each wake-up.
-            if *ready == 0 {
-                queue.ready.remove(&moved.key.team_id);
-            }
+        state.add_ready(team, environment, i64::from(is_ready) - i64::from(was_ready));
+        state.add_active(team, i64::from(is_active) - i64::from(was_active));
+        if was_active && !is_active && state.is_tight(team) {
+            state.wake_for(team, 1);
+        } else if is_ready
+            && state.active.room(team) > 0
+            && let Some(queue) = state.queues.get_mut(environment)
+        {
+            queue.deliver(|scope| scope.serves(team));
+        }
+    }
+
+    /// The limits of a team changed: it may have more active runs, or fewer.
+    pub(crate) fn limits_changed(&self, changed: &LimitsChanged) {
+        let mut state = self.lock();
+        let team = changed.team;
+        let before = state.active.room(team);
+        state.limit(team, changed.after.count(LimitName::ActiveRuns));
+        let more = state.active.room(team) - before;
+        if more > 0 && state.is_tight(team) {
+            state.wake_for(team, more);
         }
     }
 
@@ -203,15 +247,17 @@ impl State {
 
 impl Queue {
     /// Wakes the first waiting poll whose scope fits; without one the next to stop trying tries again.
-    fn deliver(&mut self, fits: impl Fn(RunnerScope) -> bool) {
+    /// Says whether there was one.
+    fn deliver(&mut self, fits: impl Fn(RunnerScope) -> bool) -> bool {
         let undelivered = self.undelivered;
-        match self.polls.iter_mut().find(|p| p.stage == Stage::Waiting && fits(p.scope)) {
-            Some(poll) => {
-                poll.stage = Stage::Trying { undelivered };
-                poll.wake.notify_one();
-            }
-            None => self.undelivered += 1,
-        }
+        let found = self.polls.iter_mut().find(|p| p.stage == Stage::Waiting && fits(p.scope));
+        let Some(poll) = found else {
+            self.undelivered += 1;
+            return false;
+        };
+        poll.stage = Stage::Trying { undelivered };
+        poll.wake.notify_one();
+        true
     }
 
     /// A poll that tried cannot take what it was woken for: somebody else may.

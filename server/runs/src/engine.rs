@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use minitower_kernel::clock::Clock;
 use minitower_kernel::objects::Objects;
-use minitower_kernel::{Store, StoreError, Tx};
+use minitower_kernel::{Db, Store, StoreError, Tx};
 use minitower_teams::Teams;
 use minitower_vocabulary::ids::RunId;
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::lease;
-use crate::store::{attempts, counts, runners};
+use crate::store::{attempts, counts, runners, usage};
 use crate::{Apps, Error, Leases, Memory, Runners, Runs, Settings, Shared, StartError, schema};
 
 /// Attempts revived at a time.
@@ -47,14 +48,21 @@ impl Engine {
     }
 
     async fn load(&self) -> Result<(), StartError> {
-        let (counts, seen) =
-            self.0.store.read(|db| Ok::<_, Error>((counts::all(db)?, runners::all_seen(db)?))).await?;
+        let read = |db: &Db| {
+            let newest = attempts::newest_of_all(db)?;
+            Ok::<_, Error>((counts::all(db)?, runners::all_seen(db)?, usage::all(db)?, newest))
+        };
+        let (counts, seen, used, newest_attempt) = self.0.store.read(read).await?;
         let environments = self.0.teams.known_environments().await.map_err(Error::from)?;
         let names = environments.iter().map(|known| (known.id, known.name.clone())).collect();
         let memory = &self.0.memory;
-        memory.dispatch.load(&counts, &names);
-        memory.queues.load(&counts, &names);
+        let active_runs = self.0.teams.limit_by_team(LimitName::ActiveRuns);
+        memory.dispatch.load(&counts, &names, &active_runs);
+        memory.queues.load(&counts, &names, &active_runs);
+        memory.usage.load(&counts, used);
+        memory.logs.load(newest_attempt);
         memory.gauges.load(counts, environments);
+        memory.gauges.give_series(&memory.metrics.series);
         memory.presence.load(seen);
         self.grant_restart_grace().await?;
         self.cut_backoffs().await?;

@@ -7,8 +7,10 @@ use minitower_kernel::StoreError;
 use minitower_kernel::objects::ObjectError;
 use minitower_kernel::page::LimitError;
 use minitower_kernel::volumes::NoRoom;
+use minitower_teams::limits::Reached;
 use minitower_towerfile::ArchiveError;
 use minitower_vocabulary::ids::RunId;
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::names::NameError;
 
 use crate::domain::artifact::{PathError, TooMuch};
@@ -118,6 +120,9 @@ pub enum Error {
     /// A credential is refused.
     #[error(transparent)]
     Teams(#[from] minitower_teams::Error),
+    /// The team is at a limit of how much it may have.
+    #[error(transparent)]
+    Reached(#[from] Reached),
     /// The database refused or failed.
     #[error("the database did not carry it out")]
     Store(#[from] StoreError),
@@ -153,6 +158,17 @@ pub enum Field {
         most: i64,
         /// What it says; none: it is not repeated.
         found: Option<i64>,
+    },
+    /// It is a number outside of what the team's limits allow.
+    Beyond {
+        /// The limit that decides.
+        name: LimitName,
+        /// The least.
+        least: i64,
+        /// The greatest.
+        most: i64,
+        /// What it says.
+        found: i64,
     },
     /// It is no whole number of at least 1.
     NotACount {
@@ -357,6 +373,11 @@ impl fmt::Display for Field {
             Self::NotBetween { least, most, found: Some(found) } => {
                 write!(f, "must be between {least} and {most}, not {found}")
             }
+            Self::Beyond { name, least, most, found } => write!(
+                f,
+                "must be between {least} and {most}, not {found}: that is the team's limit {name}, of which the server's administrator may \
+                 allow more"
+            ),
             Self::NotACount { found } => write!(f, "is {found:?}: it must be a whole number of at least 1"),
             Self::TooLong { most } => write!(f, "is longer than {most} bytes"),
             Self::NotPlain { most } => write!(f, "must be 1 to {most} visible ASCII characters"),

@@ -10,6 +10,8 @@ use minitower_vocabulary::ids::{EnvironmentId, TeamId};
 
 use crate::Shared;
 use crate::lists::Summary;
+use crate::series::Series;
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::statuses::RunStatus;
 
 #[derive(Debug, Default)]
@@ -37,6 +39,36 @@ impl Place {
     fn ready(&self) -> i64 {
         self.n.get(&Bucket::Status(RunStatus::Queued)).copied().unwrap_or_default()
     }
+}
+
+impl State {
+    /// What runners may take of each place, and what they may not because its team would have too many active runs. A team's room goes to its
+    /// places in their order; which of its runs come first, the claims decide.
+    fn waiting(
+        &self,
+        most_active: impl Fn(TeamId) -> i64,
+    ) -> impl Iterator<Item = (&CountKey, &Place, Waiting)> {
+        let mut rooms: BTreeMap<TeamId, i64> = BTreeMap::new();
+        for (key, place) in &self.places {
+            let room = rooms.entry(key.team_id).or_insert_with(|| most_active(key.team_id));
+            *room -= place.count(RunStatus::is_active);
+        }
+        self.places.iter().map(move |(key, place)| {
+            let (ready, room) = (place.ready(), rooms.entry(key.team_id).or_default());
+            let pending = ready.min((*room).max(0));
+            *room -= pending;
+            (key, place, Waiting { pending, held: ready - pending })
+        })
+    }
+}
+
+/// The ready runs of a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Waiting {
+    /// Those that a runner may take.
+    pending: i64,
+    /// Those that it may not, because their team would have too many active runs.
+    held: i64,
 }
 
 impl Gauges {
@@ -93,18 +125,30 @@ impl Gauges {
         summary
     }
 
-    /// Runs that a runner may take, and runs that a runner holds, by team and environment; of all teams, or of one.
-    pub(crate) fn by_environment(&self, team: Option<TeamId>) -> BTreeMap<(TeamId, String), (u64, u64)> {
+    /// Runs that a runner may take, and runs that a runner holds, by team and environment; of all teams, or of one. `most_active` says how many
+    /// active runs a team may have.
+    pub(crate) fn by_environment(
+        &self,
+        team: Option<TeamId>,
+        most_active: impl Fn(TeamId) -> i64,
+    ) -> BTreeMap<(TeamId, String), (u64, u64)> {
         let state = self.lock();
         let mut counts = BTreeMap::<_, (u64, u64)>::new();
-        for (key, place) in &state.places {
+        for (key, place, waiting) in state.waiting(most_active) {
             if team.is_none_or(|team| team == key.team_id) {
                 let of = counts.entry((key.team_id, place.names.environment.clone())).or_default();
-                of.0 += u64::try_from(place.ready()).unwrap_or(0);
+                of.0 += u64::try_from(waiting.pending).unwrap_or(0);
                 of.1 += u64::try_from(place.count(RunStatus::is_active)).unwrap_or(0);
             }
         }
         counts
+    }
+
+    /// Gives those that are there the series of the metrics before others come.
+    pub(crate) fn give_series(&self, series: &Series) {
+        for key in self.lock().places.keys() {
+            series.of_count((key.team_id, key.app_id), ("", ""));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -113,6 +157,11 @@ impl Gauges {
 }
 
 impl Shared {
+    /// How many active runs a team may have.
+    pub(crate) fn most_active(&self, team: TeamId) -> i64 {
+        i64::try_from(self.teams.limit(team, LimitName::ActiveRuns)).unwrap_or(i64::MAX)
+    }
+
     /// Brings the gauges up to now.
     pub(crate) fn refresh_gauges(&self) {
         let inner = self;
@@ -128,18 +177,26 @@ impl Shared {
         {
             let state = inner.memory.gauges.lock();
             let mut counted = BTreeSet::new();
-            for (key, place) in &state.places {
+            for (key, place, waiting) in state.waiting(|team| inner.most_active(team)) {
                 let CountNames { app, environment } = &place.names;
                 let slug = inner.teams.slug(key.team_id);
-                let team = slug.as_deref().unwrap_or_default();
-                let labels = [team, app.as_str(), environment.as_str()];
+                let names = (slug.as_deref().unwrap_or_default(), app.as_str());
+                let [team, app] = metrics.series.of_place((key.team_id, key.app_id), names);
+                let labels = [team, app, environment.as_str()];
                 let active = place.count(RunStatus::is_active);
-                metrics.runs_pending.with_label_values(&labels).set(place.ready());
+                // Several places may share a series.
+                metrics.runs_pending.with_label_values(&labels).add(waiting.pending);
+                let blocked = |reason, n| {
+                    metrics.runs_blocked.with_label_values(&[team, app, environment, reason]).add(n);
+                };
                 // Only where runs have waited at all: most apps never have one that does.
                 if let Some(n) = place.n.get(&Bucket::BackingOff) {
-                    metrics.runs_blocked.with_label_values(&[team, app, environment, "backoff"]).set(*n);
+                    blocked("backoff", *n);
                 }
-                metrics.runs_active.with_label_values(&labels).set(active);
+                if waiting.held > 0 {
+                    blocked("limit", waiting.held);
+                }
+                metrics.runs_active.with_label_values(&labels).add(active);
                 *busy.entry(environment.clone()).or_default() += active;
                 counted.insert(key.environment_id);
             }
@@ -147,7 +204,8 @@ impl Shared {
             for (id, (team, name)) in &state.environments {
                 if !counted.contains(id) {
                     let slug = inner.teams.slug(*team);
-                    let labels = [slug.as_deref().unwrap_or_default(), "", name.as_str()];
+                    let team = metrics.series.of_team(*team, slug.as_deref().unwrap_or_default());
+                    let labels = [team, "", name.as_str()];
                     metrics.runs_pending.with_label_values(&labels).set(0);
                 }
                 busy.entry(name.clone()).or_default();

@@ -1,16 +1,19 @@
 //! The calls under a lease: start, heartbeat, logs, result, release, artifact.
 
+use std::sync::Arc;
+
 use crate::domain::app::Version;
 use crate::domain::attempt::Attempt;
 use crate::domain::lease::{self, Command, Held, Outcome, Refusal};
+use crate::domain::log;
 use crate::domain::retry::Jitter;
 use crate::domain::run::Run;
 use crate::domain::runner::RunnerPrincipal;
 use crate::store::logs::LogLine;
-use crate::store::{attempts, logs, runners, runs, versions};
+use crate::store::{attempts, runners, runs, usage, versions};
 use minitower_kernel::{Db, StoreError, Tx};
 use minitower_vocabulary::ids::{AttemptId, RunId};
-use minitower_vocabulary::limits::OUTPUT_BYTES;
+use minitower_vocabulary::limits::{LimitName, OUTPUT_BYTES};
 use serde_json::Value;
 use tokio::fs::File;
 
@@ -117,6 +120,7 @@ impl Leases {
         }
         let command = Command::Result(outcome, jitter()?);
         let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.0.clock.clone());
+        let (teams, memory) = (self.0.teams.clone(), Arc::clone(&self.0.memory));
         self.0
             .store
             .write_lease(move |tx| {
@@ -124,7 +128,9 @@ impl Leases {
                 let after = lease::decide(held(&run, &attempt), command, clock.now())?;
                 // What is told of an attempt that has ended changes nothing.
                 if attempt.status().is_active() {
-                    logs::append(tx, attempt.id, &lines)?;
+                    // One batch at most, which tells how it ended: also of a team that may store no more.
+                    let most = teams.limit(run.team_id, LimitName::LogBytesPerRun);
+                    memory.logs.append(tx, (&run, attempt.id), &lines, most)?;
                 }
                 // Only of the attempt that ends the run, and only once.
                 if let Some(output) = &output
@@ -132,6 +138,7 @@ impl Leases {
                     && after.run.status().is_terminal()
                 {
                     runs::set_output(tx, run.id, output)?;
+                    usage::stored(tx, run.team_id, i64::try_from(output.len()).unwrap_or(i64::MAX));
                 }
                 save_held(tx, run, attempt, after)?;
                 Ok(())
@@ -160,14 +167,20 @@ impl Leases {
         check_lines(&lines)?;
         // The runner keeps them and sends them again. What is left of the room is for results.
         self.0.store.volumes().room_for_logs()?;
+        let bytes = lines.iter().map(|line| log::measured(line.line.len() as u64)).sum::<u64>();
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.0.clock.clone());
+        let (teams, memory) = (self.0.teams.clone(), Arc::clone(&self.0.memory));
         self.0
             .store
             .write_lease(move |tx| {
                 let (run, attempt) = find(tx, &by, run, hash)?;
                 let after = lease::decide(held(&run, &attempt), Command::Logs, clock.now())?;
-                let (_, attempt) = save_held(tx, run, attempt, after)?;
-                Ok(logs::append(tx, attempt.id, &lines)?)
+                let (run, attempt) = save_held(tx, run, attempt, after)?;
+                let limits = teams.limits(run.team_id);
+                memory.usage.admits_bytes((run.team_id, &limits), bytes)?;
+                let most = limits.of(LimitName::LogBytesPerRun);
+                Ok(memory.logs.append(tx, (&run, attempt.id), &lines, most)?)
             })
             .await
     }
@@ -180,6 +193,7 @@ impl Leases {
         lease_token: &str,
     ) -> Result<Archive, Error> {
         let (by, hash, now) = (by.clone(), secrets::hash(lease_token), self.0.clock.now());
+        let teams = self.0.teams.clone();
         let version = self
             .0
             .store
@@ -187,7 +201,8 @@ impl Leases {
                 let (run, attempt) = find(db, &by, run, hash)?;
                 lease::decide(held(&run, &attempt), Command::Artifact, now)?;
                 let version = version_of(db, &run)?;
-                let timeout_seconds = run.timeout_seconds.or(version.timeout_seconds);
+                let most = teams.limits(run.team_id).count(LimitName::TimeoutSeconds);
+                let timeout_seconds = timeout_seconds(&run, &version, most);
                 Ok::<_, Error>(Version { timeout_seconds, ..version })
             })
             .await?;
@@ -268,6 +283,11 @@ pub(crate) fn load_run(db: &Db, id: RunId) -> Result<Run, StoreError> {
 pub(crate) fn version_of(db: &Db, run: &Run) -> Result<Version, StoreError> {
     versions::by_id(db, run.version_id)?
         .ok_or_else(|| StoreError::Inconsistent(format!("no version {}", run.version_id)))
+}
+
+/// How long a run may take, of which its team may ask at most that much now: a version may be older than the limit.
+pub(crate) fn timeout_seconds(run: &Run, version: &Version, most: i64) -> Option<i64> {
+    run.timeout_seconds.or(version.timeout_seconds).map(|seconds| seconds.min(most))
 }
 
 /// By how much this result's backoff is lengthened, should it have one.

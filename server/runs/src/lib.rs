@@ -31,6 +31,7 @@ mod gauges;
 mod idempotency;
 mod leases;
 mod lists;
+mod log_sizes;
 mod logs;
 mod masked;
 mod memory;
@@ -42,8 +43,10 @@ mod queues;
 mod runners;
 mod runs;
 mod schema;
+mod series;
 mod settings;
 pub mod store;
+mod usage;
 mod versions;
 
 use std::sync::Arc;

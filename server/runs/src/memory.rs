@@ -5,21 +5,24 @@ use std::sync::Arc;
 use minitower_kernel::due::{Due, DueQueue};
 use minitower_kernel::events::Subscribers;
 use minitower_kernel::remembered::Remembered;
-use minitower_teams::EnvironmentMade;
 use minitower_teams::secrets::TokenHash;
+use minitower_teams::{EnvironmentMade, LimitsChanged};
 
 use crate::dispatch::Dispatch;
 use crate::domain::runner::RunnerPrincipal;
 use crate::endings::Endings;
 use crate::gauges::Gauges;
+use crate::log_sizes::LogSizes;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::queues::Queues;
 use crate::runs::{RUNNABLE_KEPT, Runnable, Wanted};
-use crate::store::counts;
 use crate::store::events::{
-    AppChanged, AppGone, RunGone, RunMoved, RunnerRegistered, RunnerRenamed, RunnersForgotten, Unfenced,
+    AppChanged, AppGone, LogGrew, RunGone, RunMoved, RunnerRegistered, RunnerRenamed, RunnersForgotten,
+    Stored, Unfenced,
 };
+use crate::store::{counts, usage};
+use crate::usage::Usage;
 
 /// Runner tokens in use whose principals are kept: tens of thousands of runners, in some megabytes.
 const TOKENS_KEPT: usize = 32 * 1024;
@@ -34,6 +37,8 @@ pub struct Memory {
     pub(crate) dispatch: Dispatch,
     pub(crate) queues: Queues,
     pub(crate) endings: Endings,
+    pub(crate) usage: Usage,
+    pub(crate) logs: LogSizes,
     pub(crate) gauges: Gauges,
     pub(crate) metrics: Metrics,
     pub(crate) presence: Presence,
@@ -61,6 +66,8 @@ impl Memory {
             dispatch: Dispatch::default(),
             queues: Queues::default(),
             endings: Endings::default(),
+            usage: Usage::default(),
+            logs: LogSizes::default(),
             gauges: Gauges::default(),
             metrics: Metrics::new(registry, slugs)?,
             presence: Presence::default(),
@@ -76,8 +83,21 @@ impl Memory {
     fn follow(self: &Arc<Self>, subscribers: &mut Subscribers) {
         subscribers.fold(counts::flush);
         subscribers.fold(counts::forget);
+        subscribers.fold(usage::fold_runs);
+        subscribers.fold(usage::fold_bytes);
         let memory = Arc::clone(self);
-        subscribers.mirror(move |moved: &RunMoved, turn| memory.queues.moved(moved, turn));
+        subscribers.mirror(move |moved: &RunMoved, turn| {
+            memory.queues.moved(moved, turn);
+            memory.usage.moved(moved, turn);
+        });
+        let memory = Arc::clone(self);
+        subscribers.mirror(move |stored: &Stored, turn| memory.usage.stored(stored, turn));
+        let memory = Arc::clone(self);
+        subscribers.mirror(move |grew: &LogGrew, turn| memory.logs.grew(grew, turn));
+        let memory = Arc::clone(self);
+        subscribers.mirror(move |changed: &LimitsChanged, turn| memory.queues.limits_changed(changed, turn));
+        let memory = Arc::clone(self);
+        subscribers.on(move |changed: &LimitsChanged| memory.dispatch.limits_changed(changed));
         let memory = Arc::clone(self);
         subscribers.on(move |moved: &RunMoved| memory.run_moved(moved));
         let memory = Arc::clone(self);
@@ -113,6 +133,7 @@ impl Memory {
         if moved.after.state.end().is_some() {
             self.endings.ended(moved.id);
         }
+        self.logs.moved(moved);
         if let Some(at) = moved.after.state.not_before() {
             self.backoffs_due.at(at);
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::series::Series;
 use crate::store::events::RunMoved;
 use minitower_vocabulary::statuses::RunStatus;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
@@ -26,6 +27,7 @@ pub(crate) struct Metrics {
     pub(crate) runs_active: IntGaugeVec,
     pub(crate) runners_online: IntGaugeVec,
     pub(crate) runners_busy: IntGaugeVec,
+    pub(crate) series: Series,
     slugs: minitower_teams::Memory,
 }
 
@@ -100,6 +102,7 @@ impl Metrics {
             )?,
             runners_online: gauge("minitower_runners_online", "Runners heard of lately", &["environment"])?,
             runners_busy: gauge("minitower_runners_busy", "Runners that hold a run", &["environment"])?,
+            series: Series::default(),
             slugs,
         })
     }
@@ -111,8 +114,10 @@ impl Metrics {
 
     /// A run was made or moved.
     pub(crate) fn moved(&self, moved: &RunMoved) {
-        let slug = self.slugs.slug(moved.key.team_id);
-        let (team, app) = (slug.as_deref().unwrap_or_default(), moved.names.app.as_str());
+        let key = &moved.key;
+        let slug = self.slugs.slug(key.team_id);
+        let names = (slug.as_deref().unwrap_or_default(), moved.names.app.as_str());
+        let [team, app] = self.series.of_count((key.team_id, key.app_id), names);
         let after = &moved.after;
         let Some(before) = &moved.before else {
             self.runs_created.with_label_values(&[team, app]).inc();

@@ -13,11 +13,12 @@ use crate::store::attempts::TokenHashes;
 use crate::store::{attempts, fences, runners, runs};
 use minitower_kernel::volumes::NoRoom;
 use minitower_kernel::{StoreError, Tx};
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::time::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::dispatch::{Next, Pass};
-use crate::leases::{held, load_run, save_held, version_of};
+use crate::leases::{held, load_run, save_held, timeout_seconds, version_of};
 use crate::queues::Queues;
 use crate::{Error, Field, Leases};
 use minitower_teams::Teams;
@@ -43,6 +44,10 @@ pub struct Grant {
     pub lease_token: String,
     /// Starts and reads runs of the team as long as the attempt lasts, for a version that asks for one; shown once.
     pub api_token: Option<String>,
+    /// Most bytes of its log.
+    pub log_bytes: u64,
+    /// Most bytes of all its artifacts.
+    pub artifacts_bytes: u64,
     hash: TokenHash,
 }
 
@@ -278,7 +283,20 @@ impl Claim<'_> {
         // Its foreign key says that the team is there.
         let team_slug = self.teams.slug(run.team_id).map(|slug| slug.to_string()).unwrap_or_default();
         let (lease_token, hash) = (self.token, self.hash);
-        Claimed::Granted(Box::new(Grant { run, team_slug, attempt, version, lease_token, api_token, hash }))
+        let limits = self.teams.limits(run.team_id);
+        let timeout_seconds = timeout_seconds(&run, &version, limits.count(LimitName::TimeoutSeconds));
+        let (version, run) = (Version { timeout_seconds, ..version }, Run { timeout_seconds, ..run });
+        Claimed::Granted(Box::new(Grant {
+            run,
+            team_slug,
+            attempt,
+            version,
+            lease_token,
+            api_token,
+            log_bytes: limits.of(LimitName::LogBytesPerRun),
+            artifacts_bytes: limits.of(LimitName::ArtifactBytes),
+            hash,
+        }))
     }
 }
 

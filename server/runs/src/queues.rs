@@ -8,21 +8,36 @@ use minitower_kernel::{Db, StoreError};
 use minitower_vocabulary::ids::{EnvironmentId, TeamId};
 use minitower_vocabulary::statuses::RunStatus;
 
+use crate::domain::queues::Queues as Domain;
 use crate::domain::run::Run;
 use crate::domain::runner::RunnerScope;
-use crate::domain::turns::{Next, Place, Standing, Turns};
+use crate::domain::turns::{Next, Place, Standing};
 use crate::store::counts::{Bucket, Count};
 use crate::store::events::RunMoved;
 use crate::store::{queue, runs};
+use minitower_teams::LimitsChanged;
+use minitower_vocabulary::limits::LimitName;
 
-/// By environment name. Commands alone read it, and it mirrors what they do, so that those of one batch see each other's changes.
+/// A limit as it is for every team, and for those that have another.
+pub(crate) type LimitByTeam = (i64, Vec<(TeamId, i64)>);
+
+/// Commands alone read it, and it mirrors what they do, so that those of one batch see each other's changes.
 #[derive(Debug, Default)]
-pub(crate) struct Queues(Mutex<HashMap<String, Turns>>);
+pub(crate) struct Queues(Mutex<Domain>);
 
 impl Queues {
     /// Takes over what the database knows at start.
-    pub(crate) fn load(&self, counts: &[Count], environments: &HashMap<EnvironmentId, String>) {
+    pub(crate) fn load(
+        &self,
+        counts: &[Count],
+        environments: &HashMap<EnvironmentId, String>,
+        limits: &LimitByTeam,
+    ) {
         let mut queues = self.lock();
+        *queues = Domain::new(limits.0);
+        for (team, most) in &limits.1 {
+            queues.limit(*team, *most);
+        }
         for count in counts.iter().filter(|count| count.n != 0) {
             let (ready, active) = match count.bucket {
                 Bucket::Status(RunStatus::Queued) => (count.n, 0),
@@ -30,9 +45,18 @@ impl Queues {
                 Bucket::Status(_) | Bucket::BackingOff => continue,
             };
             // Its foreign key says that the environment is there.
-            let environment = environments.get(&count.key.environment_id).cloned().unwrap_or_default();
-            queues.entry(environment).or_default().load(count.key.team_id, ready, active);
+            let environment = environments.get(&count.key.environment_id).map_or("", String::as_str);
+            queues.load(environment, count.key.team_id, ready, active);
         }
+    }
+
+    /// The limits of a team changed, or that was taken back.
+    pub(crate) fn limits_changed(&self, changed: &LimitsChanged, turn: Turn) {
+        let limits = match turn {
+            Turn::Done => &changed.after,
+            Turn::Undone => &changed.before,
+        };
+        self.lock().limit(changed.team, limits.count(LimitName::ActiveRuns));
     }
 
     /// A run was made or moved, or that was taken back.
@@ -43,23 +67,14 @@ impl Queues {
         if before == after {
             return;
         }
-        let team = moved.key.team_id;
-        let mut queues = self.lock();
-        let environment = &moved.names.environment;
-        if !queues.contains_key(environment) {
-            queues.insert(environment.clone(), Turns::default());
-        }
-        let Some(turns) = queues.get_mut(environment) else { return };
+        let (environment, team) = (&moved.names.environment, moved.key.team_id);
         match turn {
-            Turn::Done => turns.moved(team, before, after),
-            Turn::Undone => turns.taken_back(team, before, after),
-        }
-        if turns.is_empty() {
-            queues.remove(environment);
+            Turn::Done => self.lock().moved(environment, team, before, after),
+            Turn::Undone => self.lock().taken_back(environment, team, before, after),
         }
     }
 
-    /// The ready run that a runner of this scope and environment is to have. It reads one row, however many teams have however many runs, and one
+    /// The ready run that a runner of this scope and environment is to have: none of a team that has as many active runs as it may. It reads one row, however many teams have however many runs, and one
     /// more for each team whose first run has left the queue unnoticed: after a start, or when it was cancelled.
     pub(crate) fn first(
         &self,
@@ -68,7 +83,8 @@ impl Queues {
         environment: &str,
     ) -> Result<Option<Run>, StoreError> {
         if let RunnerScope::Team(team) = scope {
-            return queue::first_of_team(db, team, environment);
+            let has_room = self.lock().has_room(team);
+            return if has_room { queue::first_of_team(db, team, environment) } else { Ok(None) };
         }
         let mut asked = None;
         loop {
@@ -96,7 +112,8 @@ impl Queues {
     /// The run was leased: looks for what is now its team's first, so that no claim has to look for those of many teams.
     pub(crate) fn prepare(&self, db: &Db, leased: &Run) -> Result<(), StoreError> {
         let (environment, team) = (&leased.environment, leased.team_id);
-        if self.lock().get(environment).is_some_and(|turns| turns.needs(team)) {
+        let needs = self.lock().needs(environment, team);
+        if needs {
             let first = queue::first_of_team(db, team, environment)?
                 .ok_or_else(|| inconsistent("the queue", environment, team))?;
             self.learn(environment, team, place(&first));
@@ -105,16 +122,14 @@ impl Queues {
     }
 
     fn next(&self, environment: &str) -> Next {
-        self.lock().get(environment).map_or(Next::Nobody, Turns::next)
+        self.lock().next(environment)
     }
 
     fn learn(&self, environment: &str, team: TeamId, first: Place) {
-        if let Some(turns) = self.lock().get_mut(environment) {
-            turns.learn(team, first);
-        }
+        self.lock().learn(environment, team, first);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Turns>> {
+    fn lock(&self) -> MutexGuard<'_, Domain> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -81,12 +81,13 @@ impl Runners {
             Registrar::Platform => RunnerScope::Platform,
             Registrar::Team(team) => RunnerScope::Team(team),
         };
+        let teams = self.0.teams.clone();
         let (id, created) = self
             .0
             .store
             .write(move |tx| {
                 if let RunnerScope::Team(team) = scope {
-                    environments::ensure(tx, team, &environment, now)?;
+                    environments::ensure(tx, (team, &teams.limits(team)), &environment, now)?;
                 }
                 by.used(tx, now)?;
                 let registration =

@@ -9,16 +9,18 @@ use crate::domain::attempt::Attempt;
 use crate::domain::labels::Labels;
 use crate::domain::retry::{self, RetryPolicy};
 use crate::domain::run::Run;
-use crate::store::{attempts, runs, versions};
+use crate::store::{attempts, runs, usage, versions};
 use minitower_kernel::{Db, Tx};
-use minitower_teams::environments;
+use minitower_teams::limits::Limits;
 use minitower_teams::secrets::{self, Kind};
 use minitower_teams::team::{Credential, TeamPrincipal};
+use minitower_teams::{Used, environments};
 use minitower_vocabulary::ids::{AppId, RunId, TeamId};
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::names::{self, DEFAULT_ENVIRONMENT};
 use serde_json::{Map, Value};
 
-use crate::{Absent, Error, Field, InputError, Runs, apps, deletion};
+use crate::{Absent, Error, Field, InputError, Memory, Runs, Summary, apps, deletion};
 use minitower_kernel::page::Page;
 use minitower_vocabulary::time::Timestamp;
 
@@ -101,6 +103,8 @@ impl Runnable {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     team: TeamId,
+    limits: Arc<Limits>,
+    memory: Arc<Memory>,
     runnable: Arc<Runnable>,
     environment: String,
     input: Option<String>,
@@ -114,8 +118,11 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Puts it into the queue.
     pub(crate) fn insert(self, tx: &Tx<'_>, now: Timestamp) -> Result<Run, Error> {
+        let bytes = self.input.as_ref().map_or(0, |input| i64::try_from(input.len()).unwrap_or(i64::MAX));
+        let of_team = (self.team, &*self.limits);
+        self.memory.usage.admits_run(of_team, bytes, now)?;
         let Runnable { app, version } = self.runnable.as_ref();
-        let (environment_id, _) = environments::ensure(tx, self.team, &self.environment, now)?;
+        let (environment_id, _) = environments::ensure(tx, of_team, &self.environment, now)?;
         let new = runs::NewRun {
             team: self.team,
             app: (app.id, app.slug.clone()),
@@ -185,10 +192,13 @@ impl Runs {
     ) -> Result<Prepared, Error> {
         let input = input_object(new.input)?;
         let (max_retries, policy) = retries(new.max_retries, new.retry.as_ref())?;
-        let timeout_seconds = new.timeout_seconds;
+        let (timeout_seconds, priority) = (new.timeout_seconds, new.priority.unwrap_or(0));
         if timeout_seconds.is_some_and(|n| n < 1) {
             return Err(Error::field("timeout_seconds", Field::Below { least: 1 }));
         }
+        let limits = self.0.teams.limits(by.team_id);
+        limited("timeout_seconds", timeout_seconds.unwrap_or(1), (&limits, LimitName::TimeoutSeconds))?;
+        limited("priority", priority, (&limits, LimitName::PriorityMax))?;
         let environment = new.environment.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
         names::check_environment(&environment)?;
         let labels = Labels::parse(new.labels)?;
@@ -200,9 +210,11 @@ impl Runs {
         if let Some(found) = input.as_ref().map(String::len).filter(|n| *n > MAX_INPUT_BYTES) {
             return Err(InputError::TooLong { found, most: MAX_INPUT_BYTES }.into());
         }
-        let priority = new.priority.unwrap_or(0);
+        let memory = Arc::clone(&self.0.memory);
         Ok(Prepared {
             team,
+            limits,
+            memory,
             runnable,
             environment,
             input,
@@ -242,6 +254,28 @@ impl Runs {
             known.put(ticket, key, Arc::clone(&runnable));
         }
         Ok(runnable)
+    }
+
+    /// How much a team has used of those of its limits that this subject counts.
+    pub async fn used(&self, team: TeamId) -> Result<Used, Error> {
+        let now = self.0.clock.now();
+        let (apps, usage) = self
+            .0
+            .store
+            .read(move |db| {
+                Ok::<_, Error>((crate::store::apps::count(db, team, i64::MAX)?, usage::of_team(db, team)?))
+            })
+            .await?;
+        let Summary { active, queued, .. } = self.0.memory.gauges.summary(team);
+        let today = if usage.day < usage::day_of(now) { 0 } else { usage.runs };
+        let used = [
+            (LimitName::Apps, apps),
+            (LimitName::ActiveRuns, active),
+            (LimitName::QueuedRuns, queued),
+            (LimitName::RunsPerDay, today),
+            (LimitName::StorageBytes, usage.bytes),
+        ];
+        Ok(used.map(|(name, n)| (name, u64::try_from(n).unwrap_or(0))).into())
     }
 
     /// The team's run of that id.
@@ -298,6 +332,20 @@ impl Runs {
             })
             .await
     }
+}
+
+/// Refuses a number that a limit of the team does not allow. A priority may be as far below 0 as above it.
+pub(crate) fn limited(
+    field: &'static str,
+    found: i64,
+    (limits, name): (&Limits, LimitName),
+) -> Result<(), Error> {
+    let most = limits.count(name);
+    let least = if name == LimitName::PriorityMax { -most } else { 1 };
+    if (least..=most).contains(&found) {
+        return Ok(());
+    }
+    Err(Error::field(field, Field::Beyond { name, least, most, found }))
 }
 
 /// The names of a version's hidden parameters, as runs carry them.

@@ -1,14 +1,19 @@
 //! Uploads that become versions.
 
+use std::sync::Arc;
+
 use crate::domain::app::Version;
 use crate::store::apps as stored_apps;
+use crate::store::usage;
 use crate::store::versions::{self, NewVersion};
 use minitower_teams::team::TeamPrincipal;
 use minitower_towerfile::archive::{Inspection, Limits};
 use minitower_towerfile::{Start, Towerfile, inspect};
+use minitower_vocabulary::limits::LimitName;
 
 use crate::apps::MAX_DESCRIPTION;
 use crate::objects::{Limit, Upload};
+use crate::runs::limited;
 use crate::{Apps, Error, Field, UploadError, apps, masked, schema};
 
 /// The fields that may come beside the archive; they count only where it has no Towerfile.
@@ -71,6 +76,12 @@ impl Apps {
             Ok::<_, Error>(described)
         });
         let described = checked.await.map_err(|_| Error::TaskEnded("the inspection of an upload"))??;
+        let limits = self.0.teams.limits(by.team_id);
+        limited(
+            "timeout_seconds",
+            described.timeout_seconds.unwrap_or(1),
+            (&limits, LimitName::TimeoutSeconds),
+        )?;
 
         let (sha256, bytes) = (received.sha256.clone(), received.bytes);
         // Nobody removes the object before the row that names it is committed.
@@ -89,6 +100,7 @@ impl Apps {
         };
         let description = described.description;
         let (now, team) = (self.0.clock.now(), by.team_id);
+        let memory = Arc::clone(&self.0.memory);
         let made = self
             .0
             .store
@@ -97,6 +109,8 @@ impl Apps {
                 if let Some(description) = &description {
                     stored_apps::describe(tx, app.id, description)?;
                 }
+                memory.usage.admits_bytes((team, &limits), new.artifact_bytes)?;
+                usage::stored(tx, team, new.artifact_bytes);
                 Ok::<_, Error>(versions::insert(tx, app.id, new, now)?)
             })
             .await;

@@ -109,6 +109,14 @@ impl Teams {
         self.authenticate_team_admin(token).await.map(AdminPrincipal::Team)
     }
 
+    /// The operator token.
+    pub fn authenticate_operator(&self, token: Option<&str>) -> Result<(), Error> {
+        match (&self.0.settings.operator_token, token) {
+            (Some(secret), Some(token)) if secret.matches(token) => Ok(()),
+            _ => Err(Error::Unauthorized),
+        }
+    }
+
     /// A registration token, the platform's or a team's.
     pub async fn authenticate_registration(
         &self,

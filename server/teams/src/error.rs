@@ -8,6 +8,8 @@ use minitower_kernel::page::LimitError;
 use minitower_vocabulary::ids::{RegistrationTokenId, TokenId};
 use minitower_vocabulary::names::NameError;
 
+use crate::domain::limits::{BadLimit, Reached};
+
 /// A field of a request that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Field {
@@ -118,6 +120,23 @@ pub enum Error {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The administrator asks about a team that there is not.
+    #[error("there is no team {0:?}")]
+    NoTeam(String),
+    /// The team is at a limit of how much it may have.
+    #[error(transparent)]
+    Reached(#[from] Reached),
+    /// The team is at a limit that time lifts.
+    #[error("{reached}; try again in {} s", retry_after.as_secs().max(1))]
+    TooFast {
+        /// The limit.
+        reached: Reached,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// A limit cannot be set to that.
+    #[error(transparent)]
+    BadLimit(#[from] BadLimit),
     /// The database refused or failed.
     #[error("the database did not carry it out")]
     Store(#[from] StoreError),

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use minitower_vocabulary::ids::{EnvironmentId, TeamId};
 
+use crate::domain::limits::Limits;
 use crate::secrets::TokenHash;
 
 /// A team came to be.
@@ -32,6 +33,17 @@ pub struct EnvironmentMade {
     pub id: EnvironmentId,
     /// Its name.
     pub name: String,
+}
+
+/// The limits of a team are not what they were.
+#[derive(Debug, Clone)]
+pub struct LimitsChanged {
+    /// The team.
+    pub team: TeamId,
+    /// Its limits before.
+    pub before: Arc<Limits>,
+    /// Its limits after.
+    pub after: Arc<Limits>,
 }
 
 /// The slug of every team: metrics and leases name teams with each run, and a slug never changes.

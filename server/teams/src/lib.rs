@@ -4,11 +4,12 @@
 //! |---|---|
 //! | [`Teams`] | bootstrap, sign-up, login, tokens, registration tokens, environments, and whom a token speaks for |
 //! | [`team`] | teams, roles, and who speaks for a team |
+//! | [`limits`] | what a team may use |
 //! | [`environments`] | what other subjects may do with environments inside their own transactions |
 //! | [`secrets`] | how tokens are made and compared |
 //!
 //! Invariants: a secret is shown once and only its hash is kept; every refusal of a credential has the same words; the tables
-//! `teams`, `team_tokens`, `registration_tokens` and `environments` are named here alone.
+//! `teams`, `team_tokens`, `registration_tokens`, `environments` and `team_limits` are named here alone.
 
 mod auth;
 mod domain;
@@ -16,6 +17,7 @@ pub mod environments;
 mod error;
 mod events;
 mod lane;
+mod limited;
 mod passwords;
 pub mod secrets;
 mod settings;
@@ -26,15 +28,18 @@ mod tokens;
 
 use std::sync::Arc;
 
-use minitower_kernel::Store;
 use minitower_kernel::clock::Clock;
 use minitower_kernel::events::Subscribers;
+use minitower_kernel::{Db, Store};
 use minitower_vocabulary::ids::TeamId;
 
+use domain::limits::Defaults;
+
 pub use auth::{AdminPrincipal, Registrar, RegistrationPrincipal};
-pub use domain::team;
+pub use domain::{limits, team};
 pub use error::{Error, Field, StartError};
-pub use events::{EnvironmentMade, TeamMade, TokenRevoked};
+pub use events::{EnvironmentMade, LimitsChanged, TeamMade, TokenRevoked};
+pub use limited::{OpenRequest, Used};
 pub use settings::Settings;
 pub use store::environments::KnownEnvironment;
 pub use teams::NewTeam;
@@ -60,6 +65,7 @@ pub struct Memory {
     tokens: Arc<auth::Tokens>,
     slugs: Arc<events::Slugs>,
     uses: Arc<tokens::Uses>,
+    limits: Arc<limited::Known>,
 }
 
 impl Memory {
@@ -70,6 +76,8 @@ impl Memory {
         subscribers.on(move |made: &TeamMade| slugs.made(made));
         let tokens = Arc::clone(&memory.tokens);
         subscribers.on(move |revoked: &TokenRevoked| tokens.forget(&revoked.hash));
+        let limits = Arc::clone(&memory.limits);
+        subscribers.on(move |changed: &LimitsChanged| limits.changed(changed));
         memory
     }
 
@@ -88,8 +96,10 @@ impl Teams {
         memory: Memory,
     ) -> Result<Self, StartError> {
         let passwords = passwords::Hasher::new()?;
-        let known = store.read(store::teams::all).await?;
+        let read = |db: &Db| Ok::<_, StartError>((store::teams::all(db)?, store::limits::all(db)?));
+        let (known, set) = store.read(read).await?;
         memory.slugs.load(known);
+        memory.limits.load(Defaults::with_storage(settings.storage_bytes), set);
         Ok(Self(Arc::new(Shared {
             store,
             clock,

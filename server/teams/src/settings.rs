@@ -13,4 +13,6 @@ pub struct Settings {
     pub operator_token: Option<Secret>,
     /// Whether anyone may sign a team up.
     pub signup_enabled: bool,
+    /// Bytes that a team may store unless the administrator decides otherwise; none: as many as there is room for.
+    pub storage_bytes: Option<u64>,
 }

@@ -8,6 +8,7 @@ use minitower_kernel::page::Page;
 use minitower_vocabulary::ids::RegistrationTokenId;
 use minitower_vocabulary::names::{self, Slug};
 
+use crate::environments::ensure;
 use crate::lane::Purpose;
 use crate::secrets::{self, Kind};
 use crate::store::{environments, registration_tokens, teams, tokens};
@@ -219,10 +220,11 @@ impl Teams {
     ) -> Result<(Environment, bool), Error> {
         names::check_environment(&name)?;
         let (now, team) = (self.0.clock.now(), by.team_id);
+        let limits = self.limits(team);
         self.0
             .store
             .write(move |tx| {
-                let (_, made) = environments::ensure(tx, team, &name, now)?;
+                let (_, made) = ensure(tx, (team, &limits), &name, now)?;
                 let environment = environments::find(tx, team, &name)?
                     .ok_or_else(|| StoreError::Inconsistent(format!("environment {name:?} vanished")))?;
                 Ok((environment, made))

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use minitower_kernel::page::Page;
 use minitower_vocabulary::ids::{TeamId, TokenId};
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::statuses::Role;
 use minitower_vocabulary::time::Timestamp;
 
@@ -114,6 +115,7 @@ impl Teams {
             return Err(Error::NotATeamToken);
         };
         let (team, role) = (by.team_id, granted(role, wished));
+        let limits = self.limits(team);
         let (token, hash) = secrets::generate(Kind::Team)?;
         let kept = name.clone();
         let (id, expires_at) = self
@@ -124,13 +126,16 @@ impl Teams {
                 let maker = tokens::find(tx, team, maker)?.ok_or(Error::Unauthorized)?;
                 let end = end_of_token(wished_end, maker.expires_at);
                 tokens::delete_expired(tx, team, Timestamp(now.0 - LISTED_MS))?;
+                let used = tokens::count(tx, team, limits.count(LimitName::Tokens), now)?;
+                limits.take(LimitName::Tokens, used.unsigned_abs())?;
                 Ok::<_, Error>((tokens::insert(tx, team, kept.as_deref(), role, hash, now, end)?, end))
             })
             .await?;
         Ok(NewToken { id, token, name, role, expires_at })
     }
 
-    /// Makes a token for whoever has proved who they are by other means.
+    /// Makes a token for whoever has proved who they are by other means. Nobody is locked out: at the limit it takes the place of the one of
+    /// its kind that was used least recently.
     pub(crate) async fn insert_token(
         &self,
         team: TeamId,
@@ -138,11 +143,18 @@ impl Teams {
         role: Role,
     ) -> Result<NewToken, Error> {
         let (token, hash) = secrets::generate(Kind::Team)?;
-        let now = self.0.clock.now();
+        let (now, most) = (self.0.clock.now(), self.limits(team).count(LimitName::Tokens));
         let id = self
             .0
             .store
-            .write(move |tx| Ok::<_, Error>(tokens::insert(tx, team, Some(name), role, hash, now, None)?))
+            .write(move |tx| {
+                if tokens::count(tx, team, most, now)? >= most
+                    && let Some(former) = tokens::least_used(tx, team, name)?
+                {
+                    tokens::delete(tx, team, former)?;
+                }
+                Ok::<_, Error>(tokens::insert(tx, team, Some(name), role, hash, now, None)?)
+            })
             .await?;
         Ok(NewToken { id, token, name: Some(name.to_owned()), role, expires_at: None })
     }
@@ -164,7 +176,9 @@ impl Teams {
         let team = by.team_id;
         self.0
             .store
-            .write(move |tx| if tokens::delete(tx, team, id)? { Ok(()) } else { Err(Error::NoToken(id)) })
+            .write_upkeep(
+                move |tx| if tokens::delete(tx, team, id)? { Ok(()) } else { Err(Error::NoToken(id)) },
+            )
             .await
     }
 

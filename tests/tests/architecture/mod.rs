@@ -151,7 +151,7 @@ fn the_floors_of_a_subject_use_only_what_lies_below_them() {
 
 /// The tables that each subject owns.
 const TABLES: [(&str, &[&str]); 2] = [
-    ("teams", &["teams", "team_tokens", "registration_tokens", "environments"]),
+    ("teams", &["teams", "team_tokens", "registration_tokens", "environments", "team_limits"]),
     (
         "runs",
         &[
@@ -162,10 +162,12 @@ const TABLES: [(&str, &[&str]); 2] = [
             "run_counts",
             "run_logs",
             "run_labels",
+            "run_log_gaps",
             "run_artifacts",
             "idempotency_keys",
             "runners",
             "runner_fences",
+            "team_usage",
         ],
     ),
 ];

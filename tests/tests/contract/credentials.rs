@@ -36,6 +36,8 @@ const ROUTES: &[(&str, &str, &[Kind])] = &[
     ("GET", "/registration-tokens", TEAM_ADMIN),
     ("POST", "/registration-tokens", TEAM_ADMIN),
     ("DELETE", "/registration-tokens/abc", TEAM_ADMIN),
+    ("GET", "/limits", TEAM),
+    ("PUT", "/limits", TEAM_ADMIN),
     ("GET", "/environments", TEAM),
     ("POST", "/environments", TEAM),
     ("GET", "/apps", TEAM),
@@ -71,6 +73,8 @@ const ROUTES: &[(&str, &str, &[Kind])] = &[
     ("DELETE", "/admin/runners/nobody/drain", ADMIN),
     ("POST", "/admin/runners/nobody/ended", ADMIN),
     ("DELETE", "/admin/runners/nobody", ADMIN),
+    ("GET", "/admin/teams/nobody/limits", &[Operator]),
+    ("PUT", "/admin/teams/nobody/limits", &[Operator]),
     // The same once more with ids that exist, so that a right answer cannot come from a wrong id.
     ("GET", "/runs/1", TEAM),
     ("GET", "/apps/hello", TEAM),

@@ -12,6 +12,7 @@ mod environments;
 mod health;
 mod hidden;
 mod job_tokens;
+mod limits;
 mod outputs;
 mod pages;
 mod registration_tokens;

@@ -9,12 +9,13 @@ use minitower_client::wire::Timestamp;
 use minitower_client::wire::admin::Ended;
 use minitower_client::wire::apps::CreateApp;
 use minitower_client::wire::auth::{BootstrapTeam, CreateToken, Login, Signup};
+use minitower_client::wire::limits::{LimitName, SetLimits};
 use minitower_client::wire::runner::{LeaseRequest, LogBatch, Register, ResultStatus, RunResult, SignOff};
 use minitower_client::wire::runs::{CreateRun, LogLine, Stream};
 use minitower_client::{
     AttemptClient, Client, LogFilter, RunFilter, RunnerClient, RunnerFilter, TeamClient, Upload,
 };
-use minitower_test_plane::{BOOTSTRAP_TOKEN, Call, Plane, archive};
+use minitower_test_plane::{BOOTSTRAP_TOKEN, Call, OPERATOR_TOKEN, Plane, archive};
 use serde_json::Value;
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -28,6 +29,7 @@ async fn every_operation_has_a_method() {
     without_a_credential(&client).await;
     let (team, registration_token) = enter(&client).await;
     of_the_team(&team).await;
+    of_the_operator(&client.team(OPERATOR_TOKEN)).await;
     let runners = RunnerClient::new(&plane.config()).unwrap();
     of_runners(&runners, &team, &registration_token).await;
     deletions(&team).await;
@@ -95,8 +97,18 @@ async fn enter(client: &Client) -> (TeamClient, String) {
     (client.team(&made.token), made.registration_token.unwrap())
 }
 
+async fn of_the_operator(operator: &TeamClient) {
+    let more = SetLimits::default().with(LimitName::Apps, Some(2_000));
+    let limits = operator.set_team_limits("acme", &more).await.unwrap();
+    assert_eq!((limits.apps.limit, limits.apps.allowed, limits.apps.default), (7, 2_000, 1_000));
+    assert_eq!(operator.team_limits("acme").await.unwrap().apps.used, Some(1));
+}
+
 async fn of_the_team(team: &TeamClient) {
     team.me().await.unwrap();
+    let fewer = SetLimits::default().with(LimitName::Apps, Some(7));
+    assert_eq!(team.set_limits(&fewer).await.unwrap().apps.limit, 7);
+    assert_eq!(team.limits().await.unwrap().tokens.used, Some(1));
     let token = team.create_token(&CreateToken::default()).await.unwrap();
     assert!(team.tokens().await.unwrap().tokens.len() > 1);
     team.delete_token(token.token_id).await.unwrap();

@@ -23,7 +23,8 @@ pub struct EnvironmentDemand {
     pub team: String,
     /// The environment's name.
     pub environment: String,
-    /// Runs that are queued and ready: a free runner would get them at once. Runs that wait for their backoff do not count.
+    /// Runs that are queued and ready: a free runner would get them at once. Runs that wait for their backoff, or because their
+    /// team has as many active runs as its limits allow, do not count.
     pub pending: u64,
     /// Runs that a runner holds.
     pub active: u64,

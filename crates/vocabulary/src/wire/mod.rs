@@ -14,6 +14,7 @@ pub mod environments;
 pub mod error;
 pub mod headers;
 pub mod health;
+pub mod limits;
 pub mod runner;
 pub mod runs;
 

@@ -12,6 +12,8 @@ pub(crate) struct Config {
     pub(crate) priorities: &'static [i64],
     /// The team of each. Runners serve them all.
     pub(crate) teams: &'static [i64],
+    /// How many active runs a team may have.
+    pub(crate) most_active: i64,
     /// How many runner names there are: 1 or 2.
     pub(crate) runners: u8,
     /// Retries of each run.
@@ -117,6 +119,7 @@ named! {
         Prolonged = "a lease prolonged by a restart",
         ValidAgain = "a lease that was over, and refused, valid again after a restart",
         GaveWay = "a run passed over because its team had more active ones",
+        Withheld = "a run passed over because its team had as many active ones as it may",
     }
 }
 

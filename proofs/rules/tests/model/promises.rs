@@ -30,6 +30,8 @@ pub(crate) enum Promise {
     Fence,
     /// A run was leased before one that was ahead of it.
     Order,
+    /// A team had more active runs than it may.
+    Limit,
     /// An acknowledged cancel was forgotten.
     Cancel,
     /// Another result was acknowledged than the one that counts.
@@ -223,6 +225,9 @@ pub(crate) fn properties(config: &Config) -> Vec<Property<Protocol>> {
             |_, s: &State| kept(s, &[Promise::Backoff]),
         ),
         Property::always("the queue's order is kept", |_, s: &State| kept(s, &[Promise::Order])),
+        Property::always("no team has more active runs than it may", |_, s: &State| {
+            kept(s, &[Promise::Limit])
+        }),
     ];
     match config.faults {
         Faults::Any => properties.extend([

@@ -8,9 +8,10 @@ use std::time::Duration;
 use minitower_rules::domain::attempt::{AttemptFields, AttemptState, EndedBy, Lease};
 use minitower_rules::domain::claim::{self, Decision, Poll};
 use minitower_rules::domain::lease::{self, Command, Held, Outcome, Refusal};
+use minitower_rules::domain::queues::Queues;
 use minitower_rules::domain::retry::{Jitter, RetryBudget, RetryPolicy};
 use minitower_rules::domain::run::{RunFields, RunProgress, RunState};
-use minitower_rules::domain::turns::{Next, Standing, Turns};
+use minitower_rules::domain::turns::{Next, Standing};
 use minitower_vocabulary::ids::{RunId, TeamId};
 use minitower_vocabulary::statuses::{AttemptStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
@@ -23,6 +24,9 @@ use crate::state::{Attempt, Body, NOBODY, Run, VOID, Verdict};
 
 /// The time of every step, by the server's clock; a tick is a millisecond.
 pub(crate) const NOW: Timestamp = Timestamp(1_000);
+
+/// The one environment.
+const HERE: &str = "default";
 
 fn ticks(n: u8) -> Duration {
     Duration::from_millis(n.into())
@@ -391,7 +395,7 @@ impl Step<'_> {
 
     /// The run that the rules give next, whatever they knew before: the tests of `turns` are about what they keep.
     fn next(&self) -> Option<u8> {
-        let mut turns = Turns::default();
+        let mut queues = Queues::new(self.config.most_active);
         let standing = |run: u8| {
             let progress = self.run_state(run)?;
             Some(Standing::of(self.config.priorities[usize::from(run)], RunId(run.into()), &progress))
@@ -399,28 +403,42 @@ impl Step<'_> {
         let team = |run: u8| TeamId(self.config.teams[usize::from(run)]);
         let runs = || (0_u8..).take(self.state.runs.len());
         for run in runs() {
-            turns.moved(team(run), Standing::Aside, standing(run).unwrap_or(Standing::Aside));
+            queues.moved(HERE, team(run), Standing::Aside, standing(run).unwrap_or(Standing::Aside));
         }
-        match turns.next() {
+        match queues.next(HERE) {
             Next::Nobody => None,
             Next::Run(id) => Some(u8::try_from(id.0).expect("it is one of few")),
             Next::Ask(asked) => unreachable!("the first run of team {asked} never moved"),
         }
     }
 
-    /// The run that is promised next: of the team with the fewest active ones, in the order of the queue.
+    /// How many active runs a team has.
+    fn active(&self, team: i64) -> i64 {
+        let held = |run: &Run| run.status.is_some_and(RunStatus::is_active);
+        let own = self.state.runs.iter().zip(self.config.teams).filter(|(run, of)| **of == team && held(run));
+        i64::try_from(own.count()).expect("there are few runs")
+    }
+
+    /// The run that is promised next: of the team with the fewest active ones among those that may have more, in the order of the queue.
     fn promised(&self) -> Option<u8> {
         let (runs, teams) = (&self.state.runs, self.config.teams);
-        let active = |team: i64| {
-            let held = |run: &Run| run.status.is_some_and(RunStatus::is_active);
-            runs.iter().zip(teams).filter(|(run, of)| **of == team && held(run)).count()
-        };
+        let may = |id: u8| self.active(teams[usize::from(id)]) < self.config.most_active;
         let ready = |run: &Run| run.status == Some(RunStatus::Queued) && run.waits.is_none();
         let rank = |id: u8| {
             let at = usize::from(id);
-            (active(teams[at]), -self.config.priorities[at], runs[at].place, id)
+            (self.active(teams[at]), -self.config.priorities[at], runs[at].place, id)
         };
-        (0_u8..).take(runs.len()).filter(|id| ready(&runs[usize::from(*id)])).min_by_key(|id| rank(*id))
+        (0_u8..)
+            .take(runs.len())
+            .filter(|id| ready(&runs[usize::from(*id)]) && may(*id))
+            .min_by_key(|id| rank(*id))
+    }
+
+    /// Whether a ready run is passed over because its team has as many active ones as it may.
+    fn withholds(&self) -> bool {
+        let ready = |run: &Run| run.status == Some(RunStatus::Queued) && run.waits.is_none();
+        let mut runs = self.state.runs.iter().zip(self.config.teams);
+        runs.any(|(run, team)| ready(run) && self.active(*team) >= self.config.most_active)
     }
 
     /// Whether the run that would come first if all were of one team is another.
@@ -433,6 +451,9 @@ impl Step<'_> {
 
     fn take_first(&mut self, runner: u8, poll: &Poll, (instance, request): (u8, u8)) -> Option<Body> {
         let promised = self.promised();
+        if self.withholds() {
+            self.met.event(Event::Withheld);
+        }
         let Some(run) = self.next() else {
             if promised.is_some() {
                 self.state.broken = Some(Promise::Order);
@@ -458,6 +479,9 @@ impl Step<'_> {
             self.state.broken = Some(Promise::Place);
         }
         self.save_run(run, &leased.run);
+        if self.active(self.config.teams[usize::from(run)]) > self.config.most_active {
+            self.state.broken = Some(Promise::Limit);
+        }
         if self.config.attempts.is_some() {
             self.state.runs[usize::from(run)].attempts += 1;
         }

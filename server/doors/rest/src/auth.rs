@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap};
 use minitower_runs::domain::runner::RunnerPrincipal;
 use minitower_teams::team::TeamPrincipal;
-use minitower_teams::{AdminPrincipal, secrets};
+use minitower_teams::{AdminPrincipal, Teams, secrets};
 use minitower_vocabulary::wire::error::ErrorCode;
 use minitower_vocabulary::wire::headers::LEASE_TOKEN;
 use tracing::Span;
@@ -37,6 +37,8 @@ pub enum Access {
     TeamAdmin,
     /// The operator token, or a team token of role admin; a member gets 403.
     Admin,
+    /// The operator token.
+    Operator,
     /// A runner token.
     Runner,
     /// A runner token, and a lease token beside it; without one 400.
@@ -90,20 +92,21 @@ async fn authenticate(post: &Post, headers: &HeaderMap, found: &mut Extensions) 
             found.insert(teams.authenticate_registration(token).await?);
         }
         Access::Team => {
-            found.insert(noted_team(teams.authenticate_team(token).await?));
+            found.insert(admitted(teams, teams.authenticate_team(token).await?)?);
         }
         Access::Runs => {
-            found.insert(noted_team(runs.authenticate(token).await?));
+            found.insert(admitted(teams, runs.authenticate(token).await?)?);
         }
         Access::TeamAdmin => {
-            found.insert(noted_team(teams.authenticate_team_admin(token).await?));
+            found.insert(admitted(teams, teams.authenticate_team_admin(token).await?)?);
         }
         Access::Admin => {
             found.insert(match teams.authenticate_admin(token).await? {
                 AdminPrincipal::Operator => AdminPrincipal::Operator,
-                AdminPrincipal::Team(team) => AdminPrincipal::Team(noted_team(team)),
+                AdminPrincipal::Team(team) => AdminPrincipal::Team(admitted(teams, team)?),
             });
         }
+        Access::Operator => teams.authenticate_operator(token)?,
         Access::Runner => {
             found.insert(noted_runner(leases.authenticate(token).await?));
         }
@@ -132,10 +135,11 @@ fn note_token(headers: &HeaderMap, found: &Extensions) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorCode::RateLimited, message).with_retry_after(Duration::from_secs(1)))
 }
 
-/// Notes the team for the log lines of this request.
-fn noted_team(team: TeamPrincipal) -> TeamPrincipal {
+/// Notes the team for the log lines of this request, and counts the request for the rate that the team may have.
+fn admitted(teams: &Teams, team: TeamPrincipal) -> Result<TeamPrincipal, ApiError> {
     Span::current().record("team_id", team.team_id.0);
-    team
+    teams.admit(team.team_id)?;
+    Ok(team)
 }
 
 /// Notes the runner for the log lines of this request.

@@ -135,7 +135,8 @@ impl From<minitower_teams::Error> for ApiError {
             Error::Store(_) | Error::Random(_) | Error::Hashing(_) => return Self::internal(&error),
             Error::TooManyLogins { retry_after }
             | Error::TooManySignups { retry_after }
-            | Error::TooManyWaiting { retry_after } => {
+            | Error::TooManyWaiting { retry_after }
+            | Error::TooFast { retry_after, .. } => {
                 let (code, retry_after) = (ErrorCode::RateLimited, *retry_after);
                 return Self::new(code, error.to_string()).with_retry_after(retry_after);
             }
@@ -143,12 +144,15 @@ impl From<minitower_teams::Error> for ApiError {
                 let (code, retry_after) = (ErrorCode::Unavailable, *retry_after);
                 return Self::new(code, error.to_string()).with_retry_after(retry_after);
             }
-            Error::Field { .. } | Error::Limit(_) => ErrorCode::InvalidRequest,
+            Error::Reached(_) => ErrorCode::Conflict,
+            Error::Field { .. } | Error::Limit(_) | Error::BadLimit(_) => ErrorCode::InvalidRequest,
             Error::Unauthorized | Error::WrongLogin => ErrorCode::Unauthorized,
             Error::RunToken | Error::NotAdmin | Error::NotATeamToken | Error::SignupOff => {
                 ErrorCode::Forbidden
             }
-            Error::BootstrapOff | Error::NoToken(_) | Error::NoRegistrationToken(_) => ErrorCode::NotFound,
+            Error::BootstrapOff | Error::NoToken(_) | Error::NoRegistrationToken(_) | Error::NoTeam(_) => {
+                ErrorCode::NotFound
+            }
             Error::SlugTaken(_) => ErrorCode::SlugTaken,
             Error::TeamExists => ErrorCode::TeamExists,
         };
@@ -212,6 +216,7 @@ impl From<minitower_runs::Error> for ApiError {
             | Error::AppDisabled(_)
             | Error::KeyReused
             | Error::TooMuch(_)
+            | Error::Reached(_)
             | Error::PollerBusy
             | Error::RunnerIdle(_)
             | Error::RunnerBusy(_)

@@ -16,7 +16,9 @@ use crate::HttpState;
 use crate::auth::{Access, Post, guard};
 use crate::middleware::{catch_panics, cors, method_not_allowed, not_found, observe, volumes};
 use crate::strict::{self, Fields, Takes};
-use crate::v1::{admin, apps, artifacts, environments, lease, runners, runs, teams, tokens, versions};
+use crate::v1::{
+    admin, apps, artifacts, environments, lease, limits, runners, runs, teams, tokens, versions,
+};
 use crate::{health, openapi};
 
 /// One row of the table.
@@ -70,6 +72,8 @@ routes! {
     GET    "/api/v1/registration-tokens"              TeamAdmin    Refused  tokens::list_registration;
     POST   "/api/v1/registration-tokens"              TeamAdmin    Refused  tokens::create_registration;
     DELETE "/api/v1/registration-tokens/{id}"         TeamAdmin    Refused  tokens::delete_registration;
+    GET    "/api/v1/limits"                           Team         Refused  limits::show;
+    PUT    "/api/v1/limits"                           TeamAdmin    Refused  limits::set;
     GET    "/api/v1/environments"                     Team         Refused  environments::list;
     POST   "/api/v1/environments"                     Team         Refused  environments::create;
 
@@ -111,6 +115,8 @@ routes! {
     DELETE "/api/v1/admin/runners/{name}/drain"       Admin        Refused  admin::undrain;
     POST   "/api/v1/admin/runners/{name}/ended"       Admin        Refused  admin::ended;
     DELETE "/api/v1/admin/runners/{name}"             Admin        Refused  admin::forget;
+    GET    "/api/v1/admin/teams/{slug}/limits"        Operator     Refused  limits::show_of_team;
+    PUT    "/api/v1/admin/teams/{slug}/limits"        Operator     Refused  limits::set_of_team;
 }
 
 /// Where the metrics are.

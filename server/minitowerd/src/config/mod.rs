@@ -5,10 +5,11 @@ mod args;
 mod listen;
 mod parse;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use minitower_teams::secrets::Secret;
+use nix::sys::statvfs::statvfs;
 
 use crate::control_plane::Settings;
 use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
@@ -86,6 +87,14 @@ impl Default for Config {
     }
 }
 
+/// Half the size of the volume on which a folder lies, or will lie: what one team may store there by default. None: nobody knows.
+fn half_of_the_volume(folder: &Path) -> Option<u64> {
+    let there = std::path::absolute(folder).ok()?;
+    let there = there.ancestors().find(|folder| folder.exists())?;
+    let volume = statvfs(there).ok()?;
+    Some(volume.blocks().saturating_mul(volume.fragment_size()) / 2)
+}
+
 impl Config {
     /// The part the use cases go by.
     pub(crate) fn settings(&self) -> Settings {
@@ -96,6 +105,7 @@ impl Config {
                 registration_token: self.runner_registration_token.clone(),
                 operator_token: self.operator_token.clone(),
                 signup_enabled: self.public_signup_enabled,
+                storage_bytes: half_of_the_volume(&self.objects_dir),
             },
             runs: minitower_runs::Settings {
                 objects_dir: self.objects_dir.clone(),

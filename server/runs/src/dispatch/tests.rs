@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::moves::run_in;
 use crate::domain::run::{RunProgress, RunState};
 use crate::store::events::{CountKey, CountNames};
+use minitower_teams::limits::{Defaults, Limits};
 use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId};
 use minitower_vocabulary::time::Timestamp;
 
@@ -34,6 +35,7 @@ fn moved(team: TeamId, before: Option<RunStatus>, after: RunStatus) -> RunMoved 
         names: CountNames { app: "a".to_owned(), environment: "default".to_owned() },
         run: RunId(1),
         priority: 0,
+        stored: 0,
         created_at: Timestamp(0),
         attempt_started_at: None,
         before: before.map(state),
@@ -226,4 +228,98 @@ async fn a_run_that_is_cancelled_while_it_waits_for_its_retry_is_not_counted_as_
     let poll = waiting(&dispatch, 1, RunnerScope::Platform);
     dispatch.moved(&queued(TEAM));
     assert!(is_woken(&poll).await);
+}
+
+fn ended(team: TeamId) -> RunMoved {
+    moved(team, Some(RunStatus::Running), RunStatus::Completed)
+}
+
+fn given_back(team: TeamId) -> RunMoved {
+    moved(team, Some(RunStatus::Leased), RunStatus::Queued)
+}
+
+fn elsewhere(moved: RunMoved) -> RunMoved {
+    let names = CountNames { environment: "elsewhere".to_owned(), ..moved.names };
+    RunMoved { names, ..moved }
+}
+
+/// A team may have so many active runs, which it has, and waiting polls are about to see more of its runs queued.
+fn at_its_limit(most: i64) -> Dispatch {
+    let dispatch = Dispatch::default();
+    dispatch.load(&[], &HashMap::new(), &(i64::MAX, vec![(TEAM, most)]));
+    for _ in 0..most {
+        dispatch.moved(&queued(TEAM));
+        dispatch.moved(&taken(TEAM));
+    }
+    dispatch
+}
+
+fn limited(dispatch: &Dispatch, most: u64) {
+    let limits = Limits::new(Defaults::with_storage(None));
+    let after = Arc::new(limits.allow(LimitName::ActiveRuns, Some(most)).unwrap());
+    dispatch.limits_changed(&LimitsChanged { team: TEAM, before: Arc::new(limits), after });
+}
+
+#[tokio::test]
+async fn runs_of_a_team_at_its_limit_wake_nobody_until_one_of_them_ends_and_then_one_each() {
+    let dispatch = at_its_limit(2);
+    let polls = [1, 2, 3].map(|id| waiting(&dispatch, id, RunnerScope::Platform));
+    for _ in 0..5 {
+        dispatch.moved(&queued(TEAM));
+    }
+    assert!(!is_woken(&polls[0]).await, "the team may have no more");
+    dispatch.moved(&ended(TEAM));
+    dispatch.moved(&ended(TEAM));
+    assert!(is_woken(&polls[0]).await && is_woken(&polls[1]).await, "two have ended");
+    assert!(!is_woken(&polls[2]).await, "two may begin, not three");
+    dispatch.moved(&taken(TEAM));
+    dispatch.moved(&taken(TEAM));
+    dispatch.moved(&given_back(TEAM));
+    assert!(is_woken(&polls[2]).await, "one was given back");
+}
+
+#[tokio::test]
+async fn a_poll_that_cannot_take_what_a_limited_team_may_have_passes_it_on() {
+    let dispatch = at_its_limit(1);
+    let (first, second) =
+        (waiting(&dispatch, 1, RunnerScope::Platform), waiting(&dispatch, 2, RunnerScope::Platform));
+    dispatch.moved(&queued(TEAM));
+    dispatch.moved(&ended(TEAM));
+    assert!(is_woken(&first).await);
+    drop(first);
+    assert!(is_woken(&second).await);
+}
+
+#[tokio::test]
+async fn an_ended_run_lets_those_of_its_team_in_every_environment_begin() {
+    let dispatch = at_its_limit(1);
+    let here = waiting(&dispatch, 1, RunnerScope::Platform);
+    let there = {
+        let ticket = dispatch.enter(&RunnerPrincipal {
+            environment: "elsewhere".to_owned(),
+            ..runner(2, RunnerScope::Team(TEAM))
+        });
+        assert_eq!(ticket.found_nothing(), Next::Wait);
+        ticket
+    };
+    dispatch.moved(&elsewhere(queued(TEAM)));
+    assert!(!is_woken(&there).await);
+    dispatch.moved(&ended(TEAM));
+    assert!(is_woken(&there).await, "its run may be taken");
+    assert!(!is_woken(&here).await, "there is none");
+}
+
+#[tokio::test]
+async fn a_higher_limit_wakes_as_many_polls_as_may_take_something() {
+    let dispatch = at_its_limit(1);
+    let polls = [1, 2, 3].map(|id| waiting(&dispatch, id, RunnerScope::Platform));
+    for _ in 0..5 {
+        dispatch.moved(&queued(TEAM));
+    }
+    limited(&dispatch, 3);
+    assert!(is_woken(&polls[0]).await && is_woken(&polls[1]).await);
+    assert!(!is_woken(&polls[2]).await);
+    limited(&dispatch, 0);
+    dispatch.moved(&queued(OTHER));
+    assert!(is_woken(&polls[2]).await, "other teams go on");
 }

@@ -89,19 +89,22 @@ pub enum TooMuch {
     Artifacts,
     /// Together its files would have more bytes than they may.
     #[error(
-        "with this artifact the run's artifacts would have more than {} bytes together: leave less, or keep it elsewhere",
-        limits::ARTIFACTS_BYTES
+        "with this artifact the run's artifacts would have more than {most} bytes together (the team's limit artifact_bytes): leave \
+         less, or keep it elsewhere"
     )]
-    Bytes,
+    Bytes {
+        /// Most bytes.
+        most: u64,
+    },
 }
 
 impl Stored {
-    /// Whether another file of so many bytes may be stored.
-    pub fn takes(self, bytes: u64) -> Result<(), TooMuch> {
+    /// Whether another file of so many bytes may be stored, when all of them may have `most`.
+    pub fn takes(self, bytes: u64, most: u64) -> Result<(), TooMuch> {
         if self.artifacts >= limits::ARTIFACTS {
             Err(TooMuch::Artifacts)
-        } else if self.bytes.saturating_add(bytes) > limits::ARTIFACTS_BYTES {
-            Err(TooMuch::Bytes)
+        } else if self.bytes.saturating_add(bytes) > most {
+            Err(TooMuch::Bytes { most })
         } else {
             Ok(())
         }
@@ -167,11 +170,11 @@ mod tests {
 
     #[test]
     fn the_last_file_and_the_last_byte_are_taken() {
-        let almost = Stored { artifacts: limits::ARTIFACTS - 1, bytes: limits::ARTIFACTS_BYTES - 5 };
-        assert_eq!(almost.takes(5), Ok(()));
-        assert_eq!(almost.takes(6), Err(TooMuch::Bytes));
+        let almost = Stored { artifacts: limits::ARTIFACTS - 1, bytes: 95 };
+        assert_eq!(almost.takes(5, 100), Ok(()));
+        assert_eq!(almost.takes(6, 100), Err(TooMuch::Bytes { most: 100 }));
         let full = Stored { artifacts: limits::ARTIFACTS, bytes: 0 };
-        assert_eq!(full.takes(0), Err(TooMuch::Artifacts));
+        assert_eq!(full.takes(0, 100), Err(TooMuch::Artifacts));
     }
 
     #[rstest]

@@ -2,20 +2,23 @@
 //!
 //! Start with [`lease`]: the whole lease protocol is there, with [`claim`] for the poll that begins a lease. [`run`] and
 //! [`attempt`] hold the two state machines that it moves, [`retry`] says what becomes of a lost run, [`turns`] whose
-//! turn it is.
+//! turn it is in one environment, and [`queues`] in all of them.
 //!
 //! Every function takes the time as an argument. What the server does with a decision (SQL, wake-ups, answers) lives beside this
 //! module and adds no rule of its own. The model checker compiles these files by themselves (`proofs/rules`), on the vocabulary
 //! alone.
 
+pub mod active;
 pub mod app;
 pub mod artifact;
 pub mod attempt;
 pub mod claim;
 pub mod labels;
 pub mod lease;
+pub mod log;
 #[cfg(test)]
 pub(crate) mod moves;
+pub mod queues;
 pub mod retry;
 pub mod run;
 pub mod runner;

@@ -61,7 +61,7 @@ impl Standing {
 /// Who comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// No team has a ready run.
+    /// No team has a ready run that it may have leased.
     Nobody,
     /// This run.
     Run(RunId),
@@ -73,7 +73,7 @@ pub enum Next {
 #[derive(Debug, Clone, Default)]
 pub struct Turns {
     teams: HashMap<TeamId, Team>,
-    /// Those with something ready. A team whose first run is not known comes before the others of its number of active runs.
+    /// Those with something ready that may have it leased. A team whose first run is not known comes before the others of its number of active runs.
     order: BTreeSet<(i64, Option<Place>, TeamId)>,
 }
 
@@ -83,6 +83,8 @@ struct Team {
     active: i64,
     /// The first of the ready runs, as long as it is known.
     first: Option<Place>,
+    /// It may have no more active runs: others come next.
+    held: bool,
 }
 
 impl Turns {
@@ -107,6 +109,18 @@ impl Turns {
         });
     }
 
+    /// A team may have no more active runs, or may again.
+    pub fn hold(&mut self, team: TeamId, held: bool) {
+        if self.knows(team) {
+            self.change(team, |entry| entry.held = held);
+        }
+    }
+
+    /// Whether the team has something ready or active.
+    pub fn knows(&self, team: TeamId) -> bool {
+        self.teams.contains_key(&team)
+    }
+
     /// The first ready run of a team, or that it has none after all.
     pub fn learn(&mut self, team: TeamId, first: Place) {
         self.change(team, |entry| entry.first = Some(first));
@@ -124,7 +138,7 @@ impl Turns {
     /// Whether the order between teams needs the first run of this one.
     pub fn needs(&self, team: TeamId) -> bool {
         self.order.len() > 1
-            && self.teams.get(&team).is_some_and(|entry| entry.ready > 0 && entry.first.is_none())
+            && self.teams.get(&team).is_some_and(|entry| entry.comes() && entry.first.is_none())
     }
 
     /// Whether there is nothing to remember.
@@ -134,14 +148,15 @@ impl Turns {
 
     fn change(&mut self, team: TeamId, change: impl FnOnce(&mut Team)) {
         let mut entry = self.teams.get(&team).copied().unwrap_or_default();
-        if entry.ready > 0 {
+        if entry.comes() {
             self.order.remove(&(entry.active, entry.first, team));
         }
         change(&mut entry);
-        if entry.ready > 0 {
-            self.order.insert((entry.active, entry.first, team));
-        } else {
+        if entry.ready == 0 {
             entry.first = None;
+        }
+        if entry.comes() {
+            self.order.insert((entry.active, entry.first, team));
         }
         if entry.ready == 0 && entry.active == 0 {
             self.teams.remove(&team);
@@ -152,6 +167,11 @@ impl Turns {
 }
 
 impl Team {
+    /// Whether it is among those that come next.
+    const fn comes(&self) -> bool {
+        self.ready > 0 && !self.held
+    }
+
     fn moved(&mut self, before: Standing, after: Standing) {
         match before {
             Standing::Ready(place) => {

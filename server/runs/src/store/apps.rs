@@ -53,6 +53,16 @@ pub fn list(db: &Db, team: TeamId, after: Option<&str>, limit: i64) -> Result<Ve
     )
 }
 
+/// How many apps a team has, counted up to `most`.
+pub fn count(db: &Db, team: TeamId, most: i64) -> Result<i64, StoreError> {
+    let counted = db.one(
+        "SELECT count(*) AS n FROM (SELECT 1 FROM apps WHERE team_id = ?1 LIMIT ?2)",
+        [team.0, most],
+        |row| Ok(row.get("n")?),
+    )?;
+    Ok(counted.unwrap_or(0))
+}
+
 /// Replaces the app's description.
 pub fn describe(tx: &Tx<'_>, app: AppId, description: &str) -> Result<(), StoreError> {
     tx.execute("UPDATE apps SET description = ?2 WHERE id = ?1", params![app.0, description])?;

@@ -263,6 +263,13 @@ pub fn list(db: &Db, run: RunId, after: Option<i64>, limit: i64) -> Result<Vec<A
     )
 }
 
+/// The newest attempt of all.
+pub fn newest_of_all(db: &Db) -> Result<AttemptId, StoreError> {
+    let newest =
+        db.one("SELECT id FROM run_attempts ORDER BY id DESC LIMIT 1", (), |row| Ok(AttemptId(row.get(0)?)))?;
+    Ok(newest.unwrap_or(AttemptId(0)))
+}
+
 /// The newest attempt at a run.
 pub fn newest(db: &Db, run: RunId) -> Result<Option<AttemptId>, StoreError> {
     db.one("SELECT id FROM run_attempts WHERE run_id = ?1 ORDER BY attempt_no DESC LIMIT 1", [run.0], |row| {

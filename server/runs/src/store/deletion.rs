@@ -6,8 +6,10 @@ use minitower_vocabulary::ids::{AppId, AttemptId, RunId, TeamId, VersionId};
 use minitower_vocabulary::statuses::RunStatus;
 use minitower_vocabulary::time::Timestamp;
 
+use crate::domain::log;
 use crate::domain::run::Run;
 use crate::store::events::{AppChanged, AppGone, RunGone};
+use crate::store::usage;
 
 /// Log lines that are removed at a time.
 const LINES: i64 = 500;
@@ -138,17 +140,23 @@ pub fn runs_of(db: &Db, what: Deleted, after: i64, limit: i64) -> Result<Vec<(Ru
 }
 
 /// Removes some log lines of a run that has ended. True: there may be more.
-pub fn remove_lines(tx: &Tx<'_>, run: RunId) -> Result<bool, StoreError> {
-    let attempts = tx.all("SELECT id FROM run_attempts WHERE run_id = ?1", [run.0], |row: &Row<'_>| {
+pub fn remove_lines(tx: &Tx<'_>, run: &Run) -> Result<bool, StoreError> {
+    let attempts = tx.all("SELECT id FROM run_attempts WHERE run_id = ?1", [run.id.0], |row: &Row<'_>| {
         Ok(AttemptId(row.get("id")?))
     })?;
     for attempt in attempts {
-        let removed = tx.execute(
-            "DELETE FROM run_logs WHERE run_attempt_id = ?1 AND seq <= coalesce(
-                 (SELECT seq FROM run_logs WHERE run_attempt_id = ?1 ORDER BY seq LIMIT 1 OFFSET ?2), 9223372036854775807)",
-            params![attempt.0, LINES - 1],
+        let lines: Vec<(i64, u64)> = tx.all(
+            "SELECT seq, octet_length(line) AS bytes FROM run_logs WHERE run_attempt_id = ?1 ORDER BY seq LIMIT ?2",
+            params![attempt.0, LINES],
+            |row| Ok((row.get("seq")?, row.get::<_, i64>("bytes")?.unsigned_abs())),
         )?;
-        if removed > 0 {
+        if let Some((last, _)) = lines.last() {
+            tx.execute(
+                "DELETE FROM run_logs WHERE run_attempt_id = ?1 AND seq <= ?2",
+                params![attempt.0, last],
+            )?;
+            let bytes: u64 = lines.iter().map(|(_, bytes)| log::measured(*bytes)).sum();
+            usage::stored(tx, run.team_id, -signed(bytes));
             return Ok(true);
         }
     }
@@ -157,14 +165,27 @@ pub fn remove_lines(tx: &Tx<'_>, run: RunId) -> Result<bool, StoreError> {
 
 /// Removes a run that has ended and has no log lines any more. Answers the hashes of what it left behind.
 pub fn remove_run(tx: &Tx<'_>, run: &Run) -> Result<Vec<String>, StoreError> {
-    let hashes = tx.all("SELECT sha256 FROM run_artifacts WHERE run_id = ?1", [run.id.0], |row| {
-        Ok(row.get("sha256")?)
-    })?;
+    let left: Vec<(String, i64)> =
+        tx.all("SELECT sha256, bytes FROM run_artifacts WHERE run_id = ?1", [run.id.0], |row| {
+            Ok((row.get("sha256")?, row.get("bytes")?))
+        })?;
+    let texts = [&run.input, &run.output].into_iter().flatten().map(|text| text.len() as u64).sum();
+    let bytes = left.iter().map(|(_, bytes)| *bytes).sum::<i64>() + signed(texts);
     tx.execute("DELETE FROM run_attempts WHERE run_id = ?1", [run.id.0])?;
     // With what refers to it and is deleted with it.
     tx.execute("DELETE FROM runs WHERE id = ?1", [run.id.0])?;
+    usage::stored(tx, run.team_id, -bytes);
     tx.emit(RunGone::new(run));
-    Ok(hashes)
+    Ok(left.into_iter().map(|(sha256, _)| sha256).collect())
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// The team whose app it is, and the archive with its bytes.
+fn archive(row: &Row<'_>) -> Result<(TeamId, String, i64), StoreError> {
+    Ok((TeamId(row.get("team_id")?), row.get("artifact_sha256")?, row.get("artifact_bytes")?))
 }
 
 /// A version whose runs are gone gives up its archive. Answers the hash of that.
@@ -173,22 +194,32 @@ pub fn purge_version(tx: &Tx<'_>, version: VersionId, now: Timestamp) -> Result<
         "UPDATE app_versions SET purged_at = ?2, towerfile_toml = NULL, params_schema = NULL WHERE id = ?1",
         params![version.0, At(now)],
     )?;
-    tx.one("SELECT artifact_sha256 FROM app_versions WHERE id = ?1", [version.0], |row| {
-        Ok(row.get("artifact_sha256")?)
-    })
+    let archive = tx.one(
+        "SELECT a.team_id, v.artifact_sha256, v.artifact_bytes FROM app_versions v JOIN apps a ON a.id = v.app_id WHERE v.id = ?1",
+        [version.0],
+        archive,
+    )?;
+    Ok(archive.map(|(team, sha256, bytes)| {
+        usage::stored(tx, team, -bytes);
+        sha256
+    }))
 }
 
 /// Removes some versions of an app whose runs are gone. Answers the hashes of their archives; none: there are no more versions.
 pub fn remove_versions(tx: &Tx<'_>, app: AppId, limit: i64) -> Result<Vec<String>, StoreError> {
-    let versions: Vec<(i64, String)> = tx.all(
-        "SELECT id, artifact_sha256 FROM app_versions WHERE app_id = ?1 ORDER BY version_no LIMIT ?2",
+    let versions = tx.all(
+        "SELECT v.id, v.purged_at IS NOT NULL AS purged, a.team_id, v.artifact_sha256, v.artifact_bytes
+         FROM app_versions v JOIN apps a ON a.id = v.app_id WHERE v.app_id = ?1 ORDER BY v.version_no LIMIT ?2",
         params![app.0, limit],
-        |row| Ok((row.get("id")?, row.get("artifact_sha256")?)),
+        |row| Ok((row.get::<_, i64>("id")?, row.get::<_, bool>("purged")?, archive(row)?)),
     )?;
-    for (id, _) in &versions {
+    let mut hashes = Vec::with_capacity(versions.len());
+    for (id, purged, (team, sha256, bytes)) in versions {
         tx.execute("DELETE FROM app_versions WHERE id = ?1", [id])?;
+        usage::stored(tx, team, if purged { 0 } else { -bytes });
+        hashes.push(sha256);
     }
-    Ok(versions.into_iter().map(|(_, sha256)| sha256).collect())
+    Ok(hashes)
 }
 
 /// Removes an app that has neither runs nor versions any more.

@@ -1,8 +1,9 @@
 //! What commits of this subject change.
 
-use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId, RunnerId, TeamId};
+use minitower_vocabulary::ids::{AppId, AttemptId, EnvironmentId, RunId, RunnerId, TeamId};
 use minitower_vocabulary::time::Timestamp;
 
+use crate::domain::log::Kept;
 use crate::domain::run::{Run, RunProgress};
 
 /// Where a run is counted.
@@ -38,6 +39,8 @@ pub struct RunMoved {
     pub run: RunId,
     /// Its priority.
     pub priority: i64,
+    /// Bytes of its input.
+    pub stored: i64,
     /// When it was created.
     pub created_at: Timestamp,
     /// Start of the attempt that moved it.
@@ -56,6 +59,7 @@ impl RunMoved {
             names: CountNames { app: run.app_slug.clone(), environment: run.environment.clone() },
             run: run.id,
             priority: run.priority,
+            stored: run.input.as_ref().map_or(0, |input| i64::try_from(input.len()).unwrap_or(i64::MAX)),
             created_at: run.created_at,
             attempt_started_at,
             before,
@@ -86,6 +90,28 @@ impl RunGone {
 pub struct AppGone {
     /// The app.
     pub id: AppId,
+}
+
+/// A team stores more bytes than before, or fewer, beside the inputs of runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Stored {
+    /// The team.
+    pub team: TeamId,
+    /// How many more; below zero: fewer.
+    pub bytes: i64,
+}
+
+/// The log of an attempt grew.
+#[derive(Debug, Clone, Copy)]
+pub struct LogGrew {
+    /// The attempt's run.
+    pub run: RunId,
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// What was kept of it before.
+    pub before: Kept,
+    /// What is kept of it after.
+    pub after: Kept,
 }
 
 /// An app or the newest of its versions is not what it was.

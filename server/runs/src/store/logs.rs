@@ -1,5 +1,6 @@
 //! Log lines of attempts.
 
+use crate::domain::log::{Gap, Kept};
 use minitower_kernel::rusqlite::params;
 use minitower_vocabulary::ids::AttemptId;
 use minitower_vocabulary::time::Timestamp;
@@ -20,21 +21,113 @@ pub struct LogLine {
     pub logged_at: Timestamp,
 }
 
-/// Stores lines; those whose number is there already are ignored.
-pub fn append(tx: &Tx<'_>, attempt: AttemptId, lines: &[LogLine]) -> Result<(), StoreError> {
+/// Lines looked at together when a log has become too long.
+const DROPPED_AT_ONCE: i64 = 200;
+/// Lines looked at together when a log is measured.
+const MEASURED_AT_ONCE: i64 = 10_000;
+
+/// Stores lines, and drops others from the middle of a log that is longer than `most` with them; those whose number has been there already
+/// are ignored.
+pub fn append(
+    tx: &Tx<'_>,
+    attempt: AttemptId,
+    lines: &[LogLine],
+    (mut kept, most): (Kept, u64),
+) -> Result<Kept, StoreError> {
     for line in lines {
-        tx.execute(
+        if kept.has_had(line.seq) {
+            continue;
+        }
+        let stored = tx.execute(
             "INSERT INTO run_logs (run_attempt_id, seq, stream, line, logged_at) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO NOTHING",
             params![attempt.0, line.seq, word(line.stderr), line.line, At(line.logged_at)],
         )?;
+        if stored > 0 {
+            kept.add(line.seq, line.line.len() as u64, most);
+        }
     }
+    if kept.is_too_long(most) {
+        drop_middle(tx, attempt, &mut kept, most)?;
+    }
+    Ok(kept)
+}
+
+/// Drops the oldest lines behind the beginning until the log is no longer than it may be, and says in their place how many there were.
+fn drop_middle(tx: &Tx<'_>, attempt: AttemptId, kept: &mut Kept, most: u64) -> Result<(), StoreError> {
+    let former = kept.dropped_to();
+    while kept.is_too_long(most) {
+        let oldest = tx.all(
+            "SELECT seq, octet_length(line) AS bytes FROM run_logs WHERE run_attempt_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+            params![attempt.0, kept.dropped_to(), DROPPED_AT_ONCE],
+            |row| Ok((row.get::<_, i64>("seq")?, row.get::<_, i64>("bytes")?.unsigned_abs())),
+        )?;
+        if oldest.is_empty() {
+            break;
+        }
+        for (seq, bytes) in oldest {
+            if kept.is_too_long(most) {
+                kept.drop_line(seq, bytes);
+            }
+        }
+    }
+    let Some(gap) = kept.gap else { return Ok(()) };
+    let dropped = params![attempt.0, former, gap.last];
+    let at: Option<i64> = tx.one(
+        "SELECT logged_at FROM run_logs WHERE run_attempt_id = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT 1",
+        dropped,
+        |row| Ok(row.get("logged_at")?),
+    )?;
+    tx.execute("DELETE FROM run_logs WHERE run_attempt_id = ?1 AND seq > ?2 AND seq <= ?3", dropped)?;
+    tx.execute(
+        "INSERT INTO run_logs (run_attempt_id, seq, stream, line, logged_at) VALUES (?1, ?2, 'stderr', ?3, ?4)
+         ON CONFLICT DO UPDATE SET line = excluded.line",
+        params![attempt.0, gap.first, gap.notice(), at.unwrap_or(0)],
+    )?;
+    tx.execute(
+        "INSERT INTO run_log_gaps (run_attempt_id, first_seq, last_seq, lines, bytes) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET last_seq = excluded.last_seq, lines = excluded.lines, bytes = excluded.bytes",
+        params![attempt.0, gap.first, gap.last, signed(gap.lines), signed(gap.bytes)],
+    )?;
     Ok(())
 }
 
 /// The stream's word.
 const fn word(stderr: bool) -> &'static str {
     if stderr { "stderr" } else { "stdout" }
+}
+
+/// What is kept of a log that grew before this process began: it looks at every line.
+pub fn measure(db: &Db, attempt: AttemptId, most: u64) -> Result<Kept, StoreError> {
+    let gap = db.one(
+        "SELECT first_seq, last_seq, lines, bytes FROM run_log_gaps WHERE run_attempt_id = ?1",
+        [attempt.0],
+        |row| {
+            let count = |column: &str| row.get::<_, i64>(column).map(i64::unsigned_abs);
+            let (first, last) = (row.get("first_seq")?, row.get("last_seq")?);
+            Ok(Gap { first, last, lines: count("lines")?, bytes: count("bytes")? })
+        },
+    )?;
+    let mut kept = Kept { gap, beginning_to: gap.map(|gap| gap.first - 1), ..Kept::default() };
+    let mut after = 0;
+    loop {
+        let lines = db.all(
+            "SELECT seq, octet_length(line) AS bytes FROM run_logs WHERE run_attempt_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+            params![attempt.0, after, MEASURED_AT_ONCE],
+            |row| Ok((row.get::<_, i64>("seq")?, row.get::<_, i64>("bytes")?.unsigned_abs())),
+        )?;
+        let Some((last, _)) = lines.last() else { return Ok(kept) };
+        after = *last;
+        for (seq, bytes) in lines {
+            if gap.is_none_or(|gap| gap.first != seq) {
+                kept.add(seq, bytes, most);
+            }
+        }
+    }
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// Lines of an attempt after a number, in order, of one stream or both: at most `limit`, and no more once they make `max_bytes` of text.

@@ -1,4 +1,4 @@
-//! The only SQL that names apps, versions, runs, attempts, logs, artifacts, labels, runners and their fences.
+//! The only SQL that names apps, versions, runs, attempts, logs, artifacts, labels, runners and their fences, and what teams have used.
 //!
 //! Rows become domain types on the way out, and a row that makes no sense is a `StoreError::Inconsistent`. No rule lives here: guards
 //! re-check row versions, and the schema in `migrations/` refuses what must never be.
@@ -18,6 +18,7 @@ pub mod queue;
 pub mod run_lists;
 pub mod runners;
 pub mod runs;
+pub(crate) mod usage;
 pub mod versions;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod deletion;
 mod fairness;
 mod keeping;
 mod leases;
+mod limits;
 mod retries;
 mod runners;
 mod support;

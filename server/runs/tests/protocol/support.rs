@@ -41,6 +41,7 @@ pub(crate) fn settings(folder: &Path) -> Settings {
             registration_token: Secret::new("platform"),
             operator_token: Secret::new("operator"),
             signup_enabled: true,
+            storage_bytes: None,
         },
         runs: minitower_runs::Settings {
             objects_dir: folder.join("objects"),
@@ -137,7 +138,7 @@ impl Plane {
 
     /// Another team with an app of its own, `jobs`.
     pub(crate) async fn another_team(&self, slug: &str) -> TeamPrincipal {
-        let made = self.app.teams().signup(slug, slug, "a long password".to_owned()).await.unwrap();
+        let made = self.app.teams().signup(slug, slug, "a long password".to_owned(), None).await.unwrap();
         let team = self.app.teams().authenticate_team(Some(&made.token)).await.unwrap();
         self.app.apps().create_app(&team, "jobs", None).await.unwrap();
         self.upload_files(&team, &[("main.py", "pass\n")], "main.py").await.unwrap();

@@ -1,3 +1,4 @@
 //! The rules of teams, pure: no I/O, no async, no SQL, no clock.
 
+pub mod limits;
 pub mod team;

@@ -19,27 +19,36 @@ pub struct KnownEnvironment {
     pub name: String,
 }
 
-/// The team's environment of that name, made if there is none; true when it was.
-pub(crate) fn ensure(
+/// The id of the team's environment of that name.
+pub(crate) fn id(db: &Db, team: TeamId, name: &str) -> Result<Option<EnvironmentId>, StoreError> {
+    db.one("SELECT id FROM environments WHERE team_id = ?1 AND name = ?2", params![team.0, name], |row| {
+        Ok(EnvironmentId(row.get("id")?))
+    })
+}
+
+/// How many environments a team has, counted up to `most`.
+pub(crate) fn count(db: &Db, team: TeamId, most: i64) -> Result<i64, StoreError> {
+    let counted = db.one(
+        "SELECT count(*) AS n FROM (SELECT 1 FROM environments WHERE team_id = ?1 LIMIT ?2)",
+        [team.0, most],
+        |row| Ok(row.get("n")?),
+    )?;
+    Ok(counted.unwrap_or(0))
+}
+
+/// A new environment of a team.
+pub(crate) fn insert(
     tx: &Tx<'_>,
     team: TeamId,
     name: &str,
     now: Timestamp,
-) -> Result<(EnvironmentId, bool), StoreError> {
-    let found = tx.one(
-        "SELECT id FROM environments WHERE team_id = ?1 AND name = ?2",
-        params![team.0, name],
-        |row| Ok(EnvironmentId(row.get("id")?)),
-    )?;
-    if let Some(id) = found {
-        return Ok((id, false));
-    }
+) -> Result<EnvironmentId, StoreError> {
     let id = EnvironmentId(tx.insert(
         "INSERT INTO environments (team_id, name, created_at) VALUES (?1, ?2, ?3)",
         params![team.0, name, At(now)],
     )?);
     tx.emit(EnvironmentMade { team, id, name: name.to_owned() });
-    Ok((id, true))
+    Ok(id)
 }
 
 /// The team's environment of that name.

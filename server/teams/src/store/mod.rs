@@ -1,6 +1,7 @@
 //! The only SQL that names teams, their tokens and their environments.
 
 pub(crate) mod environments;
+pub(crate) mod limits;
 pub(crate) mod registration_tokens;
 pub(crate) mod teams;
 pub(crate) mod tokens;

@@ -56,7 +56,7 @@ async fn environments_come_by_name() {
     let store = open(folder.path());
     let team = twice(&store, |tx, team| {
         for name in ["beta", "a-b", "gamma", "a1b", "delta"] {
-            environments::ensure(tx, team, name, NOW)?;
+            environments::insert(tx, team, name, NOW)?;
         }
         Ok(())
     })

@@ -27,6 +27,17 @@ pub(crate) fn insert(
     .map(TokenId)
 }
 
+/// How many tokens a team has that are good, counted up to `most`.
+pub(crate) fn count(db: &Db, team: TeamId, most: i64, now: Timestamp) -> Result<i64, StoreError> {
+    let counted = db.one(
+        "SELECT count(*) AS n FROM (SELECT 1 FROM team_tokens INDEXED BY team_tokens_by_team
+             WHERE team_id = ?1 AND (expires_at IS NULL OR expires_at > ?3) LIMIT ?2)",
+        params![team.0, most, At(now)],
+        |row| Ok(row.get("n")?),
+    )?;
+    Ok(counted.unwrap_or(0))
+}
+
 /// Whom the token of that hash speaks for.
 pub(crate) fn principal(db: &Db, hash: [u8; 32]) -> Result<Option<TeamPrincipal>, StoreError> {
     db.one(
@@ -84,6 +95,16 @@ pub(crate) fn delete(tx: &Tx<'_>, team: TeamId, id: TokenId) -> Result<bool, Sto
     tx.execute("DELETE FROM team_tokens WHERE id = ?1", [id.0])?;
     tx.emit(TokenRevoked { hash });
     Ok(true)
+}
+
+/// The team's token of that name that was used least recently.
+pub(crate) fn least_used(db: &Db, team: TeamId, name: &str) -> Result<Option<TokenId>, StoreError> {
+    db.one(
+        "SELECT id FROM team_tokens INDEXED BY team_tokens_by_team WHERE team_id = ?1 AND name = ?2
+         ORDER BY coalesce(last_used_at, created_at), id LIMIT 1",
+        params![team.0, name],
+        |row| Ok(TokenId(row.get("id")?)),
+    )
 }
 
 /// Deletes a team's tokens that expired before then.

@@ -19,9 +19,10 @@ const ABOUT: &str = "The HTTP API of the MiniTower control plane. Send a credent
     JSON whatever their `Content-Type`.";
 
 /// The groups of operations, in the order in which a reader meets them.
-const TAGS: [(&str, &str); 11] = [
+const TAGS: [(&str, &str); 12] = [
     ("Teams", "Creating a team, and logging in to one."),
     ("Tokens", "Team tokens, and a team's registration tokens."),
+    ("Limits", "What a team may use. The administrator allows, and the team's admins choose within that."),
     ("Environments", "Named queues. A run is created in one, and a runner serves one."),
     ("Apps", "The named jobs of a team."),
     ("Versions", "The uploaded archives of an app. A version never changes."),
@@ -168,6 +169,7 @@ fn security(access: Access) -> Value {
         Access::Runs => json!([{"team_token": []}, {"attempt_token": []}]),
         Access::TeamAdmin => json!([{"team_token": ["admin"]}]),
         Access::Admin => json!([{"team_token": ["admin"]}, {"operator_token": []}]),
+        Access::Operator => json!([{"operator_token": []}]),
         Access::Runner => json!([{"runner_token": []}]),
         Access::Lease => json!([{"runner_token": [], "lease_token": []}]),
     }
@@ -179,14 +181,19 @@ fn of_access(access: Access) -> &'static [(ErrorCode, &'static str)] {
         (ErrorCode::Unauthorized, "The credential is missing, unknown or of the wrong kind.");
     const NOT_ADMIN: (ErrorCode, &str) =
         (ErrorCode::Forbidden, "The team token is not of role `admin`, or the token belongs to an attempt.");
+    const TOO_FAST: (ErrorCode, &str) =
+        (ErrorCode::RateLimited, "The team calls too often. `Retry-After` says when to try again.");
     match access {
         Access::Public => &[],
         Access::Bootstrap => &[UNAUTHORIZED, (ErrorCode::NotFound, "The server has no bootstrap token.")],
-        Access::Registration | Access::Runs | Access::Runner => &[UNAUTHORIZED],
-        Access::Team => {
-            &[UNAUTHORIZED, (ErrorCode::Forbidden, "The API token of an attempt may not call this route.")]
-        }
-        Access::TeamAdmin | Access::Admin => &[UNAUTHORIZED, NOT_ADMIN],
+        Access::Registration | Access::Operator | Access::Runner => &[UNAUTHORIZED],
+        Access::Runs => &[UNAUTHORIZED, TOO_FAST],
+        Access::Team => &[
+            UNAUTHORIZED,
+            TOO_FAST,
+            (ErrorCode::Forbidden, "The API token of an attempt may not call this route."),
+        ],
+        Access::TeamAdmin | Access::Admin => &[UNAUTHORIZED, NOT_ADMIN, TOO_FAST],
         Access::Lease => &[
             UNAUTHORIZED,
             (ErrorCode::InvalidRequest, "The header `X-Lease-Token` is missing."),

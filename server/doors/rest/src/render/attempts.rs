@@ -43,7 +43,9 @@ pub(crate) fn attempt_state(run: &Run, attempt: &domain::Attempt) -> AttemptStat
 
 /// The answer to a poll that got work.
 pub(crate) fn lease(grant: Grant) -> Result<Lease, ApiError> {
-    let Grant { run, team_slug, attempt, version, lease_token, api_token, .. } = grant;
+    let Grant {
+        run, team_slug, attempt, version, lease_token, api_token, log_bytes, artifacts_bytes, ..
+    } = grant;
     Ok(Lease {
         run_id: run.id.0,
         run_no: run.number,
@@ -65,9 +67,9 @@ pub(crate) fn lease(grant: Grant) -> Result<Lease, ApiError> {
         environment: Some(run.environment),
         api_token,
         limits: Some(LeaseLimits {
-            log_bytes: Some(limits::LOG_BYTES),
+            log_bytes: Some(log_bytes),
             artifact_bytes: Some(limits::ARTIFACT_BYTES),
-            artifacts_bytes: Some(limits::ARTIFACTS_BYTES),
+            artifacts_bytes: Some(artifacts_bytes),
             artifacts: Some(limits::ARTIFACTS),
         }),
     })

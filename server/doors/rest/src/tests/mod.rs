@@ -49,6 +49,7 @@ pub(crate) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Su
         registration_token: Secret::new(REGISTRATION_TOKEN),
         operator_token: Secret::new(OPERATOR_TOKEN),
         signup_enabled: true,
+        storage_bytes: None,
     };
     let teams = Teams::open(Arc::clone(&store), clock.clone(), settings, of_teams).await.unwrap();
     let settings = minitower_runs::Settings {

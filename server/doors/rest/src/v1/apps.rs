@@ -35,6 +35,7 @@ pub(crate) async fn list(
 errors! { CreateErrors {
     InvalidSlug: "`slug` is not a valid slug, or is reserved.",
     SlugTaken: "The team has an app with this slug.",
+    Conflict: "The team has as many apps as its limits allow.",
 } }
 
 /// Creates an app.

@@ -9,6 +9,7 @@ use minitower_vocabulary::wire::environments::{CreateEnvironment, Environment, E
 use super::params::After;
 use crate::auth::Caller;
 use crate::extract::{Json, Query};
+use crate::openapi::errors;
 use crate::render::moment;
 use crate::{ApiError, HttpState};
 
@@ -30,6 +31,8 @@ pub(crate) async fn list(
     Ok(Json(Environments { environments: environments.into_iter().map(environment).collect() }))
 }
 
+errors! { CreateErrors { Conflict: "The team has as many environments as its limits allow.", } }
+
 /// Creates an environment.
 ///
 /// A run or a runner also creates its environment on first use.
@@ -38,6 +41,7 @@ pub(crate) async fn list(
     responses(
         (status = 200, description = "The team has this environment already.", body = Environment),
         (status = 201, description = "The new environment.", body = Environment),
+        CreateErrors,
     ))]
 pub(crate) async fn create(
     State(state): State<HttpState>,

@@ -7,6 +7,7 @@ pub(crate) mod apps;
 pub(crate) mod artifacts;
 pub(crate) mod environments;
 pub(crate) mod lease;
+pub(crate) mod limits;
 mod params;
 pub(crate) mod runners;
 pub(crate) mod runs;

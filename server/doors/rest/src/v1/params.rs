@@ -21,6 +21,14 @@ pub(crate) struct AppPath {
     pub(crate) app: String,
 }
 
+/// `{slug}` of a team.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct TeamPath {
+    /// The team's slug.
+    pub(crate) slug: String,
+}
+
 /// `{app}` and `{no}`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]

@@ -12,7 +12,7 @@ use crate::extract::{Json, OptionalJson, SmallJson};
 use crate::openapi::errors;
 use crate::{ApiError, HttpState};
 
-errors! { RegisterErrors { Conflict: "A runner of the platform or of another team has this name.", } }
+errors! { RegisterErrors { Conflict: "A runner of the platform or of another team has this name, or the team has as many environments as its limits allow.", } }
 
 /// Registers a runner.
 ///

@@ -37,12 +37,14 @@ pub(crate) async fn me(
     Ok(Json(Me { team_id: team_id.0, team_slug, token_id: token_id.0, role, max_artifact_bytes }))
 }
 
+errors! { CreateErrors { Conflict: "The team has as many tokens as its limits allow.", } }
+
 /// Creates a team token.
 ///
 /// The role is `member` unless an admin asks for `admin`. A member's request always yields `member`.
 #[utoipa::path(post, path = "/api/v1/tokens", operation_id = "create_token", tag = "Tokens",
     request_body = Option<CreateToken>,
-    responses((status = 201, description = "The token. It is shown only once.", body = TokenCreated)))]
+    responses((status = 201, description = "The token. It is shown only once.", body = TokenCreated), CreateErrors))]
 pub(crate) async fn create(
     State(state): State<HttpState>,
     Caller(caller): Caller<TeamPrincipal>,

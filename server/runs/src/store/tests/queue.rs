@@ -11,6 +11,7 @@ use crate::store::{apps, counts, queue, runs, versions};
 use minitower_kernel::events::Subscribers;
 use minitower_kernel::{Hooks, Store, StoreError, Tx};
 use minitower_teams::environments;
+use minitower_teams::limits::{Defaults, Limits};
 use minitower_vocabulary::ids::RunId;
 use minitower_vocabulary::statuses::Failure;
 use minitower_vocabulary::time::Timestamp;
@@ -41,7 +42,8 @@ fn maker(tx: &Tx<'_>) -> Result<impl Fn(&Tx<'_>) -> Result<Run, StoreError> + us
         hidden_parameters: Vec::new(),
     };
     let version = versions::insert(tx, app.id, new, NOW)?;
-    let (environment, _) = environments::ensure(tx, team, "default", NOW)?;
+    let limits = Limits::new(Defaults::with_storage(None));
+    let (environment, _) = environments::ensure(tx, (team, &limits), "default", NOW).unwrap();
     Ok(move |tx: &Tx<'_>| {
         let new = NewRun {
             team,

@@ -45,12 +45,15 @@ pub(crate) async fn heartbeat(
     Ok(Json(render::attempt_state(&run, &attempt)))
 }
 
+errors! { LogErrors { Conflict: "The team has as much storage as its limits allow.", } }
+
 /// Stores lines of the log.
 ///
-/// A batch has at most 100 lines of at most 8 KiB each. Lines that the server has already are ignored.
+/// A batch has at most 100 lines of at most 8 KiB each. Lines that the server has already are ignored. Of a log that is
+/// longer than the team's limit the server keeps the beginning and the end, and one line that says what is missing.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/logs", operation_id = "append_logs", tag = "Runner protocol",
     params(RunPath), request_body = LogBatch,
-    responses((status = 200, description = "The lines are stored.", body = Done)))]
+    responses((status = 200, description = "The lines are stored.", body = Done), LogErrors))]
 pub(crate) async fn logs(
     State(state): State<HttpState>,
     Caller(LeaseHolder { runner, lease_token }): Caller<LeaseHolder>,

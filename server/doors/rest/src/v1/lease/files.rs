@@ -95,8 +95,8 @@ fn ascii_json<T: Serialize>(value: &T) -> Result<String, ApiError> {
 
 errors! { PutErrors {
     InvalidRequest: "The path is not a valid path of an artifact.",
-    Conflict: "The run has as many artifacts as it may have.",
-    PayloadTooLarge: "The artifact, or all artifacts of the run together, are over the limit.",
+    Conflict: "The run has as many artifacts, or as many bytes of them, as it may have, or the team as much storage.",
+    PayloadTooLarge: "The artifact is over the limit.",
 } }
 
 /// Stores an artifact.

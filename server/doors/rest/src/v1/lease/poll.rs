@@ -6,8 +6,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use minitower_runs::domain::claim::Poll;
-use minitower_runs::domain::runner::RunnerPrincipal;
+use minitower_runs::domain::runner::{RunnerPrincipal, RunnerScope};
 use minitower_runs::{MAX_WAIT, Offer};
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::wire::runner::{Lease, LeaseQuery, LeaseRequest};
 
 use crate::auth::Caller;
@@ -16,7 +17,10 @@ use crate::openapi::errors;
 use crate::v1::params::note_attempt;
 use crate::{ApiError, HttpState, render};
 
-errors! { PollErrors { Conflict: "The runner holds an attempt that has not ended.", } }
+errors! { PollErrors {
+    Conflict: "The runner holds an attempt that has not ended.",
+    RateLimited: "The runner's team has as many requests waiting as its limits allow.",
+} }
 
 /// Polls for the next run.
 ///
@@ -42,6 +46,12 @@ pub(crate) async fn poll(
         return Err(ApiError::invalid_request(format!("wait must be 0 to {most} seconds")));
     }
     let LeaseRequest { request_id, instance_id, supersedes, start } = body;
+    let _open = match caller.scope {
+        RunnerScope::Team(team) if !wait.is_zero() => {
+            Some(state.teams().open_request(team, LimitName::LongPolls)?)
+        }
+        RunnerScope::Team(_) | RunnerScope::Platform => None,
+    };
     let poll = Poll { request_id, instance_id, supersedes, start: start == Some(true) };
     let offer = state.leases().lease(&caller, poll, wait).await?;
     // From here to the socket nothing waits: whoever was still there a moment ago gets the answer. A caller that went

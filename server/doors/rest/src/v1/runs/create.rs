@@ -18,7 +18,9 @@ errors! { CreateErrors {
     InvalidRequest: "A field breaks a rule, or the input does not match the version's schema.",
     NoVersion: "The app has no version to run.",
     NotFound: "The team has no such app, or the app has no such version.",
-    Conflict: "The app is disabled, or the `Idempotency-Key` was used for another request.",
+    Conflict: "The app is disabled, the `Idempotency-Key` was used for another request, or the team is at a limit: of queued \
+               runs, of environments or of storage.",
+    RateLimited: "The team has created as many runs today as its limits allow.",
 } }
 
 /// Creates a run.

@@ -64,6 +64,7 @@ errors! { CreateErrors {
     ArtifactInvalid: "The archive is refused: the message says why.",
     NotFound: "The team has no such app.",
     PayloadTooLarge: "The archive or a field is over its limit.",
+    Conflict: "The team has as much storage as its limits allow.",
 } }
 
 /// Uploads a version.

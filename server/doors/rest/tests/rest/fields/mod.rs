@@ -12,7 +12,7 @@ use http::{Method, Request};
 use minitower_rest::document;
 use serde_json::Value;
 
-use super::matrix::bed::{Answer, BOOTSTRAP, BOUNDARY, Bed, Template, Things};
+use super::matrix::bed::{Answer, BOOTSTRAP, BOUNDARY, Bed, OPERATOR, Template, Things};
 
 /// Who makes a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,7 @@ enum Who {
     Nobody,
     Bootstrap,
     Admin,
+    Operator,
     Registration,
     /// The runner that holds acme's run, with its lease.
     Holder,
@@ -94,7 +95,8 @@ fn walk(document: &Value, schema: &Value, path: &str, names: &mut BTreeSet<Strin
 }
 
 /// What is different each time.
-const VOLATILE: [&str; 13] = [
+const VOLATILE: [&str; 14] = [
+    "used",
     "token",
     "lease_token",
     "api_token",
@@ -143,6 +145,7 @@ impl Call {
             Who::Nobody => None,
             Who::Bootstrap => Some(BOOTSTRAP),
             Who::Admin => Some(things.acme_admin.as_str()),
+            Who::Operator => Some(OPERATOR),
             Who::Registration => Some(things.acme_registration.as_str()),
             Who::Holder => Some(things.holder.as_str()),
             Who::Idle => Some(things.acme_runner.as_str()),

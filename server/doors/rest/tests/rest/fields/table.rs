@@ -5,6 +5,7 @@ use std::io::Write as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::Method;
+use minitower_vocabulary::limits::LimitName;
 use serde_json::{Value, json};
 
 use super::{Call, Proof, Who};
@@ -63,10 +64,25 @@ pub(super) async fn furnish(bed: &Bed, things: &Things) {
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    [lists(), of_teams(), of_apps(), of_runs(), of_runners(), of_attempts(), deletions()]
+    [lists(), of_teams(), of_apps(), of_runs(), of_runners(), of_attempts(), deletions(), limits()]
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// A limit that is set is shown.
+fn limits() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (operation, who, path) in [
+        ("set_limits", Who::Admin, "/limits"),
+        ("set_team_limits", Who::Operator, "/admin/teams/acme/limits"),
+    ] {
+        for name in LimitName::ALL.iter().map(|name| name.as_str()) {
+            let put = |body: &Value| call(who, &Method::PUT, path, body);
+            rows.push((operation, name, differs(put(&json!({})), put(&json!({name: 60})))));
+        }
+    }
+    rows
 }
 
 /// What has not ended is only deleted by force.

@@ -27,6 +27,7 @@ fn good(route: &Route, things: &Things) -> Request<Body> {
         Access::Registration => Kind::AcmeRegistration,
         Access::Runner => Kind::AcmeRunner,
         Access::Lease => Kind::Holder,
+        Access::Operator => Kind::Operator,
     };
     let is_the_one = |caller: &Caller| caller.kind == kind;
     let caller = known(things).into_iter().find(is_the_one).unwrap();

@@ -227,6 +227,7 @@ pub(crate) async fn open(folder: &Path, bootstrap: Option<&str>) -> App {
             registration_token: Secret::new(REGISTRATION),
             operator_token: Secret::new(OPERATOR),
             signup_enabled: true,
+            storage_bytes: None,
         },
         runs: minitower_runs::Settings {
             objects_dir: folder.join("objects"),

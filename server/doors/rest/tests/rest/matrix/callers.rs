@@ -84,6 +84,7 @@ pub(crate) fn door(access: Access, kind: Kind) -> Door {
         Access::Runs => &[AcmeAdmin, AcmeMember, AcmeAttempt, OtherAdmin, OtherMember],
         Access::TeamAdmin => &[AcmeAdmin, OtherAdmin],
         Access::Admin => &[AcmeAdmin, OtherAdmin, Operator],
+        Access::Operator => &[Operator],
         Access::Runner | Access::Lease => &[PlatformRunner, Holder, AcmeRunner, OtherRunner],
     };
     let members = [AcmeMember, OtherMember, AcmeAttempt];

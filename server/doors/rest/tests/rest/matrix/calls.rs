@@ -66,6 +66,10 @@ impl Call {
                 Self::own(200)
             }
             ("GET", "/api/v1/admin/runners" | "/api/v1/admin/demand") => Self::own(200),
+            ("GET", "/api/v1/limits") => Self::own(200),
+            ("PUT", "/api/v1/limits") => Self::own(200).with(&json!({"queued_runs": 77})),
+            ("GET", "/api/v1/admin/teams/{slug}/limits") => Self::acme(200),
+            ("PUT", "/api/v1/admin/teams/{slug}/limits") => Self::acme(200).with(&json!({"queued_runs": 78})),
             ("POST", "/api/v1/bootstrap/team") => {
                 Self::own(200).with(&json!({"slug": "acme", "name": "acme"}))
             }
@@ -147,6 +151,7 @@ impl Call {
     pub(crate) fn request(self, route: &Route, things: &Things, caller: &Caller) -> Request<Body> {
         let names = Names {
             app: "acme-app",
+            slug: "acme",
             run: things.run.to_string(),
             id: (if route.path.contains("/registration-tokens/") {
                 things.registration_id
@@ -182,6 +187,7 @@ impl Call {
 /// What stands for the parameters of paths.
 pub(crate) struct Names {
     app: &'static str,
+    slug: &'static str,
     run: String,
     id: String,
     name: &'static str,
@@ -192,6 +198,7 @@ impl Names {
     pub(crate) fn nothing() -> Self {
         Self {
             app: "no-such-app",
+            slug: "no-such-team",
             run: "7999999".to_owned(),
             id: "7999999".to_owned(),
             name: "no-such-runner",
@@ -201,6 +208,7 @@ impl Names {
     fn fill(&self, path: &str) -> String {
         let parts = path.split('/').map(|part| match part {
             "{app}" => self.app,
+            "{slug}" => self.slug,
             "{run}" => &self.run,
             "{id}" => &self.id,
             "{no}" => "1",
