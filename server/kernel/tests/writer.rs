@@ -214,11 +214,14 @@ async fn a_damaged_page_is_found_at_the_start_after_an_unclean_stop() {
     for slug in ["aaa", "bbb"] {
         team(&store, slug).await.unwrap();
     }
+    // One that the start itself does not read.
+    let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_teams_1'";
+    let page = store.read(move |db| db.one(root, (), |row| Ok(row.get::<_, u32>("rootpage")?)));
+    let page = page.await.unwrap().unwrap() as usize;
     store.close().await.unwrap();
     drop(store);
     let mut bytes = std::fs::read(&path).unwrap();
-    let page = bytes.len() - 4096;
-    bytes[page..].fill(0xab);
+    bytes[(page - 1) * 4096..page * 4096].fill(0xab);
     std::fs::write(&path, bytes).unwrap();
     // After a clean stop nothing is looked for, and the start costs nothing.
     drop(open(&path, &Log::default()).unwrap());
