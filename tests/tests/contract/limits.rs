@@ -42,7 +42,7 @@ fn each_limit_says_what_applies_what_is_used_and_what_may_be_chosen() {
     let used = |name: &str| limits[name]["used"].as_u64();
     assert_eq!((used("queued_runs"), used("runs_per_day"), used("apps")), (Some(1), Some(1), Some(1)));
     assert_eq!((used("tokens"), used("environments")), (Some(2), Some(1)));
-    assert!(used("storage_bytes") > Some(0) && used("requests_per_second") > Some(0), "{limits}");
+    assert!(used("storage_bytes") > Some(0) && used("requests_per_second").is_some(), "{limits}");
     assert_eq!(used("priority_max"), None, "each run is bounded on its own");
     assert_eq!(limits["timeout_seconds"]["limit"], 7 * 24 * 3600);
 }
