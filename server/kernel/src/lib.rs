@@ -82,8 +82,9 @@ impl Store {
         let lock = db::Lock::take(path)?;
         let stranger = |source| OpenError::Stranger { path: path.to_owned(), source };
         let found = identity::identify(path).map_err(stranger)?;
-        // A clean stop folds the write-ahead log into the database and removes it.
-        let unclean = found == identity::Identity::Ours && copy::with_suffix(path, "-wal").exists();
+        // A clean stop folds the write-ahead log into the database. The empty file may stay: only a connection that may write removes it.
+        let log = std::fs::metadata(copy::with_suffix(path, "-wal"));
+        let unclean = found == identity::Identity::Ours && log.is_ok_and(|log| log.len() > 0);
         reserve::make_room_to_open(path);
         let mut writer = Db::open_writer(path)?;
         if unclean {

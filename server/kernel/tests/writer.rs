@@ -225,8 +225,8 @@ async fn a_damaged_page_is_found_at_the_start_after_an_unclean_stop() {
     std::fs::write(&path, bytes).unwrap();
     // After a clean stop nothing is looked for, and the start costs nothing.
     drop(open(&path, &Log::default()).unwrap());
-    // What a killed server leaves beside it.
-    std::fs::write(folder.path().join("m.db-wal"), "").unwrap();
+    // What a killed server leaves beside it; SQLite takes no frame without a whole header.
+    std::fs::write(folder.path().join("m.db-wal"), "x").unwrap();
     let damaged = open(&path, &Log::default()).unwrap_err();
     assert!(matches!(damaged, OpenError::Damaged { .. }), "{damaged}");
     assert!(damaged.to_string().contains("restore a backup"), "{damaged}");
