@@ -3,9 +3,12 @@
 use clap::{Args, Subcommand};
 use minitower_client::Error;
 use minitower_client::wire::apps::{App, CreateApp};
+use serde_json::json;
 
+use super::{FORCE, Force};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::fields::in_flags;
 use crate::output::{Cell, time};
 
 /// The subcommands.
@@ -17,6 +20,18 @@ pub enum Apps {
     Get(Get),
     /// Create an app
     Create(Create),
+    /// Delete apps with their versions, runs, logs and artifacts (admins only)
+    Delete(Delete),
+}
+
+/// Flags of `apps delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// The apps' slugs
+    #[arg(required = true, value_name = "APP")]
+    apps: Vec<String>,
+    #[command(flatten)]
+    force: Force,
 }
 
 /// Flags of `apps get`.
@@ -52,6 +67,17 @@ impl Apps {
             Self::Create(Create { slug, slug_flag, description }) => {
                 let app = CreateApp { slug: slug.or(slug_flag).unwrap_or_default(), description };
                 show(context, &context.team()?.create_app(&app).await?)
+            }
+            Self::Delete(Delete { apps, force }) => {
+                let team = context.team()?;
+                for app in &apps {
+                    team.delete_app(app, force.force)
+                        .await
+                        .map_err(|error| no_such_app(in_flags(error, FORCE)))?;
+                    context.out.note(format_args!("App {app} is deleted."));
+                }
+                context.out.answer(&json!({"deleted": apps}), |_| Ok(()))?;
+                Ok(Exit::Success)
             }
         }
     }

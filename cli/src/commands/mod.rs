@@ -15,7 +15,7 @@ pub mod runs;
 pub mod tokens;
 pub mod versions;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -27,6 +27,17 @@ New here? Run `minitower dev` and follow what it prints.
 Exit codes: 0 success, 10 not allowed (401, 403), 11 not found (404), 12 conflict (409), 13 gone (410), 14 the server \
 cannot be reached, 1 any other error.
 For a run that you run, wait for or watch: 0 completed, 1 failed or dead, 2 cancelled.";
+
+/// What the API calls [`Force`] in a refusal.
+const FORCE: &[(&str, &str)] = &[("force=true", "--force")];
+
+/// The flag of deletions.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Force {
+    /// Cancel runs that have not ended, and delete them when they have
+    #[arg(long)]
+    pub force: bool,
+}
 
 /// Deploy Python and shell jobs, run them, and watch them.
 #[derive(Debug, Parser)]

@@ -9,8 +9,10 @@ use clap::{Args, Subcommand};
 use minitower_client::TeamClient;
 use minitower_client::wire::apps::Version;
 use minitower_towerfile::shell;
+use serde_json::json;
 
 use super::apps::no_such_app;
+use super::{FORCE, Force};
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
 use crate::fields::in_flags;
@@ -33,6 +35,21 @@ pub enum Versions {
     Get(Get),
     /// Upload an archive as a new version
     Upload(Upload),
+    /// Delete versions with their runs, logs and artifacts (admins only)
+    Delete(Delete),
+}
+
+/// Flags of `versions delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// The versions' numbers
+    #[arg(required = true, value_name = "NUMBER")]
+    numbers: Vec<i64>,
+    /// The app; by default the profile's app
+    #[arg(long)]
+    app: Option<String>,
+    #[command(flatten)]
+    force: Force,
 }
 
 /// Flags of `versions list`.
@@ -105,6 +122,22 @@ impl Explained for UploadError {
     }
 }
 
+impl Delete {
+    async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let (app, team) = (context.app(self.app.as_deref())?, context.team()?);
+        for number in &self.numbers {
+            let deleted = team.delete_version(&app, *number, self.force.force).await;
+            deleted.map_err(|error| {
+                Failure::from(in_flags(error, FORCE))
+                    .help_not_found("`minitower versions list` shows the existing versions")
+            })?;
+            context.out.note(format_args!("Version {number} of {app} is deleted."));
+        }
+        context.out.answer(&json!({"app": app, "deleted": self.numbers}), |_| Ok(()))?;
+        Ok(Exit::Success)
+    }
+}
+
 impl Versions {
     /// Carries the subcommand out.
     pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
@@ -112,6 +145,7 @@ impl Versions {
             Self::List(command) => command.run(context).await,
             Self::Get(command) => command.run(context).await,
             Self::Upload(command) => command.run(context).await,
+            Self::Delete(command) => command.run(context).await,
         }
     }
 }

@@ -11,10 +11,13 @@ use std::borrow::Cow;
 use clap::{Args, Subcommand};
 use minitower_client::wire::runs::{Run, RunStatus};
 use minitower_client::{RunFilter, TeamClient};
+use serde_json::json;
 
 use crate::commands::apps::no_such_app;
+use crate::commands::{FORCE, Force};
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure, NOT_FOUND};
+use crate::fields::in_flags;
 use crate::watch::{no_such_run, run_id};
 
 /// The subcommands.
@@ -28,6 +31,8 @@ pub enum Runs {
     Get(show::Get),
     /// Cancel a run
     Cancel(Cancel),
+    /// Delete runs with their logs and artifacts (admins only)
+    Delete(Delete),
     /// Print a run's log
     Logs(logs::Logs),
     /// Watch a run's status until it ends
@@ -47,11 +52,35 @@ impl Runs {
             Self::List(command) => command.run(context).await,
             Self::Get(command) => command.run(context).await,
             Self::Cancel(command) => command.run(context).await,
+            Self::Delete(command) => command.run(context).await,
             Self::Logs(command) => command.run(context).await,
             Self::Watch(command) => command.run(context).await,
             Self::Attempts(command) => command.run(context).await,
             Self::Artifacts(command) => command.run(context).await,
         }
+    }
+}
+
+/// Flags of `runs delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// The runs' ids
+    #[arg(required = true, value_name = "RUN", value_parser = run_id)]
+    run_ids: Vec<i64>,
+    #[command(flatten)]
+    force: Force,
+}
+
+impl Delete {
+    async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let team = context.team()?;
+        for id in &self.run_ids {
+            let deleted = team.delete_run(*id, self.force.force).await;
+            deleted.map_err(|error| no_such_run(in_flags(error, FORCE)))?;
+            context.out.note(format_args!("Run {id} is deleted."));
+        }
+        context.out.answer(&json!({"deleted": self.run_ids}), |_| Ok(()))?;
+        Ok(Exit::Success)
     }
 }
 

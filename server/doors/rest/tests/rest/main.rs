@@ -6,5 +6,6 @@ mod fields;
 mod fuzzed;
 mod ingress;
 mod matrix;
+mod open_requests;
 mod serve;
 mod tokens;

@@ -8,8 +8,10 @@ use futures_util::{StreamExt as _, stream};
 use http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue};
 use minitower_runs::{LogLine, LogPage, ReadLog, WholeLog};
+use minitower_teams::OpenRequest;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::RunId;
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::wire::runs::{Logs, Stream};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -42,6 +44,7 @@ pub(crate) struct LogsQuery {
 errors! { LogsErrors {
     InvalidRequest: "`Accept` asks for a stream of events, which is not supported yet.",
     NotFound: "The team has no such run, or the run has no such attempt.",
+    RateLimited: "The team streams as many logs as its limits allow.",
 } }
 
 /// Shows the log of an attempt, by default the newest.
@@ -74,17 +77,21 @@ pub(crate) async fn logs(
         Form::Text if limit.is_some() => {
             Err(ApiError::invalid_request("limit is not for text, which is the whole log; use tail"))
         }
-        Form::Text => Ok(text(path.id(), state.runs().open_log(&caller, path.id(), read).await?)),
+        Form::Text => {
+            let open = state.teams().open_request(caller.team_id, LimitName::Streams)?;
+            Ok(text(path.id(), open, state.runs().open_log(&caller, path.id(), read).await?))
+        }
     }
 }
 
-/// The whole log as a download. If it cannot be read to its end, the connection is broken off: it is never taken for whole.
-fn text(run: RunId, log: WholeLog) -> Response {
-    let pieces = stream::try_unfold(log, async |mut log| {
+/// The whole log as a download, which counts as open until its end. If it cannot be read to its end, the connection is broken off: it is never
+/// taken for whole.
+fn text(run: RunId, open: OpenRequest, log: WholeLog) -> Response {
+    let pieces = stream::try_unfold((log, open), async |(mut log, open)| {
         let lines = log.next_lines().await.inspect_err(|error| {
             tracing::error!(error = error as &dyn std::error::Error, "a log could not be read to its end");
         })?;
-        Ok::<_, minitower_runs::Error>(lines.map(|lines| (joined(&lines), log)))
+        Ok::<_, minitower_runs::Error>(lines.map(|lines| (joined(&lines), (log, open))))
     });
     let mut response = Response::new(Body::from_stream(pieces.boxed()));
     let headers = response.headers_mut();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use minitower_kernel::page::Page;
 use minitower_teams::team::TeamPrincipal;
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::wire::runs::{Attempts, Run};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -16,6 +17,10 @@ use crate::v1::params::{After, RunPath};
 use crate::{ApiError, HttpState, render};
 
 errors! { NoRun { NotFound: "The team has no such run.", } }
+errors! { ShowErrors {
+    NotFound: "The team has no such run.",
+    RateLimited: "The team has as many requests open as its limits allow.",
+} }
 
 /// The query.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -32,7 +37,7 @@ pub(crate) struct ShowQuery {
 /// the run as it is then.
 #[utoipa::path(get, path = "/api/v1/runs/{run}", operation_id = "show_run", tag = "Runs",
     params(RunPath, ShowQuery),
-    responses((status = 200, description = "The run.", body = Run), NoRun))]
+    responses((status = 200, description = "The run.", body = Run), ShowErrors))]
 pub(crate) async fn show(
     State(state): State<HttpState>,
     Caller(caller): Caller<TeamPrincipal>,
@@ -41,7 +46,14 @@ pub(crate) async fn show(
 ) -> Result<Json<Run>, ApiError> {
     let run = match wait {
         None => state.runs().run(&caller, path.id()).await?,
-        Some(seconds) => state.runs().run_ended(&caller, path.id(), Duration::from_secs(seconds)).await?,
+        Some(seconds) => {
+            // What is answered at once is not held open.
+            let _open = match seconds {
+                0 => None,
+                _ => Some(state.teams().open_request(caller.team_id, LimitName::LongPolls)?),
+            };
+            state.runs().run_ended(&caller, path.id(), Duration::from_secs(seconds)).await?
+        }
     };
     Ok(Json(render::run(run)?))
 }
