@@ -77,6 +77,29 @@ fn apps_and_versions_are_text_for_people_and_the_servers_json_for_programs() {
     assert_eq!(ran.json(), bed.team.get("/apps/other"));
 }
 
+#[test]
+fn what_is_deleted_is_gone_and_a_refusal_names_the_flag() {
+    let bed = Bed::with_app();
+    let run = bed.team.run_with("hello", CreateRun::default()).run_id;
+    for line in [
+        "apps delete hello".to_owned(),
+        "versions delete 1 --app hello".to_owned(),
+        format!("runs delete {run}"),
+    ] {
+        let refused = bed.words(&line);
+        assert_eq!(refused.code, 12, "{line}: {}", refused.stderr);
+        assert!(refused.stderr.contains("add --force to cancel"), "{line}: {}", refused.stderr);
+    }
+    let ran = bed.words(&format!("runs delete {run} --force --json")).good();
+    assert_eq!(ran.json(), json!({"deleted": [run]}));
+    assert_eq!(bed.words(&format!("runs get {run}")).code, 11);
+    let ran = bed.words("versions delete 1 --app hello --force").good();
+    assert!(ran.stderr.contains("Version 1 of hello is deleted."), "{}", ran.stderr);
+    assert_eq!(bed.words("versions delete 1 --app hello").code, 11);
+    bed.words("apps delete hello --force").good();
+    assert_eq!(bed.words("apps get hello").code, 11);
+}
+
 /// A run that was lost by `r-1`, and failed on `r-2`.
 fn failed_run(bed: &Bed) -> i64 {
     let input = Some(json!({"name": "x"}));
