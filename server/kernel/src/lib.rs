@@ -82,9 +82,8 @@ impl Store {
         let lock = db::Lock::take(path)?;
         let stranger = |source| OpenError::Stranger { path: path.to_owned(), source };
         let found = identity::identify(path).map_err(stranger)?;
-        // A clean stop folds the write-ahead log into the database. The empty file may stay: only a connection that may write removes it.
-        let log = std::fs::metadata(copy::with_suffix(path, "-wal"));
-        let unclean = found == identity::Identity::Ours && log.is_ok_and(|log| log.len() > 0);
+        // A clean stop folds the write-ahead log into the database and removes it.
+        let unclean = found == identity::Identity::Ours && copy::with_suffix(path, "-wal").exists();
         reserve::make_room_to_open(path);
         let mut writer = Db::open_writer(path)?;
         if unclean {
@@ -194,8 +193,9 @@ impl Store {
         self.volumes.database_bytes().unwrap_or_else(|| volumes::database_bytes(&self.path))
     }
 
-    /// Finishes the waiting commands, folds the write-ahead log into the database and closes it. Later writes are refused.
+    /// Finishes what runs, folds the write-ahead log into the database and closes it. Later reads and writes are refused.
     pub async fn close(&self) -> Result<(), StoreError> {
+        self.readers.close().await;
         self.writer.close().await
     }
 }

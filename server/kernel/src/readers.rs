@@ -16,6 +16,7 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(crate) struct Readers {
+    n: usize,
     idle: Arc<Mutex<Vec<Db>>>,
     permits: Arc<Semaphore>,
     volumes: Volumes,
@@ -30,7 +31,23 @@ impl Readers {
         volumes: Volumes,
     ) -> Result<Self, OpenError> {
         let idle = (0..n).map(|_| Db::open_reader(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits: Arc::new(Semaphore::new(n)), volumes, longest })
+        Ok(Self {
+            n,
+            idle: Arc::new(Mutex::new(idle)),
+            permits: Arc::new(Semaphore::new(n)),
+            volumes,
+            longest,
+        })
+    }
+
+    /// Lets the reads that run end, and closes the connections: later reads are refused. The write-ahead log goes with the last connection, if
+    /// that may write.
+    pub(crate) async fn close(&self) {
+        let all = u32::try_from(self.n).unwrap_or(u32::MAX);
+        // A read that does not end in time keeps its connection.
+        let _all = tokio::time::timeout(WAIT, self.permits.acquire_many(all)).await;
+        self.permits.close();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub(crate) async fn run<T, E, F>(&self, f: F) -> Result<T, E>
@@ -43,7 +60,7 @@ impl Readers {
         let permit = tokio::time::timeout(WAIT, Arc::clone(&self.permits).acquire_owned())
             .await
             .map_err(|_| busy())?
-            .map_err(|_| busy())?;
+            .map_err(|_| StoreError::Unavailable("the server is stopping".to_owned()))?;
         let (idle, volumes, longest) = (Arc::clone(&self.idle), self.volumes.clone(), self.longest);
         let task = tokio::task::spawn_blocking(move || {
             // The permit goes back after the connection does, whatever happens in between.

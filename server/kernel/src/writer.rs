@@ -221,6 +221,8 @@ impl Loop<'_> {
         if let Err(error) = &folded {
             tracing::warn!(%error, "could not fold the write-ahead log into the database");
         }
+        // The last connection takes the log's file with it.
+        drop(self.db);
         // Nobody listens when the store was dropped.
         let _ = closed.send(folded);
     }
