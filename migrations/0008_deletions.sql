@@ -4,10 +4,6 @@ ALTER TABLE apps ADD COLUMN deleted_at INTEGER;
 ALTER TABLE app_versions ADD COLUMN deleted_at INTEGER;
 ALTER TABLE runs ADD COLUMN deleted_at INTEGER;
 
--- Whether runs that have not ended are cancelled first.
-ALTER TABLE apps ADD COLUMN deletion_cancels INTEGER NOT NULL DEFAULT 0 CHECK (deletion_cancels = 0 OR deletion_cancels = 1);
-ALTER TABLE app_versions ADD COLUMN deletion_cancels INTEGER NOT NULL DEFAULT 0 CHECK (deletion_cancels = 0 OR deletion_cancels = 1);
-
 -- A version whose runs and archive are gone. Its row stays as long as its app: only a look at all runs of the app could let it go.
 ALTER TABLE app_versions ADD COLUMN purged_at INTEGER CHECK (purged_at IS NULL OR deleted_at IS NOT NULL);
 

@@ -4,17 +4,18 @@
 //! on it (runs, log lines, artifacts, archives) is removed afterwards by [`Engine::purge_due`], a few rows at a time, so that nobody
 //! waits for it.
 
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use minitower_kernel::{Db, StoreError, Tx};
 use minitower_teams::team::TeamPrincipal;
-use minitower_vocabulary::ids::RunId;
+use minitower_vocabulary::ids::{RunId, TeamId};
 use minitower_vocabulary::time::Timestamp;
 
 use crate::domain::lease::{self, Command};
 use crate::domain::run::Run;
 use crate::leases::{held, save_held};
-use crate::store::deletion::{self, Deleted, Deletion};
+use crate::store::deletion::{self, Deleted};
 use crate::store::{attempts, runs, versions};
 use crate::{Absent, Apps, Engine, Error, Runs, apps};
 
@@ -22,8 +23,10 @@ use crate::{Absent, Apps, Engine, Error, Runs, apps};
 const SLICE: Duration = Duration::from_millis(10);
 /// Runs looked at in one slice.
 const RUNS: i64 = 50;
-/// Deletions of each kind looked at in one round.
+/// Deletions read at a time.
 const DELETIONS: i64 = 1000;
+/// How often those that came meanwhile are looked for.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// When runs that have not ended yet are looked at again.
 const WAIT: Duration = Duration::from_secs(5);
 /// Pause after a failed round.
@@ -46,14 +49,27 @@ impl Apps {
         slug: String,
         unfinished: Unfinished,
     ) -> Result<(), Error> {
-        let (now, team) = (self.0.clock.now(), by.team_id);
-        let deleted = self.0.store.write_upkeep(move |tx| {
-            let app = apps::find(tx, team, &slug)?;
-            let active = deletion::unfinished_of_app(tx, (team, app.id))?;
-            if active > 0 && unfinished == Unfinished::Keep {
-                return Err(Error::UnfinishedRuns { what: format!("the app {slug:?}") });
+        let team = by.team_id;
+        let what = move |slug: &str| format!("the app {slug:?}");
+        let name = slug.clone();
+        let seen = self.0.store.read(move |db| {
+            let app = apps::find(db, team, &name)?;
+            if unfinished == Unfinished::Keep && deletion::is_any_unfinished_of_app(db, (team, app.id))? {
+                return Err(Error::UnfinishedRuns { what: what(&name) });
             }
-            Ok(deletion::delete_app(tx, app.id, unfinished == Unfinished::Cancel, now)?)
+            Ok((app.id, deletion::newest_run_no(db, app.id)?))
+        });
+        let (app, last) = seen.await?;
+        let now = self.0.clock.now();
+        let deleted = self.0.store.write_upkeep(move |tx| {
+            if apps::find(tx, team, &slug)?.id != app {
+                return Err(Absent::App(slug).into());
+            }
+            // What was made since the look above.
+            if unfinished == Unfinished::Keep && deletion::is_any_unfinished_after(tx, app, None, last)? {
+                return Err(Error::UnfinishedRuns { what: what(&slug) });
+            }
+            Ok(deletion::delete_app(tx, app, now)?)
         });
         deleted.await?;
         self.0.memory.deletions_due.at(now);
@@ -68,20 +84,36 @@ impl Apps {
         number: i64,
         unfinished: Unfinished,
     ) -> Result<(), Error> {
-        let (now, team) = (self.0.clock.now(), by.team_id);
-        let version = self.version(by, slug.clone(), number).await?;
-        let is_unfinished =
-            self.0.store.read(move |db| deletion::is_any_unfinished_of_version(db, team, version.id));
-        if unfinished == Unfinished::Keep && is_unfinished.await? {
-            return Err(Error::UnfinishedRuns { what: format!("version {number} of {slug:?}") });
-        }
-        // A run that is made of it right now goes on, and is deleted when it has ended.
+        let team = by.team_id;
+        let what = move |slug: &str| format!("version {number} of {slug:?}");
+        let find = move |db: &Db, slug: &str| -> Result<_, Error> {
+            let app = apps::find(db, team, slug)?;
+            let version = versions::by_number(db, app.id, number)?
+                .ok_or_else(|| Absent::Version { app: slug.to_owned(), number })?;
+            Ok((app.id, version.id))
+        };
+        let name = slug.clone();
+        // Among many runs that have not ended it takes a while, so it is looked for on a read connection.
+        let seen = self.0.store.read(move |db| {
+            let (app, version) = find(db, &name)?;
+            if unfinished == Unfinished::Keep && deletion::is_any_unfinished_of_version(db, team, version)? {
+                return Err(Error::UnfinishedRuns { what: what(&name) });
+            }
+            Ok((version, deletion::newest_run_no(db, app)?))
+        });
+        let (version, last) = seen.await?;
+        let now = self.0.clock.now();
         let deleted = self.0.store.write_upkeep(move |tx| {
-            let app = apps::find(tx, team, &slug)?;
-            let version =
-                versions::by_number(tx, app.id, number)?.ok_or(Absent::Version { app: slug, number })?;
-            let cancels = unfinished == Unfinished::Cancel;
-            Ok::<_, Error>(deletion::delete_version(tx, (app.id, version.id), cancels, now)?)
+            let (app, found) = find(tx, &slug)?;
+            if found != version {
+                return Err(Absent::Version { app: slug, number }.into());
+            }
+            // What was made since the look above.
+            let only = Some(version);
+            if unfinished == Unfinished::Keep && deletion::is_any_unfinished_after(tx, app, only, last)? {
+                return Err(Error::UnfinishedRuns { what: what(&slug) });
+            }
+            Ok::<_, Error>(deletion::delete_version(tx, (app, version), now)?)
         });
         deleted.await?;
         self.0.memory.deletions_due.at(now);
@@ -101,7 +133,7 @@ impl Runs {
         let deleted = self.0.store.write_lease(move |tx| {
             let run = crate::runs::find(tx, team, id)?;
             if !run.status().is_terminal() && unfinished == Unfinished::Keep {
-                return Err(Error::UnfinishedRuns { what: format!("run {id}") });
+                return Err(Error::UnfinishedRun(id));
             }
             deletion::delete_run(tx, id, now)?;
             cancel(tx, run, now)?;
@@ -139,6 +171,27 @@ struct Sliced {
     hashes: Vec<String>,
 }
 
+/// A deletion that is under way.
+#[derive(Debug, Clone, Copy)]
+struct Walk {
+    what: Deleted,
+    /// The number of the last run that was looked at.
+    after: i64,
+    /// Whether one before has not ended.
+    left: bool,
+}
+
+/// What comes of a slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// There is more to remove.
+    More,
+    /// Runs that have not ended are left.
+    Waits,
+    /// It is gone.
+    Gone,
+}
+
 impl Engine {
     /// Removes what was deleted, in slices. Answers when to look again: as long as runs that have not ended are left.
     pub(crate) async fn purge_due(self) -> Option<Timestamp> {
@@ -152,68 +205,87 @@ impl Engine {
         }
     }
 
-    /// True: nothing is left that was deleted.
+    /// True: nothing is left that was deleted. The teams take turns, so that nobody's deletion waits for that of another team.
     async fn purge(&self) -> Result<bool, Error> {
+        let mut teams: BTreeMap<TeamId, VecDeque<Walk>> = BTreeMap::new();
+        let (mut known, mut looked) = (HashSet::new(), None);
+        let mut waits = false;
         loop {
-            let pending = self.0.store.read(|db| Ok::<_, Error>(deletion::pending(db, DELETIONS)?)).await?;
-            let mut removed = false;
-            for deletion in &pending {
-                removed |= self.purge_one(*deletion).await?;
+            // What is deleted meanwhile joins in.
+            if looked.is_none_or(|at: Instant| at.elapsed() >= LOOK_AGAIN) {
+                for (team, what) in self.pending().await? {
+                    if known.insert(what) {
+                        teams.entry(team).or_default().push_back(Walk { what, after: 0, left: false });
+                    }
+                }
+                looked = Some(Instant::now());
             }
-            // Whatever is left waits for its runs.
-            if !removed {
-                return Ok(pending.is_empty());
+            if teams.is_empty() {
+                return Ok(!waits);
             }
+            for walks in teams.values_mut() {
+                let Some(walk) = walks.front_mut() else { continue };
+                if self.0.stopping.is_cancelled() {
+                    return Ok(false);
+                }
+                let next = self.purge_some(walk).await?;
+                if next != Next::More {
+                    walks.pop_front();
+                }
+                waits |= next == Next::Waits;
+            }
+            teams.retain(|_, walks| !walks.is_empty());
         }
     }
 
-    /// True: it is gone.
-    async fn purge_one(&self, deletion: Deletion) -> Result<bool, Error> {
-        let (mut after, mut left) = (0, false);
+    /// Everything that was deleted and is not gone yet.
+    async fn pending(&self) -> Result<Vec<(TeamId, Deleted)>, Error> {
+        let mut all: Vec<(TeamId, Deleted)> = Vec::new();
         loop {
-            if self.0.stopping.is_cancelled() {
-                return Ok(false);
+            let after = all.last().map(|(_, what)| *what);
+            let read = move |db: &Db| Ok::<_, Error>(deletion::pending(db, after, DELETIONS)?);
+            let page = self.0.store.read(read).await?;
+            if page.is_empty() {
+                return Ok(all);
             }
-            // Looked for on a read connection: among many runs of other versions it takes a while.
-            let found = move |db: &Db| Ok::<_, Error>(deletion::runs_of(db, deletion.what, after, RUNS)?);
-            let page = self.0.store.read(found).await?;
-            let (last, began) = (page.is_empty(), Instant::now());
-            if last && left {
-                return Ok(false);
-            }
-            let clock = self.0.clock.clone();
-            let written = self.0.store.write_upkeep(move |tx| {
-                if last {
-                    finish(tx, deletion.what, clock.now())
-                } else {
-                    slice(tx, page, deletion, clock.now())
-                }
-            });
-            let sliced = written.await?;
-            left |= sliced.left;
-            after = sliced.after.unwrap_or(after);
-            let more_versions = !sliced.hashes.is_empty() && matches!(deletion.what, Deleted::App(_));
-            for hash in sliced.hashes {
-                self.0.forget_if_unused(hash).await;
-            }
-            if last && !more_versions {
-                return Ok(true);
-            }
-            // Half of the time is for others.
-            tokio::time::sleep(began.elapsed().min(10 * SLICE)).await;
+            all.extend(page);
         }
+    }
+
+    /// Removes a slice.
+    async fn purge_some(&self, walk: &mut Walk) -> Result<Next, Error> {
+        let (what, after) = (walk.what, walk.after);
+        // Looked for on a read connection: among many runs of other versions it takes a while.
+        let found = move |db: &Db| Ok::<_, Error>(deletion::runs_of(db, what, after, RUNS)?);
+        let page = self.0.store.read(found).await?;
+        let (last, began) = (page.is_empty(), Instant::now());
+        if last && walk.left {
+            return Ok(Next::Waits);
+        }
+        let clock = self.0.clock.clone();
+        let written = self.0.store.write_upkeep(move |tx| {
+            if last { finish(tx, what, clock.now()) } else { slice(tx, page, clock.now()) }
+        });
+        let sliced = written.await?;
+        walk.left |= sliced.left;
+        walk.after = sliced.after.unwrap_or(walk.after);
+        let more_versions = !sliced.hashes.is_empty() && matches!(what, Deleted::App(_));
+        for hash in sliced.hashes {
+            self.0.forget_if_unused(hash).await;
+        }
+        // Half of the time is for others.
+        tokio::time::sleep(began.elapsed().min(10 * SLICE)).await;
+        Ok(if last && !more_versions { Next::Gone } else { Next::More })
     }
 }
 
-/// Removes as many of these runs as the time allows.
-fn slice(tx: &Tx<'_>, page: Vec<(RunId, i64)>, deletion: Deletion, now: Timestamp) -> Result<Sliced, Error> {
+/// Removes as many of these runs as the time allows; those that have not ended are cancelled.
+fn slice(tx: &Tx<'_>, page: Vec<(RunId, i64)>, now: Timestamp) -> Result<Sliced, Error> {
     let until = Instant::now() + SLICE;
     let mut sliced = Sliced::default();
     for (id, number) in page {
-        if let Some(mut run) = runs::by_id(tx, id)? {
-            if deletion.cancels && !run.status().is_terminal() {
-                run = cancel(tx, run, now)?;
-            }
+        if let Some(run) = runs::by_id(tx, id)? {
+            let run = cancel(tx, run, now)?;
             if run.status().is_terminal() {
                 while deletion::remove_lines(tx, &run)? {
                     if Instant::now() >= until {

@@ -73,6 +73,9 @@ pub enum Error {
         /// What is to be deleted.
         what: String,
     },
+    /// The run that is to be deleted has not ended.
+    #[error("run {0} has not ended: wait for it, or add force=true to cancel it first")]
+    UnfinishedRun(RunId),
     /// A rule of the lease protocol says no.
     #[error(transparent)]
     Refused(#[from] Refusal),

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::store::counts::{Bucket, Count};
-use crate::store::events::{AppGone, CountKey, CountNames, RunGone, RunMoved};
+use crate::store::events::{AppGone, AppHidden, CountKey, CountNames, RunGone, RunMoved};
 use minitower_teams::{EnvironmentMade, KnownEnvironment};
-use minitower_vocabulary::ids::{EnvironmentId, TeamId};
+use minitower_vocabulary::ids::{AppId, EnvironmentId, TeamId};
 
 use crate::Shared;
 use crate::lists::Summary;
@@ -20,6 +20,8 @@ pub(crate) struct Gauges(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     places: BTreeMap<CountKey, Place>,
+    /// Apps that were deleted and are not gone yet.
+    hidden: BTreeSet<AppId>,
     /// Team and name of each.
     environments: BTreeMap<EnvironmentId, (TeamId, String)>,
 }
@@ -78,6 +80,9 @@ impl Gauges {
             state.environments.insert(known.id, (known.team, known.name));
         }
         for count in counts {
+            if count.hidden {
+                state.hidden.insert(count.key.app_id);
+            }
             // Its foreign key says that the environment is there.
             let environment = state.environments.get(&count.key.environment_id);
             let environment = environment.map(|(_, name)| name.clone()).unwrap_or_default();
@@ -109,14 +114,21 @@ impl Gauges {
         }
     }
 
+    pub(crate) fn app_hidden(&self, hidden: AppHidden) {
+        self.lock().hidden.insert(hidden.id);
+    }
+
     pub(crate) fn app_gone(&self, gone: AppGone) {
-        self.lock().places.retain(|key, _| key.app_id != gone.id);
+        let mut state = self.lock();
+        state.places.retain(|key, _| key.app_id != gone.id);
+        state.hidden.remove(&gone.id);
     }
 
     pub(crate) fn summary(&self, team: TeamId) -> Summary {
         let state = self.lock();
         let mut summary = Summary::default();
-        for (_, place) in state.places.iter().filter(|(key, _)| key.team_id == team) {
+        let shown = |key: &CountKey| key.team_id == team && !state.hidden.contains(&key.app_id);
+        for (_, place) in state.places.iter().filter(|(key, _)| shown(key)) {
             summary.total += place.count(|_| true);
             summary.active += place.count(RunStatus::is_active);
             summary.queued += place.count(|s| s == RunStatus::Queued);

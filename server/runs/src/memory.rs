@@ -18,8 +18,8 @@ use crate::presence::Presence;
 use crate::queues::Queues;
 use crate::runs::{RUNNABLE_KEPT, Runnable, Wanted};
 use crate::store::events::{
-    AppChanged, AppGone, LogGrew, RunGone, RunMoved, RunnerRegistered, RunnerRenamed, RunnersForgotten,
-    Stored, Unfenced,
+    AppChanged, AppGone, AppHidden, LogGrew, RunGone, RunMoved, RunnerRegistered, RunnerRenamed,
+    RunnersForgotten, Stored, Unfenced,
 };
 use crate::store::{counts, usage};
 use crate::usage::Usage;
@@ -102,6 +102,8 @@ impl Memory {
         subscribers.on(move |moved: &RunMoved| memory.run_moved(moved));
         let memory = Arc::clone(self);
         subscribers.on(move |gone: &RunGone| memory.gauges.run_gone(gone));
+        let memory = Arc::clone(self);
+        subscribers.on(move |hidden: &AppHidden| memory.gauges.app_hidden(*hidden));
         let memory = Arc::clone(self);
         subscribers.on(move |gone: &AppGone| memory.gauges.app_gone(*gone));
         let memory = Arc::clone(self);

@@ -20,12 +20,14 @@ use tokio::sync::oneshot;
 use crate::dispatch::{Next, Pass};
 use crate::leases::{held, load_run, save_held, timeout_seconds, version_of};
 use crate::queues::Queues;
-use crate::{Error, Field, Leases};
+use crate::{Error, Field, Leases, deletion};
 use minitower_teams::Teams;
 use minitower_teams::secrets::{self, Kind, TokenHash};
 
 /// Longest time a poll may wait.
 pub const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Runs of deleted apps and versions that one claim cancels: bounds how long it takes.
+const MOST_PASSED_OVER: usize = 50;
 /// Longest name of a poll or process.
 const MAX_ID_BYTES: usize = 200;
 
@@ -87,6 +89,8 @@ enum Claimed {
     Busy,
     /// A newer poll, or a sign-off, came first.
     Stale,
+    /// There may be work behind what was deleted.
+    Again,
 }
 
 impl Leases {
@@ -113,6 +117,7 @@ impl Leases {
                 }
                 Claimed::Busy => return Err(Error::PollerBusy),
                 Claimed::Stale => return self.overtaken(by).await,
+                Claimed::Again => Next::Try,
                 Claimed::Nothing => ticket.found_nothing(),
                 Claimed::Fenced => ticket.fenced(),
             };
@@ -255,8 +260,20 @@ impl Claim<'_> {
         {
             runners::set_instance(tx, self.by.runner_id, instance)?;
         }
-        let Some(run) = self.queues.first(tx, self.by.scope, &self.by.environment)? else {
-            return Ok(Claimed::Nothing);
+        let mut passed_over = 0;
+        let run = loop {
+            let Some(run) = self.queues.first(tx, self.by.scope, &self.by.environment)? else {
+                return Ok(Claimed::Nothing);
+            };
+            if !run.deleted {
+                break run;
+            }
+            // Whoever removes it has not come to it yet.
+            deletion::cancel(tx, run, self.now)?;
+            passed_over += 1;
+            if passed_over == MOST_PASSED_OVER {
+                return Ok(Claimed::Again);
+            }
         };
         self.room?;
         let leased =

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::runner::RunnerScope;
+use crate::domain::runner::{FenceHolder, RunnerScope};
+use crate::store::fences;
 use crate::store::runners::{self, Registration};
 use minitower_teams::{Registrar, RegistrationPrincipal, environments};
 use minitower_vocabulary::ids::RunnerId;
@@ -90,6 +91,13 @@ impl Runners {
                     environments::ensure(tx, (team, &teams.limits(team)), &environment, now)?;
                 }
                 by.used(tx, now)?;
+                // A name that the operator has fenced in advance is that of a pod to come.
+                if scope != RunnerScope::Platform
+                    && fences::is_held(tx, &new.name, FenceHolder::Operator)?
+                    && runners::by_name(tx, &new.name)?.is_none()
+                {
+                    return Err(Error::RunnerNameHeld { name: new.name, by_platform: true });
+                }
                 let registration =
                     runners::New { name: new.name, scope, environment, pool, labels, token_hash };
                 match runners::register(tx, &registration, now)? {

@@ -96,13 +96,13 @@ impl Teams {
         let slug = Slug::parse(slug)?;
         let name = checked_name("name", name)?;
         passwords::check(&password)?;
+        let origin = throttle::origin(address);
+        self.0.throttle.admit_signup(origin, self.0.clock.now())?;
         let wanted = slug.as_str().to_owned();
         // Before the work of hashing; somebody may still come first meanwhile.
         if self.0.store.read(move |db| Ok::<_, Error>(teams::by_slug(db, &wanted)?)).await?.is_some() {
             return Err(Error::SlugTaken(slug.as_str().to_owned()));
         }
-        let origin = throttle::origin(address);
-        self.0.throttle.admit_signup(origin, self.0.clock.now())?;
         let password_hash = self.0.passwords.hash((Purpose::Signup, origin), password).await?;
         let (token, hash) = secrets::generate(Kind::Team)?;
         let (registration_token, registration_hash) = secrets::generate(Kind::Registration)?;

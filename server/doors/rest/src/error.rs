@@ -221,6 +221,7 @@ impl From<minitower_runs::Error> for ApiError {
             | Error::RunnerIdle(_)
             | Error::RunnerBusy(_)
             | Error::UnfinishedRuns { .. }
+            | Error::UnfinishedRun(_)
             | Error::RunnerNameHeld { .. } => ErrorCode::Conflict,
             Error::TooLong { .. } => ErrorCode::PayloadTooLarge,
         };

@@ -282,6 +282,8 @@ pub struct Run {
     pub progress: RunProgress,
     /// Counts the changes of the row, so that a stale decision is never saved.
     pub row_version: i64,
+    /// Whether it was deleted, or its app or version was: it is not to start any more.
+    pub deleted: bool,
 }
 
 impl Run {

@@ -37,7 +37,7 @@ pub fn insert(
 /// The team's app of that slug.
 pub fn by_slug(db: &Db, team: TeamId, slug: &str) -> Result<Option<App>, StoreError> {
     db.one(
-        &format!("SELECT {COLUMNS} FROM apps WHERE team_id = ?1 AND slug = ?2"),
+        &format!("SELECT {COLUMNS} FROM apps WHERE team_id = ?1 AND slug = ?2 AND deleted_at IS NULL"),
         params![team.0, slug],
         read,
     )

@@ -55,6 +55,8 @@ pub struct Count {
     pub key: CountKey,
     /// Its app's slug.
     pub app: String,
+    /// Whether its app was deleted.
+    pub hidden: bool,
     /// What they are counted as.
     pub bucket: Bucket,
     /// How many.
@@ -64,7 +66,7 @@ pub struct Count {
 /// All counts; as many rows as there are (app, environment, bucket), however many runs.
 pub fn all(db: &Db) -> Result<Vec<Count>, StoreError> {
     db.all(
-        "SELECT c.team_id, c.app_id, c.environment_id, c.status, c.n, a.slug AS app
+        "SELECT c.team_id, c.app_id, c.environment_id, c.status, c.n, a.slug AS app, a.deleted_at IS NOT NULL AS hidden
          FROM run_counts c JOIN apps a ON a.id = c.app_id",
         (),
         |row| {
@@ -76,6 +78,7 @@ pub fn all(db: &Db) -> Result<Vec<Count>, StoreError> {
                     environment_id: EnvironmentId(row.get("environment_id")?),
                 },
                 app: row.get("app")?,
+                hidden: row.get("hidden")?,
                 bucket: Bucket::parse(&status)
                     .ok_or_else(|| StoreError::Inconsistent(format!("run count with status {status:?}")))?,
                 n: row.get("n")?,

@@ -8,20 +8,21 @@ use minitower_vocabulary::time::Timestamp;
 
 use crate::domain::log;
 use crate::domain::run::Run;
-use crate::store::events::{AppChanged, AppGone, RunGone};
+use crate::store::events::{AppChanged, AppGone, AppHidden, RunGone};
 use crate::store::usage;
 
 /// Log lines that are removed at a time.
 const LINES: i64 = 500;
 
 /// Hides an app and frees its slug.
-pub fn delete_app(tx: &Tx<'_>, app: AppId, cancels: bool, now: Timestamp) -> Result<(), StoreError> {
+pub fn delete_app(tx: &Tx<'_>, app: AppId, now: Timestamp) -> Result<(), StoreError> {
     // No slug contains a tilde, so this one stands in nobody's way.
     tx.execute(
-        "UPDATE apps SET slug = slug || '~' || id, deleted_at = ?2, deletion_cancels = ?3 WHERE id = ?1",
-        params![app.0, At(now), cancels],
+        "UPDATE apps SET slug = slug || '~' || id, deleted_at = ?2 WHERE id = ?1",
+        params![app.0, At(now)],
     )?;
     tx.emit(AppChanged { id: app });
+    tx.emit(AppHidden { id: app });
     Ok(())
 }
 
@@ -29,13 +30,9 @@ pub fn delete_app(tx: &Tx<'_>, app: AppId, cancels: bool, now: Timestamp) -> Res
 pub fn delete_version(
     tx: &Tx<'_>,
     (app, version): (AppId, VersionId),
-    cancels: bool,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    tx.execute(
-        "UPDATE app_versions SET deleted_at = ?2, deletion_cancels = ?3 WHERE id = ?1",
-        params![version.0, At(now), cancels],
-    )?;
+    tx.execute("UPDATE app_versions SET deleted_at = ?2 WHERE id = ?1", params![version.0, At(now)])?;
     tx.emit(AppChanged { id: app });
     Ok(())
 }
@@ -46,15 +43,38 @@ pub fn delete_run(tx: &Tx<'_>, run: RunId, now: Timestamp) -> Result<(), StoreEr
     Ok(())
 }
 
-/// How many of the app's runs had not ended at the last commit.
-pub fn unfinished_of_app(db: &Db, (team, app): (TeamId, AppId)) -> Result<i64, StoreError> {
-    let n = db.one(
-        "SELECT coalesce(sum(n), 0) AS n FROM run_counts WHERE team_id = ?1 AND app_id = ?2
-             AND status IN ('queued', 'backoff', 'leased', 'running', 'cancelling')",
+/// Whether a run of the app had not ended at the last commit. Not for commands: it does not see what their batch did.
+pub fn is_any_unfinished_of_app(db: &Db, (team, app): (TeamId, AppId)) -> Result<bool, StoreError> {
+    let found = db.one(
+        "SELECT 1 FROM run_counts WHERE team_id = ?1 AND app_id = ?2 AND n > 0
+             AND status IN ('queued', 'backoff', 'leased', 'running', 'cancelling') LIMIT 1",
         params![team.0, app.0],
-        |row| Ok(row.get("n")?),
+        |_| Ok(()),
     )?;
-    Ok(n.unwrap_or(0))
+    Ok(found.is_some())
+}
+
+/// Whether a run of the app, or of one of its versions, has not ended that was made after the one of that number.
+pub fn is_any_unfinished_after(
+    db: &Db,
+    app: AppId,
+    version: Option<VersionId>,
+    run_no: i64,
+) -> Result<bool, StoreError> {
+    let found = db.one(
+        "SELECT 1 FROM runs WHERE app_id = ?1 AND run_no > ?2 AND finished_at IS NULL
+             AND (?3 IS NULL OR app_version_id = ?3) LIMIT 1",
+        params![app.0, run_no, version.map(|version| version.0)],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
+/// The number of the app's newest run; 0: it never had one.
+pub fn newest_run_no(db: &Db, app: AppId) -> Result<i64, StoreError> {
+    let last =
+        db.one("SELECT last_run_no FROM apps WHERE id = ?1", [app.0], |row| Ok(row.get("last_run_no")?))?;
+    Ok(last.unwrap_or(0))
 }
 
 /// Whether a run of the version has not ended.
@@ -74,7 +94,7 @@ pub fn is_any_unfinished_of_version(db: &Db, team: TeamId, version: VersionId) -
 }
 
 /// What was deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Deleted {
     /// A run, with its own id.
     Run(RunId),
@@ -84,35 +104,33 @@ pub enum Deleted {
     App(AppId),
 }
 
-/// Something that was deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deletion {
-    /// What.
-    pub what: Deleted,
-    /// Whether runs that have not ended are cancelled.
-    pub cancels: bool,
-}
-
-/// All that was deleted and is not gone yet: at most `limit` of each kind.
-pub fn pending(db: &Db, limit: i64) -> Result<Vec<Deletion>, StoreError> {
+/// All that was deleted and is not gone yet, with the team whose it was: at most `limit`, from behind the one that was listed last.
+pub fn pending(db: &Db, after: Option<Deleted>, limit: i64) -> Result<Vec<(TeamId, Deleted)>, StoreError> {
+    let (run, version, app) = match after {
+        None => (0, 0, 0),
+        Some(Deleted::Run(id)) => (id.0, 0, 0),
+        Some(Deleted::Version(_, id)) => (i64::MAX, id.0, 0),
+        Some(Deleted::App(id)) => (i64::MAX, i64::MAX, id.0),
+    };
+    let team = |row: &Row<'_>| -> Result<TeamId, StoreError> { Ok(TeamId(row.get("team_id")?)) };
     let mut all = db.all(
-        "SELECT id FROM runs INDEXED BY runs_deleted WHERE deleted_at IS NOT NULL ORDER BY id LIMIT ?1",
-        [limit],
-        |row| Ok(Deletion { what: Deleted::Run(RunId(row.get("id")?)), cancels: true }),
+        "SELECT id, team_id FROM runs INDEXED BY runs_deleted
+         WHERE deleted_at IS NOT NULL AND id > ?1 ORDER BY id LIMIT ?2",
+        [run, limit],
+        |row| Ok((team(row)?, Deleted::Run(RunId(row.get("id")?)))),
     )?;
+    let left = |all: &Vec<_>| limit.saturating_sub(i64::try_from(all.len()).unwrap_or(limit));
     all.extend(db.all(
-        "SELECT id, app_id, deletion_cancels FROM app_versions INDEXED BY app_versions_deleted
-         WHERE deleted_at IS NOT NULL AND purged_at IS NULL ORDER BY id LIMIT ?1",
-        [limit],
-        |row| {
-            let what = Deleted::Version(AppId(row.get("app_id")?), VersionId(row.get("id")?));
-            Ok(Deletion { what, cancels: row.get("deletion_cancels")? })
-        },
+        "SELECT v.id, v.app_id, a.team_id FROM app_versions v INDEXED BY app_versions_deleted JOIN apps a ON a.id = v.app_id
+         WHERE v.deleted_at IS NOT NULL AND v.purged_at IS NULL AND v.id > ?1 ORDER BY v.id LIMIT ?2",
+        [version, left(&all)],
+        |row| Ok((team(row)?, Deleted::Version(AppId(row.get("app_id")?), VersionId(row.get("id")?)))),
     )?);
     all.extend(db.all(
-        "SELECT id, deletion_cancels FROM apps INDEXED BY apps_deleted WHERE deleted_at IS NOT NULL ORDER BY id LIMIT ?1",
-        [limit],
-        |row| Ok(Deletion { what: Deleted::App(AppId(row.get("id")?)), cancels: row.get("deletion_cancels")? }),
+        "SELECT id, team_id FROM apps INDEXED BY apps_deleted
+         WHERE deleted_at IS NOT NULL AND id > ?1 ORDER BY id LIMIT ?2",
+        [app, left(&all)],
+        |row| Ok((team(row)?, Deleted::App(AppId(row.get("id")?)))),
     )?);
     Ok(all)
 }

@@ -85,6 +85,13 @@ impl RunGone {
     }
 }
 
+/// An app was deleted: nothing of it is shown any more.
+#[derive(Debug, Clone, Copy)]
+pub struct AppHidden {
+    /// The app.
+    pub id: AppId,
+}
+
 /// An app was removed, with everything that was its.
 #[derive(Debug, Clone, Copy)]
 pub struct AppGone {

@@ -56,6 +56,16 @@ pub fn any(db: &Db, runner_name: &str) -> Result<bool, StoreError> {
     Ok(found.is_some())
 }
 
+/// Whether that holder has a fence on the name.
+pub fn is_held(db: &Db, runner_name: &str, holder: FenceHolder) -> Result<bool, StoreError> {
+    let found = db.one(
+        "SELECT 1 FROM runner_fences WHERE runner_name = ?1 AND holder_team_id = ?2 LIMIT 1",
+        params![runner_name, holder_id(holder)],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
 pub(crate) const fn holder_id(holder: FenceHolder) -> i64 {
     match holder {
         FenceHolder::Operator => 0,

@@ -50,6 +50,7 @@ columns! { ($)
     BackoffInitialMs: "r.backoff_initial_ms",
     BackoffMultiplier: "r.backoff_multiplier",
     BackoffMaxMs: "r.backoff_max_ms",
+    Deleted: "(r.deleted_at IS NOT NULL OR a.deleted_at IS NOT NULL OR v.deleted_at IS NOT NULL)",
     Labels: "r.labels",
 }
 pub(crate) use select;
@@ -137,6 +138,7 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Option<Run>, S
         attempts: 0,
         progress,
         row_version: 0,
+        deleted: false,
     };
     tx.emit(RunMoved::new(&run, None, None));
     Ok(Some(run))
@@ -344,6 +346,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
             state,
         },
         row_version: columns.get(Column::RowVersion)?,
+        deleted: columns.get(Column::Deleted)?,
     })
 }
 

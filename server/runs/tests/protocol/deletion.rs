@@ -109,7 +109,10 @@ async fn what_has_not_ended_is_in_the_way_unless_it_is_to_be_cancelled() {
         runs.delete_run(&plane.team, held.id, Unfinished::Keep).await,
         runs.delete_run(&plane.team, queued.id, Unfinished::Keep).await,
     ] {
-        assert!(matches!(refused, Err(Error::UnfinishedRuns { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(Error::UnfinishedRuns { .. } | Error::UnfinishedRun(_))),
+            "{refused:?}"
+        );
     }
     assert_eq!(plane.listed().await, [queued.id.0, held.id.0]);
 
@@ -165,4 +168,67 @@ async fn a_deleted_run_goes_with_its_log_and_a_restart_goes_on_where_it_was() {
     let plane = plane.restart().await;
     plane.until_left(1).await;
     assert_eq!(plane.app.runs().run(&plane.team, kept.id).await.unwrap().id, kept.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_deleted_app_or_version_starts_however_long_its_removal_takes() {
+    // Nobody removes anything here.
+    let plane = Plane::start().await;
+    let other = plane.another_team("other").await;
+    plane.upload_with_api().await;
+    for n in 0..120 {
+        plane.run(CreateRun { version_no: Some(1 + n % 2), ..CreateRun::default() }).await;
+    }
+    let theirs = plane.run_of(&other, CreateRun::default()).await;
+    let apps = plane.app.apps();
+    apps.delete_version(&plane.team, "jobs".to_owned(), 1, Unfinished::Cancel).await.unwrap();
+    let first = plane.lease(&plane.runner("one").await).await;
+    assert_eq!((first.run.team_id, first.run.version_number), (plane.team.team_id, 2));
+    apps.delete_app(&plane.team, "jobs".to_owned(), Unfinished::Cancel).await.unwrap();
+    assert_eq!(plane.lease(&plane.runner("two").await).await.run.id, theirs.id);
+    let poll = minitower_runs::domain::claim::Poll::default();
+    assert!(plane.poll(&plane.runner("three").await, poll).await.unwrap().is_none());
+    let summary = plane.app.runs().runs_summary(&plane.team).await;
+    assert_eq!(summary, Summary::default(), "what is hidden is not counted");
+    let renamed = format!("jobs~{}", first.run.app_id);
+    assert!(is_absent(&apps.app(&plane.team, renamed).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_made_beside_a_deletion_is_refused_or_is_in_its_way() {
+    for _ in 0..20 {
+        let plane = Plane::start().await;
+        let mut creates = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (runs, team) = (plane.app.runs(), plane.team.clone());
+            creates.spawn(async move {
+                runs.create_run(&team, "jobs".to_owned(), CreateRun::default()).await.is_ok()
+            });
+        }
+        let apps = plane.app.apps();
+        let deleted = apps.delete_version(&plane.team, "jobs".to_owned(), 1, Unfinished::Keep).await;
+        let made = creates.join_all().await.into_iter().filter(|made| *made).count();
+        assert!(deleted.is_err() || made == 0, "{made} runs were made of what was deleted");
+        assert_eq!(plane.listed().await.len(), made);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_waits_holds_up_nobody_else() {
+    let plane = Plane::start().await;
+    let other = plane.another_team("other").await;
+    let held = plane.run(CreateRun::default()).await;
+    let grant = plane.lease(&plane.runner("r").await).await;
+    assert_eq!(grant.run.id, held.id);
+    let theirs = plane.run_of(&other, CreateRun::default()).await;
+    plane.run_background();
+    let (apps, jobs) = (plane.app.apps(), || "jobs".to_owned());
+    apps.delete_app(&plane.team, jobs(), Unfinished::Cancel).await.unwrap();
+    apps.delete_app(&other, jobs(), Unfinished::Cancel).await.unwrap();
+    until("theirs is gone", || async {
+        let list = ListRuns { limit: 9, ..ListRuns::default() };
+        let listed = plane.app.runs().list_runs(&other, list).await.unwrap();
+        listed.iter().all(|run| run.id != theirs.id) && plane.objects() == 1
+    })
+    .await;
 }

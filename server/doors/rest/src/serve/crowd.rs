@@ -97,6 +97,20 @@ impl Crowd {
         self.lock().cut_one(None, None);
     }
 
+    /// Cuts all that belong to no token, whatever they are about.
+    pub(super) fn cut_strangers(&self) {
+        let mut state = self.lock();
+        let strangers: Vec<u64> = state
+            .members
+            .iter()
+            .filter(|(_, member)| member.owner.is_stranger())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in strangers {
+            state.cut(id);
+        }
+    }
+
     /// Which task is to be ended for a connection to make room. From now on it waits for its first request.
     pub(super) fn served_by(&self, id: u64, task: AbortHandle) {
         let mut state = self.lock();

@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -39,6 +40,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Pause between two looks for a connection that makes room.
 const ROOM_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a stop waits for those who have shown no good token.
+const STRANGERS_STOP: Duration = Duration::from_secs(1);
+
+/// Bytes of answers that the kernel takes before it can send them (`TCP_NOTSENT_LOWAT`, tcp(7)). Without it, a client that asks and does not
+/// read holds megabytes that no limit of the process counts.
+const MOST_UNSENT_BYTES: u32 = 64 * 1024;
 
 /// Bodies up to this size have come with their head, or nearly: nothing is left of them at the end.
 const SMALL_BODY_BYTES: u64 = 16 * 1024;
@@ -167,11 +175,15 @@ pub async fn serve(
         server.crowd.served_by(id, task);
     }
     drop(listener);
+    let strangers_end = sleep(STRANGERS_STOP);
+    tokio::pin!(strangers_end);
     loop {
         tokio::select! {
             biased;
             () = abort.cancelled() => break,
             ended = connections.join_next() => if ended.is_none() { break },
+            // Nobody's requests but those of teams and runners are worth the wait.
+            () = &mut strangers_end, if !strangers_end.is_elapsed() => server.crowd.cut_strangers(),
         }
     }
     let cut = connections.len();
@@ -221,6 +233,10 @@ impl Serving {
         // Answers are small and wanted at once; a socket that refuses the option works all the same.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, error = &error as &dyn std::error::Error, "TCP_NODELAY not set");
+        }
+        // Of an answer that is not read, the kernel holds no more than this and what the reader has asked for.
+        if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(MOST_UNSENT_BYTES) {
+            tracing::debug!(%peer, error = &error as &dyn std::error::Error, "TCP_NOTSENT_LOWAT not set");
         }
         Some((stream, peer, seat))
     }
