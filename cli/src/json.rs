@@ -42,7 +42,7 @@ fn wrong(said: &str) -> &'static str {
     } else if knows("expected `,`") {
         "should be a comma or a closing bracket"
     } else if knows("control character") {
-        "is a line break or another control character inside a text; write it as \\n or \\uXXXX"
+        "is a line break or another control character inside a text; write it as \\n or \\u001b"
     } else if knows("invalid escape") {
         "is no valid escape; write a backslash as \\\\"
     } else {

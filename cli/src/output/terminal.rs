@@ -44,7 +44,7 @@ pub(super) fn clean_lines(text: &str) -> String {
     text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
 }
 
-/// JSON in which what controls a terminal stands as `\\uXXXX`. It can only stand in its strings, and means the same.
+/// JSON in which what controls a terminal stands as `\\u001b`. It can only stand in its strings, and means the same.
 pub fn escaped_json(json: &str) -> Cow<'_, str> {
     let harmful = |c: char| controls(c) && c != '\n';
     if !json.contains(harmful) {

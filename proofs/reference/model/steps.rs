@@ -232,6 +232,11 @@ impl Model {
         if known.is_some_and(|runner| runner.team != scope) {
             return Answer::Refused(No::Conflict);
         }
+        // A pod's name, fenced in advance.
+        let of_operator = |fence: &(String, i64, String)| fence.0 == name && fence.1 == holder(Admin::Operator);
+        if known.is_none() && scope.is_some() && self.fences.iter().any(of_operator) {
+            return Answer::Refused(No::Conflict);
+        }
         let created = known.is_none();
         let id = known.map_or(self.last_runner + 1, |runner| runner.id);
         let instance = known.and_then(|runner| runner.instance.clone());

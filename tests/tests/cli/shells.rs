@@ -35,12 +35,12 @@ fn bash_offers_subcommands() {
     let script = r#"
         source <(minitower completion bash)
         complete -p minitower
-        COMP_WORDS=(minitower runs l) COMP_CWORD=2
-        _minitower minitower l runs
+        COMP_WORDS=(minitower runs l) COMP_CWORD=2 COMP_TYPE=9
+        _clap_complete_minitower minitower l runs
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
     let Some(said) = shell("bash", &["--norc", "--noprofile"], script) else { return };
-    assert!(said.lines().next().is_some_and(|line| line.ends_with("-F _minitower minitower")), "{said}");
+    assert!(said.lines().next().is_some_and(|line| line.ends_with("-F _clap_complete_minitower minitower")), "{said}");
     assert_eq!(said.lines().skip(1).collect::<Vec<_>>(), ["list", "logs"], "{said}");
 }
 

@@ -16,6 +16,7 @@ fn an_admin_makes_tokens_of_either_role() {
     let me = Team::new(server.http(), 0, "", &shape::text(&made, "token")).get("/me").send().expect_json(200);
     let expected = json!({
         "team_id": team.id, "team_slug": "acme", "token_id": made["token_id"], "role": "admin",
+        "max_artifact_bytes": me["max_artifact_bytes"],
     });
     assert_eq!(me, expected);
 

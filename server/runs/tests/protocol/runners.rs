@@ -116,19 +116,21 @@ async fn a_team_that_forgets_its_runner_does_not_lift_the_operators_fence() {
     let registration = plane.app.teams().authenticate_registration(Some(&token)).await.unwrap();
     let register = || async {
         let new = Register { name: "own".to_owned(), ..Register::default() };
-        let registered = plane.app.runners().register_runner(registration, new).await.unwrap();
-        plane.app.leases().authenticate(Some(&registered.token)).await.unwrap()
+        plane.app.runners().register_runner(registration, new).await
     };
-    register().await;
+    register().await.unwrap();
     let team = AdminPrincipal::Team(plane.team.clone());
     for holder in [&AdminPrincipal::Operator, &team] {
         plane.app.runners().drain(holder, "own".to_owned(), None).await.unwrap();
     }
     plane.app.runners().forget_runner(&team, "own".to_owned()).await.unwrap();
-    let again = register().await;
-    plane.run(CreateRun::default()).await;
-    assert!(plane.poll(&again, named("i")).await.unwrap().is_none(), "the operator's fence still holds");
+    // From then on it is the name of a pod to come.
+    let refused = register().await.map(|registered| registered.id);
+    assert!(matches!(refused, Err(Error::RunnerNameHeld { by_platform: true, .. })), "{refused:?}");
     plane.app.runners().undrain(&AdminPrincipal::Operator, "own".to_owned(), None).await.unwrap();
+    let again = register().await.unwrap();
+    let again = plane.app.leases().authenticate(Some(&again.token)).await.unwrap();
+    plane.run(CreateRun::default()).await;
     assert!(plane.poll(&again, named("i")).await.unwrap().is_some(), "the team's own went with the runner");
 }
 
