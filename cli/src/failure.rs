@@ -218,8 +218,8 @@ impl Explained for Error {
             // The server was there, and closed the connection on an archive that it does not want.
             Self::Transport { reason: TransportReason::UploadCut, .. } => 1,
             Self::Transport { .. } => UNREACHABLE,
-            // A proxy that cannot reach the server behind it.
-            Self::Api { status: 502..=504, code, .. } if code.is_empty() => UNREACHABLE,
+            // Not from the server: a proxy that cannot reach it, or another program. It says nothing of what was asked for.
+            Self::Api { code, .. } if code.is_empty() => UNREACHABLE,
             _ => self.status().map_or(1, code_of_status),
         }
     }

@@ -38,9 +38,9 @@ impl Cell {
 /// Spaces between two columns.
 const GAP: usize = 2;
 
-/// How many characters the terminal has in a line.
+/// How many characters the terminal has in a line; none: it does not say, as those without a window do with a width of 0.
 pub(super) fn terminal_width() -> Option<usize> {
-    Table::new().width().map(usize::from)
+    Table::new().width().map(usize::from).filter(|width| *width > 0)
 }
 
 /// The table, and the columns that were left out. Within `width`, the columns of `order` are left out until no word need be

@@ -233,7 +233,8 @@ impl Model {
             return Answer::Refused(No::Conflict);
         }
         // A pod's name, fenced in advance.
-        let of_operator = |fence: &(String, i64, String)| fence.0 == name && fence.1 == holder(Admin::Operator);
+        let of_operator =
+            |fence: &(String, i64, String)| fence.0 == name && fence.1 == holder(Admin::Operator);
         if known.is_none() && scope.is_some() && self.fences.iter().any(of_operator) {
             return Answer::Refused(No::Conflict);
         }

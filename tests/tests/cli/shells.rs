@@ -40,7 +40,10 @@ fn bash_offers_subcommands() {
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
     let Some(said) = shell("bash", &["--norc", "--noprofile"], script) else { return };
-    assert!(said.lines().next().is_some_and(|line| line.ends_with("-F _clap_complete_minitower minitower")), "{said}");
+    assert!(
+        said.lines().next().is_some_and(|line| line.ends_with("-F _clap_complete_minitower minitower")),
+        "{said}"
+    );
     assert_eq!(said.lines().skip(1).collect::<Vec<_>>(), ["list", "logs"], "{said}");
 }
 

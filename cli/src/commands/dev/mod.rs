@@ -143,8 +143,8 @@ pub fn help_of_refused_token(context: &Context) -> Option<String> {
     let by_hand = context.flags.token.is_some() || context.env.api_token.is_some();
     let profile = context.profile().ok().flatten().filter(|profile| !by_hand && team::is_devs(profile))?;
     Some(format!(
-        "the token is of a `minitower dev` that is not what answers at {} now: start `minitower dev` again, which makes \
-         a new token",
+        "the token of `minitower dev` was revoked, or something else answers at {} now: start `minitower dev` again, which \
+         makes a new token",
         profile.server
     ))
 }

@@ -41,7 +41,7 @@ pub const fn range(name: LimitName) -> Range {
         LimitName::Tokens | LimitName::Environments => (1_000, 1, MOST_ROWS),
         LimitName::Apps => (1_000, 0, MOST_ROWS),
         // Room for a beginning, an end, and the line between them.
-        LimitName::LogBytesPerRun => (64 * MIB, 64 * 1024, LARGEST),
+        LimitName::LogBytesPerRun => (128 * MIB, 64 * 1024, LARGEST),
         LimitName::ArtifactBytes => (1024 * MIB, 0, LARGEST),
         LimitName::StorageBytes => (LARGEST, 0, LARGEST),
         LimitName::LongPolls => (2_000, 0, LARGEST),
