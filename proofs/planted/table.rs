@@ -92,6 +92,7 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
     (Bug::TokenByPrefix, IN_SEQUENCE),
     (Bug::QueueOrderAtEqualTimes, IN_SEQUENCE),
     (Bug::ClaimIgnoresTeam, IN_SEQUENCE),
+    (Bug::TurnsIgnoreActiveRuns, check("model", "systems::no_team_keeps_another_from_the_runners")),
     (Bug::LogBatchDroppedOnRetry, IN_SEQUENCE),
     (Bug::CountsMissCancelledRuns, IN_SEQUENCE),
     (Bug::ReplacedTokenRemembered, IN_SEQUENCE),

@@ -75,6 +75,8 @@ bugs! {
     QueueOrderAtEqualTimes = "queue-order-at-equal-times",
     /// A team's runner gets the runs of every team.
     ClaimIgnoresTeam = "claim-ignores-team",
+    /// Teams take turns by the order of their runs alone.
+    TurnsIgnoreActiveRuns = "turns-ignore-active-runs",
     /// A run that becomes ready between a poll's look and its wait wakes nobody.
     LostWakeUp = "lost-wake-up",
     /// Whoever was woken for one team's run and takes another's leaves the first to nobody.
