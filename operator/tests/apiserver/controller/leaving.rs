@@ -40,12 +40,16 @@ fn a_deleted_pods_runner_takes_no_further_run_and_is_shown_until_it_has_ended() 
         hold(&bed, pod, true);
         bed.cluster.kubectl(&["delete", "pod", pod, "--wait=false"], None).expect_ok();
     }
-    assert_eq!(wait_leaving(&bed, &pods[0], "Deleted")["runId"], run);
+    // Which runner holds what is read once a second.
+    wait::until("its run is shown", SOON, || {
+        (wait_leaving(&bed, &pods[0], "Deleted")["runId"] == run).then_some(())
+    });
     wait_leaving(&bed, &pods[1], "Deleted");
     let shown =
         bed.cluster.kubectl(&["get", "rp", "p", "-o", "jsonpath={.status.leaving}"], None).expect_ok();
     assert_eq!(shown.out, "2");
-    assert_eq!(bed.events("BusyRunnerLeaves").len(), 1, "only the busy one is news");
+    wait::until("the busy one is news", SOON, || (!bed.events("BusyRunnerLeaves").is_empty()).then_some(()));
+    assert_eq!(bed.events("BusyRunnerLeaves").len(), 1, "and only that one");
     bed.team.run_id("hello");
     runners[1].idle();
 
