@@ -83,7 +83,7 @@ fn a_lease_says_all_there_is_to_run() {
     assert_eq!(lease.body["environment"], "default");
     let (mib, gib) = (1_u64 << 20, 1_u64 << 30);
     let limits = json!({
-        "log_bytes": 64 * mib, "artifact_bytes": 100 * mib, "artifacts_bytes": gib, "artifacts": 1000,
+        "log_bytes": 128 * mib, "artifact_bytes": 100 * mib, "artifacts_bytes": gib, "artifacts": 1000,
     });
     assert_eq!(lease.body["limits"], limits);
     for field in ["run_id", "run_no", "app_id", "app_slug", "version_no", "input"] {
