@@ -149,7 +149,7 @@ fn noted_runner(runner: RunnerPrincipal) -> RunnerPrincipal {
 }
 
 /// The token of the one `Authorization` header, its scheme `Bearer` in any case.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;

@@ -124,6 +124,7 @@ impl Volumes {
     /// Refuses logs where the volume of the database, which they go to, is nearly full.
     pub fn room_for_logs(&self) -> Result<(), NoRoom> {
         self.room(Level::Room).or_else(|short| match short.0.holds {
+            Holds::Database if short.0.has_room_for_logs() => Ok(()),
             Holds::Database => Err(short),
             Holds::Objects => Ok(()),
         })
@@ -278,7 +279,7 @@ mod tests {
     fn a_full_volume_of_objects_refuses_no_logs() {
         let volumes = Volumes::full(Path::new("m.db"));
         for (holds, logs) in [(Holds::Database, false), (Holds::Objects, true)] {
-            volumes.0.lock().short = Some(Space { holds, free: 0, owed: 0, total: 1 });
+            volumes.0.lock().short = Some(Space { holds, free: 0, owed: 0, total: 1, reusable: 0 });
             assert_eq!((volumes.room_for_objects().is_ok(), volumes.room_for_logs().is_ok()), (false, logs));
         }
     }

@@ -13,8 +13,10 @@ use nix::sys::statvfs::statvfs;
 use crate::copy;
 use crate::volumes::space::{Holds, Space};
 
-/// What is read at a time.
+/// What is read at a time: a page of the database.
 const PAGE: u64 = 4096;
+/// Where the database's header has the number of its unused pages.
+const FREE_PAGES_AT: u64 = 36;
 
 /// A volume, by the file or folder on it that matters.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ pub(crate) fn space(holds: Holds, path: &Path) -> io::Result<Space> {
     let found = statvfs(folder)?;
     let unit = found.fragment_size();
     let (free, total) = (found.blocks_available() * unit, found.blocks() * unit);
-    Ok(Space { holds, free, owed: 0, total })
+    Ok(Space { holds, free, owed: 0, total, reusable: 0 })
 }
 
 impl Probe {
@@ -97,7 +99,21 @@ impl Probe {
     /// How much room there is.
     pub(crate) fn space(&self) -> Result<Space, Trouble> {
         let failed = |source| Trouble::Io { holds: self.holds, doing: "asking for room", source };
-        space(self.holds, &self.target).map_err(failed)
+        let space = space(self.holds, &self.target).map_err(failed)?;
+        let reusable = self.reusable().map_err(failed)?;
+        Ok(Space { reusable, ..space })
+    }
+
+    /// Bytes of the database's unused pages, as its header has them (<https://sqlite.org/fileformat2.html#the_database_header>): those that were
+    /// free when the write-ahead log was last folded into it.
+    fn reusable(&self) -> io::Result<u64> {
+        let Some(database) = &self.database else { return Ok(0) };
+        let mut pages = [0; 4];
+        match database.read_exact_at(&mut pages, FREE_PAGES_AT) {
+            // It holds nothing yet.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            read => read.map(|()| u64::from(u32::from_be_bytes(pages)) * PAGE),
+        }
     }
 
     /// Overwrites a block that is allocated, so that a full disk does not matter.

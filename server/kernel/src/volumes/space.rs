@@ -32,6 +32,8 @@ pub struct Space {
     pub owed: u64,
     /// Its size.
     pub total: u64,
+    /// Bytes of pages that the database has and does not use: new rows take them before it grows.
+    pub reusable: u64,
 }
 
 /// What the room allows.
@@ -66,6 +68,18 @@ impl Space {
             >= if refused_before { least + least * HYSTERESIS / 100 } else { least }
     }
 
+    /// Whether the database has so much room in itself that it need not grow.
+    fn reuses(self, threshold: (u64, u64), refused_before: bool) -> bool {
+        let least = self.share(threshold);
+        self.reusable > 0
+            && self.reusable >= if refused_before { least + least * HYSTERESIS / 100 } else { least }
+    }
+
+    /// Whether log lines find room in the database, however full the volume is.
+    pub(crate) fn has_room_for_logs(self) -> bool {
+        self.holds == Holds::Database && self.reuses(NEARLY_FULL, true)
+    }
+
     /// Whether it is time for a warning, or still is.
     pub(crate) fn is_worth_a_warning(self, warned: bool) -> bool {
         !self.has((WARN_PERCENT, u64::MAX), warned)
@@ -87,7 +101,8 @@ impl fmt::Display for Space {
 /// disk, and that the reserve could not be made again since.
 pub(crate) fn level(before: Level, spaces: &[Space], met_full: bool) -> (Level, Option<Space>) {
     for space in spaces.iter().filter(|space| space.holds == Holds::Database) {
-        if met_full || !space.has(FULL, before == Level::Full) {
+        let full_before = before == Level::Full;
+        if !space.reuses(FULL, full_before) && (met_full || !space.has(FULL, full_before)) {
             return (Level::Full, Some(*space));
         }
     }
@@ -106,7 +121,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn space(holds: Holds, free: u64) -> Space {
-        Space { holds, free, owed: 0, total: 1000 * MIB }
+        Space { holds, free, owed: 0, total: 1000 * MIB, reusable: 0 }
     }
 
     #[rstest]
@@ -141,6 +156,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_deleted_makes_room_for_state_and_logs_and_for_nothing_else() {
+        let emptied = Space { reusable: 100 * MIB, ..space(Holds::Database, 0) };
+        assert_eq!(level(Level::Full, &[emptied], true), (Level::Nearly, Some(emptied)), "uploads are files");
+        assert!(emptied.has_room_for_logs());
+        let little = Space { reusable: 10 * MIB, ..emptied };
+        assert_eq!(level(Level::Full, &[little], true).0, Level::Full, "it does not flap");
+        assert!(!little.has_room_for_logs());
+    }
+
+    #[test]
     fn what_the_reserve_gave_up_is_for_lease_traffic_alone() {
         let restarted = Space { owed: 8 * MIB, ..space(Holds::Database, 12 * MIB) };
         assert_eq!(level(Level::Room, &[restarted], false).0, Level::Full);
@@ -149,7 +174,7 @@ mod tests {
 
     #[test]
     fn large_volumes_are_not_refused_by_their_share_alone() {
-        let large = Space { holds: Holds::Database, free: 2 << 30, owed: 0, total: 1 << 42 };
+        let large = Space { free: 2 << 30, total: 1 << 42, ..space(Holds::Database, 0) };
         assert_eq!(level(Level::Room, &[large], false).0, Level::Room);
         assert!(large.is_worth_a_warning(false));
     }

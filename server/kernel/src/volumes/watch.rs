@@ -240,6 +240,7 @@ mod tests {
     use nix::fcntl::{Flock, FlockArg};
 
     use super::*;
+    use crate::Db;
 
     #[test]
     fn a_reserve_that_cannot_be_made_is_not_waited_for() {
@@ -255,6 +256,23 @@ mod tests {
             let look = look_at_database(&volumes, &path, &mut probe).unwrap();
             assert_eq!((look.reserve_whole, look.space.owed), (true, 0));
         }
+    }
+
+    #[test]
+    fn what_was_deleted_from_the_database_is_room_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        let db = Db::open_writer(&path).unwrap();
+        db.batch("CREATE TABLE t (n); INSERT INTO t VALUES (zeroblob(1000000))").unwrap();
+        let open = Flock::lock(File::open(&path).unwrap(), FlockArg::LockExclusive).unwrap();
+        let mut probe = Probe::of_database(&path, Arc::new(open)).unwrap();
+        let mut reusable = || {
+            db.checkpoint_passive().unwrap();
+            probe.run().unwrap().reusable
+        };
+        assert_eq!(reusable(), 0);
+        db.batch("DELETE FROM t").unwrap();
+        assert!((900_000..1_100_000).contains(&reusable()));
     }
 
     #[test]

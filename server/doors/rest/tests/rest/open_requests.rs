@@ -30,3 +30,20 @@ async fn a_team_at_its_limit_waits_for_no_run_and_streams_no_log_but_reads_both(
     let at_once = format!("/runs/{}?wait=0", things.run);
     assert_eq!((get(at_once, "*/*").await, get(log, "application/json").await), (200, 200));
 }
+
+#[tokio::test]
+async fn a_token_that_is_revoked_while_it_waits_hears_nothing() {
+    let template = Template::make().await;
+    let (bed, things) = (template.copy().await, &template.things);
+    let path = format!("/runs/{}?wait=2", things.run);
+    let me =
+        Request::builder().uri("/api/v1/me").header("authorization", format!("Bearer {}", things.acme_admin));
+    let me = bed.send(me.body(Body::empty()).unwrap()).await;
+    let id = serde_json::from_str::<serde_json::Value>(&me.body).unwrap()["token_id"].clone();
+    let revoke = async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        call(&bed, things, Method::DELETE, &format!("/tokens/{id}"), "*/*", String::new()).await
+    };
+    let waits = call(&bed, things, Method::GET, &path, "*/*", String::new());
+    assert_eq!(tokio::join!(waits, revoke), (401, 204));
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
+use http::HeaderMap;
 use minitower_kernel::page::Page;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::limits::LimitName;
@@ -10,7 +11,7 @@ use minitower_vocabulary::wire::runs::{Attempts, Run};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::auth::Caller;
+use crate::auth::{Caller, bearer};
 use crate::extract::{Json, Path, Query};
 use crate::openapi::errors;
 use crate::v1::params::{After, RunPath};
@@ -42,6 +43,7 @@ pub(crate) async fn show(
     State(state): State<HttpState>,
     Caller(caller): Caller<TeamPrincipal>,
     Path(path): Path<RunPath>,
+    headers: HeaderMap,
     Query(ShowQuery { wait }): Query<ShowQuery>,
 ) -> Result<Json<Run>, ApiError> {
     let run = match wait {
@@ -52,7 +54,10 @@ pub(crate) async fn show(
                 0 => None,
                 _ => Some(state.teams().open_request(caller.team_id, LimitName::LongPolls)?),
             };
-            state.runs().run_ended(&caller, path.id(), Duration::from_secs(seconds)).await?
+            let run = state.runs().run_ended(&caller, path.id(), Duration::from_secs(seconds)).await?;
+            // A token that was revoked meanwhile is dead: it is told nothing.
+            state.runs().authenticate(bearer(&headers)).await?;
+            run
         }
     };
     Ok(Json(render::run(run)?))
