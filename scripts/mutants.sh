@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Changes the rules of runs in every small way that cargo-mutants knows, and asserts that a test beside the code fails each time. The rules
 # are compiled by themselves (proofs/rules), so a mutant takes seconds. proofs/mutants.toml has the mutants that may survive, and why.
+#   FILES="NAME…"   only the rules in these files of server/runs/src/domain
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +16,8 @@ unset CARGO_TARGET_DIR
 export CARGO_PROFILE_DEV_DEBUG=0
 # Without a mutant the tests have to pass. The baseline of cargo-mutants would build the whole server.
 cargo test --quiet --locked --package minitower-rules --lib --target-dir "$output/baseline"
-cargo mutants --config proofs/mutants.toml --package minitower-runs --file 'server/runs/src/domain/**' --test-package minitower-rules \
+files=()
+for name in ${FILES:-'**'}; do files+=(--file "server/runs/src/domain/$name"); done
+cargo mutants --config proofs/mutants.toml --package minitower-runs "${files[@]}" --test-package minitower-rules \
     --cargo-arg=--lib --cargo-arg=--locked --baseline skip --timeout "${TIMEOUT:-60}" --gitignore=true --jobs "${JOBS:-2}" --no-shuffle \
     --colors never --output "$output" "$@"

@@ -27,7 +27,8 @@ if part "build" cargo build --workspace --bins --locked; then
     prove fuzzed fuzzed
     prove crash crash
     prove planted scripts/planted.sh
-    prove mutants scripts/mutants.sh
+    # The state machines and the lease protocol; `make mutants` changes the other rules too, which takes half an hour.
+    prove mutants env FILES="app.rs artifact.rs attempt.rs claim.rs lease.rs retry.rs run.rs runner.rs" scripts/mutants.sh
     prove schemathesis scripts/schemathesis.sh
 fi
 summary
