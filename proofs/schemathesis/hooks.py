@@ -7,14 +7,14 @@ import json
 import os
 
 import schemathesis
-from bed import ARTIFACT, SLUG, PASSWORD, Bed, archive
+from bed import ARTIFACT, SLUG, PASSWORD, Bed, archive, form
 
 told = json.loads(os.environ["FUZZED"])
 bed = Bed(told["url"], told["secrets"])
 role = told["role"]
 calls, seen = 0, set()
 # What the parameters of a path may name; a call that ends one of them is followed by a new one.
-known = {"run": told["lease"]["run_id"], "app": "fuzzed", "no": 1, "name": "poller", "path": ARTIFACT, "id": told["registration_id"]}
+known = {"run": told["lease"]["run_id"], "app": "fuzzed", "no": 1, "name": "poller", "path": ARTIFACT, "id": told["registration_id"], "slug": SLUG}
 lease = told["lease"]
 
 
@@ -63,7 +63,44 @@ def bootstrap(case):
     case.body = {"slug": SLUG, "name": "Fuzzers"}
 
 
-BEFORE = {"runner_ended": held_runner, "create_version": upload, "login": login, "bootstrap_team": bootstrap}
+def spare_app(case):
+    """An app that nothing else needs."""
+    slug = f"spare-{os.getpid()}-{calls}"
+    bed.ask("POST", "/apps", bed.admin, {"slug": slug})
+    case.path_parameters = {"app": slug}
+
+
+def spare_version(case):
+    form_type = {"Content-Type": "multipart/form-data; boundary=XX"}
+    made = bed.ask("POST", "/apps/fuzzed/versions", bed.admin, form("artifact", archive()), form_type)
+    case.path_parameters = {"app": "fuzzed", "no": made["version_no"]}
+
+
+def spare_run(case):
+    case.path_parameters = {"run": bed.ask("POST", "/apps/fuzzed/runs", bed.admin)["run_id"]}
+    case.query = {"force": "true"}
+
+
+def spare_token(case):
+    case.path_parameters = {"id": bed.ask("POST", "/tokens", bed.admin)["token_id"]}
+
+
+def wide_limits(case):
+    case.body = {"queued_runs": 900_000, "apps": None}
+
+
+BEFORE = {
+    "delete_app": spare_app,
+    "delete_version": spare_version,
+    "delete_run": spare_run,
+    "delete_token": spare_token,
+    "set_limits": wide_limits,
+    "set_team_limits": wide_limits,
+    "runner_ended": held_runner,
+    "create_version": upload,
+    "login": login,
+    "bootstrap_team": bootstrap,
+}
 
 
 @schemathesis.hook
@@ -78,6 +115,9 @@ def before_call(context, case, kwargs):
             case.path_parameters = {name: known.get(name, value) for name, value in case.path_parameters.items()}
         if told["thorough"] and case.method.upper() == told["methods"][operation["operationId"]]:
             BEFORE.get(operation["operationId"], lambda case: None)(case)
+    elif operation["operationId"] in ("set_limits", "set_team_limits") and isinstance(case.body, dict):
+        # Limits that are taken would keep the other calls out.
+        case.body = {name: -1 if isinstance(value, int) else value for name, value in case.body.items() if value is not None}
     # A poll that waits costs its time and shows nothing more.
     wait = (case.query or {}).get("wait")
     if str(wait).isdigit() and 0 < int(wait) <= 60:
