@@ -89,11 +89,14 @@ def wide_limits(case):
     case.body = {"queued_runs": 900_000, "apps": None}
 
 
-BEFORE = {
+# A call that would delete for good what the other calls need deletes another one.
+SPARE = {
     "delete_app": spare_app,
     "delete_version": spare_version,
     "delete_run": spare_run,
     "delete_token": spare_token,
+}
+BEFORE = SPARE | {
     "set_limits": wide_limits,
     "set_team_limits": wide_limits,
     "runner_ended": held_runner,
@@ -101,6 +104,11 @@ BEFORE = {
     "login": login,
     "bootstrap_team": bootstrap,
 }
+
+
+def exists(value):
+    """Whether a parameter can name a thing of the bed: its app, or any number."""
+    return value == known["app"] or str(value).isdigit()
 
 
 @schemathesis.hook
@@ -115,6 +123,9 @@ def before_call(context, case, kwargs):
             case.path_parameters = {name: known.get(name, value) for name, value in case.path_parameters.items()}
         if told["thorough"] and case.method.upper() == told["methods"][operation["operationId"]]:
             BEFORE.get(operation["operationId"], lambda case: None)(case)
+    elif operation["operationId"] in SPARE and any(exists(value) for value in (case.path_parameters or {}).values()):
+        # Values of former answers are tried again.
+        SPARE[operation["operationId"]](case)
     elif operation["operationId"] in ("set_limits", "set_team_limits") and isinstance(case.body, dict):
         # Limits that are taken would keep the other calls out.
         case.body = {name: -1 if isinstance(value, int) else value for name, value in case.body.items() if value is not None}
