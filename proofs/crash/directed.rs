@@ -191,6 +191,18 @@ fn the_job_of_a_stopped_supervisor_has_ended_before_another_runner_begins() {
 }
 
 #[test]
+fn a_supervisor_that_stays_stopped_holds_its_run_no_longer_than_its_lease() {
+    let mut bed = Bed::start(LEASE_TTL, &[Serves::Platform]);
+    running(&bed, Plan::lasting(1500), 1);
+    for pid in processes::children(bed.runners[0].program().pid()) {
+        processes::stop(pid);
+    }
+    let history = settle(bed);
+    let attempts = &history.runs[0].attempts;
+    assert_eq!(statuses(&history), [("completed", vec!["released", "completed"])], "{attempts:?}");
+}
+
+#[test]
 fn jobs_that_leave_what_can_hardly_be_removed_take_no_runner_away() {
     let mut bed = Bed::start(LONGER_TTL, &[Serves::Platform, Serves::Platform]);
     for _ in 0..3 {

@@ -130,6 +130,7 @@ pub(crate) fn run(seed: u64, limits: Limits) -> Outcome {
         }
         wait::pass(TICK);
     }
+    // A supervisor that is stopped now stays so: its runner has to make up for it.
     (storm.filled, storm.broken) = (None, None);
     let (struck, lasted) = (storm.struck, begun.elapsed());
     storm.bed.heal();

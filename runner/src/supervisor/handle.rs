@@ -59,8 +59,8 @@ pub(crate) enum Loss {
     /// It is gone.
     #[error("it ended without a report")]
     Ended,
-    /// It is there, but the lease's deadline has passed and the job was not ended.
-    #[error("it did not end the job by the lease's deadline")]
+    /// It is there, but the lease's deadline, or the last one that it has confirmed, has passed and the job was not ended.
+    #[error("it did not end the job by the last deadline that it knew")]
     Late,
     /// It is there, but does not carry out an order.
     #[error("it did not end the job when it was told to")]
@@ -87,6 +87,8 @@ pub(crate) struct Supervised {
     orders: Orders,
     cgroup: String,
     deadline: watch::Receiver<BootTime>,
+    /// The last deadline that the supervisor has confirmed.
+    confirmed: watch::Sender<BootTime>,
     /// What the job writes to its standard output; taken once.
     pub(crate) stdout: Option<ChildStdout>,
     /// What the job writes to its standard error; taken once.
@@ -111,6 +113,11 @@ impl Orders {
     /// Ends every process of the job.
     pub(crate) fn kill(&self) {
         let _full = self.sender.try_send(Command::Kill);
+        self.expect_report();
+    }
+
+    /// From now on the end is to be reported soon.
+    fn expect_report(&self) {
         self.report_by.send_if_modified(|report_by| {
             let first = report_by.is_none();
             report_by.get_or_insert(BootTime::now().plus(REPORT_WITHIN));
@@ -141,7 +148,8 @@ impl Supervised {
         let mut child = spawner::spawn(command).await.map_err(SupervisorError::Start)?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
         let (reader, mut writer) = UnixStream::from_std(ours).map_err(SupervisorError::Start)?.into_split();
-        let first = Command::Start { task: Box::new(task), deadline: *deadline.borrow() };
+        let until = *deadline.borrow();
+        let first = Command::Start { task: Box::new(task), deadline: until };
         if let Err(error) = send(&mut writer, &first).await {
             // It ends with its connection.
             strays::forget(pid);
@@ -159,6 +167,7 @@ impl Supervised {
             orders: Orders { sender, report_by: watch::Sender::new(None) },
             cgroup,
             deadline,
+            confirmed: watch::Sender::new(until),
         })
     }
 
@@ -169,19 +178,32 @@ impl Supervised {
 
     /// Waits for the end of the task. When this returns, no process of it runs any more, but for [`SupervisorError::AtLarge`].
     pub(crate) async fn wait(&mut self) -> Result<Ended, SupervisorError> {
-        let late = overdue(self.deadline.clone(), self.orders.report_by.subscribe());
-        let heard = tokio::select! {
-            biased;
-            heard = hear(&mut self.reports, &mut self.report) => heard,
-            loss = late => Err(loss),
-        };
-        let loss = match heard {
-            Ok(Report::Blind { reason }) => Loss::Blind(reason),
-            Ok(report) => {
-                let _status = tokio::time::timeout(REPORT_WITHIN, self.child.wait()).await;
-                return told(report);
-            }
-            Err(loss) => loss,
+        let late =
+            overdue(self.deadline.clone(), self.confirmed.subscribe(), self.orders.report_by.subscribe());
+        tokio::pin!(late);
+        let loss = loop {
+            let heard = tokio::select! {
+                biased;
+                heard = hear(&mut self.reports, &mut self.report) => heard,
+                loss = &mut late => break loss,
+            };
+            let end = match heard {
+                Ok(Report::Extended { deadline }) => {
+                    self.confirmed.send_replace(deadline);
+                    continue;
+                }
+                Ok(Report::Ending) => {
+                    self.orders.expect_report();
+                    continue;
+                }
+                Ok(Report::Ended(ended)) => Ok(ended),
+                Ok(Report::Failed { reason }) => Err(SupervisorError::Program(reason)),
+                Ok(Report::Unconfined { reason }) => Err(SupervisorError::Unconfined(reason)),
+                Ok(Report::Blind { reason }) => break Loss::Blind(reason),
+                Err(loss) => break loss,
+            };
+            let _status = tokio::time::timeout(REPORT_WITHIN, self.child.wait()).await;
+            return end;
         };
         self.make_up_for(loss).await
     }
@@ -206,10 +228,17 @@ impl Supervised {
             (_, Err(fault)) => Err(io::Error::other(fault)),
         };
         // A report that is there after all says how the job ended, and that it had.
-        if let Ok(Ok(report @ Report::Ended(_))) =
-            tokio::time::timeout(REPORT_WITHIN, hear(&mut self.reports, &mut self.report)).await
-        {
-            return told(report);
+        let last_words = async {
+            loop {
+                match hear(&mut self.reports, &mut self.report).await {
+                    Ok(Report::Ended(ended)) => return Some(ended),
+                    Ok(_) => {}
+                    Err(_) => return None,
+                }
+            }
+        };
+        if let Ok(Some(ended)) = tokio::time::timeout(REPORT_WITHIN, last_words).await {
+            return Ok(ended);
         }
         match left {
             Ok(()) => Err(SupervisorError::Lost(loss)),
@@ -225,36 +254,34 @@ impl Drop for Supervised {
     }
 }
 
-fn told(report: Report) -> Result<Ended, SupervisorError> {
-    match report {
-        Report::Ended(ended) => Ok(ended),
-        Report::Failed { reason } => Err(SupervisorError::Program(reason)),
-        Report::Unconfined { reason } => Err(SupervisorError::Unconfined(reason)),
-        Report::Blind { reason } => Err(SupervisorError::Lost(Loss::Blind(reason))),
-    }
-}
-
 /// Reads a report. May be dropped and called again: what was read stays in `line`.
 async fn hear(reports: &mut BufReader<OwnedReadHalf>, line: &mut Vec<u8>) -> Result<Report, Loss> {
     reports.read_until(b'\n', line).await.map_err(Loss::Broken)?;
     if line.is_empty() {
         return Err(Loss::Ended);
     }
-    serde_json::from_slice(line).map_err(Loss::Garbled)
+    let report = serde_json::from_slice(line).map_err(Loss::Garbled);
+    line.clear();
+    report
 }
 
-/// Returns some time after the task was to be killed: because the deadline, as it is extended, has passed, or by order.
+/// Returns some time after the task was to be killed: by the deadline, as it is extended and confirmed, or by order. A supervisor
+/// that confirms nothing holds its job no longer than the deadline that it knows.
 async fn overdue(
     mut deadline: watch::Receiver<BootTime>,
+    mut confirmed: watch::Receiver<BootTime>,
     mut report_by: watch::Receiver<Option<BootTime>>,
 ) -> Loss {
     loop {
-        let by_deadline = *deadline.borrow_and_update();
         let by_order = *report_by.borrow_and_update();
+        let (lease, known) = (*deadline.borrow_and_update(), *confirmed.borrow_and_update());
+        // While it ends the job, it confirms nothing.
+        let by_deadline = if by_order.is_some() { lease } else { lease.min(known) };
         tokio::select! {
             biased;
             Ok(()) = deadline.changed() => {}
-            // The sender lives as long as the task's owner, who waits here.
+            // The senders live as long as the task's owner, who waits here.
+            Ok(()) = confirmed.changed() => {}
             Ok(()) = report_by.changed() => {}
             () = late(by_deadline) => return Loss::Late,
             () = sleep_until(by_order.unwrap_or(by_deadline)), if by_order.is_some() => return Loss::Deaf,

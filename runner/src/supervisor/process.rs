@@ -88,6 +88,7 @@ fn supervise() -> io::Result<()> {
         Supervisor { control, inbox, timer, children, cgroup, task, job, ending: None, terminating: false };
     supervisor.set_deadline(deadline)?;
     let by_deadline = supervisor.watch()?;
+    send(&mut supervisor.control, &Report::Ending);
     let report = match supervisor.kill_everything() {
         Left::Unknown(error) => Report::Blind { reason: error.to_string() },
         Left::Processes(stuck) => {
@@ -222,7 +223,10 @@ impl Supervisor {
         while let Some(command) = self.inbox.next()? {
             match command {
                 Command::Start { .. } => {}
-                Command::Extend { deadline } => self.set_deadline(deadline)?,
+                Command::Extend { deadline } => {
+                    self.set_deadline(deadline)?;
+                    send(&mut self.control, &Report::Extended { deadline });
+                }
                 Command::Terminate => {
                     self.terminating = true;
                     match &mut self.job {

@@ -58,6 +58,10 @@ pub(super) enum Command {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Report {
+    /// The deadline that it now keeps. A supervisor that does not say so is stopped or stuck.
+    Extended { deadline: BootTime },
+    /// The job is over or has to be, and the supervisor ends what is left of it; it hears nothing more.
+    Ending,
     /// The program could not be started.
     Failed { reason: String },
     /// It could not be confined, and was not started.
