@@ -335,6 +335,11 @@ impl Drop for Bed {
         self.server.program = None;
         // Supervisors notice the ends of their runners by themselves; a planted bug may leave more.
         leftovers::kill_below(self.folder.path());
+        if std::env::var_os("MINITOWER_TEST_KEEP").is_some() {
+            self.folder.disable_cleanup(true);
+            println!("kept: {}", self.folder.path().display());
+            return;
+        }
         for disk in &self.disks {
             // Lazily, as what was just killed may still hold it.
             let _gone_with_the_machine = Command::new("umount").arg("--lazy").arg(disk).status();

@@ -43,6 +43,26 @@ open(os.environ["HOME"] + "/left-behind", "w").write("x")
     }
 }
 
+#[tokio::test]
+async fn shared_memory_of_a_pod_does_not_outlive_a_run() {
+    let server = ControlPlane::start();
+    let data = outside_tmp();
+    let text = r#"
+import os
+from multiprocessing import resource_tracker, shared_memory
+print("found", os.listdir("/dev/shm"))
+shared_memory.SharedMemory(name="secret", create=True, size=1000).buf[:6] = b"secret"
+resource_tracker.unregister("/secret", "shared_memory")
+os.makedirs("/dev/shm/a/b/c")
+os.chmod("/dev/shm/a", 0)
+"#;
+    server.submit(Job::script("main.py", text));
+    server.submit(Job::script("main.py", text));
+    let _runner = Runner::under(Circumstances::AsPod, &server, data.path());
+    server.results(2).await;
+    assert_eq!(server.seen().log(), "found []\nfound []\n");
+}
+
 #[rstest]
 #[case(Circumstances::AsTheTest, false)]
 #[case(Circumstances::AsNobody, false)]

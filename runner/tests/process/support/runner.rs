@@ -23,6 +23,8 @@ pub(crate) enum Circumstances {
     WithMaskedProc,
     /// Where no namespaces can be made, as in many a pod.
     WithoutNamespaces,
+    /// As the first process of such a pod, with the pod's own shared memory.
+    AsPod,
 }
 
 impl Circumstances {
@@ -54,6 +56,19 @@ impl Circumstances {
                 "sh",
                 "-c",
                 "echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all \"$0\"",
+            ],
+            Self::AsPod => &[
+                "unshare",
+                "--user",
+                "--map-root-user",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "sh",
+                "-c",
+                "mount -t tmpfs shm /dev/shm && echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all \"$0\"",
             ],
         }
     }
