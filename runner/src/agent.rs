@@ -23,6 +23,7 @@ use crate::instance::Instance;
 use crate::job::{Runs, carry_out, give_back};
 use crate::labels::Labels;
 use crate::session::Session;
+use crate::shared_memory::SharedMemory;
 use crate::steps::Stopping;
 use crate::supervisor::{Confinement, Marker, kill_marked, remove_leftover_cgroups};
 
@@ -110,7 +111,19 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
             sign_off_when_stopped(session, shutdown).await;
         }
     });
-    let runs = Runs { config, data_dir, session, environments, health, stopping, cgroup_prefix, confinement };
+    let kept = config.job_writable.iter().cloned().chain([config.data_dir.clone()]);
+    let shared_memory = SharedMemory::of_this_machine(confinement.own_files(), kept);
+    let runs = Runs {
+        config,
+        data_dir,
+        session,
+        environments,
+        health,
+        stopping,
+        cgroup_prefix,
+        confinement,
+        shared_memory,
+    };
     // Both at once: the first poll does not wait for uv, and stopping does not wait for its answer.
     let mut polling = pin!(poll_and_run(&runs, instance, &shutdown, &signed_off));
     let ended = tokio::select! {

@@ -12,6 +12,7 @@
 //! | `logs` | from the job's streams to the control plane |
 //! | `data_dir`, `workspace`, `instance` | what lies on disk |
 //! | `folder`, `removal`, `janitor` | using and removing folders that foreign code could write |
+//! | `shared_memory` | removing what runs leave in a pod's |
 //! | `fault`, `health` | the runner's own faults, and whether it takes runs |
 //! | `termination_log` | last words, for Kubernetes |
 //!
@@ -36,6 +37,7 @@ mod logs;
 mod mask;
 mod removal;
 mod session;
+mod shared_memory;
 mod steps;
 mod supervisor;
 mod termination_log;

@@ -206,6 +206,8 @@ async fn in_workspace(
             return outcome::verdict(Err(told), lease, calls, steps).await;
         }
     };
+    // A former process of this runner may have left something.
+    runs.shared_memory.clear().await;
     let ran = script::run(runs, lease, calls, steps, &workspace, &cache.path, started).await;
     progress.send_replace(Progress::Ending);
     let ran = match ran {
@@ -216,6 +218,7 @@ async fn in_workspace(
         Err(error) => Err(own::judge(runs, lease.run_id, before, &workspace, error).await),
     };
     let verdict = outcome::verdict(ran, lease, calls, steps).await;
+    runs.shared_memory.clear().await;
     remove(&workspace, steps).await;
     settle(caches, cache).await;
     verdict

@@ -7,6 +7,7 @@ use crate::data_dir::DataDir;
 use crate::environment::Environments;
 use crate::health::Health;
 use crate::session::Session;
+use crate::shared_memory::SharedMemory;
 use crate::steps::Stopping;
 use crate::supervisor::Confinement;
 
@@ -28,4 +29,6 @@ pub(crate) struct Runs {
     pub(crate) cgroup_prefix: String,
     /// What confines jobs on this machine.
     pub(crate) confinement: Confinement,
+    /// What runs share where they have no file systems of their own.
+    pub(crate) shared_memory: SharedMemory,
 }

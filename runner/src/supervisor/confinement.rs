@@ -63,7 +63,12 @@ impl Confinement {
     /// Whether jobs cannot change what is not theirs: neither write into it, which Landlock sees to, nor take its rights away
     /// or change its times, which Landlock does not know and only a mount namespace, where it is out of sight, keeps from them.
     pub(crate) fn closes_files(self) -> bool {
-        self.landlock && self.namespaces != Namespaces::None
+        self.landlock && self.own_files()
+    }
+
+    /// Whether each job has its own view of the file system, `/tmp` and `/dev/shm` included.
+    pub(crate) fn own_files(self) -> bool {
+        self.namespaces != Namespaces::None
     }
 }
 
