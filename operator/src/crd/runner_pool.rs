@@ -121,8 +121,9 @@ pub struct RunnerPoolSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_token_secret_ref: Option<OperatorTokenRef>,
 
-    /// Counts only the queued runs of this team (its slug). For a pool whose runners register with a team's token. If it is absent, the runs
-    /// of all teams count.
+    /// The slug of the team whose registration token the runners register with. Only this team's queued runs count then, and only its
+    /// runners belong to the pool. If it is absent, the runs of all teams count, and only runners that register with the platform's token
+    /// belong to the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 32), regex(pattern = "^[a-z][a-z0-9-]{2,31}$"))]
     pub team: Option<String>,

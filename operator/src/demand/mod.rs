@@ -22,4 +22,4 @@ pub use self::control_plane::{ControlPlane, ControlPlaneConfig, Drained, Ended, 
 pub use self::error::{Call, Cause, ControlPlaneError, ErrorKind};
 pub use self::hub::{Hub, Reading};
 pub use self::judgement::{Demand, STALE_LIMIT, judge};
-pub use self::snapshot::{Pending, RunnerView, Snapshot};
+pub use self::snapshot::{Pending, RunnerView, Scope, Snapshot};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use minitower_client::wire::admin::{Runner, RunnerStatus};
+use minitower_client::wire::admin::{Runner, RunnerScope, RunnerStatus};
 
 /// Runs queued and ready, by team and environment, over all apps.
 pub type Pending = HashMap<(String, String), u64>;
@@ -28,10 +28,25 @@ impl Snapshot {
         });
         counted.fold(0, |sum: u64, (_, runs)| sum.saturating_add(*runs))
     }
+}
 
-    /// The runners that registered with this pool, written `namespace/name`.
-    pub fn runners_of<'s>(&'s self, pool: &'s str) -> impl Iterator<Item = &'s RunnerView> {
-        self.runners.iter().filter(move |runner| runner.pool.as_deref() == Some(pool))
+/// Whose registration token a runner registered with, and so whose runs it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// The platform's.
+    Platform,
+    /// A team's, with its slug. Older control planes leave the slug out.
+    Team(Option<String>),
+}
+
+impl Scope {
+    /// Whether a pool of this team, or of all, has such runners. Every team can register a runner under the name of any pool.
+    pub fn fits(&self, team: Option<&str>) -> bool {
+        match (self, team) {
+            (Self::Platform, None) => true,
+            (Self::Team(slug), Some(team)) => slug.as_deref().is_none_or(|slug| slug == team),
+            (Self::Platform, Some(_)) | (Self::Team(_), None) => false,
+        }
     }
 }
 
@@ -42,6 +57,8 @@ pub struct RunnerView {
     pub name: String,
     /// The pool it registered with.
     pub pool: Option<String>,
+    /// Whose runs it takes.
+    pub scope: Scope,
     /// The environment whose runs it serves.
     pub environment: String,
     /// Whether it is online.
@@ -65,6 +82,10 @@ impl From<Runner> for RunnerView {
         Self {
             name: runner.name,
             pool: runner.pool,
+            scope: match runner.scope {
+                RunnerScope::Platform => Scope::Platform,
+                RunnerScope::Team => Scope::Team(runner.team),
+            },
             environment: runner.environment,
             online: runner.status == RunnerStatus::Online,
             busy: runner.busy,
@@ -100,21 +121,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_is_told_by_its_namespace_too() {
-        let runner = |name: &str, pool: Option<&str>| RunnerView {
-            name: name.to_owned(),
-            pool: pool.map(str::to_owned),
-            environment: "default".to_owned(),
-            online: true,
-            busy: false,
-            idle_since: None,
-            run_id: None,
-            attempt_started_at: None,
-            draining: false,
-            instance_id: None,
-        };
-        let mut snapshot = snapshot();
-        snapshot.runners = vec![runner("a", Some("x/p")), runner("b", Some("y/p")), runner("c", None)];
-        assert_eq!(snapshot.runners_of("x/p").map(|r| r.name.as_str()).collect::<Vec<_>>(), ["a"]);
+    fn a_pool_has_the_runners_of_the_token_that_it_is_for() {
+        let of = |slug: &str| Scope::Team(Some(slug.to_owned()));
+        assert!(Scope::Platform.fits(None) && !Scope::Platform.fits(Some("acme")));
+        assert!(of("acme").fits(Some("acme")) && !of("acme").fits(Some("zeta")) && !of("acme").fits(None));
+        let of_older = Scope::Team(None);
+        assert!(of_older.fits(Some("acme")) && !of_older.fits(None));
     }
 }

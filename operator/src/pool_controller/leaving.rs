@@ -104,12 +104,10 @@ pub fn observe(
     now: Elapsed,
 ) -> (BTreeMap<String, Leaving>, Vec<LeavingRunner>) {
     let qualified = pool.qualified_name();
-    let listed: HashMap<&str, &RunnerView> = demand
-        .snapshot()
-        .into_iter()
-        .flat_map(|snapshot| &snapshot.runners)
-        .map(|runner| (runner.name.as_str(), runner))
-        .collect();
+    let all = || demand.snapshot().into_iter().flat_map(|snapshot| &snapshot.runners);
+    let listed: HashMap<&str, &RunnerView> =
+        all().filter(|runner| pool.has(runner)).map(|runner| (runner.name.as_str(), runner)).collect();
+    let is_taken = |name: &str| all().any(|runner| runner.name == name && !pool.has(runner));
     // Who cannot be asked cannot be told either.
     let is_known = matches!(demand, Demand::Known(_));
     let mut leaving = BTreeMap::new();
@@ -121,6 +119,8 @@ pub fn observe(
             _ if !is_known || has_ended(pod) => Leaving::Closed,
             Some(runner) if runner.draining => Leaving::Closed,
             Some(_) => Leaving::Open,
+            // A fence on this name would be a fence on a runner that is not the pool's.
+            None if is_taken(&name) => Leaving::Closed,
             None => Leaving::Unheard,
         };
         if pod.metadata.deletion_timestamp.is_some() {

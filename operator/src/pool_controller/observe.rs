@@ -1,6 +1,6 @@
 //! What exists: Deployments and pods as the watches show them and runners as the control plane shows them, brought together for the planner.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,17 +135,17 @@ pub fn observe(
     let deployments: Vec<_> = deployments.iter().filter(|d| is_owned(pool, d)).map(Arc::clone).collect();
     expected.seen(&deployments, pods, now);
     let snapshot = demand.snapshot();
-    let runners: HashMap<&str, &RunnerView> = snapshot
-        .into_iter()
-        .flat_map(|snapshot| &snapshot.runners)
-        .map(|runner| (runner.name.as_str(), runner))
-        .collect();
+    let (own, strangers): (Vec<&RunnerView>, Vec<&RunnerView>) =
+        snapshot.into_iter().flat_map(|snapshot| &snapshot.runners).partition(|runner| pool.has(runner));
+    let runners: HashMap<&str, &RunnerView> =
+        own.into_iter().map(|runner| (runner.name.as_str(), runner)).collect();
+    let strangers: HashSet<&str> = strangers.into_iter().map(|runner| runner.name.as_str()).collect();
     let (leaving, leaving_runners) = leaving::observe(pool, pods, demand, &mut expected.leaving, now);
     let staying: Vec<_> = pods.iter().filter(|pod| !is_leaving(pod)).cloned().collect();
     let mut by_revision: BTreeMap<String, Vec<plan::Pod>> = BTreeMap::new();
     for pod in &staying {
         if let Some(of) = pod.labels().get(REVISION_LABEL) {
-            by_revision.entry(of.clone()).or_default().push(planned(pod, &runners));
+            by_revision.entry(of.clone()).or_default().push(planned(pod, &runners, &strangers));
         }
     }
     let mut revisions: Vec<Revision> = deployments
@@ -259,7 +259,7 @@ pub fn container(pod: &KubePod) -> Option<&ContainerStatus> {
     statuses.iter().find(|status| status.name == CONTAINER)
 }
 
-fn planned(pod: &KubePod, runners: &HashMap<&str, &RunnerView>) -> plan::Pod {
+fn planned(pod: &KubePod, runners: &HashMap<&str, &RunnerView>, strangers: &HashSet<&str>) -> plan::Pod {
     let name = pod.name_any();
     let runner = runners.get(name.as_str());
     plan::Pod {
@@ -272,6 +272,7 @@ fn planned(pod: &KubePod, runners: &HashMap<&str, &RunnerView>) -> plan::Pod {
         },
         draining: runner.is_some_and(|runner| runner.draining),
         registered: runner.is_some(),
+        name_taken: strangers.contains(name.as_str()),
         name,
     }
 }

@@ -7,6 +7,7 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::plan::{Damping, Policy};
 use crate::crd::{RunnerPool, RunnerPoolSpec};
+use crate::demand::RunnerView;
 use crate::settings::OwnService;
 
 /// The label with the pool that a Deployment or pod belongs to.
@@ -134,6 +135,11 @@ impl Pool {
     /// The pool's name on its control plane, with the namespace: a control plane may serve several.
     pub fn qualified_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// Whether a runner under the name of one of the pool's pods is that pod's. A team's runner can have any name, and name any pool.
+    pub fn has(&self, runner: &RunnerView) -> bool {
+        runner.scope.fits(self.spec.team.as_deref())
     }
 
     /// The owner of the pool's fences, as its control plane knows it.

@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 
 use super::observe::{Observation, container, failed_create};
 use super::pool::Pool;
-use crate::demand::{Demand, Snapshot};
+use crate::demand::{Demand, RunnerView, Scope, Snapshot};
 
 /// How long a runner may run without registering before that is a problem.
 const REGISTERS_WITHIN: SignedDuration = SignedDuration::from_secs(30);
@@ -244,18 +244,47 @@ fn unregistered(
     snapshot: &Snapshot,
     now: Timestamp,
 ) -> Option<(u8, Problem)> {
-    let online: HashMap<&str, bool> =
-        snapshot.runners.iter().map(|runner| (runner.name.as_str(), runner.online)).collect();
+    let runners: HashMap<&str, &RunnerView> =
+        snapshot.runners.iter().map(|runner| (runner.name.as_str(), runner)).collect();
+    let is_online = |name: &str| runners.get(name).is_some_and(|runner| runner.online && pool.has(runner));
     let pod = observation.current_pods().find(|pod| {
         let running = container(pod).and_then(|c| c.state.as_ref()?.running.as_ref()?.started_at.clone());
         running.is_some_and(|since| now.duration_since(since.0) > REGISTERS_WITHIN)
-            && !online.get(pod.name_any().as_str()).copied().unwrap_or(false)
+            && !is_online(&pod.name_any())
     })?;
     let name = pod.name_any();
+    if let Some(stranger) = runners.get(name.as_str()).filter(|runner| !pool.has(runner)) {
+        return Some((1, of_another_scope(pool, &name, &stranger.scope)));
+    }
     let message = format!(
         "pod {name} runs, but its runner is not online at {}: see kubectl -n {} logs {name}; check that pods can reach that address, and \
          check the token in spec.registrationTokenSecretRef",
         pool.server_url, pool.namespace
     );
     Some((1, Problem::new("RunnerNotRegistered", message)))
+}
+
+/// A pod whose name belongs to a runner that is not the pool's: mostly, because the pool's token is not the one that it needs.
+fn of_another_scope(pool: &Pool, pod: &str, scope: &Scope) -> Problem {
+    let whose = match scope {
+        Scope::Platform => "the platform's registration token".to_owned(),
+        Scope::Team(None) => "a team's registration token".to_owned(),
+        Scope::Team(Some(team)) => format!("a registration token of team {team}"),
+    };
+    let way_out = match (&pool.spec.team, scope) {
+        (Some(team), _) => format!(
+            "the pool is for team {team}: put a registration token of that team into the Secret that \
+             spec.registrationTokenSecretRef names, or remove spec.team"
+        ),
+        (None, Scope::Team(Some(team))) => format!(
+            "the pool is for all teams: put the platform's registration token into the Secret that \
+             spec.registrationTokenSecretRef names, or set spec.team to {team}"
+        ),
+        (None, _) => "the pool is for all teams: put the platform's registration token into the Secret that \
+             spec.registrationTokenSecretRef names, or set spec.team"
+            .to_owned(),
+    };
+    let message =
+        format!("runner {pod} registered with {whose}, and the operator leaves it alone; {way_out}");
+    Problem::new("RunnerOfAnotherScope", message)
 }

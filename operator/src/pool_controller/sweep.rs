@@ -17,6 +17,7 @@ use minitower_daemon::errors::chain;
 
 use super::leaving::{has_ended, is_leaving};
 use super::observe::container;
+use super::plan::Elapsed;
 use super::pool::owner_of;
 use super::reconcile::Context;
 use crate::calls::CALL;
@@ -32,6 +33,20 @@ const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 
 /// A pod, by namespace and name.
 pub type PodKey = (String, String);
+
+/// A pool whose runners are swept.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// Its control plane.
+    pub config: ControlPlaneConfig,
+    /// The team whose runners it has; none: the platform's.
+    pub team: Option<String>,
+    /// When the control plane was last asked for it, or last had a runner of it.
+    pub used: Elapsed,
+}
+
+/// The pools of one control plane, by name, and the team whose runners each has.
+type Pools = HashMap<String, Option<String>>;
 
 /// What a sweep knows of pods.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -97,13 +112,13 @@ fn key_of(pod: &KubePod) -> PodKey {
 
 /// Sweeps once.
 pub(super) async fn once(context: &Context, pods: &Pods) -> Left {
-    let mut by_plane: HashMap<ControlPlaneConfig, Vec<String>> = HashMap::new();
+    let mut by_plane: HashMap<ControlPlaneConfig, Pools> = HashMap::new();
     {
         let mut planes = context.planes.lock().unwrap_or_else(PoisonError::into_inner);
         let now = boottime();
-        planes.retain(|_, (_, used)| now < *used + REMEMBERED);
-        for (pool, (config, _)) in planes.iter() {
-            by_plane.entry(config.clone()).or_default().push(pool.clone());
+        planes.retain(|_, served| now < served.used + REMEMBERED);
+        for (pool, Served { config, team, .. }) in planes.iter() {
+            by_plane.entry(config.clone()).or_default().insert(pool.clone(), team.clone());
         }
     }
     // At the same time: a silent control plane must not hold up the others.
@@ -114,8 +129,8 @@ pub(super) async fn once(context: &Context, pods: &Pods) -> Left {
         left.without.extend(of_plane.without);
         let mut planes = context.planes.lock().unwrap_or_else(PoisonError::into_inner);
         for pool in pools {
-            if let Some((_, used)) = planes.get_mut(&pool) {
-                *used = boottime();
+            if let Some(served) = planes.get_mut(&pool) {
+                served.used = boottime();
             }
         }
     }
@@ -126,7 +141,7 @@ pub(super) async fn once(context: &Context, pods: &Pods) -> Left {
 async fn of_plane(
     context: &Context,
     config: &ControlPlaneConfig,
-    pools: &[String],
+    pools: &Pools,
     pods: &Pods,
 ) -> (Left, Vec<String>) {
     let reading = context.hub.demand(config, EVERY).await;
@@ -194,9 +209,9 @@ async fn fence(control_plane: &ControlPlane, runner: &RunnerView) {
 }
 
 /// Those that may belong to these pools: they are asked about again.
-fn theirs(gone: &HashSet<PodKey>, pools: &[String]) -> HashSet<PodKey> {
+fn theirs(gone: &HashSet<PodKey>, pools: &Pools) -> HashSet<PodKey> {
     let of = |(namespace, name): &&PodKey| {
-        pools.iter().any(|pool| {
+        pools.keys().any(|pool| {
             let pool = pool.strip_prefix(namespace.as_str()).and_then(|pool| pool.strip_prefix('/'));
             pool.is_some_and(|pool| name.strip_prefix(pool).is_some_and(|rest| rest.starts_with('-')))
         })
@@ -205,8 +220,12 @@ fn theirs(gone: &HashSet<PodKey>, pools: &[String]) -> HashSet<PodKey> {
 }
 
 /// Namespace and name of the pod that this runner has or had, if it belongs to one of these pools.
-fn pod_of(runner: &RunnerView, pools: &[String]) -> Option<PodKey> {
-    let pool = runner.pool.as_ref().filter(|pool| pools.contains(pool))?;
+fn pod_of(runner: &RunnerView, pools: &Pools) -> Option<PodKey> {
+    let pool = runner.pool.as_ref()?;
+    let team = pools.get(pool)?;
+    if !runner.scope.fits(team.as_deref()) {
+        return None;
+    }
     let (namespace, name) = pool.split_once('/')?;
     if !runner.name.strip_prefix(name)?.starts_with('-') {
         return None;

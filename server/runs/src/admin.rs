@@ -2,6 +2,8 @@
 //!
 //! The operator sees and changes all; a team's admin sees platform runners and the team's own, and changes the team's own.
 
+use std::sync::Arc;
+
 use crate::domain::lease::{self, Command};
 use crate::domain::runner::{FenceHolder, Runner, RunnerScope};
 use crate::store::{attempts, fences, runners};
@@ -38,6 +40,8 @@ pub struct ListRunners {
 pub struct ListedRunner {
     /// The runner.
     pub runner: Runner,
+    /// The slug of its team; none: it is the platform's.
+    pub team_slug: Option<Arc<str>>,
     /// Heard of lately, or polling now.
     pub online: bool,
     /// Whether the asker may know which run it holds.
@@ -90,7 +94,11 @@ impl Runners {
                     self.0.memory.presence.look(runner.id, runner.last_seen_at, ttl, now);
                 runner.last_seen_at = last_seen;
                 let run_visible = visible_to.is_none() || runner.scope != RunnerScope::Platform;
-                ListedRunner { runner, online, run_visible }
+                let team_slug = match runner.scope {
+                    RunnerScope::Platform => None,
+                    RunnerScope::Team(team) => self.0.teams.slug(team),
+                };
+                ListedRunner { runner, team_slug, online, run_visible }
             })
             .collect())
     }

@@ -35,6 +35,7 @@ fn a_runner_is_told_with_its_state() {
             "status",
             "last_seen_at",
             "scope",
+            "team",
             "pool",
             "instance_id",
             "busy",
@@ -45,6 +46,7 @@ fn a_runner_is_told_with_its_state() {
     );
     assert_eq!((&idle["runner_id"], &idle["environment"]), (&json!(runner.id), &json!("staging")));
     assert_eq!((&idle["status"], &idle["scope"]), (&json!("online"), &json!("team")));
+    assert_eq!(idle["team"], team.slug);
     assert_eq!((&idle["pool"], &idle["instance_id"]), (&json!("small"), &json!("i1")));
     assert_eq!((&idle["busy"], &idle["draining"]), (&json!(false), &json!(false)));
 
@@ -68,16 +70,18 @@ fn a_team_sees_platform_runners_without_their_runs_and_no_other_teams_runners() 
     platform.lease_and_start();
     let seen = team.runner("platform").expect("a team sees the platform's runners");
     assert_eq!((&seen["scope"], &seen["busy"]), (&json!("platform"), &json!(true)));
-    shape::fields(&seen, &["name"], &["run_id", "attempt_started_at"]);
+    shape::fields(&seen, &["name"], &["team", "run_id", "attempt_started_at"]);
     assert!(team.runner("theirs").is_none());
 
     let list = operator(&server, "GET", "").expect_json(200);
     let mut all = names(&list);
     all.sort();
     assert_eq!(all, ["platform", "theirs"]);
-    let seen = list["runners"].as_array().unwrap().iter().find(|one| one["name"] == "platform").unwrap();
-    assert_eq!(seen["run_id"], run);
-    shape::fields(seen, &["attempt_started_at"], &[]);
+    let seen =
+        |name: &str| list["runners"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+    assert_eq!(seen("platform")["run_id"], run);
+    shape::fields(seen("platform"), &["attempt_started_at"], &["team"]);
+    assert_eq!(seen("theirs")["team"], "other-team");
 }
 
 #[test]

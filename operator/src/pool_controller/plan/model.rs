@@ -121,6 +121,8 @@ pub struct Pod {
     pub draining: bool,
     /// Its runner has registered.
     pub registered: bool,
+    /// A runner that is not the pool's has its name: a fence on the name would be a fence on that one.
+    pub name_taken: bool,
 }
 
 /// What a pod's runner does, as the control plane says.
@@ -285,7 +287,7 @@ impl Observed {
 impl Pod {
     /// Whether it has never served, and its container does not run.
     pub(super) fn is_useless(&self) -> bool {
-        !self.ready && !self.registered
+        !self.ready && !self.registered && !self.name_taken
     }
 
     /// Whether it could take a run at once.

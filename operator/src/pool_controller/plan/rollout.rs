@@ -190,6 +190,8 @@ fn retire(revisions: &[&Revision], n: u32, memory: &Memory, going: &mut BTreeSet
             // Its pods go with the next plan, which knows the new size.
             continue;
         }
+        // Such a pod cannot be fenced, and without its fence it is not marked.
+        let kept = |pod: &Pod| pod.name_taken;
         let held = |pod: &Pod| {
             pod.runner.is_busy()
                 && !pod.marked
@@ -198,7 +200,7 @@ fn retire(revisions: &[&Revision], n: u32, memory: &Memory, going: &mut BTreeSet
         };
         let candidates: Vec<Candidate> = pods
             .iter()
-            .filter(|(of, pod)| *of == at && !held(pod))
+            .filter(|(of, pod)| *of == at && !held(pod) && !kept(pod))
             .map(|(_, pod)| Candidate { pod: pod.name.clone(), keep_fence: pod.runner.is_busy() })
             .collect();
         if !candidates.is_empty() {
@@ -250,7 +252,8 @@ fn yielded(revision: &Revision, planned: &[Action], going: &mut BTreeSet<String>
     if grows || missing == 0 {
         return None;
     }
-    let mut idle: Vec<&Pod> = unmarked.into_iter().filter(|pod| !pod.runner.is_busy()).collect();
+    let mut idle: Vec<&Pod> =
+        unmarked.into_iter().filter(|pod| !pod.runner.is_busy() && !pod.name_taken).collect();
     idle.sort_by_key(|pod| rank(pod));
     idle.truncate(missing as usize);
     going.extend(idle.iter().map(|pod| pod.name.clone()));
@@ -261,10 +264,12 @@ fn yielded(revision: &Revision, planned: &[Action], going: &mut BTreeSet<String>
 
 /// Who goes first: pods that have never served, then pods that are already marked, then pods that do not serve, then those idle longest.
 /// Busy pods come last, and lose only their place for the next run: first those that are already fenced, then those whose run has lasted longest.
+/// Pods whose names are taken come after these, and stay.
 fn rank(pod: &Pod) -> impl Ord + use<> {
     let (class, since) = match pod.runner {
         // Busy in spite of its mark: its fence is gone, so the mark has to go before anything shrinks.
         Runner::Busy { since } if pod.marked => (0, since),
+        _ if pod.name_taken => (8, None),
         _ if pod.is_useless() => (1, None),
         _ if pod.marked => (2, None),
         Runner::Absent => (3, None),

@@ -13,7 +13,7 @@ use minitower_daemon::errors::chain;
 
 use crate::calls::{CALL, CallError};
 use crate::crd::{RunnerPool, RunnerPoolStatus};
-use crate::demand::{ControlPlaneConfig, Hub};
+use crate::demand::Hub;
 use crate::leader::{Leadership, NotLeader};
 use crate::metrics::Metrics;
 use crate::pool_controller::apply::ApplyError;
@@ -24,7 +24,7 @@ use crate::pool_controller::observe::{Ending, Expected};
 use crate::pool_controller::plan::{self, Elapsed};
 use crate::pool_controller::pool::{PoolError, TokenSource};
 use crate::pool_controller::problems::{GIVE_RIGHTS, Problem};
-use crate::pool_controller::sweep::PodKey;
+use crate::pool_controller::sweep::{PodKey, Served};
 use crate::settings::Settings;
 
 /// What all reconciles share.
@@ -53,8 +53,8 @@ pub struct Context {
     pub states: Mutex<HashMap<ObjectRef<RunnerPool>, Arc<tokio::sync::Mutex<State>>>>,
     /// Pods whose process was seen to end for good, for the sweep.
     pub ended: Mutex<HashSet<PodKey>>,
-    /// The control plane of each pool, by the pool's name, and when it was last asked: the sweep forgets runners there.
-    pub planes: Mutex<HashMap<String, (ControlPlaneConfig, Elapsed)>>,
+    /// The control plane of each pool, by the pool's name: the sweep forgets runners there.
+    pub planes: Mutex<HashMap<String, Served>>,
 }
 
 /// What is remembered of a pool between two reconciles. It is lost with the process, and nothing breaks when it is.

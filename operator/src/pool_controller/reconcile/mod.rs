@@ -34,6 +34,7 @@ use super::pool::Pool;
 use super::problems::{self, Problem};
 use super::shield;
 use super::status::{self, Findings};
+use super::sweep::Served;
 use crate::calls::CALL;
 use crate::crd::RunnerPool;
 use crate::demand::{ControlPlane, ControlPlaneConfig, ControlPlaneError, Demand, ErrorKind, Reading};
@@ -224,7 +225,8 @@ async fn ask(pool: &Pool, token: Result<String, TokenError>, context: &Context, 
     }
     let control_plane = context.hub.control_plane(&config).ok();
     let mut planes = context.planes.lock().unwrap_or_else(PoisonError::into_inner);
-    planes.insert(pool.qualified_name(), (config, boottime()));
+    let served = Served { config, team: pool.spec.team.clone(), used: boottime() };
+    planes.insert(pool.qualified_name(), served);
     Asked { reading, control_plane, missing: None }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::super::observe::{Expected, Observation, observe};
 use super::super::pool::Pool;
 use crate::crd::RunnerPool;
-use crate::demand::{Demand, RunnerView, Snapshot};
+use crate::demand::{Demand, RunnerView, Scope, Snapshot};
 
 /// Namespace of all objects.
 pub(super) const NAMESPACE: &str = "ns";
@@ -101,6 +101,7 @@ pub(super) fn runner(name: &str) -> RunnerView {
     RunnerView {
         name: name.to_owned(),
         pool: Some(QUALIFIED.to_owned()),
+        scope: Scope::Platform,
         environment: "default".to_owned(),
         online: true,
         busy: false,

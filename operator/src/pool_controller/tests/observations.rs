@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::observe::{Counts, Ending, Expected, failed_create, is_marked, meddler, observe};
 use super::super::plan::{self, Runner};
 use super::objects::{busy, container, deployment, in_state, pod, pool, runner, seen, seen_after, snapshot};
-use crate::demand::{Cause, ControlPlaneError, Demand, RunnerView};
+use crate::demand::{Cause, ControlPlaneError, Demand, RunnerView, Scope};
 
 /// Longer than the controller waits for a write to show.
 const LONG: Duration = Duration::from_secs(31);
@@ -49,6 +49,44 @@ fn a_runner_is_what_the_control_plane_says(#[case] said: RunnerView, #[case] exp
     let found =
         seen(&[deployment("new", 1, &json!({}))], &[pod("a", "new", &json!({}))], &snapshot(0, vec![said]));
     assert_eq!(found.observed.revisions[0].pods[0].runner, expected);
+}
+
+/// A pool for all, or for team acme, and the scope of a runner that has the name of its pod and names it as its pool.
+#[rstest]
+#[case::of_a_team(None, Scope::Team(Some("acme".to_owned())))]
+#[case::of_a_team_without_a_name(None, Scope::Team(None))]
+#[case::of_another_team(Some("acme"), Scope::Team(Some("zeta".to_owned())))]
+#[case::of_the_platform(Some("acme"), Scope::Platform)]
+fn a_stranger_under_the_name_of_a_pod_is_not_that_pods_runner(
+    #[case] team: Option<&str>,
+    #[case] scope: Scope,
+) {
+    let stranger = |name: &str| RunnerView { scope: scope.clone(), ..busy(name, "i-1") };
+    let said = snapshot(0, vec![stranger("a"), stranger("b"), stranger("c"), stranger("p-x")]);
+    let deleted = json!({ "metadata": { "deletionTimestamp": "2026-01-02T03:04:05Z" } });
+    let ended = in_state(&json!({ "terminated": { "exitCode": 1, "message": "i-1\n" } }));
+    let pods = [pod("a", "new", &json!({})), pod("b", "new", &deleted), pod("c", "new", &ended)];
+    let pool = pool(&json!({ "spec": { "team": team } }));
+    let mut expected = Expected::default();
+    let mut look = |now| {
+        let deployments = [deployment("new", 2, &json!({}))];
+        observe(&pool, "new", &deployments, &pods, Demand::Known(&said), &mut expected, now)
+    };
+    look(Duration::ZERO);
+    let found = look(LONG);
+    assert_eq!(found.counts, Counts { pods: 2, ready: 0, busy: 0, idle: 0, former: 0 });
+    let seen = &found.observed.revisions[0].pods[0];
+    assert_eq!((seen.runner, seen.registered, seen.draining), (Runner::Absent, false, false));
+    assert!(seen.name_taken);
+    let leaving: Vec<_> = found.observed.leaving.iter().collect();
+    assert_eq!(
+        leaving,
+        [(&"b".to_owned(), &plan::Leaving::Closed)],
+        "it is not fenced, and p-x does not leave"
+    );
+    let told: Vec<_> = found.leaving.iter().map(|one| (one.name.as_str(), one.busy, one.run_id)).collect();
+    assert_eq!(told, [("b", false, None)]);
+    assert_eq!(found.endings, []);
 }
 
 #[rstest]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::problems::{Problem, find, not_starting, stuck_in_creation};
 use super::objects::{at, container, deployment, in_state, pod, pool, runner, seen, snapshot};
-use crate::demand::{RunnerView, Snapshot};
+use crate::demand::{RunnerView, Scope, Snapshot};
 
 /// Long after the pods were created.
 const LATER: &str = "2026-01-02T03:10:00Z";
@@ -157,6 +157,39 @@ fn a_runner_that_runs_and_is_not_online(#[case] runners: Vec<RunnerView>, #[case
         }
     }
     assert_eq!(problem_of(&running, &said, at("2026-01-02T03:00:34Z")), None, "it has 30 s to register");
+}
+
+#[rstest]
+#[case::no_team(None, Scope::Team(Some("acme".to_owned())), "with a registration token of team acme", "or set spec.team to acme")]
+#[case::another_team(
+    Some("acme"),
+    Scope::Team(Some("zeta".to_owned())),
+    "with a registration token of team zeta",
+    "a registration token of that team"
+)]
+#[case::the_platform(
+    Some("acme"),
+    Scope::Platform,
+    "with the platform's registration token",
+    "or remove spec.team"
+)]
+fn a_runner_of_another_scope(
+    #[case] team: Option<&str>,
+    #[case] scope: Scope,
+    #[case] whose: &str,
+    #[case] way_out: &str,
+) {
+    let of_team = pool(&json!({ "spec": { "team": team } }));
+    let said = snapshot(0, vec![RunnerView { scope, ..runner("a") }]);
+    let pods = [pod("a", "new", &running_since("2026-01-02T03:00:05Z"))];
+    let found = seen(&[deployment("new", 1, &json!({}))], &pods, &said);
+    let problem = find(&of_team, &found, Some(&said), later()).unwrap();
+    assert_eq!(problem.reason, "RunnerOfAnotherScope");
+    let words = problem.message;
+    assert!(
+        words.starts_with("runner a registered") && words.contains(whose) && words.contains(way_out),
+        "{words}"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use minitower_client::wire::runner::{LeaseRequest, Register};
-use minitower_operator::demand::{Drained, Ended, Forgotten, Hub};
+use minitower_operator::demand::{Drained, Ended, Forgotten, Hub, Scope};
 use minitower_test_plane::{Plane, REGISTRATION_TOKEN};
 use minitower_tests::Server;
 
@@ -33,13 +33,13 @@ async fn a_real_control_plane_is_understood() {
     let poll = LeaseRequest { instance_id: Some("i-1".to_owned()), ..LeaseRequest::default() };
     assert!(runner.poll(poll.clone()).is_none());
     let fenced = client.scrape().await.unwrap();
-    let states: Vec<_> = fenced.runners_of("ns/p").map(|runner| (runner.draining, runner.busy)).collect();
+    let states: Vec<_> = fenced.runners.iter().map(|runner| (runner.draining, runner.busy)).collect();
     assert_eq!(states, [(true, false)]);
     assert!(!client.undrain("p-1", OWNER).await.unwrap().draining);
     assert_eq!(runner.poll(poll).unwrap().run_id, run);
 
     let busy = client.scrape().await.unwrap();
-    let runner = busy.runners_of("ns/p").next().unwrap();
+    let runner = &busy.runners[0];
     assert_eq!((runner.busy, runner.run_id, runner.instance_id.as_deref()), (true, Some(run), Some("i-1")));
     assert_eq!(busy.pending_in("default", None), 0);
     assert_eq!(client.drain("p-1", OWNER).await.unwrap().run_id, Some(run));
@@ -64,6 +64,20 @@ async fn a_team_admin_sees_the_demand_of_the_own_team_alone() {
     let client = minitower_operator::demand::ControlPlane::new(config).unwrap();
     let snapshot = client.scrape().await.unwrap();
     assert_eq!((snapshot.pending_in("default", None), snapshot.pending_in("default", Some("acme"))), (1, 0));
+}
+
+#[tokio::test]
+async fn a_runner_is_told_with_the_team_whose_token_it_used() {
+    let plane = Plane::start();
+    let acme = plane.team("acme");
+    let pool = Some("ns/p".to_owned());
+    let register = |name: &str| Register { name: name.to_owned(), pool: pool.clone(), ..Register::default() };
+    let _theirs = plane.runner_with(&acme.registration_token, register("p-1"));
+    let _platforms = plane.runner_with(REGISTRATION_TOKEN, register("p-2"));
+    let snapshot = client(&plane).scrape().await.unwrap();
+    let scopes: Vec<_> = snapshot.runners.into_iter().map(|runner| (runner.name, runner.scope)).collect();
+    let acmes = Scope::Team(Some("acme".to_owned()));
+    assert_eq!(scopes, [("p-1".to_owned(), acmes), ("p-2".to_owned(), Scope::Platform)]);
 }
 
 /// The program itself, which a proxy cannot kill.

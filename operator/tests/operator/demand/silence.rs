@@ -31,7 +31,7 @@ async fn a_good_answer_is_read_with_its_runners() {
     let snapshot = client(&plane).scrape().await.unwrap();
     assert_eq!(snapshot.pending_in("default", None), 3);
     assert_eq!(snapshot.pending_in("gpu", None), 0);
-    let runner = snapshot.runners_of("ns/p").next().unwrap();
+    let runner = &snapshot.runners[0];
     assert_eq!(
         (runner.name.as_str(), runner.online, runner.busy, runner.run_id),
         ("p-1", true, true, Some(run))

@@ -57,7 +57,15 @@ fn revision(hash: &str, pods: Vec<Pod>) -> Revision {
 
 fn pod(name: &str, runner: Runner) -> Pod {
     let ready = runner != Runner::Absent;
-    Pod { name: name.to_owned(), marked: false, ready, runner, draining: false, registered: ready }
+    Pod {
+        name: name.to_owned(),
+        marked: false,
+        ready,
+        runner,
+        draining: false,
+        registered: ready,
+        name_taken: false,
+    }
 }
 
 fn since(second: i64) -> Option<Timestamp> {

@@ -111,6 +111,7 @@ impl World {
             // A fence in advance is not listed.
             draining: pod.fenced && pod.starts_in == Some(0),
             registered: pod.starts_in == Some(0),
+            name_taken: false,
         };
         let revision = |(hash, replicas): (&String, &u32)| Revision {
             hash: hash.clone(),

@@ -189,3 +189,16 @@ fn the_memory_does_not_grow_with_time() {
     }
     assert!(memory.wishes.len() < 70, "{}", memory.wishes.len());
 }
+
+#[test]
+fn a_pod_whose_name_a_stranger_has_is_not_fenced_and_keeps_no_other_from_going() {
+    let taken = Pod { name_taken: true, ..absent("a") };
+    let pods = vec![taken, idle("b", 5), idle("c", 7)];
+    let found = observed(known(0), vec![revision(CURRENT, pods)]);
+    let policy = Policy { replicas: Some(1), ..policy() };
+    let plan = plan(&found, &policy, &settled(3), seconds(100));
+    assert_eq!(candidates(&plan), [("b", false), ("c", false)]);
+    let policy = Policy { replicas: Some(0), ..policy };
+    let plan = super::plan(&found, &policy, &settled(3), seconds(100));
+    assert_eq!(candidates(&plan), [("b", false), ("c", false)]);
+}

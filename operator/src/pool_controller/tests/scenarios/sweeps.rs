@@ -59,6 +59,7 @@ async fn one_whose_pod_was_seen_to_go_is_forgotten_though_it_was_heard_of() {
 #[case::of_another_pool("p-9", json!({ "status": "offline", "pool": "ns/q" }))]
 #[case::of_the_same_pool_in_another_namespace("p-9", json!({ "status": "offline", "pool": "other/p" }))]
 #[case::of_no_pool("p-9", json!({ "status": "offline", "pool": null }))]
+#[case::of_a_team("p-9", json!({ "status": "offline", "scope": "team", "team": "acme" }))]
 #[case::named_as_no_pod_of_it_is("x-9", json!({ "status": "offline" }))]
 #[case::of_a_pod_that_is_there("p-1", json!({ "status": "offline" }))]
 #[tokio::test]
@@ -107,7 +108,7 @@ async fn unfenced(changes: &serde_json::Value) -> World {
     let world = with_runner("p-9", changes).await;
     world.state().fences.clear();
     // What the sweep reads must be younger than that.
-    world.context.planes.lock().unwrap().values_mut().for_each(|(config, _)| config.url.push('/'));
+    world.context.planes.lock().unwrap().values_mut().for_each(|served| served.config.url.push('/'));
     world.calls();
     world
 }
@@ -133,6 +134,20 @@ async fn one_whose_pod_was_never_seen_is_fenced_at_the_second_sweep() {
     assert_eq!((world.calls(), &left.without), (vec![], &HashSet::from([pod("p-9")])));
     once(&world, Pods { without: left.without, ..Pods::default() }).await;
     assert_eq!(world.calls(), ["fence p-9"]);
+}
+
+#[tokio::test]
+async fn a_teams_runner_that_names_the_pool_is_neither_fenced_nor_shown_nor_forgotten() {
+    let mut world = unfenced(&json!({ "scope": "team", "team": "acme" })).await;
+    for gone in [Pods::default(), Pods { without: [pod("p-9")].into(), ..Pods::default() }] {
+        let left = once(&world, gone).await;
+        assert_eq!(left, Left::default());
+    }
+    let gone = Pods { gone: [pod("p-9")].into(), ended: [pod("p-9")].into(), ..Pods::default() };
+    once(&world, gone).await;
+    world.look().await.unwrap();
+    assert_eq!(world.calls(), [] as [String; 0]);
+    assert_eq!(world.state().objects[&pool_path()]["status"]["leavingRunners"], serde_json::Value::Null);
 }
 
 #[tokio::test]

@@ -159,7 +159,7 @@ pub(crate) async fn forget(
 }
 
 fn shown(listed: ListedRunner) -> Runner {
-    let ListedRunner { runner, online, run_visible } = listed;
+    let ListedRunner { runner, team_slug, online, run_visible } = listed;
     let domain::Runner {
         id,
         name,
@@ -184,6 +184,7 @@ fn shown(listed: ListedRunner) -> Runner {
             domain::RunnerScope::Platform => RunnerScope::Platform,
             domain::RunnerScope::Team(_) => RunnerScope::Team,
         },
+        team: team_slug.map(|slug| slug.to_string()),
         pool,
         labels,
         instance_id,
