@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use minitower_towerfile::near;
+use clap::builder::{StringValueParser, TypedValueParser};
+use clap::error::ErrorKind;
+use minitower_towerfile::{near, shell};
 use serde_json::{Map, Number, Value};
 
 use crate::failure::Explained;
@@ -24,15 +26,17 @@ pub enum InputError {
     /// `--input` is not JSON.
     #[error("--input is not valid JSON")]
     NotJson(#[source] NotJson),
-    /// A key is given twice.
-    #[error("-p {key} is given twice: {first} and {second}")]
+    /// A key is given twice. Its values are not told: one may be secret, and the person knows them.
+    #[error("-p {key} is given twice")]
     Twice {
         /// The key.
         key: String,
-        /// Its first value.
-        first: String,
-        /// Its second.
-        second: String,
+    },
+    /// A key is given in both ways.
+    #[error("`{key}` is given twice: with -p and in --input")]
+    InBoth {
+        /// The key.
+        key: String,
     },
     /// The version has no such parameter.
     #[error("{app} has no parameter `{key}`{}", meant.as_ref().map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default())]
@@ -50,12 +54,12 @@ pub enum InputError {
     #[error("--input must be a JSON object")]
     NotAnObject,
     /// A value does not have the type of its parameter.
-    #[error("-p {key}={value}: `{value}` is not of type {}", types.join(" or "))]
+    #[error("-p {key}: {} is not of type {}", value.as_ref().map_or("its value".to_owned(), |value| format!("`{value}`")), types.join(" or "))]
     Mismatch {
         /// The parameter.
         key: String,
-        /// The value.
-        value: String,
+        /// The value, unless it may be hidden.
+        value: Option<String>,
         /// The types that the schema allows.
         types: Vec<String>,
     },
@@ -68,7 +72,13 @@ impl Explained for InputError {
             Self::NotJson(_) => {
                 "write an object such as '{\"name\":\"world\"}', @FILE, or - for standard input".into()
             }
-            Self::Twice { .. } => "keep one of them; for a list, write -p KEY='[1,2]'".into(),
+            Self::Twice { key } => {
+                format!("keep one of them; for a list, write -p {}='[1,2]'", shell::quoted(key)).into()
+            }
+            Self::InBoth { key } => {
+                format!("keep one of them: leave -p {} out, or take it out of --input", shell::quoted(key))
+                    .into()
+            }
             Self::Unknown { known, .. } if known.is_empty() => {
                 "it has no parameters; pass --allow-unknown to send it as it is".into()
             }
@@ -91,15 +101,34 @@ pub struct Param {
 }
 
 impl std::str::FromStr for Param {
-    type Err = String;
+    type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('=') {
             Some((key, value)) if !key.is_empty() => {
                 Ok(Self { key: key.to_owned(), value: value.to_owned() })
             }
-            _ => Err("write it as key=value".to_owned()),
+            Some(_) => Err("a -p has no name in front of its `=`: write it as KEY=VALUE"),
+            None => Err("a -p has no `=`: write it as KEY=VALUE"),
         }
+    }
+}
+
+/// Parses a [`Param`]. clap's own error would quote the text, which may hold a secret.
+#[derive(Debug, Clone)]
+pub struct ParamParser;
+
+impl TypedValueParser for ParamParser {
+    type Value = Param;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Param, clap::Error> {
+        let text = StringValueParser::new().parse_ref(command, arg, value)?;
+        text.parse().map_err(|why| clap::Error::raw(ErrorKind::ValueValidation, why).with_cmd(command))
     }
 }
 
@@ -135,8 +164,13 @@ pub fn merge(
         Some(Value::Object(object)) => object,
         _ => Map::new(),
     };
+    let hides = schema.is_some_and(hides);
     for Param { key, value } in params {
-        object.insert(key.clone(), convert(key, value, &types(schema, key))?);
+        let converted = convert(key, value, &types(schema, key), hides)?;
+        // Which of the two was meant cannot be known.
+        if object.insert(key.clone(), converted).is_some() {
+            return Err(InputError::InBoth { key: key.clone() });
+        }
     }
     Ok(Some(Value::Object(object)))
 }
@@ -149,10 +183,9 @@ pub fn check_keys(
     schema: Option<&Value>,
     allow_unknown: bool,
 ) -> Result<(), InputError> {
-    for (index, Param { key, value }) in params.iter().enumerate() {
-        if let Some(before) = params[..index].iter().find(|before| before.key == *key) {
-            let (key, first, second) = (key.clone(), before.value.clone(), value.clone());
-            return Err(InputError::Twice { key, first, second });
+    for (index, Param { key, .. }) in params.iter().enumerate() {
+        if params[..index].iter().any(|before| before.key == *key) {
+            return Err(InputError::Twice { key: key.clone() });
         }
     }
     let Some(known) = properties(schema).filter(|_| !allow_unknown && !takes_more(schema)) else {
@@ -177,6 +210,15 @@ fn takes_more(schema: Option<&Value>) -> bool {
         || said("patternProperties").is_some()
 }
 
+/// Whether any value is hidden (`writeOnly`). Then no message quotes one: a secret is soon given under another name.
+fn hides(schema: &Value) -> bool {
+    match schema {
+        Value::Object(map) => map.get("writeOnly") == Some(&Value::Bool(true)) || map.values().any(hides),
+        Value::Array(items) => items.iter().any(hides),
+        _ => false,
+    }
+}
+
 fn properties(schema: Option<&Value>) -> Option<&Map<String, Value>> {
     schema?.get("properties")?.as_object()
 }
@@ -190,7 +232,7 @@ fn types<'s>(schema: Option<&'s Value>, key: &str) -> Vec<&'s str> {
     }
 }
 
-fn convert(key: &str, value: &str, types: &[&str]) -> Result<Value, InputError> {
+fn convert(key: &str, value: &str, types: &[&str], hides: bool) -> Result<Value, InputError> {
     if types.is_empty() {
         return Ok(value.into());
     }
@@ -201,7 +243,7 @@ fn convert(key: &str, value: &str, types: &[&str]) -> Result<Value, InputError> 
         None if types.contains(&"string") => Ok(value.into()),
         None => Err(InputError::Mismatch {
             key: key.to_owned(),
-            value: value.to_owned(),
+            value: (!hides).then(|| value.to_owned()),
             types: types.iter().map(|word| (*word).to_owned()).collect(),
         }),
     }
@@ -281,7 +323,8 @@ mod tests {
     fn a_value_that_does_not_fit_is_named(#[case] param: &str, #[case] word: &str) {
         let error = merge(None, &[param.parse().unwrap()], Some(&schema())).unwrap_err();
         let failure = Failure::from(error).to_string();
-        assert!(failure.contains(param) && failure.contains(word), "{failure}");
+        let (key, value) = param.split_once('=').unwrap();
+        assert!(failure.starts_with(&format!("-p {key}: `{value}` is not of type {word}")), "{failure}");
     }
 
     #[test]
@@ -290,12 +333,33 @@ mod tests {
         assert_eq!(merge(None, &params, None).unwrap(), Some(json!({"i": "1"})));
     }
 
+    #[rstest]
+    #[case(json!({"type": "integer", "writeOnly": true}), "pin=hunter2")]
+    #[case(json!({"type": "object", "properties": {"key": {"writeOnly": true}}}), "pin={\"key\":hunter2}")]
+    fn no_value_is_told_where_any_is_hidden(#[case] hidden: Value, #[case] param: &str) {
+        let schema = json!({"properties": {"pin": hidden, "n": {"type": "number"}}});
+        for param in [param, "n=hunter2"] {
+            let error = merge(None, &[param.parse().unwrap()], Some(&schema)).unwrap_err();
+            let failure = Failure::from(error).to_string();
+            assert!(
+                failure.contains(": its value is not of type ") && !failure.contains("hunter2"),
+                "{failure}"
+            );
+        }
+    }
+
     #[test]
-    fn parameters_replace_keys_of_the_input() {
-        let params = ["s=new".parse().unwrap()];
-        let merged = merge(Some(json!({"s": "old", "k": 1})), &params, None).unwrap();
-        assert_eq!(merged, Some(json!({"s": "new", "k": 1})));
+    fn parameters_join_the_keys_of_the_input_and_contradict_none() {
+        let input = || Some(json!({"s": "old", "k": 1}));
+        let merged = merge(input(), &["t=new".parse().unwrap()], None).unwrap();
+        assert_eq!(merged, Some(json!({"s": "old", "t": "new", "k": 1})));
         assert_eq!(merge(None, &[], None).unwrap(), None);
+        for again in ["s=new", "s=old", "k=1"] {
+            let failure =
+                Failure::from(merge(input(), &[again.parse().unwrap()], None).unwrap_err()).to_string();
+            let named = format!("`{}` is given twice: with -p and in --input; keep one of them", &again[..1]);
+            assert!(failure.starts_with(&named), "{failure}");
+        }
     }
 
     #[rstest]
@@ -303,7 +367,7 @@ mod tests {
     #[case("=x")]
     #[case("")]
     fn a_parameter_without_key_or_value_is_refused(#[case] text: &str) {
-        assert!(text.parse::<Param>().unwrap_err().contains("key=value"));
+        assert!(text.parse::<Param>().unwrap_err().contains("KEY=VALUE"));
     }
 
     fn checked(words: &[&str], schema: Option<&Value>, allow_unknown: bool) -> Option<String> {
@@ -334,7 +398,7 @@ mod tests {
     #[test]
     fn a_key_that_is_given_twice_is_an_error() {
         let told = checked(&["city=1", "s=2", "city=2"], None, true).unwrap();
-        assert!(told.starts_with("-p city is given twice: 1 and 2"), "{told}");
+        assert!(told.starts_with("-p city is given twice; keep one"), "{told}");
     }
 
     #[test]

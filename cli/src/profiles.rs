@@ -164,7 +164,9 @@ impl Profiles {
     pub fn load(path: &Path) -> Result<Self, ProfilesError> {
         let (text, mode) = match read(path) {
             Ok(read) => read,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(Self::default());
+            }
             Err(source) => return Err(ProfilesError::Unreadable { path: path.to_owned(), source }),
         };
         let malformed = |error: serde_json::Error| ProfilesError::Malformed {
@@ -181,12 +183,22 @@ impl Profiles {
 
     /// Replaces the file in one step, readable by its owner only.
     pub fn save(&self, path: &Path) -> Result<(), ProfilesError> {
-        self.write(path).map_err(|source| ProfilesError::Unwritable { path: path.to_owned(), source })
-    }
-
-    fn write(&self, path: &Path) -> std::io::Result<()> {
         // A link, for example into a folder of dotfiles, stays a link.
         let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let saved = self.written_beside(path).and_then(|file| Ok(file.persist(path).map(drop)?));
+        saved.map_err(|source| ProfilesError::Unwritable { path: path.to_owned(), source })
+    }
+
+    /// Does all of [`save`](Self::save) but its last step. What comes from a server once, and is lost if it cannot be
+    /// saved, is asked for after this.
+    pub fn check_saves(&self, path: &Path) -> Result<(), ProfilesError> {
+        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let written = self.written_beside(path).map(drop);
+        written.map_err(|source| ProfilesError::Unwritable { path: path.to_owned(), source })
+    }
+
+    /// A new file beside the one at `path`, ready to take its place.
+    fn written_beside(&self, path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
         let folder = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -197,8 +209,7 @@ impl Profiles {
         serde_json::to_writer_pretty(&mut file, self)?;
         file.write_all(b"\n")?;
         file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
+        Ok(file)
     }
 }
 
@@ -274,6 +285,19 @@ mod tests {
         std::fs::write(&path, r#"{"profiles":{"p":{"server":"http://h"}}}"#).unwrap();
         chmod(0o644);
         assert!(Profiles::load(&path).is_ok(), "there is nothing to hide");
+    }
+
+    #[test]
+    fn whether_the_file_can_be_saved_is_known_before_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = Profiles::default().check_saves(&file.join("config.json")).unwrap_err();
+        let told = crate::failure::Failure::from(error).to_string();
+        assert!(told.contains("cannot write") && told.contains("MINITOWER_CLI_CONFIG"), "{told}");
+        let path = folder.path().join("a/config.json");
+        Profiles::default().check_saves(&path).unwrap();
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
     }
 
     #[test]

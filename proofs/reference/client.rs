@@ -45,7 +45,7 @@ impl Client {
                 upload.write(&archive(*max_retries)).await?;
                 let made =
                     app.apps().create_version(&team, slug.clone(), upload, UploadFields::default()).await?;
-                Ok(Answer::Version(made.number))
+                Ok(Answer::Version(made.version.number))
             }
             Op::CreateRun { team, app: slug, version, priority, max_retries, retry, environment, input } => {
                 let new = CreateRun {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal};
+use std::path::Path;
 
 use clap::Args;
 use minitower_client::TeamClient;
@@ -13,7 +14,7 @@ use crate::connection;
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
 use crate::output::{Cell, clean};
-use crate::profiles::Profile;
+use crate::profiles::{Profile, Profiles};
 
 /// Longest password line that is read, in bytes.
 const MAX_PASSWORD_BYTES: usize = 4096;
@@ -110,17 +111,19 @@ impl Login {
         }
         let password = self.password.read(&format!("Password of team {team} at {server}: "))?;
         let login = auth::Login { slug: team.clone(), password };
+        profiles.check_saves(&path)?;
         let answer = client.login(&login).await.map_err(|error| match error.status() {
             Some(401) => Failure::from(error).help("check team and password, then try again"),
             _ => error.into(),
         })?;
+        let made = client.team(answer.token.clone());
         profile.server.clone_from(&server);
         profile.team.clone_from(&team);
         profile.token.clone_from(&answer.token);
         profile.insecure_http |= context.flags.insecure_http;
         profiles.profiles.insert(name.clone(), profile);
         profiles.current_profile.clone_from(&name);
-        profiles.save(&path)?;
+        save_new(&profiles, &path, &made).await?;
         context.out.answer(&json!({"profile": name, "login": answer}), |out| {
             out.line(format_args!("Logged in to {server} as team {team} ({}).", role(answer.role)))?;
             out.note(format_args!("The token is saved in profile {name}, which is now active."));
@@ -141,17 +144,23 @@ impl Signup {
         let password = self.password.read(&format!("New password of team {team}: "))?;
         let signup =
             auth::Signup { name: self.name.unwrap_or_else(|| team.clone()), slug: team.clone(), password };
+        profiles.check_saves(&path)?;
         let answer = client.signup(&signup).await.map_err(|error| match error.status() {
             Some(403) => Failure::from(error).help("ask whoever runs the server to create a team for you"),
             Some(409) => Failure::from(error).help("choose another slug with --team"),
             _ => error.into(),
         })?;
+        let made = client.team(answer.token.clone());
         let mut profile =
             Profile { server, team: team.clone(), token: answer.token.clone(), ..Profile::default() };
         profile.insecure_http = context.flags.insecure_http;
         profiles.profiles.insert(name.clone(), profile);
         profiles.current_profile.clone_from(&name);
-        profiles.save(&path)?;
+        save_new(&profiles, &path, &made).await.map_err(|failure| {
+            let again =
+                format!("the team exists now: `minitower login --team {team}` makes another token for it");
+            failure.help(again)
+        })?;
         context.out.answer(&json!({"profile": name, "signup": answer}), |out| {
             out.line(format_args!("Created team {team}; you are its admin."))?;
             if let Some(token) = &answer.registration_token {
@@ -192,6 +201,7 @@ pub async fn logout(context: &Context) -> Result<Exit, Failure> {
         })?;
         return Ok(Exit::Success);
     }
+    profiles.check_saves(&path)?;
     // Only the profile's own server has to do with its token.
     let config = connection::client_config(&context.flags, &context.env, profile.server.clone());
     let team = TeamClient::new(&config, profile.token.clone())?;
@@ -211,8 +221,18 @@ pub async fn logout(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
+/// Saves profiles with a new token. Where that fails all the same, nobody has the token, and nobody shall.
+async fn save_new(profiles: &Profiles, path: &Path, made: &TeamClient) -> Result<(), Failure> {
+    let saved = profiles.save(path);
+    if saved.is_err() {
+        // The first failure is the one to report.
+        let _ = revoke_own(made).await;
+    }
+    Ok(saved?)
+}
+
 /// Revokes the token that the client shows; a dead one needs nothing.
-async fn revoke_own(team: &TeamClient) -> Result<(), minitower_client::Error> {
+pub(in crate::commands) async fn revoke_own(team: &TeamClient) -> Result<(), minitower_client::Error> {
     let revoked = async { team.delete_token(team.me().await?.token_id).await };
     match revoked.await {
         Err(error) if error.status() == Some(401) => Ok(()),

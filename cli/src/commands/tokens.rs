@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::num::NonZeroU64;
 
 use clap::{Args, Subcommand};
+use minitower_client::TeamClient;
 use minitower_client::wire::auth::{CreateToken, Role};
 use minitower_daemon::duration;
 use serde_json::json;
@@ -97,15 +98,30 @@ impl Create {
         let Self { name, role: wished, expires_in } = self;
         let expires_in = expires_in.as_deref().map(seconds).transpose()?;
         let wished = CreateToken { name, role: wished, expires_in };
-        let created = context.team()?.create_token(&wished).await?;
-        context.out.answer(&created, |out| {
+        let team = context.team()?;
+        let created = team.create_token(&wished).await?;
+        let shown = context.out.answer(&created, |out| {
             // The token is alone on standard output, so that a script can use it as it is.
             let until = created.expires_at.map_or_else(String::new, |at| format!(", until {}", time(at)));
             let role = role(created.role);
             out.note(format_args!("Token {} ({role}{until}), shown only now:", created.token_id));
             out.line(clean(&created.token))
-        })?;
-        Ok(Exit::Success)
+        });
+        match shown {
+            Ok(()) => Ok(Exit::Success),
+            // Nobody has seen it, and nobody will.
+            Err(error) => Err(Failure::from(error).help(forget(&team, created.token_id).await)),
+        }
+    }
+}
+
+/// Revokes a token that could not be shown, and says what became of it.
+async fn forget(team: &TeamClient, id: i64) -> String {
+    match team.delete_token(id).await {
+        Ok(()) => "the new token is revoked again; create another one".to_owned(),
+        Err(_) => {
+            format!("the new token still works: an admin revokes it with `minitower tokens revoke {id}`")
+        }
     }
 }
 

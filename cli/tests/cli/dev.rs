@@ -108,6 +108,76 @@ fn dev_where_something_else_listens_names_another_way() {
 }
 
 #[test]
+fn dev_that_cannot_start_leaves_nothing_behind() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for line in [
+        &["dev", "--listen", &address, "--here"][..],
+        &["dev", "--listen", &address],
+        &["dev", "--listen", &address, "--data-dir", "a/b"],
+        &["dev", "--listen", "127.0.0.1:0", "--env-max-age", "soon"],
+    ] {
+        let ran = run(&mut program(home.path(), line), "");
+        assert_eq!(ran.code, 1, "{ran:?}");
+        let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().collect();
+        assert!(left.is_empty(), "{line:?}: {left:?}");
+    }
+}
+
+#[test]
+fn each_start_takes_the_token_that_is_there_while_it_works() {
+    let home = tempfile::tempdir().unwrap();
+    let cli = |line: &[&str]| run(&mut program(home.path(), line), "");
+    let ids = || {
+        let listed = cli(&["tokens", "list", "--json"]).good().json()["tokens"].clone();
+        listed.as_array().unwrap().iter().map(|token| token["token_id"].clone()).collect::<Vec<_>>()
+    };
+    let mut before = Vec::new();
+    for _start in 0..3 {
+        let dev = Dev::start(home.path());
+        let now = ids();
+        assert_eq!(now.len(), 1);
+        assert!(before.is_empty() || now == before, "{now:?} after {before:?}");
+        before = now;
+        assert_eq!(dev.end(Signal::SIGTERM).0, Some(0));
+    }
+    let dev = Dev::start(home.path());
+    cli(&["tokens", "revoke", &before[0].to_string()]).good();
+    assert_eq!(cli(&["me"]).code, 10);
+    assert_eq!(dev.end(Signal::SIGTERM).0, Some(0));
+    let _dev = Dev::start(home.path());
+    assert!(ids().len() == 1 && ids() != before);
+}
+
+#[test]
+fn a_profile_that_a_person_has_named_dev_stays_theirs() {
+    let home = tempfile::tempdir().unwrap();
+    let cli = |line: &[&str]| run(&mut program(home.path(), line), "").good();
+    // Nobody answers there: the person's server is away.
+    let theirs = ["config", "set", "--profile", "dev", "--server", "https://127.0.0.1:1", "--token", "mtk_w"];
+    cli(&[&theirs[..], &["--team", "us"]].concat());
+    let dev = Dev::start(home.path());
+    assert_ne!(dev.welcome["profile"], "dev");
+    let shown = cli(&["config", "get", "--profile", "dev", "--json"]).json();
+    assert_eq!(shown["config"]["team"], "us");
+    assert_eq!(dev.end(Signal::SIGTERM).0, Some(0));
+}
+
+#[test]
+fn dev_makes_no_token_that_it_cannot_save() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("file"), "").unwrap();
+    let line = ["dev", "--listen", "127.0.0.1:0", "--data-dir", "data"];
+    let ran = run(program(home.path(), &line).env("MINITOWER_CLI_CONFIG", "file/config.json"), "");
+    assert!(ran.code == 1 && ran.stderr.contains("MINITOWER_CLI_CONFIG"), "{ran:?}");
+    let dev = Dev::start_in(home.path(), "data");
+    let tokens = run(&mut program(home.path(), &["tokens", "list", "--json"]), "").good().json();
+    assert_eq!(tokens["tokens"].as_array().unwrap().len(), 1, "{tokens}");
+    assert_eq!(dev.end(Signal::SIGTERM).0, Some(0));
+}
+
+#[test]
 fn dev_keeps_its_data_with_the_user_and_not_where_it_was_started() {
     let home = tempfile::tempdir().unwrap();
     let project = home.path().join("project");

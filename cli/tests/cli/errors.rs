@@ -167,13 +167,24 @@ fn fields_that_the_server_has_ignored_are_named() {
 fn what_others_wrote_controls_no_terminal_through_a_table_an_error_or_json() {
     let bed = Bed::start();
     let evil = "a\u{1b}]0;T\u{7}\u{9b}2J\u{202e}b";
-    bed.run(&["apps", "create", "hello", "--description", evil]).good();
+    bed.run(&["apps", "create", "hello", "--description", "x"]).good();
+    // Our server refuses such a text; not every server is ours.
+    for path in ["GET /apps", "GET /apps/hello"] {
+        bed.plane.always(
+            path,
+            Answer::change_json(move |body| match body["apps"].as_array_mut() {
+                Some(apps) => apps.iter_mut().for_each(|app| app["description"] = evil.into()),
+                None => body["description"] = evil.into(),
+            }),
+        );
+    }
     let harmful = |text: &str| text.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']);
     for line in ["apps list", "apps get hello", "apps get hello --json"] {
         let said = bed.words(line).good().stdout;
         assert!(said.contains("]0;T") && !harmful(&said), "{said:?}");
     }
     assert_eq!(bed.words("apps get hello --json").json()["description"], evil);
+    bed.plane.lift_all();
     bed.plane.once("GET /apps", Answer::refusal(409, "conflict", evil));
     let ran = bed.words("apps list");
     assert!(ran.code == 12 && ran.stderr.contains(r"a\x1b]0;T\x07\x9b2J\u{202e}b"), "{}", ran.stderr);

@@ -138,6 +138,33 @@ fn a_refused_signup_says_what_to_do() {
 }
 
 #[test]
+fn nothing_is_asked_of_a_server_whose_token_could_not_be_saved() {
+    let bed = signed_up();
+    bed.write("file", "");
+    let before = bed.plane.count("POST /teams/signup");
+    for command in ["login", "signup"] {
+        let line = [command, "--server", bed.plane.url(), "--team", "tower", "--password-stdin"];
+        let mut program = program(bed.home.path(), &line);
+        let ran = run(program.env("MINITOWER_CLI_CONFIG", "file/config.json"), PASSWORD);
+        assert!(ran.code == 1 && ran.stderr.contains("file/config.json"), "{ran:?}");
+        assert!(ran.stderr.contains("help: set MINITOWER_CLI_CONFIG"), "{ran:?}");
+    }
+    assert_eq!((bed.plane.count("POST /teams/login"), bed.plane.count("POST /teams/signup")), (0, before));
+}
+
+#[test]
+fn a_token_that_could_not_be_shown_is_revoked_again() {
+    let bed = Bed::start();
+    let ids = || bed.team.get("/tokens")["tokens"].as_array().unwrap().len();
+    let before = ids();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut create = bed.cli(&["tokens", "create"]);
+    let ran = Ran::from(create.stdout(full).output().unwrap());
+    assert!(ran.code == 1 && ran.stderr.contains("the new token is revoked again"), "{ran:?}");
+    assert_eq!(ids(), before);
+}
+
+#[test]
 fn profiles_are_set_listed_shown_and_chosen_without_showing_tokens() {
     let home = tempfile::tempdir().unwrap();
     let cli = |line: &[&str]| run(&mut program(home.path(), line), "");

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use minitower_client::wire::admin::Ended;
 use minitower_client::wire::runner::{LeaseRequest, ResultStatus, RunResult};
 use minitower_client::wire::runs::RunStatus;
-use minitower_test_plane::{Answer, Runner};
+use minitower_test_plane::{Answer, Project, Runner};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rstest::rstest;
@@ -23,7 +23,7 @@ fn a_run_is_created_with_everything_asked_for() {
     let bed = Bed::with_app();
     bed.team.version("hello", Bed::project());
     bed.words("environments create gpu").good();
-    let mut line = vec!["runs", "create", "--app", "hello", "--input", r#"{"name":"old","k":1}"#];
+    let mut line = vec!["runs", "create", "--app", "hello", "--input", r#"{"k":1}"#];
     line.extend(
         "-p name=new -p count=3 --version 1 --priority -5 --max-retries 2 --environment gpu".split(' '),
     );
@@ -67,7 +67,7 @@ fn an_input_that_does_not_fit_is_told_before_anything_is_created() {
     let bed = Bed::with_app();
     for (more, reason) in [
         (["-p", "count=three"], "`three` is not of type integer"),
-        (["-p", "count"], "key=value"),
+        (["-p", "count"], "KEY=VALUE"),
         (["--input", "[1]"], "must be a JSON object"),
         (["--input", "{"], "not valid JSON"),
         (["--input", "@nope.json"], "nope.json"),
@@ -92,6 +92,48 @@ fn a_parameter_the_version_does_not_have_is_pointed_at() {
     assert!(created(&bed).is_empty());
     bed.words("runs create hello -p release=1.10 --allow-unknown").good();
     assert_eq!(created(&bed), [json!({"input": {"release": "1.10"}})]);
+}
+
+#[test]
+fn a_key_in_the_input_and_behind_p_is_refused_before_anything_is_created() {
+    let bed = Bed::with_app();
+    let ran = bed.run(&["run", "hello", "--input", r#"{"name":"a"}"#, "-p", "name=b"]);
+    assert!(ran.code == 1 && ran.stderr.contains("`name` is given twice: with -p and in --input"), "{ran:?}");
+    assert!(ran.stderr.contains("help: keep one of them"), "{ran:?}");
+    assert!(created(&bed).is_empty());
+    bed.run(&["runs", "create", "hello", "--input", r#"{"name":"a"}"#, "-p", "count=2"]).good();
+    assert_eq!(created(&bed), [json!({"input": {"name": "a", "count": 2}})]);
+}
+
+#[rstest]
+#[case(&["-p", "pin=hunter2"])]
+#[case(&["-p", "pin=1", "-p", "pin=hunter2"])]
+#[case(&["-p", "pin=hunter2", "-p", "pin=1"])]
+#[case(&["-p", "pim=hunter2"])]
+#[case(&["-p", "name=1", "-p", "count=hunter2"])]
+#[case(&["-p", "hunter2"])]
+#[case(&["-p", "=hunter2"])]
+#[case(&["--param=hunter2"])]
+#[case(&["--input", r#"{"pin":"hunter2"}"#])]
+#[case(&["--input", r#"{"pin":"hunter2}"#])]
+#[case(&["--input", r#"{"pin":hunter2}"#])]
+#[case(&["--input", r#""hunter2""#])]
+#[case(&["--input", r#"{"pin":"hunter2"}"#, "-p", "pin=1"])]
+#[case(&["--input", r#"{"name":7, "word":"hunter2"}"#])]
+#[case(&["-p", "word=hunter2", "-p", "count=99999999999999999999"])]
+#[case(&["-p", "word=hunter2"])]
+fn the_value_of_a_hidden_parameter_is_told_nowhere(#[case] given: &[&str]) {
+    let bed = Bed::start();
+    bed.team.app("hello");
+    let properties = json!({"name": {"type": "string"}, "count": {"type": "integer"},
+        "pin": {"type": "integer", "writeOnly": true}, "word": {"type": "string", "writeOnly": true}});
+    let schema = json!({"type": "object", "properties": properties});
+    bed.team.version("hello", Project { params_schema: Some(schema), ..Bed::project() });
+    for more in [&[][..], &["--json"]] {
+        let ran = bed.run(&[&["runs", "create", "hello"], given, more].concat());
+        assert!(!ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"), "{ran:?}");
+        assert_eq!(ran.code, i32::from(given != ["-p", "word=hunter2"]), "{ran:?}");
+    }
 }
 
 #[rstest]

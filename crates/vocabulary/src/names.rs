@@ -72,6 +72,42 @@ pub fn check_runner(text: &str) -> Result<(), NameError> {
     if ok { Ok(()) } else { Err(NameError::Runner(shorten(text))) }
 }
 
+/// Why a free text is refused, to be read after the name of its field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// It has no bytes, or too many.
+    #[error("must have 1 to {most} bytes")]
+    Length {
+        /// Most bytes.
+        most: usize,
+    },
+    /// It would change how a terminal or a log shows what stands beside it.
+    #[error("must not contain control characters")]
+    Control,
+}
+
+/// Checks a free text of one line: 1 to `most` bytes, without control characters.
+pub fn check_line(text: &str, most: usize) -> Result<(), TextError> {
+    check_text(text, most, char::is_control)
+}
+
+/// Checks a free text of any lines: like [`check_line`], with line breaks and tabs.
+pub fn check_lines(text: &str, most: usize) -> Result<(), TextError> {
+    check_text(text, most, |c| !is_of_lines(c))
+}
+
+/// Whether a character may stand in a text of any lines.
+pub fn is_of_lines(c: char) -> bool {
+    !c.is_control() || matches!(c, '\n' | '\r' | '\t')
+}
+
+fn check_text(text: &str, most: usize, is_bad: impl Fn(char) -> bool) -> Result<(), TextError> {
+    if text.is_empty() || text.len() > most {
+        return Err(TextError::Length { most });
+    }
+    if text.chars().any(is_bad) { Err(TextError::Control) } else { Ok(()) }
+}
+
 /// A refused value as it is shown: a megabyte of nonsense is not echoed.
 fn shorten(text: &str) -> String {
     let mut shown: String = text.chars().take(64).collect();
@@ -127,6 +163,20 @@ mod tests {
     #[case("a b", false)]
     fn runners(#[case] text: &str, #[case] ok: bool) {
         assert_eq!(check_runner(text).is_ok(), ok);
+    }
+
+    #[rstest]
+    #[case::plain("größe 1", Ok(()), Ok(()))]
+    #[case::longest("12345678", Ok(()), Ok(()))]
+    #[case::empty("", Err(TextError::Length { most: 8 }), Err(TextError::Length { most: 8 }))]
+    #[case::too_long("123456789", Err(TextError::Length { most: 8 }), Err(TextError::Length { most: 8 }))]
+    #[case::lines("a\r\n\tb", Err(TextError::Control), Ok(()))]
+    #[case::escape("\u{1b}[2J", Err(TextError::Control), Err(TextError::Control))]
+    #[case::nothing("a\0", Err(TextError::Control), Err(TextError::Control))]
+    #[case::delete("\u{7f}", Err(TextError::Control), Err(TextError::Control))]
+    #[case::c1("\u{9b}2J", Err(TextError::Control), Err(TextError::Control))]
+    fn texts(#[case] text: &str, #[case] line: Result<(), TextError>, #[case] lines: Result<(), TextError>) {
+        assert_eq!((check_line(text, 8), check_lines(text, 8)), (line, lines));
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //! migrating it would add our tables. The header answers for our own databases, without a connection. All others are looked at through
 //! one that reads and leaves nothing behind.
 
-use std::fs::File;
+use std::fs::{File, FileType};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -15,6 +16,8 @@ use crate::{copy, migrate};
 
 /// What `migrations/0010_application_id.sql` writes into the header: the letters `MTwr`.
 pub(crate) const APPLICATION_ID: i32 = 0x4D54_7772;
+/// The version of the schema that has it first.
+const MARKED_SINCE: i32 = 10;
 /// Bytes of the header (<https://sqlite.org/fileformat2.html#the_database_header>), and how each begins.
 const HEADER: usize = 100;
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -36,12 +39,20 @@ pub enum Stranger {
     /// It cannot be read.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
+    /// It is not a file.
+    #[error("it is {0}, not a file")]
+    NotAFile(&'static str),
     /// It is not a database.
     #[error("it is not an SQLite database")]
     NotADatabase,
     /// Another program has marked it as its own.
     #[error("it is the database of another program (application id {0:#x})")]
     Marked(i32),
+    /// It has this program's mark, but is of no version that had one.
+    #[error(
+        "it is marked as a MiniTower database, but its schema version is {0}: it was changed, or never filled"
+    )]
+    Version(i32),
     /// Its tables are not those of any version.
     #[error("its tables are not those of a MiniTower database")]
     Tables,
@@ -67,14 +78,16 @@ pub enum Stranger {
 /// Finds out whose file it is, and changes nothing.
 pub(crate) fn identify(path: &Path) -> Result<Identity, Stranger> {
     let Some(header) = Header::read(path)? else { return Ok(Identity::Empty) };
-    if header.i32_at(68) == APPLICATION_ID {
+    // The mark and the version stand on the same page: one is not there without the other.
+    if header.i32_at(68) == APPLICATION_ID && header.i32_at(60) >= MARKED_SINCE {
         return Ok(Identity::Ours);
     }
     look_into(path, |conn| {
         let pragma = |name: &str| conn.query_row(&format!("PRAGMA {name}"), (), |row| row.get::<_, i32>(0));
         let found = tables(conn)?;
         match (pragma("application_id")?, pragma("user_version")?) {
-            (APPLICATION_ID, _) => Ok(Identity::Ours),
+            (APPLICATION_ID, MARKED_SINCE..) => Ok(Identity::Ours),
+            (APPLICATION_ID, version) => Err(Stranger::Version(version)),
             (0, 0) if found.is_empty() => Ok(Identity::Empty),
             (0, version) => {
                 let known = usize::try_from(version).ok().and_then(migrate::schema_of).transpose()?;
@@ -161,16 +174,29 @@ fn uri(path: &Path) -> String {
     uri
 }
 
+fn is_a_file(kind: FileType) -> Result<(), Stranger> {
+    Err(Stranger::NotAFile(match kind {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_dir() => "a folder",
+        kind if kind.is_fifo() => "a named pipe",
+        kind if kind.is_socket() => "a socket",
+        kind if kind.is_char_device() || kind.is_block_device() => "a device",
+        _ => "something else",
+    }))
+}
+
 /// The first bytes of a database.
 struct Header([u8; HEADER]);
 
 impl Header {
     /// None: the file is not there or has no bytes.
     fn read(path: &Path) -> Result<Option<Self>, Stranger> {
-        let file = match File::open(path) {
+        // Looked at before it is opened: to open a pipe would wait for whoever writes to it.
+        match std::fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened?,
-        };
+            found => is_a_file(found?.file_type())?,
+        }
+        let file = File::open(path)?;
         let mut bytes = Vec::with_capacity(HEADER);
         file.take(HEADER as u64).read_to_end(&mut bytes)?;
         if bytes.is_empty() {
@@ -248,6 +274,46 @@ mod tests {
         for junk in [&b"no database"[..], &[0; 4096]] {
             std::fs::write(folder.path().join("junk"), junk).unwrap();
             assert!(matches!(identify(&folder.path().join("junk")), Err(Stranger::NotADatabase)));
+        }
+    }
+
+    #[test]
+    fn what_is_marked_as_ours_and_is_of_no_version_is_not_ours() {
+        for (version, filled) in [(0, false), (0, true), (9, true)] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("m.db");
+            let mut db = Db::open_writer(&path).unwrap();
+            if filled {
+                migrate::to(&mut db, migrate::LATEST);
+            }
+            let marks = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}");
+            db.conn.execute_batch(&marks).unwrap();
+            assert!(
+                matches!(identify(&path), Err(Stranger::Version(found)) if found == version),
+                "{version} in the log"
+            );
+            drop(db);
+            assert!(
+                matches!(identify(&path), Err(Stranger::Version(found)) if found == version),
+                "{version}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_file_is_told_and_never_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, socket) = (folder.path().join("pipe"), folder.path().join("socket"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for (path, kind) in [
+            (folder.path(), "a folder"),
+            (&pipe, "a named pipe"),
+            (&socket, "a socket"),
+            (Path::new("/dev/zero"), "a device"),
+        ] {
+            assert!(matches!(identify(path), Err(Stranger::NotAFile(found)) if found == kind), "{kind}");
+            assert!(matches!(check_whole(path), Err(Stranger::NotAFile(found)) if found == kind), "{kind}");
         }
     }
 

@@ -12,6 +12,7 @@ use minitower_vocabulary::ids::RunId;
 use minitower_vocabulary::names;
 
 use crate::leases::{held, load_run, save_held};
+use crate::poll::MAX_ID_BYTES;
 use crate::{Absent, Error, Field, Runners};
 use minitower_teams::AdminPrincipal;
 
@@ -161,10 +162,14 @@ impl Runners {
         let Some(instance_id) = instance_id.filter(|i| !i.is_empty()) else {
             return Err(Error::field("instance_id", Field::Missing));
         };
+        names::check_line(&instance_id, MAX_ID_BYTES)
+            .map_err(|problem| Error::field("instance_id", Field::Text(problem)))?;
         let mut reason =
             reason.filter(|r| !r.is_empty()).unwrap_or_else(|| "the runner's process ended".to_owned());
-        if reason.len() > MAX_REASON_BYTES {
+        // It may repeat what a program wrote. To refuse it would leave the attempt to the end of its lease.
+        if names::check_lines(&reason, MAX_REASON_BYTES).is_err() {
             reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+            reason = reason.chars().map(|c| if names::is_of_lines(c) { c } else { '\u{fffd}' }).collect();
         }
         let (by, clock) = (by.clone(), self.0.clock.clone());
         self.0
@@ -239,9 +244,8 @@ fn checked_owner(by: &AdminPrincipal, owner: Option<String>) -> Result<String, E
         AdminPrincipal::Operator => "operator".to_owned(),
         AdminPrincipal::Team(team) => team.team_slug.clone(),
     });
-    if owner.len() > MAX_OWNER_BYTES {
-        return Err(Error::field("owner", Field::TooLong { most: MAX_OWNER_BYTES }));
-    }
+    names::check_line(&owner, MAX_OWNER_BYTES)
+        .map_err(|problem| Error::field("owner", Field::Text(problem)))?;
     Ok(owner)
 }
 

@@ -6,7 +6,7 @@ use minitower_kernel::{Db, StoreError};
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::TeamId;
 use minitower_vocabulary::limits::LimitName;
-use minitower_vocabulary::names::Slug;
+use minitower_vocabulary::names::{self, Slug};
 
 use crate::{Absent, Apps, Error, Field};
 use minitower_kernel::page::Page;
@@ -90,10 +90,8 @@ impl Apps {
 }
 
 pub(crate) fn check_description(description: &str) -> Result<(), Error> {
-    if description.len() > MAX_DESCRIPTION {
-        return Err(Error::field("description", Field::TooLong { most: MAX_DESCRIPTION }));
-    }
-    Ok(())
+    names::check_lines(description, MAX_DESCRIPTION)
+        .map_err(|problem| Error::field("description", Field::Text(problem)))
 }
 
 pub(crate) fn find(db: &Db, team: TeamId, slug: &str) -> Result<DomainApp, Error> {

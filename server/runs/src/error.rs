@@ -11,7 +11,7 @@ use minitower_teams::limits::Reached;
 use minitower_towerfile::ArchiveError;
 use minitower_vocabulary::ids::RunId;
 use minitower_vocabulary::limits::LimitName;
-use minitower_vocabulary::names::NameError;
+use minitower_vocabulary::names::{NameError, TextError};
 
 use crate::domain::artifact::{PathError, TooMuch};
 use crate::domain::labels::BadLabel;
@@ -178,27 +178,28 @@ pub enum Field {
         /// What it says, shortened.
         found: String,
     },
-    /// It is too long.
-    TooLong {
-        /// Most bytes.
-        most: usize,
-    },
+    /// It is a text that breaks a rule.
+    Text(TextError),
     /// It is not 1 to so many visible ASCII characters.
     NotPlain {
         /// Most characters.
         most: usize,
     },
-    /// It has no bytes, or too many.
-    Length {
-        /// Most bytes.
-        most: usize,
-    },
-    /// There are too many labels, or one is too long.
+    /// There are too many labels.
     Labels {
+        /// How many there are.
+        found: usize,
         /// Most labels.
         most: usize,
-        /// Most bytes of a key or value.
-        bytes: usize,
+    },
+    /// A label's key breaks a rule.
+    LabelKey(TextError),
+    /// A label's value breaks a rule.
+    LabelValue {
+        /// Its key.
+        key: String,
+        /// The rule.
+        problem: TextError,
     },
     /// It is not the cursor of a page before.
     NotACursor,
@@ -321,12 +322,9 @@ pub enum UploadError {
         "Towerfile: app.schedule is not supported by this server: remove it, and start the runs from outside, with cron for example"
     )]
     Schedule,
-    /// The Towerfile's description is too long.
-    #[error("Towerfile: app.description is longer than {most} bytes")]
-    Description {
-        /// Most bytes.
-        most: usize,
-    },
+    /// The Towerfile's description is too long, or is no text for people.
+    #[error("Towerfile: app.description {0}")]
+    Description(TextError),
     /// The archive is refused.
     #[error("the archive is refused: {0}")]
     Archive(#[source] ArchiveError),
@@ -382,11 +380,12 @@ impl fmt::Display for Field {
                  allow more"
             ),
             Self::NotACount { found } => write!(f, "is {found:?}: it must be a whole number of at least 1"),
-            Self::TooLong { most } => write!(f, "is longer than {most} bytes"),
+            Self::Text(problem) => problem.fmt(f),
             Self::NotPlain { most } => write!(f, "must be 1 to {most} visible ASCII characters"),
-            Self::Length { most } => write!(f, "must have 1 to {most} bytes"),
-            Self::Labels { most, bytes } => {
-                write!(f, "may be at most {most}, with keys and values of at most {bytes} bytes")
+            Self::Labels { found, most } => write!(f, "has {found} labels: at most {most}"),
+            Self::LabelKey(problem) => write!(f, "has a key that is not valid: a key {problem}"),
+            Self::LabelValue { key, problem } => {
+                write!(f, "has a value that is not valid under {key:?}: a value {problem}")
             }
             Self::NotACursor => f.write_str("must be the cursor of a page before"),
             Self::Excludes { other } => write!(f, "and {other}"),

@@ -74,7 +74,7 @@ pub use runners::{Register, Registered};
 pub use runs::{CreateRun, MAX_INPUT_BYTES, MAX_RUN_WAIT};
 pub use settings::Settings;
 pub use store::logs::LogLine;
-pub use versions::UploadFields;
+pub use versions::{UploadFields, Uploaded};
 
 /// Apps, and uploads that become versions. A cheap clone.
 #[derive(Debug, Clone)]

@@ -14,6 +14,7 @@ use crate::store::{attempts, fences, runners, runs};
 use minitower_kernel::volumes::NoRoom;
 use minitower_kernel::{StoreError, Tx};
 use minitower_vocabulary::limits::LimitName;
+use minitower_vocabulary::names;
 use minitower_vocabulary::time::Timestamp;
 use tokio::sync::oneshot;
 
@@ -29,7 +30,7 @@ pub const MAX_WAIT: Duration = Duration::from_secs(60);
 /// Runs of deleted apps and versions that one claim cancels: bounds how long it takes.
 const MOST_PASSED_OVER: usize = 50;
 /// Longest name of a poll or process.
-const MAX_ID_BYTES: usize = 200;
+pub(crate) const MAX_ID_BYTES: usize = 200;
 
 /// What a runner gets.
 #[derive(Debug, Clone)]
@@ -329,8 +330,6 @@ fn check_poll(poll: &Poll) -> Result<(), Error> {
 }
 
 fn check_name(field: &'static str, name: Option<&String>) -> Result<(), Error> {
-    if name.is_some_and(|v| v.is_empty() || v.len() > MAX_ID_BYTES) {
-        return Err(Error::field(field, Field::Length { most: MAX_ID_BYTES }));
-    }
-    Ok(())
+    let checked = name.map_or(Ok(()), |name| names::check_line(name, MAX_ID_BYTES));
+    checked.map_err(|problem| Error::field(field, Field::Text(problem)))
 }

@@ -62,14 +62,11 @@ impl Runners {
             new.environment.filter(|e| !e.is_empty()).unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
         names::check_environment(&environment)?;
         let pool = new.pool.filter(|p| !p.is_empty());
-        if pool.as_ref().is_some_and(|p| p.len() > MAX_LABEL_BYTES) {
-            return Err(Error::field("pool", Field::TooLong { most: MAX_LABEL_BYTES }));
+        if let Some(pool) = &pool {
+            names::check_line(pool, MAX_LABEL_BYTES)
+                .map_err(|problem| Error::field("pool", Field::Text(problem)))?;
         }
-        if new.labels.len() > MAX_LABELS
-            || new.labels.iter().any(|(k, v)| k.len() > MAX_LABEL_BYTES || v.len() > MAX_LABEL_BYTES)
-        {
-            return Err(Error::field("labels", Field::Labels { most: MAX_LABELS, bytes: MAX_LABEL_BYTES }));
-        }
+        check_labels(&new.labels).map_err(|problem| Error::field("labels", problem))?;
         let labels = (!new.labels.is_empty()).then(|| serde_json::json!(new.labels).to_string());
         if let Some(found) = labels.as_ref().map(String::len).filter(|bytes| *bytes > LABELS_BYTES) {
             let way_out = "leave some out or shorten them";
@@ -159,4 +156,19 @@ impl Runners {
             .await?;
         Ok(forgotten)
     }
+}
+
+fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Field> {
+    if labels.len() > MAX_LABELS {
+        return Err(Field::Labels { found: labels.len(), most: MAX_LABELS });
+    }
+    for (key, value) in labels {
+        names::check_line(key, MAX_LABEL_BYTES).map_err(Field::LabelKey)?;
+        // A value may be empty.
+        if !value.is_empty() {
+            names::check_line(value, MAX_LABEL_BYTES)
+                .map_err(|problem| Field::LabelValue { key: key.clone(), problem })?;
+        }
+    }
+    Ok(())
 }

@@ -10,6 +10,7 @@ use minitower_teams::team::TeamPrincipal;
 use minitower_towerfile::archive::{Inspection, Limits};
 use minitower_towerfile::{Start, Towerfile, inspect};
 use minitower_vocabulary::limits::LimitName;
+use minitower_vocabulary::names;
 
 use crate::apps::MAX_DESCRIPTION;
 use crate::objects::{Limit, Upload};
@@ -39,6 +40,18 @@ struct Described {
     hidden_parameters: Vec<String>,
     /// Becomes the app's.
     description: Option<String>,
+    /// Keys of the Towerfile that nobody knows.
+    ignored: Vec<String>,
+}
+
+/// A version that was made of an upload.
+#[derive(Debug, Clone)]
+pub struct Uploaded {
+    /// The version.
+    pub version: Version,
+    /// Keys of its Towerfile that nobody knows. An upload is not refused for them: earlier clients send them, and so does who deploys with
+    /// `--allow-unknown`.
+    pub ignored: Vec<String>,
 }
 
 impl Apps {
@@ -59,7 +72,7 @@ impl Apps {
         app_slug: String,
         upload: Upload,
         fields: UploadFields,
-    ) -> Result<Version, Error> {
+    ) -> Result<Uploaded, Error> {
         let app = self.app(by, app_slug.clone()).await?;
         let received = upload.finish().await?;
         let file = received.open()?;
@@ -86,6 +99,7 @@ impl Apps {
         let (sha256, bytes) = (received.sha256.clone(), received.bytes);
         // Nobody removes the object before the row that names it is committed.
         let object = self.0.objects.keep(received).await?;
+        let (description, ignored) = (described.description, described.ignored);
         let new = NewVersion {
             entrypoint: described.entrypoint,
             timeout_seconds: described.timeout_seconds,
@@ -98,7 +112,6 @@ impl Apps {
             api: described.api,
             hidden_parameters: described.hidden_parameters,
         };
-        let description = described.description;
         let (now, team) = (self.0.clock.now(), by.team_id);
         let memory = Arc::clone(&self.0.memory);
         let made = self
@@ -119,17 +132,17 @@ impl Apps {
         if made.is_err() && fresh {
             self.0.forget_if_unused(sha256).await;
         }
-        made
+        Ok(Uploaded { version: made?, ignored })
     }
 }
 
 fn by_towerfile(text: &str) -> Result<Described, Error> {
-    let (towerfile, _warnings) = Towerfile::parse(text).map_err(UploadError::Towerfile)?;
+    let (towerfile, unknown) = Towerfile::parse(text).map_err(UploadError::Towerfile)?;
     if towerfile.schedule.is_some() {
         return Err(UploadError::Schedule.into());
     }
-    if towerfile.description.as_ref().is_some_and(|description| description.len() > MAX_DESCRIPTION) {
-        return Err(UploadError::Description { most: MAX_DESCRIPTION }.into());
+    if let Some(description) = towerfile.description.as_deref().filter(|text| !text.is_empty()) {
+        names::check_lines(description, MAX_DESCRIPTION).map_err(UploadError::Description)?;
     }
     let import_paths = Some(towerfile.import_paths.clone()).filter(|p| !p.is_empty());
     Ok(Described {
@@ -142,6 +155,7 @@ fn by_towerfile(text: &str) -> Result<Described, Error> {
         api: towerfile.api,
         hidden_parameters: Vec::new(),
         description: towerfile.description.filter(|description| !description.is_empty()),
+        ignored: unknown.into_iter().map(|warning| warning.key).collect(),
     })
 }
 
@@ -169,6 +183,7 @@ fn by_fields(fields: &UploadFields) -> Result<Described, Error> {
         api: false,
         hidden_parameters: Vec::new(),
         description: None,
+        ignored: Vec::new(),
     })
 }
 

@@ -10,6 +10,8 @@ use crate::settings::Environment;
 
 /// The control plane's part.
 const CONTROL_PLANE: &str = "control-plane";
+/// Keeps Git away.
+const IGNORE: &str = ".gitignore";
 /// The folder of `--here`, in the current one.
 const HERE: &str = "./.minitower";
 /// What the folder of a runner has, and that of a control plane never has.
@@ -33,17 +35,20 @@ pub(super) fn is_here() -> bool {
     Path::new(HERE).join(CONTROL_PLANE).is_dir()
 }
 
-/// The folder, all of whose parts exist.
+/// The folder, all of whose parts exist. What was made for it goes again, unless it is kept.
 pub(super) struct Folder {
     root: PathBuf,
     given: PathBuf,
+    /// What did not exist before, in the order in which it was made.
+    made: Vec<PathBuf>,
 }
 
 impl Folder {
     /// Creates what is missing.
     pub(super) fn prepare(given: &Path) -> Result<Self, DevError> {
         let unusable = |source| DevError::Folder { folder: given.to_owned(), source };
-        let folder = Self { root: std::path::absolute(given).map_err(unusable)?, given: given.to_owned() };
+        let root = std::path::absolute(given).map_err(unusable)?;
+        let mut folder = Self { root, given: given.to_owned(), made: Vec::new() };
         for path in [folder.control_plane(), folder.runner()] {
             if path.join(LOCK).exists() {
                 return Err(DevError::RunnersFolder { path });
@@ -53,12 +58,24 @@ impl Folder {
         Ok(folder)
     }
 
-    fn make(&self) -> io::Result<()> {
-        for path in [&self.root, &self.control_plane(), &self.runner()] {
+    fn make(&mut self) -> io::Result<()> {
+        for path in [self.root.clone(), self.control_plane(), self.runner()] {
+            let missing = path.ancestors().take_while(|path| !path.exists()).map(Path::to_owned);
+            let missing: Vec<_> = missing.collect();
+            self.made.extend(missing.into_iter().rev());
             DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         }
         // It may be inside a project, but it does not belong to the project's files.
-        std::fs::write(self.root.join(".gitignore"), "*\n")
+        let ignore = self.root.join(IGNORE);
+        if !ignore.exists() {
+            self.made.push(ignore.clone());
+        }
+        std::fs::write(ignore, "*\n")
+    }
+
+    /// Keeps what was made: there will be data in it.
+    pub(super) fn keep(&mut self) {
+        self.made.clear();
     }
 
     /// The control plane's own part.
@@ -87,6 +104,15 @@ impl Folder {
     }
 }
 
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What somebody has put something into stays, and so do the folders around it.
+        for path in self.made.iter().rev() {
+            let _ = if path.is_dir() { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -99,11 +125,28 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("data");
         for _again in 0..2 {
-            let folder = Folder::prepare(&path).unwrap();
+            let mut folder = Folder::prepare(&path).unwrap();
+            folder.keep();
             assert!(folder.control_plane().is_dir() && folder.runner().is_dir());
         }
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(std::fs::read_to_string(path.join(".gitignore")).unwrap(), "*\n");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_kept_leaves_what_was_there_before_and_what_others_put_there() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/b");
+        drop(Folder::prepare(&path).unwrap());
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
+
+        let folder = Folder::prepare(&path).unwrap();
+        std::fs::write(folder.database(), "data").unwrap();
+        drop(folder);
+        assert!(path.join("control-plane/minitower.db").is_file() && !path.join("runner").exists());
+
+        drop(Folder::prepare(&path).unwrap());
+        assert!(path.join("control-plane/minitower.db").is_file());
     }
 
     #[test]

@@ -68,10 +68,11 @@ impl Dev {
         let Some(mut signals) = context.take_signals() else {
             return Err(DevError::NoSignals.into());
         };
-        let folder = Folder::prepare(&self.folder(context)?)?;
+        let mut folder = Folder::prepare(&self.folder(context)?)?;
         let mut config = self.runner(&folder, context)?;
         let bootstrap_token = control_plane::random_token()?;
         let server = control_plane::start(self.listen, &folder, &bootstrap_token).await?;
+        folder.keep();
         let url = control_plane::url(&server);
         let ready = team::make(context, &url, &bootstrap_token).await;
         let team = match ready {

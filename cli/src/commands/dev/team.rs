@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use minitower_client::wire::auth::BootstrapTeam;
+use minitower_client::wire::auth::{BootstrapTeam, Role};
 use minitower_client::{Carried, Client, ClientConfig};
 
 use super::error::DevError;
+use crate::commands::access::revoke_own;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::profiles::{Profile, Profiles};
@@ -29,31 +30,49 @@ pub(super) struct Team {
     pub(super) active_profile: String,
 }
 
-/// Creates the team, or a new token for it, and saves the token in the profile.
+/// Creates the team, or a new registration token for it, and saves a token of it in the profile.
 pub(super) async fn make(context: &Context, url: &str, bootstrap_token: &str) -> Result<Team, Failure> {
     let client = Client::new(&ClientConfig::new(url))?;
-    let team = BootstrapTeam { slug: NAME.to_owned(), name: "Development".to_owned(), password: None };
-    let made = client.bootstrap_team(bootstrap_token, &team).await?;
-    let registration_token = made.registration_token.ok_or(DevError::NoRegistrationToken)?;
     let path = context.profiles_path()?;
     let mut profiles = context.profiles()?;
     remove_dead(&mut profiles).await;
+    // Before a token is made, which would be lost.
+    profiles.check_saves(&path)?;
     let profile = name(&profiles, url).await;
-    keep(&mut profiles, &profile, url, made.token);
+    let team = BootstrapTeam { slug: NAME.to_owned(), name: "Development".to_owned(), password: None };
+    let made = client.bootstrap_team(bootstrap_token, &team).await?;
+    let registration_token = made.registration_token.ok_or(DevError::NoRegistrationToken)?;
+    let token = match still_good(&profiles, &profile, &client).await {
+        Some(token) => {
+            // Each start would leave another one otherwise. One that stays does no harm.
+            let _ = revoke_own(&client.team(made.token)).await;
+            token
+        }
+        None => made.token,
+    };
+    keep(&mut profiles, &profile, url, token);
     profiles.save(&path)?;
     let active_profile = profiles.active().map(|(name, _)| name.to_owned()).unwrap_or_default();
     Ok(Team { registration_token, active: active_profile == profile, profile, active_profile })
 }
 
-/// The profile's name. Another `minitower dev` that is running keeps its own.
+/// The profile's name. Another `minitower dev` that is running keeps its own, and so does a person who has given that
+/// name to something else.
 async fn name(profiles: &Profiles, url: &str) -> String {
-    match profiles.profiles.get(NAME) {
-        Some(other) if other.server != url && is_alive(other).await => {
-            let port = url.rsplit(':').next().unwrap_or_default();
-            format!("{NAME}-{port}")
-        }
-        _ => NAME.to_owned(),
-    }
+    let is_anothers = match profiles.profiles.get(NAME).filter(|profile| !profile.server.is_empty()) {
+        Some(profile) if is_devs(profile) => profile.server != url && is_alive(profile).await,
+        profile => profile.is_some(),
+    };
+    let port = url.rsplit(':').next().unwrap_or_default();
+    if is_anothers { format!("{NAME}-{port}") } else { NAME.to_owned() }
+}
+
+/// The profile's token, if it is an admin's of our team.
+async fn still_good(profiles: &Profiles, name: &str, client: &Client) -> Option<String> {
+    let profile =
+        profiles.profiles.get(name).filter(|profile| is_devs(profile) && !profile.token.is_empty())?;
+    let me = client.team(&profile.token).me().await.ok()?;
+    (me.team_slug == NAME && me.role == Role::Admin).then(|| profile.token.clone())
 }
 
 /// Whether the profile's server answers and accepts its token.

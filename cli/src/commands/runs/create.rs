@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::fields::in_flags;
 use crate::follow::{self, From};
-use crate::input::{self, Param};
+use crate::input::{self, Param, ParamParser};
 use crate::watch::{no_runner, unless_interrupted, until_terminal};
 
 /// The API's fields of a new run, and the flags that set them.
@@ -63,8 +63,8 @@ struct Asked {
     /// The input, a JSON object; @FILE reads it from a file, - from standard input
     #[arg(long, value_name = "JSON|@FILE|-")]
     input: Option<String>,
-    /// One value of the input, converted to the type of its parameter; may be repeated
-    #[arg(short = 'p', long = "param", value_name = "KEY=VALUE")]
+    /// One value of the input, converted to the type of its parameter; may be repeated, once for each KEY
+    #[arg(short = 'p', long = "param", value_name = "KEY=VALUE", value_parser = ParamParser)]
     params: Vec<Param>,
     /// The version; by default the newest
     #[arg(long = "version", value_name = "NUMBER")]

@@ -10,6 +10,9 @@ use super::{Error, Parameter, ParameterType, Warning};
 /// Most bytes of a parameter's name.
 const MAX_NAME_BYTES: usize = 128;
 
+/// Stands for a value that is shown to nobody, also in a message about it.
+const HIDDEN: &str = "********";
+
 pub(super) fn parameters(root: &Reader<'_>, warnings: &mut Vec<Warning>) -> Result<Vec<Parameter>, Error> {
     const RULE: &str = "must be a list of tables: write [[parameters]] above each parameter";
     let Some(value) = root.get("parameters") else { return Ok(Vec::new()) };
@@ -50,11 +53,14 @@ fn parameter(reader: &Reader<'_>) -> Result<Parameter, Error> {
             reader.invalid("type", &word.into(), "must be one of string, number, integer, boolean")
         })?,
     };
+    let hidden = reader.boolean("hidden")?.unwrap_or(false);
     let default = reader
         .get("default")
         .map(|value| {
-            json_of(kind, value)
-                .ok_or_else(|| reader.invalid("default", value, format!("must be {}", default_rule(kind))))
+            let rule = || format!("must be {}", default_rule(kind));
+            let hidden_value = HIDDEN.into();
+            let shown = if hidden { &hidden_value } else { value };
+            json_of(kind, value).ok_or_else(|| reader.invalid("default", shown, rule()))
         })
         .transpose()?;
     Ok(Parameter {
@@ -62,7 +68,7 @@ fn parameter(reader: &Reader<'_>) -> Result<Parameter, Error> {
         description: reader.string("description")?.map(str::to_owned),
         kind,
         default,
-        hidden: reader.boolean("hidden")?.unwrap_or(false),
+        hidden,
     })
 }
 

@@ -154,6 +154,19 @@ fn refused_parameters(#[case] lines: &str, #[case] message: &str) {
     assert!(error.contains(message), "{error}");
 }
 
+#[rstest]
+#[case("type = 'integer'\ndefault = 'hunter2'\nhidden = true")]
+#[case("hidden = true\ndefault = ['hunter2']")]
+#[case("hidden = true\ndefault = hunter2")]
+#[case("hidden = true\ndefault = 'a'\ndefault = 'hunter2'")]
+#[case("hidden = 'yes'\ntype = 'integer'\ndefault = 'hunter2'")]
+#[case("hidden = true\ndefualt = 'hunter2'")]
+fn the_default_of_a_hidden_parameter_is_told_nowhere(#[case] lines: &str) {
+    let text = app(&format!("[[parameters]]\nname = 'pin'\n{lines}"));
+    let error = Towerfile::parse_strict(&text).unwrap_err().to_string();
+    assert!(error.contains("line ") && !error.contains("hunter2"), "{error}");
+}
+
 #[test]
 fn parameters_in_one_table_are_refused() {
     let error = parse(&app("[parameters]\ncity = 'Bern'")).unwrap_err().to_string();

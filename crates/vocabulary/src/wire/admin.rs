@@ -22,7 +22,7 @@ pub enum RunnerStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
     "runner_id": 3, "name": "runner-1", "environment": "default", "status": "online", "last_seen_at":
-    "2026-01-02T03:04:05.678Z", "scope": "team", "team": "acme", "pool": "cpu", "labels": {"python": "3.13.1"},
+    "2026-01-02T03:04:05.678Z", "scope": "team", "team": "sales", "pool": "cpu", "labels": {"python": "3.13.1"},
     "instance_id": "b1946ac9", "busy": true, "run_id": 41, "attempt_started_at": "2026-01-02T03:04:01.000Z",
     "draining": false
 })))]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment in whole milliseconds. It is written as RFC 3339 in UTC with exactly three decimals, and any RFC 3339
@@ -64,7 +65,8 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        jiff::Timestamp::deserialize(deserializer).map(Self::from)
+        let at = jiff::Timestamp::deserialize(deserializer);
+        at.map(Self::from).map_err(|_| Error::custom("must be a time like 2026-01-02T03:04:05Z (RFC 3339)"))
     }
 }
 

@@ -1,9 +1,13 @@
 //! Maps of strings in which no key may come twice: the first value would be accepted and ignored.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
+
+/// Most characters of a key that an error repeats.
+const MOST_SHOWN: usize = 64;
 
 /// Reads a map; null is an empty one.
 pub(super) fn map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
@@ -34,8 +38,14 @@ impl<'de> Visitor<'de> for Map {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         let mut map = BTreeMap::new();
         while let Some((key, value)) = entries.next_entry::<String, String>()? {
-            if let Some(former) = map.insert(key, value) {
-                return Err(A::Error::custom(format_args!("a key comes twice, once with {former:?}")));
+            match map.entry(key) {
+                Entry::Vacant(place) => {
+                    place.insert(value);
+                }
+                Entry::Occupied(place) => {
+                    let key: String = place.key().chars().take(MOST_SHOWN).collect();
+                    return Err(A::Error::custom(format_args!("has the key {key:?} twice")));
+                }
             }
         }
         Ok(map)

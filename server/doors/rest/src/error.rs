@@ -233,7 +233,7 @@ impl From<minitower_runs::Error> for ApiError {
 fn of_upload(error: &UploadError) -> Option<ErrorCode> {
     Some(match error {
         UploadError::NoTowerfile => ErrorCode::TowerfileMissing,
-        UploadError::Towerfile(_) | UploadError::Schedule | UploadError::Description { .. } => {
+        UploadError::Towerfile(_) | UploadError::Schedule | UploadError::Description(_) => {
             ErrorCode::TowerfileInvalid
         }
         UploadError::Archive(archive) if archive.is_io() => return None,

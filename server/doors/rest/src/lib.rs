@@ -2,6 +2,7 @@
 //!
 //! - [`table`]: the one table of routes, what each asks of its caller, and the router built from it
 //! - `auth`: credentials; `strict`: nothing is accepted and ignored; `extract`: bodies, paths and queries; `middleware`: what every request meets
+//! - `lasting`: answers that take long end with the token that asked for them
 //! - `v1`, `health`: the endpoints, one file per resource; `render`: what several of them show
 //! - `openapi`: the description of the API, and the page that shows it
 //! - [`serve`]: the accept loop, its limits and its end
@@ -12,6 +13,7 @@ mod auth;
 mod error;
 mod extract;
 mod health;
+mod lasting;
 mod metrics;
 mod middleware;
 mod openapi;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::body;
 use super::fields::fields_of;
+use super::told;
 use crate::strict::Unread;
 use crate::{ApiError, HttpState};
 
@@ -25,6 +26,9 @@ const SMALL_BODY: u64 = 64 * 1024;
 
 /// Most values in a body. Two bytes of text, `0,`, take thirty once they are decoded, and seven, `{"":0},`, some hundreds.
 const VALUES: usize = 100_000;
+
+/// How deep the decoder goes down (`serde_json` has this limit).
+const MOST_DEPTH: usize = 127;
 
 /// A JSON body that may be left out; then its default.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +54,7 @@ async fn required<T: DeserializeOwned>(request: Request, limit: u64) -> Result<T
     let (parts, body) = request.into_parts();
     let bytes = body::read(&parts.headers, body, limit).await?;
     if bytes.trim_ascii().is_empty() {
-        return Err(ApiError::invalid_request("the request body is empty; it must be a JSON object"));
+        return Err(ApiError::invalid_request("the request body is empty: it must be a JSON object"));
     }
     decode(&bytes, parts.extensions.get())
 }
@@ -73,11 +77,15 @@ impl<T: DeserializeOwned + Default> FromRequest<HttpState> for OptionalJson<T> {
 fn decode<T: DeserializeOwned>(bytes: &[u8], unread: Option<&Unread>) -> Result<T, ApiError> {
     // Derived decoders also take a struct from a JSON array, field by field; the contract knows objects only.
     if bytes.trim_ascii_start().first() == Some(&b'[') {
-        return Err(ApiError::invalid_request("the request body is a JSON array; it must be a JSON object"));
+        return Err(ApiError::invalid_request("the request body must be an object, not a list"));
     }
     // Checked as a whole: a decoder looks at no text of a field that it passes over.
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| ApiError::invalid_request(format!("the request body is not valid JSON: {error}")))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        ApiError::invalid_request(format!(
+            "the request body is not valid JSON: byte {} is not UTF-8",
+            error.valid_up_to() + 1
+        ))
+    })?;
     if text.len() > 2 * VALUES && values(text) > VALUES {
         return Err(ApiError::invalid_request(format!("the request body holds more than {VALUES} values")));
     }
@@ -98,19 +106,27 @@ fn decode<T: DeserializeOwned>(bytes: &[u8], unread: Option<&Unread>) -> Result<
 
 /// What is wrong with a body.
 fn undecodable<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> ApiError {
-    if !error.is_data() {
-        return ApiError::invalid_request(format!("the request body is not valid JSON: {error}"));
+    if error.is_data() {
+        return match told::what_is_wrong::<T>(text) {
+            Some(wrong) => wrong.of_body(),
+            None => ApiError::invalid_request("the request body is not what this call takes"),
+        };
     }
-    // Decoded once more, slower, only to learn which field it was.
-    let mut again = serde_json::Deserializer::from_str(text);
-    match serde_path_to_error::deserialize::<_, T>(&mut again) {
-        Err(located) if located.path().iter().next().is_some() => ApiError::invalid_request(format!(
-            "`{}` in the request body is not valid: {}",
-            located.path(),
-            located.inner()
-        )),
-        _ => ApiError::invalid_request(format!("the request body is not valid: {error}")),
-    }
+    ApiError::invalid_request(if error.is_eof() {
+        "the request body is not valid JSON: it ends too early".to_owned()
+    } else if is_too_deep(text, error) {
+        format!("the request body is nested too deeply: at most {MOST_DEPTH} levels")
+    } else {
+        let (line, column) = (error.line(), error.column());
+        format!("the request body is not valid JSON: see line {line}, character {column}")
+    })
+}
+
+/// Whether the decoder has stopped where it would have gone down one level more than it may.
+fn is_too_deep(text: &str, error: &serde_json::Error) -> bool {
+    // The decoder says so in its words only.
+    let opened = text.bytes().filter(|byte| b"[{".contains(byte)).count();
+    opened >= MOST_DEPTH && error.to_string().starts_with("recursion limit")
 }
 
 /// Counts the values in a text that may be JSON, those that are members' names not included.

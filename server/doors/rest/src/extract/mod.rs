@@ -3,8 +3,11 @@
 
 pub(crate) mod body;
 mod fields;
+mod given;
 mod json;
 mod parts;
+mod told;
+mod wrong;
 
 pub(crate) use body::{CHUNK_DEADLINE, content_length, next_chunk, too_slow};
 pub(crate) use json::{Json, OptionalJson, SmallJson};

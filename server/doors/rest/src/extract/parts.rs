@@ -3,13 +3,15 @@
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::FromRequestParts;
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, MatchedPath};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use crate::ApiError;
+use super::given;
+use super::wrong::shortened;
+use crate::{ApiError, strict};
 
 /// The path's parameters, decoded into a struct whose fields have the names of the route template.
 #[derive(Debug, Clone, Copy)]
@@ -36,13 +38,14 @@ fn refuse(rejection: &PathRejection) -> ApiError {
     };
     match inner.kind() {
         ErrorKind::ParseErrorAtKey { key, value, expected_type } => ApiError::invalid_request(format!(
-            "`{value}` in the path is not a valid {key}: {} is expected",
-            if *expected_type == "i64" { "a whole number" } else { expected_type }
+            "{} in the path is not a valid {key}: it must be {}",
+            shortened(value),
+            if *expected_type == "i64" { "a whole number" } else { "what the API's description says" }
         )),
         ErrorKind::InvalidUtf8InPathParam { key } => {
             ApiError::invalid_request(format!("the {key} in the path is not valid UTF-8"))
         }
-        kind => ApiError::invalid_request(format!("the path is not valid: {kind}")),
+        _ => ApiError::invalid_request("the path is not one that the API's description names"),
     }
 }
 
@@ -58,13 +61,10 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        match axum::extract::Query::<T>::try_from_uri(&parts.uri) {
-            Ok(axum::extract::Query(value)) => Ok(Self(value)),
-            Err(rejection) => Err(ApiError::invalid_request(format!(
-                "the query string is not valid: {}",
-                rejection.body_text()
-            ))),
-        }
+        given::decode(parts.uri.query().unwrap_or_default()).map(Self).map_err(|wrong| {
+            let route = parts.extensions.get::<MatchedPath>();
+            wrong.of_query(|name| strict::range(&parts.method, route?.as_str(), name))
+        })
     }
 }
 

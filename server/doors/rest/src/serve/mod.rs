@@ -4,6 +4,7 @@ mod address;
 mod answers;
 mod connection;
 mod crowd;
+mod host;
 mod intake;
 mod socket;
 
@@ -13,6 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::IntoResponse as _;
+use futures_util::future::{Either, ready};
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -288,12 +291,17 @@ impl Serving {
         let body = request.body();
         let linger = body.size_hint().upper().is_none_or(|bytes| bytes > SMALL_BODY_BYTES);
         connection.has_request(body.is_end_stream(), linger);
+        let refused = host::check(request.version(), request.headers()).err();
         let client = self.limits.trusted_proxies.client(peer.ip(), request.headers());
         let intake = Intake::new(Arc::clone(connection), Arc::clone(&self.budgets));
         let mut request = request.map(|body| Watched::new(body, intake.clone(), self.limits.body()));
         request.extensions_mut().insert(PeerAddr(SocketAddr::new(client, peer.port())));
         request.extensions_mut().insert(intake.clone());
-        let (answered, connection) = (self.router.clone().oneshot(request), Arc::clone(connection));
+        let connection = Arc::clone(connection);
+        let answered = match refused {
+            Some(refusal) => Either::Left(ready(Ok(refusal.into_response()))),
+            None => Either::Right(self.router.clone().oneshot(request)),
+        };
         async move {
             let response = answered.await?;
             // Until here it counts what the request has brought.

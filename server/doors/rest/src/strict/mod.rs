@@ -20,8 +20,8 @@ use crate::{ApiError, HttpState};
 
 #[cfg(test)]
 pub(crate) use takes::Parameter;
-pub(crate) use takes::{Takes, of_route};
-pub(crate) use unread::Unread;
+pub(crate) use takes::{Takes, of_route, range};
+pub(crate) use unread::{Unread, nearest, quoted};
 
 /// `X-Ignored-Fields`.
 pub(crate) const IGNORED_FIELDS: HeaderName =

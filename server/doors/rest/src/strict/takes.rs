@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use http::Method;
+use utoipa::Number;
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::{PathItem, RefOr, Schema};
@@ -76,6 +77,32 @@ pub(crate) fn of_route(method: &Method, path: &str, fields: Fields) -> Arc<Takes
     }
     let body = operation.is_some_and(|operation| operation.request_body.is_some());
     Arc::new(Takes { query, body, idempotency_key, fields, not_yet: not_yet(method, path) })
+}
+
+/// Between what a parameter must be, in words, if the description bounds it.
+pub(crate) fn range(method: &Method, path: &str, name: &str) -> Option<String> {
+    let operation = OPERATIONS.get(&(template(path), method.clone()))?;
+    let mut parameters = operation.parameters.iter().flatten();
+    let schema = parameters.find_map(|parameter| match parameter {
+        RefOr::T(parameter) if parameter.name == name => parameter.schema.as_ref(),
+        _ => None,
+    })?;
+    let RefOr::T(Schema::Object(object)) = schema else { return None };
+    match (&object.minimum, &object.maximum) {
+        (Some(least), Some(most)) => {
+            Some(format!("a whole number from {} to {}", number(least), number(most)))
+        }
+        (Some(least), None) => Some(format!("a whole number from {}", number(least))),
+        _ => None,
+    }
+}
+
+fn number(number: &Number) -> String {
+    match number {
+        Number::Int(number) => number.to_string(),
+        Number::UInt(number) => number.to_string(),
+        Number::Float(number) => number.to_string(),
+    }
 }
 
 /// Fields of the contract that a call does not support yet.

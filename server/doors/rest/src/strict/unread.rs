@@ -126,7 +126,7 @@ fn cut(name: &str) -> &str {
 }
 
 /// A name from a request in a message.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("`{}`", cut(name).escape_debug())
 }
 
@@ -146,7 +146,7 @@ fn plain(name: &str) -> String {
 
 /// The known name that is meant by a misspelt one. A third of its letters may be wrong, by the Damerau–Levenshtein
 /// distance, and one at least.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name = cut(name);
     let distances = known.map(|one| (strsim::damerau_levenshtein(&name.to_lowercase(), one), one));
     let near = distances.filter(|(distance, one)| *distance <= (one.len() / 3).max(1));

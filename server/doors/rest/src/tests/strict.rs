@@ -30,7 +30,7 @@ async fn ignored_fields_are_named_in_the_answer(#[case] body: &'static str, #[ca
 #[case(r#"{"nme":"a"}"#, "`nme`; did you mean name?")]
 #[case(r#"{"colour":1}"#, "`colour`; this call takes name, size, parts, inner, inners")]
 #[case(r#"{"inners":[{"colour":1}]}"#, "`inners.0.colour`")]
-#[case(r#"{"name":"a","name":"b"}"#, "duplicate field `name`")]
+#[case(r#"{"name":"a","name":"b"}"#, "`name` in the request body comes twice")]
 #[tokio::test]
 async fn a_strict_call_refuses_unknown_fields_by_name(#[case] body: &'static str, #[case] named: &str) {
     let Bed { service, .. } = &bed_with(HttpConfig::default()).await;

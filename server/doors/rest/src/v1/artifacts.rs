@@ -18,6 +18,7 @@ use tokio_util::io::ReaderStream;
 use super::params::{After, ArtifactPath, RunPath};
 use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
+use crate::lasting::Lasting;
 use crate::openapi::errors;
 use crate::{ApiError, HttpState, render};
 
@@ -91,6 +92,7 @@ pub(crate) async fn show(
     } else {
         let bytes = artifact.bytes.unsigned_abs();
         let content = ReaderStream::with_capacity(file.take(bytes), CHUNK_BYTES);
+        let content = Lasting::of(&state, &asked).over(content);
         let mut whole = Response::new(Body::from_stream(content));
         whole.headers_mut().insert(CONTENT_LENGTH, bytes.into());
         whole.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type(&artifact.path)));

@@ -77,7 +77,7 @@ async fn a_connection_serves_one_request_after_another() {
 /// An answer with the code of an error, in the shape of all errors.
 fn assert_error(answer: &str, status: u16, code: &str) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
-    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    assert!(head.starts_with("HTTP/1.") && head[8..].starts_with(&format!(" {status} ")), "{answer}");
     assert!(head.contains("content-type: application/json"), "{answer}");
     assert!(body.starts_with(&format!("{{\"error\":{{\"code\":\"{code}\",\"message\":\"")), "{answer}");
 }
@@ -99,6 +99,27 @@ async fn a_client_that_drips_its_head_is_cut_off_and_told_so() {
     assert_error(&String::from_utf8(all_before_reset(&mut dripping).await).unwrap(), 408, "request_timeout");
     let mut silent = TcpStream::connect(running.addr).await.unwrap();
     assert_eq!(rest(&mut silent).await, "", "nothing was asked");
+}
+
+#[rstest]
+#[case::none("GET / HTTP/1.1\r\n", false)]
+#[case::two("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n", false)]
+#[case::twice_the_same("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n", false)]
+#[case::no_name("GET / HTTP/1.1\r\nHost: a b\r\n", false)]
+#[case::two_in_the_older_protocol("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n", false)]
+#[case::none_in_the_older_protocol("GET / HTTP/1.0\r\n", true)]
+#[case::with_a_port("GET / HTTP/1.1\r\nHost: [::1]:8080\r\n", true)]
+#[case::in_the_target("GET http://a/ HTTP/1.1\r\nHost: a\r\n", true)]
+#[tokio::test]
+async fn a_request_names_one_host(#[case] head: &str, #[case] served: bool) {
+    let (router, ..) = gated();
+    let running = start(router, ServeLimits::default()).await;
+    let answer = rest(&mut send(running.addr, &format!("{head}Connection: close\r\n\r\n")).await).await;
+    if served {
+        assert!(answer.ends_with("hello"), "{answer}");
+    } else {
+        assert_error(&answer, 400, "invalid_request");
+    }
 }
 
 /// Everything that came, though the connection may have been reset after it.

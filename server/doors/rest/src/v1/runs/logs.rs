@@ -18,6 +18,7 @@ use utoipa::IntoParams;
 
 use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
+use crate::lasting::Lasting;
 use crate::openapi::errors;
 use crate::v1::params::RunPath;
 use crate::{ApiError, HttpState, render};
@@ -79,21 +80,22 @@ pub(crate) async fn logs(
         }
         Form::Text => {
             let open = state.teams().open_request(caller.team_id, LimitName::Streams)?;
-            Ok(text(path.id(), open, state.runs().open_log(&caller, path.id(), read).await?))
+            let log = state.runs().open_log(&caller, path.id(), read).await?;
+            Ok(text(path.id(), open, log, Lasting::of(&state, &headers)))
         }
     }
 }
 
-/// The whole log as a download, which counts as open until its end. If it cannot be read to its end, the connection is broken off: it is never
-/// taken for whole.
-fn text(run: RunId, open: OpenRequest, log: WholeLog) -> Response {
+/// The whole log as a download, which counts as open until its end. If it cannot be read to its end, or the token is revoked meanwhile, the
+/// connection is broken off: it is never taken for whole.
+fn text(run: RunId, open: OpenRequest, log: WholeLog, lasting: Lasting) -> Response {
     let pieces = stream::try_unfold((log, open), async |(mut log, open)| {
         let lines = log.next_lines().await.inspect_err(|error| {
             tracing::error!(error = error as &dyn std::error::Error, "a log could not be read to its end");
         })?;
         Ok::<_, minitower_runs::Error>(lines.map(|lines| (joined(&lines), (log, open))))
     });
-    let mut response = Response::new(Body::from_stream(pieces.boxed()));
+    let mut response = Response::new(Body::from_stream(lasting.over(pieces.boxed())));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -11,8 +11,9 @@ use minitower_vocabulary::wire::runs::{Attempts, Run};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::auth::{Caller, bearer};
+use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
+use crate::lasting::Lasting;
 use crate::openapi::errors;
 use crate::v1::params::{After, RunPath};
 use crate::{ApiError, HttpState, render};
@@ -54,10 +55,8 @@ pub(crate) async fn show(
                 0 => None,
                 _ => Some(state.teams().open_request(caller.team_id, LimitName::LongPolls)?),
             };
-            let run = state.runs().run_ended(&caller, path.id(), Duration::from_secs(seconds)).await?;
-            // A token that was revoked meanwhile is dead: it is told nothing.
-            state.runs().authenticate(bearer(&headers)).await?;
-            run
+            let ended = state.runs().run_ended(&caller, path.id(), Duration::from_secs(seconds));
+            Lasting::of(&state, &headers).during(ended).await??
         }
     };
     Ok(Json(render::run(run)?))

@@ -5,6 +5,7 @@ mod upload;
 use axum::extract::{Request, State};
 use http::StatusCode;
 use minitower_kernel::page::Page;
+use minitower_runs::Uploaded;
 use minitower_runs::domain::app as domain;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::wire::apps::{Version, Versions};
@@ -16,6 +17,7 @@ use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::openapi::errors;
 use crate::render::moment;
+use crate::strict::Unread;
 use crate::{ApiError, HttpState};
 
 errors! { ListErrors { NotFound: "The team has no such app.", } }
@@ -70,7 +72,8 @@ errors! { CreateErrors {
 /// Uploads a version.
 ///
 /// Send the part `artifact` alone if the archive has a `Towerfile` at its root. Otherwise send `artifact` and
-/// `entrypoint`, and optionally `timeout_seconds` and `params_schema_json`. Nothing of a refused upload is kept.
+/// `entrypoint`, and optionally `timeout_seconds` and `params_schema_json`. Nothing of a refused upload is kept. Unknown
+/// keys of the Towerfile are ignored and named in `X-Ignored-Fields`: `Towerfile.app.timeot`.
 #[utoipa::path(post, path = "/api/v1/apps/{app}/versions", operation_id = "create_version", tag = "Versions",
     params(AppPath),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
@@ -83,8 +86,15 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<Version>), ApiError> {
     // Before the body: nobody sends 100 MiB to learn that the app is not there.
     state.apps().app(&caller, path.app.clone()).await?;
+    let unread: Option<Unread> = request.extensions().get().cloned();
     let upload::Received { artifact, fields } = upload::receive(&state, request).await?;
-    let made = state.apps().create_version(&caller, path.app, artifact, fields).await?;
+    let Uploaded { version: made, ignored } =
+        state.apps().create_version(&caller, path.app, artifact, fields).await?;
+    if let Some(unread) = unread {
+        for key in &ignored {
+            unread.note(&format!("Towerfile.{key}"));
+        }
+    }
     Ok((StatusCode::CREATED, Json(version(made)?)))
 }
 
