@@ -5,11 +5,11 @@ use std::io::Read;
 
 use clap::builder::{StringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
+use minitower_client::json::NotJson;
 use minitower_towerfile::{near, shell};
 use serde_json::{Map, Number, Value};
 
 use crate::failure::Explained;
-use crate::json::NotJson;
 
 /// Why an input cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -27,7 +27,6 @@ pub mod failure;
 pub mod fields;
 pub mod follow;
 pub mod input;
-pub mod json;
 pub mod kubectl;
 pub mod output;
 pub mod profiles;

@@ -7,12 +7,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use minitower_client::json::NotJson;
 use minitower_towerfile::shell;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::failure::Explained;
-use crate::json::NotJson;
 use crate::settings::Environment;
 
 /// The profile's name when none is given and none is active.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use minitower_client::TeamClient;
+use minitower_client::json::NotJson;
 use minitower_client::wire::apps::Version;
 use minitower_towerfile::shell;
 use serde_json::json;
@@ -16,7 +17,6 @@ use super::{FORCE, Force};
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
 use crate::fields::in_flags;
-use crate::json::NotJson;
 use crate::output::{Cell, short_sha, time};
 
 /// The API's fields of an upload, and the flags that set them.

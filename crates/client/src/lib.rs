@@ -37,5 +37,5 @@ pub use crate::runs::{LogFilter, RunFilter};
 pub use crate::team::TeamClient;
 pub use crate::versions::Upload;
 
-/// The wire types, so that users of this crate need no second dependency.
-pub use minitower_vocabulary::wire;
+/// The wire types, and what is wrong with a text that is none, so that users of this crate need no second dependency.
+pub use minitower_vocabulary::{json, wire};

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`ids`] | an integer id has the type of the thing it names |
+//! | [`json`] | what is wrong with a text that should be JSON |
 //! | [`names`] | slugs, and the names of environments and runners, checked |
 //! | [`limits`] | how much a team may use, and a run may leave behind |
 //! | [`statuses`] | where runs, attempts and results stand; roles |
@@ -13,6 +14,7 @@
 //! teams or leases; it only says which values exist.
 
 pub mod ids;
+pub mod json;
 pub mod limits;
 pub mod names;
 pub mod statuses;

@@ -10,6 +10,7 @@ use minitower_kernel::volumes::NoRoom;
 use minitower_teams::limits::Reached;
 use minitower_towerfile::ArchiveError;
 use minitower_vocabulary::ids::RunId;
+use minitower_vocabulary::json::NotJson;
 use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::names::{NameError, TextError};
 
@@ -350,7 +351,7 @@ pub enum UploadError {
     },
     /// The schema is not JSON.
     #[error("params_schema_json is not JSON: {0}")]
-    SchemaNotJson(#[source] serde_json::Error),
+    SchemaNotJson(#[source] NotJson),
     /// The schema would cost too much.
     #[error("params_schema_json asks for too much: it {0}")]
     SchemaTooMuch(#[source] SchemaTooMuch),

@@ -105,7 +105,7 @@ pub(crate) fn check(json: &str) -> Result<Value, Error> {
 }
 
 fn parse(json: &str) -> Result<Value, Error> {
-    Ok(serde_json::from_str(json).map_err(UploadError::SchemaNotJson)?)
+    Ok(serde_json::from_str(json).map_err(|error| UploadError::SchemaNotJson(error.into()))?)
 }
 
 /// Compiles a schema whose text has so many bytes.

@@ -4,6 +4,7 @@ use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use minitower_vocabulary::json::NotJson;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -97,29 +98,26 @@ fn decode<T: DeserializeOwned>(bytes: &[u8], unread: Option<&Unread>) -> Result<
     };
     let decoded =
         serde_ignored::deserialize(&mut decoder, note).and_then(|value| decoder.end().map(|()| value));
-    let value = decoded.map_err(|error| undecodable::<T>(text, &error))?;
+    let value = decoded.map_err(|_| undecodable::<T>(text))?;
     if let Some(unread) = unread {
         unread.judge(fields_of::<T>())?;
     }
     Ok(value)
 }
 
-/// What is wrong with a body.
-fn undecodable<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> ApiError {
-    if error.is_data() {
-        return match told::what_is_wrong::<T>(text) {
-            Some(wrong) => wrong.of_body(),
-            None => ApiError::invalid_request("the request body is not what this call takes"),
-        };
+/// What is wrong with a body that was refused. Whether it is JSON is asked again: where a word of an enum is expected, the
+/// decoder says of any other value that it is not.
+fn undecodable<T: DeserializeOwned>(text: &str) -> ApiError {
+    match told::what_is_wrong::<T>(text) {
+        Ok(Some(wrong)) => wrong.of_body(),
+        Ok(None) => ApiError::invalid_request("the request body is not what this call takes"),
+        Err(error) if is_too_deep(text, &error) => ApiError::invalid_request(format!(
+            "the request body is nested too deeply: at most {MOST_DEPTH} levels"
+        )),
+        Err(error) => {
+            ApiError::invalid_request(format!("the request body is not valid JSON: {}", NotJson::from(error)))
+        }
     }
-    ApiError::invalid_request(if error.is_eof() {
-        "the request body is not valid JSON: it ends too early".to_owned()
-    } else if is_too_deep(text, error) {
-        format!("the request body is nested too deeply: at most {MOST_DEPTH} levels")
-    } else {
-        let (line, column) = (error.line(), error.column());
-        format!("the request body is not valid JSON: see line {line}, character {column}")
-    })
 }
 
 /// Whether the decoder has stopped where it would have gone down one level more than it may.

@@ -38,14 +38,24 @@ fn refuse(rejection: &PathRejection) -> ApiError {
     };
     match inner.kind() {
         ErrorKind::ParseErrorAtKey { key, value, expected_type } => ApiError::invalid_request(format!(
-            "{} in the path is not a valid {key}: it must be {}",
+            "{} in the path is not a valid {}: it must be {}",
             shortened(value),
+            called(key),
             if *expected_type == "i64" { "a whole number" } else { "what the API's description says" }
         )),
         ErrorKind::InvalidUtf8InPathParam { key } => {
-            ApiError::invalid_request(format!("the {key} in the path is not valid UTF-8"))
+            ApiError::invalid_request(format!("the {} in the path is not valid UTF-8", called(key)))
         }
         _ => ApiError::invalid_request("the path is not one that the API's description names"),
+    }
+}
+
+/// What a parameter of a path is called where its name alone says too little.
+fn called(key: &str) -> &str {
+    match key {
+        "no" => "no (number of a version)",
+        "path" => "path of an artifact",
+        _ => key,
     }
 }
 

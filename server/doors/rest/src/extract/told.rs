@@ -7,10 +7,10 @@ use serde_json::Number;
 
 use super::wrong::{Found, Wrong, one_of, whole_number};
 
-/// What is wrong with a text that is JSON, but not a `T`; none if nothing is.
-pub(super) fn what_is_wrong<T: DeserializeOwned>(text: &str) -> Option<Wrong> {
-    let node: Node = serde_json::from_str(text).ok()?;
-    T::deserialize(Told(&node)).err()
+/// What is wrong with a text that is JSON, but not a `T`; none if nothing is. An error: it is not JSON.
+pub(super) fn what_is_wrong<T: DeserializeOwned>(text: &str) -> serde_json::Result<Option<Wrong>> {
+    let node: Node = serde_json::from_str(text)?;
+    Ok(T::deserialize(Told(&node)).err())
 }
 
 /// JSON as it stands there: a member may come twice.

@@ -3,6 +3,7 @@
 
 mod table;
 mod unknown;
+mod wrong;
 
 use std::collections::{BTreeMap, BTreeSet};
 

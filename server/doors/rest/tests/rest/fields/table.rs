@@ -201,7 +201,7 @@ fn of_teams() -> Vec<Row> {
 }
 
 /// A form with an archive without a Towerfile.
-fn version(parts: &[(&str, Vec<u8>)]) -> Call {
+pub(super) fn version(parts: &[(&str, Vec<u8>)]) -> Call {
     let mut form = Vec::new();
     for (name, content) in parts {
         let head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
@@ -213,7 +213,7 @@ fn version(parts: &[(&str, Vec<u8>)]) -> Call {
     Call { body: form, form: true, ..post(Who::Admin, "/apps/acme-app/versions", &Value::Null) }
 }
 
-fn archive() -> Vec<u8> {
+pub(super) fn archive() -> Vec<u8> {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for path in ["main.py", "other.py"] {
         let mut header = tar::Header::new_gnu();

@@ -20,7 +20,7 @@ fn named(answer: &Answer) -> Option<&str> {
 }
 
 /// A good call of a route by somebody who may make it.
-fn good(route: &Route, things: &Things) -> Request<Body> {
+pub(super) fn good(route: &Route, things: &Things) -> Request<Body> {
     let kind = match route.access {
         Access::Public | Access::Team | Access::Runs | Access::TeamAdmin | Access::Admin => Kind::AcmeAdmin,
         Access::Bootstrap => Kind::Bootstrap,

@@ -21,8 +21,9 @@ impl From<serde_json::Error> for NotJson {
             Category::Eof if column == 0 => "it is empty".to_owned(),
             Category::Eof => "it ends too early: a quote, a bracket or a value is missing".to_owned(),
             Category::Syntax => format!("{place} {}", wrong(&error.to_string())),
-            // The parser's own words say which field, and what it should hold.
-            Category::Data | Category::Io => error.to_string(),
+            // The parser's own words speak of a program's types.
+            Category::Data => format!("what ends at {place} is not what should stand there"),
+            Category::Io => error.to_string(),
         };
         Self { said }
     }
@@ -43,7 +44,13 @@ fn wrong(said: &str) -> &'static str {
         "should be a comma or a closing bracket"
     } else if knows("control character") {
         "is a line break or another control character inside a text; write it as \\n or \\u001b"
-    } else if knows("invalid escape") {
+    } else if knows("number out of range") {
+        "ends a number that is too large"
+    } else if knows("invalid number") {
+        "should be a digit of a number"
+    } else if knows("recursion limit") {
+        "is nested too deeply"
+    } else if knows("invalid escape") || knows("lone leading surrogate") || knows("unexpected end of hex") {
         "is no valid escape; write a backslash as \\\\"
     } else {
         "should begin a value: an object, a list, a text in double quotes, a number, true, false or null"
@@ -70,8 +77,17 @@ mod tests {
     #[case("{\n\"a\": x}", "line 2, character 6 should begin a value")]
     #[case("{\"a\":\"b\nc\"}", "is a line break or another control character")]
     #[case("{\"a\":\"C:\\x\"}", "write a backslash as \\\\")]
+    #[case("[1e999]", "ends a number that is too large")]
+    #[case("[1.x]", "character 4 should be a digit of a number")]
     fn a_mistake_is_told_by_its_place_and_without_the_parsers_words(#[case] text: &str, #[case] said: &str) {
         let told = NotJson::from(serde_json::from_str::<Value>(text).unwrap_err()).to_string();
         assert!(told.contains(said), "{text}: {told}");
+    }
+
+    #[test]
+    fn a_value_of_another_kind_is_told_by_its_place_and_without_the_parsers_words() {
+        let error = serde_json::from_str::<Vec<u8>>("[1,\n\"a\"]").unwrap_err();
+        let told = NotJson::from(error).to_string();
+        assert_eq!(told, "what ends at line 2, character 3 is not what should stand there");
     }
 }
