@@ -195,8 +195,13 @@ enum Next {
 impl Engine {
     /// Removes what was deleted, in slices. Answers when to look again: as long as runs that have not ended are left.
     pub(crate) async fn purge_due(self) -> Option<Timestamp> {
+        let hidden = &self.0.memory.hidden;
+        let made = hidden.made();
         match self.purge().await {
-            Ok(true) => None,
+            Ok(true) => {
+                hidden.gone(made);
+                None
+            }
             Ok(false) => Some(self.0.clock.now().plus(WAIT)),
             Err(error) => {
                 tracing::warn!(%error, "could not remove what was deleted");

@@ -126,15 +126,9 @@ impl Gauges {
 
     pub(crate) fn summary(&self, team: TeamId) -> Summary {
         let state = self.lock();
-        let mut summary = Summary::default();
         let shown = |key: &CountKey| key.team_id == team && !state.hidden.contains(&key.app_id);
-        for (_, place) in state.places.iter().filter(|(key, _)| shown(key)) {
-            summary.total += place.count(|_| true);
-            summary.active += place.count(RunStatus::is_active);
-            summary.queued += place.count(|s| s == RunStatus::Queued);
-            summary.terminal += place.count(RunStatus::is_terminal);
-        }
-        summary
+        let places = state.places.iter().filter(|(key, _)| shown(key));
+        Summary::of(places.flat_map(|(_, place)| place.n.iter().map(|(bucket, n)| (bucket.status(), *n))))
     }
 
     /// Runs that a runner may take, and runs that a runner holds, by team and environment; of all teams, or of one. `most_active` says how many

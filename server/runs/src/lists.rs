@@ -6,6 +6,7 @@ use minitower_vocabulary::statuses::RunStatus;
 
 use crate::domain::labels::{self, Label};
 use crate::domain::run::Run;
+use crate::store::counts;
 use crate::store::run_lists::{self, Filter};
 use crate::{Error, Runs, apps};
 
@@ -39,6 +40,20 @@ pub struct Summary {
     pub queued: i64,
     /// Ended.
     pub terminal: i64,
+}
+
+impl Summary {
+    /// The sums of these counts.
+    pub(crate) fn of(counts: impl IntoIterator<Item = (RunStatus, i64)>) -> Self {
+        let mut summary = Self::default();
+        for (status, n) in counts {
+            summary.total += n;
+            summary.active += if status.is_active() { n } else { 0 };
+            summary.queued += if status == RunStatus::Queued { n } else { 0 };
+            summary.terminal += if status.is_terminal() { n } else { 0 };
+        }
+        summary
+    }
 }
 
 impl Runs {
@@ -85,10 +100,16 @@ impl Runs {
         self.list_runs(by, ListRuns { app: Some(app_slug), ..list }).await
     }
 
-    /// How many runs the team has; counted nowhere, known from the commits.
-    pub async fn runs_summary(&self, by: &TeamPrincipal) -> Summary {
-        let summary = self.0.memory.gauges.summary(by.team_id);
+    /// How many runs the team has that lists can show. They are known from the commits, and counted only while some that were
+    /// deleted are not gone yet.
+    pub async fn runs_summary(&self, by: &TeamPrincipal) -> Result<Summary, Error> {
+        let team = by.team_id;
+        if self.0.memory.hidden.is_any() {
+            let counts = self.0.store.read(move |db| Ok::<_, Error>(counts::shown(db, team)?)).await?;
+            return Ok(Summary::of(counts));
+        }
+        let summary = self.0.memory.gauges.summary(team);
         self.0.store.durable().await;
-        summary
+        Ok(summary)
     }
 }

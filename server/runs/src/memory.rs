@@ -1,6 +1,7 @@
 //! What the subject keeps in memory, and how it follows the commits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use minitower_kernel::due::{Due, DueQueue};
 use minitower_kernel::events::Subscribers;
@@ -19,7 +20,7 @@ use crate::queues::Queues;
 use crate::runs::{RUNNABLE_KEPT, Runnable, Wanted};
 use crate::store::events::{
     AppChanged, AppGone, AppHidden, LogGrew, RunGone, RunMoved, RunnerRegistered, RunnerRenamed,
-    RunnersForgotten, Stored, Unfenced,
+    RunnersForgotten, RunsHidden, Stored, Unfenced,
 };
 use crate::store::{counts, usage};
 use crate::usage::Usage;
@@ -50,6 +51,37 @@ pub struct Memory {
     pub(crate) upkeep_due: Due,
     /// Calls whoever removes what was deleted.
     pub(crate) deletions_due: Due,
+    pub(crate) hidden: Hidden,
+}
+
+/// Whether runs that were deleted may not be gone yet.
+#[derive(Debug)]
+pub(crate) struct Hidden {
+    /// How often any were deleted; the start counts as one time, because some may be left of before.
+    made: AtomicU64,
+    /// How many of these times nothing is left of.
+    gone: AtomicU64,
+}
+
+impl Default for Hidden {
+    fn default() -> Self {
+        Self { made: AtomicU64::new(1), gone: AtomicU64::new(0) }
+    }
+}
+
+impl Hidden {
+    pub(crate) fn made(&self) -> u64 {
+        self.made.load(Ordering::SeqCst)
+    }
+
+    /// Nothing is left of what was deleted until then.
+    pub(crate) fn gone(&self, made: u64) {
+        self.gone.store(made, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_any(&self) -> bool {
+        self.gone.load(Ordering::SeqCst) != self.made()
+    }
 }
 
 impl Memory {
@@ -75,6 +107,7 @@ impl Memory {
             backoffs_due: due.place(),
             upkeep_due: due.place(),
             deletions_due: due.place(),
+            hidden: Hidden::default(),
         });
         memory.follow(subscribers);
         Ok(memory)
@@ -104,6 +137,10 @@ impl Memory {
         subscribers.on(move |gone: &RunGone| memory.gauges.run_gone(gone));
         let memory = Arc::clone(self);
         subscribers.on(move |hidden: &AppHidden| memory.gauges.app_hidden(*hidden));
+        let memory = Arc::clone(self);
+        subscribers.on(move |_: &RunsHidden| {
+            memory.hidden.made.fetch_add(1, Ordering::SeqCst);
+        });
         let memory = Arc::clone(self);
         subscribers.on(move |gone: &AppGone| memory.gauges.app_gone(*gone));
         let memory = Arc::clone(self);

@@ -87,6 +87,33 @@ pub fn all(db: &Db) -> Result<Vec<Count>, StoreError> {
     )
 }
 
+/// How many runs of a team lists can show, by status, while some that were deleted are not gone yet. Those of a deleted version
+/// that have ended are counted until they are removed, which is soon: to find them means to look at all runs of its app.
+pub fn shown(db: &Db, team: TeamId) -> Result<Vec<(RunStatus, i64)>, StoreError> {
+    let counts = db.all(
+        "SELECT status, SUM(n) AS n FROM (
+             SELECT c.status, c.n FROM run_counts c JOIN apps a ON a.id = c.app_id
+             WHERE c.team_id = ?1 AND a.deleted_at IS NULL
+             UNION ALL
+             SELECT r.status, -1 FROM runs r INDEXED BY runs_deleted JOIN apps a ON a.id = r.app_id
+             WHERE r.deleted_at IS NOT NULL AND r.team_id = ?1 AND a.deleted_at IS NULL
+             UNION ALL
+             SELECT r.status, -1 FROM app_versions v INDEXED BY app_versions_deleted JOIN apps a ON a.id = v.app_id
+                 JOIN runs r INDEXED BY runs_by_team_status ON r.team_id = ?1 AND r.app_version_id = v.id
+             WHERE v.deleted_at IS NOT NULL AND v.purged_at IS NULL AND a.team_id = ?1 AND a.deleted_at IS NULL
+                 AND r.status IN ('queued', 'leased', 'running', 'cancelling') AND r.deleted_at IS NULL
+         ) GROUP BY status",
+        [team.0],
+        |row| Ok((row.get::<_, String>("status")?, row.get::<_, i64>("n")?)),
+    )?;
+    let known = |(status, n): (String, i64)| {
+        let bucket = Bucket::parse(&status)
+            .ok_or_else(|| StoreError::Inconsistent(format!("run count with status {status:?}")))?;
+        Ok((bucket.status(), n))
+    };
+    counts.into_iter().map(known).collect()
+}
+
 /// Folds the moves of a batch into the table: one UPDATE per place and bucket, however many runs moved.
 pub(crate) fn flush(tx: &Tx<'_>, moves: &mut dyn Iterator<Item = &RunMoved>) -> Result<(), StoreError> {
     let mut deltas: BTreeMap<(CountKey, Bucket), i64> = BTreeMap::new();

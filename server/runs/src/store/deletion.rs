@@ -8,7 +8,7 @@ use minitower_vocabulary::time::Timestamp;
 
 use crate::domain::log;
 use crate::domain::run::Run;
-use crate::store::events::{AppChanged, AppGone, AppHidden, RunGone};
+use crate::store::events::{AppChanged, AppGone, AppHidden, RunGone, RunsHidden};
 use crate::store::usage;
 
 /// Log lines that are removed at a time.
@@ -34,12 +34,14 @@ pub fn delete_version(
 ) -> Result<(), StoreError> {
     tx.execute("UPDATE app_versions SET deleted_at = ?2 WHERE id = ?1", params![version.0, At(now)])?;
     tx.emit(AppChanged { id: app });
+    tx.emit(RunsHidden);
     Ok(())
 }
 
 /// Hides a run.
 pub fn delete_run(tx: &Tx<'_>, run: RunId, now: Timestamp) -> Result<(), StoreError> {
     tx.execute("UPDATE runs SET deleted_at = ?2 WHERE id = ?1", params![run.0, At(now)])?;
+    tx.emit(RunsHidden);
     Ok(())
 }
 

@@ -92,6 +92,10 @@ pub struct AppHidden {
     pub id: AppId,
 }
 
+/// A run was deleted, or a version with its runs: no list shows them any more.
+#[derive(Debug, Clone, Copy)]
+pub struct RunsHidden;
+
 /// An app was removed, with everything that was its.
 #[derive(Debug, Clone, Copy)]
 pub struct AppGone {

@@ -45,7 +45,7 @@ impl Plane {
     async fn until_left(&self, runs: i64) {
         let expected = Summary { total: runs, terminal: runs, ..Summary::default() };
         until("the rest is not gone", || async {
-            self.app.runs().runs_summary(&self.team).await == expected
+            self.app.runs().runs_summary(&self.team).await.unwrap() == expected
         })
         .await;
     }
@@ -188,10 +188,44 @@ async fn nothing_of_a_deleted_app_or_version_starts_however_long_its_removal_tak
     assert_eq!(plane.lease(&plane.runner("two").await).await.run.id, theirs.id);
     let poll = minitower_runs::domain::claim::Poll::default();
     assert!(plane.poll(&plane.runner("three").await, poll).await.unwrap().is_none());
-    let summary = plane.app.runs().runs_summary(&plane.team).await;
+    let summary = plane.app.runs().runs_summary(&plane.team).await.unwrap();
     assert_eq!(summary, Summary::default(), "what is hidden is not counted");
     let renamed = format!("jobs~{}", first.run.app_id);
     assert!(is_absent(&apps.app(&plane.team, renamed).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_is_not_counted_however_long_its_removal_takes() {
+    // Nobody removes anything here.
+    let plane = Plane::start().await;
+    plane.upload_with_api().await;
+    let (runs, apps) = (plane.app.runs(), plane.app.apps());
+    let of = |version| CreateRun { version_no: Some(version), ..CreateRun::default() };
+    let ended = plane.run(of(2)).await;
+    runs.cancel_run(&plane.team, ended.id).await.unwrap();
+    let held = plane.run(of(2)).await;
+    plane.lease(&plane.runner("one").await).await;
+    let held_too = plane.run(of(1)).await;
+    assert_eq!(plane.lease(&plane.runner("two").await).await.run.id, held_too.id);
+    for version in [1, 2, 2] {
+        plane.run(of(version)).await;
+    }
+    let summary = async || {
+        let Summary { total, active, queued, terminal } = runs.runs_summary(&plane.team).await.unwrap();
+        [total, active, queued, terminal]
+    };
+    assert_eq!(summary().await, [6, 2, 3, 1]);
+    runs.delete_run(&plane.team, ended.id, Unfinished::Keep).await.unwrap();
+    assert_eq!(summary().await, [5, 2, 3, 0]);
+    runs.delete_run(&plane.team, held.id, Unfinished::Cancel).await.unwrap();
+    assert_eq!(summary().await, [4, 1, 3, 0]);
+    apps.delete_version(&plane.team, "jobs".to_owned(), 1, Unfinished::Cancel).await.unwrap();
+    assert_eq!(summary().await, [2, 0, 2, 0]);
+    assert_eq!(plane.listed().await.len(), 2);
+    drop((runs, apps));
+    let plane = plane.restart().await;
+    let summary = plane.app.runs().runs_summary(&plane.team).await.unwrap();
+    assert_eq!((summary.total, summary.queued), (2, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,7 +44,7 @@ async fn concurrent_leases_never_double_assign() {
     let all: Vec<_> = workers.join_all().await.into_iter().flatten().collect();
     assert_eq!(all.len(), 60);
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), 60, "each run went to exactly one runner");
-    let summary = plane.app.runs().runs_summary(&plane.team).await;
+    let summary = plane.app.runs().runs_summary(&plane.team).await.unwrap();
     assert_eq!((summary.total, summary.terminal, summary.active, summary.queued), (60, 60, 0, 0));
 }
 
@@ -221,7 +221,7 @@ async fn a_restart_gives_every_lease_its_full_length_again() {
     let plane = plane.restart().await;
     let (_, attempt) = plane.app.leases().heartbeat(&runner, run.id, &grant.lease_token).await.unwrap();
     assert_eq!(attempt.lease.expires_at, plane.clock.now().plus(TTL));
-    let summary = plane.app.runs().runs_summary(&plane.team).await;
+    let summary = plane.app.runs().runs_summary(&plane.team).await.unwrap();
     assert_eq!((summary.total, summary.active), (1, 1), "the counts are read again");
 }
 

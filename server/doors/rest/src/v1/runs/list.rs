@@ -122,12 +122,12 @@ pub(crate) async fn list_of_app(
 pub(crate) async fn summary(
     State(state): State<HttpState>,
     Caller(caller): Caller<TeamPrincipal>,
-) -> Json<RunsSummary> {
-    let summary = state.runs().runs_summary(&caller).await;
-    Json(RunsSummary {
+) -> Result<Json<RunsSummary>, ApiError> {
+    let summary = state.runs().runs_summary(&caller).await?;
+    Ok(Json(RunsSummary {
         total_runs: summary.total,
         active_runs: summary.active,
         queued_runs: summary.queued,
         terminal_runs: summary.terminal,
-    })
+    }))
 }
