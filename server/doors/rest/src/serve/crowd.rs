@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::task::AbortHandle;
+use futures_util::future::AbortHandle;
 
 /// The bounds.
 #[derive(Debug, Clone, Copy)]
@@ -111,13 +111,14 @@ impl Crowd {
         }
     }
 
-    /// Which task is to be ended for a connection to make room. From now on it waits for its first request.
-    pub(super) fn served_by(&self, id: u64, task: AbortHandle) {
+    /// What is to be ended for a connection to make room. From now on it waits for its first request.
+    /// False when it has made room already.
+    pub(super) fn served_by(&self, id: u64, task: AbortHandle) -> bool {
         let mut state = self.lock();
-        if let Some(member) = state.members.get_mut(&id) {
-            member.task = Some(task);
-            state.wait(id);
-        }
+        let Some(member) = state.members.get_mut(&id) else { return false };
+        member.task = Some(task);
+        state.wait(id);
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

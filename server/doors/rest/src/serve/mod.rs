@@ -6,6 +6,7 @@ mod connection;
 mod crowd;
 mod host;
 mod intake;
+mod lobby;
 mod socket;
 
 use std::io;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::IntoResponse as _;
-use futures_util::future::{Either, ready};
+use futures_util::future::{AbortHandle, Abortable, Either, ready};
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -26,7 +27,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -153,31 +154,31 @@ pub async fn serve(
     abort: CancellationToken,
 ) -> Ended {
     let server = Arc::new(Serving::new(router, limits));
-    let permits = Arc::new(Semaphore::new(server.limits.connections));
+    let (mut arrivals, lobby) = lobby::open(listener, Arc::clone(&server), stop.clone());
     let mut connections = JoinSet::new();
+    let serve = |arrival: Arrival, connections: &mut JoinSet<_>| {
+        let (task, registration) = AbortHandle::new_pair();
+        // It may have made room for another on its way.
+        if server.crowd.served_by(arrival.seat.id(), task) {
+            let connection = Arc::clone(&server).serve(arrival, stop.clone());
+            connections.spawn(Abortable::new(connection, registration));
+        }
+    };
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             biased;
             () = stop.cancelled() => break,
             // Reaped as they end, so that the set holds the living only.
-            Some(_) = connections.join_next() => continue,
-            accepted = server.accept(&listener) => accepted,
-        };
-        let Some((stream, peer, seat)) = accepted else { continue };
-        let permit = tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            permit = server.room(&permits) => permit,
-        };
-        let id = seat.id();
-        let connection = Arc::clone(&server).serve(stream, peer, seat, stop.clone());
-        let task = connections.spawn(async move {
-            let _permit = permit;
-            connection.await;
-        });
-        server.crowd.served_by(id, task);
+            Some(_) = connections.join_next() => {}
+            arrival = arrivals.recv() => match arrival {
+                Some(arrival) => serve(arrival, &mut connections),
+                None => break,
+            },
+        }
     }
-    drop(listener);
+    while let Ok(arrival) = arrivals.try_recv() {
+        serve(arrival, &mut connections);
+    }
     let strangers_end = sleep(STRANGERS_STOP);
     tokio::pin!(strangers_end);
     loop {
@@ -191,7 +192,29 @@ pub async fn serve(
     }
     let cut = connections.len();
     connections.shutdown().await;
+    drop(arrivals);
+    if let Err(death) = lobby.await {
+        // It is not cancelled, so it has panicked; whoever serves is to know.
+        std::panic::resume_unwind(death.into_panic());
+    }
     Ended { cut }
+}
+
+/// A connection that nobody serves yet.
+struct Arrival {
+    stream: TcpStream,
+    peer: SocketAddr,
+    seat: Seat,
+    /// When it was accepted.
+    since: Instant,
+    /// Its part of all connections.
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Arrival {
+    fn with(self, permit: Option<OwnedSemaphorePermit>) -> Self {
+        Self { permit, ..self }
+    }
 }
 
 /// What all connections share.
@@ -214,7 +237,7 @@ impl Serving {
     }
 
     /// The next connection, with a seat in the crowd.
-    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr, Seat)> {
+    async fn accept(&self, listener: &TcpListener) -> Option<Arrival> {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -241,7 +264,7 @@ impl Serving {
         if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(MOST_UNSENT_BYTES) {
             tracing::debug!(%peer, error = &error as &dyn std::error::Error, "TCP_NOTSENT_LOWAT not set");
         }
-        Some((stream, peer, seat))
+        Some(Arrival { stream, peer, seat, since: Instant::now(), permit: None })
     }
 
     /// Waits until there is room for one more connection, which one that is idle makes.
@@ -255,17 +278,23 @@ impl Serving {
     }
 
     /// Serves one connection until it ends.
-    async fn serve(
-        self: Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        seat: Seat,
-        stop: CancellationToken,
-    ) {
+    async fn serve(self: Arc<Self>, arrival: Arrival, stop: CancellationToken) {
+        self.serve_with(&self.builder, arrival, stop).await;
+    }
+
+    /// Serves one connection until its first request is answered.
+    async fn serve_once(self: Arc<Self>, arrival: Arrival, stop: CancellationToken) {
+        let mut builder = self.builder.clone();
+        builder.keep_alive(false);
+        self.serve_with(&builder, arrival, stop).await;
+    }
+
+    async fn serve_with(&self, builder: &http1::Builder, arrival: Arrival, stop: CancellationToken) {
+        let Arrival { stream, peer, seat, since, permit: _permit } = arrival;
         let connection = Arc::new(Connection::new(seat));
-        let socket = Socket::new(stream, Arc::clone(&connection), self.limits.patience());
+        let socket = Socket::new(stream, Arc::clone(&connection), self.limits.patience(), since);
         let service = service_fn(|request| self.answer(peer, &connection, request));
-        let served = self.builder.serve_connection(TokioIo::new(socket), service);
+        let served = builder.serve_connection(TokioIo::new(socket), service);
         tokio::pin!(served);
         let ended = tokio::select! {
             ended = served.as_mut() => ended,

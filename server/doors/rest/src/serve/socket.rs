@@ -79,8 +79,14 @@ struct Reader {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, connection: Arc<Connection>, patience: Patience) -> Self {
-        let head = Head { until: Instant::now() + patience.head, begun: false, first_line: false };
+    /// `since`: when the connection was accepted.
+    pub(super) fn new(
+        stream: TcpStream,
+        connection: Arc<Connection>,
+        patience: Patience,
+        since: Instant,
+    ) -> Self {
+        let head = Head { until: since + patience.head, begun: false, first_line: false };
         let reader = Reader::default();
         Self { stream, connection, patience, head, reader, own: None, lingering: false, timer: None }
     }

@@ -74,6 +74,21 @@ async fn a_connection_serves_one_request_after_another() {
     assert!(rest(&mut stream).await.ends_with("hello"));
 }
 
+#[tokio::test]
+async fn who_asks_for_health_is_answered_once_and_nobody_else_is_cut_off() {
+    let router =
+        Router::new().route("/health", get(async || "well")).route("/healthy", get(async || "hello"));
+    let running = start(router, ServeLimits::default()).await;
+    let mut probe = send(running.addr, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let answer = rest(&mut probe).await;
+    assert!(answer.contains("connection: close") && answer.ends_with("well"), "{answer}");
+    let mut other = send(running.addr, "GET /healthy HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let mut buffer = [0; 1024];
+    let read = timeout(DEADLINE, other.read(&mut buffer)).await.unwrap().unwrap();
+    let answer = String::from_utf8_lossy(&buffer[..read]).into_owned();
+    assert!(answer.ends_with("hello") && !answer.contains("close"), "{answer}");
+}
+
 /// An answer with the code of an error, in the shape of all errors.
 fn assert_error(answer: &str, status: u16, code: &str) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
