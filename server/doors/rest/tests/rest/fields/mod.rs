@@ -2,6 +2,7 @@
 //! name. `table` says of each of them what shows it; one without a row fails the test.
 
 mod table;
+mod texts;
 mod unknown;
 mod wrong;
 

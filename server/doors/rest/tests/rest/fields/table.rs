@@ -14,7 +14,7 @@ use crate::matrix::bed::{ARTIFACT, BOUNDARY, Bed, INSTANCE, PASSWORD, Things};
 /// An operation, a field, and what shows it.
 type Row = (&'static str, &'static str, Proof);
 
-fn call(who: Who, method: &Method, path: &str, body: &Value) -> Call {
+pub(super) fn call(who: Who, method: &Method, path: &str, body: &Value) -> Call {
     let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
     Call { who, method: method.clone(), path: path.to_owned(), headers: Vec::new(), body, form: false }
 }
@@ -214,12 +214,17 @@ pub(super) fn version(parts: &[(&str, Vec<u8>)]) -> Call {
 }
 
 pub(super) fn archive() -> Vec<u8> {
+    packed(&[("main.py", ""), ("other.py", "")])
+}
+
+/// An archive of these files.
+pub(super) fn packed(files: &[(&str, &str)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    for path in ["main.py", "other.py"] {
+    for (path, content) in files {
         let mut header = tar::Header::new_gnu();
-        header.set_size(0);
+        header.set_size(content.len() as u64);
         header.set_mode(0o644);
-        tar.append_data(&mut header, path, &b""[..]).unwrap();
+        tar.append_data(&mut header, path, content.as_bytes()).unwrap();
     }
     tar.into_inner().unwrap().finish().unwrap()
 }
