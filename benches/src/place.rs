@@ -37,13 +37,24 @@ impl Place {
         registration: &str,
         code: &str,
     ) -> Result<Self, BenchError> {
+        Self::prepare_team("bench-team", address, bootstrap, registration, code)
+    }
+
+    /// The same for the team of that slug.
+    pub fn prepare_team(
+        slug: &str,
+        address: SocketAddr,
+        bootstrap: &str,
+        registration: &str,
+        code: &str,
+    ) -> Result<Self, BenchError> {
         let mut client = Client::new(address)?;
-        let team = br#"{"slug":"bench-team","name":"Bench"}"#;
-        let team = client.call("POST", "/api/v1/bootstrap/team", bootstrap, team, &[200, 201])?;
+        let team = format!(r#"{{"slug":"{slug}","name":"Bench"}}"#);
+        let team = client.call("POST", "/api/v1/bootstrap/team", bootstrap, team.as_bytes(), &[200, 201])?;
         let token = team.text("token")?;
         // 404, 401: an older server has no such limits, and a server of somebody else's has another operator.
-        let path = "/api/v1/admin/teams/bench-team/limits";
-        client.call("PUT", path, OPERATOR_TOKEN, UNLIMITED, &[200, 401, 404])?;
+        let path = format!("/api/v1/admin/teams/{slug}/limits");
+        client.call("PUT", &path, OPERATOR_TOKEN, UNLIMITED, &[200, 401, 404])?;
         let mut place = Self { address, token, registration: registration.to_owned(), client };
         let body = format!(r#"{{"slug":"{APP}"}}"#);
         // 409: a former load has made it.
@@ -98,16 +109,14 @@ impl Place {
             .collect()
     }
 
-    /// A whole-numbered metric: its value, or the sum over all of its labels.
+    /// A whole-numbered metric: its value, or the sum over all of its labels; 0 where nothing is counted yet.
     pub fn metric(&mut self, name: &str) -> Result<u64, BenchError> {
         let text = String::from_utf8_lossy(&self.get("/metrics")?.body).into_owned();
         let values = text.lines().filter_map(|line| {
             let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']))?;
             rest.rsplit_once(' ')?.1.parse::<u64>().ok()
         });
-        values
-            .reduce(|sum, value| sum + value)
-            .ok_or_else(|| BenchError::Http(format!("/metrics has no {name}")))
+        Ok(values.sum())
     }
 
     /// How many runs there are, and how many of them have ended, as the server counts.

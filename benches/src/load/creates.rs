@@ -36,30 +36,43 @@ pub fn creates(
     window: Window,
 ) -> Result<Creates, BenchError> {
     let limit = window.warm_up + window.length + LIMIT;
-    run(place, Meter::start(window, server), clients, u64::MAX, limit)
+    let before = place.summary()?.total;
+    let found = run(place, &[&place.token], Meter::start(window, server), clients, u64::MAX, limit)?;
+    Summary::check("runs made", found.total, place.summary()?.total - before)?;
+    Ok(found)
 }
 
 /// Lets that many clients create so many runs, as fast as they can.
 pub fn make(place: &mut Place, clients: usize, count: u64) -> Result<(), BenchError> {
+    let before = place.summary()?.total;
+    make_for(place, &[&place.token], clients, count)?;
+    Summary::check("runs made", count, place.summary()?.total - before)
+}
+
+/// The same for the teams of these tokens in turn. The caller counts them.
+pub fn make_for(place: &Place, tokens: &[&str], clients: usize, count: u64) -> Result<(), BenchError> {
     let window = Window { warm_up: MAKING, length: Duration::ZERO };
     let clients = clients.min(usize::try_from(count).unwrap_or(usize::MAX));
-    run(place, Meter::start(window, None), clients, count, MAKING).map(drop)
+    run(place, tokens, Meter::start(window, None), clients, count, MAKING).map(drop)
 }
 
 fn run(
-    place: &mut Place,
+    place: &Place,
+    tokens: &[&str],
     mut meter: Meter,
     clients: usize,
     most: u64,
     limit: Duration,
 ) -> Result<Creates, BenchError> {
-    let before = place.summary()?.total;
     let mut engine = Engine::new(place.address)?;
-    let request = request::json("POST", &format!("/api/v1/apps/{APP}/runs"), &place.token, BODY);
+    let path = format!("/api/v1/apps/{APP}/runs");
+    let requests = tokens.iter().map(|token| request::json("POST", &path, token, BODY)).collect::<Vec<_>>();
+    let mut next = requests.iter().cycle();
+    let mut request = || next.next().ok_or_else(|| BenchError::Usage("no team".to_owned()));
     let (mut measured, mut total, mut create) = (0, 0, Samples::default());
     for _ in 0..clients {
         let key = engine.connect()?;
-        engine.send(key, &request)?;
+        engine.send(key, request()?)?;
     }
     let (mut sent, mut open) = (clients as u64, clients);
     let mut ready = Vec::new();
@@ -84,11 +97,10 @@ fn run(
             if phase == Phase::Over || sent == most {
                 open -= 1;
             } else {
-                engine.send(key, &request)?;
+                engine.send(key, request()?)?;
                 sent += 1;
             }
         }
     }
-    Summary::check("runs made", total, place.summary()?.total - before)?;
     Ok(Creates { measured, total, create, costs: meter.costs() })
 }

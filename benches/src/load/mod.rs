@@ -13,7 +13,7 @@ pub mod transfer;
 pub mod user_code;
 mod waiting;
 
-pub use creates::{Creates, creates, make};
+pub use creates::{Creates, creates, make, make_for};
 pub use dispatch::{Dispatch, dispatch};
 pub use leases::leases;
 pub use lifecycles::{Calls, Lifecycles, Shape, lifecycles};

@@ -3,13 +3,16 @@
 use super::Bench;
 use super::numbers::{float, mib, whole};
 use super::rows::{Bound, Row};
-use crate::load::{Shape, leases, lifecycles, make, reads};
+use crate::load::{Shape, leases, lifecycles, make, make_for, reads};
+use crate::server::{BOOTSTRAP_TOKEN, REGISTRATION_TOKEN};
 use crate::stats::{millis, per_second};
 use crate::{BenchError, Place, Server};
 
 const RUNNERS: usize = 32;
 /// Clients that fill the queue.
 const FILLERS: usize = 128;
+/// Teams among which runners are shared fairly.
+const TEAMS: u64 = 1000;
 const METRICS: &str = "/metrics";
 const LIST: &str = "/api/v1/runs";
 
@@ -52,6 +55,10 @@ fn fill(bench: &Bench, place: &mut Place, depth: u64) -> Result<(), BenchError> 
     }
     bench.say(&format!("filling the queue to {}", whole(depth)));
     make(place, FILLERS, missing)?;
+    check_depth(place, depth)
+}
+
+fn check_depth(place: &mut Place, depth: u64) -> Result<(), BenchError> {
     let waiting = place.metric("minitower_runs_pending")?;
     if waiting == depth {
         Ok(())
@@ -60,11 +67,30 @@ fn fill(bench: &Bench, place: &mut Place, depth: u64) -> Result<(), BenchError> 
     }
 }
 
+/// A server on which as many runs wait as in the deepest queue, of many teams.
+fn of_many_teams(bench: &Bench) -> Result<(Server, Place), BenchError> {
+    let (server, mut place) = bench.fresh()?;
+    let depth = bench.plan.deepest();
+    bench.say(&format!("filling the queue to {} over {TEAMS} teams", whole(depth)));
+    let tokens = (0..TEAMS).map(|number| {
+        let (slug, address) = (format!("bench-team-{number}"), server.address());
+        let team = Place::prepare_team(&slug, address, BOOTSTRAP_TOKEN, REGISTRATION_TOKEN, super::NO_CODE);
+        team.map(|team| team.token)
+    });
+    let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+    let tokens = tokens.iter().map(String::as_str).collect::<Vec<_>>();
+    make_for(&place, &tokens, FILLERS, depth)?;
+    check_depth(&mut place, depth)?;
+    Ok((server, place))
+}
+
 /// The targets; beside the deep queue an empty one on a second server, in turn.
 fn at_the_deepest(bench: &Bench, server: &mut Server, deep: &mut Place) -> Result<Vec<Row>, BenchError> {
     let (_beside, mut empty) = bench.fresh()?;
+    let (_shared, mut shared) = of_many_teams(bench)?;
     let (leased, read) = (bench.plan.leases, bench.plan.reads);
     let (mut shallow, mut lease, mut ratio) = (vec![], vec![], vec![]);
+    let (mut fair, mut fair_ratio) = (vec![], vec![]);
     let (mut metrics, mut list, mut empty_metrics, mut empty_list) = (vec![], vec![], vec![], vec![]);
     for run in 0..bench.plan.repeats {
         bench.say_run("a deep queue beside an empty one", run);
@@ -73,6 +99,9 @@ fn at_the_deepest(bench: &Bench, server: &mut Server, deep: &mut Place) -> Resul
         shallow.push(without);
         lease.push(with);
         ratio.push(with / without);
+        let of_many = leases(&mut shared, leased)?.figures().p99;
+        fair.push(of_many);
+        fair_ratio.push(of_many / with);
         metrics.push(reads(deep, METRICS, read)?.figures().p99);
         list.push(reads(deep, LIST, read)?.figures().p99);
         empty_metrics.push(reads(&mut empty, METRICS, read)?.figures().p99);
@@ -97,6 +126,13 @@ fn at_the_deepest(bench: &Bench, server: &mut Server, deep: &mut Place) -> Resul
             one_by_one,
         ),
         Row::new(
+            format!("lease p99 with {depth} queued over {} teams / of one team", whole(TEAMS)),
+            Bound::AtMost(1.5),
+            "",
+            fair_ratio,
+            "the same, on a third server, which shares its runners among the teams",
+        ),
+        Row::new(
             format!("`/metrics` with {depth} queued"),
             Bound::AtMost(10.0),
             "ms",
@@ -118,6 +154,13 @@ fn at_the_deepest(bench: &Bench, server: &mut Server, deep: &mut Place) -> Resul
             "from before the process is made until `/ready` answers 200, after a stop by SIGTERM",
         ),
         Row::new(format!("a lease with {depth} queued, p99"), Bound::None, "ms", lease, "one by one"),
+        Row::new(
+            format!("a lease with {depth} queued over {} teams, p99", whole(TEAMS)),
+            Bound::None,
+            "ms",
+            fair,
+            "one by one",
+        ),
         Row::new("a lease with an empty queue, p99", Bound::None, "ms", shallow, "one by one"),
         Row::new("`/metrics` with an empty queue", Bound::None, "ms", empty_metrics, calls.clone()),
         Row::new("first page of `GET /runs` with an empty queue", Bound::None, "ms", empty_list, calls),
