@@ -132,6 +132,8 @@ pub(crate) struct Bed {
     pub(crate) witnesses: Witnesses,
     /// Requests without a team.
     pub(crate) http: Http,
+    /// Where the control plane listens.
+    pub(crate) port: u16,
     /// The length of leases.
     pub(crate) lease_ttl: Duration,
     invariants: Witness,
@@ -185,6 +187,7 @@ impl Bed {
             ledger,
             witnesses: Witnesses::new(),
             http: Http::new(port),
+            port,
             lease_ttl,
             invariants: Witness::default(),
             disks,

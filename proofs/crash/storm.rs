@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use minitower_tests::{Signal, wait};
+use minitower_tests::process::{Memory, memory_mib};
+use minitower_tests::{Signal, Strangers, wait};
 use nix::unistd::Pid;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::bed::{Bed, Serves, State};
+use crate::bed::{Bed, Serves, State, Unit};
 use crate::checker::Breach;
 use crate::disks::{Broken, Filled};
 use crate::history::{History, Kill};
@@ -29,6 +30,12 @@ const ENDS_WITHIN: Duration = Duration::from_secs(30);
 /// chance up to twice that, and a call takes up to 10 s.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How many strangers come.
+const STRANGERS: usize = 1000;
+/// Most memory of a control plane, strangers included, and of a runner: those of a debug build, about twice a release's.
+const SERVER_MIB: u64 = 200;
+const RUNNER_MIB: u64 = 100;
+
 /// What may happen to whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
@@ -44,10 +51,11 @@ enum Fault {
     KillJobProcess,
     FillDisk,
     BreakDisk,
+    CrowdServer,
 }
 
 /// How often each happens, of the sum.
-const FAULTS: [(Fault, u32); 12] = [
+const FAULTS: [(Fault, u32); 13] = [
     (Fault::KillServer, 7),
     (Fault::EndServer, 2),
     (Fault::KillRunner, 5),
@@ -60,6 +68,7 @@ const FAULTS: [(Fault, u32); 12] = [
     (Fault::KillJobProcess, 3),
     (Fault::FillDisk, 3),
     (Fault::BreakDisk, 2),
+    (Fault::CrowdServer, 3),
 ];
 
 /// How long a storm lasts: whatever comes first.
@@ -80,6 +89,8 @@ enum Heal {
     Supervisor(Pid),
     /// The control plane's disk.
     Disk,
+    /// The strangers hang up.
+    Crowd,
 }
 
 #[derive(Debug)]
@@ -95,6 +106,8 @@ struct Storm {
     /// While the control plane's disk is full or broken.
     filled: Option<Filled>,
     broken: Option<Broken>,
+    /// While they are there.
+    strangers: Option<Strangers>,
 }
 
 /// Runs a storm, and yields what came of it.
@@ -112,6 +125,7 @@ pub(crate) fn run(seed: u64, limits: Limits) -> Outcome {
         struck: BTreeMap::new(),
         filled: None,
         broken: None,
+        strangers: None,
     };
     let begun = Instant::now();
     let mut cycles = 0;
@@ -126,12 +140,13 @@ pub(crate) fn run(seed: u64, limits: Limits) -> Outcome {
         }
         if Instant::now() >= next_line {
             println!("crash: cycle {cycles} of {}, {:.0?}; {}", limits.cycles, start.elapsed(), storm.tell());
+            storm.assert_ceilings();
             next_line = Instant::now() + PROGRESS;
         }
         wait::pass(TICK);
     }
     // A supervisor that is stopped now stays so: its runner has to make up for it.
-    (storm.filled, storm.broken) = (None, None);
+    (storm.filled, storm.broken, storm.strangers) = (None, None, None);
     let (struck, lasted) = (storm.struck, begun.elapsed());
     storm.bed.heal();
     load.end();
@@ -172,6 +187,7 @@ impl Storm {
                 (self.filled, self.broken) = (None, None);
                 return;
             }
+            Heal::Crowd => return self.strangers = None,
             Heal::Server => (&mut self.bed.server, usize::MAX),
             Heal::Runner(index) => (&mut self.bed.runners[index], index),
         };
@@ -209,6 +225,18 @@ impl Storm {
         }
     }
 
+    /// Whatever comes, nobody needs much memory.
+    fn assert_ceilings(&mut self) {
+        let assert = |unit: &mut Unit, most: u64| {
+            if unit.state == State::Up {
+                let peak = memory_mib(unit.program().pid(), Memory::Peak);
+                assert!(peak <= most, "{} has taken {peak} MiB of {most}", unit.name);
+            }
+        };
+        assert(&mut self.bed.server, SERVER_MIB);
+        self.bed.runners.iter_mut().for_each(|runner| assert(runner, RUNNER_MIB));
+    }
+
     /// Does one random thing; `false` when what was drawn is not possible now.
     fn strike(&mut self) -> bool {
         let sum = FAULTS.iter().map(|(_, weight)| weight).sum();
@@ -226,6 +254,7 @@ impl Storm {
                 self.strike_job(fault, index)
             }
             Fault::FillDisk | Fault::BreakDisk => self.strike_disk(fault),
+            Fault::CrowdServer => self.crowd_server(),
             _ => self.strike_runner(fault, index),
         };
         if struck {
@@ -264,6 +293,17 @@ impl Storm {
         // Longer than it takes to be found, and often than a lease.
         let outage = self.random_ms(1000..6000);
         self.heal_in(outage, Heal::Disk);
+        true
+    }
+
+    /// Strangers take all connections that they can get, while teams and runners go on.
+    fn crowd_server(&mut self) -> bool {
+        if self.strangers.is_some() || self.bed.server.state != State::Up {
+            return false;
+        }
+        self.strangers = Some(Strangers::come(self.bed.port, STRANGERS));
+        let outage = self.random_ms(1000..6000);
+        self.heal_in(outage, Heal::Crowd);
         true
     }
 

@@ -4,16 +4,14 @@
 //! With `MINITOWER_BIN_DIR` set to a release build it is as much as the server promises to bear, else what fits into a test.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write as _;
-use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use minitower_tests::{Server, wait};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use minitower_tests::process::{Memory, memory_mib};
+use minitower_tests::strangers::raise_file_limit;
+use minitower_tests::{Server, Strangers, wait};
 use serde_json::json;
 
 /// How much comes, and what the server may need.
@@ -40,25 +38,6 @@ impl Measure {
     }
 }
 
-/// What a stranger sends, and nothing after it.
-fn opening(number: usize) -> Vec<u8> {
-    let head = "POST /api/v1/teams/login HTTP/1.1\r\nHost: a\r\n";
-    match number % 5 {
-        0 => Vec::new(),
-        1 => head.into(),
-        2 => format!("{head}x: {}", "y".repeat(15_000)).into(),
-        3 => format!("{head}Content-Length: 65000\r\n\r\n{}", "y".repeat(60_000)).into(),
-        // Answered, and never read.
-        _ => "GET /api/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n".repeat(50).into(),
-    }
-}
-
-fn memory_mib(pid: i32, key: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
-}
-
 /// Asks for `/health` over and over on new connections, until it is told to stop; the longest answer.
 fn health(server: &Server, stop: &AtomicBool) -> Duration {
     let mut longest = Duration::ZERO;
@@ -69,18 +48,6 @@ fn health(server: &Server, stop: &AtomicBool) -> Duration {
         wait::pass(Duration::from_millis(20));
     }
     longest
-}
-
-/// Connections that are kept, all of which have been answered a little or cut.
-fn connect(server: &Server, count: usize) -> Vec<TcpStream> {
-    let connect = |number| {
-        let mut stream = TcpStream::connect(("127.0.0.1", server.port())).ok()?;
-        stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-        // It may have made room for another already.
-        let _ = stream.write_all(&opening(number));
-        Some(stream)
-    };
-    (0..count).filter_map(connect).collect()
 }
 
 /// Wrong logins from eight addresses, 32 at a time; how often each status came.
@@ -105,31 +72,31 @@ fn guess(server: &Server, count: usize) -> BTreeMap<u16, usize> {
 #[test]
 fn crowds_of_strangers_keep_nobody_from_being_served_and_what_they_took_is_given_back() {
     let measure = Measure::of_this_build();
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    raise_file_limit();
     let mut server = Server::builder().env("MINITOWER_TRUSTED_PROXIES", "127.0.0.0/8").start();
-    let pid = server.program().pid().as_raw();
-    println!("{} MiB at first", memory_mib(pid, "VmRSS:"));
+    let pid = server.program().pid();
+    let resident = || memory_mib(pid, Memory::Resident);
+    println!("{} MiB at first", resident());
     let stop = AtomicBool::new(false);
     let longest = thread::scope(|scope| {
         let health = scope.spawn(|| health(&server, &stop));
-        let strangers = connect(&server, measure.connections);
-        println!("{} connections: {} MiB", strangers.len(), memory_mib(pid, "VmRSS:"));
+        let strangers = Strangers::come(server.port(), measure.connections);
+        println!("{} connections: {} MiB", strangers.count(), resident());
         let statuses = guess(&server, measure.logins);
-        println!("{} logins: {statuses:?}, {} MiB", measure.logins, memory_mib(pid, "VmRSS:"));
+        println!("{} logins: {statuses:?}, {} MiB", measure.logins, resident());
         assert!(statuses.keys().all(|status| [401, 429].contains(status)), "{statuses:?}");
         assert!(statuses[&401] >= measure.logins / 4, "{statuses:?}");
         drop(strangers);
         stop.store(true, Ordering::Relaxed);
         health.join().unwrap()
     });
-    let peak = memory_mib(pid, "VmHWM:");
+    let peak = memory_mib(pid, Memory::Peak);
     println!("peak {peak} MiB, longest answer of /health {longest:.1?}");
     assert!(peak <= measure.peak_mib, "{peak} MiB at the peak");
     assert!(longest <= measure.health, "/health took {longest:?}");
-    let small = || (memory_mib(pid, "VmRSS:") <= measure.rest_mib).then_some(());
+    let small = || (resident() <= measure.rest_mib).then_some(());
     wait::until("the memory is given back", Duration::from_secs(60), small);
-    println!("{} MiB at the end", memory_mib(pid, "VmRSS:"));
+    println!("{} MiB at the end", resident());
 }
 
 #[test]

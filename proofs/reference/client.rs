@@ -260,7 +260,7 @@ impl Client {
                 Ok(Answer::Runners(told.collect()))
             }
             Op::Summary { team } => {
-                let summary = app.runs().runs_summary(&self.team(*team).await?).await;
+                let summary = app.runs().runs_summary(&self.team(*team).await?).await?;
                 Ok(Answer::Summary([summary.total, summary.active, summary.queued, summary.terminal]))
             }
             Op::Gauges => Ok(Answer::Gauges(self.gauges())),

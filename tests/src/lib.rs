@@ -25,6 +25,7 @@ pub mod schema;
 pub mod server;
 pub mod shape;
 pub mod skip;
+pub mod strangers;
 pub mod team;
 pub mod wait;
 
@@ -35,4 +36,5 @@ pub use crate::job::JobBed;
 pub use crate::process::{Program, Signal};
 pub use crate::runner::{Lease, Runner};
 pub use crate::server::Server;
+pub use crate::strangers::Strangers;
 pub use crate::team::Team;

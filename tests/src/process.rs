@@ -122,3 +122,23 @@ fn open_log(path: &Path) -> File {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     OpenOptions::new().create(true).append(true).open(path).unwrap()
 }
+
+/// Which memory of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// What it holds now.
+    Resident,
+    /// The most that it has held.
+    Peak,
+}
+
+/// The memory of a living process, in MiB (`proc_pid_status(5)`); 0 when it has ended and nobody has asked for its end yet.
+pub fn memory_mib(pid: Pid, memory: Memory) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let key = match memory {
+        Memory::Resident => "VmRSS:",
+        Memory::Peak => "VmHWM:",
+    };
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("0 kB");
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
