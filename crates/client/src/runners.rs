@@ -1,6 +1,6 @@
 //! Runners as administrators see them, and fences.
 
-use minitower_vocabulary::wire::admin::{Drain, Drained, Ended, Runners};
+use minitower_vocabulary::wire::admin::{CreatePoolToken, Drain, Drained, Ended, PoolTokenCreated, Runners};
 use reqwest::Method;
 use serde::Serialize;
 
@@ -49,5 +49,20 @@ impl TeamClient {
     /// Forgets a runner and its fences.
     pub async fn delete_runner(&self, name: &str) -> Result<(), Error> {
         self.call(Method::DELETE, &["admin", "runners", name]).done().await
+    }
+
+    /// Makes a registration token for one pool, with the operator token.
+    pub async fn create_pool_token(
+        &self,
+        namespace: &str,
+        name: &str,
+        binding: &CreatePoolToken,
+    ) -> Result<PoolTokenCreated, Error> {
+        self.call(Method::POST, &["admin", "pools", namespace, name, "token"]).json(binding).decode().await
+    }
+
+    /// Revokes the registration tokens of one pool, with the operator token.
+    pub async fn delete_pool_token(&self, namespace: &str, name: &str) -> Result<(), Error> {
+        self.call(Method::DELETE, &["admin", "pools", namespace, name, "token"]).done().await
     }
 }

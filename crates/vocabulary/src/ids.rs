@@ -21,6 +21,8 @@ id! {
     TokenId,
     /// A team's registration token.
     RegistrationTokenId,
+    /// A pool's registration token.
+    PoolTokenId,
     /// An environment of a team.
     EnvironmentId,
     /// An app.

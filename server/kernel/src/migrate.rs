@@ -30,6 +30,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0010_application_id", include_str!("../../../migrations/0010_application_id.sql")),
     ("0011_tokens_expire", include_str!("../../../migrations/0011_tokens_expire.sql")),
     ("0012_limits", include_str!("../../../migrations/0012_limits.sql")),
+    ("0013_pool_tokens", include_str!("../../../migrations/0013_pool_tokens.sql")),
 ];
 
 /// The newest version of the schema.

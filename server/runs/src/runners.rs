@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::runner::{FenceHolder, RunnerScope};
 use crate::store::fences;
 use crate::store::runners::{self, Registration};
+use minitower_teams::pool::Registering;
 use minitower_teams::{Registrar, RegistrationPrincipal, environments};
 use minitower_vocabulary::ids::RunnerId;
 use minitower_vocabulary::names::{self, DEFAULT_ENVIRONMENT};
@@ -84,10 +85,20 @@ impl Runners {
             .0
             .store
             .write(move |tx| {
+                let of = Registering { name: &new.name, environment: &environment, pool: pool.as_deref() };
+                by.used(tx, &of, now)?;
                 if let RunnerScope::Team(team) = scope {
                     environments::ensure(tx, (team, &teams.limits(team)), &environment, now)?;
                 }
-                by.used(tx, now)?;
+                // A pool's token says nothing about the runners of other pools.
+                if by.is_of_pool()
+                    && let Some(holder) = runners::by_name(tx, &new.name)?
+                    && holder.scope == scope
+                    && holder.pool != pool
+                {
+                    let by_platform = scope == RunnerScope::Platform;
+                    return Err(Error::RunnerNameHeld { name: new.name, by_platform });
+                }
                 // A name that the operator has fenced in advance is that of a pod to come.
                 if scope != RunnerScope::Platform
                     && fences::is_held(tx, &new.name, FenceHolder::Operator)?

@@ -3,15 +3,16 @@
 //! A missing, unknown or wrong-kind token is [`Error::Unauthorized`], always in the same words; a member on an admin call is
 //! [`Error::NotAdmin`].
 
+use minitower_kernel::Tx;
 use minitower_kernel::remembered::Remembered;
-use minitower_kernel::{StoreError, Tx};
-use minitower_vocabulary::ids::{RegistrationTokenId, TeamId};
+use minitower_vocabulary::ids::{PoolTokenId, RegistrationTokenId, TeamId};
 use minitower_vocabulary::statuses::Role;
 use minitower_vocabulary::time::Timestamp;
 
+use crate::domain::pool::Registering;
 use crate::domain::team::TeamPrincipal;
 use crate::secrets::{self, TokenHash};
-use crate::store::{registration_tokens, tokens};
+use crate::store::{pool_tokens, registration_tokens, tokens};
 use crate::{Error, Teams};
 
 /// Tokens in use whose principals are kept in memory: tens of thousands, in some megabytes.
@@ -56,14 +57,39 @@ pub enum Registrar {
 pub struct RegistrationPrincipal {
     /// Who registers with it.
     pub registrar: Registrar,
-    /// The team's token; none: the platform's.
-    token: Option<RegistrationTokenId>,
+    shown: Shown,
+}
+
+/// Which registration token was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// The platform's.
+    Platform,
+    /// A team's.
+    Team(RegistrationTokenId),
+    /// A pool's.
+    Pool(PoolTokenId),
 }
 
 impl RegistrationPrincipal {
-    /// Notes, in the caller's transaction, that a runner registered with the token.
-    pub fn used(self, tx: &Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
-        self.token.map_or(Ok(()), |token| registration_tokens::touch(tx, token, now))
+    /// Whether the token is one pool's: it takes no runner's name from another pool.
+    pub fn is_of_pool(self) -> bool {
+        matches!(self.shown, Shown::Pool(_))
+    }
+
+    /// Checks, in the caller's transaction, that the token registers this runner, and notes that it did.
+    pub fn used(self, tx: &Tx<'_>, runner: &Registering<'_>, now: Timestamp) -> Result<(), Error> {
+        match self.shown {
+            Shown::Platform => {}
+            Shown::Team(token) => registration_tokens::touch(tx, token, now)?,
+            Shown::Pool(token) => {
+                // Revoked in the meantime, it registers nothing any more.
+                let known = pool_tokens::get(tx, token, now)?.ok_or(Error::Unauthorized)?;
+                known.binding.check(runner)?;
+                pool_tokens::touch(tx, &known, now)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -117,7 +143,7 @@ impl Teams {
         }
     }
 
-    /// A registration token, the platform's or a team's.
+    /// A registration token: the platform's, a team's or a pool's.
     pub async fn authenticate_registration(
         &self,
         token: Option<&str>,
@@ -126,14 +152,21 @@ impl Teams {
         if let Some(secret) = &self.0.settings.registration_token
             && secret.matches(token)
         {
-            return Ok(RegistrationPrincipal { registrar: Registrar::Platform, token: None });
+            return Ok(RegistrationPrincipal { registrar: Registrar::Platform, shown: Shown::Platform });
         }
-        let hash = secrets::hash(token);
+        let (hash, now) = (secrets::hash(token), self.0.clock.now());
         self.0
             .store
             .read(move |db| {
-                let (id, team) = registration_tokens::find(db, hash)?.ok_or(Error::Unauthorized)?;
-                Ok(RegistrationPrincipal { registrar: Registrar::Team(team), token: Some(id) })
+                if let Some((id, team)) = registration_tokens::find(db, hash)? {
+                    return Ok(RegistrationPrincipal {
+                        registrar: Registrar::Team(team),
+                        shown: Shown::Team(id),
+                    });
+                }
+                let pools = pool_tokens::find(db, hash, now)?.ok_or(Error::Unauthorized)?;
+                let registrar = pools.binding.team.map_or(Registrar::Platform, Registrar::Team);
+                Ok(RegistrationPrincipal { registrar, shown: Shown::Pool(pools.id) })
             })
             .await
     }

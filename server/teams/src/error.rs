@@ -9,6 +9,7 @@ use minitower_vocabulary::ids::{RegistrationTokenId, TokenId};
 use minitower_vocabulary::names::NameError;
 
 use crate::domain::limits::{BadLimit, Reached};
+use crate::domain::pool::{NotOfPool, PoolName};
 
 /// A field of a request that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub enum Field {
         /// Largest value.
         most: i64,
     },
+    /// It is not a name as Kubernetes gives them.
+    NotALabel,
     /// It has none of the values that it may have.
     NotOneOf {
         /// What it says.
@@ -96,6 +99,12 @@ pub enum Error {
     /// The team has no registration token of that id.
     #[error("there is no registration token {0}")]
     NoRegistrationToken(RegistrationTokenId),
+    /// The pool has no registration token of its own.
+    #[error("the pool {0} has no registration token of its own")]
+    NoPoolToken(PoolName),
+    /// A pool's registration token was shown for another runner than the pool's.
+    #[error(transparent)]
+    NotOfPool(#[from] NotOfPool),
     /// Too many failed logins.
     #[error("too many failed logins: try again in {} s", retry_after.as_secs())]
     TooManyLogins {
@@ -168,6 +177,9 @@ impl fmt::Display for Field {
             Self::TooShort { least } => write!(f, "must have at least {least} characters"),
             Self::TooLong { most } => write!(f, "is longer than {most} bytes"),
             Self::NotBetween { least, most } => write!(f, "must be between {least} and {most}"),
+            Self::NotALabel => {
+                f.write_str("must be 1 to 63 of a-z, 0-9 and '-', the first and the last a letter or digit")
+            }
             Self::NotOneOf { found, may } => write!(f, "is {found:?}: it may be {may}"),
         }
     }

@@ -5,11 +5,12 @@
 //! | [`Teams`] | bootstrap, sign-up, login, tokens, registration tokens, environments, and whom a token speaks for |
 //! | [`team`] | teams, roles, and who speaks for a team |
 //! | [`limits`] | what a team may use |
+//! | [`pool`] | what a pool's registration token registers |
 //! | [`environments`] | what other subjects may do with environments inside their own transactions |
 //! | [`secrets`] | how tokens are made and compared |
 //!
 //! Invariants: a secret is shown once and only its hash is kept; every refusal of a credential has the same words; the tables
-//! `teams`, `team_tokens`, `registration_tokens`, `environments` and `team_limits` are named here alone.
+//! `teams`, `team_tokens`, `registration_tokens`, `pool_tokens`, `environments` and `team_limits` are named here alone.
 
 mod auth;
 mod domain;
@@ -19,6 +20,7 @@ mod events;
 mod lane;
 mod limited;
 mod passwords;
+mod pool_tokens;
 pub mod secrets;
 mod settings;
 mod store;
@@ -36,10 +38,11 @@ use minitower_vocabulary::ids::TeamId;
 use domain::limits::Defaults;
 
 pub use auth::{AdminPrincipal, Registrar, RegistrationPrincipal};
-pub use domain::{limits, team};
+pub use domain::{limits, pool, team};
 pub use error::{Error, Field, StartError};
 pub use events::{EnvironmentMade, LimitsChanged, TeamMade, TokenRevoked};
 pub use limited::{OpenRequest, Used};
+pub use pool_tokens::{CreatePoolToken, NewPoolToken};
 pub use settings::Settings;
 pub use store::environments::KnownEnvironment;
 pub use teams::NewTeam;

@@ -78,6 +78,8 @@ const ROUTES: &[(&str, &str, &[Kind])] = &[
     ("DELETE", "/admin/runners/nobody/drain", ADMIN),
     ("POST", "/admin/runners/nobody/ended", ADMIN),
     ("DELETE", "/admin/runners/nobody", ADMIN),
+    ("POST", "/admin/pools/nowhere/nobodys/token", &[Operator]),
+    ("DELETE", "/admin/pools/nowhere/nobodys/token", &[Operator]),
     ("GET", "/admin/teams/nobody/limits", &[Operator]),
     ("PUT", "/admin/teams/nobody/limits", &[Operator]),
     // The same once more with ids that exist, so that a right answer cannot come from a wrong id.

@@ -15,6 +15,7 @@ mod job_tokens;
 mod limits;
 mod outputs;
 mod pages;
+mod pool_tokens;
 mod registration_tokens;
 mod repeated;
 mod run_lists;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use minitower_client::wire::Timestamp;
-use minitower_client::wire::admin::Ended;
+use minitower_client::wire::admin::{CreatePoolToken, Ended};
 use minitower_client::wire::apps::CreateApp;
 use minitower_client::wire::auth::{BootstrapTeam, CreateToken, Login, Signup};
 use minitower_client::wire::limits::{LimitName, SetLimits};
@@ -102,6 +102,10 @@ async fn of_the_operator(operator: &TeamClient) {
     let limits = operator.set_team_limits("acme", &more).await.unwrap();
     assert_eq!((limits.apps.limit, limits.apps.allowed, limits.apps.default), (7, 2_000, 1_000));
     assert_eq!(operator.team_limits("acme").await.unwrap().apps.used, Some(1));
+    let binding = CreatePoolToken { environment: None, team: Some("acme".to_owned()) };
+    let made = operator.create_pool_token("ns", "cpu", &binding).await.unwrap();
+    assert_eq!((made.pool.as_str(), made.team.as_deref()), ("ns/cpu", Some("acme")));
+    operator.delete_pool_token("ns", "cpu").await.unwrap();
 }
 
 async fn of_the_team(team: &TeamClient) {

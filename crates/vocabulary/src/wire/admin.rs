@@ -114,3 +114,36 @@ pub struct Ended {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
+
+/// Body of `POST /admin/pools/{namespace}/{pool}/token`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "environment": "default", "team": "sales"
+})))]
+pub struct CreatePoolToken {
+    /// The environment whose runs the pool's runners take. Default `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// The slug of the team whose runs the pool's runners take. If it is absent, they take the runs of every team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+}
+
+/// A pool's new registration token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "pool": "team-a/cpu", "environment": "default", "scope": "team", "team": "sales", "token": "mtg_AbC123"
+})))]
+pub struct PoolTokenCreated {
+    /// The pool whose runners it registers, as they name it: its namespace, a slash, its name.
+    pub pool: String,
+    /// The environment in which it registers them.
+    pub environment: String,
+    /// Whose runs they take.
+    pub scope: RunnerScope,
+    /// The slug of the team whose runs they take. Absent for runners of the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// The token. It is shown only once.
+    pub token: String,
+}

@@ -147,12 +147,16 @@ impl From<minitower_teams::Error> for ApiError {
             Error::Reached(_) => ErrorCode::Conflict,
             Error::Field { .. } | Error::Limit(_) | Error::BadLimit(_) => ErrorCode::InvalidRequest,
             Error::Unauthorized | Error::WrongLogin => ErrorCode::Unauthorized,
-            Error::RunToken | Error::NotAdmin | Error::NotATeamToken | Error::SignupOff => {
-                ErrorCode::Forbidden
-            }
-            Error::BootstrapOff | Error::NoToken(_) | Error::NoRegistrationToken(_) | Error::NoTeam(_) => {
-                ErrorCode::NotFound
-            }
+            Error::RunToken
+            | Error::NotAdmin
+            | Error::NotATeamToken
+            | Error::SignupOff
+            | Error::NotOfPool(_) => ErrorCode::Forbidden,
+            Error::BootstrapOff
+            | Error::NoToken(_)
+            | Error::NoRegistrationToken(_)
+            | Error::NoPoolToken(_)
+            | Error::NoTeam(_) => ErrorCode::NotFound,
             Error::SlugTaken(_) => ErrorCode::SlugTaken,
             Error::TeamExists => ErrorCode::TeamExists,
         };

@@ -17,7 +17,7 @@ use crate::auth::{Access, Post, guard};
 use crate::middleware::{catch_panics, cors, method_not_allowed, not_found, observe, volumes};
 use crate::strict::{self, Fields, Takes};
 use crate::v1::{
-    admin, apps, artifacts, environments, lease, limits, runners, runs, teams, tokens, versions,
+    admin, apps, artifacts, environments, lease, limits, pools, runners, runs, teams, tokens, versions,
 };
 use crate::{health, openapi};
 
@@ -115,6 +115,8 @@ routes! {
     DELETE "/api/v1/admin/runners/{name}/drain"       Admin        Refused  admin::undrain;
     POST   "/api/v1/admin/runners/{name}/ended"       Admin        Refused  admin::ended;
     DELETE "/api/v1/admin/runners/{name}"             Admin        Refused  admin::forget;
+    POST   "/api/v1/admin/pools/{namespace}/{pool}/token" Operator Refused pools::create_token;
+    DELETE "/api/v1/admin/pools/{namespace}/{pool}/token" Operator Refused pools::delete_token;
     GET    "/api/v1/admin/teams/{slug}/limits"        Operator     Refused  limits::show_of_team;
     PUT    "/api/v1/admin/teams/{slug}/limits"        Operator     Refused  limits::set_of_team;
 }

@@ -8,7 +8,8 @@ use minitower_runs::ListRunners;
 use minitower_runs::Register;
 use minitower_runs::domain::claim::Poll;
 use minitower_runs::domain::lease::Refusal;
-use minitower_teams::AdminPrincipal;
+use minitower_runs::domain::runner::RunnerScope;
+use minitower_teams::{AdminPrincipal, CreatePoolToken};
 
 use crate::support::{Plane, named, retries};
 use minitower_vocabulary::statuses::RunStatus;
@@ -208,4 +209,44 @@ async fn nothing_is_left_of_a_name_that_was_fenced_and_never_came() {
     let still =
         plane.app.runners().undrain(&operator, "other".to_owned(), Some("nobody".to_owned())).await.unwrap();
     assert!(still.draining);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pools_former_token_ends_some_minutes_after_the_new_one_is_used() {
+    let plane = Plane::start().await;
+    let teams = plane.app.teams();
+    let make = async || {
+        let new = CreatePoolToken {
+            namespace: "ns".to_owned(),
+            pool: "cpu".to_owned(),
+            environment: None,
+            team: Some(plane.team.team_slug.clone()),
+        };
+        teams.create_pool_token(new).await.unwrap().token
+    };
+    let register = async |token: &str| {
+        let by = teams.authenticate_registration(Some(token)).await.map_err(Error::from)?;
+        let (name, pool) = ("cpu-1".to_owned(), Some("ns/cpu".to_owned()));
+        let new = Register { name, pool, ..Register::default() };
+        plane.app.runners().register_runner(by, new).await.map(|registered| registered.scope)
+    };
+    let (former, new) = (make().await, make().await);
+    plane.clock.advance(Duration::from_hours(24 * 365));
+    assert_eq!(register(&former).await.unwrap(), RunnerScope::Team(plane.team.team_id));
+    register(&new).await.unwrap();
+    plane.clock.advance(Duration::from_secs(599));
+    register(&former).await.unwrap();
+    let shown_in_time = teams.authenticate_registration(Some(&former)).await.unwrap();
+    plane.clock.advance(Duration::from_secs(1));
+    let refused = register(&former).await;
+    assert!(
+        matches!(refused, Err(Error::Teams(minitower_teams::Error::Unauthorized))),
+        "ten minutes after: {refused:?}"
+    );
+    // Also one that was good when it was shown.
+    let new_runner =
+        Register { name: "cpu-2".to_owned(), pool: Some("ns/cpu".to_owned()), ..Register::default() };
+    let late = plane.app.runners().register_runner(shown_in_time, new_runner).await.map(|made| made.id);
+    assert!(matches!(late, Err(Error::Teams(minitower_teams::Error::Unauthorized))), "{late:?}");
+    register(&new).await.unwrap();
 }

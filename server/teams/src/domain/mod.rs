@@ -1,4 +1,5 @@
 //! The rules of teams, pure: no I/O, no async, no SQL, no clock.
 
 pub mod limits;
+pub mod pool;
 pub mod team;

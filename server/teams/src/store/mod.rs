@@ -2,6 +2,7 @@
 
 pub(crate) mod environments;
 pub(crate) mod limits;
+pub(crate) mod pool_tokens;
 pub(crate) mod registration_tokens;
 pub(crate) mod teams;
 pub(crate) mod tokens;

@@ -9,6 +9,7 @@ pub(crate) mod environments;
 pub(crate) mod lease;
 pub(crate) mod limits;
 mod params;
+pub(crate) mod pools;
 pub(crate) mod runners;
 pub(crate) mod runs;
 pub(crate) mod teams;

@@ -95,6 +95,16 @@ pub(crate) struct NamePath {
     pub(crate) name: String,
 }
 
+/// `{namespace}` and `{pool}`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct PoolPath {
+    /// The pool's namespace.
+    pub(crate) namespace: String,
+    /// The pool's name.
+    pub(crate) pool: String,
+}
+
 /// The query of a deletion.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -12,7 +12,10 @@ use crate::extract::{Json, OptionalJson, SmallJson};
 use crate::openapi::errors;
 use crate::{ApiError, HttpState};
 
-errors! { RegisterErrors { Conflict: "A runner of the platform or of another team has this name, or the team has as many environments as its limits allow.", } }
+errors! { RegisterErrors {
+    Forbidden: "The token is that of a pool, and this is not one of the pool's runners.",
+    Conflict: "A runner of the platform, of another team or of another pool has this name, or the team has as many environments as its limits allow.",
+} }
 
 /// Registers a runner.
 ///

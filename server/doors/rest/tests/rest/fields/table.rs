@@ -307,6 +307,10 @@ fn of_runs() -> Vec<Row> {
     ]
 }
 
+fn of_pool(body: &Value) -> Call {
+    post(Who::Operator, "/admin/pools/ns/cpu/token", body)
+}
+
 fn of_runners() -> Vec<Row> {
     let register = |body: Value| post(Who::Registration, "/runners/register", &body);
     let named = |more: Value| {
@@ -314,6 +318,7 @@ fn of_runners() -> Vec<Row> {
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         register(body)
     };
+    let pool_token = |body: Value| differs(of_pool(&json!({})), of_pool(&body));
     let runners = || get("/admin/runners");
     let drain = |name: &str, body: Value| post(Who::Admin, &format!("/admin/runners/{name}/drain"), &body);
     let undrain = |name: &str, body: Value| Call { method: Method::DELETE, ..drain(name, body) };
@@ -338,6 +343,8 @@ fn of_runners() -> Vec<Row> {
             "labels",
             then(named(json!({})), named(json!({"labels": {"a": "1"}})), runners()),
         ),
+        ("create_pool_token", "environment", pool_token(json!({"environment": "zeta"}))),
+        ("create_pool_token", "team", pool_token(json!({"team": "acme"}))),
         (
             "drain_runner",
             "owner",

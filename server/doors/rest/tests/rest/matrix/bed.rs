@@ -271,6 +271,7 @@ async fn furnish(bed: &Bed) -> Things {
     things.token_id = made["token_id"].as_i64().unwrap();
     let made = bed.ask("/registration-tokens", &things.acme_admin, json!({})).await;
     things.registration_id = made["id"].as_i64().unwrap();
+    bed.ask("/admin/pools/acme/acme-pool/token", OPERATOR, json!({"team": "acme"})).await;
 
     let register = async |token: &str, name: &str| {
         text(&bed.ask("/runners/register", token, json!({"name": name})).await, "token")

@@ -68,6 +68,8 @@ impl Call {
             ("GET", "/api/v1/admin/runners" | "/api/v1/admin/demand") => Self::own(200),
             ("GET", "/api/v1/limits") => Self::own(200),
             ("PUT", "/api/v1/limits") => Self::own(200).with(&json!({"queued_runs": 77})),
+            ("POST", "/api/v1/admin/pools/{namespace}/{pool}/token") => Self::acme(201),
+            ("DELETE", "/api/v1/admin/pools/{namespace}/{pool}/token") => Self::acme(204),
             ("GET", "/api/v1/admin/teams/{slug}/limits") => Self::acme(200),
             ("PUT", "/api/v1/admin/teams/{slug}/limits") => Self::acme(200).with(&json!({"queued_runs": 78})),
             ("POST", "/api/v1/bootstrap/team") => {
@@ -213,6 +215,8 @@ impl Names {
             "{id}" => &self.id,
             "{no}" => "1",
             "{name}" => self.name,
+            "{namespace}" => self.slug,
+            "{pool}" => "acme-pool",
             "{*path}" => ARTIFACT,
             part => {
                 assert!(!part.starts_with('{'), "{part} in {path} is new: say here what may stand for it");
