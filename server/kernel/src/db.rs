@@ -190,6 +190,11 @@ impl Db {
         Ok(u32::try_from(pages - folded).unwrap_or(0))
     }
 
+    /// Folds the whole write-ahead log into the database, and empties it.
+    pub(crate) fn checkpoint_whole(&self) -> Result<(), StoreError> {
+        self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).map_err(|e| self.failed(e))
+    }
+
     /// What a statement's failure means; what it says of the disk is noted besides.
     fn failed(&self, error: rusqlite::Error) -> StoreError {
         use rusqlite::ErrorCode as Code;

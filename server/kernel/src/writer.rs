@@ -217,10 +217,12 @@ impl Loop<'_> {
         if self.progress.failed().is_some() {
             return self.sync_failed();
         }
-        let folded = self.checkpoint();
+        let folded = self.db.checkpoint_whole();
         if let Err(error) = &folded {
             tracing::warn!(%error, "could not fold the write-ahead log into the database");
         }
+        // Every commit is in the log, and synced: it is folded when there is room again.
+        let folded = if self.db.take_full() { Ok(()) } else { folded };
         // The last connection takes the log's file with it.
         drop(self.db);
         // Nobody listens when the store was dropped.
@@ -430,10 +432,6 @@ impl Loop<'_> {
     fn exec(&self, sql: &str) -> Result<(), StoreError> {
         self.db.conn.prepare_cached(sql)?.execute(())?;
         Ok(())
-    }
-
-    fn checkpoint(&self) -> Result<(), StoreError> {
-        self.db.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).map_err(StoreError::from)
     }
 }
 

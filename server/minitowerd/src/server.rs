@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use minitower_daemon::errors::chain;
 use minitower_kernel::OpenError;
 use minitower_kernel::clock::Clock;
 use minitower_rest::{HttpConfig, HttpMetrics, HttpState, ServeLimits, router, serve, watching_router};
@@ -193,7 +194,7 @@ impl Server {
             (&mut self.background).await.map_err(|error| task_failure(BACKGROUND, Some(&error)))?;
         }
         match timeout(CLOSE_DEADLINE, self.plane.close()).await {
-            Ok(closed) => closed.map_err(|error| Failure::Close(error.to_string())),
+            Ok(closed) => closed.map_err(|error| Failure::Close(chain(&error))),
             Err(_) => Err(Failure::Close(format!("it took longer than {} s", CLOSE_DEADLINE.as_secs()))),
         }
     }
