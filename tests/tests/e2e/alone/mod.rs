@@ -1,5 +1,6 @@
 //! Scenarios that change what all share, one after another. Each puts back what it took away, also when it fails.
 
+mod server_killed;
 mod without_operator;
 mod without_policy;
 
