@@ -113,8 +113,11 @@ pub struct RunnerPoolSpec {
     /// The control plane: exactly one of url and serviceRef.
     pub server: ServerRef,
 
-    /// The Secret in the pool's namespace whose token lets a runner register. It is mounted into runner pods and nowhere else.
-    pub registration_token_secret_ref: RegistrationTokenRef,
+    /// The Secret in the pool's namespace whose token lets a runner register. It is mounted into runner pods and nowhere else. If it is
+    /// absent, the operator has the control plane make a token that registers this pool's runners and no others, and keeps it in the Secret
+    /// NAME-registration. For that, it needs an operator token of the control plane: the token of a team's admin is not enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration_token_secret_ref: Option<RegistrationTokenRef>,
 
     /// The Secret in the pool's namespace with the token that the operator uses to read demand and to drain runners. If it is absent, the
     /// operator uses its own token, which it sends only to its own control plane. Required with any other control plane.

@@ -206,6 +206,31 @@ impl ControlPlane {
         }
     }
 
+    /// Has a registration token made for a pool, in this environment, and for this team or the platform.
+    pub async fn create_pool_token(
+        &self,
+        (namespace, name): (&str, &str),
+        environment: &str,
+        team: Option<&str>,
+    ) -> Result<String, ControlPlaneError> {
+        let binding = admin::CreatePoolToken {
+            environment: Some(environment.to_owned()),
+            team: team.map(str::to_owned),
+        };
+        let answer = self.admin.create_pool_token(namespace, name, &binding).await;
+        let call = Call::CreatePoolToken(format!("{namespace}/{name}"));
+        answer.map(|made| made.token).map_err(|error| self.failed(call, error))
+    }
+
+    /// Revokes the registration tokens of a pool. None, and a control plane that makes none or not for this operator, are as good.
+    pub async fn delete_pool_token(&self, namespace: &str, name: &str) -> Result<(), ControlPlaneError> {
+        match self.admin.delete_pool_token(namespace, name).await {
+            Ok(()) => Ok(()),
+            Err(error) if matches!(error.status(), Some(401 | 403 | 404 | 405)) => Ok(()),
+            Err(error) => Err(self.failed(Call::DeletePoolToken(format!("{namespace}/{name}")), error)),
+        }
+    }
+
     fn failed(&self, call: Call, error: Error) -> ControlPlaneError {
         ControlPlaneError::of_call(&shown(&self.config.url), call, &self.config.token, error)
     }

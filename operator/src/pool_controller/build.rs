@@ -263,7 +263,7 @@ fn own_volumes(pool: &Pool) -> Vec<Volume> {
         empty_dir: Some(EmptyDirVolumeSource::default()),
         ..Volume::default()
     };
-    let secret = &pool.spec.registration_token_secret_ref;
+    let secret = &pool.registration;
     let token = Volume {
         name: "registration-token".to_owned(),
         secret: Some(SecretVolumeSource {

@@ -14,7 +14,8 @@
 //! | `shield` | what keeps a busy pod from being evicted |
 //! | `problems`, `status`, `events` | what a person is told |
 //! | `guard` | whether the admission policy exists |
-//! | `sweep` | runners whose pods are gone |
+//! | `registration` | the Secret of a pool that names none |
+//! | `sweep` | runners whose pods are gone, tokens whose pools are gone |
 
 pub mod apply;
 pub mod build;
@@ -27,6 +28,7 @@ pub mod plan;
 pub mod pool;
 pub mod problems;
 pub mod reconcile;
+pub mod registration;
 pub mod run;
 pub mod shield;
 pub mod status;

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 
 use super::plan::{Damping, Policy};
-use crate::crd::{RunnerPool, RunnerPoolSpec};
+use crate::crd::{RegistrationTokenRef, RunnerPool, RunnerPoolSpec};
 use crate::demand::RunnerView;
 use crate::settings::OwnService;
 
@@ -14,6 +14,9 @@ use crate::settings::OwnService;
 pub const POOL_LABEL: &str = "minitower.dev/pool";
 /// The label with the revision of the pool's template that it was made from.
 pub const REVISION_LABEL: &str = "minitower.dev/revision";
+
+/// The key of the token in the Secret that the operator makes for a pool.
+const REGISTRATION_KEY: &str = "registration-token";
 
 /// A pool of runners.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub struct Pool {
     pub server_url: String,
     /// Where the operator's token for that control plane comes from.
     pub token: TokenSource,
+    /// The Secret with the token that its runners register with: the one that the spec names, or the operator's for this pool.
+    pub registration: RegistrationTokenRef,
     /// The whole spec, as it was written.
     pub spec: RunnerPoolSpec,
 }
@@ -119,8 +124,13 @@ impl Pool {
                 return Err(PoolError::ForeignService { service: service.name.clone(), namespace });
             }
         }
+        let name = object.name_any();
+        let registration = spec.registration_token_secret_ref.clone().unwrap_or_else(|| {
+            RegistrationTokenRef { name: format!("{name}-registration"), key: REGISTRATION_KEY.to_owned() }
+        });
         Ok(Self {
-            name: object.name_any(),
+            name,
+            registration,
             uid: owner.uid.clone(),
             generation: object.meta().generation,
             owner,
@@ -135,6 +145,11 @@ impl Pool {
     /// The pool's name on its control plane, with the namespace: a control plane may serve several.
     pub fn qualified_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// Whether the operator provides the Secret that its runners register with.
+    pub fn has_own_registration(&self) -> bool {
+        self.spec.registration_token_secret_ref.is_none()
     }
 
     /// Whether a runner under the name of one of the pool's pods is that pod's. A team's runner can have any name, and name any pool.

@@ -36,12 +36,15 @@ impl Problem {
 }
 
 /// What to do when the operator lacks a right in a pool's namespace.
-pub const GIVE_RIGHTS: &str = "give the operator its rights in this namespace: the chart's values operator.poolNamespaces and \
-     operator.tokenSecrets, or deploy/kubernetes/README.md";
+pub const GIVE_RIGHTS: &str = "give the operator its rights in this namespace: the chart's values operator.poolNamespaces, \
+     operator.tokenSecrets and operator.poolTokens, or deploy/kubernetes/README.md";
 
 /// Reasons of problems that keep a pool from being ready, however many of its runners are online.
-const GRAVE: [&str; 6] = [
+const GRAVE: [&str; 9] = [
     "OperatorTokenMissing",
+    "TokenRefused",
+    "ServerTooOld",
+    "Refused",
     "CrashLoop",
     "DeploymentRefused",
     "NameTaken",
@@ -88,17 +91,24 @@ pub fn of_control_plane(demand: Demand<'_>) -> Option<Problem> {
 
 /// A pod that does not start, from its newest warning. A missing Secret is told by its name.
 pub fn not_starting(pool: &Pool, pod: &str, words: &str) -> Problem {
-    let secret = &pool.spec.registration_token_secret_ref;
+    let secret = &pool.registration;
     let (namespace, name, key) = (&pool.namespace, &secret.name, &secret.key);
+    let own = pool.has_own_registration();
     // As the kubelet says it: MountVolume.SetUp failed for volume "registration-token" : secret "minitower" not found.
     if words.contains("\"registration-token\"") {
         if words.contains(&format!("secret \"{name}\" not found")) {
-            let message = format!(
-                "spec.registrationTokenSecretRef: Secret {namespace}/{name} does not exist: create it; pod {pod} waits for it"
-            );
+            let message = if own {
+                format!(
+                    "Secret {namespace}/{name} is gone: the operator makes it again within a minute; pod {pod} waits for it"
+                )
+            } else {
+                format!(
+                    "spec.registrationTokenSecretRef: Secret {namespace}/{name} does not exist: create it; pod {pod} waits for it"
+                )
+            };
             return Problem::new("RegistrationTokenMissing", message);
         }
-        if words.contains("non-existent secret key") {
+        if words.contains("non-existent secret key") && !own {
             let message = format!(
                 "spec.registrationTokenSecretRef: Secret {namespace}/{name} has no key {key}; pod {pod} waits for it"
             );
@@ -193,11 +203,15 @@ fn crash_loop(pool: &Pool, pod: &KubePod) -> Problem {
     let words = last_words(pod);
     let mut message = format!("pod {}: {words}", pod.name_any());
     if words.contains("401") {
-        let secret = &pool.spec.registration_token_secret_ref;
-        message = format!(
-            "{message}; correct the Secret that spec.registrationTokenSecretRef names ({}/{}, key {})",
-            pool.namespace, secret.name, secret.key
-        );
+        let (namespace, secret) = (&pool.namespace, &pool.registration);
+        message = if pool.has_own_registration() {
+            format!("{message}; delete Secret {namespace}/{}: the operator makes it again", secret.name)
+        } else {
+            format!(
+                "{message}; correct the Secret that spec.registrationTokenSecretRef names ({namespace}/{}, key {})",
+                secret.name, secret.key
+            )
+        };
     }
     Problem::new("CrashLoop", message)
 }
@@ -258,10 +272,20 @@ fn unregistered(
     }
     let message = format!(
         "pod {name} runs, but its runner is not online at {}: see kubectl -n {} logs {name}; check that pods can reach that address, and \
-         check the token in spec.registrationTokenSecretRef",
-        pool.server_url, pool.namespace
+         check the token in {}",
+        pool.server_url,
+        pool.namespace,
+        registration_of(pool)
     );
     Some((1, Problem::new("RunnerNotRegistered", message)))
+}
+
+/// The Secret with the token that the pool's runners register with, as people find it.
+fn registration_of(pool: &Pool) -> String {
+    if pool.has_own_registration() {
+        return format!("Secret {}/{}", pool.namespace, pool.registration.name);
+    }
+    "the Secret that spec.registrationTokenSecretRef names".to_owned()
 }
 
 /// A pod whose name belongs to a runner that is not the pool's: mostly, because the pool's token is not the one that it needs.
@@ -271,18 +295,17 @@ fn of_another_scope(pool: &Pool, pod: &str, scope: &Scope) -> Problem {
         Scope::Team(None) => "a team's registration token".to_owned(),
         Scope::Team(Some(team)) => format!("a registration token of team {team}"),
     };
+    let secret = registration_of(pool);
     let way_out = match (&pool.spec.team, scope) {
         (Some(team), _) => format!(
-            "the pool is for team {team}: put a registration token of that team into the Secret that \
-             spec.registrationTokenSecretRef names, or remove spec.team"
+            "the pool is for team {team}: put a registration token of that team into {secret}, or remove spec.team"
         ),
         (None, Scope::Team(Some(team))) => format!(
-            "the pool is for all teams: put the platform's registration token into the Secret that \
-             spec.registrationTokenSecretRef names, or set spec.team to {team}"
+            "the pool is for all teams: put the platform's registration token into {secret}, or set spec.team to {team}"
         ),
-        (None, _) => "the pool is for all teams: put the platform's registration token into the Secret that \
-             spec.registrationTokenSecretRef names, or set spec.team"
-            .to_owned(),
+        (None, _) => format!(
+            "the pool is for all teams: put the platform's registration token into {secret}, or set spec.team"
+        ),
     };
     let message =
         format!("runner {pod} registered with {whose}, and the operator leaves it alone; {way_out}");

@@ -43,6 +43,8 @@ pub struct Served {
     pub team: Option<String>,
     /// When the control plane was last asked for it, or last had a runner of it.
     pub used: Elapsed,
+    /// The pool is no more, and the registration token that the control plane may have made for it is to be revoked.
+    pub revoke: bool,
 }
 
 /// The pools of one control plane, by name, and the team whose runners each has.
@@ -91,6 +93,7 @@ pub async fn sweep(context: Arc<Context>) {
         };
         let pods = Pods { leaving: keys(is_leaving), present, gone, ended, without: left.without };
         left = once(&context, &pods).await;
+        revoke(&context).await;
         seen = pods.present;
     }
 }
@@ -135,6 +138,39 @@ pub(super) async fn once(context: &Context, pods: &Pods) -> Left {
         }
     }
     left
+}
+
+/// Has the registration tokens of pools that are no more revoked. A failure is met by the next sweep.
+pub(super) async fn revoke(context: &Context) {
+    let due: Vec<(String, ControlPlaneConfig)> = {
+        let planes = context.planes.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = planes.iter().filter(|(_, served)| served.revoke);
+        due.map(|(pool, served)| (pool.clone(), served.config.clone())).collect()
+    };
+    // At the same time: a silent control plane must not hold up the others.
+    future::join_all(due.iter().map(|(pool, config)| revoke_of(context, pool, config))).await;
+}
+
+async fn revoke_of(context: &Context, pool: &str, config: &ControlPlaneConfig) {
+    let (Some((namespace, name)), Ok(control_plane)) =
+        (pool.split_once('/'), context.hub.control_plane(config))
+    else {
+        return;
+    };
+    if context.leadership.check(CALL).is_err() {
+        return;
+    }
+    match control_plane.delete_pool_token(namespace, name).await {
+        Ok(()) => {
+            let mut planes = context.planes.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(served) = planes.get_mut(pool) {
+                served.revoke = false;
+            }
+        }
+        Err(error) => {
+            tracing::warn!(pool, error = %chain(&error), "cannot revoke the registration token of a pool that is no more");
+        }
+    }
 }
 
 /// Returns what is left to do, and the pools that still have runners.

@@ -24,6 +24,7 @@ use crate::pool_controller::observe::{Ending, Expected};
 use crate::pool_controller::plan::{self, Elapsed};
 use crate::pool_controller::pool::{PoolError, TokenSource};
 use crate::pool_controller::problems::{GIVE_RIGHTS, Problem};
+use crate::pool_controller::registration::Registration;
 use crate::pool_controller::sweep::{PodKey, Served};
 use crate::settings::Settings;
 
@@ -65,6 +66,7 @@ pub struct State {
     pub(super) memory: plan::Memory,
     pub(super) expected: Expected,
     pub(super) token: Option<(TokenSource, String, Elapsed)>,
+    pub(super) registration: Option<Registration>,
     pub(super) written: Option<RunnerPoolStatus>,
     pub(super) problem: Option<Problem>,
     /// Why the control plane could not be asked, as people were told.
@@ -109,7 +111,11 @@ impl Context {
 
     /// Forgets a pool that no longer exists, and its metrics: otherwise they would raise alarms for ever.
     pub fn forget(&self, of: &ObjectRef<RunnerPool>) {
-        self.neighbours.forget(&format!("{}/{}", of.namespace.as_deref().unwrap_or_default(), of.name));
+        let pool = format!("{}/{}", of.namespace.as_deref().unwrap_or_default(), of.name);
+        self.neighbours.forget(&pool);
+        if let Some(served) = self.planes.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&pool) {
+            served.revoke = true;
+        }
         self.metrics.forget(of.namespace.as_deref().unwrap_or_default(), &of.name);
         self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(of);
     }

@@ -32,6 +32,7 @@ use super::observe::{self, Observation};
 use super::plan::{self, Action, Elapsed, Limit, Plan};
 use super::pool::Pool;
 use super::problems::{self, Problem};
+use super::registration;
 use super::shield;
 use super::status::{self, Findings};
 use super::sweep::Served;
@@ -112,6 +113,8 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
     let pool = Pool::new(object, context.settings.own_service.as_ref())?;
     let rendered = build::render(&pool, &context.settings.runner_image)?;
     let asked = ask(&pool, token, context, state).await;
+    let answers = asked.control_plane.as_ref().filter(|_| asked.reading.latest.is_ok());
+    let unregistered = registration::provide(&pool, answers, context, &mut state.registration).await?;
     let demand = asked.reading.demand(Instant::now());
     let (now, wall) = (boottime(), wall_clock());
     let mut observation =
@@ -145,8 +148,11 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
     let outcome = outcome.map_err(ReconcileError::from);
     let refused = outcome.as_ref().err().and_then(ReconcileError::problem);
     let is_missing = asked.missing.is_some();
-    let mut problem =
-        asked.missing.or(refused).or_else(|| problems::find(&pool, &observation, demand.snapshot(), wall));
+    let mut problem = asked
+        .missing
+        .or(unregistered)
+        .or(refused)
+        .or_else(|| problems::find(&pool, &observation, demand.snapshot(), wall));
     if problem.is_none() {
         problem = kubelet::stuck(&pool, context, state, &observation, now, wall).await;
     }
@@ -225,7 +231,7 @@ async fn ask(pool: &Pool, token: Result<String, TokenError>, context: &Context, 
     }
     let control_plane = context.hub.control_plane(&config).ok();
     let mut planes = context.planes.lock().unwrap_or_else(PoisonError::into_inner);
-    let served = Served { config, team: pool.spec.team.clone(), used: boottime() };
+    let served = Served { config, team: pool.spec.team.clone(), used: boottime(), revoke: false };
     planes.insert(pool.qualified_name(), served);
     Asked { reading, control_plane, missing: None }
 }

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use super::super::pool::Pool;
 use super::super::problems::{Problem, find, not_starting, stuck_in_creation};
-use super::objects::{at, container, deployment, in_state, pod, pool, runner, seen, snapshot};
+use super::objects::{at, container, deployment, in_state, pod, pool, pool_object, runner, seen, snapshot};
 use crate::demand::{RunnerView, Scope, Snapshot};
 
 /// Long after the pods were created.
@@ -279,6 +280,31 @@ fn a_pod_that_waits_for_a_secret_says_for_which(
     #[case] message: &str,
 ) {
     assert_eq!(not_starting(&pool(&json!({})), "a", words), Problem::new(reason, message));
+}
+
+/// A pool whose registration token is the operator's affair.
+fn without_a_secret() -> Pool {
+    let mut object = pool_object(&json!({}));
+    object.spec.registration_token_secret_ref = None;
+    Pool::new(&object, None).unwrap()
+}
+
+#[test]
+fn what_the_operator_makes_itself_is_not_asked_of_a_person() {
+    let words =
+        "MountVolume.SetUp failed for volume \"registration-token\" : secret \"p-registration\" not found";
+    let message =
+        "Secret ns/p-registration is gone: the operator makes it again within a minute; pod a waits for it";
+    let expected = Problem::new("RegistrationTokenMissing", message);
+    assert_eq!(not_starting(&without_a_secret(), "a", words), expected);
+
+    let last = json!({ "exitCode": 1, "reason": "Error", "message": "i-1\nit is refused (401)\n" });
+    let pods = [pod("a", "new", &crash_loop(&last))];
+    let found = seen(&[deployment("new", 1, &json!({}))], &pods, &snapshot(0, vec![]));
+    let problem = find(&without_a_secret(), &found, None, later()).unwrap();
+    assert_eq!(problem.reason, "CrashLoop");
+    let way_out = "it is refused (401); delete Secret ns/p-registration: the operator makes it again";
+    assert!(problem.message.ends_with(way_out), "{}", problem.message);
 }
 
 #[rstest]

@@ -80,6 +80,23 @@ pub(crate) fn give_rights(cluster: &Namespace, secret: &str) {
     }
 }
 
+/// The operator's rights on the Secret of a pool that names none, as `deploy/kubernetes/README.md` says.
+pub(crate) fn give_registration_rights(cluster: &Namespace, pool: &str) {
+    let account = format!("--serviceaccount={HOME}:{ACCOUNT}");
+    let secret = format!("--resource-name={pool}-registration");
+    let (makes, keeps) = ("minitower-operator-makes", "minitower-operator-keeps");
+    let [makes_role, keeps_role] = [makes, keeps].map(|name| format!("--role={name}"));
+    let steps: [&[&str]; 4] = [
+        &["create", "role", makes, "--verb=create", "--resource=secrets"],
+        &["create", "rolebinding", makes, &makes_role, &account],
+        &["create", "role", keeps, "--verb=get,patch", "--resource=secrets", &secret],
+        &["create", "rolebinding", keeps, &keeps_role, &account],
+    ];
+    for step in steps {
+        cluster.kubectl(step, None).expect_ok();
+    }
+}
+
 /// Installs account, rights and admission policy as they are deployed. Returns the account's kubeconfig.
 fn install(api: &Api) -> PathBuf {
     api.kubectl(&["create", "namespace", HOME], None).expect_ok();
@@ -166,7 +183,9 @@ impl Bed {
             "registrationTokenSecretRef": { "name": "tokens" },
             "scaling": { "scaleDown": { "stabilizationSeconds": 0 } },
         });
-        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let fields = whole.as_object_mut().unwrap();
+        fields.extend(spec.as_object().unwrap().clone());
+        fields.retain(|_, value| !value.is_null());
         let pool = json!({
             "apiVersion": "minitower.dev/v1alpha1", "kind": "RunnerPool", "metadata": { "name": "p" }, "spec": whole,
         });

@@ -11,5 +11,6 @@ mod leaving;
 mod meddling;
 mod outages;
 mod queue;
+mod registration;
 mod removal;
 mod rights;

@@ -60,6 +60,14 @@ fn a_part_that_is_given_keeps_the_defaults_of_the_rest() {
 }
 
 #[test]
+fn a_pool_need_not_name_a_registration_token() {
+    let Some(cluster) = api::namespace("no-token") else { return };
+    let without = json!({ "spec": { "registrationTokenSecretRef": null } });
+    cluster.apply(&with(minimal("no-token"), &without)).expect_ok();
+    assert_eq!(cluster.pool("no-token")["spec"], with(minimal_with_defaults(), &without["spec"]));
+}
+
+#[test]
 fn an_explicit_null_means_the_default() {
     let Some(cluster) = api::namespace("null") else { return };
     let mut pool = minimal("null");

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use minitower_client::RunnerClient;
 use minitower_client::wire::runner::{LeaseRequest, Register};
-use minitower_operator::demand::{Drained, Ended, Forgotten, Hub, Scope};
+use minitower_operator::demand::{
+    ControlPlane, ControlPlaneConfig, Drained, Ended, ErrorKind, Forgotten, Hub, Scope,
+};
 use minitower_test_plane::{Plane, REGISTRATION_TOKEN};
 use minitower_tests::Server;
 
-use super::support::{client, config_of};
+use super::support::{check, client, config, config_of};
 
 const OWNER: &str = "pool:ns/p";
 
@@ -49,6 +52,41 @@ async fn a_real_control_plane_is_understood() {
     assert_eq!(client.forget("p-1").await.unwrap(), Forgotten::Gone);
     assert_eq!(client.forget("p-1").await.unwrap(), Forgotten::Gone);
     assert!(client.scrape().await.unwrap().runners.is_empty());
+}
+
+#[tokio::test]
+async fn a_pools_registration_token_is_made_for_whoever_has_the_operator_token() {
+    let plane = Plane::start();
+    let (client, team) = (client(&plane), plane.team("acme"));
+    let token = client.create_pool_token(("ns", "p"), "gpu", Some("acme")).await.unwrap();
+    let register = |environment: &str| Register {
+        name: "p-1".to_owned(),
+        environment: Some(environment.to_owned()),
+        pool: Some("ns/p".to_owned()),
+        ..Register::default()
+    };
+    let runners = RunnerClient::new(&plane.config()).unwrap();
+    runners.register(&token, &register("gpu")).await.unwrap();
+    let elsewhere = runners.register(&token, &register("default")).await.err().unwrap();
+    assert_eq!(elsewhere.status(), Some(403));
+    let shown = &client.scrape().await.unwrap().runners[0];
+    assert!(shown.scope.fits(Some("acme")) && shown.pool.as_deref() == Some("ns/p"), "{shown:?}");
+
+    let no_team = client.create_pool_token(("ns", "p"), "gpu", Some("nobody")).await.unwrap_err();
+    check(&no_team, ErrorKind::Refused, "the slug of a team of this server");
+    let config = ControlPlaneConfig { token: team.token.clone(), ..config(&plane) };
+    let admin = ControlPlane::new(config).unwrap();
+    let refused = admin.create_pool_token(("ns", "p"), "gpu", Some("acme")).await.unwrap_err();
+    check(&refused, ErrorKind::Unauthorized, "MINITOWER_OPERATOR_TOKEN");
+
+    // It had none made.
+    admin.delete_pool_token("ns", "p").await.unwrap();
+    runners.register(&token, &register("gpu")).await.unwrap();
+    for _ in 0..2 {
+        client.delete_pool_token("ns", "p").await.unwrap();
+    }
+    let gone = runners.register(&token, &register("gpu")).await.err().unwrap();
+    assert_eq!(gone.status(), Some(401));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod leaders;
 mod leases;
 mod leaving;
 mod refusals;
+mod registrations;
 mod rollouts;
 mod shields;
 mod shrinking;

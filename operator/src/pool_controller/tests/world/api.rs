@@ -33,6 +33,7 @@ async fn answer(shared: &Shared, request: Request<Body>) -> Response<Body> {
         let fault = name(&head.method, &path, &body).and_then(|call| state.note(&call));
         let answer = match fault {
             Some(Fault::Fail(code)) => refusal(code, "told to fail"),
+            Some(Fault::Forbid) => refusal(403, "it is forbidden: User \"operator\" cannot do this"),
             _ => act(&mut state, &head.method, &path, &body),
         };
         state.check();
@@ -60,6 +61,8 @@ fn name(method: &Method, path: &str, body: &Value) -> Option<String> {
     Some(match (method.as_str(), kind, last) {
         ("GET", "secrets", name) => format!("read Secret {name}"),
         ("GET", ..) | (_, _, "events") => return None,
+        ("POST", _, "secrets") => format!("create Secret {}", body["metadata"]["name"].as_str()?),
+        ("PATCH", "secrets", name) => format!("write Secret {name}"),
         ("POST", _, "poddisruptionbudgets") => "budget".to_owned(),
         ("POST", _, "deployments") => format!("create {replicas}"),
         ("PUT", deployment, "scale") => format!("scale {deployment} {replicas}"),

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::super::objects::{NAMESPACE, POOL};
 use super::{Fault, Shared, State, TOKEN};
 
 /// Serves until the test's runtime ends. Returns its URL.
@@ -58,7 +59,15 @@ fn parts(path: &str) -> Option<(&str, &str)> {
     Some(rest.split_once('/').unwrap_or((rest, "")))
 }
 
+/// The pool in a path about its registration token.
+fn pool(path: &str) -> Option<&str> {
+    path.strip_prefix("/api/v1/admin/pools/")?.strip_suffix("/token")
+}
+
 fn name(method: &str, path: &str) -> Option<String> {
+    if let Some(pool) = pool(path) {
+        return Some(format!("{} token of {pool}", if method == "POST" { "make" } else { "revoke" }));
+    }
     let (runner, what) = parts(path)?;
     let verb = match (method, what) {
         ("POST", "drain") => "fence",
@@ -75,6 +84,19 @@ fn act(state: &mut State, method: &str, path: &str, body: &Value) -> Response {
         let place =
             json!({ "team": "acme", "environment": "default", "pending": state.pending, "active": 0 });
         return json_answer(200, &json!({ "environments": [place] }));
+    }
+    if let Some(pool) = pool(path) {
+        let key = format!("{NAMESPACE}/{POOL}");
+        assert_eq!(pool, key);
+        if method == "DELETE" {
+            state.pool_tokens.clear();
+            return StatusCode::NO_CONTENT.into_response();
+        }
+        let token = format!("mtg_{}", state.pool_tokens.len());
+        state.pool_tokens.push((token.clone(), body.clone()));
+        let environment = &body["environment"];
+        let made = json!({ "pool": pool, "environment": environment, "scope": "platform", "token": token });
+        return json_answer(201, &made);
     }
     let Some((name, what)) = parts(path) else {
         let draining = |name: &str| state.fences.iter().any(|(runner, _)| runner == name);

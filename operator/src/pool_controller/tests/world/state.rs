@@ -14,6 +14,8 @@ pub(in super::super) enum Fault {
     Crash,
     /// The call has no effect and fails with this status.
     Fail(u16),
+    /// The call has no effect: the API server says that the operator lacks the right.
+    Forbid,
     /// The call takes effect and is never answered.
     Silence,
 }
@@ -32,6 +34,8 @@ pub(in super::super) struct State {
     pub(in super::super) runners: BTreeMap<String, Value>,
     /// Fences: runner and owner.
     pub(in super::super) fences: BTreeSet<(String, String)>,
+    /// Registration tokens of the pool that are good, and what each is bound to.
+    pub(in super::super) pool_tokens: Vec<(String, Value)>,
     /// Runs that wait.
     pub(in super::super) pending: u64,
     /// Calls that change something, and reads of Secrets, in order.

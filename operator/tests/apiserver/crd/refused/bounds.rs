@@ -128,8 +128,8 @@ fn shapes() -> Vec<Refused> {
     vec![
         spec(&json!({ "server": null }), "spec.server", "Required value"),
         spec(
-            &json!({ "registrationTokenSecretRef": null }),
-            "spec.registrationTokenSecretRef",
+            &json!({ "registrationTokenSecretRef": { "name": null } }),
+            "spec.registrationTokenSecretRef.name",
             "Required value",
         ),
         spec(
