@@ -17,6 +17,12 @@ pub enum ConnectionError {
     /// No server.
     #[error("no server is named")]
     NoServer,
+    /// No server, and no profile that would name one.
+    #[error("no server is named, and there is no profile in {}", profiles.display())]
+    NoProfile {
+        /// The file of profiles, which may not be there.
+        profiles: PathBuf,
+    },
     /// No token for the server.
     #[error("there is no token for {server}")]
     NoToken {
@@ -45,8 +51,10 @@ pub enum ConnectionError {
 impl Explained for ConnectionError {
     fn help(&self) -> Option<Cow<'static, str>> {
         Some(Cow::Borrowed(match self {
-            Self::NoServer if Called::from_process() == Called::Plugin => kubectl::NO_SERVER,
-            Self::NoServer => {
+            Self::NoServer | Self::NoProfile { .. } if Called::from_process() == Called::Plugin => {
+                kubectl::NO_SERVER
+            }
+            Self::NoServer | Self::NoProfile { .. } => {
                 "run `minitower login --server URL`, pass --server or set MINITOWER_SERVER_URL; `minitower dev` starts \
                  a server"
             }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use minitower_client::{Client, OnIgnored, TeamClient};
 use minitower_daemon::signals::Signals;
 
-use crate::connection;
+use crate::connection::{self, ConnectionError};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::profiles::{self, Profile, Profiles, ProfilesError};
@@ -72,7 +72,11 @@ impl Context {
 
     /// The server's URL and a client for calls without a token. `fallback` is the profile that the call is about.
     pub fn client(&self, fallback: Option<&Profile>) -> Result<(String, Client), Failure> {
-        let server = connection::server(&self.flags, &self.env, fallback)?;
+        let server = connection::server(&self.flags, &self.env, fallback);
+        let server = server.map_err(|error| match (error, fallback, self.profiles_path()) {
+            (ConnectionError::NoServer, None, Ok(profiles)) => ConnectionError::NoProfile { profiles },
+            (error, ..) => error,
+        })?;
         let mut config = connection::client_config(&self.flags, &self.env, server.clone());
         connection::check_ca_file(&self.flags, &config)?;
         let remembered = fallback

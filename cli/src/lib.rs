@@ -11,7 +11,6 @@
 //! | [`connection`] | which server, which token, which app |
 //! | [`profiles`] | the file with saved servers and tokens |
 //! | [`settings`] | flags and variables that every command takes |
-//! | [`json`] | what is wrong with a text that should be JSON |
 //! | [`failure`] | what a person sees when something goes wrong, and the exit code |
 //! | [`output`] | tables, colours, JSON, progress |
 //! | [`kubectl`] | the program as `kubectl minitower` |
@@ -33,11 +32,14 @@ pub mod profiles;
 pub mod settings;
 pub mod watch;
 
+use std::error::Error as _;
 use std::io;
+use std::num::{IntErrorKind, ParseIntError};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
+use minitower_daemon::logs;
 use minitower_daemon::signals::{Held, Signals};
 
 use crate::commands::{Cli, Command, completion, dev};
@@ -115,13 +117,36 @@ fn parse() -> Result<Cli, clap::Error> {
 fn usage(error: &clap::Error) -> ExitCode {
     let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if !is_answer && asks_for_json() {
-        let said = error.to_string();
-        let said = said.strip_prefix("error: ").unwrap_or(&said).trim_end().to_owned();
-        return Failure::of(said).tell(true, Style::new(false));
+        return mistake(error).tell(true, Style::new(false));
+    }
+    if let Some(said) = without_its_words(error) {
+        logs::say(said.trim_end());
+        return Exit::Failed.into();
     }
     // Nothing can be said about a closed output.
     let _closed = error.print();
     if is_answer { Exit::Success.into() } else { Exit::Failed.into() }
+}
+
+/// A mistake in one sentence, and what helps.
+fn mistake(error: &clap::Error) -> Failure {
+    let said = without_its_words(error).unwrap_or_else(|| error.to_string());
+    let mut paragraphs = said.split("\n\n").map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let first = paragraphs.next().unwrap_or_default();
+    let failure = Failure::of(first.strip_prefix("error: ").unwrap_or(&first));
+    let help: Vec<String> = paragraphs.filter(|text| !text.is_empty()).collect();
+    if help.is_empty() { failure } else { failure.help(help.join("; ")) }
+}
+
+/// The text of a mistake that the standard library would name in its own words: `invalid digit found in string`.
+fn without_its_words(error: &clap::Error) -> Option<String> {
+    let number = error.source()?.downcast_ref::<ParseIntError>()?;
+    let ours = match number.kind() {
+        IntErrorKind::PosOverflow => "the number is too large",
+        IntErrorKind::NegOverflow => "the number is too small",
+        _ => "it must be a whole number",
+    };
+    Some(error.to_string().replace(&number.to_string(), ours))
 }
 
 /// Whether the line has `--json`, although something else in it is wrong.

@@ -80,9 +80,11 @@ impl Explained for ProfilesError {
                 return Some(format!("run `chmod 600 {}`", shell::quoted(&path.to_string_lossy())).into());
             }
             Self::NoHome => "set MINITOWER_CLI_CONFIG to a file",
-            Self::Unreadable { .. } | Self::Malformed { .. } => {
-                "fix or remove the file, then run `minitower login`"
+            Self::Unreadable { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                "make it your own file, or set MINITOWER_CLI_CONFIG to another one"
             }
+            Self::Unreadable { .. } => "set MINITOWER_CLI_CONFIG to a file that can be read",
+            Self::Malformed { .. } => "fix the file, or remove it and run `minitower login`",
             Self::Unwritable { .. } => "set MINITOWER_CLI_CONFIG to a file that can be written",
             Self::Unknown { .. } => {
                 "`minitower config list` shows all profiles, `minitower login --profile NAME` makes a new one"
@@ -164,9 +166,7 @@ impl Profiles {
     pub fn load(path: &Path) -> Result<Self, ProfilesError> {
         let (text, mode) = match read(path) {
             Ok(read) => read,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Ok(Self::default());
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(ProfilesError::Unreadable { path: path.to_owned(), source }),
         };
         let malformed = |error: serde_json::Error| ProfilesError::Malformed {
@@ -298,6 +298,30 @@ mod tests {
         let path = folder.path().join("a/config.json");
         Profiles::default().check_saves(&path).unwrap();
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_of_no_use_is_named_with_the_reason_and_the_way_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.json");
+        let told = |path: &Path| {
+            crate::failure::Failure::from(Profiles::load(path).map(drop).unwrap_err()).to_string()
+        };
+        for (content, reason) in [
+            ("", "it is empty"),
+            ("{", "it ends too early"),
+            ("{\"profiles\": 7}", "character 14 is not what should stand there"),
+            ("{\"profiles\": {\"a\": {\"server\": 7}}}", "is not what should stand there"),
+        ] {
+            std::fs::write(&file, content).unwrap();
+            let told = told(&file);
+            assert!(told.contains("config.json: ") && told.contains(reason), "{content}: {told}");
+            assert!(told.contains("; fix the file, or remove it and run `minitower login`"), "{told}");
+        }
+        for (path, reason) in [(folder.path(), "Is a directory"), (&file.join("a"), "Not a directory")] {
+            let told = told(path);
+            assert!(told.contains(reason) && told.contains("; set MINITOWER_CLI_CONFIG to a file"), "{told}");
+        }
     }
 
     #[test]

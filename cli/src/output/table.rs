@@ -37,14 +37,16 @@ impl Cell {
 
 /// Spaces between two columns.
 const GAP: usize = 2;
+/// Most characters of a value that is never wrapped: a time, a size, `5m03s ago`.
+const SHORT: usize = 20;
 
 /// How many characters the terminal has in a line; none: it does not say, as those without a window do with a width of 0.
 pub(super) fn terminal_width() -> Option<usize> {
     Table::new().width().map(usize::from).filter(|width| *width > 0)
 }
 
-/// The table, and the columns that were left out. Within `width`, the columns of `order` are left out until no word need be
-/// broken, and long values are wrapped between words. Without, each row is one line.
+/// The table, and the names of columns that were left out. Within `width`, the columns of `order` are left out until no word
+/// and no short value need be broken, and long values are wrapped between words. Without, each row is one line.
 pub(super) fn render<'h>(
     header: &[&'h str],
     order: &[&str],
@@ -81,7 +83,8 @@ pub(super) fn render<'h>(
         table.enforce_styling();
     }
     let left_out = (0..header.len()).filter(|index| !kept.contains(index)).map(|index| header[index]);
-    (table.trim_fmt(), left_out.collect())
+    // A column of bars has no name.
+    (table.trim_fmt(), left_out.filter(|name| !name.is_empty()).collect())
 }
 
 /// How wide a column is, in characters.
@@ -89,17 +92,21 @@ pub(super) fn render<'h>(
 struct Widths {
     /// With each value on one line.
     whole: usize,
-    /// With the longest word on one line.
-    word: usize,
+    /// With the longest word or short value on one line.
+    least: usize,
 }
 
 impl Widths {
     fn of(name: &str, rows: &[Vec<Cell>], index: usize) -> Self {
         let values =
             || rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.text.as_str()).chain([name]);
-        let whole = values().map(|value| value.chars().count()).max().unwrap_or_default();
-        let word = values().flat_map(str::split_whitespace).map(|word| word.chars().count()).max();
-        Self { whole, word: word.unwrap_or_default() }
+        let count = |text: &str| text.chars().count();
+        let longest_word = |value: &str| value.split_whitespace().map(count).max().unwrap_or_default();
+        let least = |value: &str| if count(value) <= SHORT { count(value) } else { longest_word(value) };
+        Self {
+            whole: values().map(count).max().unwrap_or_default(),
+            least: values().map(least).max().unwrap_or_default(),
+        }
     }
 }
 
@@ -110,16 +117,16 @@ fn fit(header: &[&str], order: &[&str], columns: &[Widths], width: usize) -> Vec
         kept.iter().map(|index| of(&columns[*index]) + GAP).sum::<usize>().saturating_sub(GAP)
     };
     for name in order {
-        if needs(&kept, |column| column.word) <= width {
+        if needs(&kept, |column| column.least) <= width {
             break;
         }
         kept.retain(|index| header[*index] != *name);
     }
     let mut widths: Vec<_> = kept.iter().map(|index| (*index, columns[*index].whole)).collect();
     let mut over = needs(&kept, |column| column.whole).saturating_sub(width);
-    // The widest gives way first, down to its longest word.
+    // The widest gives way first, down to what may not be broken.
     while over > 0 {
-        let wraps = widths.iter_mut().filter(|(index, now)| *now > columns[*index].word);
+        let wraps = widths.iter_mut().filter(|(index, now)| *now > columns[*index].least);
         let Some((_, widest)) = wraps.max_by_key(|(_, now)| *now) else { break };
         *widest -= 1;
         over -= 1;
@@ -168,7 +175,7 @@ mod tests {
                 Cell::new(7),
                 Cell::new("daily-report"),
                 Cell::new("completed"),
-                Cell::new("says hello to you"),
+                Cell::new("says hello to everybody who is there"),
             ],
             vec![Cell::new(12), Cell::new("x"), Cell::new("dead"), Cell::new("-")],
         ];
@@ -191,6 +198,16 @@ mod tests {
             "{text}"
         );
         assert!(text.lines().count() > 3 && text.lines().all(|line| line.chars().count() <= 40), "{text}");
+    }
+
+    #[test]
+    fn a_short_value_is_not_wrapped_and_a_column_without_a_name_is_not_named() {
+        let rows = vec![vec![Cell::new("ci"), Cell::new("2026-11-30 16:48:07Z"), Cell::new("####")]];
+        let shown =
+            |width| render(&["NAME", "CREATED", ""], &["", "CREATED"], &rows, Some(width), Style::new(false));
+        assert_eq!(shown(32), ("NAME  CREATED\nci    2026-11-30 16:48:07Z  ####".to_owned(), vec![]));
+        assert_eq!(shown(26), ("NAME  CREATED\nci    2026-11-30 16:48:07Z".to_owned(), vec![]));
+        assert_eq!(shown(25), ("NAME\nci".to_owned(), vec!["CREATED"]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use minitower_test_plane::Answer;
 use rstest::rstest;
+use serde_json::{Value, json};
 
 use crate::support::{Bed, program, run};
 
@@ -102,7 +103,9 @@ fn no_server_named_and_no_server_there_say_so() {
     let ran = run(&mut program(home.path(), &["me"]), "");
     assert_eq!(ran.code, 1);
     assert!(
-        ran.stderr.contains("no server is named") && ran.stderr.contains("minitower login"),
+        ran.stderr.contains("no server is named, and there is no profile in /")
+            && ran.stderr.contains("config.json")
+            && ran.stderr.contains("minitower login"),
         "{}",
         ran.stderr
     );
@@ -161,6 +164,29 @@ fn fields_that_the_server_has_ignored_are_named() {
     assert!(ran.stderr.contains("warning: the server does not know colour,retry.size"), "{}", ran.stderr);
     let ran = bed.words("runs create hello --json").good();
     assert!(ran.error()["warning"].as_str().unwrap().contains("colour,retry.size"), "{}", ran.stderr);
+}
+
+#[rstest]
+#[case("frobnicate", "unrecognized subcommand 'frobnicate'", "Usage: minitower")]
+#[case("rusn list", "unrecognized subcommand 'rusn'", "'runs'")]
+#[case("runs list --limit x", "for '--limit <NUMBER>': it must be a whole number", "try '--help'")]
+#[case("runs list --limit 99999999999999999999999", "the number is too large", "try '--help'")]
+#[case("runs get", "the following required arguments were not provided: <RUN>", "Usage: minitower runs get")]
+fn a_mistake_in_the_line_is_told_in_plain_words_and_as_json(
+    #[case] line: &str,
+    #[case] message: &str,
+    #[case] help: &str,
+) {
+    let home = tempfile::tempdir().unwrap();
+    let words: Vec<&str> = line.split(' ').collect();
+    let ran = run(&mut program(home.path(), &words), "");
+    let told = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(ran.code == 1 && told.contains(message) && told.contains(help), "{ran:?}");
+    let ran = run(&mut program(home.path(), &[&words[..], &["--json"]].concat()), "");
+    let error = serde_json::from_str::<Value>(&ran.stderr).unwrap()["error"].clone();
+    assert!(ran.code == 1 && error["message"].as_str().unwrap().contains(message), "{ran:?}");
+    assert!(!ran.stderr.contains(r"\n") && error["help"].as_str().unwrap().contains(help), "{ran:?}");
+    assert_eq!((&error["exit_code"], &error["meaning"]), (&json!(1), &json!("failed")));
 }
 
 #[test]

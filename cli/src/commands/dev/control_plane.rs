@@ -44,7 +44,7 @@ pub(super) async fn start(
     };
     Server::start(config).await.map_err(|error| match error {
         StartError::Listen { addr, variable: _, source } => DevError::Listen { addr, source },
-        source => DevError::ControlPlane { folder: folder.given().to_owned(), source },
+        source => DevError::ControlPlane { folder: folder.given().to_owned(), source: Box::new(source) },
     })
 }
 

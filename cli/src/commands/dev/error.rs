@@ -37,7 +37,7 @@ pub(super) enum DevError {
     ControlPlane {
         folder: PathBuf,
         #[source]
-        source: StartError,
+        source: Box<StartError>,
     },
     #[error("the control plane gave no registration token for the runner")]
     NoRegistrationToken,
