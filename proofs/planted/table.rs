@@ -157,5 +157,10 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
     (Bug::EpochIgnored, controller!("leaders::a_pod_that_a_later_leader_wrote_to_is_not_unfenced")),
     (Bug::RunOfAnyTeam, EVERY_CALLER),
     (Bug::RegistrationTokenOfAnyTeam, EVERY_CALLER),
+    (Bug::PoolTokenOfAnyPool, check("protocol", "runners::a_pools_token_registers_that_pools_runners_alone")),
+    (
+        Bug::FormerPoolTokenHolds,
+        check("protocol", "runners::a_pools_former_token_ends_some_minutes_after_the_new_one_is_used"),
+    ),
     (Bug::RememberedForAnyTeam, EVERY_CALLER),
 ];

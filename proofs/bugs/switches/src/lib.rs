@@ -95,6 +95,10 @@ bugs! {
     ReplacedTokenRemembered = "replaced-token-remembered",
     /// A registration token that bootstrap replaced still registers runners.
     RevokedRegistrationTokenRegisters = "revoked-registration-token-registers",
+    /// A pool's registration token registers any runner.
+    PoolTokenOfAnyPool = "pool-token-of-any-pool",
+    /// A pool's former registration token holds for ever.
+    FormerPoolTokenHolds = "former-pool-token-holds",
     /// What a new version says is noticed only after a restart.
     NewVersionUnnoticed = "new-version-unnoticed",
     /// A restart prolongs only the leases of runs that have not started.

@@ -250,3 +250,30 @@ async fn a_pools_former_token_ends_some_minutes_after_the_new_one_is_used() {
     assert!(matches!(late, Err(Error::Teams(minitower_teams::Error::Unauthorized))), "{late:?}");
     register(&new).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pools_token_registers_that_pools_runners_alone() {
+    let plane = Plane::start().await;
+    let new =
+        CreatePoolToken { namespace: "ns".to_owned(), pool: "cpu".to_owned(), ..CreatePoolToken::default() };
+    let token = plane.app.teams().create_pool_token(new).await.unwrap().token;
+    let by = plane.app.teams().authenticate_registration(Some(&token)).await.unwrap();
+    let runner = |name: &str, environment: &str, pool: Option<&str>| Register {
+        name: name.to_owned(),
+        environment: Some(environment.to_owned()),
+        pool: pool.map(str::to_owned),
+        ..Register::default()
+    };
+    for other in [
+        runner("cpu-1", "default", Some("ns/gpu")),
+        runner("cpu-1", "default", None),
+        runner("cpu-1", "gpu", Some("ns/cpu")),
+        runner("gpu-1", "default", Some("ns/cpu")),
+    ] {
+        let refused = plane.app.runners().register_runner(by, other).await.map(|made| made.id);
+        let not_of_pool = matches!(refused, Err(Error::Teams(minitower_teams::Error::NotOfPool(_))));
+        assert!(not_of_pool, "{refused:?}");
+    }
+    let own = runner("cpu-1", "default", Some("ns/cpu"));
+    assert_eq!(plane.app.runners().register_runner(by, own).await.unwrap().scope, RunnerScope::Platform);
+}
