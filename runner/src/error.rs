@@ -72,7 +72,7 @@ impl RunnerError {
         match self {
             Self::Refused(refusal) if matches!(refusal.status(), Some(401 | 403)) => Some(
                 "MINITOWER_RUNNER_REGISTRATION_TOKEN (or the file that MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE names) must hold \
-                 the platform's registration token or a team's",
+                 the platform's registration token, its team's or its pool's",
             ),
             Self::Refused(refusal) if refusal.status() == Some(409) => Some(
                 "set another MINITOWER_RUNNER_NAME; or, if the other runner is gone for good, have whoever it belongs to forget it \

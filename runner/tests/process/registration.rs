@@ -142,7 +142,7 @@ async fn a_refused_registration_token_ends_the_runner_with_the_reason_where_it_i
         "the control plane refuses to register this runner: the token is missing, unknown, no longer valid, or not of the kind this \
          call needs (401 unauthorized); \
          MINITOWER_RUNNER_REGISTRATION_TOKEN (or the file that MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE names) must hold the \
-         platform's registration token or a team's"
+         platform's registration token, its team's or its pool's"
     );
     assert!(runner.log().contains(&format!("minitower-runner: {}", words[1])), "{}", runner.log());
     assert!(!runner.log().contains("a-secret-that-is-wrong"));
