@@ -77,8 +77,9 @@ impl Lasting {
 
 #[cfg(test)]
 mod tests {
-    use http::{Method, StatusCode};
+    use http::{HeaderValue, Method, StatusCode};
     use http_body_util::BodyExt as _;
+    use rstest::rstest;
     use serde_json::{Value, json};
     use tokio::time::timeout;
 
@@ -94,8 +95,8 @@ mod tests {
         request
     }
 
-    /// A run with a log of 800 kB, and the token and its id that the team reads it with.
-    async fn run_with_a_log(bed: &Bed) -> (Value, Value) {
+    /// A run with a log of 800 kB and an artifact of as much, and the token and its id that the team reads them with.
+    async fn run_that_left_much(bed: &Bed) -> (Value, Value) {
         let body = form(&[("artifact", &archive()), ("entrypoint", b"main.py")]);
         assert_eq!(send(&bed.service, bed.upload(body.into())).await.status(), StatusCode::CREATED);
         let run = bed.post("/api/v1/apps/hello/runs", json!({})).await;
@@ -110,9 +111,14 @@ mod tests {
             .collect();
         let path = format!("/api/v1/runs/{}/logs", run["run_id"]);
         let mut logs = signed(&path, &runner["token"], &json!({"logs": lines}));
-        let lease_token = lease["lease_token"].as_str().unwrap().parse().unwrap();
-        logs.headers_mut().insert("x-lease-token", lease_token);
+        let lease_token: HeaderValue = lease["lease_token"].as_str().unwrap().parse().unwrap();
+        logs.headers_mut().insert("x-lease-token", lease_token.clone());
         assert_eq!(send(&bed.service, logs).await.status(), StatusCode::OK);
+        let path = format!("/api/v1/runs/{}/artifacts/big", run["run_id"]);
+        let mut artifact = signed(&path, &runner["token"], &"x".repeat(800_000).into());
+        *artifact.method_mut() = Method::PUT;
+        artifact.headers_mut().insert("x-lease-token", lease_token);
+        assert_eq!(send(&bed.service, artifact).await.status(), StatusCode::CREATED);
         (run["run_id"].clone(), bed.post("/api/v1/tokens", json!({"name": "reader"})).await)
     }
 
@@ -129,25 +135,31 @@ mod tests {
         assert_eq!(revoked.status(), StatusCode::NO_CONTENT);
     }
 
+    #[rstest]
+    #[case::log("logs", 100 * 8001)]
+    #[case::artifact("artifacts/big", 800_002)]
     #[tokio::test]
-    async fn a_log_breaks_off_soon_after_its_token_is_revoked() {
+    async fn what_takes_long_breaks_off_soon_after_its_token_is_revoked(
+        #[case] what: &str,
+        #[case] bytes: usize,
+    ) {
         let bed = Bed::start().await;
-        let (run, reader) = run_with_a_log(&bed).await;
-        let log = |token| send(&bed.service, get(&format!("/api/v1/runs/{run}/logs"), token));
-        let whole = log(&reader["token"]).await.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(whole.len(), 100 * 8001);
-        let mut slowly = log(&reader["token"]).await.into_body();
+        let (run, reader) = run_that_left_much(&bed).await;
+        let all = |token| send(&bed.service, get(&format!("/api/v1/runs/{run}/{what}"), token));
+        let whole = all(&reader["token"]).await.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(whole.len(), bytes);
+        let mut slowly = all(&reader["token"]).await.into_body();
         let first = slowly.frame().await.unwrap().unwrap().into_data().unwrap();
         assert!(first.len() <= PART_BYTES, "{}", first.len());
         revoke(&bed, &reader).await;
         sleep(LOOK_AGAIN).await;
-        assert!(slowly.frame().await.unwrap().is_err(), "the log goes on");
+        assert!(slowly.frame().await.unwrap().is_err(), "it goes on");
     }
 
     #[tokio::test]
     async fn who_waits_for_a_run_is_sent_away_soon_after_the_token_is_revoked() {
         let bed = Bed::start().await;
-        let (run, reader) = run_with_a_log(&bed).await;
+        let (run, reader) = run_that_left_much(&bed).await;
         let waits = send(&bed.service, get(&format!("/api/v1/runs/{run}?wait=60"), &reader["token"]));
         let revoked = async {
             sleep(Duration::from_millis(100)).await;
