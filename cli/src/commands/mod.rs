@@ -64,13 +64,13 @@ pub enum Command {
     Run(runs::create::RunApp),
     /// Print a run's log, by default the newest run's
     Logs(runs::logs::Logs),
-    /// Create, list and watch runs
+    /// Create, list, watch, cancel and delete runs
     #[command(subcommand)]
     Runs(runs::Runs),
-    /// List and create apps
+    /// List, create and delete apps
     #[command(subcommand)]
     Apps(apps::Apps),
-    /// List and upload versions of an app
+    /// List, upload and delete versions of an app
     #[command(subcommand)]
     Versions(versions::Versions),
     /// List and create environments

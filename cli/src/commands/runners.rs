@@ -17,7 +17,7 @@ pub enum Runners {
     List(List),
     /// Stop giving a runner new runs; its current run continues
     Drain(Fence),
-    /// Give a drained runner new runs again
+    /// Give a drained runner new runs again, unless another owner has drained it too
     Undrain(Fence),
 }
 
@@ -37,7 +37,7 @@ pub struct List {
 pub struct Fence {
     /// The runner's name
     name: String,
-    /// The owner of the fence on the runner; by default you
+    /// The owner of the fence on the runner; by default your team
     #[arg(long)]
     owner: Option<String>,
 }

@@ -30,7 +30,7 @@ pub struct Create {
     /// A name for people
     #[arg(long)]
     name: Option<String>,
-    /// admin or member; a member's token can only create members
+    /// admin or member, by default member; a member's token can only create members
     #[arg(long)]
     role: Option<String>,
     /// After how long it expires, for example 720h; it never outlives your own token
