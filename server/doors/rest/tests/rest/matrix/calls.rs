@@ -210,12 +210,11 @@ impl Names {
     fn fill(&self, path: &str) -> String {
         let parts = path.split('/').map(|part| match part {
             "{app}" => self.app,
-            "{slug}" => self.slug,
+            "{slug}" | "{namespace}" => self.slug,
             "{run}" => &self.run,
             "{id}" => &self.id,
             "{no}" => "1",
             "{name}" => self.name,
-            "{namespace}" => self.slug,
             "{pool}" => "acme-pool",
             "{*path}" => ARTIFACT,
             part => {
