@@ -14,6 +14,8 @@ mkdir -p "$output"
 # Each of the copies is built in a folder of its own, as quickly as it can be.
 unset CARGO_TARGET_DIR
 export CARGO_PROFILE_DEV_DEBUG=0
+# One function changes at a time: what is left of the build before saves nine tenths of the next one.
+export CARGO_INCREMENTAL=1
 # Without a mutant the tests have to pass. The baseline of cargo-mutants would build the whole server.
 cargo test --quiet --locked --package minitower-rules --lib --target-dir "$output/baseline"
 files=()
