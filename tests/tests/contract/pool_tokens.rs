@@ -18,7 +18,7 @@ fn runner() -> Value {
     json!({"name": "cpu-1", "environment": "gpu", "pool": "team-a/cpu"})
 }
 
-fn with(more: Value) -> Value {
+fn with(more: &Value) -> Value {
     let mut body = runner();
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body
@@ -40,7 +40,7 @@ fn it_registers_runners_of_its_pool_environment_and_team_and_no_others() {
         (json!({"environment": null}), "environment must be"),
         (json!({"name": "another-1"}), "name must begin with"),
     ] {
-        let said = register(&server, &token, with(wrong)).expect_error(403, "forbidden");
+        let said = register(&server, &token, with(&wrong)).expect_error(403, "forbidden");
         assert!(said.contains(word) && said.contains("team-a/cpu"), "{said}");
     }
     let registered = register(&server, &token, runner()).expect_json(201);
@@ -57,10 +57,10 @@ fn without_a_team_it_is_the_platforms_and_takes_no_name_from_another_pool() {
     let made = create(&server, json!({"environment": "gpu"})).expect_json(201);
     shape::fields(&made, &["pool", "environment", "scope", "token"], &["team"]);
     let token = shape::text(&made, "token");
-    let of_another = with(json!({"pool": "team-b/cpu"}));
+    let of_another = with(&json!({"pool": "team-b/cpu"}));
     register(&server, REGISTRATION_TOKEN, of_another).expect(201);
     register(&server, &token, runner()).expect_error(409, "conflict");
-    let own = register(&server, &token, with(json!({"name": "cpu-2"}))).expect_json(201);
+    let own = register(&server, &token, with(&json!({"name": "cpu-2"}))).expect_json(201);
     assert_eq!(own["scope"], "platform");
 }
 
