@@ -66,7 +66,8 @@ impl Apps {
             }
             Self::Create(Create { slug, slug_flag, description }) => {
                 let app = CreateApp { slug: slug.or(slug_flag).unwrap_or_default(), description };
-                show(context, &context.team()?.create_app(&app).await?)
+                let created = context.team()?.create_app(&app).await;
+                show(context, &created.map_err(|error| in_flags(error, &[("description", "--description")]))?)
             }
             Self::Delete(Delete { apps, force }) => {
                 let team = context.team()?;

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
+use crate::fields::in_flags;
 use crate::output::{Cell, clean, now, time};
 
 /// The subcommands of `tokens`.
@@ -93,13 +94,16 @@ async fn list(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
+/// The API's fields of a new token, and the flags that set them.
+const FLAGS: &[(&str, &str)] = &[("name", "--name"), ("role", "--role"), ("expires_in", "--expires-in")];
+
 impl Create {
     async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let Self { name, role: wished, expires_in } = self;
         let expires_in = expires_in.as_deref().map(seconds).transpose()?;
         let wished = CreateToken { name, role: wished, expires_in };
         let team = context.team()?;
-        let created = team.create_token(&wished).await?;
+        let created = team.create_token(&wished).await.map_err(|error| in_flags(error, FLAGS))?;
         let shown = context.out.answer(&created, |out| {
             // The token is alone on standard output, so that a script can use it as it is.
             let until = created.expires_at.map_or_else(String::new, |at| format!(", until {}", time(at)));

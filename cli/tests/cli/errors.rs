@@ -189,6 +189,15 @@ fn a_mistake_in_the_line_is_told_in_plain_words_and_as_json(
     assert_eq!((&error["exit_code"], &error["meaning"]), (&json!(1), &json!("failed")));
 }
 
+#[rstest]
+#[case(&["tokens", "create", "--role", "boss"], "--role is \"boss\"")]
+#[case(&["tokens", "create", "--name", "a\u{1b}b"], "--name may have")]
+#[case(&["apps", "create", "hello", "--description", "a\u{1b}b"], "--description must not contain control")]
+fn a_refusal_names_the_flag(#[case] line: &[&str], #[case] told: &str) {
+    let ran = Bed::start().run(line);
+    assert!(ran.code == 1 && ran.stderr.contains(told), "{ran:?}");
+}
+
 #[test]
 fn what_others_wrote_controls_no_terminal_through_a_table_an_error_or_json() {
     let bed = Bed::start();
