@@ -97,7 +97,9 @@ refused "at '/controlPlane/persistence/size'" --set controlPlane.persistence.siz
 refused "at '/controlPlane/service/type': value must be one of" --set controlPlane.service.type=Public
 refused "at '/networkPolicy/runners/allow/0'" --set networkPolicy.runners.allow[0]=db.example.com
 refused "at '/operator/tokenSecrets/team-a'" --set operator.tokenSecrets.team-a=minitower
-refused "at '/operator/poolTokens/team-a'" --set operator.poolTokens.team-a=cpu
+refused "at '/operator/poolNamespaces': got array, want object" --set operator.poolNamespaces[0]=team-a
+refused "at '/operator/poolNamespaces/team-a/teams'" --set operator.poolNamespaces.team-a.teams=acme
+refused "at '/operator/poolNamespaces/team-a'" --set operator.poolNamespaces.team-a.environments[0]=gpu
 refused "at '/operator/replicas': minimum: got 0, want 1" --set operator.replicas=0
 refused "at '/operator/image/digest'" --set operator.image.digest=latest
 refused "httpRoute.parentRefs is empty: name the Gateway" --set httpRoute.enabled=true

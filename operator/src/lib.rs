@@ -5,6 +5,7 @@
 //! | `crd` | what a person writes |
 //! | `demand` | what a control plane says |
 //! | `pool_controller` | what is done about it |
+//! | `grants` | which pools of other namespaces may use the operator's own control plane |
 //! | `leader` | one replica at a time |
 //! | `calls` | calls to the API server, with a deadline |
 //! | `settings`, `metrics`, `lifecycle` | the program around it |
@@ -13,6 +14,7 @@
 pub mod calls;
 pub mod crd;
 pub mod demand;
+pub mod grants;
 pub mod leader;
 pub mod lifecycle;
 pub mod metrics;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 use crate::demand::ControlPlaneConfig;
+use crate::grants::{Grants, GrantsError};
 use crate::leader::LEASE;
 
 #[allow(clippy::doc_markdown, reason = "the doc comments are the help texts")]
@@ -29,6 +30,10 @@ pub struct Arguments {
     /// Namespaces whose pools are served, separated by commas. [default: all]
     #[arg(long, env = "MINITOWER_WATCH_NAMESPACES", value_name = "NAMES")]
     pub watch_namespaces: Option<String>,
+    /// Namespaces besides the control plane's whose pools may use it without an operator token of their own, and whose runs they may serve
+    /// there, as JSON: `{"team-a":{"teams":["acme"],"environments":["gpu"]},"team-b":{"platform":true}}`. [default: none]
+    #[arg(long, env = "MINITOWER_POOL_NAMESPACES", value_name = "JSON")]
+    pub pool_namespaces: Option<String>,
     /// Address that serves the probes and metrics. [default: :8081]
     #[arg(long, env = "MINITOWER_LISTEN_ADDR", value_name = "ADDRESS")]
     pub listen_addr: Option<String>,
@@ -96,6 +101,8 @@ pub struct OwnService {
     pub namespace: String,
     /// Its port.
     pub port: u16,
+    /// Which pools of other namespaces may use it, and for whom.
+    pub grants: Grants,
 }
 
 impl fmt::Debug for Settings {
@@ -132,6 +139,15 @@ pub enum SettingsError {
         /// Its value.
         value: String,
     },
+    /// Whose runs pools of other namespaces may serve cannot be read.
+    #[error("MINITOWER_POOL_NAMESPACES is not valid")]
+    PoolNamespaces(#[source] GrantsError),
+    /// There is nothing that pools of other namespaces may use.
+    #[error(
+        "MINITOWER_POOL_NAMESPACES needs a control plane that pools can name: set MINITOWER_SERVER_URL to that of a Service, such as \
+         http://minitower.minitower-system:8080"
+    )]
+    NoService,
     /// The file with the token cannot be read.
     #[error("MINITOWER_OPERATOR_TOKEN_FILE: cannot read {}", file.display())]
     TokenFile {
@@ -158,7 +174,14 @@ impl Settings {
             (None, None) => (None, None),
         };
         let url = filled(given.server_url);
-        let own_service = url.as_deref().and_then(service_of);
+        let mut own_service = url.as_deref().and_then(service_of);
+        let grants = Grants::parse(given.pool_namespaces.as_deref().unwrap_or_default())
+            .map_err(SettingsError::PoolNamespaces)?;
+        match &mut own_service {
+            Some(service) => service.grants = grants,
+            None if grants.is_empty() => {}
+            None => return Err(SettingsError::NoService),
+        }
         let own = match (url, token) {
             (Some(url), Some(token)) => {
                 Some(ControlPlaneConfig { url, token, ca_file: given.ca_file.clone() })
@@ -243,9 +266,12 @@ fn service_of(url: &str) -> Option<OwnService> {
     let mut labels = host.split('.');
     let (name, namespace) = (labels.next()?, labels.next()?);
     match labels.next() {
-        None | Some("svc") => {
-            Some(OwnService { name: name.to_owned(), namespace: namespace.to_owned(), port })
-        }
+        None | Some("svc") => Some(OwnService {
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+            port,
+            grants: Grants::default(),
+        }),
         Some(_) => None,
     }
 }
@@ -288,6 +314,42 @@ mod tests {
         let given = Arguments { server_url: Some("http://a.b".to_owned()), ..given() };
         let settings = Settings::from_arguments(given, Some("mto_secret".to_owned())).unwrap();
         assert!(!format!("{settings:?}").contains("mto_secret"));
+    }
+
+    #[rstest]
+    #[case(None, r#"{"a":{"platform":true}}"#, "set MINITOWER_SERVER_URL to that of a Service")]
+    #[case(
+        Some("https://tower.example.com"),
+        r#"{"a":{"platform":true}}"#,
+        "set MINITOWER_SERVER_URL to that of a Service"
+    )]
+    #[case(Some("http://a.b"), "team-a", "MINITOWER_POOL_NAMESPACES is not valid: it must be JSON")]
+    fn grants_that_could_have_no_effect_are_refused(
+        #[case] url: Option<&str>,
+        #[case] grants: &str,
+        #[case] words: &str,
+    ) {
+        let given = Arguments {
+            server_url: url.map(str::to_owned),
+            pool_namespaces: Some(grants.to_owned()),
+            ..given()
+        };
+        let error = Settings::from_arguments(given, Some("mto_secret".to_owned())).unwrap_err();
+        let text = minitower_daemon::errors::chain(&error);
+        assert!(text.contains(words), "{text}");
+    }
+
+    #[test]
+    fn what_others_may_have_belongs_to_the_own_control_plane() {
+        let given = Arguments {
+            server_url: Some("http://a.b".to_owned()),
+            pool_namespaces: Some(r#"{"other":{"teams":["acme"]}}"#.to_owned()),
+            ..given()
+        };
+        let service =
+            Settings::from_arguments(given, Some("mto_secret".to_owned())).unwrap().own_service.unwrap();
+        assert_eq!(service.grants.allow("other", Some("acme"), "default"), Ok(()));
+        assert!(service.grants.allow("another", Some("acme"), "default").is_err());
     }
 
     #[test]

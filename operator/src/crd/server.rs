@@ -15,18 +15,24 @@ pub struct ServerRef {
     #[schemars(length(min = 1, max = 2048), extend("x-kubernetes-validations" = rules::schema(&rules::URL)))]
     pub url: Option<String>,
 
-    /// The control plane's Service in the pool's namespace.
+    /// The control plane's Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_ref: Option<ServiceRef>,
 }
 
-/// A Service in the pool's namespace.
+/// A Service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceRef {
     /// The Service's name.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
+
+    /// Its namespace; if it is absent, the pool's. With a Service other than the operator's own control plane, operatorTokenSecretRef is
+    /// required; with that one, the operator's administrator says which namespaces may use it, and for which teams and environments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub namespace: Option<String>,
 
     /// The number of its HTTP port.
     #[serde(default = "default_port")]

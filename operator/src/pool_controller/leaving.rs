@@ -103,7 +103,6 @@ pub fn observe(
     seen: &mut Seen,
     now: Elapsed,
 ) -> (BTreeMap<String, Leaving>, Vec<LeavingRunner>) {
-    let qualified = pool.qualified_name();
     let all = || demand.snapshot().into_iter().flat_map(|snapshot| &snapshot.runners);
     let listed: HashMap<&str, &RunnerView> =
         all().filter(|runner| pool.has(runner)).map(|runner| (runner.name.as_str(), runner)).collect();
@@ -131,7 +130,7 @@ pub fn observe(
     let present: HashSet<String> = pods.iter().map(|pod| pod.name_any()).collect();
     let orphans: Vec<&RunnerView> = listed
         .into_values()
-        .filter(|runner| runner.pool.as_deref() == Some(&qualified) && is_named_after(pool, &runner.name))
+        .filter(|runner| pool.names(&runner.name))
         .filter(|runner| (runner.online || runner.busy) && !present.contains(&runner.name))
         .collect();
     seen.without.retain(|name, _| orphans.iter().any(|runner| runner.name == *name));
@@ -155,11 +154,6 @@ pub fn observe(
     seen.pods.extend(present);
     told.sort_by(|a, b| (!a.busy, &a.name).cmp(&(!b.busy, &b.name)));
     (leaving, told)
-}
-
-/// Whether the pods of this pool have names like that one.
-fn is_named_after(pool: &Pool, name: &str) -> bool {
-    name.strip_prefix(pool.name.as_str()).is_some_and(|rest| rest.starts_with('-'))
 }
 
 /// Whether a pod can never take a run again: it is being deleted, or has ended.

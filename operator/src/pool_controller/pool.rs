@@ -6,8 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 
 use super::plan::{Damping, Policy};
-use crate::crd::{RegistrationTokenRef, RunnerPool, RunnerPoolSpec};
+use crate::crd::{RegistrationTokenRef, RunnerPool, RunnerPoolSpec, ServiceRef};
 use crate::demand::RunnerView;
+use crate::grants::Denied;
 use crate::settings::OwnService;
 
 /// The label with the pool that a Deployment or pod belongs to.
@@ -79,13 +80,26 @@ pub enum PoolError {
     /// The operator's own token is sent only to its own control plane.
     #[error(
         "spec.operatorTokenSecretRef is missing: Service {namespace}/{service} is not the operator's own control plane, and the operator \
-         sends its token to no other; create a Secret in namespace {namespace} with an operator token of that control plane and name it there"
+         sends its token to no other; create a Secret in namespace {home} with an operator token of that control plane and name it there"
     )]
     ForeignService {
         /// The Service.
         service: String,
         /// Its namespace.
         namespace: String,
+        /// The pool's namespace.
+        home: String,
+    },
+    /// The operator's own control plane, from a namespace that may not use it so.
+    #[error(
+        "namespace {home}: {denied}; the operator's administrator can allow it (the chart's value operator.poolNamespaces, \
+         MINITOWER_POOL_NAMESPACES), or else name a Secret with an operator token in spec.operatorTokenSecretRef"
+    )]
+    ScopeNotAllowed {
+        /// The pool's namespace.
+        home: String,
+        /// What it may not have.
+        denied: Denied,
     },
     /// The same for a URL.
     #[error("spec.operatorTokenSecretRef is missing: it is required with spec.server.url")]
@@ -98,6 +112,7 @@ impl PoolError {
         match self {
             Self::Incomplete(_) | Self::Server => "InvalidSpec",
             Self::ForeignService { .. } | Self::ForeignUrl => "OperatorTokenMissing",
+            Self::ScopeNotAllowed { .. } => "ScopeNotAllowed",
         }
     }
 }
@@ -111,18 +126,15 @@ impl Pool {
         let server = &spec.server;
         let server_url = match (&server.url, &server.service_ref) {
             (Some(url), None) => url.trim_end_matches('/').to_owned(),
-            (None, Some(service)) => format!("http://{}.{namespace}:{}", service.name, service.port),
+            (None, Some(service)) => {
+                format!("http://{}.{}:{}", service.name, namespace_of(service, &namespace), service.port)
+            }
             _ => return Err(PoolError::Server),
         };
         let token = TokenSource::of(&spec);
         if token == TokenSource::Own {
             let Some(service) = &server.service_ref else { return Err(PoolError::ForeignUrl) };
-            let is_own = own.is_some_and(|own| {
-                own.name == service.name && own.namespace == namespace && own.port == service.port
-            });
-            if !is_own {
-                return Err(PoolError::ForeignService { service: service.name.clone(), namespace });
-            }
+            may_use_own_token(&spec, service, &namespace, own)?;
         }
         let name = object.name_any();
         let registration = spec.registration_token_secret_ref.clone().unwrap_or_else(|| {
@@ -152,9 +164,17 @@ impl Pool {
         self.spec.registration_token_secret_ref.is_none()
     }
 
-    /// Whether a runner under the name of one of the pool's pods is that pod's. A team's runner can have any name, and name any pool.
+    /// Whether a runner under the name of one of the pool's pods is that pod's. A team's runner can have any name, and name any pool; and a
+    /// pod can be given the name of another pool's runner.
     pub fn has(&self, runner: &RunnerView) -> bool {
         runner.scope.fits(self.spec.team.as_deref())
+            && runner.pool.as_deref().and_then(|pool| pool.split_once('/'))
+                == Some((self.namespace.as_str(), self.name.as_str()))
+    }
+
+    /// Whether the pool's pods have names like this one. Their runners have the same names.
+    pub fn names(&self, pod: &str) -> bool {
+        is_named_after(&self.name, pod)
     }
 
     /// The owner of the pool's fences, as its control plane knows it.
@@ -168,9 +188,44 @@ impl Pool {
     }
 }
 
+/// Whether the pods of a pool of this name have names like that one: those of its Deployments all begin so.
+pub fn is_named_after(pool: &str, pod: &str) -> bool {
+    pod.strip_prefix(pool).is_some_and(|rest| rest.starts_with('-'))
+}
+
 /// The owner of the fences of the pool that its control plane knows by this name.
 pub fn owner_of(qualified_name: &str) -> String {
     format!("pool:{qualified_name}")
+}
+
+/// The namespace of a Service that a pool in the namespace `home` refers to.
+fn namespace_of<'a>(service: &'a ServiceRef, home: &'a str) -> &'a str {
+    service.namespace.as_deref().unwrap_or(home)
+}
+
+/// Whether the operator may use its own token for a pool in the namespace `home`: with its own control plane alone, and outside of that one's
+/// namespace only as far as its administrator allows.
+fn may_use_own_token(
+    spec: &RunnerPoolSpec,
+    service: &ServiceRef,
+    home: &str,
+    own: Option<&OwnService>,
+) -> Result<(), PoolError> {
+    let namespace = namespace_of(service, home);
+    let is_own = |own: &&OwnService| {
+        own.name == service.name && own.namespace == namespace && own.port == service.port
+    };
+    let home = home.to_owned();
+    let Some(own) = own.filter(is_own) else {
+        let (service, namespace) = (service.name.clone(), namespace.to_owned());
+        return Err(PoolError::ForeignService { service, namespace, home });
+    };
+    if own.namespace == home {
+        return Ok(());
+    }
+    own.grants
+        .allow(&home, spec.team.as_deref(), &spec.environment)
+        .map_err(|denied| PoolError::ScopeNotAllowed { home, denied })
 }
 
 fn policy(spec: &RunnerPoolSpec) -> Policy {

@@ -36,8 +36,8 @@ impl Problem {
 }
 
 /// What to do when the operator lacks a right in a pool's namespace.
-pub const GIVE_RIGHTS: &str = "give the operator its rights in this namespace: the chart's values operator.poolNamespaces, \
-     operator.tokenSecrets and operator.poolTokens, or deploy/kubernetes/README.md";
+pub const GIVE_RIGHTS: &str = "give the operator its rights in this namespace: the chart's values operator.poolNamespaces and \
+     operator.tokenSecrets, or deploy/kubernetes/README.md";
 
 /// Reasons of problems that keep a pool from being ready, however many of its runners are online.
 const GRAVE: [&str; 9] = [
@@ -268,7 +268,12 @@ fn unregistered(
     })?;
     let name = pod.name_any();
     if let Some(stranger) = runners.get(name.as_str()).filter(|runner| !pool.has(runner)) {
-        return Some((1, of_another_scope(pool, &name, &stranger.scope)));
+        let problem = if stranger.scope.fits(pool.spec.team.as_deref()) {
+            of_another_pool(&name, stranger.pool.as_deref())
+        } else {
+            of_another_scope(pool, &name, &stranger.scope)
+        };
+        return Some((1, problem));
     }
     let message = format!(
         "pod {name} runs, but its runner is not online at {}: see kubectl -n {} logs {name}; check that pods can reach that address, and \
@@ -286,6 +291,16 @@ fn registration_of(pool: &Pool) -> String {
         return format!("Secret {}/{}", pool.namespace, pool.registration.name);
     }
     "the Secret that spec.registrationTokenSecretRef names".to_owned()
+}
+
+/// A pod whose name belongs to a runner that registered for another pool.
+fn of_another_pool(pod: &str, registered_for: Option<&str>) -> Problem {
+    let registered_for = registered_for.map_or_else(|| "no pool".to_owned(), |pool| format!("pool {pool}"));
+    let message = format!(
+        "runner {pod} registered for {registered_for}, and the operator leaves it alone; if it is another machine's, delete the pod: the \
+         next one has another name"
+    );
+    Problem::new("RunnerOfAnotherPool", message)
 }
 
 /// A pod whose name belongs to a runner that is not the pool's: mostly, because the pool's token is not the one that it needs.

@@ -18,7 +18,7 @@ use minitower_daemon::errors::chain;
 use super::leaving::{has_ended, is_leaving};
 use super::observe::container;
 use super::plan::Elapsed;
-use super::pool::owner_of;
+use super::pool::{is_named_after, owner_of};
 use super::reconcile::Context;
 use crate::calls::CALL;
 use crate::demand::{ControlPlane, ControlPlaneConfig, Forgotten, RunnerView};
@@ -249,7 +249,7 @@ fn theirs(gone: &HashSet<PodKey>, pools: &Pools) -> HashSet<PodKey> {
     let of = |(namespace, name): &&PodKey| {
         pools.keys().any(|pool| {
             let pool = pool.strip_prefix(namespace.as_str()).and_then(|pool| pool.strip_prefix('/'));
-            pool.is_some_and(|pool| name.strip_prefix(pool).is_some_and(|rest| rest.starts_with('-')))
+            pool.is_some_and(|pool| is_named_after(pool, name))
         })
     };
     gone.iter().filter(of).cloned().collect()
@@ -263,7 +263,7 @@ fn pod_of(runner: &RunnerView, pools: &Pools) -> Option<PodKey> {
         return None;
     }
     let (namespace, name) = pool.split_once('/')?;
-    if !runner.name.strip_prefix(name)?.starts_with('-') {
+    if !is_named_after(name, &runner.name) {
         return None;
     }
     Some((namespace.to_owned(), runner.name.clone()))

@@ -13,7 +13,7 @@ use minitower_daemon::errors::chain;
 use super::context::{Context, State};
 use crate::calls::{self, CallError};
 use crate::crd::RunnerPool;
-use crate::pool_controller::pool::{POOL_LABEL, PoolError, TokenSource};
+use crate::pool_controller::pool::{POOL_LABEL, PoolError, TokenSource, is_named_after};
 use crate::pool_controller::problems::{GIVE_RIGHTS, Problem};
 use crate::settings::{OwnService, SettingsError, read_token};
 
@@ -84,7 +84,7 @@ const LOOKUP: Duration = Duration::from_secs(2);
 
 /// Whether a pool that names no operator token does so because the name of its Service is mistyped: nothing has that name.
 pub(super) async fn mistyped_service(error: &PoolError, own: Option<&OwnService>) -> Option<Problem> {
-    let PoolError::ForeignService { service, namespace } = error else { return None };
+    let PoolError::ForeignService { service, namespace, .. } = error else { return None };
     let name = format!("{service}.{namespace}");
     // Only the name is of interest, and a port is part of the question.
     let looked_up = tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name.as_str(), 80))).await;
@@ -101,8 +101,13 @@ fn is_unknown(error: &io::Error) -> bool {
 }
 
 fn no_service(service: &str, namespace: &str, own: Option<&OwnService>) -> Problem {
-    let meant = own.filter(|own| own.namespace == namespace).map_or_else(String::new, |own| {
-        format!("; the operator's own control plane is Service {}, port {}", own.name, own.port)
+    let meant = own.map_or_else(String::new, |own| {
+        let elsewhere = if own.namespace == namespace {
+            String::new()
+        } else {
+            format!(" in namespace {}", own.namespace)
+        };
+        format!("; the operator's own control plane is Service {}{elsewhere}, port {}", own.name, own.port)
     });
     let message = format!(
         "spec.server.serviceRef: Service {namespace}/{service} does not exist: its name cannot be resolved{meant}"
@@ -118,7 +123,11 @@ pub(super) async fn dereference(object: &RunnerPool, context: &Context, state: &
     let mut deployments = context.deployments.state();
     deployments.retain(|deployment| deployment.namespace() == namespace);
     let mut pods = context.pods.state();
-    pods.retain(|pod| pod.namespace() == namespace && pod.labels().get(POOL_LABEL) == Some(&name));
+    // A pod that merely carries the label may have the name of anybody's runner.
+    let is_named = |pod: &KubePod| is_named_after(&name, &pod.name_any());
+    pods.retain(|pod| {
+        pod.namespace() == namespace && pod.labels().get(POOL_LABEL) == Some(&name) && is_named(pod)
+    });
     References { token, deployments, pods }
 }
 
@@ -173,14 +182,24 @@ fn own(context: &Context) -> Result<String, TokenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grants::Grants;
 
     fn foreign(service: &str) -> PoolError {
-        PoolError::ForeignService { service: service.to_owned(), namespace: "ns".to_owned() }
+        PoolError::ForeignService {
+            service: service.to_owned(),
+            namespace: "ns".to_owned(),
+            home: "ns".to_owned(),
+        }
     }
 
     #[tokio::test]
     async fn a_service_that_nothing_is_called_like_is_told_with_the_one_that_may_be_meant() {
-        let own = OwnService { name: "tower".to_owned(), namespace: "ns".to_owned(), port: 8080 };
+        let own = OwnService {
+            name: "tower".to_owned(),
+            namespace: "ns".to_owned(),
+            port: 8080,
+            grants: Grants::default(),
+        };
         // A name with an empty label is refused without a question to anybody.
         let problem = mistyped_service(&foreign("towr."), Some(&own)).await.unwrap();
         assert_eq!(problem.reason, "ServiceNotFound");
@@ -191,6 +210,12 @@ mod tests {
         );
         let elsewhere = OwnService { namespace: "other".to_owned(), ..own };
         let problem = mistyped_service(&foreign("towr."), Some(&elsewhere)).await.unwrap();
+        assert!(
+            problem.message.ends_with("control plane is Service tower in namespace other, port 8080"),
+            "{}",
+            problem.message
+        );
+        let problem = mistyped_service(&foreign("towr."), None).await.unwrap();
         assert!(problem.message.ends_with("cannot be resolved"), "{}", problem.message);
     }
 

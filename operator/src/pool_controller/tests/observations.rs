@@ -51,17 +51,23 @@ fn a_runner_is_what_the_control_plane_says(#[case] said: RunnerView, #[case] exp
     assert_eq!(found.observed.revisions[0].pods[0].runner, expected);
 }
 
-/// A pool for all, or for team acme, and the scope of a runner that has the name of its pod and names it as its pool.
+/// A pool for all, or for team acme, and the scope and pool of a runner that has the name of its pod.
 #[rstest]
-#[case::of_a_team(None, Scope::Team(Some("acme".to_owned())))]
-#[case::of_a_team_without_a_name(None, Scope::Team(None))]
-#[case::of_another_team(Some("acme"), Scope::Team(Some("zeta".to_owned())))]
-#[case::of_the_platform(Some("acme"), Scope::Platform)]
+#[case::of_a_team(None, Scope::Team(Some("acme".to_owned())), Some("ns/p"))]
+#[case::of_a_team_without_a_name(None, Scope::Team(None), Some("ns/p"))]
+#[case::of_another_team(Some("acme"), Scope::Team(Some("zeta".to_owned())), Some("ns/p"))]
+#[case::of_the_platform(Some("acme"), Scope::Platform, Some("ns/p"))]
+#[case::of_another_pool(None, Scope::Platform, Some("ns/q"))]
+#[case::of_another_namespace(None, Scope::Platform, Some("other/p"))]
+#[case::of_no_pool(None, Scope::Platform, None)]
 fn a_stranger_under_the_name_of_a_pod_is_not_that_pods_runner(
     #[case] team: Option<&str>,
     #[case] scope: Scope,
+    #[case] of: Option<&str>,
 ) {
-    let stranger = |name: &str| RunnerView { scope: scope.clone(), ..busy(name, "i-1") };
+    let pool_of = of.map(str::to_owned);
+    let stranger =
+        |name: &str| RunnerView { scope: scope.clone(), pool: pool_of.clone(), ..busy(name, "i-1") };
     let said = snapshot(0, vec![stranger("a"), stranger("b"), stranger("c"), stranger("p-x")]);
     let deleted = json!({ "metadata": { "deletionTimestamp": "2026-01-02T03:04:05Z" } });
     let ended = in_state(&json!({ "terminated": { "exitCode": 1, "message": "i-1\n" } }));

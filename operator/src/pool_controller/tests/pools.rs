@@ -4,11 +4,14 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::super::pool::{Pool, PoolError, TokenSource};
-use super::objects::{pool, pool_object};
+use super::objects::{merged, pool, pool_object};
+use crate::crd::RunnerPool;
+use crate::grants::Grants;
 use crate::settings::OwnService;
 
 fn own() -> OwnService {
-    OwnService { name: "tower".to_owned(), namespace: "ns".to_owned(), port: 8080 }
+    let grants = Grants::parse(r#"{"team-a":{"teams":["acme"],"environments":["default"]}}"#).unwrap();
+    OwnService { name: "tower".to_owned(), namespace: "ns".to_owned(), port: 8080, grants }
 }
 
 /// A pool at a Service, without a token of its own.
@@ -42,6 +45,67 @@ fn a_foreign_service_never_gets_it(
     let text = error.to_string();
     assert!(text.contains("spec.operatorTokenSecretRef is missing"), "{text}");
     assert!(text.contains(&format!("Service {namespace}/{name} is not the operator's own")), "{text}");
+}
+
+/// A pool of that namespace at the operator's own Service.
+fn elsewhere(namespace: &str, spec: &Value) -> RunnerPool {
+    let mut object = pool_object(&merged(at_service("tower", 8080), &json!({ "spec": spec })));
+    object.metadata.namespace = Some(namespace.to_owned());
+    object.spec.server.service_ref.as_mut().unwrap().namespace = Some("ns".to_owned());
+    object
+}
+
+#[test]
+fn a_pool_of_a_namespace_that_may_gets_it_for_what_it_may_serve() {
+    let object = elsewhere("team-a", &json!({ "team": "acme" }));
+    let pool = Pool::new(&object, Some(&own())).unwrap();
+    assert_eq!(pool.token, TokenSource::Own);
+    assert_eq!(pool.server_url, "http://tower.ns:8080");
+    assert_eq!(pool.fence_owner(), "pool:team-a/p");
+}
+
+#[rstest]
+#[case::another_namespace("team-b", json!({ "team": "acme" }), "namespace team-b: its pools may not use")]
+#[case::all_teams("team-a", json!({}), "namespace team-a: its pools may not serve all teams; spec.team may be acme")]
+#[case::another_team("team-a", json!({ "team": "zeta" }), "its pools may not serve team zeta")]
+#[case::another_environment("team-a", json!({ "team": "acme", "environment": "gpu" }), "environment gpu")]
+fn no_other_pool_gets_it(#[case] namespace: &str, #[case] spec: Value, #[case] words: &str) {
+    let mut object = elsewhere(namespace, &spec);
+    let error = Pool::new(&object, Some(&own())).unwrap_err();
+    assert_eq!(error.as_reason(), "ScopeNotAllowed");
+    let text = error.to_string();
+    assert!(text.contains(words) && text.contains("operator.poolNamespaces"), "{text}");
+    assert!(text.contains("spec.operatorTokenSecretRef"), "{text}");
+    // With a token of its own it needs nobody's leave.
+    object.spec.operator_token_secret_ref = pool_object(&json!({})).spec.operator_token_secret_ref;
+    let pool = Pool::new(&object, Some(&own())).unwrap();
+    assert_ne!(pool.token, TokenSource::Own);
+    assert_eq!(pool.server_url, "http://tower.ns:8080");
+}
+
+#[rstest]
+#[case::another_name("other", 8080, "ns")]
+#[case::another_port("tower", 8081, "ns")]
+#[case::the_pools_own_namespace("tower", 8080, "team-a")]
+#[case::a_third_namespace("tower", 8080, "ns-other")]
+fn a_namespace_that_may_gets_it_for_no_other_service(
+    #[case] name: &str,
+    #[case] port: u16,
+    #[case] namespace: &str,
+) {
+    let mut object = elsewhere("team-a", &json!({ "team": "acme" }));
+    let service = object.spec.server.service_ref.as_mut().unwrap();
+    (service.name, service.port, service.namespace) = (name.to_owned(), port, Some(namespace.to_owned()));
+    let error = Pool::new(&object, Some(&own())).unwrap_err();
+    assert_eq!(error.as_reason(), "OperatorTokenMissing");
+    let text = error.to_string();
+    assert!(text.contains("create a Secret in namespace team-a"), "{text}");
+}
+
+#[test]
+fn the_operators_own_namespace_may_serve_everybody_as_before() {
+    let object = elsewhere("ns", &json!({ "environment": "any" }));
+    assert_eq!(Pool::new(&object, Some(&own())).unwrap().token, TokenSource::Own);
 }
 
 #[test]

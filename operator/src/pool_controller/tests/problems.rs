@@ -193,6 +193,18 @@ fn a_runner_of_another_scope(
     );
 }
 
+#[rstest]
+#[case(Some("ns/q"), "runner a registered for pool ns/q, and")]
+#[case(None, "runner a registered for no pool, and")]
+fn a_runner_of_another_pool(#[case] of: Option<&str>, #[case] begin: &str) {
+    let said = snapshot(0, vec![RunnerView { pool: of.map(str::to_owned), ..runner("a") }]);
+    let pods = [pod("a", "new", &running_since("2026-01-02T03:00:05Z"))];
+    let found = seen(&[deployment("new", 1, &json!({}))], &pods, &said);
+    let problem = find(&pool(&json!({})), &found, Some(&said), later()).unwrap();
+    assert_eq!(problem.reason, "RunnerOfAnotherPool");
+    assert!(problem.message.starts_with(begin), "{}", problem.message);
+}
+
 #[test]
 fn without_a_control_plane_no_runner_is_missed() {
     let said = snapshot(0, vec![]);

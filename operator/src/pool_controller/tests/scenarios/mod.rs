@@ -3,6 +3,7 @@
 mod cluster;
 mod crashes;
 mod endings;
+mod grants;
 mod leaders;
 mod leases;
 mod leaving;

@@ -24,10 +24,11 @@ use super::super::neighbours::Neighbours;
 use super::super::reconcile::{Context, ReconcileError, reconcile};
 use super::objects::{NAMESPACE, POOL, merged, pool_object};
 use crate::crd::RunnerPool;
-use crate::demand::Hub;
+use crate::demand::{ControlPlaneConfig, Hub};
+use crate::grants::Grants;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
-use crate::settings::Settings;
+use crate::settings::{OwnService, Settings};
 
 /// The token that the control plane accepts.
 pub(super) const TOKEN: &str = "mto_the-token-of-the-tests";
@@ -47,6 +48,7 @@ pub(super) struct World {
     client: Client,
     deployments: Writer<Deployment>,
     pods: Writer<KubePod>,
+    port: u16,
     /// What the operator's reconciles share.
     pub(super) context: Arc<Context>,
 }
@@ -86,7 +88,7 @@ impl World {
         let url = plane::serve(&shared).await;
         let client = api::client(&shared);
         let at_once = json!({ "scaling": { "pollSeconds": 0, "scaleDown": { "stabilizationSeconds": 0 } } });
-        let own = json!({ "spec": { "server": { "url": url } } });
+        let own = json!({ "spec": { "server": { "url": url.clone() } } });
         let patch = merged(merged(own, &json!({ "spec": at_once })), &json!({ "spec": spec }));
         {
             let mut state = shared.lock();
@@ -95,7 +97,8 @@ impl World {
         }
         let (deployments, pods) = (Writer::default(), Writer::default());
         let context = context(&client, &deployments, &pods, 1, LONG);
-        Self { shared, client, deployments, pods, context }
+        let port = url.rsplit(':').next().unwrap().parse().unwrap();
+        Self { shared, client, deployments, pods, port, context }
     }
 
     /// A pool of fixed size whose pods exist and are idle, and an operator that has reconciled it.
@@ -177,6 +180,25 @@ impl World {
     /// As `restart`, with a leadership that lasts `length`.
     pub(super) fn lead(&mut self, epoch: u64, length: Duration) {
         self.context = context(&self.client, &self.deployments, &self.pods, epoch, length);
+    }
+
+    /// Gives the operator a control plane of its own at this port, outside of the pool's namespace, and a token for it. The Service's name and
+    /// namespace make up an address.
+    pub(super) fn own(&mut self, port: u16, token: &str, grants: &str) {
+        let settings = &mut Arc::get_mut(&mut self.context).expect("nothing runs").settings;
+        let url = format!("http://127.0.0.1:{port}");
+        settings.own = Some(ControlPlaneConfig { url, token: token.to_owned(), ca_file: None });
+        settings.own_service = Some(OwnService {
+            name: "127".to_owned(),
+            namespace: "0.0.1".to_owned(),
+            port,
+            grants: Grants::parse(grants).unwrap(),
+        });
+    }
+
+    /// The port of the control plane.
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Changes the pool's spec.

@@ -29,6 +29,7 @@ async fn answer(Extracted(shared): Extracted<Arc<Shared>>, request: Request) -> 
         let mut state = shared.lock();
         let path = head.uri.path();
         let token = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        state.heard.extend(token.map(str::to_owned));
         if let Some(code) = state.plane_fails {
             (refusal(code, "unavailable"), None)
         } else if token != Some(&format!("Bearer {TOKEN}")) {

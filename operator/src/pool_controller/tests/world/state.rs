@@ -36,6 +36,8 @@ pub(in super::super) struct State {
     pub(in super::super) fences: BTreeSet<(String, String)>,
     /// Registration tokens of the pool that are good, and what each is bound to.
     pub(in super::super) pool_tokens: Vec<(String, Value)>,
+    /// What callers of the control plane gave as their authorization.
+    pub(in super::super) heard: BTreeSet<String>,
     /// Runs that wait.
     pub(in super::super) pending: u64,
     /// Calls that change something, and reads of Secrets, in order.
