@@ -116,6 +116,17 @@ fn install(api: &Api) -> PathBuf {
 
 /// Starts an operator with this kubeconfig.
 pub(crate) fn start(kubeconfig: &Path, folder: &Path, name: &str, namespaces: &str) -> Operator {
+    start_with(kubeconfig, folder, name, namespaces, &[])
+}
+
+/// The same with further variables.
+fn start_with(
+    kubeconfig: &Path,
+    folder: &Path,
+    name: &str,
+    namespaces: &str,
+    further: &[(&str, &str)],
+) -> Operator {
     let port = server::free_port();
     let last_words = folder.join(format!("{name}.termination"));
     fs::write(&last_words, "").unwrap();
@@ -129,7 +140,8 @@ pub(crate) fn start(kubeconfig: &Path, folder: &Path, name: &str, namespaces: &s
         ("MINITOWER_LOG_FORMAT", "text".to_owned()),
         ("MINITOWER_TERMINATION_LOG", last_words.display().to_string()),
     ];
-    let env: Vec<_> = env.map(|(key, value)| (key.to_owned(), value)).into();
+    let further = further.iter().map(|(key, value)| (*key, (*value).to_owned()));
+    let env: Vec<_> = env.into_iter().chain(further).map(|(key, value)| (key.to_owned(), value)).collect();
     let log = folder.join(format!("logs/{name}.log"));
     Operator { program: Program::start("minitower-operator", &[], &env, folder, &log), port, last_words }
 }
@@ -172,7 +184,12 @@ impl Operator {
 impl Bed {
     /// An operator of this namespace.
     pub(crate) fn operator(&self, name: &str) -> Operator {
-        start(self.kubeconfig, self.server.folder(), name, self.cluster.name())
+        self.operator_with(name, &[])
+    }
+
+    /// The same with further variables.
+    pub(crate) fn operator_with(&self, name: &str, further: &[(&str, &str)]) -> Operator {
+        start_with(self.kubeconfig, self.server.folder(), name, self.cluster.name(), further)
     }
 
     /// Applies the pool `p`, of the control plane of this test, that shrinks at once.

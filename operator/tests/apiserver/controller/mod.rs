@@ -5,6 +5,7 @@
 //! because another operator may live on any other.
 
 pub(crate) mod bed;
+mod grants;
 mod guard;
 mod leadership;
 mod leaving;

@@ -108,6 +108,7 @@ fn what_is_just_allowed_is_accepted() {
         json!({ "spec": { "shutdownGraceSeconds": 30, "drainDeadlineSeconds": 0 } }),
         json!({ "spec": { "shutdownGraceSeconds": 604_800, "drainDeadlineSeconds": 604_800 } }),
         json!({ "spec": { "scaling": { "pollSeconds": 30, "runsPerRunner": 1000 } } }),
+        json!({ "spec": { "server": { "serviceRef": { "namespace": "a".repeat(63) } } } }),
         url("http://10.0.0.1:8080"),
         url("https://[::1]:8443/"),
         url("https://minitower.example.com/below/a/path"),

@@ -72,6 +72,11 @@ fn texts() -> Vec<Refused> {
         text(json!({ "team": "1st-team" }), "spec.team", "^[a-z][a-z0-9-]{2,31}$"),
         text(json!({ "server": { "serviceRef": { "name": "a.b" } } }), "spec.server.serviceRef.name", label),
         text(
+            json!({ "server": { "serviceRef": { "name": "a", "namespace": "b.example.com" } } }),
+            "spec.server.serviceRef.namespace",
+            label,
+        ),
+        text(
             json!({ "registrationTokenSecretRef": { "name": "A" } }),
             "spec.registrationTokenSecretRef.name",
             subdomain,
