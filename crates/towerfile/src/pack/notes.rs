@@ -134,8 +134,22 @@ fn odd_variable(name: &str) -> Option<PlanNote> {
 
 /// Whether files of this name often hold secrets.
 fn is_secret(path: &str) -> bool {
-    const NAMES: [&str; 8] =
-        [".netrc", ".pypirc", ".pgpass", "id_dsa", "id_ecdsa", "id_ed25519", "id_rsa", "secrets.toml"];
+    const NAMES: [&str; 11] = [
+        ".git-credentials",
+        ".netrc",
+        ".npmrc",
+        ".pgpass",
+        ".pypirc",
+        "id_dsa",
+        "id_ecdsa",
+        "id_ed25519",
+        "id_rsa",
+        "kubeconfig",
+        "secrets.toml",
+    ];
+    /// Where the clients of clouds and clusters keep theirs.
+    const PATHS: [&str; 4] =
+        [".aws/credentials", ".docker/config.json", ".kube/config", "application_default_credentials.json"];
     const ENDS: [&str; 4] = [".pem", ".key", ".p12", ".pfx"];
     /// What people commit on purpose, to show which variables there are.
     const PATTERNS: [&str; 4] = ["example", "sample", "template", "dist"];
@@ -145,8 +159,12 @@ fn is_secret(path: &str) -> bool {
             rest.is_empty() || rest.starts_with('.') && !PATTERNS.iter().any(|word| rest.ends_with(word))
         });
     let account = name.starts_with("service-account") || name.starts_with("service_account");
+    let path = path.to_ascii_lowercase();
+    let in_place =
+        |end: &str| path.strip_suffix(end).is_some_and(|before| before.is_empty() || before.ends_with('/'));
     variables
         || NAMES.contains(&&*name)
+        || PATHS.iter().any(|end| in_place(end))
         || ENDS.iter().any(|end| name.ends_with(end))
         || account && std::path::Path::new(&name).extension().is_some_and(|end| end == "json")
 }
@@ -172,6 +190,10 @@ mod tests {
     #[case("accounts.json", false)]
     #[case(".netrc", true)]
     #[case(".dlt/secrets.toml", true)]
+    #[case(".aws/credentials", true)]
+    #[case("home/.kube/config", true)]
+    #[case("kube/config", false)]
+    #[case("x.aws/credentials", false)]
     #[case("monkey.py", false)]
     fn secrets(#[case] path: &str, #[case] expected: bool) {
         assert_eq!(is_secret(path), expected, "{path}");
