@@ -155,6 +155,16 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
         controller!("leaders::who_is_not_certain_to_lead_writes_nothing::case_1_ended"),
     ),
     (Bug::EpochIgnored, controller!("leaders::a_pod_that_a_later_leader_wrote_to_is_not_unfenced")),
+    (
+        Bug::RunnerOfAnyPool,
+        controller!(
+            "grants::a_pod_that_has_the_name_of_somebody_elses_runner_does_not_touch_it::case_1_another_pools"
+        ),
+    ),
+    (
+        Bug::PoolOfAnyNamespace,
+        controller!("grants::one_that_may_not_gets_no_pods_and_no_token::case_1_its_namespace"),
+    ),
     (Bug::RunOfAnyTeam, EVERY_CALLER),
     (Bug::RegistrationTokenOfAnyTeam, EVERY_CALLER),
     (Bug::PoolTokenOfAnyPool, check("protocol", "runners::a_pools_token_registers_that_pools_runners_alone")),

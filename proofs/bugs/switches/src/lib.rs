@@ -145,6 +145,10 @@ bugs! {
     LeaderWithoutClock = "leader-without-clock",
     /// A former leader takes back what a later one has fenced.
     EpochIgnored = "epoch-ignored",
+    /// A pod's name makes somebody else's runner the pool's.
+    RunnerOfAnyPool = "runner-of-any-pool",
+    /// Every namespace's pools may use the operator's token, for everybody's runs.
+    PoolOfAnyNamespace = "pool-of-any-namespace",
 }
 
 /// What a process that is started with an empty environment needs so that it has the same bug.
