@@ -49,23 +49,30 @@ async fn receive(
 ) {
     let permits = Arc::new(Semaphore::new(server.limits.connections));
     let mut waiting = FuturesUnordered::new();
-    let mut room = pin!(server.room(&permits));
-    let mut newcomer = None;
-    // In no order: neither those who come nor those who are there have to wait for the others.
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            () = ready.closed() => return,
-            accepted = server.accept(&listener), if newcomer.is_none() => newcomer = accepted,
-            permit = &mut room, if newcomer.is_some() => {
-                room.set(server.room(&permits));
-                let Some(newcomer) = newcomer.take() else { continue };
-                let (task, registration) = AbortHandle::new_pair();
-                let arrival = newcomer.with(permit);
-                server.crowd.served_by(arrival.seat.id(), task);
-                waiting.push(Abortable::new(first_byte(arrival, server, ready, stop), registration));
+    {
+        // Both go on while others are looked after: either may pause.
+        let mut accept = pin!(server.accept(&listener));
+        let mut room = pin!(server.room(&permits));
+        let mut newcomer = None;
+        // In no order: neither those who come nor those who are there have to wait for the others.
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = ready.closed() => return,
+                accepted = &mut accept, if newcomer.is_none() => {
+                    accept.set(server.accept(&listener));
+                    newcomer = accepted;
+                }
+                permit = &mut room, if newcomer.is_some() => {
+                    room.set(server.room(&permits));
+                    let Some(newcomer) = newcomer.take() else { continue };
+                    let (task, registration) = AbortHandle::new_pair();
+                    let arrival = newcomer.with(permit);
+                    server.crowd.served_by(arrival.seat.id(), task);
+                    waiting.push(Abortable::new(first_byte(arrival, server, ready, stop), registration));
+                }
+                Some(_) = waiting.next() => {}
             }
-            Some(_) = waiting.next() => {}
         }
     }
     drop(listener);
