@@ -117,6 +117,11 @@ impl ServeLimits {
         }
     }
 
+    /// How many connections nobody has who is served: for those who have just come. None where there are few.
+    fn kept_for_newcomers(&self) -> usize {
+        (self.connections / 16).min(256)
+    }
+
     fn patience(&self) -> Patience {
         Patience {
             head: self.head,
@@ -156,7 +161,14 @@ pub async fn serve(
     let server = Arc::new(Serving::new(router, limits));
     let (mut arrivals, lobby) = lobby::open(listener, Arc::clone(&server), stop.clone());
     let mut connections = JoinSet::new();
-    let serve = |arrival: Arrival, connections: &mut JoinSet<_>| {
+    let serve = |arrival: HandedOver, connections: &mut JoinSet<_>| {
+        let arrival = match arrival.receive() {
+            Ok(arrival) => arrival,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot serve a connection");
+                return;
+            }
+        };
         let (task, registration) = AbortHandle::new_pair();
         // It may have made room for another on its way.
         if server.crowd.served_by(arrival.seat.id(), task) {
@@ -207,13 +219,36 @@ struct Arrival {
     seat: Seat,
     /// When it was accepted.
     since: Instant,
-    /// Its part of all connections.
-    permit: Option<OwnedSemaphorePermit>,
+    /// Its parts of all connections, and of those that are served.
+    permits: Vec<OwnedSemaphorePermit>,
 }
 
 impl Arrival {
-    fn with(self, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self { permit, ..self }
+    fn with(mut self, permit: Option<OwnedSemaphorePermit>) -> Self {
+        self.permits.extend(permit);
+        self
+    }
+
+    fn hand_over(self, place: OwnedSemaphorePermit) -> io::Result<HandedOver> {
+        let Self { stream, peer, seat, since, mut permits } = self;
+        permits.push(place);
+        Ok(HandedOver { stream: stream.into_std()?, peer, seat, since, permits })
+    }
+}
+
+/// A connection on its way from the lobby to those who serve.
+struct HandedOver {
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    seat: Seat,
+    since: Instant,
+    permits: Vec<OwnedSemaphorePermit>,
+}
+
+impl HandedOver {
+    fn receive(self) -> io::Result<Arrival> {
+        let Self { stream, peer, seat, since, permits } = self;
+        Ok(Arrival { stream: TcpStream::from_std(stream)?, peer, seat, since, permits })
     }
 }
 
@@ -264,7 +299,7 @@ impl Serving {
         if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(MOST_UNSENT_BYTES) {
             tracing::debug!(%peer, error = &error as &dyn std::error::Error, "TCP_NOTSENT_LOWAT not set");
         }
-        Some(Arrival { stream, peer, seat, since: Instant::now(), permit: None })
+        Some(Arrival { stream, peer, seat, since: Instant::now(), permits: Vec::new() })
     }
 
     /// Waits until there is room for one more connection, which one that is idle makes.
@@ -275,6 +310,15 @@ impl Serving {
             free = timeout(ROOM_PAUSE, Arc::clone(permits).acquire_owned()).await.ok().and_then(Result::ok);
         }
         free
+    }
+
+    /// A place among those who are served, if one is free or one that is idle makes room.
+    async fn place(&self, places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        if let Ok(free) = Arc::clone(places).try_acquire_owned() {
+            return Some(free);
+        }
+        self.crowd.make_room();
+        timeout(ROOM_PAUSE, Arc::clone(places).acquire_owned()).await.ok().and_then(Result::ok)
     }
 
     /// Serves one connection until it ends.
@@ -290,7 +334,7 @@ impl Serving {
     }
 
     async fn serve_with(&self, builder: &http1::Builder, arrival: Arrival, stop: CancellationToken) {
-        let Arrival { stream, peer, seat, since, permit: _permit } = arrival;
+        let Arrival { stream, peer, seat, since, permits: _permits } = arrival;
         let connection = Arc::new(Connection::new(seat));
         let socket = Socket::new(stream, Arc::clone(&connection), self.limits.patience(), since);
         let service = service_fn(|request| self.answer(peer, &connection, request));

@@ -217,6 +217,25 @@ async fn over_the_limit_a_connection_waits_for_another_to_end() {
 }
 
 #[tokio::test]
+async fn where_all_are_busy_newcomers_are_told_and_probes_answered() {
+    let (router, reached, _release) = gated();
+    let router = router.route("/health", get(async || "well"));
+    let running = start(router, ServeLimits { connections: 32, ..ServeLimits::default() }).await;
+    let mut busy = Vec::new();
+    for _ in 0..30 {
+        busy.push(send(running.addr, "GET /gated HTTP/1.1\r\nHost: x\r\n\r\n").await);
+        timeout(DEADLINE, reached.notified()).await.unwrap();
+    }
+    for _ in 0..5 {
+        let answer = rest(&mut send(running.addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await).await;
+        assert_error(&answer, 503, "unavailable");
+        let answer = rest(&mut send(running.addr, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await).await;
+        assert!(answer.ends_with("well"), "{answer}");
+    }
+    drop(busy);
+}
+
+#[tokio::test]
 async fn a_stop_finishes_requests_closes_idle_connections_and_accepts_no_more() {
     let (router, reached, release) = gated();
     let running = start(router, ServeLimits::default()).await;
