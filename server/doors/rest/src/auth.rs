@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Extensions, HeaderMap};
+use http_body::Body as _;
 use minitower_runs::domain::runner::RunnerPrincipal;
 use minitower_teams::team::TeamPrincipal;
 use minitower_teams::{AdminPrincipal, Teams, secrets};
@@ -16,6 +18,7 @@ use minitower_vocabulary::wire::error::ErrorCode;
 use minitower_vocabulary::wire::headers::LEASE_TOKEN;
 use tracing::Span;
 
+use crate::arriving::{self, BrokenOff};
 use crate::serve::Intake;
 use crate::strict::{self, Takes};
 use crate::{ApiError, HttpState};
@@ -61,11 +64,12 @@ pub(crate) struct RunnerProtocol;
 /// without a credential learns nothing about paths, headers or bodies.
 pub(crate) async fn guard(State(post): State<Post>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let known = authenticate(&post, &parts.headers, &mut parts.extensions).await;
-    if let Err(refusal) = known.and_then(|()| note_token(&parts.headers, &parts.extensions)) {
+    let known = let_in(&post, &parts.headers, &mut parts.extensions).await;
+    if let Err(refusal) = known {
         return refusal.into_response();
     }
-    match strict::examine(&post.takes, Request::from_parts(parts, body), &post.state).await {
+    let (body, broken_off) = outlasted(&post, &parts.headers, body);
+    let answer = match strict::examine(&post.takes, Request::from_parts(parts, body), &post.state).await {
         Ok((request, unread)) => {
             let mut response = next.run(request).await;
             unread.tell(response.headers_mut());
@@ -75,13 +79,54 @@ pub(crate) async fn guard(State(post): State<Post>, request: Request, next: Next
             response
         }
         Err(refusal) => refusal.into_response(),
-    }
+    };
+    // What was made of a body that was broken off is no answer.
+    broken_off.why().map_or(answer, IntoResponse::into_response)
 }
 
-/// Finds the caller out and leaves it in `found`, for the handler's [`Caller`].
-async fn authenticate(post: &Post, headers: &HeaderMap, found: &mut Extensions) -> Result<(), ApiError> {
+/// Finds the caller out and leaves it in `found`, for the handler's [`Caller`]. Counts the call where calls are counted.
+async fn let_in(post: &Post, headers: &HeaderMap, found: &mut Extensions) -> Result<(), ApiError> {
+    authenticate(post, bearer(headers), found).await?;
+    let team = match found.get::<AdminPrincipal>() {
+        Some(AdminPrincipal::Team(team)) => Some(team),
+        Some(AdminPrincipal::Operator) => None,
+        None => found.get::<TeamPrincipal>(),
+    };
+    if let Some(team) = team {
+        admit(post.state.teams(), team)?;
+    }
+    if let Some(runner) = found.get::<RunnerPrincipal>() {
+        Span::current().record("runner_id", runner.runner_id.0);
+    }
+    if post.access == Access::Lease
+        && let Some(runner) = found.remove::<RunnerPrincipal>()
+    {
+        let lease_token = headers
+            .get(LEASE_TOKEN)
+            .and_then(|value| value.to_str().ok())
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| ApiError::invalid_request("this call needs the header X-Lease-Token"))?
+            .to_owned();
+        found.insert(LeaseHolder { runner, lease_token });
+    }
+    note_token(headers, found)
+}
+
+/// The body of a request with these headers, broken off when its credential is revoked or expires before all of it has come.
+fn outlasted(post: &Post, headers: &HeaderMap, body: Body) -> (Body, BrokenOff) {
+    if post.access == Access::Public || body.is_end_stream() {
+        return (body, BrokenOff::default());
+    }
+    let (post, token) = (post.clone(), bearer(headers).map(str::to_owned));
+    arriving::watched(body, move || {
+        let (post, token) = (post.clone(), token.clone());
+        async move { authenticate(&post, token.as_deref(), &mut Extensions::new()).await }
+    })
+}
+
+/// Whom the token speaks for, into `found`. Changes nothing, however often it is asked.
+async fn authenticate(post: &Post, token: Option<&str>, found: &mut Extensions) -> Result<(), ApiError> {
     let (teams, runs, leases) = (post.state.teams(), post.state.runs(), post.state.leases());
-    let token = bearer(headers);
     if matches!(post.access, Access::Team | Access::TeamAdmin | Access::Admin) {
         runs.refuse_attempt(token).await?;
     }
@@ -92,33 +137,20 @@ async fn authenticate(post: &Post, headers: &HeaderMap, found: &mut Extensions) 
             found.insert(teams.authenticate_registration(token).await?);
         }
         Access::Team => {
-            found.insert(admitted(teams, teams.authenticate_team(token).await?)?);
+            found.insert(teams.authenticate_team(token).await?);
         }
         Access::Runs => {
-            found.insert(admitted(teams, runs.authenticate(token).await?)?);
+            found.insert(runs.authenticate(token).await?);
         }
         Access::TeamAdmin => {
-            found.insert(admitted(teams, teams.authenticate_team_admin(token).await?)?);
+            found.insert(teams.authenticate_team_admin(token).await?);
         }
         Access::Admin => {
-            found.insert(match teams.authenticate_admin(token).await? {
-                AdminPrincipal::Operator => AdminPrincipal::Operator,
-                AdminPrincipal::Team(team) => AdminPrincipal::Team(admitted(teams, team)?),
-            });
+            found.insert(teams.authenticate_admin(token).await?);
         }
         Access::Operator => teams.authenticate_operator(token)?,
-        Access::Runner => {
-            found.insert(noted_runner(leases.authenticate(token).await?));
-        }
-        Access::Lease => {
-            let runner = noted_runner(leases.authenticate(token).await?);
-            let lease_token = headers
-                .get(LEASE_TOKEN)
-                .and_then(|value| value.to_str().ok())
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| ApiError::invalid_request("this call needs the header X-Lease-Token"))?
-                .to_owned();
-            found.insert(LeaseHolder { runner, lease_token });
+        Access::Runner | Access::Lease => {
+            found.insert(leases.authenticate(token).await?);
         }
     }
     Ok(())
@@ -136,16 +168,9 @@ fn note_token(headers: &HeaderMap, found: &Extensions) -> Result<(), ApiError> {
 }
 
 /// Notes the team for the log lines of this request, and counts the request for the rate that the team may have.
-fn admitted(teams: &Teams, team: TeamPrincipal) -> Result<TeamPrincipal, ApiError> {
+fn admit(teams: &Teams, team: &TeamPrincipal) -> Result<(), ApiError> {
     Span::current().record("team_id", team.team_id.0);
-    teams.admit(team.team_id)?;
-    Ok(team)
-}
-
-/// Notes the runner for the log lines of this request.
-fn noted_runner(runner: RunnerPrincipal) -> RunnerPrincipal {
-    Span::current().record("runner_id", runner.runner_id.0);
-    runner
+    Ok(teams.admit(team.team_id)?)
 }
 
 /// The token of the one `Authorization` header, its scheme `Bearer` in any case.

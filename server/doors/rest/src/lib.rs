@@ -2,13 +2,14 @@
 //!
 //! - [`table`]: the one table of routes, what each asks of its caller, and the router built from it
 //! - `auth`: credentials; `strict`: nothing is accepted and ignored; `extract`: bodies, paths and queries; `middleware`: what every request meets
-//! - `lasting`: answers that take long end with the token that asked for them
+//! - `arriving`, `lasting`: bodies and answers that take long end with the credential that came with the request
 //! - `v1`, `health`: the endpoints, one file per resource; `render`: what several of them show
 //! - `openapi`: the description of the API, and the page that shows it
 //! - [`serve`]: the accept loop, its limits and its end
 //!
 //! Handlers parse, call a subject and render. Rules, SQL and clocks live below; configuration and signals above.
 
+mod arriving;
 mod auth;
 mod error;
 mod extract;

@@ -105,6 +105,14 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
+impl Content {
+    /// The same without what is still being received.
+    pub(crate) fn received(mut self) -> Self {
+        self.archives.retain(|name| !name.starts_with("upload-"));
+        self
+    }
+}
+
 impl Template {
     /// Makes the teams.
     pub(crate) async fn make() -> Self {
@@ -165,7 +173,7 @@ impl Bed {
         }
     }
 
-    async fn ask(&self, path: &str, token: &str, body: Value) -> Value {
+    pub(crate) async fn ask(&self, path: &str, token: &str, body: Value) -> Value {
         let request =
             Request::post(format!("/api/v1{path}")).header(AUTHORIZATION, format!("Bearer {token}"));
         let answer = self.send(request.body(body.to_string().into()).unwrap()).await;

@@ -53,6 +53,16 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// Whoever shows that token, and the lease token of acme's run beside it.
+    pub(crate) fn of(kind: Kind, token: &str, things: &Things) -> Self {
+        Self {
+            kind,
+            what: format!("{kind:?}"),
+            authorization: vec![format!("Bearer {token}")],
+            lease_token: things.lease_token.clone(),
+        }
+    }
+
     /// Puts the credential into a request.
     pub(crate) fn sign(&self, request: &mut Request<Body>) {
         for value in &self.authorization {
@@ -101,12 +111,7 @@ pub(crate) fn door(access: Access, kind: Kind) -> Door {
 
 /// Those with a good credential of some kind. All of them show the lease token of acme's run, as if it had been stolen.
 pub(crate) fn known(things: &Things) -> Vec<Caller> {
-    let one = |kind: Kind, token: &str| Caller {
-        kind,
-        what: format!("{kind:?}"),
-        authorization: vec![format!("Bearer {token}")],
-        lease_token: things.lease_token.clone(),
-    };
+    let one = |kind: Kind, token: &str| Caller::of(kind, token, things);
     vec![
         one(Kind::Bootstrap, BOOTSTRAP),
         one(Kind::PlatformRegistration, REGISTRATION),

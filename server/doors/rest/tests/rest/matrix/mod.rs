@@ -2,11 +2,13 @@
 //! `calls` says how it is called.
 //!
 //! `bed` holds two teams and their things, `callers` everyone who may come along, `calls` a good call of each route. `doors` asks who is let
-//! in, `tenants` what those who are let in can reach of others, `described` whether `openapi.json` says the same.
+//! in, `tenants` what those who are let in can reach of others, `described` whether `openapi.json` says the same,
+//! `revoked` what becomes of a call whose credential ends before its body has come.
 
 pub(crate) mod bed;
 pub(crate) mod callers;
 pub(crate) mod calls;
 mod described;
 mod doors;
+mod revoked;
 mod tenants;
