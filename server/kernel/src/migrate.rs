@@ -31,6 +31,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0011_tokens_expire", include_str!("../../../migrations/0011_tokens_expire.sql")),
     ("0012_limits", include_str!("../../../migrations/0012_limits.sql")),
     ("0013_pool_tokens", include_str!("../../../migrations/0013_pool_tokens.sql")),
+    ("0014_runners_of_pools", include_str!("../../../migrations/0014_runners_of_pools.sql")),
 ];
 
 /// The newest version of the schema.

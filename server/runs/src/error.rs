@@ -18,6 +18,7 @@ use crate::domain::artifact::{PathError, TooMuch};
 use crate::domain::labels::BadLabel;
 use crate::domain::lease::Refusal;
 use crate::domain::retry::BadPolicy;
+use crate::domain::runner::HeldBy;
 
 /// A use case was refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -67,9 +68,7 @@ pub enum Error {
     #[error("the app {0:?} has no version yet: upload one first")]
     NoVersion(String),
     /// What is to be deleted has runs that have not ended.
-    #[error(
-        "{what} has not ended, or has runs that have not: wait for them, or add force=true to cancel them first"
-    )]
+    #[error("{what} has runs that have not ended: wait for them, or add force=true to cancel them first")]
     UnfinishedRuns {
         /// What is to be deleted.
         what: String,
@@ -92,13 +91,17 @@ pub enum Error {
     /// The runner holds a run.
     #[error("the runner {0:?} holds a run: drain it and wait, or cancel the run")]
     RunnerBusy(String),
-    /// Another scope holds the runner's name.
-    #[error("the runner name {name:?} is held by a runner of {}: choose another name", if *by_platform { "the platform" } else { "another team" })]
+    /// Another runner has the name and keeps it.
+    #[error("the runner name {name:?} is held by a runner of {}: choose another name", match by {
+        HeldBy::Platform => "the platform",
+        HeldBy::AnotherTeam => "another team",
+        HeldBy::AnotherPool => "another pool",
+    })]
     RunnerNameHeld {
         /// The name.
         name: String,
-        /// The platform holds it, or else another team, which is not named.
-        by_platform: bool,
+        /// Whose runner has it.
+        by: HeldBy,
     },
     /// An object is longer than it may be.
     #[error("{what} is over the limit of {bytes} bytes{decided_by}")]

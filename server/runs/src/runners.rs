@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::runner::{FenceHolder, RunnerScope};
+use crate::domain::runner::{FenceHolder, HeldBy, Origin, RunnerScope};
 use crate::store::fences;
 use crate::store::runners::{self, Registration};
 use minitower_teams::pool::Registering;
@@ -90,30 +90,19 @@ impl Runners {
                 if let RunnerScope::Team(team) = scope {
                     environments::ensure(tx, (team, &teams.limits(team)), &environment, now)?;
                 }
-                // A pool's token says nothing about the runners of other pools.
-                if by.is_of_pool()
-                    && let Some(holder) = runners::by_name(tx, &new.name)?
-                    && holder.scope == scope
-                    && holder.pool != pool
-                {
-                    let by_platform = scope == RunnerScope::Platform;
-                    return Err(Error::RunnerNameHeld { name: new.name, by_platform });
-                }
-                // A name that the operator has fenced in advance is that of a pod to come.
+                // A name that the operator has fenced in advance is that of a pod to come: no team's, unless its pool is the team's.
                 if scope != RunnerScope::Platform
+                    && !by.is_of_pool()
                     && fences::is_held(tx, &new.name, FenceHolder::Operator)?
                     && runners::by_name(tx, &new.name)?.is_none()
                 {
-                    return Err(Error::RunnerNameHeld { name: new.name, by_platform: true });
+                    return Err(Error::RunnerNameHeld { name: new.name, by: HeldBy::Platform });
                 }
-                let registration =
-                    runners::New { name: new.name, scope, environment, pool, labels, token_hash };
+                let origin = Origin { scope, pool, bound: by.is_of_pool() };
+                let registration = runners::New { name: new.name, origin, environment, labels, token_hash };
                 match runners::register(tx, &registration, now)? {
                     Registration::Made { id, created } => Ok((id, created)),
-                    Registration::Held(by) => Err(Error::RunnerNameHeld {
-                        name: registration.name,
-                        by_platform: by == RunnerScope::Platform,
-                    }),
+                    Registration::Held(by) => Err(Error::RunnerNameHeld { name: registration.name, by }),
                 }
             })
             .await

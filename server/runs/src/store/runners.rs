@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::runner::{FenceHolder, Runner, RunnerPrincipal, RunnerScope};
+use crate::domain::runner::{FenceHolder, HeldBy, NameGoes, Origin, Runner, RunnerPrincipal, RunnerScope};
 use minitower_kernel::rusqlite::{Row, params};
 use minitower_vocabulary::ids::{RunId, RunnerId, TeamId};
 use minitower_vocabulary::time::Timestamp;
@@ -17,12 +17,10 @@ use minitower_kernel::{Db, StoreError, Tx};
 pub struct New {
     /// The runner's name.
     pub name: String,
-    /// Whom it serves, by the token it registers with.
-    pub scope: RunnerScope,
+    /// Whose it is, by the token it registers with.
+    pub origin: Origin,
     /// Which environment's runs it serves.
     pub environment: String,
-    /// The pool it belongs to.
-    pub pool: Option<String>,
     /// Its labels, a JSON object as text.
     pub labels: Option<String>,
     /// Hash of its new token.
@@ -39,55 +37,62 @@ pub enum Registration {
         /// False: it was before, too.
         created: bool,
     },
-    /// A runner of this scope has the name and keeps it.
-    Held(RunnerScope),
+    /// Another runner has the name and keeps it.
+    Held(HeldBy),
 }
 
-/// Makes or renews a runner. Its former token is dead from the commit on. A name that a team's runner has goes to a runner of a pool of
-/// the platform's that asks for it, as its pod has no other; else a name of another scope is held.
+/// Makes or renews a runner. Its former token is dead from the commit on. Who gets a name that there is: [`Origin::takes_from`].
 pub fn register(tx: &Tx<'_>, new: &New, now: Timestamp) -> Result<Registration, StoreError> {
-    let team = team_of(new.scope);
+    let New { name, origin, environment, labels, token_hash } = new;
     let mut known =
-        tx.one("SELECT id, team_id, token_hash FROM runners WHERE name = ?1", [&new.name], |row| {
-            Ok((RunnerId(row.get("id")?), row.get::<_, Option<i64>>("team_id")?, row.get("token_hash")?))
+        tx.one("SELECT id, team_id, pool, bound, token_hash FROM runners WHERE name = ?1", [name], |row| {
+            let scope = scope_of(row.get("team_id")?);
+            let holder = Origin { scope, pool: row.get("pool")?, bound: row.get("bound")? };
+            Ok((RunnerId(row.get("id")?), holder, row.get("token_hash")?))
         })?;
-    if let Some((id, Some(holder), token)) = known
-        && team.is_none()
-        && new.pool.is_some()
-    {
-        make_way(tx, id, TeamId(holder), token, &new.name, now)?;
-        known = None;
+    if let Some((id, holder, token)) = &known {
+        match origin.takes_from(holder) {
+            NameGoes::Again => {}
+            NameGoes::From(team) => {
+                make_way(tx, *id, team, *token, name, now)?;
+                known = None;
+            }
+            NameGoes::Not(held_by) => return Ok(Registration::Held(held_by)),
+        }
     }
     let former_token = known.as_ref().map(|(_, _, token)| *token);
+    let (pool, bound) = (&origin.pool, origin.bound);
     let (id, fresh) = match known {
-        Some((_, held_by, _)) if held_by != team => return Ok(Registration::Held(scope_of(held_by))),
         Some((id, _, _)) => {
             tx.execute(
-                "UPDATE runners SET environment = ?2, pool = ?3, labels = ?4, token_hash = ?5, registered_at = ?6,
-                                    last_seen_at = ?6 WHERE id = ?1",
-                params![id.0, new.environment, new.pool, new.labels, new.token_hash.as_slice(), At(now)],
+                "UPDATE runners SET environment = ?2, pool = ?3, bound = ?4, labels = ?5, token_hash = ?6, registered_at = ?7,
+                                    last_seen_at = ?7 WHERE id = ?1",
+                params![id.0, environment, pool, bound, labels, token_hash.as_slice(), At(now)],
             )?;
             (id, false)
         }
         None => {
+            let team = team_of(origin.scope);
             let id = tx.insert(
-                "INSERT INTO runners (name, team_id, environment, pool, labels, token_hash, registered_at, last_seen_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
-                params![
-                    new.name,
-                    team,
-                    new.environment,
-                    new.pool,
-                    new.labels,
-                    new.token_hash.as_slice(),
-                    At(now)
-                ],
+                "INSERT INTO runners (name, team_id, environment, pool, bound, labels, token_hash, registered_at, last_seen_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
+                params![name, team, environment, pool, bound, labels, token_hash.as_slice(), At(now)],
             )?;
             (RunnerId(id), true)
         }
     };
-    tx.emit(RunnerRegistered { id, environment: new.environment.clone(), at: now, former_token });
+    tx.emit(RunnerRegistered { id, environment: environment.clone(), at: now, former_token });
     Ok(Registration::Made { id, created: fresh })
+}
+
+/// How many runners a team has, counted up to `most`.
+pub fn count(db: &Db, team: TeamId, most: i64) -> Result<i64, StoreError> {
+    let counted = db.one(
+        "SELECT count(*) AS n FROM (SELECT 1 FROM runners WHERE team_id = ?1 LIMIT ?2)",
+        [team.0, most],
+        |row| Ok(row.get("n")?),
+    )?;
+    Ok(counted.unwrap_or(0))
 }
 
 /// Takes its name from a team's runner. An idle one is forgotten. One that holds a run keeps it, under a name that no registration can ask for,
@@ -105,14 +110,14 @@ fn make_way(
         [id.0],
         |_| Ok(()),
     )?;
-    tracing::warn!(runner_name = name, team_id = team.0, "the platform takes a runner's name from a team");
+    tracing::warn!(runner_name = name, team_id = team.0, "a pool takes a runner's name from a team");
     if busy.is_none() {
         return delete(tx, &[id], Some(FenceHolder::Team(team)));
     }
     let aside = format!("{name}~{}", id.0);
     tx.execute("UPDATE runners SET name = ?2 WHERE id = ?1", params![id.0, aside])?;
     fences::lift_held(tx, name, FenceHolder::Team(team))?;
-    fences::raise(tx, &aside, FenceHolder::Operator, "the platform has its name", now)?;
+    fences::raise(tx, &aside, FenceHolder::Operator, "a pool has its name", now)?;
     tx.emit(RunnerRenamed { token });
     Ok(())
 }
@@ -232,10 +237,12 @@ pub struct Filter {
 
 /// Runners by name.
 pub fn list(db: &Db, filter: &Filter) -> Result<Vec<Runner>, StoreError> {
+    // Two statements, so that those of a pool are found by an index, however many others there are.
+    let pool = if filter.pool.is_some() { "r.pool = ?2" } else { "?2 IS NULL" };
     db.all(
         &format!(
-            "{SELECT} WHERE (?1 IS NULL OR r.team_id IS NULL OR r.team_id = ?1) AND (?2 IS NULL OR r.pool = ?2)
-                 AND (?3 IS NULL OR r.environment = ?3) AND (?4 IS NULL OR r.name > ?4) ORDER BY r.name LIMIT ?5"
+            "{SELECT} WHERE (?1 IS NULL OR r.team_id IS NULL OR r.team_id = ?1) AND {pool}
+                 AND (?3 IS NULL OR r.environment = ?3) AND r.name > coalesce(?4, '') ORDER BY r.name LIMIT ?5"
         ),
         params![
             filter.visible_to.map(|t| t.0),

@@ -8,7 +8,7 @@ use minitower_runs::ListRunners;
 use minitower_runs::Register;
 use minitower_runs::domain::claim::Poll;
 use minitower_runs::domain::lease::Refusal;
-use minitower_runs::domain::runner::RunnerScope;
+use minitower_runs::domain::runner::{HeldBy, RunnerScope};
 use minitower_teams::{AdminPrincipal, CreatePoolToken};
 
 use crate::support::{Plane, named, retries};
@@ -127,7 +127,7 @@ async fn a_team_that_forgets_its_runner_does_not_lift_the_operators_fence() {
     plane.app.runners().forget_runner(&team, "own".to_owned()).await.unwrap();
     // From then on it is the name of a pod to come.
     let refused = register().await.map(|registered| registered.id);
-    assert!(matches!(refused, Err(Error::RunnerNameHeld { by_platform: true, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::RunnerNameHeld { by: HeldBy::Platform, .. })), "{refused:?}");
     plane.app.runners().undrain(&AdminPrincipal::Operator, "own".to_owned(), None).await.unwrap();
     let again = register().await.unwrap();
     let again = plane.app.leases().authenticate(Some(&again.token)).await.unwrap();
@@ -276,4 +276,60 @@ async fn a_pools_token_registers_that_pools_runners_alone() {
     }
     let own = runner("cpu-1", "default", Some("ns/cpu"));
     assert_eq!(plane.app.runners().register_runner(by, own).await.unwrap().scope, RunnerScope::Platform);
+}
+
+/// Registers `name` for `pool` with that token.
+async fn register(plane: &Plane, token: &str, name: &str, pool: &str) -> Result<RunnerScope, Error> {
+    let by = plane.app.teams().authenticate_registration(Some(token)).await.unwrap();
+    let new = Register { name: name.to_owned(), pool: Some(pool.to_owned()), ..Register::default() };
+    plane.app.runners().register_runner(by, new).await.map(|registered| registered.scope)
+}
+
+/// A token of the pool `NAMESPACE/cpu`, bound to that team or to the platform.
+async fn pool_token(plane: &Plane, namespace: &str, team: Option<&str>) -> String {
+    let new = CreatePoolToken {
+        namespace: namespace.to_owned(),
+        pool: "cpu".to_owned(),
+        environment: None,
+        team: team.map(str::to_owned),
+    };
+    plane.app.teams().create_pool_token(new).await.unwrap().token
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pools_token_takes_no_name_from_another_pool_of_whatever_team() {
+    let plane = Plane::start().await;
+    let of_team = pool_token(&plane, "one", Some(&plane.team.team_slug)).await;
+    let of_platform = pool_token(&plane, "two", None).await;
+    let scope = register(&plane, &of_team, "cpu-1", "one/cpu").await.unwrap();
+    assert_eq!(scope, RunnerScope::Team(plane.team.team_id));
+    let refused = register(&plane, &of_platform, "cpu-1", "two/cpu").await;
+    assert!(matches!(refused, Err(Error::RunnerNameHeld { by: HeldBy::AnotherPool, .. })), "{refused:?}");
+    register(&plane, &of_team, "cpu-1", "one/cpu").await.unwrap();
+    // Nor does whoever has the platform's token.
+    let new = Register { name: "cpu-1".to_owned(), pool: Some("two/cpu".to_owned()), ..Register::default() };
+    let refused = plane.app.runners().register_runner(plane.registration, new).await.map(|made| made.id);
+    assert!(matches!(refused, Err(Error::RunnerNameHeld { by: HeldBy::AnotherPool, .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pods_of_a_teams_pool_get_their_names_from_another_team_that_was_there_first() {
+    let plane = Plane::start().await;
+    let other = plane.another_team("other").await;
+    let (_, squatter) = plane.app.teams().create_registration_token(&other).await.unwrap();
+    assert_eq!(
+        register(&plane, &squatter, "cpu-0", "ns/cpu").await.unwrap(),
+        RunnerScope::Team(other.team_id)
+    );
+    let pools = pool_token(&plane, "ns", Some(&plane.team.team_slug)).await;
+    let scope = register(&plane, &pools, "cpu-0", "ns/cpu").await.unwrap();
+    assert_eq!(scope, RunnerScope::Team(plane.team.team_id));
+    let refused = register(&plane, &squatter, "cpu-0", "ns/cpu").await;
+    assert!(matches!(refused, Err(Error::RunnerNameHeld { by: HeldBy::AnotherTeam, .. })), "{refused:?}");
+
+    // Also one that the operator has fenced before it came.
+    plane.app.runners().drain(&AdminPrincipal::Operator, "cpu-1".to_owned(), None).await.unwrap();
+    let refused = register(&plane, &squatter, "cpu-1", "ns/cpu").await;
+    assert!(matches!(refused, Err(Error::RunnerNameHeld { by: HeldBy::Platform, .. })), "{refused:?}");
+    register(&plane, &pools, "cpu-1", "ns/cpu").await.unwrap();
 }
