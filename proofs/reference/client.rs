@@ -41,7 +41,7 @@ impl Client {
             }
             Op::Upload { team, app: slug, max_retries } => {
                 let team = self.team(*team).await?;
-                let mut upload = app.apps().begin_upload().await?;
+                let mut upload = app.apps().begin_upload(&team).await?;
                 upload.write(&archive(*max_retries)).await?;
                 let made =
                     app.apps().create_version(&team, slug.clone(), upload, UploadFields::default()).await?;

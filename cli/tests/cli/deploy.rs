@@ -199,6 +199,10 @@ fn a_deploy_goes_to_the_app_that_is_asked_for() {
     let ran = bed.run(&["deploy", "--app", "other"]).good();
     assert!(ran.stdout.starts_with("Created app other.\nDeployed other version 1."), "{}", ran.stdout);
     assert!(ran.stderr.contains("`minitower run other`"), "{}", ran.stderr);
+    // The archive names that app too, so the server has nothing to ignore.
+    assert!(!ran.stderr.contains("ignored"), "{}", ran.stderr);
+    let again = bed.run(&["deploy", "--app", "other"]).good();
+    assert!(again.stdout.contains("nchanged"), "{}", again.stdout);
     let ran = bed.run(&["deploy", "--app", "Other_App"]);
     assert!(ran.code == 1 && ran.stderr.contains("other-app would do"), "{}", ran.stderr);
 }

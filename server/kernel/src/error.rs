@@ -49,7 +49,10 @@ impl From<rusqlite::Error> for StoreError {
                 Self::Unavailable("another program holds its lock".to_owned())
             }
             Some(Code::OperationInterrupted) => Self::too_long(),
-            Some(Code::SystemIoFailure | Code::OutOfMemory) => Self::Unavailable(error.to_string()),
+            // Of a database that is open: a file beside it, or for sorting, when the process has no files left.
+            Some(Code::SystemIoFailure | Code::OutOfMemory | Code::CannotOpen) => {
+                Self::Unavailable(error.to_string())
+            }
             Some(Code::ConstraintViolation)
                 if error.sqlite_error().is_some_and(|e| {
                     e.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE

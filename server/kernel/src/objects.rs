@@ -12,6 +12,10 @@ use tokio::fs::File;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
 use tokio::sync::OwnedMutexGuard;
 
+use crate::files;
+pub use crate::places::NoPlace;
+use crate::places::{Place, Places};
+
 /// Uploads in progress carry this prefix; what a crash leaves of them is removed at start.
 const UPLOAD_PREFIX: &str = "upload-";
 /// Bytes gathered before they go to disk.
@@ -25,6 +29,12 @@ pub enum ObjectError {
     /// The disk of the objects folder is full; nothing was kept.
     #[error("the disk of the objects folder is full")]
     Full(#[source] io::Error),
+    /// Too many uploads are under way; nothing was kept.
+    #[error("{0}")]
+    NoPlace(NoPlace),
+    /// The process, or the machine, has as many files open as it may have; nothing was kept.
+    #[error("the server has as many files open as it may have")]
+    NoFiles(#[source] io::Error),
     /// The file system refused.
     #[error("{doing} failed")]
     Io {
@@ -62,6 +72,7 @@ impl ObjectError {
     fn io(doing: &'static str) -> impl Fn(io::Error) -> Self {
         move |source| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(source),
+            _ if files::used_up(&source) => Self::NoFiles(source),
             _ => Self::Io { doing, source },
         }
     }
@@ -74,6 +85,7 @@ pub struct Objects {
     /// One lock per hash: held from keeping an object until the row that names it is committed, and while the object is removed because
     /// no row does. Uploads of other bytes do not wait for it.
     locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    places: Places,
 }
 
 /// An object that is being received: on disk and hashed as it comes, gone when dropped.
@@ -84,6 +96,7 @@ pub struct Upload {
     hash: Sha256,
     bytes: u64,
     limit: u64,
+    place: Option<Place>,
 }
 
 /// An object that was received whole, not yet kept; gone when dropped.
@@ -94,6 +107,7 @@ pub struct Received {
     pub sha256: String,
     /// Its length.
     pub bytes: u64,
+    _place: Option<Place>,
 }
 
 /// An object that is kept. As long as this lives nobody removes the object: hold it until the row that names it is committed.
@@ -115,12 +129,13 @@ impl Objects {
                 std::fs::remove_file(entry.path())?;
             }
         }
-        Ok(Self { dir: dir.to_owned(), locks: Mutex::default() })
+        Ok(Self { dir: dir.to_owned(), locks: Mutex::default(), places: Places::of_process() })
     }
 
-    /// Begins an upload of at most `limit` bytes.
-    pub async fn begin(&self, limit: u64) -> Result<Upload, ObjectError> {
+    /// Begins an upload of at most `limit` bytes, one of those that `owner` has under way.
+    pub async fn begin(&self, owner: i64, limit: u64) -> Result<Upload, ObjectError> {
         let doing = "storing an upload";
+        let place = Some(self.places.take(owner).map_err(ObjectError::NoPlace)?);
         let mut name = [0_u8; 16];
         getrandom::fill(&mut name).map_err(|error| ObjectError::Io { doing, source: error.into() })?;
         let path = self.dir.join(format!("{UPLOAD_PREFIX}{}", HEXLOWER.encode(&name)));
@@ -132,7 +147,7 @@ impl Objects {
             .await
             .map_err(ObjectError::io(doing))?;
         let file = BufWriter::with_capacity(BUFFER, file);
-        Ok(Upload { path, file, hash: Sha256::new(), bytes: 0, limit })
+        Ok(Upload { path, file, hash: Sha256::new(), bytes: 0, limit, place })
     }
 
     /// Opens the object of that hash, which had `bytes` bytes when it was stored.
@@ -235,7 +250,12 @@ impl Upload {
         flushed.await.map_err(ObjectError::io("storing an upload"))?;
         let sha256 = HEXLOWER.encode(&std::mem::take(&mut self.hash).finalize());
         // The file changes hands: an empty path keeps this drop off it.
-        Ok(Received { path: std::mem::take(&mut self.path), sha256, bytes: self.bytes })
+        Ok(Received {
+            path: std::mem::take(&mut self.path),
+            sha256,
+            bytes: self.bytes,
+            _place: self.place.take(),
+        })
     }
 }
 
@@ -280,7 +300,7 @@ mod tests {
     use super::*;
 
     async fn received(objects: &Objects, bytes: &[u8]) -> Received {
-        let mut upload = objects.begin(100).await.unwrap();
+        let mut upload = objects.begin(1, 100).await.unwrap();
         upload.write(bytes).await.unwrap();
         upload.finish().await.unwrap()
     }
@@ -322,7 +342,7 @@ mod tests {
     async fn what_is_too_long_or_cut_short_is_told_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let objects = Objects::open(folder.path()).unwrap();
-        let mut upload = objects.begin(2).await.unwrap();
+        let mut upload = objects.begin(1, 2).await.unwrap();
         assert!(matches!(upload.write(b"123").await, Err(ObjectError::TooLong { limit: 2 })));
         drop(upload);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -48,7 +48,8 @@ impl Leases {
     ) -> Result<Upload, Error> {
         let (by, hash, path) = (by.clone(), secrets::hash(lease_token), path.clone());
         let (now, teams) = (self.0.clock.now(), self.0.teams.clone());
-        self.0
+        let team = self
+            .0
             .store
             .read(move |db| {
                 let (run, attempt) = find_held(db, &by, run, hash)?;
@@ -58,10 +59,11 @@ impl Leases {
                 let limits = teams.limits(run.team_id);
                 let most = limits.of(LimitName::ArtifactBytes);
                 artifacts::stored_beside(db, run.id, &path)?.takes(announced, most)?;
-                usage::of_team(db, run.team_id)?.admits(&limits, announced).map_err(Error::from)
+                usage::of_team(db, run.team_id)?.admits(&limits, announced)?;
+                Ok::<_, Error>(run.team_id)
             })
             .await?;
-        self.0.begin_object(LIMIT).await
+        self.0.begin_object(team, LIMIT).await
     }
 
     /// Stores a file that has come whole. The same content under the same path changes nothing; other content replaces it.

@@ -2,6 +2,7 @@
 
 use minitower_kernel::objects::{ObjectError, Received, Upload as Stored};
 use minitower_kernel::volumes::Volumes;
+use minitower_vocabulary::ids::TeamId;
 
 use tokio::fs::File;
 
@@ -68,14 +69,18 @@ impl Shared {
                 tracing::error!(%source, "an object has changed since it was stored");
                 Error::Lost { what: what(), way_out, source }
             }
-            ObjectError::Full(_) | ObjectError::Io { .. } | ObjectError::TooLong { .. } => source.into(),
+            ObjectError::Full(_)
+            | ObjectError::NoPlace(_)
+            | ObjectError::NoFiles(_)
+            | ObjectError::Io { .. }
+            | ObjectError::TooLong { .. } => source.into(),
         })
     }
 
-    pub(crate) async fn begin_object(&self, limit: Limit) -> Result<Upload, Error> {
+    pub(crate) async fn begin_object(&self, team: TeamId, limit: Limit) -> Result<Upload, Error> {
         let volumes = self.store.volumes().clone();
         volumes.room_for_objects()?;
-        Ok(Upload { stored: self.objects.begin(limit.bytes).await?, limit, volumes })
+        Ok(Upload { stored: self.objects.begin(team.0, limit.bytes).await?, limit, volumes })
     }
 
     /// Removes objects that no row names: a crash came between keeping the file and committing the row, or after deleting the row.

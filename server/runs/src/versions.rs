@@ -17,7 +17,7 @@ use crate::objects::{Limit, Upload};
 use crate::runs::limited;
 use crate::{Apps, Error, Field, UploadError, apps, masked, schema};
 
-/// The fields that may come beside the archive; they count only where it has no Towerfile.
+/// The fields that may come beside the archive; they count only where it has no Towerfile. Beside one they are named as ignored.
 #[derive(Debug, Clone, Default)]
 pub struct UploadFields {
     /// The file to start.
@@ -40,7 +40,7 @@ struct Described {
     hidden_parameters: Vec<String>,
     /// Becomes the app's.
     description: Option<String>,
-    /// Keys of the Towerfile that nobody knows.
+    /// See [`Uploaded::ignored`].
     ignored: Vec<String>,
 }
 
@@ -49,20 +49,20 @@ struct Described {
 pub struct Uploaded {
     /// The version.
     pub version: Version,
-    /// Keys of its Towerfile that nobody knows. An upload is not refused for them: earlier clients send them, and so does who deploys with
-    /// `--allow-unknown`.
+    /// What of the upload had no effect: keys of its Towerfile that nobody knows, its name if that is another app's, and fields that the
+    /// Towerfile overrules. An upload is not refused for them: earlier clients send them, and so does who deploys with `--allow-unknown`.
     pub ignored: Vec<String>,
 }
 
 impl Apps {
     /// Begins an upload of a version's archive.
-    pub async fn begin_upload(&self) -> Result<Upload, Error> {
+    pub async fn begin_upload(&self, by: &TeamPrincipal) -> Result<Upload, Error> {
         let limit = Limit {
             bytes: self.0.settings.max_artifact_bytes,
             what: "the archive",
             decided_by: " (MINITOWER_MAX_ARTIFACT_SIZE on the server)",
         };
-        self.0.begin_object(limit).await
+        self.0.begin_object(by.team_id, limit).await
     }
 
     /// Makes the app's next version of a complete upload. Nothing of a refused one stays on disk.
@@ -75,11 +75,11 @@ impl Apps {
     ) -> Result<Uploaded, Error> {
         let app = self.app(by, app_slug.clone()).await?;
         let received = upload.finish().await?;
-        let file = received.open()?;
+        let (file, slug) = (received.open()?, app.slug.clone());
         let checked = tokio::task::spawn_blocking(move || {
             let inspection = inspect(file, &Limits::default()).map_err(UploadError::Archive)?;
             let mut described = match &inspection.towerfile {
-                Some(text) => by_towerfile(text)?,
+                Some(text) => by_towerfile(text, &slug, &fields)?,
                 None => by_fields(&fields)?,
             };
             check_entrypoint(&described, &inspection)?;
@@ -136,7 +136,7 @@ impl Apps {
     }
 }
 
-fn by_towerfile(text: &str) -> Result<Described, Error> {
+fn by_towerfile(text: &str, slug: &str, fields: &UploadFields) -> Result<Described, Error> {
     let (towerfile, unknown) = Towerfile::parse(text).map_err(UploadError::Towerfile)?;
     if towerfile.schedule.is_some() {
         return Err(UploadError::Schedule.into());
@@ -145,6 +145,12 @@ fn by_towerfile(text: &str) -> Result<Described, Error> {
         names::check_lines(description, MAX_DESCRIPTION).map_err(UploadError::Description)?;
     }
     let import_paths = Some(towerfile.import_paths.clone()).filter(|p| !p.is_empty());
+    let mut ignored: Vec<_> =
+        unknown.into_iter().map(|warning| format!("Towerfile.{}", warning.key)).collect();
+    if towerfile.name != slug {
+        ignored.push("Towerfile.app.name".to_owned());
+    }
+    ignored.extend(overruled(fields)?);
     Ok(Described {
         params_schema: towerfile.params_schema().map(|s| s.to_string()),
         entrypoint: towerfile.start.entrypoint(),
@@ -155,28 +161,48 @@ fn by_towerfile(text: &str) -> Result<Described, Error> {
         api: towerfile.api,
         hidden_parameters: Vec::new(),
         description: towerfile.description.filter(|description| !description.is_empty()),
-        ignored: unknown.into_iter().map(|warning| warning.key).collect(),
+        ignored,
     })
+}
+
+/// The fields that have no effect beside a Towerfile. What is wrong in itself is refused all the same: its author meant something by it.
+fn overruled(fields: &UploadFields) -> Result<Vec<String>, Error> {
+    let schema = schema_of(fields);
+    if let Some(schema) = &schema {
+        schema::check(schema)?;
+    }
+    let given = [
+        ("entrypoint", fields.entrypoint.as_deref().is_some_and(|path| !path.is_empty())),
+        ("timeout_seconds", timeout_of(fields)?.is_some()),
+        ("params_schema_json", schema.is_some()),
+    ];
+    Ok(given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()).collect())
+}
+
+fn schema_of(fields: &UploadFields) -> Option<String> {
+    fields.params_schema_json.clone().filter(|schema| !schema.trim().is_empty())
+}
+
+fn timeout_of(fields: &UploadFields) -> Result<Option<i64>, Error> {
+    let text = fields.timeout_seconds.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let Some(text) = text else { return Ok(None) };
+    match text.parse::<i64>() {
+        Ok(seconds) if seconds >= 1 => Ok(Some(seconds)),
+        _ => {
+            let found = text.chars().take(32).collect();
+            Err(Error::field("timeout_seconds", Field::NotACount { found }))
+        }
+    }
 }
 
 fn by_fields(fields: &UploadFields) -> Result<Described, Error> {
     let Some(entrypoint) = fields.entrypoint.clone().filter(|e| !e.is_empty()) else {
         return Err(UploadError::NoTowerfile.into());
     };
-    let timeout_seconds = match fields.timeout_seconds.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
-        None => None,
-        Some(text) => match text.parse::<i64>() {
-            Ok(seconds) if seconds >= 1 => Some(seconds),
-            _ => {
-                let found = text.chars().take(32).collect();
-                return Err(Error::field("timeout_seconds", Field::NotACount { found }));
-            }
-        },
-    };
     Ok(Described {
         entrypoint,
-        timeout_seconds,
-        params_schema: fields.params_schema_json.clone().filter(|s| !s.trim().is_empty()),
+        timeout_seconds: timeout_of(fields)?,
+        params_schema: schema_of(fields),
         towerfile_toml: None,
         import_paths: None,
         max_retries: 0,

@@ -9,7 +9,7 @@ use minitower_towerfile::{Error, TOWERFILE, Towerfile, name_in, renamed, slug};
 use crate::context::Context;
 use crate::failure::Explained;
 
-/// How a packed Towerfile begins if its `app.name` was not a slug. Servers take only slugs; this line tells two apps apart
+/// How a packed Towerfile begins if its `app.name` was not a slug, or another app's. Servers take only slugs; this line tells two apps apart
 /// whose names would be translated to the same one.
 const WRITTEN: &str = "# app.name was written ";
 
@@ -57,7 +57,7 @@ pub(super) struct Project {
     pub(super) towerfile: Towerfile,
     /// The app that it is deployed to.
     pub(super) app: String,
-    /// Its `app.name`, if that is not a slug.
+    /// Its `app.name`, if that is not a slug, or another app's.
     pub(super) written_name: Option<String>,
     /// The text of the Towerfile, with a slug as its name.
     text: String,
@@ -74,7 +74,9 @@ impl Project {
         let path = dir.join(TOWERFILE);
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ProjectError::Unreadable { path: path.clone(), source })?;
-        let written_name = name_in(&text).filter(|name| slug::violation(name).is_some());
+        // Nor does a server use a name that is another app's: where --app overrides it, the app's own is packed.
+        let other = |name: &str| app.is_some_and(|app| app != name && slug::violation(app).is_none());
+        let written_name = name_in(&text).filter(|name| slug::violation(name).is_some() || other(name));
         let translated = written_name.as_deref().and_then(|name| match app {
             Some(app) => Some(app.to_owned()),
             None => slug::translated(name),

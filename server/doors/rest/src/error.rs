@@ -14,6 +14,9 @@ use minitower_runs::domain::lease::Refusal;
 use minitower_vocabulary::names::NameError;
 use minitower_vocabulary::wire::error::{ErrorBody, ErrorCode, ErrorDetail};
 
+/// When to try again where too much is under way.
+const BUSY_PAUSE: Duration = Duration::from_secs(5);
+
 /// An answer that is no success: a word for programs, a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", code.as_str())]
@@ -189,6 +192,10 @@ impl From<minitower_runs::Error> for ApiError {
             Error::Teams(_) | Error::Store(_) => return Self::of_cause(error),
             Error::Objects(ObjectError::Full(_)) => {
                 return Self::new(ErrorCode::Unavailable, "the server's disk is full: nothing was kept");
+            }
+            Error::Objects(busy @ (ObjectError::NoPlace(_) | ObjectError::NoFiles(_))) => {
+                let message = format!("{busy}: nothing was kept, try again");
+                return Self::new(ErrorCode::Unavailable, message).with_retry_after(BUSY_PAUSE);
             }
             Error::NoRoom(short) => {
                 let message = format!("{short}: nothing was kept, try again when there is room");

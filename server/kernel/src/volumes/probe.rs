@@ -10,8 +10,8 @@ use std::sync::Arc;
 use nix::fcntl::{Flock, PosixFadviseAdvice, posix_fadvise};
 use nix::sys::statvfs::statvfs;
 
-use crate::copy;
 use crate::volumes::space::{Holds, Space};
+use crate::{copy, files};
 
 /// What is read at a time: a page of the database.
 const PAGE: u64 = 4096;
@@ -90,8 +90,8 @@ impl Probe {
         if (found.dev(), found.ino()) != self.identity {
             return Err(Trouble::Replaced(self.target.clone()));
         }
-        self.write().map_err(failed("writing"))?;
-        self.read(found.len()).map_err(failed("reading"))?;
+        files::unless_used_up(self.write()).map_err(failed("writing"))?;
+        files::unless_used_up(self.read(found.len())).map_err(failed("reading"))?;
         self.tries += 1;
         self.space()
     }

@@ -29,7 +29,7 @@ async fn a_refused_upload_leaves_nothing_on_disk_and_the_same_bytes_are_one_file
     assert!(matches!(plane.upload("").await, Err(Error::Upload(UploadError::NoTowerfile))));
     plane.upload("main.py").await.unwrap();
     assert_eq!(files(), 1);
-    let mut oversized = plane.app.apps().begin_upload().await.unwrap();
+    let mut oversized = plane.app.apps().begin_upload(&plane.team).await.unwrap();
     let refused = oversized.write(&vec![0; (1 << 20) + 1]).await;
     assert!(matches!(refused, Err(Error::TooLong { .. })));
     drop(oversized);

@@ -115,7 +115,7 @@ impl Plane {
         self.upload_files(&self.team, &files, "").await.unwrap();
     }
 
-    async fn upload_files(
+    pub(crate) async fn upload_files(
         &self,
         team: &TeamPrincipal,
         files: &[(&str, &str)],
@@ -130,7 +130,7 @@ impl Plane {
             tar.append_data(&mut header, path, content.as_bytes()).unwrap();
         }
         let archive = tar.into_inner().unwrap().finish().unwrap();
-        let mut upload = self.app.apps().begin_upload().await?;
+        let mut upload = self.app.apps().begin_upload(team).await?;
         upload.write(&archive).await?;
         let fields = UploadFields { entrypoint: Some(entrypoint.to_owned()), ..UploadFields::default() };
         self.app.apps().create_version(team, "jobs".to_owned(), upload, fields).await.map(|_| ())

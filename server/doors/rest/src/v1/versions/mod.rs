@@ -72,8 +72,9 @@ errors! { CreateErrors {
 /// Uploads a version.
 ///
 /// Send the part `artifact` alone if the archive has a `Towerfile` at its root. Otherwise send `artifact` and
-/// `entrypoint`, and optionally `timeout_seconds` and `params_schema_json`. Nothing of a refused upload is kept. Unknown
-/// keys of the Towerfile are ignored and named in `X-Ignored-Fields`: `Towerfile.app.timeot`.
+/// `entrypoint`, and optionally `timeout_seconds` and `params_schema_json`. Nothing of a refused upload is kept. What has
+/// no effect is named in `X-Ignored-Fields`: unknown keys of the Towerfile (`Towerfile.app.timeot`), an `app.name` that
+/// is not this app's (`Towerfile.app.name`), and the other parts if there is a Towerfile, which overrules them.
 #[utoipa::path(post, path = "/api/v1/apps/{app}/versions", operation_id = "create_version", tag = "Versions",
     params(AppPath),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
@@ -87,12 +88,12 @@ pub(crate) async fn create(
     // Before the body: nobody sends 100 MiB to learn that the app is not there.
     state.apps().app(&caller, path.app.clone()).await?;
     let unread: Option<Unread> = request.extensions().get().cloned();
-    let upload::Received { artifact, fields } = upload::receive(&state, request).await?;
+    let upload::Received { artifact, fields } = upload::receive(&state, &caller, request).await?;
     let Uploaded { version: made, ignored } =
         state.apps().create_version(&caller, path.app, artifact, fields).await?;
     if let Some(unread) = unread {
-        for key in &ignored {
-            unread.note(&format!("Towerfile.{key}"));
+        for name in &ignored {
+            unread.note(name);
         }
     }
     Ok((StatusCode::CREATED, Json(version(made)?)))

@@ -12,6 +12,7 @@ use axum::extract::{FromRequest as _, Multipart, Request};
 use futures_util::{StreamExt as _, stream};
 use minitower_runs::Upload;
 use minitower_runs::UploadFields;
+use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::wire::error::ErrorCode;
 use tokio::time::timeout;
 
@@ -39,7 +40,11 @@ pub(super) struct Received {
 }
 
 /// Reads the whole body. What was written of a refused or broken upload is removed when its [`Upload`] is dropped.
-pub(super) async fn receive(state: &HttpState, request: Request) -> Result<Received, ApiError> {
+pub(super) async fn receive(
+    state: &HttpState,
+    by: &TeamPrincipal,
+    request: Request,
+) -> Result<Received, ApiError> {
     let limit = state.limits().artifact;
     if content_length(request.headers()).is_some_and(|length| length > limit.saturating_add(OVERHEAD_BYTES)) {
         return Err(ApiError::payload_too_large("the artifact", limit));
@@ -54,7 +59,7 @@ pub(super) async fn receive(state: &HttpState, request: Request) -> Result<Recei
             rejection.body_text()
         ))
     })?;
-    let parts = parts(state, &mut multipart, &allowance, unread.as_ref());
+    let parts = parts((state, by), &mut multipart, &allowance, unread.as_ref());
     timeout(DEADLINE, parts).await.map_err(|_| too_slow(DEADLINE))?
 }
 
@@ -118,7 +123,7 @@ impl Allowance {
 }
 
 async fn parts(
-    state: &HttpState,
+    (state, by): (&HttpState, &TeamPrincipal),
     multipart: &mut Multipart,
     allowance: &Allowance,
     unread: Option<&Unread>,
@@ -145,7 +150,7 @@ async fn parts(
             return Err(ApiError::invalid_request(format!("there are two parts named {name}")));
         }
         match name.as_str() {
-            "artifact" => artifact = Some(to_disk(state, &mut field).await?),
+            "artifact" => artifact = Some(to_disk(state, by, &mut field).await?),
             "entrypoint" => fields.entrypoint = Some(text(&name, &mut field).await?),
             "timeout_seconds" => fields.timeout_seconds = Some(text(&name, &mut field).await?),
             "params_schema_json" => fields.params_schema_json = Some(text(&name, &mut field).await?),
@@ -169,8 +174,8 @@ async fn parts(
     Err(ApiError::invalid_request(format!("an upload has at most {PARTS} parts")))
 }
 
-async fn to_disk(state: &HttpState, field: &mut Part<'_>) -> Result<Upload, ApiError> {
-    let mut upload = state.apps().begin_upload().await?;
+async fn to_disk(state: &HttpState, by: &TeamPrincipal, field: &mut Part<'_>) -> Result<Upload, ApiError> {
+    let mut upload = state.apps().begin_upload(by).await?;
     while let Some(chunk) = field.chunk().await? {
         upload.write(&chunk).await?;
     }
@@ -297,6 +302,43 @@ mod tests {
             assert_eq!((status, code.as_str()), (400, "invalid_request"), "{message}");
             assert!(message.contains("16384 bytes"), "{message}");
         }
+    }
+
+    #[tokio::test]
+    async fn uploads_that_are_under_way_are_bounded() {
+        let bed = Bed::start().await;
+        let mut start = form(&[("artifact", &[7; 4096])]);
+        start.truncate(2048);
+        let slow = || {
+            let body = stream::iter([Ok::<_, std::io::Error>(Bytes::from(start.clone()))]);
+            Box::pin(send(&bed.service, bed.upload(Body::from_stream(body.chain(stream::pending())))))
+        };
+        let mut under_way = Vec::new();
+        let refused = loop {
+            assert!(under_way.len() <= 64, "nobody is refused");
+            let mut answer = slow();
+            let before = bed.files();
+            let answered = loop {
+                if let Ok(answer) = timeout(Duration::from_millis(5), &mut answer).await {
+                    break Some(answer);
+                }
+                if bed.files() > before {
+                    break None;
+                }
+            };
+            match answered {
+                Some(answer) => break answer,
+                None => under_way.push(answer),
+            }
+        };
+        assert_eq!(refused.headers()["retry-after"], "5");
+        let (status, code, message) = error(refused).await;
+        assert_eq!((status, code.as_str()), (503, "unavailable"), "{message}");
+        assert!(message.contains("uploads under way"), "{message}");
+        // One that ends, however it does, makes room.
+        under_way.pop();
+        let body = form(&[("artifact", &archive()), ("entrypoint", b"main.py")]);
+        assert_eq!(send(&bed.service, bed.upload(body.into())).await.status(), StatusCode::CREATED);
     }
 
     #[tokio::test]

@@ -80,3 +80,33 @@ async fn keys_of_a_towerfile_that_nobody_knows_are_ignored_and_named() {
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(answer.headers["x-ignored-fields"], "Towerfile.nobodys, Towerfile.app.timeot");
 }
+
+#[tokio::test]
+async fn what_a_towerfile_overrules_is_named_and_refused_where_it_is_wrong() {
+    let template = Template::make().await;
+    let bed = template.copy().await;
+    let upload = |name: &str, part: &str, value: &str| {
+        let towerfile = format!("[app]\nname = '{name}'\nscript = 'main.py'\n");
+        let archive = packed(&[("Towerfile", &towerfile), ("main.py", "")]);
+        version(&[("artifact", archive), (part, value.as_bytes().to_vec())])
+    };
+    for (name, part, value, ignored) in [
+        ("acme-app", "timeout_seconds", "77", Some("timeout_seconds")),
+        ("acme-app", "entrypoint", "zz.py", Some("entrypoint")),
+        ("acme-app", "params_schema_json", "{}", Some("params_schema_json")),
+        ("acme-app", "entrypoint", "", None),
+        ("foreign", "timeout_seconds", " ", Some("Towerfile.app.name")),
+        ("foreign", "timeout_seconds", "7", Some("Towerfile.app.name, timeout_seconds")),
+    ] {
+        let answer = upload(name, part, value).send(&bed, &template.things).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let named = answer.headers.get("x-ignored-fields").map(|value| value.to_str().unwrap());
+        assert_eq!(named, ignored, "{name} {part}={value}");
+    }
+    for (part, value) in [("timeout_seconds", "abc"), ("timeout_seconds", "0"), ("params_schema_json", "{")] {
+        let answer = upload("acme-app", part, value).send(&bed, &template.things).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        let named = if part == "timeout_seconds" { part } else { "schema" };
+        assert!(answer.body.contains(named), "{answer:?}");
+    }
+}
