@@ -29,7 +29,9 @@ pub mod variables;
 
 pub use archive::{ArchiveError, Inspection, Limits, UnpackReport, inspect, unpack, unpack_into};
 pub use pack::{PackError, PackPlan, PackReport, pack, plan};
-pub use towerfile::{Error, LogOrder, Parameter, ParameterType, Start, Towerfile, Warning, name_in, renamed};
+pub use towerfile::{
+    Error, LogOrder, MAX_RETRIES, Parameter, ParameterType, Start, Towerfile, Warning, name_in, renamed,
+};
 
 /// The name of a Towerfile, at the project's root.
 pub const TOWERFILE: &str = "Towerfile";

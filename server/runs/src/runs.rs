@@ -34,7 +34,7 @@ pub(crate) const RUNNABLE_KEPT: usize = 512;
 /// Most bytes of schema and Towerfile of one that is kept.
 const RUNNABLE_KEPT_BYTES: usize = 16 * 1024;
 /// Most retries of a run.
-const MAX_RETRIES: i64 = 1_000_000;
+const MAX_RETRIES: i64 = minitower_towerfile::MAX_RETRIES;
 
 /// What a run is made of.
 #[derive(Debug, Clone, Default)]

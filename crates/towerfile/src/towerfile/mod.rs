@@ -20,6 +20,9 @@ pub use name::{name_in, renamed};
 /// Most bytes of a Towerfile.
 pub const MAX_BYTES: usize = 256 * 1024;
 
+/// Most retries of a run.
+pub const MAX_RETRIES: i64 = 1_000_000;
+
 /// A valid Towerfile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Towerfile {
@@ -45,7 +48,7 @@ pub struct Towerfile {
     pub timeout_seconds: Option<i64>,
     /// `app.timeout.setup_seconds`: how much of that its setup may take, at least 1.
     pub setup_seconds: Option<i64>,
-    /// `app.max_retries`: how often a lost run starts again unless it says otherwise, at least 0.
+    /// `app.max_retries`: how often a lost run starts again unless it says otherwise, 0 to [`MAX_RETRIES`].
     pub max_retries: Option<i64>,
     /// `app.schedule`, as it was written.
     pub schedule: Option<String>,

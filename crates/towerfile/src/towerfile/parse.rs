@@ -11,7 +11,7 @@ use toml::de::DeTable;
 use super::lines::Lines;
 use super::parameters::parameters;
 use super::table::Reader;
-use super::{Error, LogOrder, MAX_BYTES, Start, Towerfile, Warning};
+use super::{Error, LogOrder, MAX_BYTES, MAX_RETRIES, Start, Towerfile, Warning};
 use crate::near::shown;
 use crate::path::{PathFault, normalise};
 use crate::source::{MAX_PATTERNS, Pattern};
@@ -69,7 +69,7 @@ fn fields(document: &toml::Table, lines: &Lines, warnings: &mut Vec<Warning>) ->
         import_paths: import_paths(&app)?,
         timeout_seconds,
         setup_seconds,
-        max_retries: app.integer("max_retries", 0)?,
+        max_retries: app.integer_up_to("max_retries", MAX_RETRIES)?,
         schedule: app.string("schedule")?.map(str::to_owned),
         parameters: parameters(&root, warnings)?,
     })

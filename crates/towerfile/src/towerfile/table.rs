@@ -1,5 +1,7 @@
 //! Typed access to the tables of a Towerfile, with errors that name the field and warnings for what nobody asked for.
 
+use std::ops::RangeInclusive;
+
 use toml::{Table, Value};
 
 use super::lines::Lines;
@@ -142,13 +144,25 @@ impl<'a> Reader<'a> {
 
     /// A whole number of at least `least`.
     pub(super) fn integer(&self, key: &str, least: i64) -> Result<Option<i64>, Error> {
-        self.get(key)
-            .map(|value| {
-                value.as_integer().filter(|number| *number >= least).ok_or_else(|| {
-                    self.invalid(key, value, format!("must be a whole number of at least {least}"))
-                })
-            })
-            .transpose()
+        let rule = || format!("must be a whole number of at least {least}");
+        self.integer_in(key, least..=i64::MAX, rule)
+    }
+
+    pub(super) fn integer_up_to(&self, key: &str, most: i64) -> Result<Option<i64>, Error> {
+        self.integer_in(key, 0..=most, || format!("must be a whole number from 0 to {most}"))
+    }
+
+    fn integer_in(
+        &self,
+        key: &str,
+        range: RangeInclusive<i64>,
+        rule: impl FnOnce() -> String,
+    ) -> Result<Option<i64>, Error> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        match value.as_integer().filter(|number| range.contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => Err(self.invalid(key, value, rule())),
+        }
     }
 
     /// A list of strings, at most `most` of them.

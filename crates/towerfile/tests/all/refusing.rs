@@ -91,7 +91,14 @@ fn refused(#[case] text: &str, #[case] message: &str) {
 )]
 #[case("timeout = { seconds = 1.5 }", "whole number of at least 1")]
 #[case("timeout = { seconds = '1' }", "whole number of at least 1")]
-#[case("max_retries = -1", "app.max_retries = -1 is not allowed: it must be a whole number of at least 0")]
+#[case(
+    "max_retries = -1",
+    "app.max_retries = -1 is not allowed: it must be a whole number from 0 to 1000000"
+)]
+#[case(
+    "max_retries = 1000001",
+    "app.max_retries = 1000001 is not allowed: it must be a whole number from 0 to"
+)]
 #[case("schedule = 5", "app.schedule = 5 is not allowed: it must be a string")]
 #[case("description = 5", "line 4: app.description = 5 is not allowed: it must be a string")]
 #[case("python = '3.12'", "must say how versions compare: write \">=3.12\" for this and newer ones")]

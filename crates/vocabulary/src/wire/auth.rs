@@ -1,6 +1,7 @@
 //! Teams, their tokens, and who the caller is.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Timestamp;
 
@@ -139,12 +140,17 @@ pub struct CreateToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The role of the new token: `admin` or `member`. A member's request always yields `member`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "role")]
     pub role: Option<String>,
     /// After how many seconds the token expires: at most 10 years. It never outlives the token that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(minimum = 1, maximum = 316_224_000))]
     pub expires_in: Option<i64>,
+}
+
+/// Says of what is no text which texts there are.
+fn role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(deserializer).map_err(|_| D::Error::custom("must be \"admin\" or \"member\""))
 }
 
 /// Answer of `POST /tokens`.

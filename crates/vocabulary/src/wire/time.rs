@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
-use serde::de::Error;
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment in whole milliseconds. It is written as RFC 3339 in UTC with exactly three decimals, and any RFC 3339
@@ -65,8 +65,56 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let at = jiff::Timestamp::deserialize(deserializer);
-        at.map(Self::from).map_err(|_| Error::custom("must be a time like 2026-01-02T03:04:05Z (RFC 3339)"))
+        deserializer.deserialize_any(Moment)
+    }
+}
+
+/// Takes a text, and says of anything else what is meant. A field that is missing never gets here, and is told as such.
+struct Moment;
+
+impl Moment {
+    fn wrong<E: Error>() -> E {
+        E::custom("must be a time like 2026-01-02T03:04:05Z (RFC 3339)")
+    }
+}
+
+impl<'de> Visitor<'de> for Moment {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Timestamp, E> {
+        text.parse().map_err(|_| Self::wrong())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Timestamp, E> {
+        Err(Self::wrong())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Timestamp, E> {
+        Err(Self::wrong())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Timestamp, E> {
+        Err(Self::wrong())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Timestamp, E> {
+        Err(Self::wrong())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Timestamp, E> {
+        Err(Self::wrong())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Timestamp, A::Error> {
+        Err(Self::wrong())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Timestamp, A::Error> {
+        Err(Self::wrong())
     }
 }
 

@@ -12,3 +12,4 @@ mod wrong;
 pub(crate) use body::{CHUNK_DEADLINE, content_length, next_chunk, too_slow};
 pub(crate) use json::{Json, OptionalJson, SmallJson};
 pub(crate) use parts::{Named, Path, Peer, PeerAddr, Query, Repeated};
+pub(crate) use wrong::shortened;

@@ -65,7 +65,7 @@ impl Found {
 }
 
 /// The beginning of a text, in quotation marks.
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     let mut shown: String = text.chars().take(MOST_SHOWN).collect();
     if shown.len() < text.len() {
         shown.push('…');

@@ -11,7 +11,8 @@ mod unread;
 
 use axum::body::Body;
 use axum::extract::Request;
-use http::HeaderName;
+use http::header::CONTENT_ENCODING;
+use http::{HeaderMap, HeaderName};
 use http_body::Body as _;
 use serde_json::Value;
 
@@ -21,6 +22,7 @@ use crate::{ApiError, HttpState};
 #[cfg(test)]
 pub(crate) use takes::Parameter;
 pub(crate) use takes::{Takes, of_route, range};
+use unread::cut;
 pub(crate) use unread::{Unread, nearest, quoted};
 
 /// `X-Ignored-Fields`.
@@ -53,6 +55,9 @@ pub(crate) async fn examine(
 ) -> Result<(Request, Unread), ApiError> {
     let unread = Unread::new(takes);
     query::check(takes, request.uri().query().unwrap_or_default(), &unread)?;
+    if takes.fields != Fields::Anything {
+        plain_body(request.headers())?;
+    }
     if !takes.idempotency_key
         && takes.fields != Fields::Anything
         && request.headers().contains_key(IDEMPOTENCY_KEY)
@@ -77,6 +82,21 @@ pub(crate) async fn examine(
         no_body(&body::read(&parts.headers, sent, limit).await?, takes.fields, &unread)?;
     }
     Ok((Request::from_parts(parts, Body::empty()), unread))
+}
+
+/// Refuses a body that is said to be compressed: no call decompresses one, and its bytes would be taken for what they are not.
+fn plain_body(headers: &HeaderMap) -> Result<(), ApiError> {
+    let encodings =
+        headers.get_all(CONTENT_ENCODING).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let other = encodings.into_iter().find(|encoding| {
+        encoding.split(',').map(str::trim).any(|one| !one.is_empty() && !one.eq_ignore_ascii_case("identity"))
+    });
+    other.map_or(Ok(()), |encoding| {
+        Err(ApiError::invalid_request(format!(
+            "the body is sent with `Content-Encoding: {}`, which no call takes: send it as it is, without that header",
+            cut(&encoding).escape_debug()
+        )))
+    })
 }
 
 /// Looks at the body of a call that takes none. Some clients send `{}` or `null` where they have nothing to say.

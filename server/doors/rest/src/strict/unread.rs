@@ -121,7 +121,7 @@ fn dotted(path: &Path<'_>) -> String {
 }
 
 /// The beginning of a long name.
-fn cut(name: &str) -> &str {
+pub(super) fn cut(name: &str) -> &str {
     &name[..name.floor_char_boundary(MOST_NAME_BYTES)]
 }
 

@@ -39,6 +39,28 @@ async fn a_strict_call_refuses_unknown_fields_by_name(#[case] body: &'static str
     assert!(message.contains(named), "{message}");
 }
 
+#[rstest]
+#[case("gzip", 400)]
+#[case("identity, br", 400)]
+#[case("Identity", 200)]
+#[case("", 200)]
+#[tokio::test]
+async fn a_body_that_is_said_to_be_compressed_is_refused_by_name(
+    #[case] encoding: &str,
+    #[case] expected: u16,
+) {
+    let Bed { service, .. } = &bed_with(HttpConfig::default()).await;
+    let mut sent = request(Method::POST, "/things", r#"{"name":"a"}"#);
+    sent.headers_mut().insert("content-encoding", encoding.parse().unwrap());
+    let response = send(service, sent).await;
+    assert_eq!(response.status(), expected);
+    if expected == 400 {
+        let (_, code, message) = error(response).await;
+        let named = format!("`Content-Encoding: {encoding}`");
+        assert!(code == "invalid_request" && message.contains(&named), "{message}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_supported_yet_is_refused_by_name_where_unknown_fields_are_ignored() {
     let Bed { service, .. } = &bed_with(HttpConfig::default()).await;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::auth::Caller;
-use crate::extract::{Json, Named, Path, Query, Repeated};
+use crate::extract::{Json, Named, Path, Query, Repeated, shortened};
 use crate::openapi::errors;
 use crate::v1::params::{AppPath, page_limit, page_offset};
 use crate::{ApiError, HttpState, render};
@@ -79,7 +79,8 @@ fn given(text: Option<String>) -> Option<String> {
 fn status(text: &str) -> Result<RunStatus, ApiError> {
     RunStatus::parse(text).ok_or_else(|| {
         let known = RunStatus::ALL.map(RunStatus::as_str).join(", ");
-        ApiError::invalid_request(format!("{text:?} is not a valid status: it must be one of {known}"))
+        let text = shortened(text);
+        ApiError::invalid_request(format!("{text} is not a valid status: it must be one of {known}"))
     })
 }
 

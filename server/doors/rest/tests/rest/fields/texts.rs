@@ -110,3 +110,29 @@ async fn what_a_towerfile_overrules_is_named_and_refused_where_it_is_wrong() {
         assert!(answer.body.contains(named), "{answer:?}");
     }
 }
+
+#[tokio::test]
+async fn a_refusal_says_what_is_missing_which_values_there_are_and_repeats_little() {
+    let template = Template::make().await;
+    let bed = template.copy().await;
+    let long = format!("/runs?status={}", "x".repeat(5_000));
+    let line = json!({"logs": [{"seq": 1, "stream": "stdout", "line": "a"}]});
+    for (call, named) in [
+        (
+            call(Who::Admin, &Method::GET, &long, &Value::Null),
+            "…\\\" is not a valid status: it must be one of queued",
+        ),
+        (
+            post(Who::Admin, "/tokens", &json!({"role": {}})),
+            "`role` in the request body must be \\\"admin\\\" or \\\"member\\\"",
+        ),
+        (post(Who::Holder, "/runs/{run}/logs", &line), "`logs.0.logged_at` in the request body is missing"),
+        (
+            call(Who::Admin, &Method::DELETE, "/apps/acme-app", &Value::Null),
+            "the app \\\"acme-app\\\" has runs that have not ended",
+        ),
+    ] {
+        let answer = call.send(&bed, &template.things).await;
+        assert!(answer.body.contains(named) && answer.body.len() < 400, "{call:?}: {answer:?}");
+    }
+}
