@@ -15,7 +15,7 @@ macro_rules! each_limit {
             Apps apps "Apps.";
             LogBytesPerRun log_bytes_per_run "Bytes of the log of one attempt at a run. A longer log keeps its beginning and its end.";
             ArtifactBytes artifact_bytes "Bytes of all artifacts of one run.";
-            StorageBytes storage_bytes "Bytes of the team's archives, artifacts, logs, inputs and outputs.";
+            StorageBytes storage_bytes "Bytes that the team stores: archives, artifacts, logs, and what the database holds of its versions and runs.";
             LongPolls long_polls "Requests of the team and its own runners that wait for something.";
             Streams streams "Streams that the team follows.";
         }

@@ -310,7 +310,9 @@ pub(crate) fn save_held(
     after: Held,
 ) -> Result<RunAndAttempt, StoreError> {
     // The attempt first: a run that is queued again must not have an active one.
+    let before = attempt.state.counted();
     let attempt = attempts::save(tx, attempt, after.lease, after.attempt)?;
+    usage::stored(tx, run.team_id, attempt.state.counted() - before);
     let run = runs::save(tx, run, after.run, attempt.state.started_at())?;
     Ok((run, attempt))
 }

@@ -8,8 +8,8 @@ use crate::domain::app::Version;
 use crate::domain::attempt::Attempt;
 use crate::domain::labels::Labels;
 use crate::domain::retry::{self, RetryPolicy};
-use crate::domain::run::Run;
-use crate::store::{attempts, runs, usage, versions};
+use crate::domain::run::{self, Run};
+use crate::store::{attempts, labels, runs, usage, versions};
 use minitower_kernel::{Db, Tx};
 use minitower_teams::limits::Limits;
 use minitower_teams::secrets::{self, Kind};
@@ -118,7 +118,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Puts it into the queue.
     pub(crate) fn insert(self, tx: &Tx<'_>, now: Timestamp) -> Result<Run, Error> {
-        let bytes = self.input.as_ref().map_or(0, |input| i64::try_from(input.len()).unwrap_or(i64::MAX));
+        let bytes = run::counted(self.input.as_deref(), labels::json(&self.labels).as_deref());
         let of_team = (self.team, &*self.limits);
         self.memory.usage.admits_run(of_team, bytes, now)?;
         let Runnable { app, version } = self.runnable.as_ref();

@@ -122,8 +122,8 @@ impl Apps {
                 if let Some(description) = &description {
                     stored_apps::describe(tx, app.id, description)?;
                 }
-                memory.usage.admits_bytes((team, &limits), new.artifact_bytes)?;
-                usage::stored(tx, team, new.artifact_bytes);
+                memory.usage.admits_bytes((team, &limits), new.counted())?;
+                usage::stored(tx, team, new.counted());
                 Ok::<_, Error>(versions::insert(tx, app.id, new, now)?)
             })
             .await;

@@ -10,6 +10,9 @@ use minitower_vocabulary::ids::{AttemptId, RunId, RunnerId};
 use minitower_vocabulary::statuses::{AttemptStatus, ResultReason};
 use minitower_vocabulary::time::Timestamp;
 
+/// Bytes that an attempt counts besides its message: about what its row takes.
+pub const ROW_BYTES: i64 = 512;
+
 /// What put an end to an attempt. A result accepted under a lease is answered by the result rule for ever, any other end makes
 /// the lease stale; the status alone does not tell, since a cancelling attempt ends `cancelled` either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -220,6 +223,14 @@ impl AttemptState {
                 Some(EndedBy::Release)
             }
         }
+    }
+
+    /// Bytes that the attempt counts towards its team's storage: from its end on, about what its row takes, and its message.
+    pub fn counted(&self) -> i64 {
+        if self.status().is_active() {
+            return 0;
+        }
+        ROW_BYTES + self.error_message().map_or(0, |message| i64::try_from(message.len()).unwrap_or(i64::MAX))
     }
 
     /// Why it did not end well.

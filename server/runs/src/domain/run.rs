@@ -286,7 +286,23 @@ pub struct Run {
     pub deleted: bool,
 }
 
+/// Bytes that a run counts besides its texts: about what its row takes, the entries by which it is found, and its Idempotency-Key.
+const ROW_BYTES: usize = 1024;
+/// How often the labels of a run are stored: with the run, and twice to find it by them.
+const LABEL_COPIES: usize = 3;
+
+/// Bytes that a run counts towards its team's storage when it is made, by its input and its labels as they are stored.
+pub fn counted(input: Option<&str>, labels: Option<&str>) -> i64 {
+    let bytes = ROW_BYTES + input.map_or(0, str::len) + LABEL_COPIES * labels.map_or(0, str::len);
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
 impl Run {
+    /// Bytes that it counted when it was made.
+    pub fn counted(&self) -> i64 {
+        counted(self.input.as_deref(), self.labels.as_deref())
+    }
+
     /// The word for where it stands.
     pub const fn status(&self) -> RunStatus {
         self.progress.status()

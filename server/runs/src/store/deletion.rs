@@ -6,8 +6,8 @@ use minitower_vocabulary::ids::{AppId, AttemptId, RunId, TeamId, VersionId};
 use minitower_vocabulary::statuses::RunStatus;
 use minitower_vocabulary::time::Timestamp;
 
-use crate::domain::log;
 use crate::domain::run::Run;
+use crate::domain::{attempt, log};
 use crate::store::events::{AppChanged, AppGone, AppHidden, RunGone, RunsHidden};
 use crate::store::usage;
 
@@ -189,8 +189,14 @@ pub fn remove_run(tx: &Tx<'_>, run: &Run) -> Result<Vec<String>, StoreError> {
         tx.all("SELECT sha256, bytes FROM run_artifacts WHERE run_id = ?1", [run.id.0], |row| {
             Ok((row.get("sha256")?, row.get("bytes")?))
         })?;
-    let texts = [&run.input, &run.output].into_iter().flatten().map(|text| text.len() as u64).sum();
-    let bytes = left.iter().map(|(_, bytes)| *bytes).sum::<i64>() + signed(texts);
+    let attempts = tx.one(
+        "SELECT count(*) * ?2 + coalesce(sum(octet_length(error_message)), 0) AS bytes FROM run_attempts WHERE run_id = ?1",
+        params![run.id.0, attempt::ROW_BYTES],
+        |row| Ok(row.get::<_, i64>("bytes")?),
+    )?;
+    let output = run.output.as_ref().map_or(0, |output| signed(output.len() as u64));
+    let files = left.iter().map(|(_, bytes)| *bytes).sum::<i64>();
+    let bytes = files + run.counted() + output + attempts.unwrap_or(0);
     tx.execute("DELETE FROM run_attempts WHERE run_id = ?1", [run.id.0])?;
     // With what refers to it and is deleted with it.
     tx.execute("DELETE FROM runs WHERE id = ?1", [run.id.0])?;
@@ -203,21 +209,34 @@ fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-/// The team whose app it is, and the archive with its bytes.
+/// The bytes of a version: of its archive, and as in `NewVersion::counted`.
+macro_rules! bytes_of_version {
+    () => {
+        "v.artifact_bytes + coalesce(octet_length(v.params_schema), 0) + coalesce(octet_length(v.towerfile_toml), 0)
+         + coalesce(octet_length(v.import_paths), 0) + coalesce(octet_length(v.hidden_parameters), 0) AS bytes"
+    };
+}
+
+/// The team whose app it is, its archive, and the bytes of the version.
 fn archive(row: &Row<'_>) -> Result<(TeamId, String, i64), StoreError> {
-    Ok((TeamId(row.get("team_id")?), row.get("artifact_sha256")?, row.get("artifact_bytes")?))
+    Ok((TeamId(row.get("team_id")?), row.get("artifact_sha256")?, row.get("bytes")?))
 }
 
 /// A version whose runs are gone gives up its archive. Answers the hash of that.
 pub fn purge_version(tx: &Tx<'_>, version: VersionId, now: Timestamp) -> Result<Option<String>, StoreError> {
-    tx.execute(
-        "UPDATE app_versions SET purged_at = ?2, towerfile_toml = NULL, params_schema = NULL WHERE id = ?1",
-        params![version.0, At(now)],
-    )?;
     let archive = tx.one(
-        "SELECT a.team_id, v.artifact_sha256, v.artifact_bytes FROM app_versions v JOIN apps a ON a.id = v.app_id WHERE v.id = ?1",
+        concat!(
+            "SELECT a.team_id, v.artifact_sha256, ",
+            bytes_of_version!(),
+            " FROM app_versions v JOIN apps a ON a.id = v.app_id WHERE v.id = ?1"
+        ),
         [version.0],
         archive,
+    )?;
+    tx.execute(
+        "UPDATE app_versions SET purged_at = ?2, towerfile_toml = NULL, params_schema = NULL, import_paths = NULL,
+                hidden_parameters = NULL WHERE id = ?1",
+        params![version.0, At(now)],
     )?;
     Ok(archive.map(|(team, sha256, bytes)| {
         usage::stored(tx, team, -bytes);
@@ -228,8 +247,11 @@ pub fn purge_version(tx: &Tx<'_>, version: VersionId, now: Timestamp) -> Result<
 /// Removes some versions of an app whose runs are gone. Answers the hashes of their archives; none: there are no more versions.
 pub fn remove_versions(tx: &Tx<'_>, app: AppId, limit: i64) -> Result<Vec<String>, StoreError> {
     let versions = tx.all(
-        "SELECT v.id, v.purged_at IS NOT NULL AS purged, a.team_id, v.artifact_sha256, v.artifact_bytes
-         FROM app_versions v JOIN apps a ON a.id = v.app_id WHERE v.app_id = ?1 ORDER BY v.version_no LIMIT ?2",
+        concat!(
+            "SELECT v.id, v.purged_at IS NOT NULL AS purged, a.team_id, v.artifact_sha256, ",
+            bytes_of_version!(),
+            " FROM app_versions v JOIN apps a ON a.id = v.app_id WHERE v.app_id = ?1 ORDER BY v.version_no LIMIT ?2"
+        ),
         params![app.0, limit],
         |row| Ok((row.get::<_, i64>("id")?, row.get::<_, bool>("purged")?, archive(row)?)),
     )?;

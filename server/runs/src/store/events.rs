@@ -39,7 +39,7 @@ pub struct RunMoved {
     pub run: RunId,
     /// Its priority.
     pub priority: i64,
-    /// Bytes of its input.
+    /// Bytes that it counts towards its team's storage.
     pub stored: i64,
     /// When it was created.
     pub created_at: Timestamp,
@@ -59,7 +59,7 @@ impl RunMoved {
             names: CountNames { app: run.app_slug.clone(), environment: run.environment.clone() },
             run: run.id,
             priority: run.priority,
-            stored: run.input.as_ref().map_or(0, |input| i64::try_from(input.len()).unwrap_or(i64::MAX)),
+            stored: run.counted(),
             created_at: run.created_at,
             attempt_started_at,
             before,

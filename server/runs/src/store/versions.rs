@@ -37,12 +37,29 @@ pub struct NewVersion {
     pub hidden_parameters: Vec<String>,
 }
 
+impl NewVersion {
+    /// Bytes that it counts towards its team's storage: of its archive, and of the texts that the database keeps.
+    pub fn counted(&self) -> i64 {
+        let texts =
+            [self.params_schema.clone(), self.towerfile_toml.clone(), self.import_paths(), self.hidden()];
+        let bytes = texts.iter().flatten().map(String::len).sum::<usize>();
+        self.artifact_bytes.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX))
+    }
+
+    fn import_paths(&self) -> Option<String> {
+        self.import_paths.as_ref().map(|paths| serde_json::json!(paths).to_string())
+    }
+
+    fn hidden(&self) -> Option<String> {
+        let names = &self.hidden_parameters;
+        (!names.is_empty()).then(|| serde_json::json!(names).to_string())
+    }
+}
+
 /// The app's next version.
 pub fn insert(tx: &Tx<'_>, app: AppId, new: NewVersion, now: Timestamp) -> Result<Version, StoreError> {
     let number = apps::next_version_no(tx, app, now)?;
-    let import_paths = new.import_paths.as_ref().map(|p| serde_json::json!(p).to_string());
-    let hidden_parameters =
-        (!new.hidden_parameters.is_empty()).then(|| serde_json::json!(new.hidden_parameters).to_string());
+    let (import_paths, hidden_parameters) = (new.import_paths(), new.hidden());
     let id = tx.insert(
         "INSERT INTO app_versions (app_id, version_no, entrypoint, timeout_seconds, params_schema, artifact_sha256,
                                    artifact_bytes, towerfile_toml, import_paths, max_retries, api, hidden_parameters, created_at)

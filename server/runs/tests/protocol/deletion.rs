@@ -11,7 +11,7 @@ use minitower_vocabulary::time::Timestamp;
 use crate::support::{Plane, outcome};
 
 /// Asks again until it is so.
-async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
     let began = Instant::now();
     while !is_so().await {
         assert!(began.elapsed() < Duration::from_secs(30), "{what}");
@@ -21,7 +21,7 @@ async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
 
 impl Plane {
     /// Removes what is deleted, beside the test.
-    fn run_background(&self) {
+    pub(crate) fn run_background(&self) {
         let app = self.app.clone();
         tokio::spawn(async move { app.run_background().await });
     }

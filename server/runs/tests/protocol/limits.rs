@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use minitower_kernel::page::Page;
-use minitower_runs::{CreateRun, Error, LogLine, ReadLog, Report};
+use minitower_runs::domain::lease::Outcome;
+use minitower_runs::{CreateRun, Error, LogLine, ReadLog, Report, Unfinished};
 use minitower_teams::CreateToken;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::RunId;
@@ -14,6 +15,7 @@ use minitower_vocabulary::time::Timestamp;
 use rstest::rstest;
 use serde_json::json;
 
+use crate::deletion::until;
 use crate::support::{Plane, named, outcome};
 
 impl Plane {
@@ -319,9 +321,8 @@ async fn a_team_that_has_used_up_its_storage_stores_nothing_more_and_ends_its_ru
     assert_eq!(plane.used(LimitName::StorageBytes).await, before + 10 * measured(1_000));
 
     plane.allow(LimitName::StorageBytes, before + 10 * measured(1_000)).await;
-    let with_input = || CreateRun { input: Some(json!({"key": "value"})), ..plain() };
-    refused(plane.create(&plane.team, with_input()).await, LimitName::StorageBytes);
-    plane.create(&plane.team, plain()).await.unwrap();
+    // Whatever a run is made of, the database holds it.
+    refused(plane.create(&plane.team, plain()).await, LimitName::StorageBytes);
     let more = plane.app.leases().append_logs(&runner, run, token, lines(11..=11, 1)).await;
     refused(more, LimitName::StorageBytes);
     refused(plane.upload("main.py").await, LimitName::StorageBytes);
@@ -330,8 +331,52 @@ async fn a_team_that_has_used_up_its_storage_stores_nothing_more_and_ends_its_ru
     assert_eq!(plane.whole_log(run).await.len(), 11, "the last lines tell how it ended");
 
     let plane = plane.restart().await;
-    assert_eq!(plane.used(LimitName::StorageBytes).await, before + 11 * measured(1_000));
-    refused(plane.create(&plane.team, with_input()).await, LimitName::StorageBytes);
+    assert_eq!(plane.used(LimitName::StorageBytes).await, before + 11 * measured(1_000) + ATTEMPT_ROW);
+    refused(plane.create(&plane.team, plain()).await, LimitName::StorageBytes);
+}
+
+/// What a run and an attempt count besides their texts.
+const RUN_ROW: u64 = 1024;
+const ATTEMPT_ROW: u64 = 512;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_database_holds_of_a_team_counts_until_it_is_deleted() {
+    let plane = Plane::start().await;
+    let used = async |plane: &Plane| plane.used(LimitName::StorageBytes).await;
+    let before = used(&plane).await;
+
+    plane.run(plain()).await;
+    assert_eq!(used(&plane).await, before + RUN_ROW);
+    let label = ("k".repeat(60), "v".repeat(250));
+    let labels = BTreeMap::from([label.clone()]);
+    let texts = json!({"k": "v"}).to_string().len() as u64 + 3 * json!(labels).to_string().len() as u64;
+    plane.run(CreateRun { input: Some(json!({"k": "v"})), labels, ..plain() }).await;
+    assert_eq!(used(&plane).await, before + 2 * RUN_ROW + texts);
+
+    // A message counts once, however often it is told.
+    let runner = plane.runner("r").await;
+    let grant = plane.lease(&runner).await;
+    let ended = Outcome { error_message: Some("m".repeat(300)), ..outcome(ResultStatus::Failed) };
+    for _ in 0..2 {
+        let report: Report = ended.clone().into();
+        plane.app.leases().finish_run(&runner, grant.run.id, &grant.lease_token, report).await.unwrap();
+    }
+    let held = before + 2 * RUN_ROW + texts + ATTEMPT_ROW + 300;
+    assert_eq!(used(&plane).await, held);
+
+    let towerfile = format!("[app]\nname = \"jobs\"\nscript = \"main.py\"\n# {}\n", "x".repeat(100_000));
+    plane.upload_files(&plane.team, &[("Towerfile", &towerfile), ("main.py", "")], "").await.unwrap();
+    assert!(used(&plane).await > held + 100_000);
+
+    // A restart counts the same, and what is deleted counts no more.
+    let full = used(&plane).await;
+    let plane = plane.restart().await;
+    assert_eq!(used(&plane).await, full);
+    plane.app.apps().delete_app(&plane.team, "jobs".to_owned(), Unfinished::Cancel).await.unwrap();
+    plane.run_background();
+    until("what is deleted counts", || async { used(&plane).await == 0 }).await;
+    let plane = plane.restart().await;
+    assert_eq!(used(&plane).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
