@@ -208,9 +208,9 @@ pub enum RestoreError {
     /// There is a database.
     #[error("there is a database already: move it away, with its -wal and -shm files")]
     Exists,
-    /// There is the log of another database.
-    #[error("the former database's -wal file is still there: move it away too")]
-    FormerLog,
+    /// There is the log, or the journal, of another database.
+    #[error("the former database's {0} file is still there: move it away too")]
+    FormerLog(&'static str),
     /// There is no backup.
     #[error("there is no such file")]
     Absent,

@@ -56,6 +56,12 @@ pub enum Stranger {
     /// Its tables are not those of any version.
     #[error("its tables are not those of a MiniTower database")]
     Tables,
+    /// It has a trigger that is not of its version.
+    #[error(
+        "it has a trigger that MiniTower has not made, {0:?}, and that would run inside of the server: \
+         drop it from a copy of the backup, and restore that"
+    )]
+    Trigger(String),
     /// Its last bytes are missing.
     #[error("it is cut short: {found} of {expected} bytes")]
     CutShort {
@@ -118,6 +124,22 @@ pub(crate) fn check_whole(path: &Path) -> Result<(), Stranger> {
     let Some(header) = Header::read(path)? else { return Ok(()) };
     let (found, expected) = (std::fs::metadata(path)?.len(), header.bytes().unwrap_or(0));
     if found < expected { Err(Stranger::CutShort { found, expected }) } else { Ok(()) }
+}
+
+/// Refuses a database with a trigger that is not of its version. Others may add tables to it, but a trigger changes what our statements do.
+pub(crate) fn check_triggers(conn: &Connection) -> Result<(), Stranger> {
+    let version: i32 = conn.query_row("PRAGMA user_version", (), |row| row.get(0))?;
+    // What a newer version has is not known here, and it is refused as that.
+    let Some(known) = usize::try_from(version).ok().and_then(migrate::schema_of) else { return Ok(()) };
+    let known = triggers(&known?)?;
+    let foreign = triggers(conn)?.into_iter().find(|trigger| !known.contains(trigger));
+    foreign.map_or(Ok(()), |(name, _)| Err(Stranger::Trigger(name)))
+}
+
+/// The triggers of a database, with their text: what they do.
+fn triggers(conn: &Connection) -> rusqlite::Result<Vec<(String, Option<String>)>> {
+    let mut triggers = conn.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")?;
+    triggers.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 /// Whether the file may be that of a running server, copied without its write-ahead log. Copies that SQLite or Litestream made look the
@@ -253,6 +275,28 @@ mod tests {
             assert_eq!(identify(&path).unwrap(), Identity::Ours, "version {version}");
             assert_eq!(std::fs::read(&path).unwrap(), before);
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        }
+    }
+
+    #[test]
+    fn a_trigger_that_is_not_of_its_version_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        for version in 1..=migrate::LATEST {
+            // As it was made in one go, and as a server migrates it.
+            let path = folder.path().join(format!("{version}.db"));
+            let mut db = Db::open_writer(&path).unwrap();
+            migrate::to(&mut db, version);
+            check_triggers(&db.conn).unwrap();
+            migrate::run(&mut db, &path, migrate::Before::Nothing).unwrap();
+            check_triggers(&db.conn).unwrap();
+            db.batch("CREATE TRIGGER evil AFTER INSERT ON runs BEGIN SELECT 1; END").unwrap();
+            assert!(matches!(check_triggers(&db.conn), Err(Stranger::Trigger(name)) if name == "evil"));
+            db.batch(
+                "DROP TRIGGER evil; DROP TRIGGER ended_runs_are_final;
+                 CREATE TRIGGER ended_runs_are_final AFTER INSERT ON runs BEGIN SELECT 1; END",
+            )
+            .unwrap();
+            assert!(matches!(check_triggers(&db.conn), Err(Stranger::Trigger(_))), "only its name is ours");
         }
     }
 

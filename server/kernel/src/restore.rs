@@ -32,12 +32,14 @@ pub fn restore(
     if path.exists() {
         return Err(failed(RestoreError::Exists));
     }
-    // A log that another database left here would be read as this one's.
-    if std::fs::metadata(copy::with_suffix(path, "-wal")).is_ok_and(|wal| wal.len() > 0) {
-        return Err(failed(RestoreError::FormerLog));
+    // A log that another database left here would be read as this one's, and its journal be rolled back into this one.
+    for left in ["-wal", "-journal"] {
+        if std::fs::metadata(copy::with_suffix(path, left)).is_ok_and(|file| file.len() > 0) {
+            return Err(failed(RestoreError::FormerLog(left)));
+        }
     }
     let source = whole_and_ours(backup).map_err(failed)?;
-    for left in ["-wal", "-shm"] {
+    for left in ["-wal", "-shm", "-journal"] {
         copy::remove(&copy::with_suffix(path, left)).map_err(|e| failed(e.into()))?;
     }
     let part = Part(copy::with_suffix(path, ".restoring"));
@@ -113,7 +115,10 @@ fn whole_and_ours(backup: &Path) -> Result<Backup, RestoreError> {
     let opened = Backup { db: Db::of(conn), index };
     match check::integrity(&opened.db.conn).map_err(RestoreError::Read)? {
         Verdict::Damaged(verdict) => Err(RestoreError::Damaged { verdict }),
-        Verdict::Whole | Verdict::SoFar => Ok(opened),
+        Verdict::Whole | Verdict::SoFar => {
+            identity::check_triggers(&opened.db.conn)?;
+            Ok(opened)
+        }
     }
 }
 

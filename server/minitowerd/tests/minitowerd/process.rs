@@ -203,15 +203,29 @@ fn a_backup_becomes_the_database_only_where_there_is_none() {
     let (done, said) = restore("backup.db");
     assert!(!done && said.contains("-wal"), "{said}");
     std::fs::remove_file(folder.path().join("minitower.db-wal")).unwrap();
+    let journal = folder.path().join("minitower.db-journal");
+    std::fs::write(&journal, "of another database").unwrap();
+    let (done, said) = restore("backup.db");
+    assert!(!done && said.contains("-journal"), "{said}");
+    // What has nothing in it goes.
+    std::fs::write(&journal, "").unwrap();
     let backup = std::fs::read(folder.path().join("backup.db")).unwrap();
     let mut damaged = backup.clone();
     // A page in the middle.
     damaged[81_920..86_016].fill(0xab);
+    let changed = folder.path().join("changed");
+    std::fs::write(&changed, &backup).unwrap();
+    minitower_kernel::rusqlite::Connection::open(&changed)
+        .unwrap()
+        .execute_batch("CREATE TRIGGER evil AFTER INSERT ON runs BEGIN SELECT 1; END")
+        .unwrap();
+    let changed = std::fs::read(&changed).unwrap();
     for (name, bytes, reason) in [
         ("junk", &b"no database"[..], "not an SQLite database"),
         ("empty", b"", "is empty"),
         ("cut", &backup[..backup.len() / 2], "is cut short"),
         ("damaged", &damaged, "is damaged"),
+        ("changed", &changed, "has a trigger that MiniTower has not made, \"evil\""),
         ("log-missing", &backup, "-wal file is missing"),
         ("log-damaged", &backup, "-wal file beside it is damaged"),
     ] {
