@@ -13,6 +13,7 @@ macro_rules! each_limit {
             Tokens tokens "Team tokens.";
             Environments environments "Environments.";
             Apps apps "Apps.";
+            Runners runners "Runners of the team.";
             LogBytesPerRun log_bytes_per_run "Bytes of the log of one attempt at a run. A longer log keeps its beginning and its end.";
             ArtifactBytes artifact_bytes "Bytes of all artifacts of one run.";
             StorageBytes storage_bytes "Bytes that the team stores: archives, artifacts, logs, and what the database holds of its versions and runs.";

@@ -18,6 +18,10 @@ use minitower_teams::AdminPrincipal;
 
 /// Most runners in one answer: the operator asks every second, and most platforms fit into one.
 const MAX_RUNNERS: i64 = 10_000;
+/// Most bytes of what runners say of themselves in one answer, however few they are: readers take 8 MiB, of which what JSON adds is a part.
+const MAX_RUNNERS_BYTES: usize = 4 * 1024 * 1024;
+/// What a runner adds to an answer besides its texts, about.
+const RUNNER_BYTES: usize = 300;
 /// Longest owner of a fence.
 const MAX_OWNER_BYTES: usize = 253;
 /// Longest reason of an end.
@@ -60,8 +64,22 @@ pub struct Drained {
     pub draining: bool,
 }
 
+/// How many of the first runners fit into an answer; one does.
+fn fitting(runners: &[Runner]) -> usize {
+    let mut bytes = 0;
+    let fit = runners.iter().take_while(|runner| {
+        let Runner { name, environment, pool, labels, instance_id, .. } = runner;
+        let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let labels: usize = labels.iter().map(|(key, value)| key.len() + value.len()).sum();
+        bytes +=
+            RUNNER_BYTES + name.len() + environment.len() + optional(pool) + optional(instance_id) + labels;
+        bytes <= MAX_RUNNERS_BYTES
+    });
+    fit.count().max(1)
+}
+
 impl Runners {
-    /// Runners by name.
+    /// Runners by name. A page may be shorter than its limit.
     pub async fn list_runners(
         &self,
         by: &AdminPrincipal,
@@ -86,7 +104,8 @@ impl Runners {
                 }
             },
         };
-        let found = self.0.store.read(move |db| Ok::<_, Error>(runners::list(db, &filter)?)).await?;
+        let mut found = self.0.store.read(move |db| Ok::<_, Error>(runners::list(db, &filter)?)).await?;
+        found.truncate(fitting(&found));
         let (now, ttl) = (self.0.clock.now(), self.0.settings.lease_ttl);
         Ok(found
             .into_iter()
@@ -252,4 +271,34 @@ fn checked_owner(by: &AdminPrincipal, owner: Option<String>) -> Result<String, E
 fn unknown(name: &str) -> Error {
     let shown: String = name.chars().take(64).collect();
     Absent::Runner(shown).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use minitower_vocabulary::ids::RunnerId;
+    use minitower_vocabulary::time::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_about_runners_ends_before_it_is_too_long_for_its_readers() {
+        let of = |bytes: usize| Runner {
+            id: RunnerId(1),
+            name: "n".repeat(bytes),
+            scope: RunnerScope::Platform,
+            environment: String::new(),
+            pool: None,
+            labels: [].into(),
+            instance_id: None,
+            last_seen_at: Timestamp(0),
+            idle_since: None,
+            run_id: None,
+            attempt_started_at: None,
+            draining: false,
+        };
+        assert_eq!(fitting(&vec![of(100); 10_000]), 10_000, "ordinary ones fit");
+        let long = fitting(&vec![of(1_300); 10_000]);
+        assert!((2_000..10_000).contains(&long), "{long}");
+        assert_eq!(fitting(&[of(MAX_RUNNERS_BYTES + 1), of(1)]), 1, "the list goes on");
+    }
 }

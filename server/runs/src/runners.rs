@@ -6,8 +6,9 @@ use crate::domain::runner::{FenceHolder, HeldBy, Origin, RunnerScope};
 use crate::store::fences;
 use crate::store::runners::{self, Registration};
 use minitower_teams::pool::Registering;
-use minitower_teams::{Registrar, RegistrationPrincipal, environments};
-use minitower_vocabulary::ids::RunnerId;
+use minitower_teams::{Registrar, RegistrationPrincipal, Used, environments};
+use minitower_vocabulary::ids::{RunnerId, TeamId};
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::names::{self, DEFAULT_ENVIRONMENT};
 
 use crate::{Error, Field, Runners};
@@ -58,6 +59,8 @@ impl Runners {
         by: RegistrationPrincipal,
         new: Register,
     ) -> Result<Registered, Error> {
+        let teams = self.0.teams.clone();
+        teams.admit_registration(by)?;
         names::check_runner(&new.name)?;
         let environment =
             new.environment.filter(|e| !e.is_empty()).unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
@@ -80,7 +83,6 @@ impl Runners {
             Registrar::Platform => RunnerScope::Platform,
             Registrar::Team(team) => RunnerScope::Team(team),
         };
-        let teams = self.0.teams.clone();
         let (id, created) = self
             .0
             .store
@@ -101,7 +103,18 @@ impl Runners {
                 let origin = Origin { scope, pool, bound: by.is_of_pool() };
                 let registration = runners::New { name: new.name, origin, environment, labels, token_hash };
                 match runners::register(tx, &registration, now)? {
-                    Registration::Made { id, created } => Ok((id, created)),
+                    Registration::Made { id, created } => {
+                        if let RunnerScope::Team(team) = scope
+                            && created
+                        {
+                            let limits = teams.limits(team);
+                            let most = limits.count(LimitName::Runners).saturating_add(1);
+                            // This one is among them: if there are too many, nothing of it stays.
+                            let before = runners::count(tx, team, most)?.unsigned_abs().saturating_sub(1);
+                            limits.take(LimitName::Runners, before)?;
+                        }
+                        Ok((id, created))
+                    }
                     Registration::Held(by) => Err(Error::RunnerNameHeld { name: registration.name, by }),
                 }
             })
@@ -112,6 +125,12 @@ impl Runners {
                 }
             })?;
         Ok(Registered { id, name, token, scope, created })
+    }
+
+    /// How much a team has used of those of its limits that are about runners.
+    pub async fn used(&self, team: TeamId) -> Result<Used, Error> {
+        let count = self.0.store.read(move |db| Ok::<_, Error>(runners::count(db, team, i64::MAX)?)).await?;
+        Ok(vec![(LimitName::Runners, count.unsigned_abs())])
     }
 
     /// Forgets runners that were silent for too long and hold nothing.

@@ -57,12 +57,12 @@ pub enum Registrar {
 pub struct RegistrationPrincipal {
     /// Who registers with it.
     pub registrar: Registrar,
-    shown: Shown,
+    pub(crate) shown: Shown,
 }
 
 /// Which registration token was shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shown {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Shown {
     /// The platform's.
     Platform,
     /// A team's.
@@ -72,7 +72,7 @@ enum Shown {
 }
 
 impl RegistrationPrincipal {
-    /// Whether the token is one pool's: it takes no runner's name from another pool.
+    /// Whether the token is bound to one pool: what it registers is that pool's for certain.
     pub fn is_of_pool(self) -> bool {
         matches!(self.shown, Shown::Pool(_))
     }

@@ -117,6 +117,15 @@ pub enum Error {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Too many runners register with one token.
+    #[error(
+        "too many runners are registering with this token: try again in {} s",
+        (retry_after.as_millis().div_ceil(1000)).max(1)
+    )]
+    TooManyRegistrations {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// Too many passwords from one address wait for being checked.
     #[error("too many passwords from this address are waiting to be checked: try again in {} s", retry_after.as_secs())]
     TooManyWaiting {

@@ -21,6 +21,7 @@ mod lane;
 mod limited;
 mod passwords;
 mod pool_tokens;
+mod registrations;
 pub mod secrets;
 mod settings;
 mod store;
@@ -58,6 +59,7 @@ struct Shared {
     clock: Clock,
     settings: Settings,
     throttle: throttle::Throttle,
+    registrations: registrations::Registrations,
     passwords: passwords::Hasher,
     memory: Memory,
 }
@@ -108,6 +110,7 @@ impl Teams {
             clock,
             settings,
             throttle: throttle::Throttle::default(),
+            registrations: registrations::Registrations::default(),
             passwords,
             memory,
         })))

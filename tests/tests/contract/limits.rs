@@ -4,7 +4,7 @@ use minitower_tests::server::OPERATOR_TOKEN;
 use minitower_tests::{Http, Runner, Server, Team, shape};
 use serde_json::{Value, json};
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "requests_per_second",
     "runs_per_day",
     "queued_runs",
@@ -14,6 +14,7 @@ const NAMES: [&str; 14] = [
     "tokens",
     "environments",
     "apps",
+    "runners",
     "log_bytes_per_run",
     "artifact_bytes",
     "storage_bytes",

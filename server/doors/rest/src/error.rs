@@ -137,6 +137,7 @@ impl From<minitower_teams::Error> for ApiError {
             Error::Store(StoreError::Unavailable(reason)) => return Self::unavailable(reason),
             Error::Store(_) | Error::Random(_) | Error::Hashing(_) => return Self::internal(&error),
             Error::TooManyLogins { retry_after }
+            | Error::TooManyRegistrations { retry_after }
             | Error::TooManySignups { retry_after }
             | Error::TooManyWaiting { retry_after }
             | Error::TooFast { retry_after, .. } => {

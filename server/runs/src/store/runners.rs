@@ -62,24 +62,21 @@ pub fn register(tx: &Tx<'_>, new: &New, now: Timestamp) -> Result<Registration, 
     }
     let former_token = known.as_ref().map(|(_, _, token)| *token);
     let (pool, bound) = (&origin.pool, origin.bound);
-    let (id, fresh) = match known {
-        Some((id, _, _)) => {
-            tx.execute(
-                "UPDATE runners SET environment = ?2, pool = ?3, bound = ?4, labels = ?5, token_hash = ?6, registered_at = ?7,
-                                    last_seen_at = ?7 WHERE id = ?1",
-                params![id.0, environment, pool, bound, labels, token_hash.as_slice(), At(now)],
-            )?;
-            (id, false)
-        }
-        None => {
-            let team = team_of(origin.scope);
-            let id = tx.insert(
-                "INSERT INTO runners (name, team_id, environment, pool, bound, labels, token_hash, registered_at, last_seen_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
-                params![name, team, environment, pool, bound, labels, token_hash.as_slice(), At(now)],
-            )?;
-            (RunnerId(id), true)
-        }
+    let (id, fresh) = if let Some((id, _, _)) = known {
+        tx.execute(
+            "UPDATE runners SET environment = ?2, pool = ?3, bound = ?4, labels = ?5, token_hash = ?6, registered_at = ?7,
+                                last_seen_at = ?7 WHERE id = ?1",
+            params![id.0, environment, pool, bound, labels, token_hash.as_slice(), At(now)],
+        )?;
+        (id, false)
+    } else {
+        let team = team_of(origin.scope);
+        let id = tx.insert(
+            "INSERT INTO runners (name, team_id, environment, pool, bound, labels, token_hash, registered_at, last_seen_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
+            params![name, team, environment, pool, bound, labels, token_hash.as_slice(), At(now)],
+        )?;
+        (RunnerId(id), true)
     };
     tx.emit(RunnerRegistered { id, environment: environment.clone(), at: now, former_token });
     Ok(Registration::Made { id, created: fresh })
@@ -237,21 +234,19 @@ pub struct Filter {
 
 /// Runners by name.
 pub fn list(db: &Db, filter: &Filter) -> Result<Vec<Runner>, StoreError> {
-    // Two statements, so that those of a pool are found by an index, however many others there are.
-    let pool = if filter.pool.is_some() { "r.pool = ?2" } else { "?2 IS NULL" };
     db.all(
-        &format!(
-            "{SELECT} WHERE (?1 IS NULL OR r.team_id IS NULL OR r.team_id = ?1) AND {pool}
-                 AND (?3 IS NULL OR r.environment = ?3) AND r.name > coalesce(?4, '') ORDER BY r.name LIMIT ?5"
-        ),
-        params![
-            filter.visible_to.map(|t| t.0),
-            filter.pool,
-            filter.environment,
-            filter.after,
-            filter.limit
-        ],
+        &statement(filter),
+        params![filter.visible_to.map(|t| t.0), filter.pool, filter.environment, filter.after, filter.limit],
         read,
+    )
+}
+
+/// That of a list. Two, so that the runners of a pool are found by an index, however many others there are.
+pub(super) fn statement(filter: &Filter) -> String {
+    let pool = if filter.pool.is_some() { "r.pool = ?2" } else { "?2 IS NULL" };
+    format!(
+        "{SELECT} WHERE (?1 IS NULL OR r.team_id IS NULL OR r.team_id = ?1) AND {pool}
+             AND (?3 IS NULL OR r.environment = ?3) AND r.name > coalesce(?4, '') ORDER BY r.name LIMIT ?5"
     )
 }
 

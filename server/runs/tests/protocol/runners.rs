@@ -12,6 +12,7 @@ use minitower_runs::domain::runner::{HeldBy, RunnerScope};
 use minitower_teams::{AdminPrincipal, CreatePoolToken};
 
 use crate::support::{Plane, named, retries};
+use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::statuses::RunStatus;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -332,4 +333,44 @@ async fn the_pods_of_a_teams_pool_get_their_names_from_another_team_that_was_the
     let refused = register(&plane, &squatter, "cpu-1", "ns/cpu").await;
     assert!(matches!(refused, Err(Error::RunnerNameHeld { by: HeldBy::Platform, .. })), "{refused:?}");
     register(&plane, &pools, "cpu-1", "ns/cpu").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_has_no_more_runners_than_it_may_and_those_that_are_forgotten_do_not_count() {
+    let plane = Plane::start().await;
+    let (_, token) = plane.app.teams().create_registration_token(&plane.team).await.unwrap();
+    plane.app.teams().allow_limits("acme", vec![(LimitName::Runners, Some(2))]).await.unwrap();
+    let used = async || plane.app.runners().used(plane.team.team_id).await.unwrap();
+    for name in ["one", "two", "one"] {
+        register(&plane, &token, name, "p").await.unwrap();
+    }
+    let refused = register(&plane, &token, "three", "p").await;
+    assert!(
+        matches!(&refused, Err(Error::Reached(reached)) if reached.name == LimitName::Runners),
+        "{refused:?}"
+    );
+    assert_eq!(used().await, [(LimitName::Runners, 2)], "nothing is left of it");
+    plane.runner("of-the-platform").await;
+    let team = AdminPrincipal::Team(plane.team.clone());
+    plane.app.runners().forget_runner(&team, "one".to_owned()).await.unwrap();
+    register(&plane, &token, "three", "p").await.unwrap();
+    assert_eq!(used().await, [(LimitName::Runners, 2)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_registrations_is_slowed_down_and_other_tokens_are_not() {
+    let plane = Plane::start().await;
+    let tokens = [(); 2].map(|()| plane.app.teams().create_registration_token(&plane.team));
+    let [first, second] = tokens.map(async |made| made.await.unwrap().1);
+    let (first, second) = (first.await, second.await);
+    let mut refused = None;
+    for number in 0..=100 {
+        refused = register(&plane, &first, &format!("r{number}"), "p").await.err();
+    }
+    let too_many =
+        |error: &Error| matches!(error, Error::Teams(minitower_teams::Error::TooManyRegistrations { .. }));
+    assert!(refused.as_ref().is_some_and(too_many), "{refused:?}");
+    register(&plane, &second, "other", "p").await.unwrap();
+    plane.clock.advance(Duration::from_secs(1));
+    register(&plane, &first, "later", "p").await.unwrap();
 }

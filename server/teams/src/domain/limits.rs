@@ -40,6 +40,8 @@ pub const fn range(name: LimitName) -> Range {
         LimitName::TimeoutSeconds => (7 * 24 * 3600, 1, LARGEST),
         LimitName::Tokens | LimitName::Environments => (1_000, 1, MOST_ROWS),
         LimitName::Apps => (1_000, 0, MOST_ROWS),
+        // As many as may wait for runs at a time.
+        LimitName::Runners => (2_000, 0, MOST_ROWS),
         // Room for a beginning, an end, and the line between them.
         LimitName::LogBytesPerRun => (128 * MIB, 64 * 1024, LARGEST),
         LimitName::ArtifactBytes => (1024 * MIB, 0, LARGEST),
@@ -211,6 +213,7 @@ impl fmt::Display for Reached {
             LimitName::Tokens => "use a token that there is, or revoke one",
             LimitName::Environments => "use an environment that there is",
             LimitName::Apps => "use an app that there is, or delete one",
+            LimitName::Runners => "register under a name that there is, or forget a runner that is gone",
             LimitName::LogBytesPerRun => "write less to the log",
             LimitName::ArtifactBytes => "leave less, or keep it elsewhere",
             LimitName::StorageBytes => "delete artifacts or runs that are no longer needed",
@@ -225,7 +228,7 @@ impl fmt::Display for Reached {
     }
 }
 
-/// A rate of calls over a second: the generic cell rate algorithm (ITU-T I.371, annex A), with a burst of one second.
+/// A rate of calls: the generic cell rate algorithm (ITU-T I.371, annex A).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rate {
     /// When all calls so far would have come, had they come evenly, in nanoseconds.
@@ -235,11 +238,16 @@ pub struct Rate {
 const SECOND: i128 = 1_000_000_000;
 
 impl Rate {
-    /// Counts a call. Err: it comes too early, by so much.
+    /// Counts a call; those of a second may come at once. Err: it comes too early, by so much.
     pub fn take(&mut self, per_second: u64, now: Timestamp) -> Result<(), Duration> {
-        let now = nanoseconds(now);
-        let due = self.due.max(now) + SECOND / i128::from(per_second.max(1));
-        let early = due - now - SECOND;
+        self.take_of(per_second, per_second, now)
+    }
+
+    /// The same where `burst` calls may come at once.
+    pub fn take_of(&mut self, per_second: u64, burst: u64, now: Timestamp) -> Result<(), Duration> {
+        let (now, each) = (nanoseconds(now), SECOND / i128::from(per_second.max(1)));
+        let due = self.due.max(now) + each;
+        let early = due - now - each * i128::from(burst.max(1));
         if early > 0 {
             return Err(Duration::from_nanos(u64::try_from(early).unwrap_or(u64::MAX)));
         }

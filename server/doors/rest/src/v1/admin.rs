@@ -35,8 +35,8 @@ pub(crate) struct ListQuery {
 
 /// Lists runners by name.
 ///
-/// A team sees its own runners, and the platform's without their runs. The operator sees all. The end of the list is
-/// an empty page.
+/// A team sees its own runners, and the platform's without their runs. The operator sees all. A page may
+/// be shorter than its limit. The end of the list is an empty page.
 #[utoipa::path(get, path = "/api/v1/admin/runners", operation_id = "list_runners", tag = "Runners",
     params(ListQuery),
     responses((status = 200, description = "One page of runners.", body = Runners)))]

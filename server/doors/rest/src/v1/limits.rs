@@ -33,6 +33,7 @@ pub(crate) async fn show(
 ) -> Result<Json<Limits>, ApiError> {
     let (limits, mut used) = state.teams().limits_and_use(&caller).await?;
     used.extend(state.runs().used(caller.team_id).await?);
+    used.extend(state.runners().used(caller.team_id).await?);
     Ok(Json(shown(&limits, &used)))
 }
 
@@ -62,6 +63,7 @@ pub(crate) async fn show_of_team(
 ) -> Result<Json<Limits>, ApiError> {
     let (team, limits, mut used) = state.teams().limits_of(&path.slug).await?;
     used.extend(state.runs().used(team).await?);
+    used.extend(state.runners().used(team).await?);
     Ok(Json(shown(&limits, &used)))
 }
 

@@ -14,7 +14,8 @@ use crate::{ApiError, HttpState};
 
 errors! { RegisterErrors {
     Forbidden: "The token is that of a pool, and this is not one of the pool's runners.",
-    Conflict: "A runner of the platform, of another team or of another pool has this name, or the team has as many environments as its limits allow.",
+    Conflict: "A runner of the platform, of another team or of another pool has this name, or the team has as many runners or environments as its limits allow.",
+    RateLimited: "Too many runners register with this token.",
 } }
 
 /// Registers a runner.

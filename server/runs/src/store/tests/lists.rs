@@ -6,7 +6,7 @@ use super::team;
 use crate::domain::labels::Label;
 use crate::store::run_lists::Filter;
 use crate::store::versions::NewVersion;
-use crate::store::{apps, run_lists, versions};
+use crate::store::{apps, run_lists, runners, versions};
 use minitower_kernel::events::Subscribers;
 use minitower_kernel::rusqlite::params_from_iter;
 use minitower_kernel::{Db, Hooks, Store, StoreError, Tx};
@@ -144,6 +144,19 @@ async fn a_list_of_runs_walks_one_index_in_its_order(#[case] filter: Filter) {
         .unwrap();
     assert!(plan.iter().all(|step| !step.contains("TEMP B-TREE") && !step.contains("SCAN")), "{plan:#?}");
     assert!(!by_label || plan[0].starts_with("SEARCH l USING PRIMARY KEY"), "{plan:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_runners_of_a_pool_are_found_without_a_look_at_all_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let filter = runners::Filter { pool: Some("ns/cpu".to_owned()), ..runners::Filter::default() };
+    let explain = format!("EXPLAIN QUERY PLAN {}", runners::statement(&filter));
+    let plan =
+        store.read(move |db| db.all(&explain, [None::<i64>; 5], |row| Ok(row.get::<_, String>("detail")?)));
+    let plan = plan.await.unwrap();
+    assert!(plan[0].contains("USING INDEX runners_by_pool (pool=? AND name>?)"), "{plan:#?}");
+    assert!(plan.iter().all(|step| !step.contains("TEMP B-TREE") && !step.contains("SCAN r")), "{plan:#?}");
 }
 
 fn label(text: &str) -> Label {
