@@ -93,6 +93,10 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
     (Bug::QueueOrderAtEqualTimes, IN_SEQUENCE),
     (Bug::ClaimIgnoresTeam, IN_SEQUENCE),
     (Bug::TurnsIgnoreActiveRuns, check("model", "systems::no_team_keeps_another_from_the_runners")),
+    (
+        Bug::TurnsIgnoreLastLeases,
+        check("protocol", "fairness::one_run_waits_for_no_more_than_one_turn_of_each_team_ahead_of_it"),
+    ),
     (Bug::LogBatchDroppedOnRetry, IN_SEQUENCE),
     (Bug::CountsMissCancelledRuns, IN_SEQUENCE),
     (Bug::ReplacedTokenRemembered, IN_SEQUENCE),

@@ -365,7 +365,8 @@ fn create(team: Team, priority: i64) -> Op {
     }
 }
 
-/// The first run wakes the platform's runner, which takes the second: that is further ahead in the queue.
+/// The first run wakes the platform's runner, which takes the second: that is further ahead in the queue at first, and then its team is the one
+/// that did not have the last lease.
 #[test]
 fn a_poll_woken_for_one_teams_run_that_takes_anothers_leaves_no_poll_waiting_in_vain() {
     runtime().block_on(async {

@@ -33,6 +33,8 @@ pub(crate) struct Model {
     pub(crate) runs: Vec<Arc<RunRow>>,
     /// The same for attempts; with the operation that answered the valid lease token.
     pub(crate) attempts: Vec<Arc<(AttemptRow, Number)>>,
+    /// The teams that had a lease since the server's start, by environment: the one that had its last longest ago comes first.
+    served: Arc<BTreeMap<String, Vec<Team>>>,
     logs: Arc<BTreeMap<(i64, i64), String>>,
     /// Each runner's newest poll, or whatever ended its right to claim.
     newest: BTreeMap<i64, Number>,
@@ -92,6 +94,7 @@ impl Model {
             fences: Arc::default(),
             runs: Vec::new(),
             attempts: Vec::new(),
+            served: Arc::default(),
             logs: Arc::default(),
             newest: BTreeMap::new(),
             stopping: false,
@@ -174,8 +177,8 @@ impl Model {
         MOST_ACTIVE[team] - own.count()
     }
 
-    /// The first ready run that a runner may take: of the team with the fewest active runs there among those that may have more, the first in
-    /// the order of the queue.
+    /// The first ready run that a runner may take: of the team with the fewest active runs there among those that may have more, and among
+    /// several of those of one that had no lease yet, or else of the one whose last lease is longest ago, the first in the order of the queue.
     pub(crate) fn first_for(&self, runner: &Principal) -> Option<i64> {
         let active = |team: Team| {
             let held = |run: &&RunRow| run.team == team && run.environment == runner.environment;
@@ -185,8 +188,20 @@ impl Model {
         self.queue(&runner.environment)
             .into_iter()
             .filter(|run| own(&run) && !self.is_at_limit(run.team))
-            .min_by_key(|run| active(run.team))
+            .min_by_key(|run| (active(run.team), self.last_served(&runner.environment, run.team)))
             .map(|run| run.id)
+    }
+
+    /// How late a team had its last lease in an environment; none: it had none since the server's start.
+    fn last_served(&self, environment: &str, team: Team) -> Option<usize> {
+        self.served.get(environment)?.iter().position(|of| *of == team)
+    }
+
+    /// A team has a lease in an environment.
+    fn serve(&mut self, environment: &str, team: Team) {
+        let served = Arc::make_mut(&mut self.served).entry(environment.to_owned()).or_default();
+        served.retain(|of| *of != team);
+        served.push(team);
     }
 
     /// Forgets which polls came last, but for those that are still open: nothing else can tell the difference.

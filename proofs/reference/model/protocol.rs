@@ -74,6 +74,7 @@ impl Model {
         };
         let id = attempt.id;
         self.attempts.push(Arc::new((attempt, number)));
+        self.serve(&by.environment, self.run(run).team);
         let now = self.now;
         let run = self.run_mut(run);
         run.status = if poll.start { Status::Running } else { Status::Leased };
@@ -292,6 +293,7 @@ impl Model {
             Arc::make_mut(attempt).0.expires = end;
         }
         self.newest.clear();
+        self.served = Arc::default();
         self.stopping = false;
     }
 }

@@ -282,7 +282,6 @@ impl Claim<'_> {
                 StoreError::Inconsistent(format!("run {} is in the queue: {illegal}", run.id))
             })?;
         let (run, number) = runs::lease(tx, run, leased.run, &self.by.name, leased.attempt.started_at())?;
-        self.queues.prepare(tx, &run)?;
         let runner = (self.by.runner_id, self.by.name.as_str());
         let version = version_of(tx, &run)?;
         let (api_token, hashes) = self.tokens(&version)?;

@@ -75,7 +75,7 @@ impl Queues {
     }
 
     /// The ready run that a runner of this scope and environment is to have: none of a team that has as many active runs as it may. It reads one row, however many teams have however many runs, and one
-    /// more for each team whose first run has left the queue unnoticed: after a start, or when it was cancelled.
+    /// more for each team that had no lease since the start and whose first run is not known: at first, or when it was cancelled.
     pub(crate) fn first(
         &self,
         db: &Db,
@@ -107,18 +107,6 @@ impl Queues {
                 }
             }
         }
-    }
-
-    /// The run was leased: looks for what is now its team's first, so that no claim has to look for those of many teams.
-    pub(crate) fn prepare(&self, db: &Db, leased: &Run) -> Result<(), StoreError> {
-        let (environment, team) = (&leased.environment, leased.team_id);
-        let needs = self.lock().needs(environment, team);
-        if needs {
-            let first = queue::first_of_team(db, team, environment)?
-                .ok_or_else(|| inconsistent("the queue", environment, team))?;
-            self.learn(environment, team, place(&first));
-        }
-        Ok(())
     }
 
     fn next(&self, environment: &str) -> Next {

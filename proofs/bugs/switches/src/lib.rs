@@ -77,6 +77,8 @@ bugs! {
     ClaimIgnoresTeam = "claim-ignores-team",
     /// Teams take turns by the order of their runs alone.
     TurnsIgnoreActiveRuns = "turns-ignore-active-runs",
+    /// Of teams with as few active runs the one whose run is ahead comes first, whoever had the last lease.
+    TurnsIgnoreLastLeases = "turns-ignore-last-leases",
     /// A run that becomes ready between a poll's look and its wait wakes nobody.
     LostWakeUp = "lost-wake-up",
     /// Whoever was woken for one team's run and takes another's leaves the first to nobody.

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use crate::config::Config;
 use crate::runner::{FORGOTTEN, NO_FORMER};
-use crate::state::{Body, FORMER, Message, NOBODY, Phase, Runner, State, Timer, VOID};
+use crate::state::{Body, FORMER, Message, NOBODY, Phase, Run, Runner, State, Timer, VOID};
 use minitower_vocabulary::statuses::RunStatus;
 
 /// The form that stands for all states like this one.
@@ -49,6 +49,7 @@ fn same_runners(mut state: State, config: &Config) -> State {
     forget_messages(&mut state, config);
     forget_attempts(&mut state);
     forget_former(&mut state);
+    forget_turns(&mut state, config);
     number_ids(&mut state);
     state.messages.sort_unstable();
     state.messages.dedup();
@@ -121,6 +122,16 @@ fn forget_attempts(state: &mut State) {
         }
     });
     state.attempts = order.iter().map(|at| state.attempts[usize::from(*at)].clone()).collect();
+}
+
+/// Whose turn it was counts only between teams that may both have a run leased.
+fn forget_turns(state: &mut State, config: &Config) {
+    let open = |run: &Run| run.status.is_none_or(|status| !status.is_terminal());
+    let mut teams = state.runs.iter().zip(config.teams).filter(|(run, _)| open(run)).map(|(_, team)| team);
+    let first = teams.next();
+    if teams.all(|team| Some(team) == first) {
+        state.served = 0;
+    }
 }
 
 /// Whether a process could still be found to hold something: in an attempt, or by a poll that is under way.

@@ -106,6 +106,7 @@ impl Model for Protocol {
             attempts: Vec::new(),
             runners: vec![runner; self.config.runners.into()],
             messages: Vec::new(),
+            served: 0,
             outage: 0,
             broken: None,
         };

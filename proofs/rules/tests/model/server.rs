@@ -11,7 +11,7 @@ use minitower_rules::domain::lease::{self, Command, Held, Outcome, Refusal};
 use minitower_rules::domain::queues::Queues;
 use minitower_rules::domain::retry::{Jitter, RetryBudget, RetryPolicy};
 use minitower_rules::domain::run::{RunFields, RunProgress, RunState};
-use minitower_rules::domain::turns::{Next, Standing};
+use minitower_rules::domain::turns::{Next, Place, Standing};
 use minitower_vocabulary::ids::{RunId, TeamId};
 use minitower_vocabulary::statuses::{AttemptStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
@@ -197,6 +197,7 @@ impl Step<'_> {
 
     /// The server starts again; its wall clock has meanwhile jumped by `jump`.
     pub(crate) fn restart(&mut self, jump: i8) {
+        self.state.served = 0;
         for at in 0..self.state.attempts.len() {
             self.state.attempts[at].unheard = false;
             if !self.state.attempts[at].status.is_active() {
@@ -396,6 +397,13 @@ impl Step<'_> {
     /// The run that the rules give next, whatever they knew before: the tests of `turns` are about what they keep.
     fn next(&self) -> Option<u8> {
         let mut queues = Queues::new(self.config.most_active);
+        if self.state.served > 0 {
+            let team = TeamId(self.state.served);
+            let place = Standing::Ready(Place::new(0, NOW, RunId(i64::MAX)));
+            queues.moved(HERE, team, Standing::Aside, place);
+            queues.moved(HERE, team, place, Standing::Active);
+            queues.moved(HERE, team, Standing::Active, Standing::Aside);
+        }
         let standing = |run: u8| {
             let progress = self.run_state(run)?;
             Some(Standing::of(self.config.priorities[usize::from(run)], RunId(run.into()), &progress))
@@ -419,14 +427,16 @@ impl Step<'_> {
         i64::try_from(own.count()).expect("there are few runs")
     }
 
-    /// The run that is promised next: of the team with the fewest active ones among those that may have more, in the order of the queue.
+    /// The run that is promised next: of the team with the fewest active ones among those that may have more, and of two with as few of the one
+    /// that did not have the last lease, in the order of the queue.
     fn promised(&self) -> Option<u8> {
         let (runs, teams) = (&self.state.runs, self.config.teams);
         let may = |id: u8| self.active(teams[usize::from(id)]) < self.config.most_active;
         let ready = |run: &Run| run.status == Some(RunStatus::Queued) && run.waits.is_none();
         let rank = |id: u8| {
             let at = usize::from(id);
-            (self.active(teams[at]), -self.config.priorities[at], runs[at].place, id)
+            let (team, priority) = (teams[at], self.config.priorities[at]);
+            (self.active(team), team == self.state.served, -priority, runs[at].place, id)
         };
         (0_u8..)
             .take(runs.len())
@@ -479,6 +489,7 @@ impl Step<'_> {
             self.state.broken = Some(Promise::Place);
         }
         self.save_run(run, &leased.run);
+        self.state.served = self.config.teams[usize::from(run)];
         if self.active(self.config.teams[usize::from(run)]) > self.config.most_active {
             self.state.broken = Some(Promise::Limit);
         }

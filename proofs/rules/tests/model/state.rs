@@ -26,6 +26,9 @@ pub(crate) struct State {
     pub(crate) runners: Vec<Runner>,
     /// In flight; sorted, each once: delivering one does not remove it when the network repeats it.
     pub(crate) messages: Vec<Message>,
+    /// In the server's memory: the team that had the last lease, as long as another one has runs too. 0: there was no lease since the start.
+    /// Of two teams the other one had its last lease before, or none, which comes to the same.
+    pub(crate) served: i64,
     /// How long the server has been down, and one; 0: it is up. Only models with outages use it.
     pub(crate) outage: u8,
     /// The promise that the last step broke.

@@ -137,10 +137,20 @@ fn two_runs_keep_every_promise_and_the_order_of_the_queue() {
     }
 }
 
-/// Two runs of one team ahead of one of another.
+/// Two runs of one team ahead of one of another: with one runner, the other team's comes second.
 #[test]
 fn no_team_keeps_another_from_the_runners() {
     exhaust(Config { name: "2 teams x 1 run x 1 runner", teams: &[1, 2], ..TWO_BY_ONE });
+    exhaust(Config {
+        name: "2 teams, 3 runs x 1 runner",
+        runners: 1,
+        priorities: &[1, 1, 0],
+        teams: &[1, 1, 2],
+        max_retries: 1,
+        faults: Faults::Outages { longest: 1, heartbeat: 2 },
+        ttl: 4,
+        ..OUTAGES
+    });
     let missing = exhaust(Config {
         name: "2 teams, 3 runs x 2 runners",
         priorities: &[1, 1, 0],

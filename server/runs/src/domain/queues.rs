@@ -1,17 +1,26 @@
 //! The queues of all environments: whose turn it is in each, and which teams may have no more active runs in any.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use minitower_vocabulary::ids::TeamId;
 
 use crate::domain::active::ActiveRuns;
 use crate::domain::turns::{Next, Place, Standing, Turns};
 
+/// So many environments are remembered for the last leases of their teams alone: more than one batch of the writer can leave with nothing
+/// ready or active. Nobody waits there, so nobody's turn is lost with the others.
+const QUIET_KEPT: usize = 1_024;
+
 /// The turns in all environments, by name. A team that has as many active runs as it may have is in none of them.
 #[derive(Debug, Clone, Default)]
 pub struct Queues {
     active: ActiveRuns,
     environments: HashMap<String, Turns>,
+    /// Those with nothing ready or active, in the order in which they came to that.
+    quiet: BTreeMap<u64, String>,
+    /// The number of each in that order.
+    numbers: HashMap<String, u64>,
+    last_number: u64,
     /// Where each team has something ready or active.
     places: HashMap<TeamId, BTreeSet<String>>,
 }
@@ -63,11 +72,6 @@ impl Queues {
         }
     }
 
-    /// Whether the order between teams needs the first run of this one.
-    pub fn needs(&self, environment: &str, team: TeamId) -> bool {
-        self.environments.get(environment).is_some_and(|turns| turns.needs(team))
-    }
-
     fn change(&mut self, environment: &str, team: TeamId, active: i64, change: impl FnOnce(&mut Turns)) {
         if !self.environments.contains_key(environment) {
             self.environments.insert(environment.to_owned(), Turns::default());
@@ -83,13 +87,33 @@ impl Queues {
             (true, false) => self.forget_place(environment, team),
             _ => {}
         }
-        if self.environments.get(environment).is_some_and(Turns::is_empty) {
-            self.environments.remove(environment);
-        }
+        self.note_quiet(environment);
         if active != 0
             && let Some(has_room) = self.active.add(team, active)
         {
             self.hold(team, !has_room);
+        }
+    }
+
+    /// An environment has something ready or active, or no longer has.
+    fn note_quiet(&mut self, environment: &str) {
+        let Some(turns) = self.environments.get(environment) else { return };
+        let (is_quiet, is_empty) = (turns.is_quiet(), turns.is_empty());
+        if let Some(number) = self.numbers.remove(environment) {
+            self.quiet.remove(&number);
+        }
+        if is_empty {
+            self.environments.remove(environment);
+        } else if is_quiet {
+            self.last_number += 1;
+            self.quiet.insert(self.last_number, environment.to_owned());
+            self.numbers.insert(environment.to_owned(), self.last_number);
+        }
+        if self.quiet.len() > QUIET_KEPT
+            && let Some((_, longest)) = self.quiet.pop_first()
+        {
+            self.numbers.remove(&longest);
+            self.environments.remove(&longest);
         }
     }
 

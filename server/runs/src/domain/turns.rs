@@ -1,14 +1,15 @@
 //! Whose turn it is: the order of the queue between the teams that share a platform's runners.
 //!
 //! Within a team the order is that of [`Place`]. Between teams the one with the fewest active runs in the environment comes first, and
-//! among several of those the one whose first run is ahead in that order: no team can keep the others from the runners, however many
-//! runs it queues and whatever priority it gives them.
+//! among several of those the one whose last lease there is longest ago: no team can keep the others from the runners, however many
+//! runs it queues and whatever priority it gives them, nor can as many teams as there are runners. Teams that had no lease since the
+//! start come before those that had, and among them the order of their first runs decides.
 //!
 //! A claim that compared the first run of every team would read as many rows as there are teams. [`Turns`] keeps the teams in order
-//! instead, and asks for a team's first run only after the former one has left the queue.
+//! instead, and asks for a team's first run only when it is needed and the former one has left the queue.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::domain::run::RunProgress;
 use minitower_vocabulary::ids::{RunId, TeamId};
@@ -69,18 +70,35 @@ pub enum Next {
     Ask(TeamId),
 }
 
-/// The teams of one environment name that have something ready or active.
+/// So many teams are remembered for their last lease alone. Of more, those whose last lease is longest ago count as teams that had none.
+const IDLE_KEPT: usize = 10_000;
+/// So many leases can be taken back: more than one batch of the writer holds.
+const LEASES_KEPT: usize = 1_024;
+
+/// The teams of one environment name that have something ready or active, or have had a lease.
 #[derive(Debug, Clone, Default)]
 pub struct Turns {
     teams: HashMap<TeamId, Team>,
-    /// Those with something ready that may have it leased. A team whose first run is not known comes before the others of its number of active runs.
-    order: BTreeSet<(i64, Option<Place>, TeamId)>,
+    /// Those with something ready that may have it leased. Of teams that had no lease yet, one whose first run is not known comes before the
+    /// others of its number of active runs.
+    order: BTreeSet<Rank>,
+    /// Those with nothing ready or active that have had a lease, by the number of their last.
+    idle: BTreeSet<(u64, TeamId)>,
+    /// How many leases there have been.
+    leases: u64,
+    /// For each of the latest leases: the number of the one that its team had before.
+    before: VecDeque<u64>,
 }
+
+/// What teams are ordered by: active runs, last lease, first run.
+type Rank = (i64, u64, Option<Place>, TeamId);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Team {
     ready: i64,
     active: i64,
+    /// The number of its last lease; 0: it had none.
+    last: u64,
     /// The first of the ready runs, as long as it is known.
     first: Option<Place>,
     /// It may have no more active runs: others come next.
@@ -98,13 +116,29 @@ impl Turns {
 
     /// A run of the team was made or moved.
     pub fn moved(&mut self, team: TeamId, before: Standing, after: Standing) {
-        self.change(team, |entry| entry.moved(before, after));
+        let lease = is_lease(before, after).then(|| {
+            self.leases += 1;
+            self.before.push_back(self.last(team));
+            if self.before.len() > LEASES_KEPT {
+                self.before.pop_front();
+            }
+            self.leases
+        });
+        self.change(team, |entry| {
+            entry.moved(before, after);
+            entry.last = lease.unwrap_or(entry.last);
+        });
     }
 
     /// The same was taken back. What was first then is no longer known.
     pub fn taken_back(&mut self, team: TeamId, before: Standing, after: Standing) {
+        let last = is_lease(before, after).then(|| {
+            self.leases = self.leases.saturating_sub(1);
+            self.before.pop_back().unwrap_or_default()
+        });
         self.change(team, |entry| {
             entry.moved(after, before);
+            entry.last = last.unwrap_or(entry.last);
             entry.first = None;
         });
     }
@@ -118,7 +152,7 @@ impl Turns {
 
     /// Whether the team has something ready or active.
     pub fn knows(&self, team: TeamId) -> bool {
-        self.teams.contains_key(&team)
+        self.teams.get(&team).is_some_and(Team::is_known)
     }
 
     /// The first ready run of a team, or that it has none after all.
@@ -130,15 +164,14 @@ impl Turns {
     pub fn next(&self) -> Next {
         match self.order.first() {
             None => Next::Nobody,
-            Some((_, Some(place), _)) => Next::Run(place.run),
-            Some((_, None, team)) => Next::Ask(*team),
+            Some((_, _, Some(place), _)) => Next::Run(place.run),
+            Some((_, _, None, team)) => Next::Ask(*team),
         }
     }
 
-    /// Whether the order between teams needs the first run of this one.
-    pub fn needs(&self, team: TeamId) -> bool {
-        self.order.len() > 1
-            && self.teams.get(&team).is_some_and(|entry| entry.comes() && entry.first.is_none())
+    /// Whether no team has something ready or active.
+    pub fn is_quiet(&self) -> bool {
+        self.teams.len() == self.idle.len()
     }
 
     /// Whether there is nothing to remember.
@@ -146,27 +179,52 @@ impl Turns {
         self.teams.is_empty()
     }
 
+    /// The number of a team's last lease; 0: it had none.
+    fn last(&self, team: TeamId) -> u64 {
+        self.teams.get(&team).map_or(0, |entry| entry.last)
+    }
+
     fn change(&mut self, team: TeamId, change: impl FnOnce(&mut Team)) {
-        let mut entry = self.teams.get(&team).copied().unwrap_or_default();
-        if entry.comes() {
-            self.order.remove(&(entry.active, entry.first, team));
-        }
+        let mut entry = self.teams.remove(&team).unwrap_or_default();
+        self.order.remove(&entry.rank(team));
+        self.idle.remove(&(entry.last, team));
         change(&mut entry);
         if entry.ready == 0 {
             entry.first = None;
         }
         if entry.comes() {
-            self.order.insert((entry.active, entry.first, team));
+            self.order.insert(entry.rank(team));
         }
-        if entry.ready == 0 && entry.active == 0 {
-            self.teams.remove(&team);
-        } else {
+        if !entry.is_known() && entry.last > 0 {
+            self.idle.insert((entry.last, team));
+        }
+        if entry.is_known() || entry.last > 0 {
             self.teams.insert(team, entry);
+        }
+        if self.idle.len() > IDLE_KEPT
+            && let Some((_, longest)) = self.idle.pop_first()
+        {
+            self.teams.remove(&longest);
         }
     }
 }
 
+/// Whether a runner has taken a run that moved so.
+fn is_lease(before: Standing, after: Standing) -> bool {
+    matches!(before, Standing::Ready(_)) && after == Standing::Active
+}
+
 impl Team {
+    /// Its place among the teams.
+    const fn rank(&self, team: TeamId) -> Rank {
+        (self.active, self.last, self.first, team)
+    }
+
+    /// Whether it has something ready or active.
+    const fn is_known(&self) -> bool {
+        self.ready > 0 || self.active > 0
+    }
+
     /// Whether it is among those that come next.
     const fn comes(&self) -> bool {
         self.ready > 0 && !self.held

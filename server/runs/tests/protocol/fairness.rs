@@ -103,3 +103,65 @@ async fn many_teams_with_many_runs_get_as_many_each() {
     }
     assert!(taken.len() == 5 && taken.values().all(|n| *n == 4), "{taken:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_run_waits_for_no_more_than_one_turn_of_each_team_ahead_of_it() {
+    let plane = Plane::start().await;
+    let quiet = plane.another_team("quiet").await;
+    for _ in 0..20 {
+        plane.run(with(1000)).await;
+    }
+    plane.run_of(&quiet, with(0)).await;
+    let runner = plane.runner("the-only-one").await;
+    let mut teams = Vec::new();
+    for n in 0..4 {
+        let grant = plane.lease(&runner).await;
+        let ended = outcome(ResultStatus::Completed).into();
+        plane.app.leases().finish_run(&runner, grant.run.id, &grant.lease_token, ended).await.unwrap();
+        teams.push(grant.run.team_id);
+        // The quiet team had its turn like the other one.
+        if n == 1 {
+            plane.run_of(&quiet, with(0)).await;
+        }
+    }
+    let loud = plane.team.team_id;
+    assert_eq!(teams, [loud, quiet.team_id, loud, quiet.team_id]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_forgets_who_had_a_turn() {
+    let plane = Plane::start().await;
+    let quiet = plane.another_team("quiet").await;
+    for _ in 0..3 {
+        plane.run(with(1000)).await;
+    }
+    plane.run_of(&quiet, with(0)).await;
+    let mut plane = plane;
+    for _ in 0..2 {
+        let runner = plane.runner("the-only-one").await;
+        let grant = plane.lease(&runner).await;
+        let ended = outcome(ResultStatus::Completed).into();
+        plane.app.leases().finish_run(&runner, grant.run.id, &grant.lease_token, ended).await.unwrap();
+        assert_eq!(grant.run.team_id, plane.team.team_id);
+        plane = plane.restart().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fewer_active_runs_count_before_an_earlier_lease() {
+    let plane = Plane::start().await;
+    let other = plane.another_team("other").await;
+    for _ in 0..3 {
+        plane.run(with(0)).await;
+        plane.run_of(&other, with(0)).await;
+    }
+    let (mine, theirs) = (plane.team.team_id, other.team_id);
+    let grants = [plane.next_grant(0).await, plane.next_grant(1).await, plane.next_grant(2).await];
+    assert_eq!(grants.each_ref().map(|grant| grant.run.team_id), [mine, theirs, mine]);
+    for n in [0, 2] {
+        let (runner, grant) = (plane.runner(&format!("runner-{n}")).await, &grants[n]);
+        let ended = outcome(ResultStatus::Completed).into();
+        plane.app.leases().finish_run(&runner, grant.run.id, &grant.lease_token, ended).await.unwrap();
+    }
+    assert_eq!(plane.next_grant(3).await.run.team_id, mine, "it had the last lease, and none active");
+}

@@ -37,19 +37,41 @@ fn a_team_at_its_limit_is_passed_over_in_every_environment_until_one_of_its_runs
 }
 
 #[test]
-fn a_team_at_its_limit_needs_no_look_at_its_first_run() {
-    let mut queues = Queues::new(1);
-    queues.load(HERE, TeamId(1), 5, 1);
-    queues.load(HERE, TeamId(2), 1, 0);
-    queues.load(HERE, TeamId(3), 1, 0);
-    assert!(!queues.needs(HERE, TeamId(1)) && queues.needs(HERE, TeamId(2)));
+fn the_turns_of_so_many_environments_that_are_quiet_are_remembered_and_no_more() {
+    let (first, second) = (TeamId(1), TeamId(2));
+    let mut queues = Queues::new(9);
+    let serve = |queues: &mut Queues, environment: &str, team| {
+        queues.moved(environment, team, Standing::Aside, ready(0, 1));
+        queues.moved(environment, team, ready(0, 1), Standing::Active);
+        queues.moved(environment, team, Standing::Active, Standing::Aside);
+    };
+    for environment in [HERE, THERE] {
+        serve(&mut queues, environment, first);
+    }
+    let ask = |queues: &mut Queues, environment: &str| {
+        queues.moved(environment, first, Standing::Aside, ready(9, 2));
+        queues.moved(environment, second, Standing::Aside, ready(0, 3));
+        queues.next(environment)
+    };
+    assert_eq!(ask(&mut queues, HERE), Next::Run(RunId(3)), "the first team had its turn");
+    for n in 0..=QUIET_KEPT {
+        serve(&mut queues, &n.to_string(), second);
+    }
+    assert_eq!((queues.quiet.len(), queues.numbers.len()), (QUIET_KEPT, QUIET_KEPT));
+    assert_eq!(queues.environments.len(), QUIET_KEPT + 1, "and the one where somebody waits");
+    assert_eq!(ask(&mut queues, THERE), Next::Run(RunId(2)), "forgotten, so priority decides");
 }
 
 /// All runs, by team and id, with the environment and the standing.
 type Runs = BTreeMap<(TeamId, RunId), (&'static str, Standing)>;
 
-/// Who comes next in an environment, found by looking at everything.
-fn expected(runs: &Runs, most: &BTreeMap<TeamId, i64>, environment: &str) -> Option<RunId> {
+/// Who comes next in an environment, found by looking at everything; with the teams of all leases there, the last one last.
+fn expected(
+    runs: &Runs,
+    most: &BTreeMap<TeamId, i64>,
+    (environment, leases): (&str, &[TeamId]),
+) -> Option<RunId> {
+    let last = |of: TeamId| leases.iter().rposition(|team| *team == of);
     let active = |of: TeamId, place: Option<&str>| {
         let counts = |((team, _), (at, standing)): &(&(TeamId, RunId), &(&str, Standing))| {
             *team == of && place.is_none_or(|place| place == *at) && *standing == Standing::Active
@@ -62,9 +84,9 @@ fn expected(runs: &Runs, most: &BTreeMap<TeamId, i64>, environment: &str) -> Opt
     });
     ready
         .filter(|(team, _)| i64::try_from(active(*team, None)).unwrap() < most[team])
-        .map(|(team, place)| (active(team, Some(environment)), place))
+        .map(|(team, place)| (active(team, Some(environment)), last(team), place))
         .min()
-        .map(|(_, place)| place.run())
+        .map(|(.., place)| place.run())
 }
 
 /// Who comes next, with the answers that are asked for.
@@ -113,7 +135,9 @@ proptest! {
     ) {
         let mut most: BTreeMap<TeamId, i64> = (0..3).map(|team| (TeamId(team), 2)).collect();
         let (mut runs, mut queues) = (Runs::new(), Queues::new(2));
+        let mut leases = BTreeMap::from([(HERE, Vec::new()), (THERE, Vec::new())]);
         let mut done: Vec<((TeamId, RunId), Standing, Standing)> = Vec::new();
+        let is_lease = |before, after| matches!((before, after), (Standing::Ready(_), Standing::Active));
         for step in steps {
             match step {
                 Step::Move { team, run, priority, after, commits } => {
@@ -129,6 +153,9 @@ proptest! {
                     let before = runs.insert(key, (environment, after)).map_or(Standing::Aside, |run| run.1);
                     queues.moved(environment, key.0, before, after);
                     done.push((key, before, after));
+                    if is_lease(before, after) {
+                        leases.entry(environment).or_default().push(key.0);
+                    }
                 }
                 Step::Limit { team, most: limit } => {
                     most.insert(TeamId(team), limit);
@@ -139,11 +166,15 @@ proptest! {
                         let environment = runs[&key].0;
                         queues.taken_back(environment, key.0, before, after);
                         runs.insert(key, (environment, before));
+                        if is_lease(before, after) {
+                            leases.entry(environment).or_default().pop();
+                        }
                     }
                 }
             }
             for environment in [HERE, THERE] {
-                prop_assert_eq!(next(&mut queues, &runs, environment), expected(&runs, &most, environment));
+                let expected = expected(&runs, &most, (environment, &leases[environment]));
+                prop_assert_eq!(next(&mut queues, &runs, environment), expected);
             }
         }
     }

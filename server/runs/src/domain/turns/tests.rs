@@ -23,16 +23,17 @@ fn places(runs: &Runs, of: TeamId) -> impl Iterator<Item = Place> + '_ {
     })
 }
 
-/// Who comes next, found by looking at everything.
-fn expected(runs: &Runs) -> Option<RunId> {
+/// Who comes next, found by looking at everything; with the teams of all leases, the last one last.
+fn expected(runs: &Runs, leases: &[TeamId]) -> Option<RunId> {
+    let last = |of: TeamId| leases.iter().rposition(|team| *team == of);
     let active = |of: TeamId| {
         runs.iter().filter(|((team, _), standing)| *team == of && **standing == Standing::Active).count()
     };
     let teams = runs.keys().map(|(team, _)| *team);
     teams
-        .filter_map(|team| Some((active(team), places(runs, team).min()?)))
+        .filter_map(|team| Some((active(team), last(team), places(runs, team).min()?)))
         .min()
-        .map(|(_, place)| place.run())
+        .map(|(.., place)| place.run())
 }
 
 /// Who comes next, with the answers that are asked for.
@@ -50,7 +51,7 @@ fn next(turns: &mut Turns, runs: &Runs) -> Option<RunId> {
 #[case::priority(ready(1, 9, 9), ready(0, 1, 1))]
 #[case::time(ready(0, 1, 9), ready(0, 2, 1))]
 #[case::id(ready(0, 1, 1), ready(0, 1, 2))]
-fn teams_with_as_many_active_runs_take_turns_in_the_order_of_their_runs(
+fn teams_that_had_no_lease_and_have_as_many_active_runs_take_turns_in_the_order_of_their_runs(
     #[case] first: Standing,
     #[case] second: Standing,
 ) {
@@ -75,24 +76,67 @@ fn neither_many_runs_nor_a_high_priority_put_a_team_before_one_with_fewer_active
     assert_eq!(turns.next(), Next::Run(RunId(1000)));
 }
 
-#[test]
-fn a_team_alone_is_never_asked_for_more_than_its_first_run() {
-    let mut turns = Turns::default();
-    turns.load(TeamId(1), 2, 0);
-    assert!(!turns.needs(TeamId(1)), "there is nobody to compare it with");
-    assert_eq!(turns.next(), Next::Ask(TeamId(1)));
-    turns.load(TeamId(2), 1, 0);
-    assert!(turns.needs(TeamId(1)) && turns.needs(TeamId(2)));
+/// One run, from the queue to its end.
+fn serve(turns: &mut Turns, team: TeamId, run: i64) {
+    turns.moved(team, Standing::Aside, ready(0, 0, run));
+    turns.moved(team, ready(0, 0, run), Standing::Active);
+    turns.moved(team, Standing::Active, Standing::Aside);
 }
 
 #[test]
-fn a_team_that_has_nothing_left_is_forgotten() {
+fn of_teams_with_as_many_active_runs_the_one_whose_last_lease_is_longest_ago_comes_first() {
+    let [never, early, late] = [1, 2, 3].map(TeamId);
+    let mut turns = Turns::default();
+    serve(&mut turns, early, 1);
+    serve(&mut turns, late, 2);
+    turns.moved(late, Standing::Aside, ready(1_000_000, 0, 3));
+    turns.moved(early, Standing::Aside, ready(0, 9, 4));
+    assert_eq!(turns.next(), Next::Run(RunId(4)));
+    turns.moved(never, Standing::Aside, ready(-1, 99, 5));
+    assert_eq!(turns.next(), Next::Run(RunId(5)));
+    turns.moved(never, ready(-1, 99, 5), Standing::Active);
+    turns.moved(never, Standing::Active, ready(-1, 99, 5));
+    assert_eq!(turns.next(), Next::Run(RunId(4)), "it had its turn, although it gave the run back");
+}
+
+#[test]
+fn a_lease_that_is_taken_back_was_no_turn() {
+    let (first, second) = (TeamId(1), TeamId(2));
+    let mut turns = Turns::default();
+    serve(&mut turns, first, 1);
+    serve(&mut turns, second, 2);
+    turns.moved(first, Standing::Aside, ready(0, 0, 3));
+    turns.moved(second, Standing::Aside, ready(9, 0, 4));
+    for _ in 0..3 {
+        turns.moved(first, ready(0, 0, 3), Standing::Active);
+        turns.taken_back(first, ready(0, 0, 3), Standing::Active);
+        assert_eq!(turns.next(), Next::Ask(first));
+    }
+}
+
+#[test]
+fn the_last_leases_of_so_many_teams_are_remembered_and_no_more() {
+    let team = |n: usize| TeamId(i64::try_from(n).unwrap());
+    let mut turns = Turns::default();
+    for n in 0..=IDLE_KEPT {
+        serve(&mut turns, team(n), 1);
+    }
+    assert_eq!((turns.teams.len(), turns.idle.len()), (IDLE_KEPT, IDLE_KEPT));
+    assert_eq!([0, 1, IDLE_KEPT].map(|n| turns.last(team(n)) > 0), [false, true, true]);
+    assert_eq!(turns.before.len(), LEASES_KEPT);
+}
+
+#[test]
+fn a_team_that_has_nothing_left_and_had_no_lease_is_forgotten() {
     let mut turns = Turns::default();
     turns.moved(TeamId(1), Standing::Aside, ready(0, 1, 1));
+    turns.moved(TeamId(1), ready(0, 1, 1), Standing::Aside);
+    assert!(turns.is_quiet() && turns.is_empty());
+    turns.moved(TeamId(1), Standing::Aside, ready(0, 1, 1));
     turns.moved(TeamId(1), ready(0, 1, 1), Standing::Active);
-    assert_eq!((turns.next(), turns.is_empty()), (Next::Nobody, false));
+    assert_eq!((turns.next(), turns.is_quiet(), turns.knows(TeamId(1))), (Next::Nobody, false, true));
     turns.moved(TeamId(1), Standing::Active, Standing::Aside);
-    assert!(turns.is_empty());
+    assert_eq!((turns.is_quiet(), turns.is_empty(), turns.knows(TeamId(1))), (true, false, false));
 }
 
 #[test]
@@ -151,6 +195,7 @@ proptest! {
             );
             runs.insert((team, run), standing);
         }
+        let mut leases = Vec::new();
         // Those that may yet be taken back.
         let mut done: Vec<((TeamId, RunId), Standing, Standing)> = Vec::new();
         for (team, run, after, step) in moves {
@@ -159,6 +204,9 @@ proptest! {
                 for (key, before, after) in done.drain(..).rev() {
                     turns.taken_back(key.0, before, after);
                     runs.insert(key, before);
+                    if is_lease(before, after) {
+                        leases.pop();
+                    }
                 }
             } else {
                 if step == 1 {
@@ -169,9 +217,12 @@ proptest! {
                 let before = runs.insert(key, after).unwrap_or(Standing::Aside);
                 turns.moved(key.0, before, after);
                 done.push((key, before, after));
-                prop_assert_eq!(next(&mut turns, &runs), expected(&runs));
+                if is_lease(before, after) {
+                    leases.push(key.0);
+                }
+                prop_assert_eq!(next(&mut turns, &runs), expected(&runs, &leases));
             }
-            prop_assert_eq!(next(&mut turns, &runs), expected(&runs));
+            prop_assert_eq!(next(&mut turns, &runs), expected(&runs, &leases));
         }
     }
 }
