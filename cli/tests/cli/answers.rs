@@ -210,7 +210,7 @@ fn limits_are_a_table_for_people_and_the_servers_json_for_programs() {
     assert_eq!(line("NAME"), "NAME USED LIMIT ALLOWED");
     assert_eq!(line("apps"), "apps 0 7 1000");
     assert_eq!(line("log_bytes"), "log_bytes_per_run - 1.00 MiB 128.00 MiB");
-    assert_eq!(told.lines().count(), 15, "{told}");
+    assert_eq!(told.lines().count(), 16, "{told}");
     let json = bed.words("limits set apps= --json").good().json();
     assert_eq!((&json["apps"]["limit"], &json["apps"]["used"]), (&1000.into(), &0.into()));
 }
