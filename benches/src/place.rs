@@ -10,6 +10,8 @@ use crate::BenchError;
 use crate::http::{Client, request};
 use crate::server::OPERATOR_TOKEN;
 
+/// The code of loads that run none.
+pub(crate) const NO_CODE: &str = "print('hello')\n";
 /// The app that all loads run.
 pub const APP: &str = "bench-app";
 /// What is measured is the server and not the limits of a team.
@@ -40,8 +42,7 @@ impl Place {
         Self::prepare_team("bench-team", address, bootstrap, registration, code)
     }
 
-    /// The same for the team of that slug.
-    pub fn prepare_team(
+    fn prepare_team(
         slug: &str,
         address: SocketAddr,
         bootstrap: &str,
@@ -61,6 +62,12 @@ impl Place {
         place.post("/api/v1/apps", body.as_bytes(), &[201, 409])?;
         place.upload(&archive("main.py", code.as_bytes(), Compression::fast())?, "main.py")?;
         Ok(place)
+    }
+
+    /// The token of another team, which has the app with the same version.
+    pub fn another_team(&self, slug: &str, bootstrap: &str) -> Result<String, BenchError> {
+        let team = Self::prepare_team(slug, self.address, bootstrap, &self.registration, NO_CODE)?;
+        Ok(team.token)
     }
 
     /// The client.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use minitower_benches::load::{
-    Costs, Shape, Window, creates, dispatch, leases, lifecycles, make, reads, waiting,
+    Costs, Shape, Window, creates, dispatch, leases, lifecycles, make, make_of_teams, reads, waiting,
 };
 use minitower_benches::server::{BOOTSTRAP_TOKEN, REGISTRATION_TOKEN};
 use minitower_benches::slow_disk::SlowDisk;
@@ -46,6 +46,9 @@ struct Args {
     /// Runs that are queued before the load begins
     #[arg(long, global = true, default_value_t = 0)]
     depth: u64,
+    /// Teams that these runs belong to, beside the one that the load is for
+    #[arg(long, global = true, value_name = "N")]
+    teams: Option<u64>,
     /// Where the server's folder is made
     #[arg(long, global = true, value_name = "FOLDER")]
     folder: Option<PathBuf>,
@@ -138,8 +141,13 @@ fn run(args: &Args) -> Result<(), BenchError> {
         println!("server: process {pid} on {address}");
     }
     if args.depth > 0 {
-        make(&mut place, 128, args.depth)?;
-        println!("queued: {}", place.summary()?.queued);
+        match args.teams {
+            Some(teams) => make_of_teams(&place, &args.bootstrap_token, teams, 128, args.depth)?,
+            None => make(&mut place, 128, args.depth)?,
+        }
+        println!("queued: {}", place.metric("minitower_runs_pending")?);
+    } else if args.teams.is_some() {
+        return Err(BenchError::Usage("--teams: it needs --depth".to_owned()));
     }
     match &args.load {
         &Load::Lifecycles { runners, creators, backlog } => {

@@ -49,8 +49,21 @@ pub fn make(place: &mut Place, clients: usize, count: u64) -> Result<(), BenchEr
     Summary::check("runs made", count, place.summary()?.total - before)
 }
 
-/// The same for the teams of these tokens in turn. The caller counts them.
-pub fn make_for(place: &Place, tokens: &[&str], clients: usize, count: u64) -> Result<(), BenchError> {
+/// Makes so many teams, and lets them create so many runs in turn. The caller counts the runs.
+pub fn make_of_teams(
+    place: &Place,
+    bootstrap: &str,
+    teams: u64,
+    clients: usize,
+    count: u64,
+) -> Result<(), BenchError> {
+    let tokens = (0..teams).map(|number| place.another_team(&format!("bench-team-{number}"), bootstrap));
+    let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+    let tokens = tokens.iter().map(String::as_str).collect::<Vec<_>>();
+    make_for(place, &tokens, clients, count)
+}
+
+fn make_for(place: &Place, tokens: &[&str], clients: usize, count: u64) -> Result<(), BenchError> {
     let window = Window { warm_up: MAKING, length: Duration::ZERO };
     let clients = clients.min(usize::try_from(count).unwrap_or(usize::MAX));
     run(place, tokens, Meter::start(window, None), clients, count, MAKING).map(drop)

@@ -13,7 +13,7 @@ pub mod transfer;
 pub mod user_code;
 mod waiting;
 
-pub use creates::{Creates, creates, make, make_for};
+pub use creates::{Creates, creates, make, make_of_teams};
 pub use dispatch::{Dispatch, dispatch};
 pub use leases::leases;
 pub use lifecycles::{Calls, Lifecycles, Shape, lifecycles};

@@ -3,8 +3,8 @@
 use super::Bench;
 use super::numbers::{float, mib, whole};
 use super::rows::{Bound, Row};
-use crate::load::{Shape, leases, lifecycles, make, make_for, reads};
-use crate::server::{BOOTSTRAP_TOKEN, REGISTRATION_TOKEN};
+use crate::load::{Shape, leases, lifecycles, make, make_of_teams, reads};
+use crate::server::BOOTSTRAP_TOKEN;
 use crate::stats::{millis, per_second};
 use crate::{BenchError, Place, Server};
 
@@ -72,14 +72,7 @@ fn of_many_teams(bench: &Bench) -> Result<(Server, Place), BenchError> {
     let (server, mut place) = bench.fresh()?;
     let depth = bench.plan.deepest();
     bench.say(&format!("filling the queue to {} over {TEAMS} teams", whole(depth)));
-    let tokens = (0..TEAMS).map(|number| {
-        let (slug, address) = (format!("bench-team-{number}"), server.address());
-        let team = Place::prepare_team(&slug, address, BOOTSTRAP_TOKEN, REGISTRATION_TOKEN, super::NO_CODE);
-        team.map(|team| team.token)
-    });
-    let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
-    let tokens = tokens.iter().map(String::as_str).collect::<Vec<_>>();
-    make_for(&place, &tokens, FILLERS, depth)?;
+    make_of_teams(&place, BOOTSTRAP_TOKEN, TEAMS, FILLERS, depth)?;
     check_depth(&mut place, depth)?;
     Ok((server, place))
 }

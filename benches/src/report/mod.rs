@@ -25,11 +25,9 @@ use self::depth::Deep;
 use self::machine::{Machine, Noise};
 use self::rows::Row;
 use self::throughput::Loaded;
+use crate::place::NO_CODE;
 use crate::server::{BOOTSTRAP_TOKEN, REGISTRATION_TOKEN};
 use crate::{BenchError, Place, Server};
-
-/// The code of loads that run none.
-const NO_CODE: &str = "print('hello')\n";
 
 /// A benchmark in the making.
 #[derive(Debug)]
