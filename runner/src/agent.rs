@@ -25,7 +25,7 @@ use crate::labels::Labels;
 use crate::session::Session;
 use crate::shared_memory::SharedMemory;
 use crate::steps::Stopping;
-use crate::supervisor::{Confinement, Marker, kill_marked, remove_leftover_cgroups};
+use crate::supervisor::{Confinement, Controllers, Marker, kill_marked, remove_leftover_cgroups};
 
 /// How long the server may hold a poll: well below the time for which proxies keep a silent connection open.
 const WAIT_SECONDS: u64 = 30;
@@ -66,6 +66,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunnerError> 
             .map_err(RunnerError::system("find out how jobs can be confined"))?,
     };
     tracing::info!(%confinement, "jobs are confined by");
+    for (variable, what) in
+        config.limits.unkept(Controllers::of_this_machine(&cgroup_prefix), confinement.own_users)
+    {
+        tracing::warn!("{variable} {what}");
+    }
     let health = Health::new(Arc::clone(&data_dir));
     // If the disk is full, wait, as between runs: leftovers of former runs may be all that fills it.
     health.well(&shutdown.stop).await;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Config, ConfigError, filled};
-use crate::supervisor::BadLimit;
+use crate::supervisor::{BadLimit, Limit};
 
 /// Flags and variables about the confinement of jobs.
 #[derive(Args, Clone, Default)]
@@ -75,10 +75,18 @@ impl ConfinementArguments {
             ("MINITOWER_JOB_MEMORY", self.job_memory, &mut config.limits.memory),
         ] {
             if let Some(value) = filled(value) {
-                *place = value.parse().map_err(|error: BadLimit| ConfigError::Invalid {
+                let limit = value.parse().map_err(|error: BadLimit| ConfigError::Invalid {
                     variable,
                     reason: error.to_string(),
                 })?;
+                // Without core dumps and files a job can live.
+                if limit == Limit::AtMost(0)
+                    && !["MINITOWER_JOB_FILE_SIZE", "MINITOWER_JOB_CORE_SIZE"].contains(&variable)
+                {
+                    let reason = "no job can start with 0; use at least 1, or unlimited".to_owned();
+                    return Err(ConfigError::Invalid { variable, reason });
+                }
+                *place = limit;
             }
         }
         Ok(())
@@ -112,6 +120,8 @@ mod tests {
         assert_eq!(text, "MINITOWER_SANDBOX: `strict` is not a mode; use required, best-effort or off");
         let text = problem(ConfinementArguments { job_memory: Some("much".to_owned()), ..given() });
         assert!(text.contains("MINITOWER_JOB_MEMORY: `much`"), "{text}");
+        let text = problem(ConfinementArguments { job_processes: Some("0".to_owned()), ..given() });
+        assert!(text.contains("MINITOWER_JOB_PROCESSES: no job can start with 0"), "{text}");
         let text = problem(ConfinementArguments { job_writable: Some("/etc/passwd".to_owned()), ..given() });
         assert_eq!(text, "MINITOWER_JOB_WRITABLE: /etc/passwd: it is not a folder");
     }

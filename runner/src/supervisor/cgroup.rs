@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
 
-use super::limits::Limits;
+use super::limits::{Limit, Limits};
 
 /// A job's control group. Removed when dropped, if it is empty.
 #[derive(Debug)]
@@ -58,6 +58,29 @@ impl Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         let _not_empty = fs::remove_dir(&self.path);
+    }
+}
+
+/// What the groups of jobs can hold down here, found out with one that goes again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Controllers {
+    /// Their processes.
+    pub(crate) processes: bool,
+    /// Their memory.
+    pub(crate) memory: bool,
+}
+
+impl Controllers {
+    /// Those of this machine; `prefix` is that of the groups of this runner's jobs.
+    pub(crate) fn of_this_machine(prefix: &str) -> Self {
+        let unlimited = Limits { processes: Limit::Unlimited, memory: Limit::Unlimited, ..Limits::default() };
+        let group = Cgroup::create(&format!("{prefix}trial"), &unlimited);
+        let holds = |file| {
+            group
+                .as_ref()
+                .is_some_and(|group| fs::write(group.path.join(file), Limit::Unlimited.to_string()).is_ok())
+        };
+        Self { processes: holds("pids.max"), memory: holds("memory.max") }
     }
 }
 

@@ -7,6 +7,8 @@ use minitower_daemon::files;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::Controllers;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -88,6 +90,26 @@ impl fmt::Display for Limit {
 }
 
 impl Limits {
+    /// Which limits that somebody has asked for this machine keeps not at all, or only in part: the variable, and what is the case.
+    /// `own_count`: the processes of a job are counted apart from all others of its user.
+    pub(crate) fn unkept(
+        &self,
+        controllers: Controllers,
+        own_count: bool,
+    ) -> Vec<(&'static str, &'static str)> {
+        let asked = self.processes != Self::default().processes && self.processes != Limit::Unlimited;
+        let processes = (asked && !own_count && !controllers.processes).then_some((
+            "MINITOWER_JOB_PROCESSES",
+            "has no effect here: the runner can make no control group with a pids controller",
+        ));
+        let memory = (self.memory != Limit::Unlimited && !controllers.memory).then_some((
+            "MINITOWER_JOB_MEMORY",
+            "holds for each process of a job by itself here, and not for files in /dev/shm: the runner can make no control group with a \
+             memory controller",
+        ));
+        processes.into_iter().chain(memory).collect()
+    }
+
     /// Limits the calling process and what it will start. `own_count`: its processes are counted apart from all others of its user.
     pub(super) fn enforce(&self, own_count: bool) -> nix::Result<()> {
         set(Resource::RLIMIT_CORE, self.core_size)?;
@@ -135,6 +157,25 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[test]
+    fn a_limit_that_was_asked_for_and_is_not_kept_is_told() {
+        let with = |processes: &str, memory: &str| Limits {
+            processes: processes.parse().unwrap(),
+            memory: memory.parse().unwrap(),
+            ..Limits::default()
+        };
+        let told = |limits: Limits, processes, memory, own_count| {
+            let unkept = limits.unkept(Controllers { processes, memory }, own_count);
+            unkept.into_iter().map(|(variable, _)| variable).collect::<Vec<_>>()
+        };
+        let both = with("50", "100MiB");
+        assert_eq!(told(both, false, false, false), ["MINITOWER_JOB_PROCESSES", "MINITOWER_JOB_MEMORY"]);
+        assert_eq!(told(both, false, false, true), ["MINITOWER_JOB_MEMORY"]);
+        assert_eq!(told(both, true, true, false), [""; 0]);
+        assert_eq!(told(Limits::default(), false, false, false), [""; 0]);
+        assert_eq!(told(with("unlimited", "unlimited"), false, false, false), [""; 0]);
+    }
 
     #[rstest]
     #[case("0", Some(Limit::AtMost(0)))]

@@ -30,7 +30,7 @@ mod spawner;
 mod strays;
 mod waiting;
 
-pub(crate) use cgroup::remove_leftovers as remove_leftover_cgroups;
+pub(crate) use cgroup::{Controllers, remove_leftovers as remove_leftover_cgroups};
 pub(crate) use confinement::Confinement;
 pub(crate) use descendants::{Marker, kill_marked};
 pub(crate) use handle::{Supervised, SupervisorError};
