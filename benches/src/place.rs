@@ -12,6 +12,8 @@ use crate::server::OPERATOR_TOKEN;
 
 /// The code of loads that run none.
 pub(crate) const NO_CODE: &str = "print('hello')\n";
+/// With this variable a server believes whoever is on this machine where a request comes from.
+pub const TRUSTING: (&str, &str) = ("MINITOWER_TRUSTED_PROXIES", "127.0.0.0/8");
 /// The app that all loads run.
 pub const APP: &str = "bench-app";
 /// What is measured is the server and not the limits of a team.
@@ -39,20 +41,20 @@ impl Place {
         registration: &str,
         code: &str,
     ) -> Result<Self, BenchError> {
-        Self::prepare_team("bench-team", address, bootstrap, registration, code)
+        let mut client = Client::new(address)?;
+        let team = br#"{"slug":"bench-team","name":"Bench"}"#;
+        let team = client.call("POST", "/api/v1/bootstrap/team", bootstrap, team, &[200, 201])?;
+        Self::with_app(client, address, "bench-team", team.text("token")?, registration, code)
     }
 
-    fn prepare_team(
-        slug: &str,
+    fn with_app(
+        mut client: Client,
         address: SocketAddr,
-        bootstrap: &str,
+        slug: &str,
+        token: String,
         registration: &str,
         code: &str,
     ) -> Result<Self, BenchError> {
-        let mut client = Client::new(address)?;
-        let team = format!(r#"{{"slug":"{slug}","name":"Bench"}}"#);
-        let team = client.call("POST", "/api/v1/bootstrap/team", bootstrap, team.as_bytes(), &[200, 201])?;
-        let token = team.text("token")?;
         // 404, 401: an older server has no such limits, and a server of somebody else's has another operator.
         let path = format!("/api/v1/admin/teams/{slug}/limits");
         client.call("PUT", &path, OPERATOR_TOKEN, UNLIMITED, &[200, 401, 404])?;
@@ -64,10 +66,25 @@ impl Place {
         Ok(place)
     }
 
-    /// The token of another team, which has the app with the same version.
-    pub fn another_team(&self, slug: &str, bootstrap: &str) -> Result<String, BenchError> {
-        let team = Self::prepare_team(slug, self.address, bootstrap, &self.registration, NO_CODE)?;
-        Ok(team.token)
+    /// Signs up the team of that number, with the app and the same version; its token. The server has to trust proxies on this machine
+    /// ([`TRUSTING`]): few teams may come from one address at once.
+    pub fn another_team(&self, number: u64) -> Result<String, BenchError> {
+        let mut client = Client::new(self.address)?;
+        let slug = format!("bench-team-{number}");
+        let body = format!(r#"{{"slug":"{slug}","name":"Bench","password":"as long as it has to be"}}"#);
+        let address = format!("10.0.{}.{}", number / 256, number % 256);
+        let request = format!(
+            "POST /api/v1/teams/signup HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: {address}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let reply = client.send(request.as_bytes())?;
+        if reply.status != 201 {
+            let body = String::from_utf8_lossy(&reply.body).into_owned();
+            return Err(BenchError::Answer { call: "the sign-up".to_owned(), status: reply.status, body });
+        }
+        let token = reply.text("token")?;
+        Ok(Self::with_app(client, self.address, &slug, token, &self.registration, NO_CODE)?.token)
     }
 
     /// The client.

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use minitower_benches::load::{
     Costs, Shape, Window, creates, dispatch, leases, lifecycles, make, make_of_teams, reads, waiting,
 };
+use minitower_benches::place::TRUSTING;
 use minitower_benches::server::{BOOTSTRAP_TOKEN, REGISTRATION_TOKEN};
 use minitower_benches::slow_disk::SlowDisk;
 use minitower_benches::stats::{Samples, per_second};
@@ -142,7 +143,7 @@ fn run(args: &Args) -> Result<(), BenchError> {
     }
     if args.depth > 0 {
         match args.teams {
-            Some(teams) => make_of_teams(&place, &args.bootstrap_token, teams, 128, args.depth)?,
+            Some(teams) => make_of_teams(&place, teams, 128, args.depth)?,
             None => make(&mut place, 128, args.depth)?,
         }
         println!("queued: {}", place.metric("minitower_runs_pending")?);
@@ -208,6 +209,10 @@ fn start(args: &Args) -> Result<Server, BenchError> {
         Ok((key.to_owned(), value.to_owned()))
     });
     let mut env = env.collect::<Result<Vec<_>, BenchError>>()?;
+    if args.teams.is_some() {
+        let (name, value) = TRUSTING;
+        env.push((name.to_owned(), value.to_owned()));
+    }
     if let Some(ms) = args.slow_disk {
         let more = Duration::try_from_secs_f64(ms / 1000.0)
             .map_err(|_| BenchError::Usage(format!("--slow-disk {ms}: it must be milliseconds")))?;

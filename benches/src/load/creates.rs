@@ -50,14 +50,8 @@ pub fn make(place: &mut Place, clients: usize, count: u64) -> Result<(), BenchEr
 }
 
 /// Makes so many teams, and lets them create so many runs in turn. The caller counts the runs.
-pub fn make_of_teams(
-    place: &Place,
-    bootstrap: &str,
-    teams: u64,
-    clients: usize,
-    count: u64,
-) -> Result<(), BenchError> {
-    let tokens = (0..teams).map(|number| place.another_team(&format!("bench-team-{number}"), bootstrap));
+pub fn make_of_teams(place: &Place, teams: u64, clients: usize, count: u64) -> Result<(), BenchError> {
+    let tokens = (0..teams).map(|number| place.another_team(number));
     let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
     let tokens = tokens.iter().map(String::as_str).collect::<Vec<_>>();
     make_for(place, &tokens, clients, count)

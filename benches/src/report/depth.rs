@@ -4,7 +4,7 @@ use super::Bench;
 use super::numbers::{float, mib, whole};
 use super::rows::{Bound, Row};
 use crate::load::{Shape, leases, lifecycles, make, make_of_teams, reads};
-use crate::server::BOOTSTRAP_TOKEN;
+use crate::place::TRUSTING;
 use crate::stats::{millis, per_second};
 use crate::{BenchError, Place, Server};
 
@@ -69,10 +69,11 @@ fn check_depth(place: &mut Place, depth: u64) -> Result<(), BenchError> {
 
 /// A server on which as many runs wait as in the deepest queue, of many teams.
 fn of_many_teams(bench: &Bench) -> Result<(Server, Place), BenchError> {
-    let (server, mut place) = bench.fresh()?;
+    let (name, value) = TRUSTING;
+    let (server, mut place) = bench.fresh_on(&[(name.to_owned(), value.to_owned())])?;
     let depth = bench.plan.deepest();
     bench.say(&format!("filling the queue to {} over {TEAMS} teams", whole(depth)));
-    make_of_teams(&place, BOOTSTRAP_TOKEN, TEAMS, FILLERS, depth)?;
+    make_of_teams(&place, TEAMS, FILLERS, depth)?;
     check_depth(&mut place, depth)?;
     Ok((server, place))
 }
