@@ -15,8 +15,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::ApiError;
 
-/// How often the credential is looked at again while nothing comes.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often a credential is looked at again, while nothing of a body comes and while an answer takes long.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Looking at the credential again.
 type Look = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send>>;

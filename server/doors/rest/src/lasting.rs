@@ -1,17 +1,14 @@
 //! Answers that take long: they end soon after the token that asked for them is revoked or has expired.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _, stream};
 use http::HeaderMap;
 use tokio::time::{Instant, sleep};
 
+use crate::arriving::LOOK_AGAIN;
 use crate::auth::bearer;
 use crate::{ApiError, HttpState};
 
-/// How often the token is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Most bytes of a stream that are handed on between two looks at the time: a slow reader takes long for a piece.
 const PART_BYTES: usize = 32 * 1024;
 
@@ -77,6 +74,8 @@ impl Lasting {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::{HeaderValue, Method, StatusCode};
     use http_body_util::BodyExt as _;
     use rstest::rstest;

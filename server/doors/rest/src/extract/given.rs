@@ -1,13 +1,14 @@
 //! Parameters of a query, decoded into a struct. A parameter is a text that stands for what its field is.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use serde::de::value::{CowStrDeserializer, MapAccessDeserializer};
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer as _, MapAccess, Visitor,
 };
 
-use super::wrong::{Found, Wrong, one_of, whole_number};
+use super::wrong::{Found, Wrong, one_of, whole_number, whole_numbers};
 
 /// Decodes the query of a URI.
 pub(super) fn decode<T: DeserializeOwned>(query: &str) -> Result<T, Wrong> {
@@ -42,20 +43,14 @@ impl<'de> MapAccess<'de> for Parameters<'de> {
 struct Given<'a>(Cow<'a, str>);
 
 impl Given<'_> {
+    /// A whole number, as its type is written.
+    fn whole<N: FromStr>(&self) -> Option<N> {
+        self.0.parse().ok()
+    }
+
     fn not(self, expected: impl Into<Cow<'static, str>>) -> Wrong {
         Wrong::kind(expected, Found::Value(self.0.into_owned()))
     }
-}
-
-macro_rules! numbers {
-    ($($deserialize:ident $visit:ident $type:ty;)*) => {
-        $(fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-            match self.0.parse() {
-                Ok(whole) => visitor.$visit(whole),
-                Err(_) => Err(self.not(whole_number(i128::from(<$type>::MIN), i128::from(<$type>::MAX)))),
-            }
-        })*
-    };
 }
 
 impl<'de> Deserializer<'de> for Given<'de> {
@@ -65,16 +60,7 @@ impl<'de> Deserializer<'de> for Given<'de> {
         CowStrDeserializer::new(self.0).deserialize_any(visitor)
     }
 
-    numbers! {
-        deserialize_i8 visit_i8 i8;
-        deserialize_i16 visit_i16 i16;
-        deserialize_i32 visit_i32 i32;
-        deserialize_i64 visit_i64 i64;
-        deserialize_u8 visit_u8 u8;
-        deserialize_u16 visit_u16 u16;
-        deserialize_u32 visit_u32 u32;
-        deserialize_u64 visit_u64 u64;
-    }
+    whole_numbers! {}
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         match self.0.as_ref() {

@@ -5,7 +5,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::Number;
 
-use super::wrong::{Found, Wrong, one_of, whole_number};
+use super::wrong::{Found, Wrong, one_of, whole_number, whole_numbers};
 
 /// What is wrong with a text that is JSON, but not a `T`; none if nothing is. An error: it is not JSON.
 pub(super) fn what_is_wrong<T: DeserializeOwned>(text: &str) -> serde_json::Result<Option<Wrong>> {
@@ -102,24 +102,17 @@ impl<'de> Deserialize<'de> for Node {
 struct Told<'a>(&'a Node);
 
 impl Told<'_> {
+    /// A whole number, if its type can hold it.
+    fn whole<N: TryFrom<i128>>(self) -> Option<N> {
+        match self.0 {
+            Node::Number(number) => number.as_i128().and_then(|whole| N::try_from(whole).ok()),
+            _ => None,
+        }
+    }
+
     fn not(self, expected: impl Into<std::borrow::Cow<'static, str>>) -> Wrong {
         Wrong::kind(expected, self.0.found())
     }
-}
-
-macro_rules! numbers {
-    ($($deserialize:ident $visit:ident $type:ty;)*) => {
-        $(fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-            let whole = match self.0 {
-                Node::Number(number) => number.as_i128(),
-                _ => None,
-            };
-            match whole.and_then(|whole| <$type>::try_from(whole).ok()) {
-                Some(whole) => visitor.$visit(whole),
-                None => Err(self.not(whole_number(i128::from(<$type>::MIN), i128::from(<$type>::MAX)))),
-            }
-        })*
-    };
 }
 
 /// What a text may be decoded as.
@@ -153,16 +146,7 @@ impl<'de> Deserializer<'de> for Told<'de> {
         }
     }
 
-    numbers! {
-        deserialize_i8 visit_i8 i8;
-        deserialize_i16 visit_i16 i16;
-        deserialize_i32 visit_i32 i32;
-        deserialize_i64 visit_i64 i64;
-        deserialize_u8 visit_u8 u8;
-        deserialize_u16 visit_u16 u16;
-        deserialize_u32 visit_u32 u32;
-        deserialize_u64 visit_u64 u64;
-    }
+    whole_numbers! {}
 
     texts! { deserialize_char deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf deserialize_identifier }
 

@@ -191,3 +191,28 @@ pub(super) fn whole_number(least: i128, most: i128) -> Cow<'static, str> {
         (least, most) => format!("a whole number from {least} to {most}").into(),
     }
 }
+
+/// The methods of a decoder for whole numbers, by its methods `whole` and `not`.
+macro_rules! whole_numbers {
+    () => {
+        whole_numbers! {
+            deserialize_i8 visit_i8 i8;
+            deserialize_i16 visit_i16 i16;
+            deserialize_i32 visit_i32 i32;
+            deserialize_i64 visit_i64 i64;
+            deserialize_u8 visit_u8 u8;
+            deserialize_u16 visit_u16 u16;
+            deserialize_u32 visit_u32 u32;
+            deserialize_u64 visit_u64 u64;
+        }
+    };
+    ($($deserialize:ident $visit:ident $type:ty;)*) => {
+        $(fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+            match self.whole() {
+                Some(whole) => visitor.$visit(whole),
+                None => Err(self.not(whole_number(i128::from(<$type>::MIN), i128::from(<$type>::MAX)))),
+            }
+        })*
+    };
+}
+pub(super) use whole_numbers;

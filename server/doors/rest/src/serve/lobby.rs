@@ -14,7 +14,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::FuturesUnordered;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -136,7 +136,7 @@ async fn first_byte(
         return;
     };
     // Neither fails but for a connection that is gone.
-    let Ok(arrival) = arrival.hand_over(place) else { return };
+    let Ok(arrival) = arrival.with(Some(place)).convert(TcpStream::into_std) else { return };
     let _ = ready.send(arrival).await;
 }
 

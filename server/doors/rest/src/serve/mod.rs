@@ -162,7 +162,7 @@ pub async fn serve(
     let (mut arrivals, lobby) = lobby::open(listener, Arc::clone(&server), stop.clone());
     let mut connections = JoinSet::new();
     let serve = |arrival: HandedOver, connections: &mut JoinSet<_>| {
-        let arrival = match arrival.receive() {
+        let arrival = match arrival.convert(TcpStream::from_std) {
             Ok(arrival) => arrival,
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "cannot serve a connection");
@@ -213,8 +213,8 @@ pub async fn serve(
 }
 
 /// A connection that nobody serves yet.
-struct Arrival {
-    stream: TcpStream,
+struct Arrival<S = TcpStream> {
+    stream: S,
     peer: SocketAddr,
     seat: Seat,
     /// When it was accepted.
@@ -223,32 +223,19 @@ struct Arrival {
     permits: Vec<OwnedSemaphorePermit>,
 }
 
-impl Arrival {
+/// A connection on its way from the lobby to those who serve.
+type HandedOver = Arrival<std::net::TcpStream>;
+
+impl<S> Arrival<S> {
     fn with(mut self, permit: Option<OwnedSemaphorePermit>) -> Self {
         self.permits.extend(permit);
         self
     }
 
-    fn hand_over(self, place: OwnedSemaphorePermit) -> io::Result<HandedOver> {
-        let Self { stream, peer, seat, since, mut permits } = self;
-        permits.push(place);
-        Ok(HandedOver { stream: stream.into_std()?, peer, seat, since, permits })
-    }
-}
-
-/// A connection on its way from the lobby to those who serve.
-struct HandedOver {
-    stream: std::net::TcpStream,
-    peer: SocketAddr,
-    seat: Seat,
-    since: Instant,
-    permits: Vec<OwnedSemaphorePermit>,
-}
-
-impl HandedOver {
-    fn receive(self) -> io::Result<Arrival> {
+    /// The same with its stream as another type.
+    fn convert<T>(self, convert: impl FnOnce(S) -> io::Result<T>) -> io::Result<Arrival<T>> {
         let Self { stream, peer, seat, since, permits } = self;
-        Ok(Arrival { stream: TcpStream::from_std(stream)?, peer, seat, since, permits })
+        Ok(Arrival { stream: convert(stream)?, peer, seat, since, permits })
     }
 }
 
