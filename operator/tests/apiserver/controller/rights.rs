@@ -15,10 +15,26 @@ fn rights(namespace: &str) -> Option<String> {
         .lines()
         .skip(1)
         .filter(|line| !line.starts_with(' ') && !everybodys.iter().any(|one| line.starts_with(one)))
-        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .map(|line| in_order(&line.split_whitespace().collect::<Vec<_>>().join(" ")))
         .collect();
     lines.sort();
     Some(lines.join("\n"))
+}
+
+/// A line with the words of each list in order: those of several roles come in the order in which the API server happens to hold them.
+fn in_order(line: &str) -> String {
+    let sorted = |list: &str| {
+        let mut words: Vec<&str> = list.split(' ').collect();
+        words.sort_unstable();
+        words.join(" ")
+    };
+    let mut parts = line.split('[');
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (list, rest) = part.split_once(']').unwrap_or((part, ""));
+        whole.push_str(&format!("[{}]{rest}", sorted(list)));
+    }
+    whole
 }
 
 #[test]
