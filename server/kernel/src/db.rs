@@ -16,7 +16,7 @@ use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OpenFlags, Params, Row};
 
 use crate::events::{Event, Subscribers};
-use crate::{OpenError, StoreError};
+use crate::{OpenError, StoreError, acting};
 
 /// How long a statement waits for a lock that another program (a backup, a shell) holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,6 +83,13 @@ impl Db {
     pub(crate) fn open_reader(path: &Path) -> Result<Self, OpenError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Self::open(path, flags, "PRAGMA query_only = ON;")
+    }
+
+    /// Makes the triggers that follow what is written here, and who acts known to them.
+    pub(crate) fn follow(&self, path: &Path, triggers: &[String]) -> Result<(), OpenError> {
+        acting::teach(&self.conn)
+            .and_then(|()| triggers.iter().try_for_each(|sql| self.conn.execute_batch(sql)))
+            .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
     }
 
     /// A connection that was opened otherwise.

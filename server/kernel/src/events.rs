@@ -31,6 +31,7 @@ pub struct Subscribers {
     follow: Vec<Follow>,
     fold: Vec<Fold>,
     mirror: Vec<Mirror>,
+    triggers: Vec<String>,
 }
 
 impl Subscribers {
@@ -63,6 +64,16 @@ impl Subscribers {
                 f(event, turn);
             }
         }));
+    }
+
+    /// Has SQLite itself follow the changes of tables: `sql` makes one temporary trigger, which the write connection has from the database's
+    /// opening on. It may ask [who acts](crate::acting).
+    pub fn trigger(&mut self, sql: String) {
+        self.triggers.push(sql);
+    }
+
+    pub(crate) fn triggers(&self) -> &[String] {
+        &self.triggers
     }
 
     pub(crate) fn emitted(&self, event: &Event) {
@@ -98,6 +109,7 @@ impl fmt::Debug for Subscribers {
             .field("follow", &self.follow.len())
             .field("fold", &self.fold.len())
             .field("mirror", &self.mirror.len())
+            .field("triggers", &self.triggers.len())
             .finish()
     }
 }

@@ -9,11 +9,13 @@
 //! | [`objects`] | files named by their SHA-256 |
 //! | [`remembered`] | reads kept in memory until a commit may have changed them |
 //! | [`volumes`] | how much room there is, and whether the disks still read and write |
+//! | [`acting`] | who acts: what follows the changes of people asks it |
 //! | [`page`] | which part of a list is asked for |
 //!
 //! Invariants: nothing in memory changes before its commit, and no command is answered before it. A subject's tables are named
 //! by that subject alone; here stand only the schema's versions and what SQLite itself keeps.
 
+pub mod acting;
 mod check;
 pub mod clock;
 mod columns;
@@ -92,6 +94,7 @@ impl Store {
             check::after_unclean_stop(&writer.conn, path)?;
         }
         migrate::run(&mut writer, path, migrate::Before::Copy)?;
+        writer.follow(path, subscribers.triggers())?;
         let volumes = Volumes::unwatched(path);
         let readers = Readers::open(path, READERS, readers::LONGEST, volumes.clone())?;
         let progress = Progress::new();

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::acting::{self, Doing};
 use crate::disk::{BUSY, Disk, Progress, Slot};
 use crate::events::{Event, Subscribers};
 use crate::log::Turn;
@@ -115,7 +116,9 @@ impl Writer {
         F: FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
+        let actor = acting::current();
         let job: Job = Box::new(move |tx| {
+            let _doing = Doing::of(actor);
             let result = match tx {
                 Ok(tx) => match catch_unwind(AssertUnwindSafe(|| f(tx))) {
                     Ok(result) => result,
