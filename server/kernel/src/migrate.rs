@@ -33,6 +33,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0013_pool_tokens", include_str!("../../../migrations/0013_pool_tokens.sql")),
     ("0014_runners_of_pools", include_str!("../../../migrations/0014_runners_of_pools.sql")),
     ("0015_repeated_runs", include_str!("../../../migrations/0015_repeated_runs.sql")),
+    ("0016_secrets", include_str!("../../../migrations/0016_secrets.sql")),
 ];
 
 /// The newest version of the schema.

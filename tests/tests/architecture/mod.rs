@@ -151,7 +151,20 @@ fn the_floors_of_a_subject_use_only_what_lies_below_them() {
 
 /// The tables that each subject owns.
 const TABLES: [(&str, &[&str]); 2] = [
-    ("teams", &["teams", "team_tokens", "registration_tokens", "pool_tokens", "environments", "team_limits"]),
+    (
+        "teams",
+        &[
+            "teams",
+            "team_tokens",
+            "registration_tokens",
+            "pool_tokens",
+            "environments",
+            "team_limits",
+            "team_secrets",
+            "team_keys",
+            "master_keys",
+        ],
+    ),
     (
         "runs",
         &[
