@@ -1,5 +1,6 @@
 //! What can go wrong with the database.
 
+use std::any::Any;
 use std::io;
 use std::path::PathBuf;
 
@@ -38,6 +39,15 @@ impl StoreError {
     pub(crate) fn too_long() -> Self {
         Self::Unavailable("the read took too long and was ended".to_owned())
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::fmt;
 
+use crate::feed::{Followers, Later};
 use crate::{StoreError, Tx};
 
 /// One thing that a transaction changed; its type is the subject's.
@@ -32,6 +33,7 @@ pub struct Subscribers {
     fold: Vec<Fold>,
     mirror: Vec<Mirror>,
     triggers: Vec<String>,
+    later: Followers,
 }
 
 impl Subscribers {
@@ -76,6 +78,21 @@ impl Subscribers {
         &self.triggers
     }
 
+    /// Calls `f` with the events of type `E` once they are durable, in the order of the commits, on the [feed](crate::feed)'s thread: for
+    /// whoever tells the outside. `wanted` is asked after the commit, on the writer's thread: how many bytes the event holds, none if
+    /// nobody wants it now.
+    pub fn later<E: Any>(
+        &mut self,
+        wanted: impl Fn(&E) -> Option<usize> + Send + 'static,
+        f: impl FnMut(Later<'_, E>) + Send + 'static,
+    ) {
+        self.later.add(wanted, f);
+    }
+
+    pub(crate) fn take_later(&mut self) -> Followers {
+        std::mem::take(&mut self.later)
+    }
+
     pub(crate) fn emitted(&self, event: &Event) {
         for mirror in &self.mirror {
             mirror(event.as_ref(), Turn::Done);
@@ -109,6 +126,7 @@ impl fmt::Debug for Subscribers {
             .field("follow", &self.follow.len())
             .field("fold", &self.fold.len())
             .field("mirror", &self.mirror.len())
+            .field("later", &self.later)
             .field("triggers", &self.triggers.len())
             .finish()
     }

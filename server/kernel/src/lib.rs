@@ -4,9 +4,12 @@
 //! |---|---|
 //! | [`Store`] | one writer with group commit, a pool of readers, migrations, restore |
 //! | [`events`] | what a commit changed, told to those who follow it |
+//! | [`feed`] | the same once it is durable, for those who tell the outside |
+//! | [`topics`] | what is told to any number of listeners, in bounded memory |
 //! | [`due`] | "call me at this time": one task, for everything that the server does by itself |
 //! | [`clock`] | the server's time, which no jump of the wall clock moves |
 //! | [`objects`] | files named by their SHA-256 |
+//! | [`outbound`] | requests to the outside, signed, and safe against being sent elsewhere |
 //! | [`remembered`] | reads kept in memory until a commit may have changed them |
 //! | [`volumes`] | how much room there is, and whether the disks still read and write |
 //! | [`acting`] | who acts: what follows the changes of people asks it |
@@ -25,17 +28,20 @@ mod disk;
 pub mod due;
 mod error;
 pub mod events;
+pub mod feed;
 mod files;
 mod identity;
 mod log;
 pub mod metrics;
 mod migrate;
 pub mod objects;
+pub mod outbound;
 pub mod page;
 mod places;
 mod readers;
 pub mod remembered;
 mod restore;
+pub mod topics;
 pub mod volumes;
 mod waiting;
 mod writer;

@@ -5,7 +5,6 @@
 //! grows with load, and every answer is durable. Meanwhile the thread runs the next batch. It is a thread and not a task because SQLite
 //! blocks.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +14,9 @@ use tokio::sync::oneshot;
 
 use crate::acting::{self, Doing};
 use crate::disk::{BUSY, Disk, Progress, Slot};
+use crate::error::panic_text;
 use crate::events::{Event, Subscribers};
+use crate::feed::Feed;
 use crate::log::Turn;
 use crate::waiting::{Class, Look, Refused, Waiting};
 use crate::{Db, OpenError, StoreError, Tx};
@@ -80,7 +81,7 @@ impl Writer {
         path: &Path,
         progress: Progress,
         turn: Turn,
-        subscribers: Subscribers,
+        mut subscribers: Subscribers,
         hooks: Hooks,
     ) -> Result<Self, OpenError> {
         let waiting = Arc::new(Waiting::new());
@@ -89,6 +90,7 @@ impl Writer {
             move || waiting.ring()
         };
         let disk = Disk::open(path, progress.clone(), ring)?;
+        let feed = Feed::start(subscribers.take_later())?;
         let (reply, closed) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
@@ -97,7 +99,7 @@ impl Writer {
                 move || {
                     let died = catch_unwind(AssertUnwindSafe(|| {
                         let (subscribers, hooks, waiting) = (&subscribers, &hooks, &*waiting);
-                        Loop { db, subscribers, hooks, waiting, disk, progress, turn }.run(reply);
+                        Loop { db, subscribers, hooks, waiting, disk, feed, progress, turn }.run(reply);
                     }));
                     waiting.abandon();
                     if let Err(panic) = died {
@@ -177,6 +179,7 @@ struct Loop<'a> {
     hooks: &'a Hooks,
     waiting: &'a Waiting<Job>,
     disk: Disk,
+    feed: Feed,
     progress: Progress,
     turn: Turn,
 }
@@ -317,11 +320,12 @@ impl Loop<'_> {
             Committed::Yes => {
                 self.subscribers.committed(&events);
                 (self.hooks.batch)(size);
-                self.disk.sync(
-                    number,
-                    size,
-                    Box::new(move || answers.into_iter().for_each(|answer| answer(Ok(())))),
-                );
+                let released = self.feed.committed(number, events);
+                let durable = move || {
+                    answers.into_iter().for_each(|answer| answer(Ok(())));
+                    released.up_to(number);
+                };
+                self.disk.sync(number, size, Box::new(durable));
             }
             Committed::No(reason) => {
                 // There is nothing to sync, but reads may wait for this number.
@@ -436,12 +440,4 @@ impl Loop<'_> {
         self.db.conn.prepare_cached(sql)?.execute(())?;
         Ok(())
     }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }
