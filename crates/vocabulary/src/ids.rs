@@ -29,10 +29,16 @@ id! {
     AppId,
     /// A version of an app.
     VersionId,
+    /// An event of the audit log.
+    AuditEventId,
     /// A run.
     RunId,
     /// An attempt at a run.
     AttemptId,
     /// A runner.
     RunnerId,
+    /// A notification of a team.
+    NotificationId,
+    /// A message to the target of a notification.
+    DeliveryId,
 }

@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod apps;
+pub mod audit;
 pub mod auth;
 pub mod demand;
 pub mod environments;
@@ -15,8 +16,10 @@ pub mod error;
 pub mod headers;
 pub mod health;
 pub mod limits;
+pub mod notifications;
 pub mod runner;
 pub mod runs;
+pub mod secrets;
 
 mod time;
 mod unique;
