@@ -34,6 +34,8 @@ const STEPS: &[(&str, &str)] = &[
     ("0014_runners_of_pools", include_str!("../../../migrations/0014_runners_of_pools.sql")),
     ("0015_repeated_runs", include_str!("../../../migrations/0015_repeated_runs.sql")),
     ("0016_secrets", include_str!("../../../migrations/0016_secrets.sql")),
+    ("0017_audit", include_str!("../../../migrations/0017_audit.sql")),
+    ("0018_runs_that_wait", include_str!("../../../migrations/0018_runs_that_wait.sql")),
 ];
 
 /// The newest version of the schema.
@@ -293,6 +295,25 @@ mod tests {
         ] {
             assert!(!takes(breach), "taken: {breach}");
         }
+    }
+
+    #[test]
+    fn a_queued_run_may_wait_for_other_runs_for_its_app_or_for_a_place_under_its_key() {
+        const NOT_BACKING_OFF: &str = "UPDATE runs SET not_before = NULL, blocked_by";
+        let held = |by: &str| {
+            takes(&format!("{NOT_BACKING_OFF} = '{by}', concurrency_key = 'db', concurrency_max = 1"))
+        };
+        assert!(held("after") && held("disabled") && held("limit"));
+        assert!(!held("lunch"), "no other reason");
+        assert!(takes(&format!("{NOT_BACKING_OFF} = 'after'")));
+        assert!(!takes(&format!("{NOT_BACKING_OFF} = 'limit'")), "without a key");
+        assert!(!takes(&format!("{NOT_BACKING_OFF} = 'disabled', status = 'leased'")), "a runner has it");
+        assert!(!takes("UPDATE runs SET concurrency_max = 1"), "a limit of what?");
+        assert!(!takes("UPDATE runs SET concurrency_key = 'db', concurrency_max = 0"));
+        let comes_after =
+            |id: &str| takes(&format!("INSERT INTO run_dependencies VALUES (2, {id}, 'ended', 0)"));
+        assert!(comes_after("1"));
+        assert!(!comes_after("2") && !comes_after("3"), "only after an earlier one: there are no circles");
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Dispatch {
                     state.add_ready(team, environment, count.n);
                 }
                 Bucket::Status(status) if status.is_active() => state.add_active(team, count.n),
-                Bucket::Status(_) | Bucket::BackingOff => {}
+                Bucket::Status(_) | Bucket::Blocked(_) => {}
             }
         }
     }

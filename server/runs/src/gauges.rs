@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::domain::run::Blocked;
 use crate::store::counts::{Bucket, Count};
 use crate::store::events::{AppGone, AppHidden, CountKey, CountNames, RunGone, RunMoved};
 use minitower_teams::{EnvironmentMade, KnownEnvironment};
@@ -196,11 +197,13 @@ impl Shared {
                     metrics.runs_blocked.with_label_values(&[team, app, environment, reason]).add(n);
                 };
                 // Only where runs have waited at all: most apps never have one that does.
-                if let Some(n) = place.n.get(&Bucket::BackingOff) {
-                    blocked("backoff", *n);
+                for (bucket, n) in &place.n {
+                    if let Bucket::Blocked(reason) = bucket {
+                        blocked(reason.as_str(), *n);
+                    }
                 }
                 if waiting.held > 0 {
-                    blocked("limit", waiting.held);
+                    blocked(Blocked::Limit.as_str(), waiting.held);
                 }
                 metrics.runs_active.with_label_values(&labels).add(active);
                 *busy.entry(environment.clone()).or_default() += active;

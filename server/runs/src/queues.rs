@@ -42,7 +42,7 @@ impl Queues {
             let (ready, active) = match count.bucket {
                 Bucket::Status(RunStatus::Queued) => (count.n, 0),
                 Bucket::Status(status) if status.is_active() => (0, count.n),
-                Bucket::Status(_) | Bucket::BackingOff => continue,
+                Bucket::Status(_) | Bucket::Blocked(_) => continue,
             };
             // Its foreign key says that the environment is there.
             let environment = environments.get(&count.key.environment_id).map_or("", String::as_str);

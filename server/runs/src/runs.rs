@@ -8,7 +8,7 @@ use crate::domain::app::Version;
 use crate::domain::attempt::Attempt;
 use crate::domain::labels::Labels;
 use crate::domain::retry::{self, RetryPolicy};
-use crate::domain::run::{self, Run};
+use crate::domain::run::{self, Run, Wait};
 use crate::store::{attempts, labels, runs, usage, versions};
 use minitower_kernel::{Db, Tx};
 use minitower_teams::limits::Limits;
@@ -66,6 +66,13 @@ pub(crate) struct Wanted {
     version: Option<i64>,
 }
 
+impl Wanted {
+    /// That version of an app.
+    pub(crate) fn version(team: TeamId, app: &str, number: i64) -> Self {
+        Self { team, app: app.to_owned(), version: Some(number) }
+    }
+}
+
 /// An app that takes runs, and the version asked for.
 #[derive(Debug)]
 pub(crate) struct Runnable {
@@ -93,6 +100,10 @@ impl Runnable {
         self.app.id == app
     }
 
+    pub(crate) fn version(&self) -> &Version {
+        &self.version
+    }
+
     fn is_small(&self) -> bool {
         let texts = [&self.version.params_schema, &self.version.towerfile_toml];
         texts.into_iter().flatten().map(String::len).sum::<usize>() <= RUNNABLE_KEPT_BYTES
@@ -102,17 +113,19 @@ impl Runnable {
 /// A run whose parts are checked, and that only has to be stored.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    team: TeamId,
-    limits: Arc<Limits>,
-    memory: Arc<Memory>,
-    runnable: Arc<Runnable>,
-    environment: String,
-    input: Option<String>,
-    priority: i64,
-    max_retries: Option<i64>,
-    policy: Option<RetryPolicy>,
-    timeout_seconds: Option<i64>,
-    labels: Labels,
+    pub(crate) team: TeamId,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) runnable: Arc<Runnable>,
+    pub(crate) environment: String,
+    pub(crate) input: Option<String>,
+    pub(crate) priority: i64,
+    pub(crate) max_retries: Option<i64>,
+    pub(crate) policy: Option<RetryPolicy>,
+    pub(crate) timeout_seconds: Option<i64>,
+    pub(crate) labels: Labels,
+    /// The run that it repeats.
+    pub(crate) retry_of: Option<RunId>,
 }
 
 impl Prepared {
@@ -135,6 +148,9 @@ impl Prepared {
             policy: self.policy,
             timeout_seconds: self.timeout_seconds,
             labels: self.labels,
+            concurrency: None,
+            wait: Wait::Nothing,
+            retry_of: self.retry_of,
         };
         // Deleted since it was found.
         runs::insert(tx, new, now)?.ok_or_else(|| Absent::App(app.slug.clone()).into())
@@ -205,11 +221,7 @@ impl Runs {
 
         let team = by.team_id;
         let runnable = self.runnable(Wanted { team, app: app_slug, version: new.version_no }).await?;
-        let input = self.checked(Arc::clone(&runnable), input).await?;
-        let input = input.map(|map| Value::Object(map).to_string());
-        if let Some(found) = input.as_ref().map(String::len).filter(|n| *n > MAX_INPUT_BYTES) {
-            return Err(InputError::TooLong { found, most: MAX_INPUT_BYTES }.into());
-        }
+        let input = self.input_text(Arc::clone(&runnable), input).await?;
         let memory = Arc::clone(&self.0.memory);
         Ok(Prepared {
             team,
@@ -223,7 +235,21 @@ impl Runs {
             policy,
             timeout_seconds,
             labels,
+            retry_of: None,
         })
+    }
+
+    /// An input as it is stored, once it keeps the version's schema.
+    pub(crate) async fn input_text(
+        &self,
+        runnable: Arc<Runnable>,
+        input: Option<Map<String, Value>>,
+    ) -> Result<Option<String>, Error> {
+        let input = self.checked(runnable, input).await?.map(|map| Value::Object(map).to_string());
+        match input.as_ref().map(String::len).filter(|n| *n > MAX_INPUT_BYTES) {
+            Some(found) => Err(InputError::TooLong { found, most: MAX_INPUT_BYTES }.into()),
+            None => Ok(input),
+        }
     }
 
     /// The input with its defaults, once it keeps the version's schema.
@@ -242,7 +268,7 @@ impl Runs {
     }
 
     /// The app and the version that a new run is made of.
-    async fn runnable(&self, wanted: Wanted) -> Result<Arc<Runnable>, Error> {
+    pub(crate) async fn runnable(&self, wanted: Wanted) -> Result<Arc<Runnable>, Error> {
         let known = &self.0.memory.runnable;
         let ticket = match known.get(&wanted) {
             Ok(runnable) => return Ok(runnable),
@@ -381,7 +407,7 @@ fn retries(
     }
 }
 
-fn input_object(input: Option<Value>) -> Result<Option<Map<String, Value>>, Error> {
+pub(crate) fn input_object(input: Option<Value>) -> Result<Option<Map<String, Value>>, Error> {
     match input {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(map)) => Ok(Some(map)),

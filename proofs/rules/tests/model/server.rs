@@ -10,7 +10,7 @@ use minitower_rules::domain::claim::{self, Decision, Poll};
 use minitower_rules::domain::lease::{self, Command, Held, Outcome, Refusal};
 use minitower_rules::domain::queues::Queues;
 use minitower_rules::domain::retry::{Jitter, RetryBudget, RetryPolicy};
-use minitower_rules::domain::run::{RunFields, RunProgress, RunState};
+use minitower_rules::domain::run::{Blocked, RunFields, RunProgress, RunState};
 use minitower_rules::domain::turns::{Next, Place, Standing};
 use minitower_vocabulary::ids::{RunId, TeamId};
 use minitower_vocabulary::statuses::{AttemptStatus, RunStatus};
@@ -69,6 +69,7 @@ impl Step<'_> {
         let state = RunFields {
             status,
             cancel_requested: row.cancel_requested,
+            blocked_by: row.waits.map(|_| Blocked::Backoff),
             not_before: row.waits.map(|left| NOW.plus(ticks(left))),
             // When a run first started matters to no rule, but a running one has started.
             started_at: (status == RunStatus::Running).then_some(before),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::moves::run_in;
-use crate::domain::run::{RunProgress, RunState};
+use crate::domain::run::{RunProgress, RunState, Wait};
 use crate::store::events::{CountKey, CountNames};
 use minitower_teams::limits::{Defaults, Limits};
 use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId};
@@ -199,7 +199,7 @@ async fn a_poll_that_looked_too_early_for_a_run_that_another_left_looks_once_mor
 /// A run that was queued for later: not ready.
 fn backing_off(team: TeamId) -> RunMoved {
     let mut moved = moved(team, Some(RunStatus::Running), RunStatus::Queued);
-    moved.after.state = RunState::Queued { not_before: Some(Timestamp(9)), first_started_at: None };
+    moved.after.state = RunState::Queued { wait: Wait::Until(Timestamp(9)), first_started_at: None };
     moved
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::domain::attempt::{AttemptState, Lease};
 use crate::domain::lease::{self, Command, Held, IllegalMove};
-use crate::domain::run::{RunProgress, RunState};
+use crate::domain::run::{RunProgress, RunState, Wait};
 use minitower_vocabulary::statuses::{AttemptStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
@@ -87,7 +87,7 @@ fn superseded<'a>(held: &Held, poll: &'a Poll) -> Option<&'a str> {
 /// A ready run and the fresh attempt at it, once it is leased, and started if the poll asks for that.
 pub fn lease(run: RunProgress, poll: &Poll, ttl: Duration, now: Timestamp) -> Result<Held, IllegalMove> {
     match run.state {
-        RunState::Queued { not_before: None, first_started_at } => {
+        RunState::Queued { wait: Wait::Nothing, first_started_at } => {
             let (state, attempt) = if poll.start {
                 let first_started_at = first_started_at.unwrap_or(now);
                 (RunState::Running { first_started_at }, AttemptState::Running { started_at: now })
@@ -97,7 +97,7 @@ pub fn lease(run: RunProgress, poll: &Poll, ttl: Duration, now: Timestamp) -> Re
             let lease = Lease::granted(poll.instance_id.clone(), poll.request_id.clone(), ttl, now);
             Ok(Held { run: run.into_state(state), lease, attempt })
         }
-        RunState::Queued { not_before: Some(_), .. }
+        RunState::Queued { wait: Wait::After | Wait::Until(_) | Wait::Disabled | Wait::Limit, .. }
         | RunState::Leased { .. }
         | RunState::Running { .. }
         | RunState::Cancelling { .. }
@@ -211,7 +211,7 @@ mod tests {
     fn a_poll_that_asks_for_it_starts_what_it_leases() {
         let starts = Poll { start: true, ..poll("p", "me", None) };
         for (before, first) in [(None, Timestamp(9)), (Some(Timestamp(3)), Timestamp(3))] {
-            let ready = RunState::Queued { not_before: None, first_started_at: before };
+            let ready = RunState::Queued { wait: Wait::Nothing, first_started_at: before };
             let run = RunProgress::queued(0, Timestamp(0)).into_state(ready);
             let started = lease(run.clone(), &starts, TTL, Timestamp(9)).unwrap();
             assert_eq!(started.run, run.into_state(RunState::Running { first_started_at: first }));
@@ -255,14 +255,16 @@ mod tests {
         let fresh = RunProgress::queued(0, Timestamp(0));
         let leased =
             |state| lease(fresh.clone().into_state(state), &poll("p", "me", None), TTL, Timestamp(9));
-        let waits = RunState::Queued { not_before: Some(Timestamp(0)), first_started_at: None };
-        let illegal = IllegalMove { from: RunStatus::Queued, to: RunStatus::Leased };
-        assert_eq!(leased(waits), Err(illegal), "not before it was woken");
+        for wait in [Wait::After, Wait::Until(Timestamp(0)), Wait::Disabled, Wait::Limit] {
+            let waits = RunState::Queued { wait, first_started_at: None };
+            let illegal = IllegalMove { from: RunStatus::Queued, to: RunStatus::Leased };
+            assert_eq!(leased(waits), Err(illegal), "not as long as {wait:?}");
+        }
         for status in RunStatus::ALL.into_iter().filter(|status| *status != RunStatus::Queued) {
             assert_eq!(leased(run_in(status)), Err(IllegalMove { from: status, to: RunStatus::Leased }));
         }
         let first_started_at = Some(Timestamp(3));
-        let again = leased(RunState::Queued { not_before: None, first_started_at }).unwrap();
+        let again = leased(RunState::Queued { wait: Wait::Nothing, first_started_at }).unwrap();
         assert_eq!(again.run, fresh.into_state(RunState::Leased { first_started_at }));
         let expected = Lease::granted(Some("me".to_owned()), Some("p".to_owned()), TTL, Timestamp(9));
         assert_eq!((again.lease, again.attempt), (expected, AttemptState::Leased));

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use crate::domain::attempt::{AttemptState, CancelledBy, EndedBy, JobEnd, Lease, Loss, LostBy, Span};
 use crate::domain::retry::{self, After, Jitter};
-use crate::domain::run::{RunEnd, RunProgress, RunState};
+use crate::domain::run::{RunEnd, RunProgress, RunState, Wait};
 use minitower_vocabulary::statuses::{AttemptStatus, Failure, ResultReason, ResultStatus, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
@@ -192,7 +192,7 @@ pub fn cancel_unheld(run: RunProgress, now: Timestamp) -> Result<RunProgress, Il
 pub fn wake(run: &RunProgress, now: Timestamp) -> Option<RunProgress> {
     run.state.not_before().filter(|at| *at <= now)?;
     let first_started_at = run.state.first_started_at();
-    Some(run.clone().into_state(RunState::Queued { not_before: None, first_started_at }))
+    Some(run.clone().into_state(RunState::Queued { wait: Wait::Nothing, first_started_at }))
 }
 
 /// A run that waits after a restart of the server. Its backoff cannot end further away than the longest that its policy allows:
@@ -205,7 +205,7 @@ pub fn backoff_after_restart(run: RunProgress, now: Timestamp) -> RunProgress {
         return run;
     }
     let first_started_at = run.state.first_started_at();
-    let state = RunState::Queued { not_before: Some(latest), first_started_at };
+    let state = RunState::Queued { wait: Wait::Until(latest), first_started_at };
     RunProgress { queued_at: latest, state, ..run }
 }
 
@@ -285,8 +285,8 @@ fn after_result(run: RunProgress, outcome: &Outcome, jitter: Jitter, now: Timest
                 // A cancel is refused every result but its own, so nothing that is to end is retried.
                 After::Again { retries, backoff } => {
                     let at = now.plus(backoff);
-                    let not_before = (at > now).then_some(at);
-                    let state = RunState::Queued { not_before, first_started_at };
+                    let wait = if at > now { Wait::Until(at) } else { Wait::Nothing };
+                    let state = RunState::Queued { wait, first_started_at };
                     RunProgress { retries, queued_at: at, state, ..run }
                 }
                 After::Final => run.into_state(RunState::Failed(end())),
@@ -359,7 +359,7 @@ fn release(held: Held, now: Timestamp) -> Held {
     let first_started_at = held.run.state.first_started_at();
     // `queued_at` and the retries stay: the run keeps its place and its budget.
     Held {
-        run: held.run.into_state(RunState::Queued { not_before: None, first_started_at }),
+        run: held.run.into_state(RunState::Queued { wait: Wait::Nothing, first_started_at }),
         attempt: AttemptState::Released { span },
         ..held
     }
@@ -393,7 +393,7 @@ fn lose(held: Held, by: LostBy, message: String, now: Timestamp) -> Held {
     let first_started_at = run.state.first_started_at();
     let run = match retry::decide(run.retries, run.policy.as_ref(), Failure::Lost, Jitter::NONE) {
         After::Again { retries, .. } => {
-            let state = RunState::Queued { not_before: None, first_started_at };
+            let state = RunState::Queued { wait: Wait::Nothing, first_started_at };
             RunProgress { retries, queued_at: now, state, ..run }
         }
         After::Final => run.into_state(RunState::Dead(RunEnd {

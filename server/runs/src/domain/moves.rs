@@ -12,6 +12,7 @@ pub(crate) fn run_in(status: RunStatus) -> RunState {
     let fields = RunFields {
         status,
         cancel_requested: status == RunStatus::Cancelling,
+        blocked_by: None,
         not_before: None,
         started_at: (status == RunStatus::Running).then_some(Timestamp(1)),
         finished_at: status.is_terminal().then_some(Timestamp(1)),

@@ -13,8 +13,8 @@ use minitower_vocabulary::time::Timestamp;
 pub enum RunState {
     /// It waits for a runner.
     Queued {
-        /// It may not be leased before this; none: it is ready.
-        not_before: Option<Timestamp>,
+        /// What it waits for besides a runner.
+        wait: Wait,
         /// When an earlier attempt first started it.
         first_started_at: Option<Timestamp>,
     },
@@ -46,6 +46,76 @@ pub enum RunState {
     },
     /// Its runners were lost more often than its retries allow.
     Dead(RunEnd),
+}
+
+/// What keeps a queued run from the runners: the first of these that does. When it no longer does, the next one may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wait {
+    /// Nothing: it is ready, a runner may take it.
+    Nothing,
+    /// Runs that it comes after have not ended yet.
+    After,
+    /// Its backoff, until then.
+    Until(Timestamp),
+    /// Its app is disabled.
+    Disabled,
+    /// As many runs of its concurrency key are active as may be.
+    Limit,
+}
+
+impl Wait {
+    /// The reason; none: it is ready.
+    pub const fn reason(self) -> Option<Blocked> {
+        match self {
+            Self::Nothing => None,
+            Self::After => Some(Blocked::After),
+            Self::Until(_) => Some(Blocked::Backoff),
+            Self::Disabled => Some(Blocked::Disabled),
+            Self::Limit => Some(Blocked::Limit),
+        }
+    }
+}
+
+/// Why a queued run is not ready, as one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Blocked {
+    /// It comes after runs that have not ended.
+    After,
+    /// It waits for its retry.
+    Backoff,
+    /// Its app is disabled.
+    Disabled,
+    /// Too many runs of its key are active.
+    Limit,
+}
+
+impl Blocked {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::After, Self::Backoff, Self::Disabled, Self::Limit];
+
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::After => "after",
+            Self::Backoff => "backoff",
+            Self::Disabled => "disabled",
+            Self::Limit => "limit",
+        }
+    }
+
+    /// What the word means.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+}
+
+/// How many runs of a team may be active at the same time: those that have the same key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Concurrency {
+    /// What they share.
+    pub key: String,
+    /// How many at most; none: as many as the run's app says now.
+    pub max: Option<i64>,
 }
 
 /// The end of a run.
@@ -101,10 +171,10 @@ impl RunState {
         }
     }
 
-    /// Queued, it may not be leased before this.
-    pub const fn not_before(&self) -> Option<Timestamp> {
+    /// What it waits for besides a runner, as long as it is queued.
+    pub const fn wait(&self) -> Option<Wait> {
         match self {
-            Self::Queued { not_before, .. } => *not_before,
+            Self::Queued { wait, .. } => Some(*wait),
             Self::Leased { .. }
             | Self::Running { .. }
             | Self::Cancelling { .. }
@@ -129,14 +199,27 @@ impl RunState {
         }
     }
 
+    /// Queued, it may not be leased before this.
+    pub const fn not_before(&self) -> Option<Timestamp> {
+        match self.wait() {
+            Some(Wait::Until(at)) => Some(at),
+            Some(Wait::Nothing | Wait::After | Wait::Disabled | Wait::Limit) | None => None,
+        }
+    }
+
+    /// Why it is not ready although it is queued.
+    pub fn blocked_by(&self) -> Option<Blocked> {
+        self.wait().and_then(Wait::reason)
+    }
+
     /// Whether a runner may take it.
     pub const fn is_ready(&self) -> bool {
-        matches!(self, Self::Queued { not_before: None, .. })
+        matches!(self, Self::Queued { wait: Wait::Nothing, .. })
     }
 
     /// Whether it is queued, but has to wait for the end of its backoff.
     pub const fn is_backing_off(&self) -> bool {
-        matches!(self, Self::Queued { not_before: Some(_), .. })
+        matches!(self, Self::Queued { wait: Wait::Until(_), .. })
     }
 }
 
@@ -147,6 +230,8 @@ pub struct RunFields {
     pub status: RunStatus,
     /// Whether somebody asked for its end.
     pub cancel_requested: bool,
+    /// Queued, why it is not ready.
+    pub blocked_by: Option<Blocked>,
     /// Queued, it may not be leased before this.
     pub not_before: Option<Timestamp>,
     /// When it was first started.
@@ -176,6 +261,7 @@ impl TryFrom<RunFields> for RunState {
         let RunFields {
             status,
             cancel_requested,
+            blocked_by,
             not_before,
             started_at,
             finished_at,
@@ -189,7 +275,16 @@ impl TryFrom<RunFields> for RunState {
             Ok(RunEnd { first_started_at, finished_at, exit_code, error_message })
         };
         Ok(match status {
-            RunStatus::Queued => Self::Queued { not_before, first_started_at },
+            RunStatus::Queued => {
+                let wait = match blocked_by {
+                    None => Wait::Nothing,
+                    Some(Blocked::After) => Wait::After,
+                    Some(Blocked::Backoff) => Wait::Until(not_before.ok_or_else(|| lacks("not_before"))?),
+                    Some(Blocked::Disabled) => Wait::Disabled,
+                    Some(Blocked::Limit) => Wait::Limit,
+                };
+                Self::Queued { wait, first_started_at }
+            }
             RunStatus::Leased => Self::Leased { first_started_at },
             RunStatus::Running => {
                 Self::Running { first_started_at: started_at.ok_or_else(|| lacks("started_at"))? }
@@ -223,7 +318,7 @@ impl RunProgress {
             retries: RetryBudget::new(max_retries),
             policy: None,
             queued_at: now,
-            state: RunState::Queued { not_before: None, first_started_at: None },
+            state: RunState::Queued { wait: Wait::Nothing, first_started_at: None },
         }
     }
 
@@ -268,10 +363,16 @@ pub struct Run {
     pub output: Option<String>,
     /// Its labels, a JSON object of strings as text; none: it has none.
     pub labels: Option<String>,
+    /// The run that it repeats; none: it repeats none. That run may have been deleted.
+    pub retry_of: Option<RunId>,
     /// Higher runs first.
     pub priority: i64,
     /// Seconds it may take; none: as its version says.
     pub timeout_seconds: Option<i64>,
+    /// With which runs it shares a limit of active ones.
+    pub concurrency: Option<Concurrency>,
+    /// Whether other runs come after it.
+    pub awaited: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// Name of the runner of the newest attempt.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::run::RunProgress;
+use crate::domain::run::{Blocked, RunProgress};
 use minitower_kernel::rusqlite::params;
 use minitower_vocabulary::ids::{AppId, EnvironmentId, TeamId};
 
@@ -10,43 +10,41 @@ use crate::store::events::{CountKey, RunGone, RunMoved};
 use minitower_kernel::{Db, StoreError, Tx};
 use minitower_vocabulary::statuses::RunStatus;
 
-/// What a run is counted as: its status, but queued runs that wait for their retry apart from those that are ready.
+/// What a run is counted as: its status, but queued runs that are not ready by what they wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Bucket {
     /// That status; `queued`: and ready.
     Status(RunStatus),
-    /// Queued, and not ready before its backoff has passed.
-    BackingOff,
+    /// Queued, and not ready for that reason.
+    Blocked(Blocked),
 }
 
 impl Bucket {
     /// Where a run in this state is counted.
     pub fn of(run: &RunProgress) -> Self {
-        if run.state.is_backing_off() { Self::BackingOff } else { Self::Status(run.status()) }
+        run.state.blocked_by().map_or(Self::Status(run.status()), Self::Blocked)
     }
 
     /// The status of the runs in it.
     pub const fn status(self) -> RunStatus {
         match self {
             Self::Status(status) => status,
-            Self::BackingOff => RunStatus::Queued,
+            Self::Blocked(_) => RunStatus::Queued,
         }
     }
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Status(status) => status.as_str(),
-            Self::BackingOff => BACKING_OFF,
+            Self::Blocked(reason) => reason.as_str(),
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        if text == BACKING_OFF { Some(Self::BackingOff) } else { RunStatus::parse(text).map(Self::Status) }
+        let status = || RunStatus::parse(text).map(Self::Status);
+        Blocked::parse(text).map(Self::Blocked).or_else(status)
     }
 }
-
-/// The word of [`Bucket::BackingOff`].
-const BACKING_OFF: &str = "backoff";
 
 /// How many runs of one place are counted as the same.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use crate::domain::labels::Labels;
 use crate::domain::retry::{RetryBudget, RetryPolicy};
-use crate::domain::run::{Run, RunFields, RunProgress, RunState};
+use crate::domain::run::{Blocked, Concurrency, Run, RunFields, RunProgress, RunState, Wait};
 use minitower_kernel::rusqlite::{Row, params};
 use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId, TeamId, VersionId};
 use minitower_vocabulary::statuses::{Failure, RunStatus};
@@ -45,6 +45,7 @@ columns! { ($)
     HiddenParameters: "v.hidden_parameters",
     Output: "r.output",
     TimeoutSeconds: "r.timeout_seconds",
+    BlockedBy: "r.blocked_by",
     NotBefore: "r.not_before",
     RetryOn: "r.retry_on",
     BackoffInitialMs: "r.backoff_initial_ms",
@@ -52,11 +53,12 @@ columns! { ($)
     BackoffMaxMs: "r.backoff_max_ms",
     Deleted: "(r.deleted_at IS NOT NULL OR a.deleted_at IS NOT NULL OR v.deleted_at IS NOT NULL)",
     Labels: "r.labels",
+    RetryOf: "r.retry_of",
+    ConcurrencyKey: "r.concurrency_key",
+    ConcurrencyMax: "r.concurrency_max",
+    Awaited: "r.awaited",
 }
 pub(crate) use select;
-
-/// Why a run that waits for its retry may not be leased yet.
-const BACKOFF: &str = "backoff";
 
 /// What makes a run.
 #[derive(Debug, Clone)]
@@ -83,19 +85,26 @@ pub struct NewRun {
     pub timeout_seconds: Option<i64>,
     /// What it is found by.
     pub labels: Labels,
+    /// With which runs it shares a limit of active ones.
+    pub concurrency: Option<Concurrency>,
+    /// What it waits for besides a runner.
+    pub wait: Wait,
+    /// The run that it repeats.
+    pub retry_of: Option<RunId>,
 }
 
 /// A new queued run; none: its app or version was deleted.
 pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Option<Run>, StoreError> {
     let Some(number) = apps::next_run_no(tx, new.app.0, new.version.0)? else { return Ok(None) };
-    let progress = RunProgress { policy: new.policy, ..RunProgress::queued(new.max_retries, now) };
+    let state = RunState::Queued { wait: new.wait, first_started_at: None };
+    let progress = RunProgress { policy: new.policy, state, ..RunProgress::queued(new.max_retries, now) };
     let retry_on = new.policy.map(|policy| policy.on().map(Failure::as_str).collect::<Vec<_>>().join(","));
     let labels_text = labels::json(&new.labels);
     let id = tx.insert(
         "INSERT INTO runs (team_id, app_id, environment_id, environment_name, app_version_id, run_no, status, input, priority,
                            max_retries, created_at, queued_at, timeout_seconds, retry_on, backoff_initial_ms, backoff_multiplier,
-                           backoff_max_ms, labels)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                           backoff_max_ms, labels, retry_of, blocked_by, concurrency_key, concurrency_max)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
         params![
             new.team.0,
             new.app.0.0,
@@ -113,7 +122,11 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Option<Run>, S
             new.policy.map(|policy| policy.initial_ms()),
             new.policy.map(|policy| policy.multiplier_thousandths()),
             new.policy.map(|policy| policy.max_ms()),
-            labels_text
+            labels_text,
+            new.retry_of.map(|run| run.0),
+            progress.state.blocked_by().map(Blocked::as_str),
+            new.concurrency.as_ref().map(|shared| shared.key.as_str()),
+            new.concurrency.as_ref().and_then(|shared| shared.max)
         ],
     )?;
     labels::insert(tx, new.team, RunId(id), &new.labels)?;
@@ -131,8 +144,11 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Option<Run>, S
         hidden_parameters: new.hidden_parameters,
         output: None,
         labels: labels_text,
+        retry_of: new.retry_of,
         priority: new.priority,
         timeout_seconds: new.timeout_seconds,
+        concurrency: new.concurrency,
+        awaited: false,
         created_at: now,
         runner: None,
         attempts: 0,
@@ -156,9 +172,9 @@ pub fn save(
         return Ok(run);
     }
     // Only what is queued may be held back, before as after.
-    let not_before = after.state.not_before();
-    if not_before.is_none() {
-        hold_back(tx, &run, not_before)?;
+    let reason = after.state.blocked_by();
+    if reason.is_none() || run.status() == RunStatus::Queued {
+        hold_back(tx, &run, &after)?;
     }
     let end = after.state.end();
     let changed = tx.execute(
@@ -181,8 +197,8 @@ pub fn save(
     if changed == 0 {
         return Err(StoreError::Stale { what: "run", id: run.id.0 });
     }
-    if not_before.is_some() {
-        hold_back(tx, &run, not_before)?;
+    if reason.is_some() && run.status() != RunStatus::Queued {
+        hold_back(tx, &run, &after)?;
     }
     let before = run.progress;
     let saved = Run { progress: after, row_version: run.row_version + 1, ..run };
@@ -190,14 +206,15 @@ pub fn save(
     Ok(saved)
 }
 
-/// Takes a run out of the queue's indexes until its backoff has passed, or puts it back. Apart from the rest, so that the ordinary moves of a run
-/// need not look at one more index.
-fn hold_back(tx: &Tx<'_>, run: &Run, not_before: Option<Timestamp>) -> Result<(), StoreError> {
-    if not_before != run.progress.state.not_before() {
-        let blocked_by = not_before.map(|_| BACKOFF);
+/// Takes a run out of the queue's indexes as long as something keeps it from the runners, or puts it back. Apart from the rest, so that the
+/// ordinary moves of a run need not look at more indexes.
+fn hold_back(tx: &Tx<'_>, run: &Run, after: &RunProgress) -> Result<(), StoreError> {
+    let held = |state: &RunState| (state.not_before(), state.blocked_by());
+    let (not_before, reason) = held(&after.state);
+    if (not_before, reason) != held(&run.progress.state) {
         tx.execute(
             "UPDATE runs SET not_before = ?2, blocked_by = ?3 WHERE id = ?1",
-            params![run.id.0, not_before.map(At), blocked_by],
+            params![run.id.0, not_before.map(At), reason.map(Blocked::as_str)],
         )?;
     }
     Ok(())
@@ -309,6 +326,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
     let fields = RunFields {
         status: status(id, columns.text(Column::Status)?)?,
         cancel_requested: columns.get(Column::CancelRequested)?,
+        blocked_by: blocked_by(id, columns.maybe_text(Column::BlockedBy)?)?,
         not_before: columns.maybe_at(Column::NotBefore)?,
         started_at: columns.maybe_at(Column::StartedAt)?,
         finished_at: columns.maybe_at(Column::FinishedAt)?,
@@ -331,8 +349,11 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
         hidden_parameters: columns.get(Column::HiddenParameters)?,
         output: columns.get(Column::Output)?,
         labels: columns.get(Column::Labels)?,
+        retry_of: columns.get::<Option<i64>>(Column::RetryOf)?.map(RunId),
         priority: columns.get(Column::Priority)?,
         timeout_seconds: columns.get(Column::TimeoutSeconds)?,
+        concurrency: concurrency(&columns)?,
+        awaited: columns.get(Column::Awaited)?,
         created_at: columns.at(Column::CreatedAt)?,
         runner: columns.get(Column::Runner)?,
         attempts: columns.get(Column::Attempts)?,
@@ -357,6 +378,18 @@ fn policy(id: i64, columns: &Columns<'_, '_, Column>) -> Result<Option<RetryPoli
     let initial_ms = columns.get(Column::BackoffInitialMs)?;
     let multiplier = columns.get(Column::BackoffMultiplier)?;
     Ok(Some(RetryPolicy::new(&on, initial_ms, multiplier, columns.get(Column::BackoffMaxMs)?)))
+}
+
+fn concurrency(columns: &Columns<'_, '_, Column>) -> Result<Option<Concurrency>, StoreError> {
+    let Some(key) = columns.maybe_text(Column::ConcurrencyKey)? else { return Ok(None) };
+    Ok(Some(Concurrency { key: key.to_owned(), max: columns.get(Column::ConcurrencyMax)? }))
+}
+
+fn blocked_by(id: i64, text: Option<&str>) -> Result<Option<Blocked>, StoreError> {
+    let known = |text| {
+        Blocked::parse(text).ok_or_else(|| StoreError::Inconsistent(format!("run {id} blocked by {text:?}")))
+    };
+    text.map(known).transpose()
 }
 
 fn status(id: i64, text: &str) -> Result<RunStatus, StoreError> {

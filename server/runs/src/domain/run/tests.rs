@@ -5,6 +5,7 @@ fn fields(status: RunStatus) -> RunFields {
     RunFields {
         status,
         cancel_requested: true,
+        blocked_by: Some(Blocked::Backoff),
         not_before: Some(Timestamp(2)),
         started_at: Some(Timestamp(3)),
         finished_at: Some(Timestamp(4)),
@@ -70,6 +71,6 @@ fn a_new_run_is_ready_and_only_a_queued_one_is() {
         assert_eq!(run_in(status).is_ready(), status == RunStatus::Queued);
         assert!(!run_in(status).is_backing_off());
     }
-    let waits = RunState::Queued { not_before: Some(Timestamp(0)), first_started_at: None };
+    let waits = RunState::Queued { wait: Wait::Until(Timestamp(0)), first_started_at: None };
     assert!(!waits.is_ready() && waits.is_backing_off());
 }

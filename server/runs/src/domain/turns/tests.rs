@@ -142,7 +142,7 @@ fn a_team_that_has_nothing_left_and_had_no_lease_is_forgotten() {
 #[test]
 fn what_a_run_counts_as_follows_from_its_state() {
     use crate::domain::moves::run_in;
-    use crate::domain::run::RunState;
+    use crate::domain::run::{RunState, Wait};
     use minitower_vocabulary::statuses::RunStatus;
 
     for status in RunStatus::ALL {
@@ -156,7 +156,7 @@ fn what_a_run_counts_as_follows_from_its_state() {
         };
         assert_eq!(Standing::of(3, RunId(7), &run), expected, "{status:?}");
     }
-    let waits = RunState::Queued { not_before: Some(AT), first_started_at: None };
+    let waits = RunState::Queued { wait: Wait::Until(AT), first_started_at: None };
     let waits = RunProgress::queued(0, AT).into_state(waits);
     assert_eq!(Standing::of(3, RunId(7), &waits), Standing::Aside, "not before it was woken");
 }

@@ -4,7 +4,7 @@ use super::team as new_team;
 use crate::domain::labels::Labels;
 use crate::domain::lease;
 use crate::domain::retry::RetryPolicy;
-use crate::domain::run::{Run, RunProgress, RunState};
+use crate::domain::run::{Run, RunProgress, RunState, Wait};
 use crate::store::runs::NewRun;
 use crate::store::versions::NewVersion;
 use crate::store::{apps, counts, queue, runs, versions};
@@ -57,6 +57,7 @@ fn maker(tx: &Tx<'_>) -> Result<impl Fn(&Tx<'_>) -> Result<Run, StoreError> + us
             policy: Some(RetryPolicy::new(&[Failure::Failed, Failure::Lost], 10, 1500, 20)),
             timeout_seconds: Some(60),
             labels: Labels::default(),
+            retry_of: None,
         };
         Ok(runs::insert(tx, new, NOW)?.expect("its app is there"))
     })
@@ -64,7 +65,7 @@ fn maker(tx: &Tx<'_>) -> Result<impl Fn(&Tx<'_>) -> Result<Run, StoreError> + us
 
 fn hold_back(tx: &Tx<'_>, run: &Run, until: i64) -> Result<Run, StoreError> {
     let at = Timestamp(until);
-    let state = RunState::Queued { not_before: Some(at), first_started_at: None };
+    let state = RunState::Queued { wait: Wait::Until(at), first_started_at: None };
     let after = RunProgress { queued_at: at, state, ..run.progress.clone() };
     runs::save(tx, run.clone(), after, None)
 }
@@ -139,14 +140,14 @@ async fn runs_that_wait_are_counted_apart_until_they_are_ready_or_cancelled() {
         (0..3).map(|_| hold_back(tx, &make(tx)?, 2000)).collect::<Result<Vec<Run>, StoreError>>()
     });
     let held = held.await.unwrap();
-    assert_eq!(counted(&store).await, ["BackingOff 3"]);
+    assert_eq!(counted(&store).await, ["Blocked(Backoff) 3"]);
     let moved = store.write(move |tx| {
         runs::save(tx, held[0].clone(), lease::wake(&held[0].progress, Timestamp(2000)).unwrap(), None)?;
         runs::save(tx, held[1].clone(), lease::cancel_unheld(held[1].progress.clone(), NOW).unwrap(), None)?;
         Ok::<_, StoreError>(())
     });
     moved.await.unwrap();
-    assert_eq!(counted(&store).await, ["BackingOff 1", "Status(Cancelled) 1", "Status(Queued) 1"]);
+    assert_eq!(counted(&store).await, ["Blocked(Backoff) 1", "Status(Cancelled) 1", "Status(Queued) 1"]);
 }
 
 async fn counted(store: &Store) -> Vec<String> {

@@ -115,7 +115,7 @@ fn a_retry_without_a_backoff_is_ready_at_once() {
 
 fn backing_off(until: Timestamp) -> RunProgress {
     let policy = Some(RetryPolicy::new(&Failure::ALL, 1000, 2000, 10_000));
-    let state = RunState::Queued { not_before: Some(until), first_started_at: Some(Timestamp(3)) };
+    let state = RunState::Queued { wait: Wait::Until(until), first_started_at: Some(Timestamp(3)) };
     RunProgress { policy, queued_at: until, state, ..RunProgress::queued(3, Timestamp(0)) }
 }
 

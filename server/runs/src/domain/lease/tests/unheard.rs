@@ -47,7 +47,7 @@ fn what_is_only_leased_may_be_asked_for_again_until_it_is_started() {
 fn what_nobody_heard_of_was_never_started(#[case] before: Option<Timestamp>) {
     for command in [Command::TakeBack, sign_off(Some("poll"))] {
         let after = decide(&started(before), &command, NOW).unwrap();
-        let state = RunState::Queued { not_before: None, first_started_at: before };
+        let state = RunState::Queued { wait: Wait::Nothing, first_started_at: before };
         assert_eq!(after.run, started(before).run.into_state(state), "the place and the retries stay");
         assert_eq!(
             after.attempt,
