@@ -67,3 +67,11 @@ pub const OUTPUT_BYTES: usize = 256 << 10;
 /// What a line of a log counts beside its text, in bytes: about what its row takes in the database. Without it a log of empty lines would
 /// have no bound. Runner and server count alike.
 pub const LOG_LINE_OVERHEAD: u64 = 32;
+/// Fewest bytes of a secret: a shorter one would be hidden in every line of a log that happens to hold it. Checked.
+pub const SECRET_BYTES_LEAST: usize = 4;
+/// Most bytes of a secret. Checked.
+pub const SECRET_BYTES: usize = 32 << 10;
+/// Most bytes of all secrets of one run: whoever hides them in its log keeps many times as much in memory. Checked.
+pub const RUN_SECRET_BYTES: usize = 64 << 10;
+/// Most secrets of an environment, and of an app. Checked.
+pub const SECRETS: usize = 100;

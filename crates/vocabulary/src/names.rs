@@ -26,6 +26,16 @@ pub enum NameError {
         "{0:?} is not a valid runner name: use 1 to 253 of letters, digits, '.', '_' and '-', beginning with a letter or digit"
     )]
     Runner(String),
+    /// Breaks the rule of secrets.
+    #[error(
+        "{0:?} is not a valid name of a secret: use 1 to 128 of letters, digits and '_', not beginning with a digit"
+    )]
+    Secret(String),
+    /// A name that no secret may have.
+    #[error(
+        "{0:?} is a variable that the runner sets itself, or that makes programs run other code: give the secret another name"
+    )]
+    ReservedSecret(String),
 }
 
 impl Slug {
@@ -70,6 +80,41 @@ pub fn check_runner(text: &str) -> Result<(), NameError> {
         && bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
     if ok { Ok(()) } else { Err(NameError::Runner(shorten(text))) }
+}
+
+/// Beginnings of names that no secret may have: as variables they change how any program is loaded, or belong to the runner. Together with
+/// [`RESERVED_SECRETS`], these are the names that a Towerfile may not give to a variable either.
+const RESERVED_SECRET_PREFIXES: [&str; 4] = ["BASH_FUNC_", "LD_", "MINITOWER_", "PYTHON"];
+
+/// Names that no secret may have, for the same reason.
+const RESERVED_SECRETS: [&str; 13] = [
+    "BASHOPTS",
+    "BASH_ENV",
+    "GCONV_PATH",
+    "GLIBC_TUNABLES",
+    "HOME",
+    "IFS",
+    "LOCPATH",
+    "PATH",
+    "PROMPT_COMMAND",
+    "SHELL",
+    "SHELLOPTS",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+];
+
+/// Checks a secret's name, which is also that of its variable: `^[A-Za-z_][A-Za-z0-9_]{0,127}$`, and not reserved.
+pub fn check_secret(text: &str) -> Result<(), NameError> {
+    let mut bytes = text.bytes();
+    let ok = text.len() <= 128
+        && bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !ok {
+        return Err(NameError::Secret(shorten(text)));
+    }
+    let reserved = RESERVED_SECRETS.contains(&text)
+        || RESERVED_SECRET_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
+    if reserved { Err(NameError::ReservedSecret(shorten(text))) } else { Ok(()) }
 }
 
 /// Why a free text is refused, to be read after the name of its field.
@@ -163,6 +208,25 @@ mod tests {
     #[case("a b", false)]
     fn runners(#[case] text: &str, #[case] ok: bool) {
         assert_eq!(check_runner(text).is_ok(), ok);
+    }
+
+    #[rstest]
+    #[case("API_KEY", true)]
+    #[case("_a9", true)]
+    #[case("path", true)]
+    #[case("", false)]
+    #[case("9a", false)]
+    #[case("a-b", false)]
+    #[case("a=b", false)]
+    #[case("größe", false)]
+    #[case("A\n", false)]
+    #[case("PATH", false)]
+    #[case("LD_PRELOAD", false)]
+    #[case("PYTHONPATH", false)]
+    #[case("MINITOWER_API_TOKEN", false)]
+    fn secrets(#[case] text: &str, #[case] ok: bool) {
+        assert_eq!(check_secret(text).is_ok(), ok);
+        assert!(check_secret(&"a".repeat(128)).is_ok() && check_secret(&"a".repeat(129)).is_err());
     }
 
     #[rstest]

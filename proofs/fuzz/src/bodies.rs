@@ -96,9 +96,11 @@ impl Bed {
                 operator_token: None,
                 signup_enabled: false,
                 storage_bytes: None,
+                secrets_key_file: folder.path().join("secrets.key"),
             },
             runs: minitower_runs::Settings {
                 objects_dir: folder.path().join("objects"),
+                objects_url: None,
                 lease_ttl: Duration::from_hours(24),
                 expiry_check_interval: Duration::from_secs(10),
                 runner_prune_after: None,

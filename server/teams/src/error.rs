@@ -6,10 +6,14 @@ use std::time::Duration;
 use minitower_kernel::StoreError;
 use minitower_kernel::page::LimitError;
 use minitower_vocabulary::ids::{RegistrationTokenId, TokenId};
+use minitower_vocabulary::limits::SECRETS;
 use minitower_vocabulary::names::NameError;
 
 use crate::domain::limits::{BadLimit, Reached};
 use crate::domain::pool::{NotOfPool, PoolName};
+use crate::domain::secret::BadValue;
+use crate::key_file::KeyFileError;
+use crate::keys::KeysError;
 
 /// A field of a request that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +162,34 @@ pub enum Error {
     /// The database refused or failed.
     #[error("the database did not carry it out")]
     Store(#[from] StoreError),
+    /// A value cannot be a secret.
+    #[error("value {0}")]
+    SecretValue(#[source] BadValue),
+    /// The environment has as many secrets as it may have.
+    #[error("the environment {environment} has {SECRETS} secrets, as many as it may have: delete one first")]
+    TooManySecrets {
+        /// The environment.
+        environment: String,
+    },
+    /// The environment has no such secret.
+    #[error("there is no secret {name} in the environment {environment}")]
+    NoSecret {
+        /// The secret.
+        name: String,
+        /// The environment.
+        environment: String,
+    },
+    /// The key file of the secrets cannot be read or made.
+    #[error(
+        "the server cannot make its key file of the secrets, so it keeps none: its administrator finds the reason in its log"
+    )]
+    KeyFile(#[source] KeyFileError),
+    /// A value could not be encrypted.
+    #[error("encrypting a secret failed")]
+    Sealing,
+    /// A task of the server ended before it had done its work.
+    #[error("{0} did not end")]
+    TaskEnded(&'static str),
     /// The system gave no random numbers.
     #[error("the system gave no random numbers")]
     Random(#[source] getrandom::Error),
@@ -203,4 +235,7 @@ pub enum StartError {
     /// What has to be known at start cannot be read.
     #[error("the teams cannot be read")]
     Store(#[from] StoreError),
+    /// The keys of the secrets cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
 }

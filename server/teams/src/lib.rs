@@ -7,27 +7,34 @@
 //! | [`limits`] | what a team may use |
 //! | [`pool`] | what a pool's registration token registers |
 //! | [`environments`] | what other subjects may do with environments inside their own transactions |
+//! | [`audit`] | who changed what |
+//! | [`secret`], [`keys`] | the secrets of teams, and the keys that they are encrypted with |
 //! | [`secrets`] | how tokens are made and compared |
 //!
-//! Invariants: a secret is shown once and only its hash is kept; every refusal of a credential has the same words; the tables
-//! `teams`, `team_tokens`, `registration_tokens`, `pool_tokens`, `environments` and `team_limits` are named here alone.
+//! Invariants: a token is shown once and only its hash is kept; every refusal of a credential has the same words; the secrets of teams
+//! are kept encrypted, and opened only for a lease; the tables of this crate are named here alone.
 
+pub mod audit;
 mod auth;
 mod domain;
 pub mod environments;
 mod error;
 mod events;
+mod key_file;
+pub mod keys;
 mod lane;
 mod limited;
 mod passwords;
 mod pool_tokens;
 mod registrations;
+mod seal;
 pub mod secrets;
 mod settings;
 mod store;
 mod teams;
 mod throttle;
 mod tokens;
+mod vault;
 
 use std::sync::Arc;
 
@@ -39,7 +46,7 @@ use minitower_vocabulary::ids::TeamId;
 use domain::limits::Defaults;
 
 pub use auth::{AdminPrincipal, Registrar, RegistrationPrincipal};
-pub use domain::{limits, pool, team};
+pub use domain::{limits, pool, secret, team};
 pub use error::{Error, Field, StartError};
 pub use events::{EnvironmentMade, LimitsChanged, TeamMade, TokenRevoked};
 pub use limited::{OpenRequest, Used};
@@ -48,6 +55,7 @@ pub use settings::Settings;
 pub use store::environments::KnownEnvironment;
 pub use teams::NewTeam;
 pub use tokens::{CreateToken, NewToken};
+pub use vault::{SecretValue, Shelf};
 
 /// Teams, and whom tokens speak for. A cheap clone.
 #[derive(Debug, Clone)]
@@ -62,6 +70,7 @@ struct Shared {
     registrations: registrations::Registrations,
     passwords: passwords::Hasher,
     memory: Memory,
+    vault: vault::Vault,
 }
 
 /// What the subject keeps in memory. Made before the database is opened, so that it follows the commits from the first one on.
@@ -101,6 +110,7 @@ impl Teams {
         memory: Memory,
     ) -> Result<Self, StartError> {
         let passwords = passwords::Hasher::new()?;
+        let vault = vault::Vault::open(&store, &settings.secrets_key_file).await?;
         let read = |db: &Db| Ok::<_, StartError>((store::teams::all(db)?, store::limits::all(db)?));
         let (known, set) = store.read(read).await?;
         memory.slugs.load(known);
@@ -113,6 +123,7 @@ impl Teams {
             registrations: registrations::Registrations::default(),
             passwords,
             memory,
+            vault,
         })))
     }
 

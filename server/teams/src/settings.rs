@@ -1,5 +1,9 @@
 //! What the configuration decides.
 
+use std::time::Duration;
+
+use std::path::PathBuf;
+
 use crate::secrets::Secret;
 
 /// Settings of the subject, checked by whoever reads the configuration.
@@ -13,6 +17,10 @@ pub struct Settings {
     pub operator_token: Option<Secret>,
     /// Whether anyone may sign a team up.
     pub signup_enabled: bool,
+    /// How long audit events are kept; none: for ever.
+    pub audit_keep: Option<Duration>,
     /// Bytes that a team may store unless the administrator decides otherwise; none: as many as there is room for.
     pub storage_bytes: Option<u64>,
+    /// The file with the keys of the secrets, made when the first secret is set.
+    pub secrets_key_file: PathBuf,
 }

@@ -16,6 +16,7 @@ pub mod error;
 pub mod headers;
 pub mod health;
 pub mod limits;
+pub mod live;
 pub mod notifications;
 pub mod runner;
 pub mod runs;

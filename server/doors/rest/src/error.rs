@@ -16,6 +16,8 @@ use minitower_vocabulary::wire::error::{ErrorBody, ErrorCode, ErrorDetail};
 
 /// When to try again where too much is under way.
 const BUSY_PAUSE: Duration = Duration::from_secs(5);
+/// When to try again while the object store is away.
+const AWAY_PAUSE: Duration = Duration::from_secs(10);
 
 /// An answer that is no success: a word for programs, a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -135,7 +137,13 @@ impl From<minitower_teams::Error> for ApiError {
         let code = match &error {
             Error::Name(name) => return Self::from(name),
             Error::Store(StoreError::Unavailable(reason)) => return Self::unavailable(reason),
-            Error::Store(_) | Error::Random(_) | Error::Hashing(_) => return Self::internal(&error),
+            Error::Store(_) | Error::Random(_) | Error::Hashing(_) | Error::Sealing | Error::TaskEnded(_) => {
+                return Self::internal(&error);
+            }
+            Error::KeyFile(reason) => {
+                tracing::error!(%reason, "a secret cannot be set");
+                return Self::new(ErrorCode::Unavailable, error.to_string());
+            }
             Error::TooManyLogins { retry_after }
             | Error::TooManyRegistrations { retry_after }
             | Error::TooManySignups { retry_after }
@@ -148,8 +156,10 @@ impl From<minitower_teams::Error> for ApiError {
                 let (code, retry_after) = (ErrorCode::Unavailable, *retry_after);
                 return Self::new(code, error.to_string()).with_retry_after(retry_after);
             }
-            Error::Reached(_) => ErrorCode::Conflict,
-            Error::Field { .. } | Error::Limit(_) | Error::BadLimit(_) => ErrorCode::InvalidRequest,
+            Error::Reached(_) | Error::TooManySecrets { .. } => ErrorCode::Conflict,
+            Error::Field { .. } | Error::Limit(_) | Error::BadLimit(_) | Error::SecretValue(_) => {
+                ErrorCode::InvalidRequest
+            }
             Error::Unauthorized | Error::WrongLogin => ErrorCode::Unauthorized,
             Error::RunToken
             | Error::NotAdmin
@@ -160,6 +170,7 @@ impl From<minitower_teams::Error> for ApiError {
             | Error::NoToken(_)
             | Error::NoRegistrationToken(_)
             | Error::NoPoolToken(_)
+            | Error::NoSecret { .. }
             | Error::NoTeam(_) => ErrorCode::NotFound,
             Error::SlugTaken(_) => ErrorCode::SlugTaken,
             Error::TeamExists => ErrorCode::TeamExists,
@@ -172,7 +183,10 @@ impl From<&NameError> for ApiError {
     fn from(error: &NameError) -> Self {
         let code = match error {
             NameError::Slug(_) | NameError::ReservedSlug(_) => ErrorCode::InvalidSlug,
-            NameError::Environment(_) | NameError::Runner(_) => ErrorCode::InvalidRequest,
+            NameError::Environment(_)
+            | NameError::Runner(_)
+            | NameError::Secret(_)
+            | NameError::ReservedSecret(_) => ErrorCode::InvalidRequest,
         };
         Self::new(code, error.to_string())
     }
@@ -198,11 +212,16 @@ impl From<minitower_runs::Error> for ApiError {
                 let message = format!("{busy}: nothing was kept, try again");
                 return Self::new(ErrorCode::Unavailable, message).with_retry_after(BUSY_PAUSE);
             }
+            Error::Objects(away @ ObjectError::Bucket { .. }) => {
+                let message = format!("{away}; try again in a while");
+                return Self::new(ErrorCode::Unavailable, message).with_retry_after(AWAY_PAUSE);
+            }
             Error::NoRoom(short) => {
                 let message = format!("{short}: nothing was kept, try again when there is room");
                 return Self::new(ErrorCode::Unavailable, message);
             }
             Error::Objects(_) | Error::Random(_) | Error::TaskEnded(_) => return Self::internal(&error),
+            Error::AllRuns | Error::StatusOfMany { .. } => ErrorCode::InvalidRequest,
             Error::Path(_) | Error::Retry(_) | Error::Label(_) | Error::Field { .. } | Error::Input(_) => {
                 ErrorCode::InvalidRequest
             }
@@ -216,6 +235,7 @@ impl From<minitower_runs::Error> for ApiError {
                 | Absent::Run(_)
                 | Absent::Attempt { .. }
                 | Absent::Artifact { .. }
+                | Absent::Environment(_)
                 | Absent::Runner(_),
             )
             | Error::Lost { .. } => ErrorCode::NotFound,
@@ -234,6 +254,7 @@ impl From<minitower_runs::Error> for ApiError {
             | Error::RunnerBusy(_)
             | Error::UnfinishedRuns { .. }
             | Error::UnfinishedRun(_)
+            | Error::NotEnded(_)
             | Error::RunnerNameHeld { .. } => ErrorCode::Conflict,
             Error::TooLong { .. } => ErrorCode::PayloadTooLarge,
         };

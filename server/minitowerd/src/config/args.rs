@@ -29,9 +29,22 @@ pub struct Args {
     /// How long to wait at startup while another process still holds the database [default: 0s]
     #[arg(long, env = "MINITOWER_DB_LOCK_TIMEOUT", hide_env_values = true, value_name = "DURATION")]
     pub db_lock_timeout: Option<String>,
-    /// The folder for archives and artifacts, created if it does not exist [default: ./objects]
+    /// The folder for archives and artifacts, and for uploads in progress; created if it does not exist [default: ./objects]
     #[arg(long, env = "MINITOWER_OBJECTS_DIR", hide_env_values = true, value_name = "FOLDER")]
     pub objects_dir: Option<String>,
+    /// A bucket for archives and artifacts in place of the folder: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or
+    /// `az://CONTAINER/PREFIX`. Credentials come from the usual variables (`AWS_ACCESS_KEY_ID` and so on) [default: none]
+    #[arg(long, env = "MINITOWER_OBJECTS_URL", hide_env_values = true, value_name = "URL")]
+    pub objects_url: Option<String>,
+    /// The address of the bucket's service, if it is not the cloud's own [default: the cloud's own]
+    #[arg(long, env = "MINITOWER_OBJECTS_ENDPOINT", hide_env_values = true, value_name = "URL")]
+    pub objects_endpoint: Option<String>,
+    /// Whether that address may be `http`, without encryption [default: false]
+    #[arg(long, env = "MINITOWER_OBJECTS_ALLOW_HTTP", hide_env_values = true, value_name = "BOOL")]
+    pub objects_allow_http: Option<String>,
+    /// The file with the keys of the teams' secrets, created when the first secret is set [default: `secrets.key` in the objects folder]
+    #[arg(long, env = "MINITOWER_SECRETS_KEY_FILE", hide_env_values = true, value_name = "FILE")]
+    pub secrets_key_file: Option<String>,
     /// Whether anyone may sign up a team [default: true]
     #[arg(long, env = "MINITOWER_PUBLIC_SIGNUP_ENABLED", hide_env_values = true, value_name = "BOOL")]
     pub public_signup_enabled: Option<String>,
@@ -50,6 +63,9 @@ pub struct Args {
     /// How long a runner may be silent before it is forgotten; 0 means never [default: 24h]
     #[arg(long, env = "MINITOWER_RUNNER_PRUNE_AFTER", hide_env_values = true, value_name = "DURATION")]
     pub runner_prune_after: Option<String>,
+    /// How long audit events are kept; 0 means for ever [default: 8760h]
+    #[arg(long, env = "MINITOWER_AUDIT_KEEP", hide_env_values = true, value_name = "DURATION")]
+    pub audit_keep: Option<String>,
     /// Largest JSON body in bytes [default: 10485760]
     #[arg(long, env = "MINITOWER_MAX_REQUEST_BODY_SIZE", hide_env_values = true, value_name = "BYTES")]
     pub max_request_body_size: Option<String>,

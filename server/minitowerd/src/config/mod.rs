@@ -3,11 +3,13 @@
 
 mod args;
 mod listen;
+mod objects;
 mod parse;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use minitower_kernel::objects::Location;
 use minitower_teams::secrets::Secret;
 use nix::sys::statvfs::statvfs;
 
@@ -16,6 +18,7 @@ use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 
 pub use args::{Args, Command};
 pub use listen::ListenAddr;
+pub(crate) use objects::bucket;
 pub use parse::ConfigError;
 
 use crate::telemetry::LogFormat;
@@ -34,8 +37,12 @@ pub struct Config {
     pub db_path: PathBuf,
     /// How long to wait at the start while another process still has the database: a pod that goes may overlap with the one that comes.
     pub db_lock_timeout: Duration,
-    /// The folder for archives and artifacts; created if it does not exist.
+    /// The folder for archives and artifacts, and for uploads in progress; created if it does not exist.
     pub objects_dir: PathBuf,
+    /// The bucket for archives and artifacts; none: they lie in the folder.
+    pub objects_url: Option<Location>,
+    /// The file with the keys of the secrets; none: `secrets.key` in the folder of the objects. Made when the first secret is set.
+    pub secrets_key_file: Option<PathBuf>,
     /// Opens `POST /bootstrap/team`; none: the route is off.
     pub bootstrap_token: Option<Secret>,
     /// Whether anyone may sign a team up.
@@ -54,6 +61,8 @@ pub struct Config {
     pub expiry_check_interval: Duration,
     /// After how long offline a runner is forgotten; none: never.
     pub runner_prune_after: Option<Duration>,
+    /// How long audit events are kept; none: for ever.
+    pub audit_keep: Option<Duration>,
     /// Largest JSON body and largest artifact.
     pub limits: Limits,
     /// How log lines are written; none: as whoever reads them needs it.
@@ -71,6 +80,8 @@ impl Default for Config {
             db_path: PathBuf::from("./minitower.db"),
             db_lock_timeout: Duration::ZERO,
             objects_dir: PathBuf::from("./objects"),
+            objects_url: None,
+            secrets_key_file: None,
             bootstrap_token: None,
             public_signup_enabled: true,
             runner_registration_token: None,
@@ -80,6 +91,7 @@ impl Default for Config {
             lease_ttl: Duration::from_mins(1),
             expiry_check_interval: Duration::from_secs(10),
             runner_prune_after: Some(Duration::from_hours(24)),
+            audit_keep: Some(Duration::from_hours(365 * 24)),
             limits: Limits::default(),
             log_format: None,
             log: "info".to_owned(),
@@ -96,6 +108,11 @@ fn half_of_the_volume(folder: &Path) -> Option<u64> {
 }
 
 impl Config {
+    /// Where the keys of the secrets lie.
+    pub(crate) fn secrets_key_file(&self) -> PathBuf {
+        self.secrets_key_file.clone().unwrap_or_else(|| self.objects_dir.join("secrets.key"))
+    }
+
     /// The part the use cases go by.
     pub(crate) fn settings(&self) -> Settings {
         Settings {
@@ -105,10 +122,17 @@ impl Config {
                 registration_token: self.runner_registration_token.clone(),
                 operator_token: self.operator_token.clone(),
                 signup_enabled: self.public_signup_enabled,
-                storage_bytes: half_of_the_volume(&self.objects_dir),
+                audit_keep: self.audit_keep,
+                // A bucket has no size.
+                storage_bytes: match self.objects_url {
+                    None => half_of_the_volume(&self.objects_dir),
+                    Some(_) => None,
+                },
+                secrets_key_file: self.secrets_key_file(),
             },
             runs: minitower_runs::Settings {
                 objects_dir: self.objects_dir.clone(),
+                objects_url: self.objects_url.clone(),
                 lease_ttl: self.lease_ttl,
                 expiry_check_interval: self.expiry_check_interval,
                 runner_prune_after: self.runner_prune_after,

@@ -8,7 +8,7 @@ use minitower_daemon::duration;
 use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 use minitower_teams::secrets::Secret;
 
-use super::{Args, Config, ListenAddr};
+use super::{Args, Config, ListenAddr, objects};
 use crate::telemetry::{self, LogFormat};
 
 /// Longest part of a bad value that is shown.
@@ -46,7 +46,10 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let defaults = Self::default();
         let secret = |variable| parse_secret(variable, secret(variable));
+        let allow_http =
+            value("MINITOWER_OBJECTS_ALLOW_HTTP", args.objects_allow_http.clone(), boolean)?.unwrap_or(false);
         let config = Self {
+            objects_url: objects::location(&args, allow_http)?,
             listen_addr: Self::listen_addr(args.listen_addr)?,
             metrics_addr: value("MINITOWER_METRICS_ADDR", args.metrics_addr, ListenAddr::from_str)?,
             stop_delay: value("MINITOWER_STOP_DELAY", args.stop_delay, |text| {
@@ -59,6 +62,7 @@ impl Config {
             })?
             .unwrap_or(defaults.db_lock_timeout),
             objects_dir: path(args.objects_dir).unwrap_or(defaults.objects_dir),
+            secrets_key_file: path(args.secrets_key_file).or(defaults.secrets_key_file),
             bootstrap_token: secret("MINITOWER_BOOTSTRAP_TOKEN")?,
             public_signup_enabled: value(
                 "MINITOWER_PUBLIC_SIGNUP_ENABLED",
@@ -90,6 +94,8 @@ impl Config {
             .unwrap_or(defaults.expiry_check_interval),
             runner_prune_after: value("MINITOWER_RUNNER_PRUNE_AFTER", args.runner_prune_after, prune_after)?
                 .unwrap_or(defaults.runner_prune_after),
+            audit_keep: value("MINITOWER_AUDIT_KEEP", args.audit_keep, prune_after)?
+                .unwrap_or(defaults.audit_keep),
             limits: Limits {
                 request_body: value("MINITOWER_MAX_REQUEST_BODY_SIZE", args.max_request_body_size, bytes)?
                     .unwrap_or(defaults.limits.request_body),
@@ -215,6 +221,7 @@ mod tests {
         let config = parse(&[], &[]).unwrap();
         assert_eq!(config.listen_addr.to_string(), ":8080");
         assert_eq!(config.db_lock_timeout, Duration::ZERO);
+        assert_eq!(config.secrets_key_file(), std::path::Path::new("./objects/secrets.key"));
         assert_eq!(config.lease_ttl, Duration::from_mins(1));
         assert_eq!(config.runner_prune_after, Some(Duration::from_hours(24)));
         assert_eq!((config.limits.request_body, config.limits.artifact), (10_485_760, 104_857_600));
@@ -229,6 +236,7 @@ mod tests {
                 "--db-path=/d",
                 "--db-lock-timeout=45s",
                 "--objects-dir=/o",
+                "--secrets-key-file=/k/keys",
                 "--public-signup-enabled=false",
                 "--cors-origins=http://a.example, https://b.example",
                 "--trusted-proxies=10.0.0.0/8, ::1",
@@ -251,6 +259,7 @@ mod tests {
         assert_eq!(config.lease_ttl, Duration::from_secs(90));
         assert_eq!(config.expiry_check_interval, Duration::from_millis(250));
         assert_eq!(config.runner_prune_after, None);
+        assert_eq!(config.secrets_key_file(), std::path::Path::new("/k/keys"));
         assert_eq!(config.cors_origins.len(), 2);
         assert_eq!(config.trusted_proxies, "10.0.0.0/8,::1".parse().unwrap());
         assert_eq!((config.limits.request_body, config.limits.artifact), (1, 2));

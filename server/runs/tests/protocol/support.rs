@@ -42,9 +42,11 @@ pub(crate) fn settings(folder: &Path) -> Settings {
             operator_token: Secret::new("operator"),
             signup_enabled: true,
             storage_bytes: None,
+            secrets_key_file: folder.join("secrets.key"),
         },
         runs: minitower_runs::Settings {
             objects_dir: folder.join("objects"),
+            objects_url: None,
             lease_ttl: TTL,
             expiry_check_interval: Duration::from_secs(10),
             runner_prune_after: None,

@@ -1,9 +1,11 @@
 //! The only SQL that names teams, their tokens and their environments.
 
+pub(crate) mod audit;
 pub(crate) mod environments;
 pub(crate) mod limits;
 pub(crate) mod pool_tokens;
 pub(crate) mod registration_tokens;
+pub(crate) mod secrets;
 pub(crate) mod teams;
 pub(crate) mod tokens;
 

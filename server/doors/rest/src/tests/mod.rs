@@ -49,7 +49,9 @@ pub(crate) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Su
         registration_token: Secret::new(REGISTRATION_TOKEN),
         operator_token: Secret::new(OPERATOR_TOKEN),
         signup_enabled: true,
+        audit_keep: None,
         storage_bytes: None,
+        secrets_key_file: folder.join("secrets.key"),
     };
     let teams = Teams::open(Arc::clone(&store), clock.clone(), settings, of_teams).await.unwrap();
     let settings = minitower_runs::Settings {

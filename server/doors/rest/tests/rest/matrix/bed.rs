@@ -181,6 +181,13 @@ impl Bed {
         serde_json::from_str(&answer.body).unwrap()
     }
 
+    /// The tables of the schema.
+    pub(crate) fn tables(&self) -> Vec<String> {
+        let mut tables = tables(&self.witness);
+        tables.retain(|table| !table.starts_with("sqlite_"));
+        tables
+    }
+
     /// Every row of every table but what is only about having been seen, and the names of all archives.
     pub(crate) fn content(&self) -> Content {
         let version: i64 = self.witness.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap();
@@ -197,10 +204,14 @@ impl Bed {
     }
 }
 
-fn rows(db: &Connection) -> Vec<String> {
+/// The names of all tables, SQLite's own included.
+fn tables(db: &Connection) -> Vec<String> {
     let mut tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").unwrap();
-    let tables: Vec<String> =
-        tables.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    tables.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+fn rows(db: &Connection) -> Vec<String> {
+    let tables = tables(db);
     assert!(tables.iter().any(|table| table == "runs"), "{tables:?}");
     let mut found = Vec::new();
     for table in tables {
@@ -236,9 +247,11 @@ pub(crate) async fn open(folder: &Path, bootstrap: Option<&str>) -> App {
             operator_token: Secret::new(OPERATOR),
             signup_enabled: true,
             storage_bytes: None,
+            secrets_key_file: folder.join("secrets.key"),
         },
         runs: minitower_runs::Settings {
             objects_dir: folder.join("objects"),
+            objects_url: None,
             lease_ttl: Duration::from_hours(1),
             expiry_check_interval: Duration::from_secs(10),
             runner_prune_after: None,
