@@ -36,6 +36,8 @@ const STEPS: &[(&str, &str)] = &[
     ("0016_secrets", include_str!("../../../migrations/0016_secrets.sql")),
     ("0017_audit", include_str!("../../../migrations/0017_audit.sql")),
     ("0018_runs_that_wait", include_str!("../../../migrations/0018_runs_that_wait.sql")),
+    ("0019_object_store", include_str!("../../../migrations/0019_object_store.sql")),
+    ("0020_notifications", include_str!("../../../migrations/0020_notifications.sql")),
 ];
 
 /// The newest version of the schema.
