@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use minitower_vocabulary::wire::runs::{Attempts, CreateRun, Logs, Run, Runs, RunsSummary, Stream};
+use minitower_vocabulary::wire::many_runs::{CancelledRuns, ManyRuns, RetriedRuns};
+use minitower_vocabulary::wire::runs::{Attempts, CreateRun, Logs, RetryRun, Run, Runs, RunsSummary, Stream};
 use reqwest::Method;
 use serde::Serialize;
 
 use crate::pages::Cursor;
 use crate::{Error, TeamClient};
+
+/// How long a call about many runs may take beside any other.
+const MANY_RUNS: Duration = Duration::from_secs(30);
 
 /// Which runs to list; all fields optional.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -103,6 +107,28 @@ impl TeamClient {
     /// Asks for a cancel; repeating it changes nothing.
     pub async fn cancel_run(&self, run_id: i64) -> Result<Run, Error> {
         self.call(Method::POST, &["runs", &run_id.to_string(), "cancel"]).decode().await
+    }
+
+    /// Queues a run that repeats one that has ended; with a key, unless the same call did so under the same key within 24 hours.
+    pub async fn retry_run(&self, run_id: i64, changes: &RetryRun, key: Option<&str>) -> Result<Run, Error> {
+        let call = self.call(Method::POST, &["runs", &run_id.to_string(), "retry"]);
+        let call = match key {
+            Some(key) => call.idempotency_key(key),
+            None => call,
+        };
+        call.json(changes).decode().await
+    }
+
+    /// Asks for the cancel of many runs. With a `next_before` there may be more.
+    pub async fn cancel_runs(&self, which: &ManyRuns) -> Result<CancelledRuns, Error> {
+        let timeout = self.transport.request_timeout().saturating_add(MANY_RUNS);
+        self.call(Method::POST, &["runs", "cancel"]).json(which).timeout(timeout).decode().await
+    }
+
+    /// Queues runs that repeat many others. With a `next_before` there may be more.
+    pub async fn retry_runs(&self, which: &ManyRuns) -> Result<RetriedRuns, Error> {
+        let timeout = self.transport.request_timeout().saturating_add(MANY_RUNS);
+        self.call(Method::POST, &["runs", "retry"]).json(which).timeout(timeout).decode().await
     }
 
     /// Deletes a run with its log and artifacts. One that has not ended is not deleted, unless `force` cancels it. Needs a token of role

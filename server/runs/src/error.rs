@@ -1,7 +1,6 @@
 //! Why a use case says no. Each variant says what is wrong by its type; its `Display` says so to people, and causes are its sources.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use minitower_kernel::StoreError;
 use minitower_kernel::objects::ObjectError;
@@ -76,6 +75,22 @@ pub enum Error {
     /// The run that is to be deleted has not ended.
     #[error("run {0} has not ended: wait for it, or add force=true to cancel it first")]
     UnfinishedRun(RunId),
+    /// The run that is to be repeated has not ended.
+    #[error("run {0} has not ended: wait for it, or cancel it first")]
+    NotEnded(RunId),
+    /// Nothing says which runs are meant.
+    #[error(
+        "say which runs are meant: give at least one of status, app, environment and label; to mean all of them, list every status"
+    )]
+    AllRuns,
+    /// Runs in that state are not meant by the call.
+    #[error("status {status:?} is not for this call: it must be one of {allowed}")]
+    StatusOfMany {
+        /// The status.
+        status: &'static str,
+        /// Those that are.
+        allowed: String,
+    },
     /// A rule of the lease protocol says no.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -274,6 +289,9 @@ pub enum Absent {
         /// The path.
         path: String,
     },
+    /// An environment.
+    #[error("there is no environment {0:?}")]
+    Environment(String),
     /// A runner.
     #[error("there is no runner {0:?}")]
     Runner(String),
@@ -291,6 +309,17 @@ pub enum InputError {
     /// Checking it would take too long or too much memory.
     #[error("input is too much to check: the version's schema {0}")]
     TooMuch(#[source] SchemaTooMuch),
+    /// A version would show a value that was hidden.
+    #[error(
+        "version {version} does not hide the parameter {name:?}, and would show the value of the run that is repeated: give a new value for \
+         it in input, or repeat the run with its own version"
+    )]
+    WouldShow {
+        /// The parameter.
+        name: String,
+        /// The version's number.
+        version: i64,
+    },
     /// It has too many bytes for the environment of a job.
     #[error(
         "input has {found} bytes of JSON: at most {most}, since the job gets it in its environment; \
@@ -403,21 +432,4 @@ impl fmt::Display for Field {
             }
         }
     }
-}
-
-/// The subject cannot be opened; one line that names the thing, the reason and the way out.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The object store cannot be opened.
-    #[error("cannot use the objects folder {path}")]
-    Objects {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Something that has to be read or put right at start cannot be.
-    #[error("cannot clean up what the last stop left")]
-    Load(#[from] Error),
 }

@@ -9,6 +9,7 @@ use minitower_vocabulary::ids::TeamId;
 use minitower_vocabulary::time::Timestamp;
 
 use crate::domain::run::Run;
+use crate::runs::Prepared;
 use crate::store::idempotency::{self, Used};
 use crate::store::runs;
 use crate::{CreateRun, Engine, Error, Field, Runs};
@@ -28,14 +29,14 @@ pub struct Idempotency {
 }
 
 impl Idempotency {
-    /// A key for what is asked for: the app, and the rest of the request in a text that is the same whenever the same is
+    /// A key for what is asked for: the app or the run, and the rest of the request in a text that is the same whenever the same is
     /// asked for.
-    pub fn new(key: &str, app: &str, request: &str) -> Result<Self, Error> {
+    pub fn new(key: &str, of: &str, request: &str) -> Result<Self, Error> {
         if !(1..=MAX_KEY).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Error::field("Idempotency-Key", Field::NotPlain { most: MAX_KEY }));
         }
-        // No slug has a line break.
-        let request_hash = secrets::hash(&format!("{app}\n{request}"));
+        // Neither a slug nor the path of a run has a line break.
+        let request_hash = secrets::hash(&format!("{of}\n{request}"));
         Ok(Self { key: key.to_owned(), request_hash })
     }
 
@@ -72,13 +73,28 @@ impl Runs {
         new: CreateRun,
         once: Idempotency,
     ) -> Result<Created, Error> {
-        let (team, clock) = (by.team_id, self.0.clock.clone());
         // Before anything is checked: the app may be disabled meanwhile, or have another newest version.
-        let (key, now) = (once.clone(), clock.now());
-        if let Some(run) = self.0.store.read(move |db| key.before(db, team, now)).await? {
+        if let Some(run) = self.made_before(by.team_id, &once).await? {
             return Ok(Created::Before(run));
         }
         let prepared = self.prepared(by, app_slug, new).await?;
+        self.insert_once(by.team_id, prepared, once).await
+    }
+
+    /// The run that the same request made before.
+    pub(crate) async fn made_before(&self, team: TeamId, once: &Idempotency) -> Result<Option<Run>, Error> {
+        let (key, now) = (once.clone(), self.0.clock.now());
+        self.0.store.read(move |db| key.before(db, team, now)).await
+    }
+
+    /// Queues a run, unless the same request did so meanwhile.
+    pub(crate) async fn insert_once(
+        &self,
+        team: TeamId,
+        prepared: Prepared,
+        once: Idempotency,
+    ) -> Result<Created, Error> {
+        let clock = self.0.clock.clone();
         self.0
             .store
             .write(move |tx| {

@@ -82,6 +82,7 @@ impl Runs {
                     before: list.before,
                     limit: list.limit,
                     offset: list.offset,
+                    not_repeated: false,
                 };
                 Ok(run_lists::list(db, team, &filter)?)
             })

@@ -1,6 +1,6 @@
 //! What other subjects may do with environments inside their own transactions.
 
-use minitower_kernel::Tx;
+use minitower_kernel::{Db, StoreError, Tx};
 use minitower_vocabulary::ids::{EnvironmentId, TeamId};
 use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::time::Timestamp;
@@ -23,4 +23,9 @@ pub fn ensure(
     let most = limits.count(LimitName::Environments);
     limits.take(LimitName::Environments, environments::count(tx, team, most)?.unsigned_abs())?;
     Ok((environments::insert(tx, team, name, now)?, true))
+}
+
+/// Whether the team has an environment of that name.
+pub fn exists(db: &Db, team: TeamId, name: &str) -> Result<bool, StoreError> {
+    Ok(environments::id(db, team, name)?.is_some())
 }

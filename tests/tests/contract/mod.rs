@@ -18,6 +18,7 @@ mod pages;
 mod pool_tokens;
 mod registration_tokens;
 mod repeated;
+mod run_again;
 mod run_lists;
 mod run_waits;
 mod runner;

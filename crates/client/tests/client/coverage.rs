@@ -10,8 +10,9 @@ use minitower_client::wire::admin::{CreatePoolToken, Ended};
 use minitower_client::wire::apps::CreateApp;
 use minitower_client::wire::auth::{BootstrapTeam, CreateToken, Login, Signup};
 use minitower_client::wire::limits::{LimitName, SetLimits};
+use minitower_client::wire::many_runs::ManyRuns;
 use minitower_client::wire::runner::{LeaseRequest, LogBatch, Register, ResultStatus, RunResult, SignOff};
-use minitower_client::wire::runs::{CreateRun, LogLine, Stream};
+use minitower_client::wire::runs::{CreateRun, LogLine, RetryRun, Stream};
 use minitower_client::{
     AttemptClient, Client, LogFilter, RunFilter, RunnerClient, RunnerFilter, TeamClient, Upload,
 };
@@ -102,6 +103,9 @@ async fn of_the_operator(operator: &TeamClient) {
     let limits = operator.set_team_limits("acme", &more).await.unwrap();
     assert_eq!((limits.apps.limit, limits.apps.allowed, limits.apps.default), (7, 2_000, 1_000));
     assert_eq!(operator.team_limits("acme").await.unwrap().apps.used, Some(1));
+    let limited = operator.audit_of_all(None, 1).await.unwrap().events.remove(0);
+    assert_eq!((limited.actor.as_str(), limited.team.as_deref()), ("operator", Some("acme")));
+    assert_eq!(operator.audit_of_all(Some(1), 1000).await.unwrap().events, []);
     let binding = CreatePoolToken { environment: None, team: Some("acme".to_owned()) };
     let made = operator.create_pool_token("ns", "cpu", &binding).await.unwrap();
     assert_eq!((made.pool.as_str(), made.team.as_deref()), ("ns/cpu", Some("acme")));
@@ -113,6 +117,9 @@ async fn of_the_team(team: &TeamClient) {
     let fewer = SetLimits::default().with(LimitName::Apps, Some(7));
     assert_eq!(team.set_limits(&fewer).await.unwrap().apps.limit, 7);
     assert_eq!(team.limits().await.unwrap().tokens.used, Some(1));
+    let audited = team.audit(None, 2).await.unwrap().events;
+    assert_eq!((audited[0].action.as_str(), audited[0].object.as_str()), ("limit.update", "limits/apps"));
+    assert_eq!(team.audit(Some(audited[0].id), 1).await.unwrap().events[0], audited[1]);
     let token = team.create_token(&CreateToken::default()).await.unwrap();
     assert!(team.tokens().await.unwrap().tokens.len() > 1);
     team.delete_token(token.token_id).await.unwrap();
@@ -136,6 +143,11 @@ async fn of_the_team(team: &TeamClient) {
     let once = team.create_run_once("hello", &CreateRun::default(), "k").await.unwrap();
     assert_eq!(team.create_run_once("hello", &CreateRun::default(), "k").await.unwrap(), once);
     team.cancel_run(once.run_id).await.unwrap();
+    let again = team.retry_run(once.run_id, &RetryRun::default(), None).await.unwrap();
+    assert_eq!(again.retry_of, Some(once.run_id));
+    let all = ManyRuns { app: Some("hello".to_owned()), dry_run: Some(true), ..ManyRuns::default() };
+    assert_eq!(team.cancel_runs(&all).await.unwrap().cancelled, 2);
+    assert_eq!(team.retry_runs(&all).await.unwrap().retried, 0);
     team.run(run.run_id).await.unwrap();
     team.run_ended(run.run_id, 0).await.unwrap();
     team.runs(&RunFilter::default()).await.unwrap();

@@ -17,6 +17,7 @@ pub mod headers;
 pub mod health;
 pub mod limits;
 pub mod live;
+pub mod many_runs;
 pub mod notifications;
 pub mod runner;
 pub mod runs;

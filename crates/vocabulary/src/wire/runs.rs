@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::Timestamp;
@@ -44,6 +44,31 @@ pub struct CreateRun {
     /// or a digit. A value has at most 253 bytes.
     #[serde(default, deserialize_with = "super::unique::map", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+/// Body of `POST /runs/{run}/retry`. It may be empty. What is left out is as in the run that is repeated.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({"input": {"name": "world"}})))]
+pub struct RetryRun {
+    /// Another input: an object, or null for none. `"********"` for a hidden parameter stands for its value in the run that is
+    /// repeated.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<Object>))]
+    pub input: Option<Value>,
+    /// The number of another version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_no: Option<i64>,
+    /// Another priority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i64>,
+    /// Another environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+}
+
+/// A field that is there, be it null.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// How a run is retried.
@@ -131,6 +156,9 @@ pub struct Run {
     /// The labels it was created with. Absent if there are none, and from older servers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// The id of the run that it repeats. That run may have been deleted. Absent if it repeats none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<i64>,
 }
 
 /// Answer of `GET /runs` and `GET /apps/{app}/runs`.

@@ -17,7 +17,7 @@ use crate::auth::{Access, Post, guard};
 use crate::middleware::{catch_panics, cors, method_not_allowed, not_found, observe, volumes};
 use crate::strict::{self, Fields, Takes};
 use crate::v1::{
-    admin, apps, artifacts, environments, lease, limits, pools, runners, runs, teams, tokens, versions,
+    admin, apps, artifacts, audit, environments, lease, limits, pools, runners, runs, teams, tokens, versions,
 };
 use crate::{health, openapi};
 
@@ -72,6 +72,7 @@ routes! {
     GET    "/api/v1/registration-tokens"              TeamAdmin    Refused  tokens::list_registration;
     POST   "/api/v1/registration-tokens"              TeamAdmin    Refused  tokens::create_registration;
     DELETE "/api/v1/registration-tokens/{id}"         TeamAdmin    Refused  tokens::delete_registration;
+    GET    "/api/v1/audit"                            TeamAdmin    Refused  audit::list;
     GET    "/api/v1/limits"                           Team         Refused  limits::show;
     PUT    "/api/v1/limits"                           TeamAdmin    Refused  limits::set;
     GET    "/api/v1/environments"                     Team         Refused  environments::list;
@@ -97,6 +98,9 @@ routes! {
     GET    "/api/v1/runs/{run}/artifacts/{*path}"     Runs         Refused  artifacts::show;
     DELETE "/api/v1/runs/{run}/artifacts/{*path}"     TeamAdmin    Refused  artifacts::delete;
     POST   "/api/v1/runs/{run}/cancel"                Team         Named    runs::create::cancel;
+    POST   "/api/v1/runs/cancel"                      Team         Refused  runs::many::cancel;
+    POST   "/api/v1/runs/retry"                       Team         Refused  runs::many::retry;
+    POST   "/api/v1/runs/{run}/retry"                 Runs         Refused  runs::retry::retry;
 
     POST   "/api/v1/runners/register"                 Registration Named    runners::register;
     POST   "/api/v1/runners/sign-off"                 Runner       Refused  runners::sign_off;
@@ -117,6 +121,7 @@ routes! {
     DELETE "/api/v1/admin/runners/{name}"             Admin        Refused  admin::forget;
     POST   "/api/v1/admin/pools/{namespace}/{pool}/token" Operator Refused pools::create_token;
     DELETE "/api/v1/admin/pools/{namespace}/{pool}/token" Operator Refused pools::delete_token;
+    GET    "/api/v1/admin/audit"                      Operator     Refused  audit::list_all;
     GET    "/api/v1/admin/teams/{slug}/limits"        Operator     Refused  limits::show_of_team;
     PUT    "/api/v1/admin/teams/{slug}/limits"        Operator     Refused  limits::set_of_team;
 }

@@ -41,6 +41,7 @@ pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
         runner: run.runner,
         output: json(run.output.as_deref())?,
         labels: json(run.labels.as_deref())?.unwrap_or_default(),
+        retry_of: run.retry_of.map(|run| run.0),
     })
 }
 

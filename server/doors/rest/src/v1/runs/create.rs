@@ -6,6 +6,7 @@ use minitower_runs::domain::retry::Wanted;
 use minitower_runs::{CreateRun as NewRun, Created, Idempotency};
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::wire::runs::{CreateRun, Retry, Run};
+use serde::Serialize;
 
 use crate::auth::Caller;
 use crate::extract::{Json, OptionalJson, Path, Query};
@@ -64,14 +65,18 @@ pub(crate) async fn create(
 }
 
 /// The key of a call that may be repeated. What is asked for is compared as it was understood, not as it was written.
-fn once(headers: &HeaderMap, app: &str, body: &CreateRun) -> Result<Option<Idempotency>, ApiError> {
+pub(super) fn once<T: Serialize>(
+    headers: &HeaderMap,
+    of: &str,
+    body: &T,
+) -> Result<Option<Idempotency>, ApiError> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(key) = keys.next() else { return Ok(None) };
     if keys.next().is_some() {
         return Err(ApiError::invalid_request("the header Idempotency-Key is given more than once"));
     }
     let request = serde_json::to_string(body).map_err(|error| ApiError::internal(&error))?;
-    Ok(Some(Idempotency::new(key.to_str().unwrap_or_default(), app, &request)?))
+    Ok(Some(Idempotency::new(key.to_str().unwrap_or_default(), of, &request)?))
 }
 
 fn wanted(retry: Retry) -> Wanted {

@@ -76,7 +76,7 @@ fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-fn status(text: &str) -> Result<RunStatus, ApiError> {
+pub(super) fn status(text: &str) -> Result<RunStatus, ApiError> {
     RunStatus::parse(text).ok_or_else(|| {
         let known = RunStatus::ALL.map(RunStatus::as_str).join(", ");
         let text = shortened(text);

@@ -3,4 +3,6 @@
 pub(crate) mod create;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod many;
 pub(crate) mod read;
+pub(crate) mod retry;

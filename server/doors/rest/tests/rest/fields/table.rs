@@ -64,10 +64,20 @@ pub(super) async fn furnish(bed: &Bed, things: &Things) {
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    [lists(), of_teams(), of_apps(), of_runs(), of_runners(), of_attempts(), deletions(), limits()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        lists(),
+        of_teams(),
+        of_apps(),
+        of_runs(),
+        of_repeated_runs(),
+        of_runners(),
+        of_attempts(),
+        deletions(),
+        limits(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A limit that is set is shown.
@@ -116,6 +126,10 @@ fn lists() -> Vec<Row> {
         ("list_environments", "?limit", listed("/environments", "limit=1")),
         ("list_tokens", "?before", listed("/tokens", "before=1")),
         ("list_tokens", "?limit", listed("/tokens", "limit=1")),
+        ("list_audit", "?before", listed("/audit", "before=1")),
+        ("list_audit", "?limit", listed("/audit", "limit=1")),
+        ("list_all_audit", "?before", listed("/admin/audit", "before=1")),
+        ("list_all_audit", "?limit", listed("/admin/audit", "limit=1")),
         // Only a full volume shows what it does.
         ("ready", "?full_is_ready", refused(get("//ready"), get("//ready?full_is_ready=x"), "full_is_ready")),
         ("list_registration_tokens", "?before", listed("/registration-tokens", "before={registration}")),
@@ -305,6 +319,64 @@ fn of_runs() -> Vec<Row> {
         ("create_run", "retry.backoff_max_ms", policy("backoff_max_ms", 5000.into(), (-1).into())),
         ("download_artifact", "if-none-match", differs(artifact(), known)),
     ]
+}
+
+/// A run that was cancelled is repeated as it was, or otherwise.
+fn of_repeated_runs() -> Vec<Row> {
+    let retry = |body: Value| post(Who::Admin, "/runs/{next}/retry", &body);
+    let ended = || vec![post(Who::Admin, "/runs/{next}/cancel", &json!({}))];
+    let proof = |other: Call| Proof::Differs { calls: [retry(json!({})), other], first: ended(), then: None };
+    let mut keyed = retry(json!({}));
+    keyed.headers.push(("idempotency-key", "k"));
+    let mut again = retry(json!({}));
+    again.headers.push(("idempotency-key", "k"));
+    let mut first = ended();
+    first.push(keyed);
+    vec![
+        (
+            "retry_run",
+            "idempotency-key",
+            Proof::Differs { calls: [retry(json!({})), again], first, then: None },
+        ),
+        ("retry_run", "input", proof(retry(json!({"input": {"a": 1}})))),
+        ("retry_run", "version_no", proof(retry(json!({"version_no": 2})))),
+        ("retry_run", "priority", proof(retry(json!({"priority": 7})))),
+        ("retry_run", "environment", proof(retry(json!({"environment": "zeta"})))),
+    ]
+}
+
+/// What is meant is counted.
+fn of_many_runs() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (operation, path, status) in
+        [("cancel_runs", "/runs/cancel", "queued"), ("retry_runs", "/runs/retry", "cancelled")]
+    {
+        let ended = || vec![post(Who::Admin, "/runs/{next}/cancel", &json!({}))];
+        let count = |field: &str, value: Value| {
+            let mut body = json!({"environment": "default", "status": status, "dry_run": true});
+            body[field] = value;
+            post(Who::Admin, path, &body)
+        };
+        let all = || count("dry_run", true.into());
+        let proof = |other: Call| Proof::Differs { calls: [all(), other], first: ended(), then: None };
+        rows.extend([
+            (operation, "app", proof(count("app", "acme-b".into()))),
+            (operation, "status", proof(count("status", "running".into()))),
+            (operation, "environment", proof(count("environment", "zeta".into()))),
+            (operation, "label", proof(count("label", "no=such".into()))),
+            (operation, "before", proof(count("before", 1.into()))),
+            (
+                operation,
+                "dry_run",
+                Proof::Differs {
+                    calls: [all(), count("dry_run", false.into())],
+                    first: ended(),
+                    then: Some(get("/runs")),
+                },
+            ),
+        ]);
+    }
+    rows
 }
 
 fn of_pool(body: &Value) -> Call {

@@ -66,6 +66,7 @@ impl Call {
                 Self::own(200)
             }
             ("GET", "/api/v1/admin/runners" | "/api/v1/admin/demand") => Self::own(200),
+            ("GET", "/api/v1/audit" | "/api/v1/admin/audit") => Self::own(200),
             ("GET", "/api/v1/limits") => Self::own(200),
             ("PUT", "/api/v1/limits") => Self::own(200).with(&json!({"queued_runs": 77})),
             ("POST", "/api/v1/admin/pools/{namespace}/{pool}/token") => Self::acme(201),
@@ -106,6 +107,11 @@ impl Call {
             }
             ("DELETE", "/api/v1/runs/{run}/artifacts/{*path}") => Self::acme(204),
             ("POST", "/api/v1/runs/{run}/cancel") => Self::acme(200),
+            ("POST", "/api/v1/runs/cancel" | "/api/v1/runs/retry") => {
+                Self::own(200).with(&json!({"label": "no=such"}))
+            }
+            // It has not ended.
+            ("POST", "/api/v1/runs/{run}/retry") => Self::acme(409),
             ("POST" | "DELETE", "/api/v1/admin/runners/{name}/drain") => Self::acme(200),
             ("POST", "/api/v1/admin/runners/{name}/ended") => {
                 Self { name: "acme-holder", ..Self::acme(200) }.with(&json!({"instance_id": INSTANCE}))
