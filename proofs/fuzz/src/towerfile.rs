@@ -50,6 +50,7 @@ fn obeys_the_rules(towerfile: &Towerfile) {
         python: _,
         api: _,
         env,
+        secrets,
         log_order: _,
         source,
         import_paths,
@@ -81,6 +82,11 @@ fn obeys_the_rules(towerfile: &Towerfile) {
         assert!(!variables::is_reserved(variable, variables::Setter::Author), "{variable:?}");
         assert!(!variable.contains(|c: char| c == '=' || c.is_control()) && !value.contains('\0'));
     }
+    for (index, secret) in secrets.iter().enumerate() {
+        assert!(!variables::is_reserved(secret, variables::Setter::Author), "{secret:?}");
+        assert!(!secret.is_empty() && secret.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()));
+        assert!(!secrets[..index].contains(secret) && !env.contains_key(secret), "{secret:?}");
+    }
     for folder in import_paths {
         assert!(folder == "." || path::normalise(folder).as_ref() == Ok(folder), "{folder:?}");
         assert!(!folder.contains(|c: char| c == ':' || c.is_control()), "{folder:?}");
@@ -110,6 +116,8 @@ fn written(towerfile: &Towerfile) -> String {
     line("description", towerfile.description.as_deref().map(quoted));
     line("python", towerfile.python.as_deref().map(quoted));
     line("api", towerfile.api.then(|| "true".to_owned()));
+    let secrets = &towerfile.secrets;
+    line("secrets", (!secrets.is_empty()).then(|| format!("{{ names = [{}] }}", list(secrets))));
     line("logs", (towerfile.log_order == LogOrder::Exact).then(|| "{ order = \"exact\" }".to_owned()));
     line("source", Some(format!("[{}]", list(&towerfile.source))));
     line("import_paths", Some(format!("[{}]", list(&towerfile.import_paths))));

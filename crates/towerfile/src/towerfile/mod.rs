@@ -38,6 +38,8 @@ pub struct Towerfile {
     pub api: bool,
     /// `app.env`: further variables of its runs.
     pub env: BTreeMap<String, String>,
+    /// `app.secrets.names`: the secrets that its runs get as variables, in the order of the file.
+    pub secrets: Vec<String>,
     /// `app.logs.order`: how its output streams become one log.
     pub log_order: LogOrder,
     /// `app.source`: which files belong to the app; see [`crate::source`]. Empty: everything.

@@ -32,6 +32,9 @@ const MAX_VARIABLE_NAME_BYTES: usize = 128;
 /// Most variables in `app.env`.
 const MAX_VARIABLES: usize = 256;
 
+/// Most names in `app.secrets`: an environment has no more.
+const MAX_SECRETS: usize = 100;
+
 pub(super) fn parse(text: &str) -> Result<(Towerfile, Vec<Warning>), Error> {
     if text.len() > MAX_BYTES {
         return Err(Error::TooLarge { bytes: text.len() });
@@ -64,6 +67,7 @@ fn fields(document: &toml::Table, lines: &Lines, warnings: &mut Vec<Warning>) ->
         python: python(&app)?,
         api: app.boolean("api")?.unwrap_or(false),
         env: env(&app)?,
+        secrets: secrets(&app, warnings)?,
         log_order: log_order(&app, warnings)?,
         source: patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
         import_paths: import_paths(&app)?,
@@ -156,6 +160,39 @@ fn env(app: &Reader<'_>) -> Result<BTreeMap<String, String>, Error> {
         }
     }
     Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// The names of the secrets that runs get.
+fn secrets(app: &Reader<'_>, warnings: &mut Vec<Warning>) -> Result<Vec<String>, Error> {
+    let Some(table) = app.table("secrets", "write secrets = { names = [\"API_KEY\"] }")? else {
+        return Ok(Vec::new());
+    };
+    let declared = app.table("env", "write [app.env] on a line of its own")?;
+    let secrets = app.inner(table, "app.secrets", "app.secrets".to_owned(), warnings);
+    let mut names: Vec<String> = Vec::new();
+    for name in secrets.strings("names", MAX_SECRETS)?.unwrap_or_default() {
+        let fault = |rule: &str| Err(secrets.invalid("names", &name.into(), rule));
+        let begins = |c: char| c == '_' || c.is_ascii_alphabetic();
+        let is_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
+        if name.len() > MAX_VARIABLE_NAME_BYTES || !name.starts_with(begins) || !name.chars().all(is_name) {
+            return fault(
+                "must be a secret's name: 1 to 128 of letters, digits and _, not beginning with a digit",
+            );
+        }
+        if variables::is_reserved(name, variables::Setter::Author) {
+            return fault(
+                "is a variable that the runner sets itself, or that makes programs run other code: no secret has this name",
+            );
+        }
+        if declared.is_some_and(|declared| declared.contains_key(name)) {
+            return fault("must not stand in [app.env] too: keep one of them");
+        }
+        if names.iter().any(|former| former == name) {
+            return fault("must stand there once");
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
 }
 
 /// A key as it would stand in the file.

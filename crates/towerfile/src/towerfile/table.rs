@@ -11,7 +11,7 @@ use crate::near::shown;
 
 /// Every key a Towerfile may have, by table. `""` is the top level. Where a key has a meaning in several tables, the
 /// first is the likeliest.
-const KNOWN: [(&str, &[&str]); 5] = [
+const KNOWN: [(&str, &[&str]); 6] = [
     ("", &["app", "parameters"]),
     (
         "app",
@@ -26,6 +26,7 @@ const KNOWN: [(&str, &[&str]); 5] = [
             "timeout",
             "max_retries",
             "env",
+            "secrets",
             "api",
             "logs",
             "schedule",
@@ -33,6 +34,7 @@ const KNOWN: [(&str, &[&str]); 5] = [
     ),
     ("app.timeout", &["seconds", "setup_seconds"]),
     ("app.logs", &["order"]),
+    ("app.secrets", &["names"]),
     ("parameters", &["name", "description", "type", "default", "hidden"]),
 ];
 

@@ -91,6 +91,9 @@ fn everything_newer() {
         LOG_LEVEL = "debug"
         lower = ""
 
+        [app.secrets]
+        names = ["WAREHOUSE_PASSWORD", "_token2"]
+
         [app.logs]
         order = "exact"
 
@@ -114,6 +117,7 @@ fn everything_newer() {
         towerfile.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(),
         ["LOG_LEVEL=debug", "lower="]
     );
+    assert_eq!(towerfile.secrets, ["WAREHOUSE_PASSWORD", "_token2"]);
     assert_eq!(towerfile.log_order, LogOrder::Exact);
     assert_eq!((towerfile.timeout_seconds, towerfile.setup_seconds), (Some(60), Some(60)));
     let schema = serde_json::json!({"type": "object", "properties": {

@@ -118,6 +118,21 @@ fn refused(#[case] text: &str, #[case] message: &str) {
 #[case("[app.env]\n'A=B' = 'x'", "without `=` and control characters")]
 #[case("[app.env]\n'' = 'x'", "a name of 1 to 128 bytes")]
 #[case("[app.env]\nA = \"a\\u0000b\"", "must not contain a NUL character")]
+#[case(
+    "secrets = ['A']",
+    "app.secrets = a list of 1 items is not allowed: it must be a table: write secrets = {"
+)]
+#[case("secrets = { names = 'A' }", "app.secrets.names = \"A\" is not allowed: it must be a list of strings")]
+#[case(
+    "secrets = { names = ['1A'] }",
+    "app.secrets.names = \"1A\" is not allowed: it must be a secret's name"
+)]
+#[case("secrets = { names = ['A-B'] }", "it must be a secret's name: 1 to 128 of letters, digits and _")]
+#[case("secrets = { names = [''] }", "it must be a secret's name")]
+#[case("secrets = { names = ['PATH'] }", "it is a variable that the runner sets itself")]
+#[case("secrets = { names = ['MINITOWER_API_TOKEN'] }", "it is a variable that the runner sets itself")]
+#[case("secrets = { names = ['A', 'A'] }", "it must stand there once")]
+#[case("secrets = { names = ['A'] }\nenv = { A = 'x' }", "it must not stand in [app.env] too")]
 #[case("logs = 'exact'", "app.logs = \"exact\" is not allowed: it must be a table: write logs = { order")]
 #[case(
     "logs = { order = 'mixed' }",
@@ -187,6 +202,7 @@ fn parameters_in_one_table_are_refused() {
 #[case("colour = 'red'", 4, "app.colour", "the keys of [app] are name, script, module, description")]
 #[case("seconds = 5", 4, "app.seconds", "belongs in the table [app.timeout]")]
 #[case("order = 'exact'", 4, "app.order", "belongs in the table [app.logs]")]
+#[case("names = ['A']", 4, "app.names", "belongs in the table [app.secrets]")]
 #[case("default = 5", 4, "app.default", "belongs into [[parameters]]")]
 #[case("hiden = true", 4, "app.hiden", "did you mean `hidden` in [[parameters]]?")]
 #[case("[app.timeout]\nminutes = 5", 5, "app.timeout.minutes", "the keys of [app.timeout] are seconds")]
