@@ -38,6 +38,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0018_runs_that_wait", include_str!("../../../migrations/0018_runs_that_wait.sql")),
     ("0019_object_store", include_str!("../../../migrations/0019_object_store.sql")),
     ("0020_notifications", include_str!("../../../migrations/0020_notifications.sql")),
+    ("0021_people", include_str!("../../../migrations/0021_people.sql")),
     ("0022_large_inputs", include_str!("../../../migrations/0022_large_inputs.sql")),
 ];
 
