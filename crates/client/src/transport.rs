@@ -115,6 +115,11 @@ impl Request<'_> {
         self
     }
 
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.builder = self.builder.header(name, value);
+        self
+    }
+
     pub(crate) fn json(mut self, body: &impl Serialize) -> Self {
         self.builder = self.builder.json(body);
         self
@@ -222,6 +227,21 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn headers(&self) -> &HeaderMap {
         self.response.headers()
+    }
+
+    /// Scheme, host and port of the server.
+    pub(crate) fn origin(&self) -> &str {
+        &self.transport.shared.origin
+    }
+
+    /// Most bytes that are kept of it.
+    pub(crate) fn max_bytes(&self) -> usize {
+        self.transport.max_answer_bytes()
+    }
+
+    /// The same, whose server may be silent for so long.
+    pub(crate) fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     pub(crate) fn content_length(&self) -> Option<u64> {
