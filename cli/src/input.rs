@@ -100,6 +100,13 @@ pub struct Param {
     value: String,
 }
 
+impl Param {
+    /// Its key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
 impl std::str::FromStr for Param {
     type Err = &'static str;
 

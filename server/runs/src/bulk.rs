@@ -15,7 +15,7 @@ use minitower_vocabulary::time::Timestamp;
 use crate::domain::labels::{self, Label};
 use crate::runs::{Runnable, Wanted};
 use crate::store::run_lists::{self, Filter, Found};
-use crate::store::runs;
+use crate::store::{inputs, runs};
 use crate::{Absent, Error, Runs, apps, deletion};
 
 /// How long a slice takes of the writer's time, about.
@@ -336,7 +336,7 @@ impl Again {
         }
         let runnable = self.versions.get(&(found.app.clone(), found.version)).cloned().flatten();
         let runnable = runnable.ok_or_else(|| Error::AppDisabled(found.app.clone()))?;
-        let prepared = self.runs.again(run, runnable)?;
+        let prepared = self.runs.again(inputs::with_input(tx, run)?, runnable)?;
         prepared.checked_limits()?;
         Ok(Some(prepared.insert(tx, now)?.id))
     }

@@ -204,6 +204,15 @@ pub enum Field {
         /// Most characters.
         most: usize,
     },
+    /// There are too many runs that it is to come after.
+    Runs {
+        /// How many there are.
+        found: usize,
+        /// Most runs.
+        most: usize,
+    },
+    /// It names this run twice.
+    RunTwice(RunId),
     /// There are too many labels.
     Labels {
         /// How many there are.
@@ -320,17 +329,6 @@ pub enum InputError {
         /// The version's number.
         version: i64,
     },
-    /// It has too many bytes for the environment of a job.
-    #[error(
-        "input has {found} bytes of JSON: at most {most}, since the job gets it in its environment; \
-         keep larger data elsewhere and pass its address"
-    )]
-    TooLong {
-        /// Its bytes.
-        found: usize,
-        /// Most bytes.
-        most: usize,
-    },
 }
 
 /// A schema that would cost too much. Displays as what follows "the schema".
@@ -415,6 +413,8 @@ impl fmt::Display for Field {
             Self::NotACount { found } => write!(f, "is {found:?}: it must be a whole number of at least 1"),
             Self::Text(problem) => problem.fmt(f),
             Self::NotPlain { most } => write!(f, "must be 1 to {most} visible ASCII characters"),
+            Self::Runs { found, most } => write!(f, "names {found} runs: at most {most}"),
+            Self::RunTwice(run) => write!(f, "names run {run} twice: name each run once"),
             Self::Labels { found, most } => write!(f, "has {found} labels: at most {most}"),
             Self::LabelKey(problem) => write!(f, "has a key that is not valid: a key {problem}"),
             Self::LabelValue { key, problem } => {

@@ -11,7 +11,7 @@ use minitower_vocabulary::time::Timestamp;
 use crate::domain::run::Run;
 use crate::runs::Prepared;
 use crate::store::idempotency::{self, Used};
-use crate::store::runs;
+use crate::store::{inputs, runs};
 use crate::{CreateRun, Engine, Error, Field, Runs};
 
 /// How long a key is remembered.
@@ -47,7 +47,11 @@ impl Idempotency {
         };
         // A run that was deleted leaves its key to the next.
         let Some(run) = runs::by_id_of_team(db, team, used.run)? else { return Ok(None) };
-        if used.request_hash == self.request_hash { Ok(Some(run)) } else { Err(Error::KeyReused) }
+        if used.request_hash == self.request_hash {
+            Ok(Some(inputs::with_input(db, run)?))
+        } else {
+            Err(Error::KeyReused)
+        }
     }
 }
 

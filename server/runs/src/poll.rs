@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::domain::app::Version;
 use crate::domain::attempt::Attempt;
 use crate::domain::claim::{self, Decision, Poll};
+use crate::domain::input::Input;
 use crate::domain::lease::{self, Command};
 use crate::domain::run::Run;
 use crate::domain::runner::RunnerPrincipal;
@@ -15,19 +16,21 @@ use minitower_kernel::volumes::NoRoom;
 use minitower_kernel::{StoreError, Tx};
 use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::names;
+use minitower_vocabulary::statuses::AttemptStatus;
 use minitower_vocabulary::time::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::dispatch::{Next, Pass};
-use crate::leases::{held, load_run, save_held, timeout_seconds, version_of};
+use crate::gates::Gates;
+use crate::leases::{RunAndAttempt, held, load_run, save_held, timeout_seconds, version_of};
 use crate::queues::Queues;
-use crate::{Error, Field, Leases, deletion};
-use minitower_teams::Teams;
+use crate::{Error, Field, Leases, deletion, granted, inputs};
 use minitower_teams::secrets::{self, Kind, TokenHash};
+use minitower_teams::{SecretValue, Teams};
 
 /// Longest time a poll may wait.
 pub const MAX_WAIT: Duration = Duration::from_secs(60);
-/// Runs of deleted apps and versions that one claim cancels: bounds how long it takes.
+/// Runs that one claim takes out of the queue, because they were deleted or may not start now: bounds how long it takes.
 const MOST_PASSED_OVER: usize = 50;
 /// Longest name of a poll or process.
 pub(crate) const MAX_ID_BYTES: usize = 200;
@@ -47,6 +50,8 @@ pub struct Grant {
     pub lease_token: String,
     /// Starts and reads runs of the team as long as the attempt lasts, for a version that asks for one; shown once.
     pub api_token: Option<String>,
+    /// The secrets that the version names, with their values.
+    pub secrets: Vec<(String, SecretValue)>,
     /// Most bytes of its log.
     pub log_bytes: u64,
     /// Most bytes of all its artifacts.
@@ -90,7 +95,7 @@ enum Claimed {
     Busy,
     /// A newer poll, or a sign-off, came first.
     Stale,
-    /// There may be work behind what was deleted.
+    /// There may be work behind what was taken out of the queue, or has failed before it began.
     Again,
 }
 
@@ -167,16 +172,35 @@ impl Leases {
                     if !pass.is_valid() {
                         return Ok(Claimed::Stale);
                     }
-                    let (teams, queues) = (&teams, &memory.queues);
+                    let (teams, queues, gates) = (&teams, &memory.queues, &memory.gates);
                     let (now, room) = (clock.now(), volumes.room_for_state());
-                    Claim { teams, queues, by: &by, poll: &poll, token, hash, ttl, now, room }.carry_out(tx)
+                    Claim { teams, queues, gates, by: &by, poll: &poll, token, hash, ttl, now, room }
+                        .carry_out(tx)
                 })
                 .await;
+            let claimed = match claimed {
+                Ok(Claimed::Granted(grant)) => leases.with_input(grant).await,
+                other => other,
+            };
             if let Err(Ok(Claimed::Granted(grant))) = reply.send(claimed) {
                 leases.release_unheard(grant.attempt.id, grant.run.id, grant.hash).await;
             }
         });
         answer.await.map_err(|_| Error::TaskEnded("a claim"))?
+    }
+
+    /// The grant with the run's input, however large it is. It is read when the lease is committed, so that nobody waits for it.
+    async fn with_input(&self, mut grant: Box<Grant>) -> Result<Claimed, Error> {
+        if let Some(Input::Apart { .. }) = grant.run.input {
+            match inputs::whole(&self.0.store, grant.run.clone()).await {
+                Ok(run) => grant.run = run,
+                Err(error) => {
+                    self.release_unheard(grant.attempt.id, grant.run.id, grant.hash).await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Claimed::Granted(grant))
     }
 
     /// The runner stops polling: nothing is leased to it until it polls again, and an attempt it has not started is released; also one
@@ -186,6 +210,7 @@ impl Leases {
         // First, so that a claim on its way is refused or comes before the release below. No commit is foretold: the runner said it.
         self.0.memory.dispatch.sign_off(by.runner_id);
         let (runner, clock) = (by.runner_id, self.0.clock.clone());
+        let memory = Arc::clone(&self.0.memory);
         let released = self
             .0
             .store
@@ -193,7 +218,7 @@ impl Leases {
                 let Some(attempt) = attempts::active_of_runner(tx, runner)? else { return Ok(()) };
                 let run = load_run(tx, attempt.run_id)?;
                 let after = lease::decide(held(&run, &attempt), Command::SignOff { given_up }, clock.now())?;
-                save_held(tx, run, attempt, after)?;
+                save_held(tx, &memory.gates, (run, attempt), after)?;
                 Ok(())
             })
             .await;
@@ -206,6 +231,7 @@ impl Leases {
 struct Claim<'a> {
     teams: &'a Teams,
     queues: &'a Queues,
+    gates: &'a Gates,
     by: &'a RunnerPrincipal,
     poll: &'a Poll,
     token: String,
@@ -233,7 +259,7 @@ impl Claim<'_> {
             (Decision::Fenced, _) => Ok(Claimed::Fenced),
             (Decision::Claim, _) => self.take_first(tx, instance.as_deref()),
             (Decision::EndThenClaim(after), Some((run, attempt))) => {
-                save_held(tx, run, attempt, after)?;
+                save_held(tx, self.gates, (run, attempt), after)?;
                 // The end is kept, whatever comes of the claim.
                 if fenced || self.room.is_err() {
                     Ok(Claimed::Fenced)
@@ -246,7 +272,7 @@ impl Claim<'_> {
                 let version = version_of(tx, &run)?;
                 let (api_token, hashes) = self.tokens(&version)?;
                 attempts::replace_tokens(tx, attempt.id, hashes)?;
-                Ok(self.grant(run, attempt, version, api_token))
+                self.grant(tx, (run, attempt), version, api_token)
             }
             (Decision::EndThenClaim(_) | Decision::Again(_), None) => {
                 Err(StoreError::Inconsistent("a decision about an attempt that is not there".to_owned())
@@ -266,11 +292,12 @@ impl Claim<'_> {
             let Some(run) = self.queues.first(tx, self.by.scope, &self.by.environment)? else {
                 return Ok(Claimed::Nothing);
             };
-            if !run.deleted {
+            if run.deleted {
+                // Whoever removes it has not come to it yet.
+                deletion::cancel(tx, run, self.now)?;
+            } else if !self.gates.send_back(tx, &run)? {
                 break run;
             }
-            // Whoever removes it has not come to it yet.
-            deletion::cancel(tx, run, self.now)?;
             passed_over += 1;
             if passed_over == MOST_PASSED_OVER {
                 return Ok(Claimed::Again);
@@ -287,7 +314,7 @@ impl Claim<'_> {
         let (api_token, hashes) = self.tokens(&version)?;
         let attempt =
             attempts::insert(tx, (run.id, number), runner, hashes, (leased.lease, leased.attempt), self.now)?;
-        Ok(self.grant(run, attempt, version, api_token))
+        self.grant(tx, (run, attempt), version, api_token)
     }
 
     /// The API token of a version that asks for one, and the hashes of the attempt's tokens.
@@ -296,24 +323,41 @@ impl Claim<'_> {
         Ok((token, TokenHashes { lease: self.hash, api }))
     }
 
-    fn grant(self, run: Run, attempt: Attempt, version: Version, api_token: Option<String>) -> Claimed {
+    fn grant(
+        self,
+        tx: &Tx<'_>,
+        (run, attempt): RunAndAttempt,
+        version: Version,
+        api_token: Option<String>,
+    ) -> Result<Claimed, Error> {
+        let secrets = match granted::open(self.teams, tx, &run, &version)? {
+            Ok(secrets) => secrets,
+            // It ends anyway, and its runner has to hear that.
+            Err(_) if attempt.status() == AttemptStatus::Cancelling => Vec::new(),
+            Err(withheld) => {
+                granted::fail(tx, self.gates, (run, attempt), &withheld, self.now)?;
+                return Ok(Claimed::Again);
+            }
+        };
         // Its foreign key says that the team is there.
         let team_slug = self.teams.slug(run.team_id).map(|slug| slug.to_string()).unwrap_or_default();
         let (lease_token, hash) = (self.token, self.hash);
         let limits = self.teams.limits(run.team_id);
+        let app = run.app_id;
         let timeout_seconds = timeout_seconds(&run, &version, limits.count(LimitName::TimeoutSeconds));
         let (version, run) = (Version { timeout_seconds, ..version }, Run { timeout_seconds, ..run });
-        Claimed::Granted(Box::new(Grant {
+        Ok(Claimed::Granted(Box::new(Grant {
             run,
             team_slug,
             attempt,
             version,
             lease_token,
             api_token,
-            log_bytes: limits.of(LimitName::LogBytesPerRun),
+            secrets,
+            log_bytes: self.gates.log_bytes(app, limits.of(LimitName::LogBytesPerRun)),
             artifacts_bytes: limits.of(LimitName::ArtifactBytes),
             hash,
-        }))
+        })))
     }
 }
 

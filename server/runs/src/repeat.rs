@@ -12,9 +12,11 @@ use minitower_vocabulary::names;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::domain::input::Input;
 use crate::domain::labels::Labels;
 use crate::domain::run::Run;
-use crate::runs::{Prepared, Runnable, Wanted, find, input_object, limited};
+use crate::inputs::{find_whole, object};
+use crate::runs::{Prepared, Runnable, Wanted, limited};
 use crate::{Created, Error, Idempotency, InputError, Runs};
 
 /// What is other than in the run that is repeated.
@@ -78,18 +80,22 @@ impl Runs {
 
     /// The same run once more, of that version.
     pub(crate) fn again(&self, first: Run, runnable: Arc<Runnable>) -> Result<Prepared, Error> {
+        let input = text(&first);
         Ok(Prepared {
             team: first.team_id,
             limits: self.0.teams.limits(first.team_id),
             memory: Arc::clone(&self.0.memory),
             runnable,
             environment: first.environment,
-            input: first.input,
+            input,
             priority: first.priority,
             max_retries: Some(first.progress.retries.max),
             policy: first.progress.policy,
             timeout_seconds: first.timeout_seconds,
             labels: Labels::parse(json(first.id, first.labels.as_deref())?.unwrap_or_default())?,
+            // Of the app's own limit the newest holds.
+            concurrency: first.concurrency.filter(|shared| shared.max.is_some()),
+            after: Vec::new(),
             retry_of: Some(first.id),
         })
     }
@@ -102,13 +108,13 @@ impl Runs {
     ) -> Result<Option<String>, Error> {
         let other_version = changes.version_no.is_some_and(|no| no != first.version_number);
         if changes.input.is_none() && !other_version {
-            return Ok(first.input.clone());
+            return Ok(text(first));
         }
         let hidden: Vec<String> = json(first.id, first.hidden_parameters.as_deref())?.unwrap_or_default();
-        let before = json(first.id, first.input.as_deref())?;
+        let before = json(first.id, text(first).as_deref())?;
         let input = match &changes.input {
             None => input::same(before, &hidden),
-            Some(given) => input::changed(input_object(Some(given.clone()))?, before.as_ref(), &hidden),
+            Some(given) => input::changed(object(Some(given.clone()))?, before.as_ref(), &hidden),
         };
         let hides = &runnable.version().hidden_parameters;
         if let Some(name) = input.would_show(hides) {
@@ -130,8 +136,13 @@ impl Prepared {
 
 /// The run, once it has ended.
 fn ended(db: &Db, team: TeamId, id: RunId) -> Result<Run, Error> {
-    let run = find(db, team, id)?;
+    let run = find_whole(db, team, id)?;
     if run.status().is_terminal() { Ok(run) } else { Err(Error::NotEnded(id)) }
+}
+
+/// The input of a run that was read with it.
+fn text(run: &Run) -> Option<String> {
+    run.input.as_ref().and_then(Input::text).map(str::to_owned)
 }
 
 /// What is kept as JSON text with a run.

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::after::{After, Verdict};
 use crate::domain::app::Version;
 use crate::domain::attempt::Attempt;
+use crate::domain::gates::Asking;
+use crate::domain::input::Input;
 use crate::domain::labels::Labels;
 use crate::domain::retry::{self, RetryPolicy};
-use crate::domain::run::{self, Run, Wait};
+use crate::domain::run::{self, Concurrency, Run, Wait};
 use crate::store::{attempts, labels, runs, usage, versions};
+use crate::waiting::{check_after, checked_limit, come_after, judged, shared};
 use minitower_kernel::{Db, Tx};
 use minitower_teams::limits::Limits;
 use minitower_teams::secrets::{self, Kind};
@@ -18,17 +22,14 @@ use minitower_teams::{Used, environments};
 use minitower_vocabulary::ids::{AppId, RunId, TeamId};
 use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::names::{self, DEFAULT_ENVIRONMENT};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::{Absent, Error, Field, InputError, Memory, Runs, Summary, apps, deletion};
+use crate::{Absent, Error, Field, Memory, Runs, Summary, apps, deletion, inputs};
 use minitower_kernel::page::Page;
 use minitower_vocabulary::time::Timestamp;
 
 /// Longest time that a caller may wait for the end of a run.
 pub const MAX_RUN_WAIT: Duration = Duration::from_secs(60);
-/// Most bytes of an input. A job gets it as one environment variable, and Linux takes at most 128 KiB of one (`MAX_ARG_STRLEN`, `execve(2)`),
-/// its name included: a larger one could be queued but never started.
-pub const MAX_INPUT_BYTES: usize = 120 * 1024;
 /// Apps with a version that are kept in memory: a few hundred active ones.
 pub(crate) const RUNNABLE_KEPT: usize = 512;
 /// Most bytes of schema and Towerfile of one that is kept.
@@ -55,6 +56,10 @@ pub struct CreateRun {
     pub environment: Option<String>,
     /// What it is found by.
     pub labels: BTreeMap<String, String>,
+    /// How many runs with the same key may be active at the same time; no key: the app's slug.
+    pub concurrency: Option<(Option<String>, i64)>,
+    /// What it comes after.
+    pub after: Vec<After>,
 }
 
 /// Which version of which app a new run asks for.
@@ -84,7 +89,7 @@ impl Runnable {
     fn read(db: &Db, wanted: &Wanted) -> Result<Self, Error> {
         let slug = &wanted.app;
         let app = apps::find(db, wanted.team, slug)?;
-        if app.disabled {
+        if app.rules.disabled {
             return Err(Error::AppDisabled(slug.clone()));
         }
         let version = match wanted.version {
@@ -124,6 +129,10 @@ pub(crate) struct Prepared {
     pub(crate) policy: Option<RetryPolicy>,
     pub(crate) timeout_seconds: Option<i64>,
     pub(crate) labels: Labels,
+    /// What it asks to share with other runs, instead of what its app and its version say.
+    pub(crate) concurrency: Option<Concurrency>,
+    /// What it comes after.
+    pub(crate) after: Vec<After>,
     /// The run that it repeats.
     pub(crate) retry_of: Option<RunId>,
 }
@@ -131,11 +140,27 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Puts it into the queue.
     pub(crate) fn insert(self, tx: &Tx<'_>, now: Timestamp) -> Result<Run, Error> {
-        let bytes = run::counted(self.input.as_deref(), labels::json(&self.labels).as_deref());
+        let bytes =
+            run::counted(self.input.as_ref().map_or(0, String::len), labels::json(&self.labels).as_deref());
         let of_team = (self.team, &*self.limits);
         self.memory.usage.admits_run(of_team, bytes, now)?;
         let Runnable { app, version } = self.runnable.as_ref();
+        let rules = self.memory.gates.rules(app.id);
+        if rules.disabled {
+            return Err(Error::AppDisabled(app.slug.clone()));
+        }
         let (environment_id, _) = environments::ensure(tx, of_team, &self.environment, now)?;
+        let concurrency = shared(self.concurrency, rules, (&app.slug, version));
+        let after = judged(tx, self.team, &self.after)?;
+        let waits = after.iter().any(|(_, verdict, _)| *verdict != Verdict::Met);
+        let (team, environment) = (self.team, self.environment.as_str());
+        let wait = self.memory.gates.enter(Asking {
+            team,
+            app: app.id,
+            environment,
+            concurrency: concurrency.as_ref(),
+            leaves: false,
+        });
         let new = runs::NewRun {
             team: self.team,
             app: (app.id, app.slug.clone()),
@@ -148,12 +173,13 @@ impl Prepared {
             policy: self.policy,
             timeout_seconds: self.timeout_seconds,
             labels: self.labels,
-            concurrency: None,
-            wait: Wait::Nothing,
+            concurrency,
+            wait: if waits { Wait::After } else { wait },
             retry_of: self.retry_of,
         };
         // Deleted since it was found.
-        runs::insert(tx, new, now)?.ok_or_else(|| Absent::App(app.slug.clone()).into())
+        let run = runs::insert(tx, new, now)?.ok_or_else(|| Absent::App(app.slug.clone()))?;
+        if after.is_empty() { Ok(run) } else { Ok(come_after(tx, run, &after, now)?) }
     }
 }
 
@@ -206,7 +232,7 @@ impl Runs {
         app_slug: String,
         new: CreateRun,
     ) -> Result<Prepared, Error> {
-        let input = input_object(new.input)?;
+        let input = inputs::object(new.input)?;
         let (max_retries, policy) = retries(new.max_retries, new.retry.as_ref())?;
         let (timeout_seconds, priority) = (new.timeout_seconds, new.priority.unwrap_or(0));
         if timeout_seconds.is_some_and(|n| n < 1) {
@@ -218,6 +244,8 @@ impl Runs {
         let environment = new.environment.unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
         names::check_environment(&environment)?;
         let labels = Labels::parse(new.labels)?;
+        let concurrency = checked_limit(new.concurrency, &app_slug)?;
+        check_after(&new.after)?;
 
         let team = by.team_id;
         let runnable = self.runnable(Wanted { team, app: app_slug, version: new.version_no }).await?;
@@ -235,36 +263,10 @@ impl Runs {
             policy,
             timeout_seconds,
             labels,
+            concurrency,
+            after: new.after,
             retry_of: None,
         })
-    }
-
-    /// An input as it is stored, once it keeps the version's schema.
-    pub(crate) async fn input_text(
-        &self,
-        runnable: Arc<Runnable>,
-        input: Option<Map<String, Value>>,
-    ) -> Result<Option<String>, Error> {
-        let input = self.checked(runnable, input).await?.map(|map| Value::Object(map).to_string());
-        match input.as_ref().map(String::len).filter(|n| *n > MAX_INPUT_BYTES) {
-            Some(found) => Err(InputError::TooLong { found, most: MAX_INPUT_BYTES }.into()),
-            None => Ok(input),
-        }
-    }
-
-    /// The input with its defaults, once it keeps the version's schema.
-    async fn checked(
-        &self,
-        runnable: Arc<Runnable>,
-        input: Option<Map<String, Value>>,
-    ) -> Result<Option<Map<String, Value>>, Error> {
-        if runnable.version.params_schema.is_none() {
-            return Ok(input);
-        }
-        // Some schemas take tenths of a second: not on a thread that serves others meanwhile.
-        let shared = Arc::clone(&self.0);
-        let checked = move || shared.schemas.apply(&runnable.version, input);
-        tokio::task::spawn_blocking(checked).await.map_err(|_| Error::TaskEnded("the check of an input"))?
     }
 
     /// The app and the version that a new run is made of.
@@ -307,7 +309,7 @@ impl Runs {
     /// The team's run of that id.
     pub async fn run(&self, by: &TeamPrincipal, id: RunId) -> Result<Run, Error> {
         let team = by.team_id;
-        self.0.store.read(move |db| find(db, team, id)).await
+        self.0.store.read(move |db| inputs::find_whole(db, team, id)).await
     }
 
     /// The team's run of that id as soon as it has ended, or as it is after `wait`, at most [`MAX_RUN_WAIT`].
@@ -350,13 +352,13 @@ impl Runs {
     /// Cancels a run: a queued one at once, a held one once its runner has heard of it. Idempotent.
     pub async fn cancel_run(&self, by: &TeamPrincipal, id: RunId) -> Result<Run, Error> {
         let (team, clock) = (by.team_id, self.0.clock.clone());
-        self.0
-            .store
-            .write_lease(move |tx| {
-                let run = find(tx, team, id)?;
-                deletion::cancel(tx, run, clock.now())
-            })
-            .await
+        let cancelled = self.0.store.write_lease(move |tx| {
+            let run = find(tx, team, id)?;
+            deletion::cancel(tx, run, clock.now())
+        });
+        let run = cancelled.await?;
+        // A large input is not read while others wait for the writer.
+        if matches!(run.input, Some(Input::Apart { .. })) { self.run(by, id).await } else { Ok(run) }
     }
 }
 
@@ -404,13 +406,5 @@ fn retries(
             let (retries, policy) = RetryPolicy::checked(wanted)?;
             Ok((Some(retries), Some(policy)))
         }
-    }
-}
-
-pub(crate) fn input_object(input: Option<Value>) -> Result<Option<Map<String, Value>>, Error> {
-    match input {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(map)) => Ok(Some(map)),
-        Some(_) => Err(InputError::NotAnObject.into()),
     }
 }

@@ -148,16 +148,26 @@ impl Create {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let team = context.team()?;
         let run = self.asked.create(context, &team).await?;
-        if self.wait {
-            return to_its_end(context, &team, run).await;
-        }
-        show(&context.out, &run)?;
-        if !context.out.is_json() {
-            tell_waiting(context, &team, &run).await;
-            context.out.note(format_args!("See its log: `minitower logs {} --follow`", run.run_id));
-        }
-        Ok(Exit::Success)
+        finish(context, &team, run, self.wait).await
     }
+}
+
+/// Shows a new run, or with `wait` its log until it has ended.
+pub(super) async fn finish(
+    context: &Context,
+    team: &TeamClient,
+    run: Run,
+    wait: bool,
+) -> Result<Exit, Failure> {
+    if wait {
+        return to_its_end(context, team, run).await;
+    }
+    show(&context.out, &run)?;
+    if !context.out.is_json() {
+        tell_waiting(context, team, &run).await;
+        context.out.note(format_args!("See its log: `minitower logs {} --follow`", run.run_id));
+    }
+    Ok(Exit::Success)
 }
 
 /// Prints the log of a new run until it has ended, or with `--json` the run as it ended.
@@ -223,7 +233,11 @@ fn no_such_app(error: Error, app: &str) -> Failure {
 }
 
 /// The version that the run will use, for the types of its parameters.
-async fn version(team: &TeamClient, app: &str, wanted: Option<i64>) -> Result<Option<Version>, Failure> {
+pub(super) async fn version(
+    team: &TeamClient,
+    app: &str,
+    wanted: Option<i64>,
+) -> Result<Option<Version>, Failure> {
     match team.find_version(app, wanted).await {
         // An attempt's token may start runs but not read versions. Values are then strings, and the server checks them.
         Err(error) if error.status() == Some(403) => Ok(None),

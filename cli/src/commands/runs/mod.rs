@@ -1,15 +1,18 @@
 //! `minitower runs`
 
 mod artifacts;
+mod cancel;
 pub mod create;
 pub mod logs;
+mod many;
+mod retry;
 mod show;
 mod watch;
 
 use std::borrow::Cow;
 
 use clap::{Args, Subcommand};
-use minitower_client::wire::runs::{Run, RunStatus};
+use minitower_client::wire::runs::Run;
 use minitower_client::{RunFilter, TeamClient};
 use serde_json::json;
 
@@ -29,8 +32,10 @@ pub enum Runs {
     List(show::List),
     /// Show one run
     Get(show::Get),
-    /// Cancel a run
-    Cancel(Cancel),
+    /// Cancel a run, or many
+    Cancel(cancel::Cancel),
+    /// Run a run again, or many
+    Retry(Box<retry::Retry>),
     /// Delete runs with their logs and artifacts (admins only)
     Delete(Delete),
     /// Print a run's log
@@ -52,6 +57,7 @@ impl Runs {
             Self::List(command) => command.run(context).await,
             Self::Get(command) => command.run(context).await,
             Self::Cancel(command) => command.run(context).await,
+            Self::Retry(command) => command.run(context).await,
             Self::Delete(command) => command.run(context).await,
             Self::Logs(command) => command.run(context).await,
             Self::Watch(command) => command.run(context).await,
@@ -80,31 +86,6 @@ impl Delete {
             context.out.note(format_args!("Run {id} is deleted."));
         }
         context.out.answer(&json!({"deleted": self.run_ids}), |_| Ok(()))?;
-        Ok(Exit::Success)
-    }
-}
-
-/// Flags of `runs cancel`.
-#[derive(Debug, Args)]
-pub struct Cancel {
-    /// The run's id
-    #[arg(value_name = "RUN", value_parser = run_id)]
-    run_id: i64,
-}
-
-impl Cancel {
-    async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let run = context.team()?.cancel_run(self.run_id).await.map_err(no_such_run)?;
-        let id = run.run_id;
-        context.out.answer(&run, |out| {
-            out.line(match run.status {
-                RunStatus::Cancelled => format!("Run {id} is cancelled."),
-                RunStatus::Cancelling => {
-                    format!("Run {id} is being cancelled: its runner stops the job at its next heartbeat.")
-                }
-                ended => format!("Run {id} has already ended: {}.", ended.as_str()),
-            })
-        })?;
         Ok(Exit::Success)
     }
 }

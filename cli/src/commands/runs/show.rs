@@ -108,6 +108,7 @@ fn details(out: &Output, run: &Run) -> Result<(), OutputError> {
         ("run", Some(Cell::new(format_args!("{} ({} #{})", run.run_id, run.app_slug, run.run_no)))),
         ("status", Some(Cell::toned(run.status.as_str(), run.status.into()))),
         ("cancel", cancelling.then(|| Cell::new("requested"))),
+        ("retry of", run.retry_of.map(Cell::new)),
         ("version", Some(Cell::new(run.version_no))),
         ("environment", run.environment.as_ref().map(Cell::new)),
         ("runner", run.runner.as_ref().map(Cell::new)),

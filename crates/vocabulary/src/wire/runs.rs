@@ -122,6 +122,9 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<Object>))]
     pub input: Option<Map<String, Value>>,
+    /// The bytes of its input, in lists only, where an input of more than 64 KiB is left out. Read the run to see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_bytes: Option<i64>,
     /// Runs with a higher priority start first.
     pub priority: i64,
     /// How often it may start again.
@@ -153,6 +156,9 @@ pub struct Run {
     /// What the job wrote to `MINITOWER_OUTPUT_FILE`. Absent from older servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
+    /// The bytes of its output, in lists only, where an output of more than 64 KiB is left out. Read the run to see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_bytes: Option<i64>,
     /// The labels it was created with. Absent if there are none, and from older servers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,

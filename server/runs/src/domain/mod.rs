@@ -9,10 +9,13 @@
 //! alone.
 
 pub mod active;
+pub mod after;
 pub mod app;
 pub mod artifact;
 pub mod attempt;
 pub mod claim;
+pub mod gates;
+pub mod input;
 pub mod labels;
 pub mod lease;
 pub mod log;

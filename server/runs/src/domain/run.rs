@@ -3,6 +3,7 @@
 //! `queued → leased → running → completed | failed | cancelled`, and `cancelling`, `dead`. The moves are made in [`crate::domain::lease`];
 //! here is which of them exist at all.
 
+use crate::domain::input::Input;
 use crate::domain::retry::{RetryBudget, RetryPolicy};
 use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId, TeamId, VersionId};
 use minitower_vocabulary::statuses::RunStatus;
@@ -355,8 +356,8 @@ pub struct Run {
     pub environment_id: EnvironmentId,
     /// That environment's name.
     pub environment: String,
-    /// Its input, a JSON object as text.
-    pub input: Option<String>,
+    /// Its input.
+    pub input: Option<Input>,
     /// A JSON array of the input's keys whose values are shown to nobody but the runner; none: all are shown.
     pub hidden_parameters: Option<String>,
     /// What the job wrote for whoever started it, as JSON text.
@@ -393,15 +394,15 @@ const ROW_BYTES: usize = 1024;
 const LABEL_COPIES: usize = 3;
 
 /// Bytes that a run counts towards its team's storage when it is made, by its input and its labels as they are stored.
-pub fn counted(input: Option<&str>, labels: Option<&str>) -> i64 {
-    let bytes = ROW_BYTES + input.map_or(0, str::len) + LABEL_COPIES * labels.map_or(0, str::len);
+pub fn counted(input_bytes: usize, labels: Option<&str>) -> i64 {
+    let bytes = ROW_BYTES + input_bytes + LABEL_COPIES * labels.map_or(0, str::len);
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 impl Run {
     /// Bytes that it counted when it was made.
     pub fn counted(&self) -> i64 {
-        counted(self.input.as_deref(), self.labels.as_deref())
+        counted(self.input.as_ref().map_or(0, Input::bytes), self.labels.as_deref())
     }
 
     /// The word for where it stands.

@@ -6,11 +6,15 @@
 pub mod apps;
 pub mod artifacts;
 pub mod attempts;
+pub mod audited;
 pub mod counts;
 pub mod deletion;
+pub mod dependencies;
 pub mod events;
 pub mod fences;
+pub mod gates;
 pub mod idempotency;
+pub(crate) mod inputs;
 pub mod labels;
 pub mod logs;
 pub mod objects;

@@ -1,5 +1,6 @@
 //! Runs.
 
+use crate::domain::input::{self, Input};
 use crate::domain::labels::Labels;
 use crate::domain::retry::{RetryBudget, RetryPolicy};
 use crate::domain::run::{Blocked, Concurrency, Run, RunFields, RunProgress, RunState, Wait};
@@ -9,7 +10,7 @@ use minitower_vocabulary::statuses::{Failure, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
 use crate::store::events::RunMoved;
-use crate::store::{apps, labels};
+use crate::store::{apps, inputs, labels};
 use minitower_kernel::{At, Columns, at, columns};
 use minitower_kernel::{Db, StoreError, Tx};
 
@@ -28,6 +29,7 @@ columns! { ($)
     EnvironmentId: "r.environment_id",
     Environment: "r.environment_name",
     Input: "r.input",
+    LargeInputBytes: "r.large_input_bytes",
     Priority: "r.priority",
     CreatedAt: "r.created_at",
     Runner: "r.runner_name",
@@ -100,11 +102,13 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Option<Run>, S
     let progress = RunProgress { policy: new.policy, state, ..RunProgress::queued(new.max_retries, now) };
     let retry_on = new.policy.map(|policy| policy.on().map(Failure::as_str).collect::<Vec<_>>().join(","));
     let labels_text = labels::json(&new.labels);
+    let large = new.input.as_ref().filter(|text| input::is_large(text));
     let id = tx.insert(
         "INSERT INTO runs (team_id, app_id, environment_id, environment_name, app_version_id, run_no, status, input, priority,
                            max_retries, created_at, queued_at, timeout_seconds, retry_on, backoff_initial_ms, backoff_multiplier,
-                           backoff_max_ms, labels, retry_of, blocked_by, concurrency_key, concurrency_max)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+                           backoff_max_ms, labels, retry_of, blocked_by, concurrency_key, concurrency_max,
+                           large_input_bytes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
         params![
             new.team.0,
             new.app.0.0,
@@ -113,7 +117,7 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Option<Run>, S
             new.version.0.0,
             number,
             progress.status().as_str(),
-            new.input,
+            new.input.as_ref().filter(|text| !input::is_large(text)),
             new.priority,
             new.max_retries,
             At(now),
@@ -126,9 +130,13 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Option<Run>, S
             new.retry_of.map(|run| run.0),
             progress.state.blocked_by().map(Blocked::as_str),
             new.concurrency.as_ref().map(|shared| shared.key.as_str()),
-            new.concurrency.as_ref().and_then(|shared| shared.max)
+            new.concurrency.as_ref().and_then(|shared| shared.max),
+            large.map(|text| i64::try_from(text.len()).unwrap_or(i64::MAX))
         ],
     )?;
+    if let Some(text) = large {
+        inputs::insert(tx, RunId(id), text)?;
+    }
     labels::insert(tx, new.team, RunId(id), &new.labels)?;
     let run = Run {
         id: RunId(id),
@@ -140,7 +148,7 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Option<Run>, S
         version_number: new.version.1,
         environment_id: new.environment.0,
         environment: new.environment.1,
-        input: new.input,
+        input: new.input.map(Input::Text),
         hidden_parameters: new.hidden_parameters,
         output: None,
         labels: labels_text,
@@ -345,7 +353,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
         version_number: columns.get(Column::VersionNumber)?,
         environment_id: EnvironmentId(columns.get(Column::EnvironmentId)?),
         environment: columns.get(Column::Environment)?,
-        input: columns.get(Column::Input)?,
+        input: input_of(&columns)?,
         hidden_parameters: columns.get(Column::HiddenParameters)?,
         output: columns.get(Column::Output)?,
         labels: columns.get(Column::Labels)?,
@@ -369,6 +377,13 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
         row_version: columns.get(Column::RowVersion)?,
         deleted: columns.get(Column::Deleted)?,
     })
+}
+
+fn input_of(columns: &Columns<'_, '_, Column>) -> Result<Option<Input>, StoreError> {
+    if let Some(bytes) = columns.get(Column::LargeInputBytes)? {
+        return Ok(Some(Input::Apart { bytes }));
+    }
+    Ok(columns.get::<Option<String>>(Column::Input)?.map(Input::Text))
 }
 
 fn policy(id: i64, columns: &Columns<'_, '_, Column>) -> Result<Option<RetryPolicy>, StoreError> {

@@ -2,13 +2,14 @@
 
 use minitower_runs::Grant;
 use minitower_runs::domain::attempt as domain;
+use minitower_runs::domain::input::Input;
 use minitower_runs::domain::run::Run;
 use minitower_vocabulary::limits;
 use minitower_vocabulary::statuses::AttemptStatus;
 use minitower_vocabulary::wire::runner::{AttemptState, Lease, LeaseLimits};
 use minitower_vocabulary::wire::runs::Attempt;
 
-use super::runs::input;
+use super::runs::input_object;
 use super::{milliseconds, moment};
 use crate::ApiError;
 
@@ -44,13 +45,22 @@ pub(crate) fn attempt_state(run: &Run, attempt: &domain::Attempt) -> AttemptStat
 /// The answer to a poll that got work.
 pub(crate) fn lease(grant: Grant) -> Result<Lease, ApiError> {
     let Grant {
-        run, team_slug, attempt, version, lease_token, api_token, log_bytes, artifacts_bytes, ..
+        run,
+        team_slug,
+        attempt,
+        version,
+        lease_token,
+        api_token,
+        secrets,
+        log_bytes,
+        artifacts_bytes,
+        ..
     } = grant;
     Ok(Lease {
         run_id: run.id.0,
         run_no: run.number,
         app_id: run.app_id.0,
-        input: input(run.input.as_deref())?,
+        input: input_object(run.input.as_ref().and_then(Input::text))?,
         app_slug: run.app_slug,
         version_no: run.version_number,
         entrypoint: version.entrypoint,
@@ -66,6 +76,7 @@ pub(crate) fn lease(grant: Grant) -> Result<Lease, ApiError> {
         team_slug: Some(team_slug),
         environment: Some(run.environment),
         api_token,
+        secrets: secrets.into_iter().map(|(name, value)| (name, value.reveal().to_owned())).collect(),
         limits: Some(LeaseLimits {
             log_bytes: Some(log_bytes),
             artifact_bytes: Some(limits::ARTIFACT_BYTES),

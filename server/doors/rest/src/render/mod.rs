@@ -9,7 +9,7 @@ mod attempts;
 mod runs;
 
 pub(crate) use attempts::{attempt, attempt_state, lease};
-pub(crate) use runs::{artifact, log_line, run};
+pub(crate) use runs::{artifact, labels, listed, log_line, run};
 
 /// A moment of the server's clock as RFC 3339 in UTC.
 pub(crate) fn moment(at: time::Timestamp) -> Timestamp {

@@ -60,7 +60,7 @@ pub(crate) async fn list(
         offset: page_offset(params.offset.as_deref()),
     };
     let runs = state.runs().list_runs(&caller, filter).await?;
-    Ok(Json(Runs { runs: runs.into_iter().map(render::run).collect::<Result<_, _>>()? }))
+    Ok(Json(Runs { runs: runs.into_iter().map(render::listed).collect::<Result<_, _>>()? }))
 }
 
 /// `label`, which may come more than once.
@@ -114,7 +114,7 @@ pub(crate) async fn list_of_app(
         ..ListRuns::default()
     };
     let runs = state.runs().list_runs_of_app(&caller, path.app, list).await?;
-    Ok(Json(Runs { runs: runs.into_iter().map(render::run).collect::<Result<_, _>>()? }))
+    Ok(Json(Runs { runs: runs.into_iter().map(render::listed).collect::<Result<_, _>>()? }))
 }
 
 /// Counts the team's runs.
