@@ -25,6 +25,7 @@ pub mod schema;
 pub mod server;
 pub mod shape;
 pub mod skip;
+pub mod stores;
 pub mod strangers;
 pub mod team;
 pub mod wait;

@@ -51,8 +51,25 @@ impl Builder {
         self
     }
 
+    /// Starts it, waits until it has given up, and answers what it said.
+    pub fn refused(self) -> String {
+        let mut server = self.prepared();
+        let log = server.folder.path().join("logs/minitowerd.log");
+        let mut program = Program::start(programs::SERVER, &[], &server.env, server.folder.path(), &log);
+        let status = program.wait_end(wait::SOON);
+        assert!(!status.success(), "it started");
+        server.program = None;
+        program.log()
+    }
+
     /// Starts it and waits until it is ready.
     pub fn start(self) -> Server {
+        let mut server = self.prepared();
+        server.start_again();
+        server
+    }
+
+    fn prepared(self) -> Server {
         let folder = tempfile::Builder::new().prefix("minitower-test-").tempdir().unwrap();
         let port = free_port();
         let defaults = [
@@ -67,10 +84,7 @@ impl Builder {
             defaults.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         env.retain(|(key, _)| !self.without.contains(key));
         env.extend(self.env);
-        let mut server =
-            Server { folder, port, env, program: None, http: Http::new(port), witness: Witness::default() };
-        server.start_again();
-        server
+        Server { folder, port, env, program: None, http: Http::new(port), witness: Witness::default() }
     }
 }
 
@@ -102,7 +116,8 @@ impl Server {
             if let Some(status) = program.ended() {
                 panic!("minitowerd ended at its start ({status}): {}", program.log());
             }
-            self.http.get("/ready").try_send().ok().filter(|answer| answer.status == 200)
+            // A bucket that is away does not keep it from starting.
+            self.http.get("/ready?full_is_ready=true").try_send().ok().filter(|answer| answer.status == 200)
         });
         self.program = Some(program);
     }
@@ -124,6 +139,11 @@ impl Server {
         self.check();
         let code = self.program.take().expect("the server runs").terminate(wait::SOON);
         assert_eq!(code, 0, "minitowerd should exit with 0 on SIGTERM");
+    }
+
+    /// Sets a variable of the program's environment, from its next start on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.env.push((key.to_owned(), value.to_owned()));
     }
 
     /// The running program.

@@ -6,3 +6,4 @@ mod cli;
 mod contract;
 mod jobs;
 mod protocol;
+mod storage;

@@ -1,113 +1,82 @@
-//! The object store: one file per object, named by its SHA-256. The same bytes are one file.
+//! The object store: one object per content, named by its SHA-256. The same bytes are one object.
+//!
+//! Objects are files of a folder, or lie in a bucket. Uploads come to the folder first in any case, where they are hashed and looked at.
+
+mod bucket;
+mod content;
+mod copy;
+mod error;
+mod folder;
+mod location;
+mod standing;
+#[cfg(test)]
+mod tests;
+mod upload;
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::SystemTime;
 
-use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
-use tokio::fs::File;
-use tokio::io::{AsyncWriteExt as _, BufWriter};
+use futures_util::stream::BoxStream;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::files;
 pub use crate::places::NoPlace;
-use crate::places::{Place, Places};
+use crate::places::Places;
+use bucket::Bucket;
+pub use content::Content;
+pub use copy::Copied;
+pub use error::ObjectError;
+use folder::Folder;
+pub use location::{ClientError, Location, LocationError};
+pub use upload::{Received, Upload};
 
-/// Uploads in progress carry this prefix; what a crash leaves of them is removed at start.
-const UPLOAD_PREFIX: &str = "upload-";
-/// Bytes gathered before they go to disk.
-const BUFFER: usize = 256 * 1024;
 /// Locks remembered before those that nobody holds are forgotten.
 const LOCKS_KEPT: usize = 1024;
 
-/// What can go wrong with an object.
+/// The object store cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum ObjectError {
-    /// The disk of the objects folder is full; nothing was kept.
-    #[error("the disk of the objects folder is full")]
-    Full(#[source] io::Error),
-    /// Too many uploads are under way; nothing was kept.
-    #[error("{0}")]
-    NoPlace(NoPlace),
-    /// The process, or the machine, has as many files open as it may have; nothing was kept.
-    #[error("the server has as many files open as it may have")]
-    NoFiles(#[source] io::Error),
-    /// The file system refused.
-    #[error("{doing} failed")]
-    Io {
-        /// What was tried.
-        doing: &'static str,
-        /// Why it failed.
-        #[source]
-        source: io::Error,
-    },
-    /// The object is longer than it may be.
-    #[error("the object is longer than {limit} bytes")]
-    TooLong {
-        /// Most bytes.
-        limit: u64,
-    },
-    /// No object has this hash.
-    #[error("the object {sha256} is missing")]
-    Missing {
-        /// Its hash.
-        sha256: String,
-    },
-    /// The object is not as long as it was when it was stored.
-    #[error("the object {sha256} has {found} bytes instead of {expected}")]
-    Damaged {
-        /// Its hash.
-        sha256: String,
-        /// Its bytes now.
-        found: u64,
-        /// Its bytes when it was stored.
-        expected: u64,
-    },
+pub enum CannotOpen {
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] io::Error),
+    /// The settings of the bucket make no sense.
+    #[error(transparent)]
+    Client(#[from] ClientError),
 }
 
-impl ObjectError {
-    fn io(doing: &'static str) -> impl Fn(io::Error) -> Self {
-        move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(source),
-            _ if files::used_up(&source) => Self::NoFiles(source),
-            _ => Self::Io { doing, source },
-        }
-    }
+/// Whose a bucket is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// It is this control plane's.
+    Ours,
+    /// It is another one's, which would remove what it does not know.
+    Foreign,
 }
 
-/// The folder of the objects.
+/// An object that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its hash.
+    pub sha256: String,
+    /// Its length.
+    pub bytes: u64,
+    /// When it was stored.
+    pub modified: SystemTime,
+}
+
+/// The objects.
 #[derive(Debug)]
 pub struct Objects {
-    dir: PathBuf,
+    folder: Folder,
+    bucket: Option<Arc<Bucket>>,
+    /// Whose the bucket is; none: it did not answer yet.
+    whose: Mutex<Option<Claim>>,
     /// One lock per hash: held from keeping an object until the row that names it is committed, and while the object is removed because
     /// no row does. Uploads of other bytes do not wait for it.
     locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
     places: Places,
-}
-
-/// An object that is being received: on disk and hashed as it comes, gone when dropped.
-#[derive(Debug)]
-pub struct Upload {
-    path: PathBuf,
-    file: BufWriter<File>,
-    hash: Sha256,
-    bytes: u64,
-    limit: u64,
-    place: Option<Place>,
-}
-
-/// An object that was received whole, not yet kept; gone when dropped.
-#[derive(Debug)]
-pub struct Received {
-    path: PathBuf,
-    /// Its hash, in hexadecimal digits.
-    pub sha256: String,
-    /// Its length.
-    pub bytes: u64,
-    _place: Option<Place>,
 }
 
 /// An object that is kept. As long as this lives nobody removes the object: hold it until the row that names it is committed.
@@ -118,80 +87,164 @@ pub struct Kept {
     _lock: OwnedMutexGuard<()>,
 }
 
+/// A walk over all objects.
+pub struct Walk(Way);
+
+enum Way {
+    Folder(Option<std::fs::ReadDir>),
+    Bucket(Arc<Bucket>, BoxStream<'static, object_store::Result<object_store::ObjectMeta>>),
+}
+
+impl std::fmt::Debug for Walk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Walk").finish_non_exhaustive()
+    }
+}
+
+impl Walk {
+    /// Whether the objects come in the order of their hashes.
+    pub fn is_ordered(&self) -> bool {
+        matches!(self.0, Way::Bucket(..))
+    }
+
+    /// So many more objects; none: that were all.
+    pub async fn next(&mut self, most: usize) -> Result<Vec<Found>, ObjectError> {
+        match &mut self.0 {
+            Way::Folder(entries) => {
+                let Some(taken) = entries.take() else { return Ok(Vec::new()) };
+                let (found, rest) = folder::next(taken, most).await?;
+                *entries = (!found.is_empty()).then_some(rest);
+                Ok(found)
+            }
+            Way::Bucket(bucket, list) => bucket.next(list, most).await,
+        }
+    }
+}
+
 impl Objects {
-    /// Opens the folder, makes it when there is none, and removes what interrupted uploads left.
-    pub fn open(dir: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(dir)?;
-        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
-        for entry in std::fs::read_dir(dir)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(UPLOAD_PREFIX) {
-                std::fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(Self { dir: dir.to_owned(), locks: Mutex::default(), places: Places::of_process() })
-    }
-
-    /// Begins an upload of at most `limit` bytes, one of those that `owner` has under way.
-    pub async fn begin(&self, owner: i64, limit: u64) -> Result<Upload, ObjectError> {
-        let doing = "storing an upload";
-        let place = Some(self.places.take(owner).map_err(ObjectError::NoPlace)?);
-        let mut name = [0_u8; 16];
-        getrandom::fill(&mut name).map_err(|error| ObjectError::Io { doing, source: error.into() })?;
-        let path = self.dir.join(format!("{UPLOAD_PREFIX}{}", HEXLOWER.encode(&name)));
-        let file = File::options()
-            .write(true)
-            .read(true)
-            .create_new(true)
-            .open(&path)
-            .await
-            .map_err(ObjectError::io(doing))?;
-        let file = BufWriter::with_capacity(BUFFER, file);
-        Ok(Upload { path, file, hash: Sha256::new(), bytes: 0, limit, place })
-    }
-
-    /// Opens the object of that hash, which had `bytes` bytes when it was stored.
-    pub async fn read(&self, sha256: &str, bytes: u64) -> Result<File, ObjectError> {
-        let doing = "reading an object";
-        let file = match File::open(self.dir.join(sha256)).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(ObjectError::Missing { sha256: sha256.to_owned() });
-            }
-            opened => opened.map_err(ObjectError::io(doing))?,
+    /// Opens the folder, makes it when there is none, and removes what interrupted uploads left. With `bucket`, the objects lie there.
+    /// Nothing is asked of it yet: it may be away.
+    pub fn open(dir: &Path, bucket: Option<&Location>) -> Result<Self, CannotOpen> {
+        let folder = Folder::open(dir)?;
+        let bucket = match bucket {
+            Some(location) => Some(Bucket::open(location.client()?, dir)?),
+            None => None,
         };
-        let found = file.metadata().await.map_err(ObjectError::io(doing))?.len();
-        if found != bytes {
-            return Err(ObjectError::Damaged { sha256: sha256.to_owned(), found, expected: bytes });
+        Ok(Self::over(folder, bucket))
+    }
+
+    /// The same beside a server that may have it open: nothing of it is removed.
+    pub fn open_beside(dir: &Path, bucket: Option<&Location>) -> Result<Self, CannotOpen> {
+        std::fs::create_dir_all(dir)?;
+        let bucket = match bucket {
+            Some(location) => Some(Bucket::open(location.client()?, dir)?),
+            None => None,
+        };
+        Ok(Self::over(Folder { dir: dir.to_owned() }, bucket))
+    }
+
+    fn over(folder: Folder, bucket: Option<Bucket>) -> Self {
+        Self {
+            folder,
+            bucket: bucket.map(Arc::new),
+            whose: Mutex::default(),
+            locks: Mutex::default(),
+            places: Places::of_process(),
         }
-        Ok(file)
+    }
+
+    /// Whether the objects lie in a bucket, which may be away.
+    pub fn is_remote(&self) -> bool {
+        self.bucket.is_some()
+    }
+
+    /// Why nothing can be stored in the bucket, if that is so.
+    pub fn trouble(&self) -> Option<Arc<str>> {
+        let trouble = self.bucket.as_ref()?.standing.trouble();
+        match *self.whose.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(Claim::Ours) => trouble,
+            Some(Claim::Foreign) => Some(
+                "the bucket is another control plane's: set another prefix in MINITOWER_OBJECTS_URL".into(),
+            ),
+            None => trouble.or_else(|| Some("the object store has not answered yet".into())),
+        }
+    }
+
+    /// Asks whose the bucket is, and makes it this control plane's where it is nobody's. A folder is always its own. The answer also tells
+    /// how the bucket stands.
+    pub async fn claim(&self, owner: &str) -> Result<Claim, ObjectError> {
+        let Some(bucket) = &self.bucket else { return Ok(Claim::Ours) };
+        let mut found = bucket.owner().await?;
+        if found.is_none() {
+            bucket.own(owner).await?;
+            found = bucket.owner().await?;
+        }
+        let whose = if found.as_deref() == Some(owner) { Claim::Ours } else { Claim::Foreign };
+        *self.whose.lock().unwrap_or_else(PoisonError::into_inner) = Some(whose);
+        Ok(whose)
+    }
+
+    /// Begins an upload of at most `limit` bytes, one of those that `owner` has under way. While the bucket is known to be in trouble,
+    /// nothing is begun.
+    pub async fn begin(&self, owner: i64, limit: u64) -> Result<Upload, ObjectError> {
+        if let Some(reason) = self.trouble() {
+            return Err(ObjectError::Bucket { doing: "storing an upload", reason: reason.to_string() });
+        }
+        let place = Some(self.places.take(owner).map_err(ObjectError::NoPlace)?);
+        Upload::begin(&self.folder.dir, limit, place).await
+    }
+
+    /// Begins an upload of this process's own.
+    pub async fn receive(&self, limit: u64) -> Result<Upload, ObjectError> {
+        Upload::begin(&self.folder.dir, limit, None).await
+    }
+
+    /// Finds the object of that hash, which had `bytes` bytes when it was stored.
+    pub async fn read(&self, sha256: &str, bytes: u64) -> Result<Content, ObjectError> {
+        match &self.bucket {
+            None => self.folder.read(sha256, bytes).await,
+            Some(bucket) => bucket.read(sha256, bytes).await,
+        }
     }
 
     /// Keeps an object under its hash, durably.
     pub async fn keep(&self, received: Received) -> Result<Kept, ObjectError> {
-        let doing = "keeping an object";
         let lock = self.lock(&received.sha256).await;
-        let (dir, path) = (self.dir.clone(), self.dir.join(&received.sha256));
-        let kept = tokio::task::spawn_blocking(move || {
-            let fresh = !path.exists();
-            // Onto an equal file this changes nothing, and saves telling a whole file from one cut by a crash.
-            std::fs::rename(&received.path, &path)?;
-            std::fs::File::open(&dir)?.sync_all()?;
-            Ok::<_, io::Error>(fresh)
+        let Some(bucket) = &self.bucket else {
+            let fresh = self.folder.keep(received).await?;
+            return Ok(Kept { fresh, _lock: lock });
+        };
+        let bucket = Arc::clone(bucket);
+        // In a task of its own: a caller who goes away leaves nothing half sent.
+        let kept = tokio::spawn(async move {
+            let fresh = bucket.keep(&received.path, &received.sha256, received.bytes).await?;
+            Ok(Kept { fresh, _lock: lock })
         });
-        let fresh = kept.await.map_err(io::Error::other).flatten().map_err(ObjectError::io(doing))?;
-        Ok(Kept { fresh, _lock: lock })
+        let ended = |error| ObjectError::Io { doing: "keeping an object", source: io::Error::other(error) };
+        kept.await.map_err(ended).flatten()
     }
 
-    /// The hashes of all objects.
-    pub async fn list(&self) -> Result<Vec<String>, ObjectError> {
-        let dir = self.dir.clone();
-        let names = tokio::task::spawn_blocking(move || {
-            std::fs::read_dir(dir)?
-                .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
-                .filter(|name| name.as_deref().map_or(true, is_hash))
-                .collect::<io::Result<Vec<_>>>()
-        });
-        names.await.map_err(io::Error::other).flatten().map_err(ObjectError::io("listing the objects"))
+    /// All objects, one after the other.
+    pub async fn walk(&self) -> Result<Walk, ObjectError> {
+        Ok(Walk(match &self.bucket {
+            None => Way::Folder(Some(self.folder.list().await?)),
+            Some(bucket) => Way::Bucket(Arc::clone(bucket), bucket.list()),
+        }))
+    }
+
+    /// Which of these objects are missing.
+    pub async fn lacks(&self, hashes: Vec<String>) -> Result<Vec<String>, ObjectError> {
+        match &self.bucket {
+            None => self.folder.lacks(hashes).await,
+            Some(bucket) => bucket.lacks(hashes).await,
+        }
+    }
+
+    /// Gives up what was left half sent, by an earlier process or because the bucket was away.
+    pub async fn give_up_left(&self) {
+        if let Some(bucket) = &self.bucket {
+            bucket.give_up_left().await;
+        }
     }
 
     /// Removes an object unless `used` says that a row names it. Nobody keeps the same bytes meanwhile. True when it was removed.
@@ -204,12 +257,11 @@ impl Objects {
         if used.await? {
             return Ok(false);
         }
-        match tokio::fs::remove_file(self.dir.join(sha256)).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(ObjectError::io("removing an object")(error).into())
-            }
-            _ => Ok(true),
+        match &self.bucket {
+            None => self.folder.remove(sha256).await?,
+            Some(bucket) => bucket.remove(sha256).await?,
         }
+        Ok(true)
     }
 
     async fn lock(&self, sha256: &str) -> OwnedMutexGuard<()> {
@@ -230,128 +282,7 @@ impl Objects {
     }
 }
 
-impl Upload {
-    /// Takes the next bytes.
-    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), ObjectError> {
-        self.bytes += chunk.len() as u64;
-        if self.bytes > self.limit {
-            return Err(ObjectError::TooLong { limit: self.limit });
-        }
-        self.hash.update(chunk);
-        self.file.write_all(chunk).await.map_err(ObjectError::io("storing an upload"))
-    }
-
-    /// Everything has come: puts it on disk and tells its hash.
-    pub async fn finish(mut self) -> Result<Received, ObjectError> {
-        let flushed = async {
-            self.file.flush().await?;
-            self.file.get_ref().sync_all().await
-        };
-        flushed.await.map_err(ObjectError::io("storing an upload"))?;
-        let sha256 = HEXLOWER.encode(&std::mem::take(&mut self.hash).finalize());
-        // The file changes hands: an empty path keeps this drop off it.
-        Ok(Received {
-            path: std::mem::take(&mut self.path),
-            sha256,
-            bytes: self.bytes,
-            _place: self.place.take(),
-        })
-    }
-}
-
-impl Received {
-    /// Opens the object for reading, from its start.
-    pub fn open(&self) -> Result<std::fs::File, ObjectError> {
-        std::fs::File::open(&self.path).map_err(ObjectError::io("reading an upload"))
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        remove_temporary(&self.path);
-    }
-}
-
-impl Drop for Received {
-    fn drop(&mut self) {
-        remove_temporary(&self.path);
-    }
-}
-
-/// Removes a temporary file, unless it has been renamed since.
-fn remove_temporary(path: &Path) {
-    if path.as_os_str().is_empty() {
-        return;
-    }
-    if let Err(error) = std::fs::remove_file(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::warn!(%error, path = %path.display(), "cannot remove a temporary file");
-    }
-}
-
 /// Whether a file's name is the hash of an object.
 fn is_hash(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn received(objects: &Objects, bytes: &[u8]) -> Received {
-        let mut upload = objects.begin(1, 100).await.unwrap();
-        upload.write(bytes).await.unwrap();
-        upload.finish().await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn an_upload_does_not_wait_for_one_of_other_bytes_and_does_for_one_of_the_same() {
-        let folder = tempfile::tempdir().unwrap();
-        let objects = Arc::new(Objects::open(folder.path()).unwrap());
-        let first = objects.keep(received(&objects, b"one").await).await.unwrap();
-        let other = objects.keep(received(&objects, b"two").await).await.unwrap();
-        assert!(first.fresh && other.fresh);
-        let (same, keeper) = (received(&objects, b"one").await, Arc::clone(&objects));
-        let mut second = Box::pin(async move { keeper.keep(same).await });
-        assert!(futures_poll(&mut second).await.is_none(), "it waits for the first");
-        drop(first);
-        assert!(!second.await.unwrap().fresh);
-    }
-
-    /// The output of a future that is ready within a moment.
-    async fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
-        tokio::time::timeout(std::time::Duration::from_millis(50), future).await.ok()
-    }
-
-    #[tokio::test]
-    async fn an_object_goes_only_when_no_row_names_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let objects = Objects::open(folder.path()).unwrap();
-        let received = received(&objects, b"one").await;
-        let sha256 = received.sha256.clone();
-        drop(objects.keep(received).await.unwrap());
-        for (used, left) in [(true, 1), (false, 0)] {
-            let removed = objects.remove_unless(&sha256, async { Ok::<_, ObjectError>(used) }).await.unwrap();
-            assert_eq!((removed, objects.list().await.unwrap().len()), (!used, left));
-        }
-        assert!(matches!(objects.read(&sha256, 3).await, Err(ObjectError::Missing { .. })));
-    }
-
-    #[tokio::test]
-    async fn what_is_too_long_or_cut_short_is_told_and_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let objects = Objects::open(folder.path()).unwrap();
-        let mut upload = objects.begin(1, 2).await.unwrap();
-        assert!(matches!(upload.write(b"123").await, Err(ObjectError::TooLong { limit: 2 })));
-        drop(upload);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-        let received = received(&objects, b"12").await;
-        let sha256 = received.sha256.clone();
-        drop(objects.keep(received).await.unwrap());
-        assert!(matches!(
-            objects.read(&sha256, 3).await,
-            Err(ObjectError::Damaged { found: 2, expected: 3, .. })
-        ));
-    }
 }

@@ -71,12 +71,14 @@ impl ControlPlane {
         let due = DueQueue::new(clock.clone());
         let of_teams = minitower_teams::Memory::new(&mut subscribers);
         let of_runs = minitower_runs::Memory::new(&registry, of_teams.clone(), &due, &mut subscribers)?;
+        minitower_teams::audit::follow(&mut subscribers, minitower_runs::AUDITED);
         let batches = database.clone();
         let hooks =
             Hooks { batch: Box::new(move |size| batches.batch(size)), fatal: Box::new(fatal.clone()) };
         let objects = settings.runs.objects_dir.clone();
         let store = Arc::new(Store::open(&settings.db_path, subscribers, hooks)?);
         let teams = Teams::open(Arc::clone(&store), clock.clone(), settings.teams, of_teams).await?;
+        teams.prune_audit(&due);
         let engine =
             Engine::open(Arc::clone(&store), clock, settings.runs, teams.clone(), of_runs, stopping.clone())
                 .await?;

@@ -11,18 +11,23 @@ mod control_plane;
 mod healthcheck;
 pub mod lifecycle;
 mod memory;
+pub mod objects;
 mod restore;
+mod secrets;
 mod server;
 pub mod telemetry;
 
 use std::sync::LazyLock;
 
-pub use config::{Args, Command, Config, ConfigError, ListenAddr};
+pub use config::{
+    Args, Command, Config, ConfigError, ListenAddr, ObjectsCommand, SecretsCommand, copy_target,
+};
 pub use control_plane::{ControlPlane, PlaneError, Settings};
 pub use healthcheck::{Unhealthy, healthcheck};
 pub use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 pub use minitower_teams::secrets::Secret;
 pub use restore::{restore, restore_if_missing};
+pub use secrets::{SecretsError, secrets};
 pub use server::{Failure, Server, StartError};
 
 /// The commit the program was built from; the build says so in `MINITOWER_COMMIT`.

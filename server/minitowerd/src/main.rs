@@ -6,7 +6,11 @@ use std::time::Duration;
 use clap::Parser as _;
 use minitower_daemon::signals::Held;
 use minitower_daemon::{files, logs, signals};
-use minitowerd::{Args, Command, Config, healthcheck, lifecycle, restore, restore_if_missing, telemetry};
+use minitower_kernel::objects::Copied;
+use minitowerd::{
+    Args, Command, Config, ObjectsCommand, copy_target, healthcheck, lifecycle, objects, restore,
+    restore_if_missing, secrets, telemetry,
+};
 
 /// Requests are short and the database writes on a thread of its own: two workers are plenty, and each costs memory.
 const WORKERS: usize = 2;
@@ -40,6 +44,12 @@ fn run(held: Held) -> anyhow::Result<()> {
         logs::answer(format_args!("ready: {ready}"));
         return Ok(());
     }
+    let copy_to = match &command {
+        Some(Command::Objects { command: ObjectsCommand::Copy { to, to_endpoint } }) => {
+            Some(copy_target(&args, to, to_endpoint.clone())?)
+        }
+        _ => None,
+    };
     let config = Config::from_args(args, secret)?;
     telemetry::init(config.log_format, &config.log)
         .map_err(|e| anyhow::anyhow!("cannot set up logging: {e}"))?;
@@ -50,6 +60,18 @@ fn run(held: Held) -> anyhow::Result<()> {
         } else {
             restore(&config, &backup)?;
         }
+        return Ok(());
+    }
+    if let Some(to) = copy_to {
+        held.end_program()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let Copied { copied, bytes, there, .. } = runtime.block_on(objects::copy(&config, &to))?;
+        logs::answer(format_args!("copied {copied} objects ({bytes} bytes); {there} were there already"));
+        return Ok(());
+    }
+    if let Some(Command::Secrets { command }) = command {
+        held.end_program()?;
+        logs::answer(secrets(&config, &command)?);
         return Ok(());
     }
     let signals = held.listen().map_err(|e| anyhow::anyhow!("cannot listen for signals: {e}"))?;

@@ -6,12 +6,12 @@ use crate::domain::artifact::{Artifact, ArtifactPath, TooMuch};
 use crate::domain::lease::{self, Command};
 use crate::domain::runner::RunnerPrincipal;
 use crate::store::{artifacts, usage};
+use minitower_kernel::objects::Content;
 use minitower_kernel::page::Page;
 use minitower_teams::secrets;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::RunId;
 use minitower_vocabulary::limits::{ARTIFACT_BYTES, LimitName};
-use tokio::fs::File;
 
 use crate::leases::{find as find_held, held};
 use crate::objects::{Limit, Upload};
@@ -150,7 +150,7 @@ impl Runs {
         by: &TeamPrincipal,
         run: RunId,
         path: ArtifactPath,
-    ) -> Result<(Artifact, File), Error> {
+    ) -> Result<(Artifact, Content), Error> {
         let team = by.team_id;
         let artifact = self
             .0
@@ -161,8 +161,9 @@ impl Runs {
             })
             .await?;
         let what = || format!("the artifact {:?} of run {run}", artifact.path.as_str());
-        let file = self.0.open_object(&artifact.sha256, artifact.bytes, what, "start the run again").await?;
-        Ok((artifact, file))
+        let content =
+            self.0.open_object(&artifact.sha256, artifact.bytes, what, "start the run again").await?;
+        Ok((artifact, content))
     }
 
     /// Deletes the run's artifact at a path.

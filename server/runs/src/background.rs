@@ -24,16 +24,19 @@ impl Engine {
         let (memory, now) = (&self.0.memory, self.0.clock.now());
         memory.leases_due.call(self.job(Self::reap_due));
         memory.backoffs_due.call(self.job(Self::wake_due));
+        memory.settle_due.call(self.job(Self::settle_due));
         memory.upkeep_due.call(self.job(Self::upkeep_due));
         memory.deletions_due.call(self.job(Self::purge_due));
         memory.leases_due.at(now);
         memory.backoffs_due.at(now);
+        memory.settle_due.at(now);
         memory.upkeep_due.at(now);
         memory.deletions_due.at(now);
+        self.register_storage();
     }
 
     /// What the queue calls. The queue lives in what it calls, so it must not keep it alive: after the end nothing is left to do.
-    fn job<F>(
+    pub(crate) fn job<F>(
         &self,
         job: fn(Self) -> F,
     ) -> impl Fn() -> Pin<Box<dyn Future<Output = Option<Timestamp>> + Send>> + Send + Sync + 'static
@@ -90,7 +93,7 @@ impl Engine {
     /// Ends what has run out, in batches, and answers when the next lease will.
     async fn reap(&self) -> Result<Option<Timestamp>, Error> {
         loop {
-            let clock = self.0.clock.clone();
+            let (clock, memory) = (self.0.clock.clone(), Arc::clone(&self.0.memory));
             // Looked up on a read connection: an idle server writes nothing.
             let now = clock.now();
             let (expired, next) = self
@@ -112,7 +115,7 @@ impl Engine {
                     for attempt in attempts::expired(tx, now, BATCH)? {
                         let run = load_run(tx, attempt.run_id)?;
                         let after = lease::decide(held(&run, &attempt), Command::Expire, now)?;
-                        let (run, attempt) = save_held(tx, run, attempt, after)?;
+                        let (run, attempt) = save_held(tx, &memory.gates, (run, attempt), after)?;
                         tracing::info!(
                             run_id = run.id.0,
                             attempt_id = attempt.id.0,
@@ -132,7 +135,7 @@ impl Engine {
     /// Makes runs ready whose backoff has passed, in batches, and answers when the next one will have.
     async fn wake(&self) -> Result<Option<Timestamp>, Error> {
         loop {
-            let clock = self.0.clock.clone();
+            let (clock, memory) = (self.0.clock.clone(), Arc::clone(&self.0.memory));
             let next = self.0.store.read(|db| Ok::<_, Error>(runs::next_due(db)?)).await?;
             if next.is_none_or(|next| next > clock.now()) {
                 return Ok(next);
@@ -145,7 +148,8 @@ impl Engine {
                     let mut woken = 0_usize;
                     for run in runs::due(tx, now, BATCH)? {
                         let Some(ready) = lease::wake(&run.progress, now) else { continue };
-                        runs::save(tx, run, ready, None)?;
+                        let entering = memory.gates.entering(&run, ready);
+                        runs::save(tx, run, entering, None)?;
                         woken += 1;
                     }
                     Ok::<_, Error>(woken)

@@ -1,10 +1,12 @@
 //! What the program itself needs of the subject: its start, its background tasks, its gauges and its end.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use minitower_kernel::clock::Clock;
-use minitower_kernel::objects::Objects;
+use minitower_kernel::objects::{CannotOpen, ClientError, Location, Objects};
 use minitower_kernel::{Db, Store, StoreError, Tx};
 use minitower_teams::Teams;
 use minitower_vocabulary::ids::RunId;
@@ -13,11 +15,37 @@ use minitower_vocabulary::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::lease;
-use crate::store::{attempts, counts, runners, usage};
-use crate::{Apps, Error, Leases, Memory, Runners, Runs, Settings, Shared, StartError, schema};
+use crate::store::{attempts, counts, gates, runners, usage};
+use crate::{Apps, Error, Leases, Memory, Runners, Runs, Settings, Shared, schema};
 
 /// Attempts revived at a time.
 const REVIVED_AT_ONCE: i64 = 1000;
+
+/// The subject cannot be opened; one line that names the thing, the reason and the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The folder of the objects cannot be used.
+    #[error("cannot use the objects folder {path}")]
+    Objects {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The settings of the bucket make no sense.
+    #[error(transparent)]
+    Bucket(#[from] ClientError),
+    /// The bucket belongs to another control plane.
+    #[error(
+        "the objects at {0} belong to another control plane, and each would remove what the other one stored: set another prefix in \
+         MINITOWER_OBJECTS_URL"
+    )]
+    Foreign(Location),
+    /// Something that has to be read or put right at start cannot be.
+    #[error("cannot clean up what the last stop left")]
+    Load(#[from] Error),
+}
 
 /// The running subject. A cheap clone.
 #[derive(Debug, Clone)]
@@ -37,8 +65,13 @@ impl Engine {
         memory: Arc<Memory>,
         stopping: CancellationToken,
     ) -> Result<Self, StartError> {
-        let objects = Objects::open(&settings.objects_dir)
-            .map_err(|source| StartError::Objects { path: settings.objects_dir.clone(), source })?;
+        let objects = match Objects::open(&settings.objects_dir, settings.objects_url.as_ref()) {
+            Err(CannotOpen::Folder(source)) => {
+                return Err(StartError::Objects { path: settings.objects_dir, source });
+            }
+            Err(CannotOpen::Client(error)) => return Err(error.into()),
+            Ok(objects) => objects,
+        };
         let schemas = schema::Cache::default();
         let engine =
             Self(Arc::new(Shared { store, objects, clock, settings, teams, memory, schemas, stopping }));
@@ -50,9 +83,10 @@ impl Engine {
     async fn load(&self) -> Result<(), StartError> {
         let read = |db: &Db| {
             let newest = attempts::newest_of_all(db)?;
-            Ok::<_, Error>((counts::all(db)?, runners::all_seen(db)?, usage::all(db)?, newest))
+            let held = (gates::rules(db)?, gates::held(db)?);
+            Ok::<_, Error>((counts::all(db)?, runners::all_seen(db)?, usage::all(db)?, newest, held))
         };
-        let (counts, seen, used, newest_attempt) = self.0.store.read(read).await?;
+        let (counts, seen, used, newest_attempt, (rules, held)) = self.0.store.read(read).await?;
         let environments = self.0.teams.known_environments().await.map_err(Error::from)?;
         let names = environments.iter().map(|known| (known.id, known.name.clone())).collect();
         let memory = &self.0.memory;
@@ -60,13 +94,15 @@ impl Engine {
         memory.dispatch.load(&counts, &names, &active_runs);
         memory.queues.load(&counts, &names, &active_runs);
         memory.usage.load(&counts, used);
+        memory.gates.load(rules, &held);
         memory.logs.load(newest_attempt);
         memory.gauges.load(counts, environments);
         memory.gauges.give_series(&memory.metrics.series);
         memory.presence.load(seen);
         self.grant_restart_grace().await?;
         self.cut_backoffs().await?;
-        self.0.remove_orphans().await?;
+        self.unsettle_all().await?;
+        self.0.settle_objects().await?;
         Ok(())
     }
 

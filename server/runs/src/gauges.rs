@@ -173,6 +173,7 @@ impl Shared {
     pub(crate) fn refresh_gauges(&self) {
         let inner = self;
         let metrics = &inner.memory.metrics;
+        metrics.objects_up.set(i64::from(inner.objects.trouble().is_none()));
         metrics.runs_pending.reset();
         metrics.runs_blocked.reset();
         metrics.runs_active.reset();

@@ -11,12 +11,13 @@ use crate::domain::run::Run;
 use crate::domain::runner::RunnerPrincipal;
 use crate::store::logs::LogLine;
 use crate::store::{attempts, runners, runs, usage, versions};
+use minitower_kernel::objects::Content;
 use minitower_kernel::{Db, StoreError, Tx};
 use minitower_vocabulary::ids::{AttemptId, RunId};
 use minitower_vocabulary::limits::{LimitName, OUTPUT_BYTES};
 use serde_json::Value;
-use tokio::fs::File;
 
+use crate::gates::Gates;
 use crate::{Error, Field, Leases};
 use minitower_teams::secrets::{self, TokenHash};
 
@@ -34,9 +35,7 @@ pub type RunAndAttempt = (Run, Attempt);
 #[derive(Debug)]
 pub struct Archive {
     /// The archive.
-    pub file: File,
-    /// Its length.
-    pub bytes: u64,
+    pub content: Content,
     /// The version it belongs to, with the run's own timeout if it has one.
     pub version: Version,
 }
@@ -130,7 +129,8 @@ impl Leases {
                 if attempt.status().is_active() {
                     // One batch at most, which tells how it ended: also of a team that may store no more.
                     let most = teams.limit(run.team_id, LimitName::LogBytesPerRun);
-                    memory.logs.append(tx, (&run, attempt.id), &lines, most)?;
+                    let most = memory.gates.log_bytes(run.app_id, most);
+                    memory.logs.append(tx, (&run, &attempt), lines, most)?;
                 }
                 // Only of the attempt that ends the run, and only once.
                 if let Some(output) = &output
@@ -140,7 +140,7 @@ impl Leases {
                     runs::set_output(tx, run.id, output)?;
                     usage::stored(tx, run.team_id, i64::try_from(output.len()).unwrap_or(i64::MAX));
                 }
-                save_held(tx, run, attempt, after)?;
+                save_held(tx, &memory.gates, (run, attempt), after)?;
                 Ok(())
             })
             .await
@@ -176,11 +176,11 @@ impl Leases {
             .write_lease(move |tx| {
                 let (run, attempt) = find(tx, &by, run, hash)?;
                 let after = lease::decide(held(&run, &attempt), Command::Logs, clock.now())?;
-                let (run, attempt) = save_held(tx, run, attempt, after)?;
+                let (run, attempt) = save_held(tx, &memory.gates, (run, attempt), after)?;
                 let limits = teams.limits(run.team_id);
                 memory.usage.admits_bytes((run.team_id, &limits), bytes)?;
-                let most = limits.of(LimitName::LogBytesPerRun);
-                Ok(memory.logs.append(tx, (&run, attempt.id), &lines, most)?)
+                let most = memory.gates.log_bytes(run.app_id, limits.of(LimitName::LogBytesPerRun));
+                Ok(memory.logs.append(tx, (&run, &attempt), lines, most)?)
             })
             .await
     }
@@ -208,8 +208,8 @@ impl Leases {
             .await?;
         let what = || format!("the archive of version {}", version.number);
         let (sha256, bytes) = (&version.artifact_sha256, version.artifact_bytes);
-        let file = self.0.open_object(sha256, bytes, what, "upload the version again").await?;
-        Ok(Archive { file, bytes: bytes.unsigned_abs(), version })
+        let content = self.0.open_object(sha256, bytes, what, "upload the version again").await?;
+        Ok(Archive { content, version })
     }
 
     async fn under_lease(
@@ -220,13 +220,14 @@ impl Leases {
         command: Command,
     ) -> Result<RunAndAttempt, Error> {
         let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.0.clock.clone());
+        let memory = Arc::clone(&self.0.memory);
         let done = self
             .0
             .store
             .write_lease(move |tx| {
                 let (run, attempt) = find(tx, &by, run, hash)?;
                 let after = lease::decide(held(&run, &attempt), command, clock.now())?;
-                Ok::<_, Error>(save_held(tx, run, attempt, after)?)
+                Ok::<_, Error>(save_held(tx, &memory.gates, (run, attempt), after)?)
             })
             .await?;
         self.0.memory.leases_due.at(done.1.lease.expires_at);
@@ -236,6 +237,7 @@ impl Leases {
     /// Gives back a lease that nobody will hear of: its poll was gone by the time it was to be answered.
     pub(crate) async fn release_unheard(&self, attempt: AttemptId, run: RunId, hash: TokenHash) {
         let clock = self.0.clock.clone();
+        let memory = Arc::clone(&self.0.memory);
         let released = self
             .0
             .store
@@ -249,7 +251,7 @@ impl Leases {
                 }
                 let run = load_run(tx, run)?;
                 let after = lease::decide(held(&run, &found), Command::TakeBack, clock.now())?;
-                save_held(tx, run, found, after)?;
+                save_held(tx, &memory.gates, (run, found), after)?;
                 Ok::<_, Error>(())
             })
             .await;
@@ -291,7 +293,7 @@ pub(crate) fn timeout_seconds(run: &Run, version: &Version, most: i64) -> Option
 }
 
 /// By how much this result's backoff is lengthened, should it have one.
-fn jitter() -> Result<Jitter, Error> {
+pub(crate) fn jitter() -> Result<Jitter, Error> {
     let drawn = getrandom::u32().map_err(Error::Random)?;
     let [low, high, ..] = drawn.to_le_bytes();
     Ok(Jitter(u16::from_le_bytes([low, high])))
@@ -302,11 +304,21 @@ pub(crate) fn held(run: &Run, attempt: &Attempt) -> Held {
     Held { run: run.progress.clone(), lease: attempt.lease.clone(), attempt: attempt.state.clone() }
 }
 
-/// Saves what the domain decided.
+/// Saves what the domain decided; a run that is queued again waits there as others of its app and its key do.
 pub(crate) fn save_held(
     tx: &Tx<'_>,
-    run: Run,
-    attempt: Attempt,
+    gates: &Gates,
+    (run, attempt): RunAndAttempt,
+    after: Held,
+) -> Result<RunAndAttempt, StoreError> {
+    let entering = gates.entering(&run, after.run);
+    save_both(tx, (run, attempt), Held { run: entering, ..after })
+}
+
+/// Saves a run and its attempt.
+pub(crate) fn save_both(
+    tx: &Tx<'_>,
+    (run, attempt): RunAndAttempt,
     after: Held,
 ) -> Result<RunAndAttempt, StoreError> {
     // The attempt first: a run that is queued again must not have an active one.

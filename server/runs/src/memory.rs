@@ -8,18 +8,21 @@ use minitower_kernel::events::Subscribers;
 use minitower_kernel::remembered::Remembered;
 use minitower_teams::secrets::TokenHash;
 use minitower_teams::{EnvironmentMade, LimitsChanged};
+use minitower_vocabulary::time::Timestamp;
 
 use crate::dispatch::Dispatch;
 use crate::domain::runner::RunnerPrincipal;
 use crate::endings::Endings;
+use crate::gates::{Gates, Unsettled};
 use crate::gauges::Gauges;
+use crate::live::{self, Live};
 use crate::log_sizes::LogSizes;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::queues::Queues;
 use crate::runs::{RUNNABLE_KEPT, Runnable, Wanted};
 use crate::store::events::{
-    AppChanged, AppGone, AppHidden, LogGrew, RunGone, RunMoved, RunnerRegistered, RunnerRenamed,
+    AppChanged, AppGone, AppHidden, AppRuled, LogGrew, RunGone, RunMoved, RunnerRegistered, RunnerRenamed,
     RunnersForgotten, RunsHidden, Stored, Unfenced,
 };
 use crate::store::{counts, usage};
@@ -38,8 +41,11 @@ pub struct Memory {
     pub(crate) dispatch: Dispatch,
     pub(crate) queues: Queues,
     pub(crate) endings: Endings,
+    pub(crate) gates: Gates,
+    pub(crate) unsettled: Unsettled,
     pub(crate) usage: Usage,
     pub(crate) logs: LogSizes,
+    pub(crate) live: Live,
     pub(crate) gauges: Gauges,
     pub(crate) metrics: Metrics,
     pub(crate) presence: Presence,
@@ -47,10 +53,16 @@ pub struct Memory {
     pub(crate) leases_due: Due,
     /// Calls whoever ends backoffs when the next one has passed.
     pub(crate) backoffs_due: Due,
+    /// Calls whoever looks at what runs wait for.
+    pub(crate) settle_due: Due,
     /// Calls the upkeep of runners.
     pub(crate) upkeep_due: Due,
     /// Calls whoever removes what was deleted.
     pub(crate) deletions_due: Due,
+    /// Calls whoever asks the object store how it stands.
+    pub(crate) objects_due: Due,
+    /// Calls whoever walks over all objects.
+    pub(crate) sweep_due: Due,
     pub(crate) hidden: Hidden,
 }
 
@@ -98,18 +110,25 @@ impl Memory {
             dispatch: Dispatch::default(),
             queues: Queues::default(),
             endings: Endings::default(),
+            gates: Gates::default(),
+            unsettled: Unsettled::default(),
             usage: Usage::default(),
             logs: LogSizes::default(),
+            live: Live::default(),
             gauges: Gauges::default(),
             metrics: Metrics::new(registry, slugs)?,
             presence: Presence::default(),
             leases_due: due.place(),
             backoffs_due: due.place(),
+            settle_due: due.place(),
             upkeep_due: due.place(),
             deletions_due: due.place(),
+            objects_due: due.place(),
+            sweep_due: due.place(),
             hidden: Hidden::default(),
         });
         memory.follow(subscribers);
+        live::follow(&memory, subscribers);
         Ok(memory)
     }
 
@@ -122,11 +141,19 @@ impl Memory {
         subscribers.mirror(move |moved: &RunMoved, turn| {
             memory.queues.moved(moved, turn);
             memory.usage.moved(moved, turn);
+            memory.gates.moved(moved, turn);
         });
         let memory = Arc::clone(self);
         subscribers.mirror(move |stored: &Stored, turn| memory.usage.stored(stored, turn));
         let memory = Arc::clone(self);
         subscribers.mirror(move |grew: &LogGrew, turn| memory.logs.grew(grew, turn));
+        let memory = Arc::clone(self);
+        subscribers.mirror(move |ruled: &AppRuled, turn| memory.gates.ruled(ruled, turn));
+        let memory = Arc::clone(self);
+        subscribers.on(move |ruled: &AppRuled| {
+            memory.unsettled.ruled(ruled);
+            memory.settle_due.at(Timestamp(0));
+        });
         let memory = Arc::clone(self);
         subscribers.mirror(move |changed: &LimitsChanged, turn| memory.queues.limits_changed(changed, turn));
         let memory = Arc::clone(self);
@@ -142,7 +169,10 @@ impl Memory {
             memory.hidden.made.fetch_add(1, Ordering::SeqCst);
         });
         let memory = Arc::clone(self);
-        subscribers.on(move |gone: &AppGone| memory.gauges.app_gone(*gone));
+        subscribers.on(move |gone: &AppGone| {
+            memory.gauges.app_gone(*gone);
+            memory.gates.gone(*gone);
+        });
         let memory = Arc::clone(self);
         subscribers.on(move |made: &EnvironmentMade| memory.gauges.environment_made(made));
         let memory = Arc::clone(self);
@@ -173,6 +203,9 @@ impl Memory {
             self.endings.ended(moved.id);
         }
         self.logs.moved(moved);
+        if self.unsettled.moved(moved) {
+            self.settle_due.at(Timestamp(0));
+        }
         if let Some(at) = moved.after.state.not_before() {
             self.backoffs_due.at(at);
         }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::series::Series;
 use crate::store::events::RunMoved;
 use minitower_vocabulary::statuses::RunStatus;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 /// Seconds, from a dispatch on an idle machine to a run of hours.
 const BUCKETS: [f64; 16] =
@@ -27,6 +29,10 @@ pub(crate) struct Metrics {
     pub(crate) runs_active: IntGaugeVec,
     pub(crate) runners_online: IntGaugeVec,
     pub(crate) runners_busy: IntGaugeVec,
+    /// 1: the object store did what was asked of it last.
+    pub(crate) objects_up: IntGauge,
+    pub(crate) objects_removed: IntCounter,
+    pub(crate) objects_missing: IntGauge,
     pub(crate) series: Series,
     slugs: minitower_teams::Memory,
 }
@@ -46,6 +52,14 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
+        let plain = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let objects_removed =
+            IntCounter::new("minitower_objects_removed_total", "Objects removed because nothing named them")?;
+        registry.register(Box::new(objects_removed.clone()))?;
         let seconds = |name: &str, help: &str, labels: &[&str]| {
             let histogram =
                 HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), labels)?;
@@ -53,6 +67,15 @@ impl Metrics {
             Ok::<_, prometheus::Error>(histogram)
         };
         Ok(Self {
+            objects_up: plain(
+                "minitower_objects_up",
+                "Whether the object store did what was asked of it last: 1, or 0",
+            )?,
+            objects_removed,
+            objects_missing: plain(
+                "minitower_objects_missing",
+                "Objects that versions or artifacts name and the store does not have",
+            )?,
             runs_created: counter("minitower_runs_created_total", "Runs created", &["team", "app"])?,
             runs_completed: counter(
                 "minitower_runs_completed_total",

@@ -1,10 +1,8 @@
 //! The objects of this subject: archives of versions, and what jobs leave behind.
 
-use minitower_kernel::objects::{ObjectError, Received, Upload as Stored};
+use minitower_kernel::objects::{Content, ObjectError, Received, Upload as Stored};
 use minitower_kernel::volumes::Volumes;
 use minitower_vocabulary::ids::TeamId;
-
-use tokio::fs::File;
 
 use crate::store::objects;
 use crate::{Error, Shared};
@@ -63,7 +61,7 @@ impl Shared {
         bytes: i64,
         what: impl Fn() -> String,
         way_out: &'static str,
-    ) -> Result<File, Error> {
+    ) -> Result<Content, Error> {
         self.objects.read(sha256, bytes.unsigned_abs()).await.map_err(|source| match source {
             ObjectError::Missing { .. } | ObjectError::Damaged { .. } => {
                 tracing::error!(%source, "an object has changed since it was stored");
@@ -73,6 +71,7 @@ impl Shared {
             | ObjectError::NoPlace(_)
             | ObjectError::NoFiles(_)
             | ObjectError::Io { .. }
+            | ObjectError::Bucket { .. }
             | ObjectError::TooLong { .. } => source.into(),
         })
     }
@@ -83,34 +82,12 @@ impl Shared {
         Ok(Upload { stored: self.objects.begin(team.0, limit.bytes).await?, limit, volumes })
     }
 
-    /// Removes objects that no row names: a crash came between keeping the file and committing the row, or after deleting the row.
-    pub(crate) async fn remove_orphans(&self) -> Result<(), Error> {
-        let candidates = self.objects.list().await?;
-        let orphans = self
-            .store
-            .read(move |db| {
-                let mut orphans = Vec::new();
-                for name in candidates {
-                    if !objects::in_use(db, &name)? {
-                        orphans.push(name);
-                    }
-                }
-                Ok::<_, Error>(orphans)
-            })
-            .await?;
-        for orphan in orphans {
-            self.objects.remove_unless(&orphan, async { Ok::<_, Error>(false) }).await?;
-            tracing::info!(sha256 = orphan, "removed an object that nothing names");
-        }
-        Ok(())
-    }
-
     /// Removes an object unless something names it.
     pub(crate) async fn forget_if_unused(&self, sha256: String) {
         let name = sha256.clone();
         let used = self.store.read(move |db| Ok::<_, Error>(objects::in_use(db, &name)?));
         if let Err(error) = self.objects.remove_unless(&sha256, used).await {
-            tracing::warn!(%error, sha256, "an object that nothing names is left until the next start");
+            tracing::warn!(%error, sha256, "an object that nothing names is left until the next look at the store");
         }
     }
 }

@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use minitower_kernel::objects::Location;
+
 /// Settings of the subject, checked by whoever reads the configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The folder of the archives.
+    /// The folder of the objects, and of uploads in progress.
     pub objects_dir: PathBuf,
+    /// The bucket of the objects; none: they lie in the folder.
+    pub objects_url: Option<Location>,
     /// Length of a lease.
     pub lease_ttl: Duration,
     /// Longest time between two looks for expired leases.

@@ -11,6 +11,7 @@ use minitower_kernel::objects::ObjectError;
 use minitower_kernel::page::LimitError;
 use minitower_runs::UploadError;
 use minitower_runs::domain::lease::Refusal;
+use minitower_teams::oidc::SignInError;
 use minitower_vocabulary::names::NameError;
 use minitower_vocabulary::wire::error::{ErrorBody, ErrorCode, ErrorDetail};
 
@@ -79,6 +80,33 @@ impl ApiError {
             minitower_runs::Error::Store(StoreError::Unavailable(reason)) => Self::unavailable(&reason),
             other => Self::internal(&other),
         }
+    }
+
+    /// Why nobody was signed in through the identity provider.
+    fn of_sign_in(error: &SignInError) -> Self {
+        let code = match error {
+            SignInError::Off => ErrorCode::NotFound,
+            SignInError::UnknownState { .. }
+            | SignInError::Nonsense(..)
+            | SignInError::CodeRefused
+            | SignInError::WhichTeam { .. } => ErrorCode::InvalidRequest,
+            SignInError::ProviderSays(_)
+            | SignInError::Signature(_)
+            | SignInError::Claims(_)
+            | SignInError::NoGroups { .. }
+            | SignInError::NoTeam { .. }
+            | SignInError::NotInTeam { .. }
+            | SignInError::Denied => ErrorCode::Forbidden,
+            SignInError::CodeGone => ErrorCode::Gone,
+            SignInError::Provider(_) => {
+                return Self::new(ErrorCode::Unavailable, error.to_string()).with_retry_after(BUSY_PAUSE);
+            }
+            SignInError::TooMany { retry_after } => {
+                let retry_after = *retry_after;
+                return Self::new(ErrorCode::RateLimited, error.to_string()).with_retry_after(retry_after);
+            }
+        };
+        Self::new(code, error.to_string())
     }
 
     /// 503 `unavailable`: nothing was changed, and the same may work later.
@@ -156,6 +184,7 @@ impl From<minitower_teams::Error> for ApiError {
                 let (code, retry_after) = (ErrorCode::Unavailable, *retry_after);
                 return Self::new(code, error.to_string()).with_retry_after(retry_after);
             }
+            Error::SignIn(sign_in) => return Self::of_sign_in(sign_in),
             Error::Reached(_) | Error::TooManySecrets { .. } => ErrorCode::Conflict,
             Error::Field { .. } | Error::Limit(_) | Error::BadLimit(_) | Error::SecretValue(_) => {
                 ErrorCode::InvalidRequest

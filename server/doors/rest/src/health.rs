@@ -28,13 +28,13 @@ pub(crate) async fn live() -> Json<Health> {
     Json(Health { status: "ok".to_owned() })
 }
 
-errors! { NotReady { Unavailable: "The database does not answer within 2 seconds, cannot be used, its volume is full, or the server is about to stop.", } }
+errors! { NotReady { Unavailable: "The database does not answer within 2 seconds, cannot be used, its volume is full, the object store is away, or the server is about to stop.", } }
 
 /// What `GET /ready` asks for.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ReadyQuery {
-    /// Whether a server on a full volume counts as ready. Default: `false`.
+    /// Whether a server on a full volume, or whose object store is away, counts as ready. Default: `false`.
     #[serde(default)]
     #[param(required = false)]
     full_is_ready: bool,
@@ -42,8 +42,8 @@ pub(crate) struct ReadyQuery {
 
 /// Says whether the database answers and can be written.
 ///
-/// A load balancer asks this before it sends requests. On a full volume the answer is 503, although reads, heartbeats and results are
-/// still served. Where the answer decides whether these reach the server at all, ask with `full_is_ready=true`.
+/// A load balancer asks this before it sends requests. On a full volume, and while the bucket of the objects is away, the answer is
+/// 503, although reads, heartbeats and results are still served. Where the answer decides whether these reach the server at all, ask with `full_is_ready=true`.
 #[utoipa::path(get, path = "/ready", operation_id = "ready", tag = "Health", params(ReadyQuery),
     responses((status = 200, description = "The database answers.", body = Health), NotReady))]
 pub(crate) async fn ready(
@@ -61,6 +61,11 @@ pub(crate) async fn ready(
         && let Err(short) = state.volumes().room_for_state()
     {
         return unavailable(format!("{short}: only lease traffic is written until there is room"));
+    }
+    if !query.full_is_ready
+        && let Some(reason) = state.runs().objects_trouble()
+    {
+        return unavailable(format!("{reason}; uploads are refused, and runs go on"));
     }
     match timeout(DEADLINE, state.ping()).await {
         Ok(Ok(())) => Ok(Json(Health { status: "ok".to_owned() })),

@@ -102,8 +102,53 @@ pub enum Command {
         #[arg(long, requires = "if_missing")]
         placeholder: bool,
     },
+    /// Look after the objects: archives, artifacts and logs.
+    Objects {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: ObjectsCommand,
+    },
+    /// Look after the keys of the teams' secrets. The server must not run.
+    Secrets {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: SecretsCommand,
+    },
     /// Ask the server on this machine (or in this container) whether it is ready: exit code 0, or 1 with the reason.
     ///
     /// It uses the address of `--listen-addr` and ignores the other settings.
     Healthcheck,
+}
+
+/// What the program does with the objects.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ObjectsCommand {
+    /// Copy all objects from where they are configured to another place, and exit.
+    ///
+    /// What is there already is left alone, so the command can be run again at any time, also while the server runs. To move for good:
+    /// copy, stop the server, copy again, and start it with the new `MINITOWER_OBJECTS_URL` (or without it).
+    Copy {
+        /// A bucket (`s3://BUCKET/PREFIX`, `gs://…`, `az://…`), or a folder.
+        #[arg(long, value_name = "URL")]
+        to: String,
+        /// The address of that bucket's service, if it is not the cloud's own [default: that of `--objects-endpoint`]
+        #[arg(long, value_name = "URL")]
+        to_endpoint: Option<String>,
+    },
+}
+
+/// What the program does with the keys of the secrets.
+#[derive(Debug, Clone, Subcommand)]
+pub enum SecretsCommand {
+    /// Put a new key into the key file, and encrypt the keys of all teams with it.
+    ///
+    /// Former keys stay in the file, because backups from before need them. If the command is interrupted, nothing is lost: the next
+    /// start of the server ends its work.
+    RotateKey {
+        /// Remove former keys from the file. The secrets of earlier backups cannot be decrypted any more.
+        #[arg(long)]
+        drop_old: bool,
+    },
+    /// Delete all secrets of all teams: the way out when the key file is lost.
+    Discard,
 }

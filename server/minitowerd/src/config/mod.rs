@@ -10,15 +10,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use minitower_kernel::objects::Location;
+use minitower_teams::oidc::OidcSettings;
 use minitower_teams::secrets::Secret;
 use nix::sys::statvfs::statvfs;
 
 use crate::control_plane::Settings;
+use crate::objects::Target;
 use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 
-pub use args::{Args, Command};
+pub use args::{Args, Command, ObjectsCommand, SecretsCommand};
 pub use listen::ListenAddr;
-pub(crate) use objects::bucket;
 pub use parse::ConfigError;
 
 use crate::telemetry::LogFormat;
@@ -51,6 +52,8 @@ pub struct Config {
     pub runner_registration_token: Option<Secret>,
     /// Opens `/admin` across teams.
     pub operator_token: Option<Secret>,
+    /// The identity provider that people sign in through; none: they do not.
+    pub oidc: Option<OidcSettings>,
     /// Origins that browsers may call from.
     pub cors_origins: Vec<CorsOrigin>,
     /// The proxies whose `X-Forwarded-For` is believed.
@@ -86,6 +89,7 @@ impl Default for Config {
             public_signup_enabled: true,
             runner_registration_token: None,
             operator_token: None,
+            oidc: None,
             cors_origins: Vec::new(),
             trusted_proxies: TrustedProxies::default(),
             lease_ttl: Duration::from_mins(1),
@@ -105,6 +109,15 @@ fn half_of_the_volume(folder: &Path) -> Option<u64> {
     let there = there.ancestors().find(|folder| folder.exists())?;
     let volume = statvfs(there).ok()?;
     Some(volume.blocks().saturating_mul(volume.fragment_size()) / 2)
+}
+
+/// Where `minitowerd objects copy` copies to.
+pub fn copy_target(args: &Args, to: &str, endpoint: Option<String>) -> Result<Target, ConfigError> {
+    if !to.contains("://") {
+        return Ok(Target::Folder(PathBuf::from(to)));
+    }
+    let endpoint = endpoint.or_else(|| args.objects_endpoint.clone()).filter(|text| !text.is_empty());
+    objects::bucket("--to", to, endpoint, parse::allow_http(args)?).map(Target::Bucket)
 }
 
 impl Config {
@@ -129,6 +142,7 @@ impl Config {
                     Some(_) => None,
                 },
                 secrets_key_file: self.secrets_key_file(),
+                oidc: self.oidc.clone(),
             },
             runs: minitower_runs::Settings {
                 objects_dir: self.objects_dir.clone(),

@@ -46,8 +46,7 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let defaults = Self::default();
         let secret = |variable| parse_secret(variable, secret(variable));
-        let allow_http =
-            value("MINITOWER_OBJECTS_ALLOW_HTTP", args.objects_allow_http.clone(), boolean)?.unwrap_or(false);
+        let allow_http = allow_http(&args)?;
         let config = Self {
             objects_url: objects::location(&args, allow_http)?,
             listen_addr: Self::listen_addr(args.listen_addr)?,
@@ -72,6 +71,7 @@ impl Config {
             .unwrap_or(defaults.public_signup_enabled),
             runner_registration_token: secret("MINITOWER_RUNNER_REGISTRATION_TOKEN")?,
             operator_token: secret("MINITOWER_OPERATOR_TOKEN")?,
+            oidc: None,
             cors_origins: value("MINITOWER_CORS_ORIGINS", args.cors_origins, origins)?
                 .unwrap_or(defaults.cors_origins),
             trusted_proxies: value(
@@ -133,6 +133,11 @@ fn value<T, E: ToString>(
         value: text.chars().take(SHOWN_CHARS).collect(),
         rule: rule.to_string(),
     })
+}
+
+/// Whether the address of a bucket may be without encryption.
+pub(super) fn allow_http(args: &Args) -> Result<bool, ConfigError> {
+    Ok(value("MINITOWER_OBJECTS_ALLOW_HTTP", args.objects_allow_http.clone(), boolean)?.unwrap_or(false))
 }
 
 fn path(text: Option<String>) -> Option<PathBuf> {

@@ -1,6 +1,6 @@
-//! Which files of the object store are named by a row.
+//! Which objects are named by a row, and whose the bucket is.
 
-use minitower_kernel::{Db, StoreError};
+use minitower_kernel::{Db, StoreError, Tx};
 
 /// Whether any version or artifact has the content of this hash.
 pub fn in_use(db: &Db, sha256: &str) -> Result<bool, StoreError> {
@@ -11,4 +11,31 @@ pub fn in_use(db: &Db, sha256: &str) -> Result<bool, StoreError> {
         |_| Ok(()),
     )?;
     Ok(found.is_some())
+}
+
+/// Hashes that rows name, in their order, after one of them.
+pub fn named_after(db: &Db, after: &str, most: i64) -> Result<Vec<String>, StoreError> {
+    db.all(
+        // Each side has an index in this order; neither is read further than its own part of the page.
+        "SELECT sha256 FROM (
+             SELECT DISTINCT artifact_sha256 AS sha256 FROM app_versions
+                 WHERE artifact_sha256 > ?1 AND purged_at IS NULL ORDER BY 1 LIMIT ?2)
+         UNION
+         SELECT sha256 FROM (
+             SELECT DISTINCT sha256 FROM run_artifacts WHERE sha256 > ?1 ORDER BY 1 LIMIT ?2)
+         ORDER BY 1 LIMIT ?2",
+        (after, most),
+        |row| Ok(row.get("sha256")?),
+    )
+}
+
+/// Whose the bucket is, by the name that this database gave itself.
+pub fn owner(db: &Db) -> Result<Option<String>, StoreError> {
+    db.one("SELECT owner FROM object_store", (), |row| Ok(row.get("owner")?))
+}
+
+/// Gives this database a name.
+pub fn name_owner(tx: &Tx<'_>, owner: &str) -> Result<(), StoreError> {
+    tx.execute("INSERT INTO object_store (id, owner) VALUES (1, ?1)", [owner])?;
+    Ok(())
 }

@@ -56,6 +56,7 @@ pub(crate) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Su
     let teams = Teams::open(Arc::clone(&store), clock.clone(), settings, of_teams).await.unwrap();
     let settings = minitower_runs::Settings {
         objects_dir: folder.join("objects"),
+        objects_url: None,
         lease_ttl: Duration::from_mins(1),
         expiry_check_interval: Duration::from_secs(10),
         runner_prune_after: None,

@@ -12,8 +12,6 @@ use minitower_kernel::page::Page;
 use minitower_runs::domain::artifact::content_type;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::wire::runs::Artifacts;
-use tokio::io::AsyncReadExt as _;
-use tokio_util::io::ReaderStream;
 
 use super::params::{After, ArtifactPath, RunPath};
 use crate::auth::Caller;
@@ -21,9 +19,6 @@ use crate::extract::{Json, Path, Query};
 use crate::lasting::Lasting;
 use crate::openapi::errors;
 use crate::{ApiError, HttpState, render};
-
-/// Bytes read from disk at a time.
-const CHUNK_BYTES: usize = 64 * 1024;
 
 errors! { NoRun { NotFound: "The team has no such run.", } }
 
@@ -82,7 +77,7 @@ pub(crate) async fn show(
     asked: HeaderMap,
 ) -> Result<Response, ApiError> {
     let (run, path) = path.parse()?;
-    let (artifact, file) = state.runs().open_artifact(&caller, run, path).await?;
+    let (artifact, content) = state.runs().open_artifact(&caller, run, path).await?;
     let etag =
         HeaderValue::try_from(format!("\"{}\"", artifact.sha256)).map_err(|e| ApiError::internal(&e))?;
     let mut response = if knows(&asked, &artifact.sha256) {
@@ -90,8 +85,8 @@ pub(crate) async fn show(
         *unchanged.status_mut() = StatusCode::NOT_MODIFIED;
         unchanged
     } else {
-        let bytes = artifact.bytes.unsigned_abs();
-        let content = ReaderStream::with_capacity(file.take(bytes), CHUNK_BYTES);
+        let bytes = content.bytes();
+        let content = content.whole().await.map_err(minitower_runs::Error::from)?;
         let content = Lasting::of(&state, &asked).over(content);
         let mut whole = Response::new(Body::from_stream(content));
         whole.headers_mut().insert(CONTENT_LENGTH, bytes.into());

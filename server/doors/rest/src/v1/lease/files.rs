@@ -8,13 +8,11 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
-use minitower_runs::{Archive, Put, Upload};
+use minitower_runs::{Archive, Error, Put, Upload};
 use minitower_vocabulary::wire::headers::{ARTIFACT_SHA256, ENTRYPOINT, IMPORT_PATHS, TIMEOUT_SECONDS};
 use minitower_vocabulary::wire::runs::Artifact;
 use serde::Serialize;
-use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
-use tokio_util::io::ReaderStream;
 
 use crate::auth::{Caller, LeaseHolder};
 use crate::extract::{Json, Path, content_length, next_chunk, too_slow};
@@ -23,8 +21,6 @@ use crate::serve::{BodyRefused, Intake};
 use crate::v1::params::{ArtifactPath, RunPath};
 use crate::{ApiError, HttpState, render};
 
-/// Bytes read from disk at a time.
-const CHUNK_BYTES: usize = 64 * 1024;
 /// How long an artifact may take, however steadily it drips.
 const DEADLINE: Duration = Duration::from_hours(1);
 
@@ -49,8 +45,9 @@ pub(crate) async fn archive(
     Caller(LeaseHolder { runner, lease_token }): Caller<LeaseHolder>,
     Path(path): Path<RunPath>,
 ) -> Result<Response, ApiError> {
-    let Archive { file, bytes, version } = state.leases().archive(&runner, path.id(), &lease_token).await?;
-    let body = Body::from_stream(ReaderStream::with_capacity(file.take(bytes), CHUNK_BYTES));
+    let Archive { content, version } = state.leases().archive(&runner, path.id(), &lease_token).await?;
+    let bytes = content.bytes();
+    let body = Body::from_stream(content.whole().await.map_err(Error::from)?);
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/gzip"));

@@ -341,6 +341,11 @@ async fn furnish(bed: &Bed) -> Things {
         let answer = bed.send(request.body(body.to_string().into()).unwrap()).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
+    let secret = Request::put("/api/v1/environments/acme-zone/secrets/ACME_KEY")
+        .header(AUTHORIZATION, format!("Bearer {}", things.acme_admin))
+        .body(json!({"value": "acme-secret"}).to_string().into());
+    let answer = bed.send(secret.unwrap()).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
     // Another one waits in the queue.
     bed.ask("/apps/acme-app/runs", &things.acme_admin, run).await;
     things

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Installs the object stores that the tests use, from package registries, and prints the folder they are in:
+#   versitygw        S3, over a folder (Go)
+#   fake-gcs-server  Google Cloud Storage (Go)
+#   azurite          Azure Blob Storage (npm)
+# What cannot be had is left out, with a word about it: the tests that need it are skipped.
+set -uo pipefail
+
+VERSITYGW=v1.8.0
+FAKE_GCS=v1.56.1
+AZURITE=3.37.0
+
+folder=${MINITOWER_STORES_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/minitower-stores}
+mkdir -p "$folder"
+
+go_program() { # go_program NAME MODULE VERSION
+    local name=$1 module=$2 version=$3
+    [[ -x $folder/$name && $(cat "$folder/$name.version" 2>/dev/null) == "$version" ]] && return
+    if ! command -v go >/dev/null 2>&1; then
+        echo "setup: skipped $name: Go is not installed" >&2
+        return
+    fi
+    echo "setup: building $name (takes some minutes)" >&2
+    if GOBIN=$folder GOFLAGS=-mod=mod go install "$module@$version" >"$folder/$name.log" 2>&1; then
+        echo "$version" >"$folder/$name.version"
+    else
+        echo "setup: skipped $name: 'go install $module@$version' failed, see $folder/$name.log" >&2
+    fi
+}
+
+node_program() { # node_program NAME VERSION
+    local name=$1 version=$2
+    [[ -x $folder/node_modules/.bin/$name && $(cat "$folder/$name.version" 2>/dev/null) == "$version" ]] && return
+    if ! command -v npm >/dev/null 2>&1; then
+        echo "setup: skipped $name: npm is not installed" >&2
+        return
+    fi
+    echo "setup: installing $name" >&2
+    if npm install --prefix "$folder" --no-fund --no-audit --no-save "$name@$version" >"$folder/$name.log" 2>&1; then
+        echo "$version" >"$folder/$name.version"
+    else
+        echo "setup: skipped $name: 'npm install $name@$version' failed, see $folder/$name.log" >&2
+    fi
+}
+
+go_program versitygw github.com/versity/versitygw/cmd/versitygw "$VERSITYGW"
+go_program fake-gcs-server github.com/fsouza/fake-gcs-server "$FAKE_GCS"
+node_program azurite "$AZURITE"
+echo "$folder"

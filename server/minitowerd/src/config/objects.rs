@@ -1,0 +1,52 @@
+//! Where the objects lie, when that is a bucket.
+
+use minitower_kernel::objects::{Location, LocationError};
+
+use super::{Args, ConfigError};
+
+const URL: &str = "MINITOWER_OBJECTS_URL";
+const ENDPOINT: &str = "MINITOWER_OBJECTS_ENDPOINT";
+/// Longest part of a bad value that is shown.
+const SHOWN_CHARS: usize = 64;
+
+/// The bucket that the settings name; none: the objects lie in the folder.
+pub(super) fn location(args: &Args, allow_http: bool) -> Result<Option<Location>, ConfigError> {
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let endpoint = given(&args.objects_endpoint);
+    match given(&args.objects_url) {
+        Some(url) => bucket(URL, &url, endpoint, allow_http).map(Some),
+        None if endpoint.is_some() => Err(ConfigError::Bad {
+            variable: ENDPOINT,
+            value: endpoint.unwrap_or_default().chars().take(SHOWN_CHARS).collect(),
+            rule: format!("it belongs to a bucket, so set {URL} too"),
+        }),
+        None => Ok(None),
+    }
+}
+
+/// A bucket by its URL, which `variable` holds. Credentials are taken from the environment, by the names that the service's own tools use.
+pub(super) fn bucket(
+    variable: &'static str,
+    url: &str,
+    endpoint: Option<String>,
+    allow_http: bool,
+) -> Result<Location, ConfigError> {
+    let variables = std::env::vars_os().filter_map(|(name, value)| {
+        let value = value.into_string().ok().filter(|value| !value.is_empty())?;
+        Some((name.into_string().ok()?, value))
+    });
+    Location::parse(url, endpoint.clone(), allow_http, variables).map_err(|error| {
+        let of_endpoint = matches!(error, LocationError::Endpoint | LocationError::Plaintext);
+        let (variable, value) = match endpoint {
+            Some(endpoint) if of_endpoint => (ENDPOINT, endpoint),
+            _ => (variable, url.to_owned()),
+        };
+        // Keys belong into the environment; one that was written into an address is not repeated.
+        let value = value.rsplit_once('@').map_or(value.as_str(), |(_, host)| host);
+        ConfigError::Bad {
+            variable,
+            value: value.chars().take(SHOWN_CHARS).collect(),
+            rule: error.to_string(),
+        }
+    })
+}
