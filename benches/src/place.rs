@@ -19,7 +19,8 @@ pub const APP: &str = "bench-app";
 /// What is measured is the server and not the limits of a team.
 const UNLIMITED: &[u8] =
     br#"{"requests_per_second":1000000,"runs_per_day":1000000000,"queued_runs":1000000000,
-    "active_runs":1000000000,"storage_bytes":1000000000000000,"long_polls":1000000000}"#;
+    "active_runs":1000000000,"storage_bytes":1000000000000000,"long_polls":1000000000,
+    "streams":1000000000}"#;
 const BOUNDARY: &str = "minitower-bench-boundary-51f0";
 
 /// A server with a team and an app.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use minitower_benches::load::{
-    Costs, Shape, Window, creates, dispatch, leases, lifecycles, make, make_of_teams, reads, waiting,
+    Costs, Listening, Shape, Window, creates, dispatch, leases, lifecycles, live, make, make_of_teams, reads,
+    waiting,
 };
 use minitower_benches::place::TRUSTING;
 use minitower_benches::server::{BOOTSTRAP_TOKEN, REGISTRATION_TOKEN};
@@ -102,6 +103,21 @@ enum Load {
         #[arg(long, default_value_t = 1000)]
         runners: usize,
     },
+    /// Listeners who follow the logs of runs that print, as streams of events
+    Live {
+        /// Listeners
+        #[arg(long, default_value_t = 100)]
+        listeners: usize,
+        /// Runs that they follow, each as many listeners
+        #[arg(long, default_value_t = 1)]
+        runs: usize,
+        /// Lines that each run prints a second
+        #[arg(long, default_value_t = 1000)]
+        lines: u64,
+        /// Milliseconds between two batches of a run
+        #[arg(long, default_value_t = 50)]
+        every_ms: u64,
+    },
     /// One read call, one at a time
     Reads {
         /// The path, with its query
@@ -191,6 +207,17 @@ fn run(args: &Args) -> Result<(), BenchError> {
                 found.polls_per_second()
             );
             tell_costs(&found.costs, found.polls, pid)?;
+        }
+        &Load::Live { listeners, runs, lines, every_ms } => {
+            let every = Duration::from_millis(every_ms);
+            let shape = Listening { listeners, runs: runs.max(1), lines, every };
+            let found = live(&mut place, pid, shape, window)?;
+            println!(
+                "live: {:.0} lines/s to {listeners} listeners",
+                per_second(found.lines.len() as u64, found.costs.length)
+            );
+            tell("line", &found.lines);
+            tell_costs(&found.costs, found.lines.len() as u64, pid)?;
         }
         Load::Reads { path, count } => tell("read", &reads(&mut place, path, *count)?),
     }

@@ -71,6 +71,11 @@ impl Runner {
         }
     }
 
+    /// The run that it holds, and the lease's token.
+    pub(super) fn held(&self) -> (&[u8], &[u8]) {
+        (&self.run, &self.lease_token)
+    }
+
     /// Sends a poll.
     pub(super) fn poll(&mut self, engine: &mut Engine, key: Key) -> Result<(), BenchError> {
         self.step = Step::Lease;
