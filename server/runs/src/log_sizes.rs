@@ -1,15 +1,16 @@
 //! How long the logs of active attempts are, so that each batch of lines need not measure the log that it is added to.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use minitower_kernel::events::Turn;
 use minitower_kernel::{StoreError, Tx};
 use minitower_vocabulary::ids::{AttemptId, RunId};
 
+use crate::domain::attempt::Attempt;
 use crate::domain::log::Kept;
 use crate::domain::run::Run;
-use crate::store::events::{LogGrew, RunMoved};
+use crate::store::events::{LogGrew, LogStored, RunMoved};
 use crate::store::logs::{self, LogLine};
 use crate::store::usage;
 
@@ -49,19 +50,20 @@ impl LogSizes {
     pub(crate) fn append(
         &self,
         tx: &Tx<'_>,
-        (run, attempt): (&Run, AttemptId),
-        lines: &[LogLine],
+        (run, attempt): (&Run, &Attempt),
+        lines: Vec<LogLine>,
         most: u64,
     ) -> Result<(), StoreError> {
         if lines.is_empty() {
             return Ok(());
         }
-        let before = self.of(tx, run.id, attempt, most)?;
-        let after = logs::append(tx, attempt, lines, (before, most))?;
+        let before = self.of(tx, run.id, attempt.id, most)?;
+        let after = logs::append(tx, attempt.id, &lines, (before, most))?;
         if after != before {
             let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
             usage::stored(tx, run.team_id, signed(after.bytes) - signed(before.bytes));
-            tx.emit(LogGrew { run: run.id, attempt, before, after });
+            tx.emit(LogGrew { run: run.id, attempt: attempt.id, before, after });
+            tx.emit(LogStored { run: run.id, attempt: attempt.number, lines: Arc::new(lines) });
         }
         Ok(())
     }

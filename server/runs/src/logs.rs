@@ -5,6 +5,7 @@ use std::sync::Arc;
 use minitower_kernel::Db;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::{AttemptId, RunId, TeamId};
+use minitower_vocabulary::time::Timestamp;
 
 use crate::runs::find;
 use crate::store::attempts;
@@ -44,14 +45,14 @@ pub struct LogPage {
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+pub(crate) struct Place {
     attempt: AttemptId,
     after_seq: i64,
     stderr: Option<bool>,
 }
 
 impl ReadLog {
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         if self.after_seq.is_some_and(|seq| seq < 0) {
             return Err(Error::field("after_seq", Field::Below { least: 0 }));
         }
@@ -65,7 +66,7 @@ impl ReadLog {
     }
 
     /// None: the run has no attempt yet, so it has no log.
-    fn place(&self, db: &Db, team: TeamId, run: RunId) -> Result<Option<Place>, Error> {
+    pub(crate) fn place(&self, db: &Db, team: TeamId, run: RunId) -> Result<Option<Place>, Error> {
         find(db, team, run)?;
         let attempt = match self.attempt {
             Some(number) => {
@@ -85,6 +86,11 @@ impl ReadLog {
 }
 
 impl Place {
+    /// The number of the line behind which it begins.
+    pub(crate) fn after_seq(&self) -> i64 {
+        self.after_seq
+    }
+
     fn page(self, db: &Db, limit: i64, max_bytes: usize) -> Result<LogPage, Error> {
         let Self { attempt, after_seq, stderr } = self;
         let lines = logs::list(db, attempt, stderr, after_seq, (limit, max_bytes))?;
@@ -94,6 +100,26 @@ impl Place {
         };
         Ok(LogPage { lines, next_seq })
     }
+}
+
+/// A piece of what an attempt's log holds behind a line, and a line that says what is missing between the two, if something is: a log that is
+/// too long loses lines of its middle while it is read.
+pub(crate) fn behind(
+    db: &Db,
+    attempt: AttemptId,
+    after_seq: i64,
+    stderr: Option<bool>,
+) -> Result<(LogPage, Option<LogLine>), Error> {
+    let page = Place { attempt, after_seq, stderr }.page(db, MAX_LOG_LINES, PIECE_BYTES)?;
+    // Whoever has not come to the gap yet finds a line there that tells of it.
+    let gap = logs::gap(db, attempt)?.filter(|gap| gap.first <= after_seq && after_seq < gap.last);
+    let notice = gap.filter(|_| stderr != Some(false)).map(|gap| LogLine {
+        seq: gap.last,
+        stderr: true,
+        line: gap.notice(),
+        logged_at: page.lines.first().map_or(Timestamp(0), |line| line.logged_at),
+    });
+    Ok((page, notice))
 }
 
 impl Runs {

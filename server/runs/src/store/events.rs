@@ -1,10 +1,14 @@
 //! What commits of this subject change.
 
+use std::sync::Arc;
+
 use minitower_vocabulary::ids::{AppId, AttemptId, EnvironmentId, RunId, RunnerId, TeamId};
 use minitower_vocabulary::time::Timestamp;
 
+use crate::domain::gates::AppRules;
 use crate::domain::log::Kept;
-use crate::domain::run::{Run, RunProgress};
+use crate::domain::run::{Concurrency, Run, RunProgress};
+use crate::store::logs::LogLine;
 
 /// Where a run is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,12 +41,26 @@ pub struct RunMoved {
     pub names: CountNames,
     /// The run.
     pub run: RunId,
+    /// 1, 2, 3 … within the app.
+    pub number: i64,
+    /// Its version's number.
+    pub version: i64,
+    /// Name of the runner of the newest attempt.
+    pub runner: Option<String>,
+    /// How many attempts were begun.
+    pub attempts: i64,
+    /// Its labels, a JSON object as text.
+    pub labels: Option<String>,
     /// Its priority.
     pub priority: i64,
     /// Bytes that it counts towards its team's storage.
     pub stored: i64,
     /// When it was created.
     pub created_at: Timestamp,
+    /// With which runs it shares a limit of active ones.
+    pub concurrency: Option<Concurrency>,
+    /// Whether other runs come after it.
+    pub awaited: bool,
     /// Start of the attempt that moved it.
     pub attempt_started_at: Option<Timestamp>,
     /// It before; none: it was made.
@@ -58,9 +76,16 @@ impl RunMoved {
             key: CountKey { team_id: run.team_id, app_id: run.app_id, environment_id: run.environment_id },
             names: CountNames { app: run.app_slug.clone(), environment: run.environment.clone() },
             run: run.id,
+            number: run.number,
+            version: run.version_number,
+            runner: run.runner.clone(),
+            attempts: run.attempts,
+            labels: run.labels.clone(),
             priority: run.priority,
             stored: run.counted(),
             created_at: run.created_at,
+            concurrency: run.concurrency.clone(),
+            awaited: run.awaited,
             attempt_started_at,
             before,
             after: run.progress.clone(),
@@ -125,11 +150,35 @@ pub struct LogGrew {
     pub after: Kept,
 }
 
+/// Lines were added to the log of an attempt.
+#[derive(Debug, Clone)]
+pub struct LogStored {
+    /// The attempt's run.
+    pub run: RunId,
+    /// The attempt's number.
+    pub attempt: i64,
+    /// The lines as they came; some may have been there before.
+    pub lines: Arc<Vec<LogLine>>,
+}
+
 /// An app or the newest of its versions is not what it was.
 #[derive(Debug, Clone, Copy)]
 pub struct AppChanged {
     /// The app.
     pub id: AppId,
+}
+
+/// An app says something else about its runs.
+#[derive(Debug, Clone)]
+pub struct AppRuled {
+    /// The app.
+    pub app: AppId,
+    /// Its team.
+    pub team: TeamId,
+    /// What it said.
+    pub before: AppRules,
+    /// What it says.
+    pub after: AppRules,
 }
 
 /// A runner registered, new or again.

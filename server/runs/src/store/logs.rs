@@ -99,15 +99,7 @@ const fn word(stderr: bool) -> &'static str {
 
 /// What is kept of a log that grew before this process began: it looks at every line.
 pub fn measure(db: &Db, attempt: AttemptId, most: u64) -> Result<Kept, StoreError> {
-    let gap = db.one(
-        "SELECT first_seq, last_seq, lines, bytes FROM run_log_gaps WHERE run_attempt_id = ?1",
-        [attempt.0],
-        |row| {
-            let count = |column: &str| row.get::<_, i64>(column).map(i64::unsigned_abs);
-            let (first, last) = (row.get("first_seq")?, row.get("last_seq")?);
-            Ok(Gap { first, last, lines: count("lines")?, bytes: count("bytes")? })
-        },
-    )?;
+    let gap = gap(db, attempt)?;
     let mut kept = Kept { gap, beginning_to: gap.map(|gap| gap.first - 1), ..Kept::default() };
     let mut after = 0;
     loop {
@@ -124,6 +116,19 @@ pub fn measure(db: &Db, attempt: AttemptId, most: u64) -> Result<Kept, StoreErro
             }
         }
     }
+}
+
+/// What was left out of a log.
+pub fn gap(db: &Db, attempt: AttemptId) -> Result<Option<Gap>, StoreError> {
+    db.one(
+        "SELECT first_seq, last_seq, lines, bytes FROM run_log_gaps WHERE run_attempt_id = ?1",
+        [attempt.0],
+        |row| {
+            let count = |column: &str| row.get::<_, i64>(column).map(i64::unsigned_abs);
+            let (first, last) = (row.get("first_seq")?, row.get("last_seq")?);
+            Ok(Gap { first, last, lines: count("lines")?, bytes: count("bytes")? })
+        },
+    )
 }
 
 fn signed(n: u64) -> i64 {
