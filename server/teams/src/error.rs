@@ -6,7 +6,6 @@ use std::time::Duration;
 use minitower_kernel::StoreError;
 use minitower_kernel::page::LimitError;
 use minitower_vocabulary::ids::{RegistrationTokenId, TokenId};
-use minitower_vocabulary::limits::SECRETS;
 use minitower_vocabulary::names::NameError;
 
 use crate::domain::limits::{BadLimit, Reached};
@@ -14,6 +13,7 @@ use crate::domain::pool::{NotOfPool, PoolName};
 use crate::domain::secret::BadValue;
 use crate::key_file::KeyFileError;
 use crate::keys::KeysError;
+use crate::oidc::{SetupError, SignInError};
 
 /// A field of a request that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,11 +165,13 @@ pub enum Error {
     /// A value cannot be a secret.
     #[error("value {0}")]
     SecretValue(#[source] BadValue),
-    /// The environment has as many secrets as it may have.
-    #[error("the environment {environment} has {SECRETS} secrets, as many as it may have: delete one first")]
+    /// The environment, or the team, has as many secrets as it may have.
+    #[error("{whose} has {most} secrets, as many as it may have: delete one first")]
     TooManySecrets {
-        /// The environment.
-        environment: String,
+        /// The environment, or the team.
+        whose: String,
+        /// So many.
+        most: usize,
     },
     /// The environment has no such secret.
     #[error("there is no secret {name} in the environment {environment}")]
@@ -187,6 +189,9 @@ pub enum Error {
     /// A value could not be encrypted.
     #[error("encrypting a secret failed")]
     Sealing,
+    /// Nobody was signed in.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
     /// A task of the server ended before it had done its work.
     #[error("{0} did not end")]
     TaskEnded(&'static str),
@@ -238,4 +243,7 @@ pub enum StartError {
     /// The keys of the secrets cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// Signing in through the identity provider cannot be set up.
+    #[error("sign-in by OIDC cannot be set up: {0}")]
+    Oidc(#[from] SetupError),
 }

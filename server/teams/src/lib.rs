@@ -9,6 +9,7 @@
 //! | [`environments`] | what other subjects may do with environments inside their own transactions |
 //! | [`audit`] | who changed what |
 //! | [`secret`], [`keys`] | the secrets of teams, and the keys that they are encrypted with |
+//! | [`oidc`], [`sign_in`] | people who sign in through an identity provider |
 //! | [`secrets`] | how tokens are made and compared |
 //!
 //! Invariants: a token is shown once and only its hash is kept; every refusal of a credential has the same words; the secrets of teams
@@ -24,12 +25,14 @@ mod key_file;
 pub mod keys;
 mod lane;
 mod limited;
+pub mod oidc;
 mod passwords;
 mod pool_tokens;
 mod registrations;
 mod seal;
 pub mod secrets;
 mod settings;
+pub mod sign_in;
 mod store;
 mod teams;
 mod throttle;
@@ -46,7 +49,7 @@ use minitower_vocabulary::ids::TeamId;
 use domain::limits::Defaults;
 
 pub use auth::{AdminPrincipal, Registrar, RegistrationPrincipal};
-pub use domain::{limits, pool, secret, team};
+pub use domain::{limits, people, pool, secret, team};
 pub use error::{Error, Field, StartError};
 pub use events::{EnvironmentMade, LimitsChanged, TeamMade, TokenRevoked};
 pub use limited::{OpenRequest, Used};
@@ -71,6 +74,7 @@ struct Shared {
     passwords: passwords::Hasher,
     memory: Memory,
     vault: vault::Vault,
+    oidc: Option<oidc::Oidc>,
 }
 
 /// What the subject keeps in memory. Made before the database is opened, so that it follows the commits from the first one on.
@@ -110,6 +114,7 @@ impl Teams {
         memory: Memory,
     ) -> Result<Self, StartError> {
         let passwords = passwords::Hasher::new()?;
+        let oidc = settings.oidc.clone().map(oidc::Oidc::new).transpose()?;
         let vault = vault::Vault::open(&store, &settings.secrets_key_file).await?;
         let read = |db: &Db| Ok::<_, StartError>((store::teams::all(db)?, store::limits::all(db)?));
         let (known, set) = store.read(read).await?;
@@ -124,6 +129,7 @@ impl Teams {
             passwords,
             memory,
             vault,
+            oidc,
         })))
     }
 

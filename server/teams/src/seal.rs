@@ -33,6 +33,8 @@ pub(crate) enum Place<'a> {
     TeamKey(TeamId),
     /// The value of a secret.
     Secret(TeamId, EnvironmentId, &'a str),
+    /// What a browser or a command line keeps for the server while somebody signs in, and what for.
+    SignIn(&'a str),
 }
 
 impl Place<'_> {
@@ -44,6 +46,7 @@ impl Place<'_> {
                 let ids = [team.0.to_be_bytes(), environment.0.to_be_bytes()].concat();
                 [b"minitower secret 1\0".as_slice(), &ids, name.as_bytes()].concat()
             }
+            Self::SignIn(purpose) => [b"minitower sign-in 1\0".as_slice(), purpose.as_bytes()].concat(),
         }
     }
 }

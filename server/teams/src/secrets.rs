@@ -23,16 +23,22 @@ pub enum Kind {
     Lease,
     /// The API token of an attempt, `mta_…`.
     Attempt,
+    /// What a command line polls with while a person signs in, `mtd_…`.
+    Device,
+    /// What a page fetches the token of a person with who has signed in, `mth_…`.
+    HandOver,
 }
 
 impl Kind {
-    const fn prefix(self) -> &'static str {
+    pub(crate) const fn prefix(self) -> &'static str {
         match self {
             Self::Team => "mtk_",
             Self::Runner => "mtr_",
             Self::Registration => "mtg_",
             Self::Lease => "mtl_",
             Self::Attempt => "mta_",
+            Self::Device => "mtd_",
+            Self::HandOver => "mth_",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use std::path::PathBuf;
 
+use crate::oidc::OidcSettings;
 use crate::secrets::Secret;
 
 /// Settings of the subject, checked by whoever reads the configuration.
@@ -21,6 +22,8 @@ pub struct Settings {
     pub audit_keep: Option<Duration>,
     /// Bytes that a team may store unless the administrator decides otherwise; none: as many as there is room for.
     pub storage_bytes: Option<u64>,
+    /// The identity provider that people sign in through; none: those routes are not there.
+    pub oidc: Option<OidcSettings>,
     /// The file with the keys of the secrets, made when the first secret is set.
     pub secrets_key_file: PathBuf,
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use minitower_vocabulary::time::Timestamp;
 
 use crate::Error;
+use crate::oidc::SignInError;
 
 const WINDOW: Duration = Duration::from_secs(60);
 /// Failed logins a minute for one slug from one address.
@@ -21,6 +22,10 @@ const PER_SLUG: u32 = 20;
 const PER_ADDRESS: u32 = 100;
 /// Sign-ups a minute from one address.
 const SIGNUPS: u32 = 20;
+/// Sign-ins through the identity provider a minute from one address, behind which a whole office may be.
+const SIGN_INS: u32 = 120;
+/// How often a minute somebody asks with one device code: twice as often as it was told.
+const POLLS: u32 = 60;
 /// Most pairs, and most addresses, remembered; beyond that the oldest windows are forgotten first.
 const REMEMBERED: usize = 10_000;
 
@@ -50,6 +55,8 @@ struct Counts {
     pairs: Windows<u64>,
     origins: Windows<Origin>,
     signups: Windows<Origin>,
+    sign_ins: Windows<Origin>,
+    polls: Windows<u64>,
 }
 
 impl Throttle {
@@ -86,6 +93,17 @@ impl Throttle {
         }
         counts.signups.add(origin, now);
         Ok(())
+    }
+
+    /// Counts a browser that comes back from the identity provider, or refuses it.
+    pub(crate) fn admit_sign_in(&self, origin: Origin, now: Timestamp) -> Result<(), SignInError> {
+        self.lock().sign_ins.admit(origin, SIGN_INS, now)
+    }
+
+    /// Counts a question about a device code, or refuses it.
+    pub(crate) fn admit_poll(&self, device: &str, now: Timestamp) -> Result<(), SignInError> {
+        let device = self.hasher.hash_one(device);
+        self.lock().polls.admit(device, POLLS, now)
     }
 
     fn pair(&self, slug: &str, origin: Origin) -> u64 {
@@ -129,6 +147,16 @@ impl<K: Hash + Eq + Clone> Windows<K> {
             Some(left) => (*counted, left.max(Duration::from_secs(1))),
             None => (0, Duration::ZERO),
         }
+    }
+
+    /// Counts one more, unless there were as many already.
+    fn admit(&mut self, key: K, most: u32, now: Timestamp) -> Result<(), SignInError> {
+        let (counted, retry_after) = self.look(&key, now);
+        if counted >= most {
+            return Err(SignInError::TooMany { retry_after });
+        }
+        self.add(key, now);
+        Ok(())
     }
 
     fn add(&mut self, key: K, now: Timestamp) {
@@ -212,6 +240,22 @@ mod tests {
         assert!(matches!(throttle.admit_signup(from(1), Timestamp(1)), Err(Error::TooManySignups { .. })));
         throttle.admit_signup(from(2), Timestamp(1)).unwrap();
         throttle.admit_signup(from(1), Timestamp(60_000)).unwrap();
+    }
+
+    #[test]
+    fn whoever_asks_too_often_with_one_code_waits_and_nobody_else_does() {
+        let throttle = Throttle::default();
+        for _ in 0..POLLS {
+            throttle.admit_poll("a", Timestamp(0)).unwrap();
+        }
+        assert!(matches!(throttle.admit_poll("a", Timestamp(1)), Err(SignInError::TooMany { .. })));
+        throttle.admit_poll("b", Timestamp(1)).unwrap();
+        throttle.admit_poll("a", Timestamp(60_000)).unwrap();
+        for _ in 0..SIGN_INS {
+            throttle.admit_sign_in(from(1), Timestamp(0)).unwrap();
+        }
+        assert!(throttle.admit_sign_in(from(1), Timestamp(1)).is_err());
+        throttle.admit_sign_in(from(2), Timestamp(1)).unwrap();
     }
 
     #[test]

@@ -128,7 +128,11 @@ impl Teams {
                 tokens::delete_expired(tx, team, Timestamp(now.0 - LISTED_MS))?;
                 let used = tokens::count(tx, team, limits.count(LimitName::Tokens), now)?;
                 limits.take(LimitName::Tokens, used.unsigned_abs())?;
-                Ok::<_, Error>((tokens::insert(tx, team, kept.as_deref(), role, hash, now, end)?, end))
+                let made = tokens::insert(tx, team, kept.as_deref(), role, hash, now, end)?;
+                if let Some(person) = &maker.person {
+                    tokens::of_person(tx, made, person)?;
+                }
+                Ok::<_, Error>((made, end))
             })
             .await?;
         Ok(NewToken { id, token, name, role, expires_at })
@@ -169,6 +173,12 @@ impl Teams {
             token.last_used_at = self.0.memory.uses.last(token.id, token.last_used_at);
         }
         Ok(list)
+    }
+
+    /// The token that speaks; none: it is none of a team's, or was revoked in the meantime.
+    pub async fn own_token(&self, by: &TeamPrincipal) -> Result<Option<Token>, Error> {
+        let (Some((id, _)), team) = (by.token(), by.team_id) else { return Ok(None) };
+        self.0.store.read(move |db| Ok::<_, Error>(tokens::find(db, team, id)?)).await
     }
 
     /// Takes a token back: it is dead when this returns.

@@ -10,13 +10,16 @@ pub use crate::statuses::Role;
 /// Answer of `GET /auth/options`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
-    "signup_enabled": true, "bootstrap_enabled": false
+    "signup_enabled": true, "bootstrap_enabled": false, "oidc_enabled": true
 })))]
 pub struct AuthOptions {
     /// Whether anyone may create a team.
     pub signup_enabled: bool,
     /// Whether the server has a bootstrap token.
     pub bootstrap_enabled: bool,
+    /// Whether people sign in through an identity provider. Absent from older servers, which means that they do not.
+    #[serde(default)]
+    pub oidc_enabled: bool,
 }
 
 /// Body of `POST /bootstrap/team`.
@@ -128,6 +131,12 @@ pub struct Me {
     /// The largest archive that a new version may have, in bytes. Absent from older servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_artifact_bytes: Option<u64>,
+    /// The name of the person who signed in for the token, or for the one that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    /// When the token expires. Absent if it never does, and from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// Body of `POST /tokens`. It may be empty.
@@ -195,6 +204,9 @@ pub struct Token {
     /// When it expires. An expired token is listed for another 30 days or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// The name of the person who signed in for it, or for the token that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
 }
 
 /// Answer of `GET /tokens`.

@@ -4,6 +4,8 @@ use minitower_vocabulary::ids::{AttemptId, RegistrationTokenId, TeamId, TokenId}
 use minitower_vocabulary::statuses::Role;
 use minitower_vocabulary::time::Timestamp;
 
+use super::people::Person;
+
 /// A team: everything but runners belongs to one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Team {
@@ -49,6 +51,8 @@ pub struct Token {
     pub last_used_at: Option<Timestamp>,
     /// When it expires, or has expired.
     pub expires_at: Option<Timestamp>,
+    /// Who signed in for it, or for the token that made it.
+    pub person: Option<Person>,
 }
 
 /// A registration token of a team, without its secret.

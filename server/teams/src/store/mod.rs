@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod environments;
 pub(crate) mod limits;
+pub(crate) mod people;
 pub(crate) mod pool_tokens;
 pub(crate) mod registration_tokens;
 pub(crate) mod secrets;

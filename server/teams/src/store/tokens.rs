@@ -1,5 +1,6 @@
 //! Team tokens: their hashes.
 
+use crate::domain::people::Person;
 use crate::domain::team::{Credential, TeamPrincipal, Token};
 use crate::events::TokenRevoked;
 use minitower_kernel::rusqlite::{Row, params};
@@ -27,11 +28,19 @@ pub(crate) fn insert(
     .map(TokenId)
 }
 
-/// How many tokens a team has that are good, counted up to `most`.
+/// Notes that a token was made with one of a person, and is that person's.
+pub(crate) fn of_person(tx: &Tx<'_>, id: TokenId, person: &Person) -> Result<(), StoreError> {
+    let Person { issuer, subject, name } = person;
+    let sql = "UPDATE team_tokens SET person = ?2, issuer = ?3, subject = ?4 WHERE id = ?1";
+    tx.execute(sql, params![id.0, name, issuer, subject])?;
+    Ok(())
+}
+
+/// How many tokens a team has that are good, counted up to `most`. Those of people who signed in are bounded by person.
 pub(crate) fn count(db: &Db, team: TeamId, most: i64, now: Timestamp) -> Result<i64, StoreError> {
     let counted = db.one(
         "SELECT count(*) AS n FROM (SELECT 1 FROM team_tokens INDEXED BY team_tokens_by_team
-             WHERE team_id = ?1 AND (expires_at IS NULL OR expires_at > ?3) LIMIT ?2)",
+             WHERE team_id = ?1 AND (expires_at IS NULL OR expires_at > ?3) AND signed_in = 0 LIMIT ?2)",
         params![team.0, most, At(now)],
         |row| Ok(row.get("n")?),
     )?;
@@ -58,7 +67,8 @@ pub(crate) fn principal(db: &Db, hash: [u8; 32]) -> Result<Option<TeamPrincipal>
     )
 }
 
-const SELECT: &str = "SELECT id, name, role, created_at, last_used_at, expires_at FROM team_tokens ";
+const SELECT: &str =
+    "SELECT id, name, role, created_at, last_used_at, expires_at, person, issuer, subject FROM team_tokens ";
 
 /// The team's token of that id.
 pub(crate) fn find(db: &Db, team: TeamId, id: TokenId) -> Result<Option<Token>, StoreError> {
@@ -124,6 +134,17 @@ fn read(row: &Row<'_>) -> Result<Token, StoreError> {
         created_at: at(row, "created_at")?,
         last_used_at: maybe_at(row, "last_used_at")?,
         expires_at: maybe_at(row, "expires_at")?,
+        person: person(row)?,
+    })
+}
+
+/// Whose token it is.
+fn person(row: &Row<'_>) -> Result<Option<Person>, StoreError> {
+    let parts: (Option<String>, Option<String>, Option<String>) =
+        (row.get("person")?, row.get("issuer")?, row.get("subject")?);
+    Ok(match parts {
+        (Some(name), Some(issuer), Some(subject)) => Some(Person { issuer, subject, name }),
+        _ => None,
     })
 }
 

@@ -11,12 +11,13 @@ use crate::extract::{Json, Peer, SmallJson};
 use crate::openapi::errors;
 use crate::{ApiError, HttpState};
 
-/// Says whether sign-up and bootstrap are open.
+/// Says whether sign-up, bootstrap and sign-in through an identity provider are open.
 #[utoipa::path(get, path = "/api/v1/auth/options", operation_id = "auth_options", tag = "Teams",
-    responses((status = 200, description = "Whether sign-up and bootstrap are open.", body = AuthOptions)))]
+    responses((status = 200, description = "Which ways in are open.", body = AuthOptions)))]
 pub(crate) async fn options(State(state): State<HttpState>) -> Json<AuthOptions> {
     let (signup_enabled, bootstrap_enabled) = state.teams().auth_options();
-    Json(AuthOptions { signup_enabled, bootstrap_enabled })
+    let oidc_enabled = state.teams().oidc_enabled();
+    Json(AuthOptions { signup_enabled, bootstrap_enabled, oidc_enabled })
 }
 
 errors! { BootstrapErrors {

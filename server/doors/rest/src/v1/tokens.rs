@@ -18,7 +18,7 @@ use crate::openapi::errors;
 use crate::render::moment;
 use crate::{ApiError, HttpState};
 
-/// Shows the team and the role of the token.
+/// Shows the team, the role, the person and the end of the token.
 #[utoipa::path(get, path = "/api/v1/me", operation_id = "me", tag = "Tokens",
     responses((status = 200, description = "Who the caller is.", body = Me)))]
 pub(crate) async fn me(
@@ -32,9 +32,20 @@ pub(crate) async fn me(
             "this call is about team tokens, and the API token of a run is not one",
         )
     })?;
+    let own = state.teams().own_token(&caller).await?;
+    let person = own.as_ref().and_then(|token| Some(token.person.as_ref()?.name.clone()));
+    let expires_at = own.and_then(|token| token.expires_at).map(moment);
     let TeamPrincipal { team_id, team_slug, credential: _ } = caller;
     let max_artifact_bytes = Some(state.limits().artifact);
-    Ok(Json(Me { team_id: team_id.0, team_slug, token_id: token_id.0, role, max_artifact_bytes }))
+    Ok(Json(Me {
+        team_id: team_id.0,
+        team_slug,
+        token_id: token_id.0,
+        role,
+        max_artifact_bytes,
+        person,
+        expires_at,
+    }))
 }
 
 errors! { CreateErrors { Conflict: "The team has as many tokens as its limits allow.", } }
@@ -146,7 +157,7 @@ pub(crate) async fn delete_registration(
 }
 
 fn token(token: team::Token) -> Token {
-    let team::Token { id, name, role, created_at, last_used_at, expires_at } = token;
+    let team::Token { id, name, role, created_at, last_used_at, expires_at, person } = token;
     Token {
         token_id: id.0,
         name,
@@ -154,6 +165,7 @@ fn token(token: team::Token) -> Token {
         created_at: moment(created_at),
         last_used_at: last_used_at.map(moment),
         expires_at: expires_at.map(moment),
+        person: person.map(|person| person.name),
     }
 }
 
