@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod apps;
+pub mod audit;
 pub mod completion;
 pub mod config;
 pub mod deploy;
@@ -12,6 +13,7 @@ pub mod init;
 pub mod limits;
 pub mod runners;
 pub mod runs;
+pub mod secrets;
 pub mod tokens;
 pub mod versions;
 
@@ -76,6 +78,9 @@ pub enum Command {
     /// List and create environments
     #[command(subcommand)]
     Environments(environments::Environments),
+    /// Set, list and delete secrets (admins only)
+    #[command(subcommand)]
+    Secrets(secrets::Secrets),
     /// List and drain runners
     #[command(subcommand)]
     Runners(runners::Runners),
@@ -90,6 +95,8 @@ pub enum Command {
     /// List, create and revoke team tokens
     #[command(subcommand)]
     Tokens(tokens::Tokens),
+    /// Show who changed what (admins only)
+    Audit(audit::Audit),
     /// Show and change what the team may use
     Limits(limits::Limits),
     /// Show and change profiles
@@ -112,12 +119,14 @@ impl Command {
             Self::Apps(command) => command.run(context).await,
             Self::Versions(command) => command.run(context).await,
             Self::Environments(command) => command.run(context).await,
+            Self::Secrets(command) => command.run(context).await,
             Self::Runners(command) => command.run(context).await,
             Self::Login(command) => command.run(context).await,
             Self::Signup(command) => command.run(context).await,
             Self::Logout => access::logout(context).await,
             Self::Me => access::me(context).await,
             Self::Tokens(command) => command.run(context).await,
+            Self::Audit(command) => command.run(context).await,
             Self::Limits(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
             Self::Completion(command) => command.run(),

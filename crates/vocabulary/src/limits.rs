@@ -75,3 +75,5 @@ pub const SECRET_BYTES: usize = 32 << 10;
 pub const RUN_SECRET_BYTES: usize = 64 << 10;
 /// Most secrets of an environment, and of an app. Checked.
 pub const SECRETS: usize = 100;
+/// Most secrets of a team, in all its environments. Checked.
+pub const TEAM_SECRETS: usize = 1000;

@@ -9,7 +9,7 @@ use minitower_towerfile::ArchiveError;
 use tokio::task::JoinError;
 
 use super::entry::{EntrypointError, PathFault};
-use super::variables::DeclaredError;
+use super::variables::{DeclaredError, SecretError};
 use crate::environment::EnvironmentError;
 use crate::fault::OwnFault;
 use crate::mask::Mask;
@@ -92,6 +92,9 @@ pub(super) enum Failure {
     /// A variable of the Towerfile cannot be set.
     #[error(transparent)]
     Declared(#[from] DeclaredError),
+    /// A secret is missing, or cannot be set.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The server is older than the API for jobs.
     #[error(
         "the Towerfile says `api = true`, but the control plane gave no token for the API: it is too old; update minitowerd, \

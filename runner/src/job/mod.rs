@@ -131,9 +131,7 @@ async fn attended(
 ) -> Verdict {
     let limit = lease.limits.and_then(|limits| limits.log_bytes);
     let log = RunLog::new(&runs.data_dir.spool().join(lease.attempt_id.to_string()), limit);
-    if let Some(token) = &lease.api_token {
-        log.hide(token);
-    }
+    log.hide(lease.api_token.iter().chain(lease.secrets.values()).map(String::as_str));
     let (progress, progresses) = watch::channel(Progress::Growing);
     let delivery = {
         let (log, calls, keeper) = (log.clone(), calls.clone(), Arc::clone(keeper));

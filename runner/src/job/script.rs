@@ -69,8 +69,9 @@ pub(super) async fn run(
             None
         }
     };
-    for value in towerfile.iter().flat_map(|towerfile| hidden(towerfile, lease)) {
-        steps.log.hide(&value);
+    let values: Vec<String> = towerfile.iter().flat_map(|towerfile| hidden(towerfile, lease)).collect();
+    if !values.is_empty() {
+        steps.log.hide(values.iter().map(String::as_str));
     }
     if let Some(seconds) = towerfile.as_ref().and_then(|towerfile| towerfile.setup_seconds) {
         steps.allowed.send_replace(setup_timeout(seconds, started, &whole));
@@ -189,6 +190,8 @@ async fn add_world(
         }
         None => {}
     }
+    let named = towerfile.map(|towerfile| towerfile.secrets.as_slice()).unwrap_or_default();
+    variables::add_secrets(environment, lease, named).map_err(Failure::from)?;
     let none = BTreeMap::new();
     let declared = towerfile.map_or(&none, |towerfile| &towerfile.env);
     variables::add_declared(environment, declared, &runs.config.env_pass).map_err(Failure::from)?;

@@ -237,7 +237,7 @@ pub(crate) fn add_input(
         } else if value.contains('\0') {
             "its value holds NUL".into()
         } else if lease.secrets.contains_key(key) {
-            "a secret of the run has this name"
+            "a secret of the run has this name".into()
         } else if variables.contains_key(key) && !declared.contains_key(key) {
             "the runner sets this variable itself".into()
         } else if is_reserved(key, Setter::Caller) {

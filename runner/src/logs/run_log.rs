@@ -56,10 +56,10 @@ impl RunLog {
         Self { shared: Arc::new(shared) }
     }
 
-    /// From now on this secret is masked, in lines of the runner and of programs that start after this.
-    pub(crate) fn hide(&self, secret: &str) {
+    /// From now on these secrets are masked, in lines of the runner and of programs that start after this.
+    pub(crate) fn hide<'s>(&self, secrets: impl IntoIterator<Item = &'s str>) {
         let mut mask = self.shared.mask.write().unwrap_or_else(PoisonError::into_inner);
-        *mask = Arc::new(mask.and(secret));
+        *mask = Arc::new(mask.and(secrets));
     }
 
     /// What masks the secrets that are hidden so far.

@@ -37,7 +37,9 @@ struct Described {
     import_paths: Option<Vec<String>>,
     max_retries: i64,
     api: bool,
+    concurrency: Option<(Option<String>, i64)>,
     hidden_parameters: Vec<String>,
+    secrets: Vec<String>,
     /// Becomes the app's.
     description: Option<String>,
     /// See [`Uploaded::ignored`].
@@ -110,7 +112,9 @@ impl Apps {
             import_paths: described.import_paths,
             max_retries: described.max_retries,
             api: described.api,
+            concurrency: described.concurrency,
             hidden_parameters: described.hidden_parameters,
+            secrets: described.secrets,
         };
         let (now, team) = (self.0.clock.now(), by.team_id);
         let memory = Arc::clone(&self.0.memory);
@@ -159,7 +163,9 @@ fn by_towerfile(text: &str, slug: &str, fields: &UploadFields) -> Result<Describ
         import_paths,
         max_retries: towerfile.max_retries.unwrap_or(0),
         api: towerfile.api,
+        concurrency: towerfile.concurrency.map(|shared| (shared.key, shared.max)),
         hidden_parameters: Vec::new(),
+        secrets: towerfile.secrets,
         description: towerfile.description.filter(|description| !description.is_empty()),
         ignored,
     })
@@ -207,7 +213,9 @@ fn by_fields(fields: &UploadFields) -> Result<Described, Error> {
         import_paths: None,
         max_retries: 0,
         api: false,
+        concurrency: None,
         hidden_parameters: Vec::new(),
+        secrets: Vec::new(),
         description: None,
         ignored: Vec::new(),
     })
@@ -259,7 +267,8 @@ fn check_module(module: &str, import_paths: &[String], inspection: &Inspection) 
 #[cfg(test)]
 mod tests {
     use minitower_towerfile::slug;
-    use minitower_vocabulary::names::{RESERVED_SLUGS, Slug};
+    use minitower_towerfile::variables::{Setter, is_reserved};
+    use minitower_vocabulary::names::{RESERVED_SLUGS, Slug, check_secret};
 
     #[test]
     fn a_towerfile_may_name_exactly_the_apps_that_can_be_made() {
@@ -286,5 +295,40 @@ mod tests {
         for text in texts.into_iter().chain(slug::RESERVED) {
             assert_eq!(Slug::parse(text).is_ok(), slug::violation(text).is_none(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_secret_may_have_the_names_that_a_towerfile_may_give() {
+        let reserved = ["BASHOPTS", "BASH_ENV", "BASH_FUNC_x", "GCONV_PATH", "GLIBC_TUNABLES", "HOME", "IFS"]
+            .into_iter()
+            .chain([
+                "LD_",
+                "LD_PRELOAD",
+                "LOCPATH",
+                "MINITOWER_",
+                "PATH",
+                "PROMPT_COMMAND",
+                "PYTHON",
+                "PYTHONPATH",
+            ])
+            .chain(["SHELL", "SHELLOPTS", "TMPDIR", "VIRTUAL_ENV"]);
+        let free = [
+            "A",
+            "_",
+            "a1",
+            "path",
+            "ENV",
+            "PATHS",
+            "HOME_",
+            "XLD_",
+            "GIT_SSH",
+            "TZ",
+            "LANG",
+            "NODE_OPTIONS",
+        ];
+        for name in reserved.chain(free) {
+            assert_eq!(check_secret(name).is_err(), is_reserved(name, Setter::Author), "{name}");
+        }
+        assert!(free.iter().all(|name| check_secret(name).is_ok()));
     }
 }

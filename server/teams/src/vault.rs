@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use minitower_kernel::page::Page;
 use minitower_kernel::{Db, Store, StoreError, Tx};
 use minitower_vocabulary::ids::{EnvironmentId, TeamId};
-use minitower_vocabulary::limits::{RUN_SECRET_BYTES, SECRETS};
+use minitower_vocabulary::limits::{RUN_SECRET_BYTES, SECRETS, TEAM_SECRETS};
 use minitower_vocabulary::names;
 use zeroize::Zeroizing;
 
@@ -152,8 +152,8 @@ impl Teams {
             .write(move |tx| {
                 let (id, _) = ensure(tx, (team, &limits), &environment, now)?;
                 let is_new = secrets::sealed(tx, id, &name)?.is_none();
-                if is_new && secrets::count(tx, id)? >= SECRETS {
-                    return Err(Error::TooManySecrets { environment });
+                if is_new {
+                    room_for_one(tx, team, (id, environment))?;
                 }
                 let key = key_to_seal(tx, &ring, team, fresh)?;
                 let sealed = key.seal(Place::Secret(team, id, &name), value.reveal().as_bytes())?;
@@ -209,6 +209,17 @@ impl Teams {
         }
         Ok(if bytes > RUN_SECRET_BYTES { Err(Withheld::TooLong) } else { Ok(opened) })
     }
+}
+
+/// Whether an environment and its team may have a secret more.
+fn room_for_one(tx: &Tx<'_>, team: TeamId, (id, environment): (EnvironmentId, String)) -> Result<(), Error> {
+    if secrets::count(tx, id)? >= SECRETS {
+        return Err(Error::TooManySecrets { whose: format!("the environment {environment}"), most: SECRETS });
+    }
+    if secrets::count_of_team(tx, team)? >= TEAM_SECRETS {
+        return Err(Error::TooManySecrets { whose: "the team".to_owned(), most: TEAM_SECRETS });
+    }
+    Ok(())
 }
 
 /// The key that the team's secrets are encrypted with, kept as soon as there is one.

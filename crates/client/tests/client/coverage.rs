@@ -13,6 +13,7 @@ use minitower_client::wire::limits::{LimitName, SetLimits};
 use minitower_client::wire::many_runs::ManyRuns;
 use minitower_client::wire::runner::{LeaseRequest, LogBatch, Register, ResultStatus, RunResult, SignOff};
 use minitower_client::wire::runs::{CreateRun, LogLine, RetryRun, Stream};
+use minitower_client::wire::secrets::SetSecret;
 use minitower_client::{
     AttemptClient, Client, LogFilter, RunFilter, RunnerClient, RunnerFilter, TeamClient, Upload,
 };
@@ -128,6 +129,9 @@ async fn of_the_team(team: &TeamClient) {
     team.delete_registration_token(token.id).await.unwrap();
     team.create_environment("fresh").await.unwrap();
     team.environments().await.unwrap();
+    team.set_secret("fresh", "API_KEY", &SetSecret { value: "hunter2".to_owned() }).await.unwrap();
+    assert_eq!(team.secrets("fresh").await.unwrap().secrets[0].name, "API_KEY");
+    team.delete_secret("fresh", "API_KEY").await.unwrap();
 
     team.create_app(&CreateApp { slug: "hello".to_owned(), description: None }).await.unwrap();
     team.app("hello").await.unwrap();

@@ -23,6 +23,7 @@ pub mod runner;
 pub mod runs;
 pub mod secrets;
 
+pub mod sign_in;
 mod time;
 mod unique;
 

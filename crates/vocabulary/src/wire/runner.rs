@@ -162,6 +162,9 @@ pub struct Lease {
     /// A token that starts and reads runs of the team while this attempt lasts. Only if the Towerfile has `api = true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_token: Option<String>,
+    /// The secrets that the Towerfile of the version names, by name: variables of the job. Absent if it names none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
     /// What the server accepts of this run. Absent from older servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LeaseLimits>,

@@ -17,7 +17,8 @@ use crate::auth::{Access, Post, guard};
 use crate::middleware::{catch_panics, cors, method_not_allowed, not_found, observe, volumes};
 use crate::strict::{self, Fields, Takes};
 use crate::v1::{
-    admin, apps, artifacts, audit, environments, lease, limits, pools, runners, runs, teams, tokens, versions,
+    admin, apps, artifacts, audit, environments, lease, limits, pools, runners, runs, secrets, sign_in,
+    teams, tokens, versions,
 };
 use crate::{health, openapi};
 
@@ -62,6 +63,11 @@ routes! {
     GET    "/api/docs"                                Public       Refused  openapi::page;
 
     GET    "/api/v1/auth/options"                     Public       Named    teams::options;
+    POST   "/api/v1/auth/oidc/device"                 Public       Refused  sign_in::device;
+    GET    "/api/v1/auth/oidc/start"                  Public       Refused  sign_in::browser::start;
+    GET    "/api/v1/auth/oidc/callback"               Public       Anything sign_in::browser::callback;
+    POST   "/api/v1/auth/oidc/confirm"                Public       Refused  sign_in::browser::confirm;
+    POST   "/api/v1/auth/oidc/token"                  Public       Refused  sign_in::token;
     POST   "/api/v1/bootstrap/team"                   Bootstrap    Named    teams::bootstrap;
     POST   "/api/v1/teams/signup"                     Public       Named    teams::signup;
     POST   "/api/v1/teams/login"                      Public       Named    teams::login;
@@ -77,10 +83,14 @@ routes! {
     PUT    "/api/v1/limits"                           TeamAdmin    Refused  limits::set;
     GET    "/api/v1/environments"                     Team         Refused  environments::list;
     POST   "/api/v1/environments"                     Team         Refused  environments::create;
+    GET    "/api/v1/environments/{env}/secrets"       TeamAdmin    Refused  secrets::list;
+    PUT    "/api/v1/environments/{env}/secrets/{secret}" TeamAdmin Refused  secrets::set;
+    DELETE "/api/v1/environments/{env}/secrets/{secret}" TeamAdmin Refused  secrets::delete;
 
     GET    "/api/v1/apps"                             Team         Named    apps::list;
     POST   "/api/v1/apps"                             Team         Named    apps::create;
     GET    "/api/v1/apps/{app}"                       Team         Named    apps::show;
+    PATCH  "/api/v1/apps/{app}"                       Team         Refused  apps::change;
     DELETE "/api/v1/apps/{app}"                       TeamAdmin    Refused  apps::delete;
     GET    "/api/v1/apps/{app}/versions"              Team         Named    versions::list;
     POST   "/api/v1/apps/{app}/versions"              Team         Named    versions::create;
@@ -90,6 +100,7 @@ routes! {
     POST   "/api/v1/apps/{app}/runs"                  Runs         Named    runs::create::create;
     GET    "/api/v1/runs"                             Runs         Named    runs::list::list;
     GET    "/api/v1/runs/summary"                     Runs         Named    runs::list::summary;
+    GET    "/api/v1/runs/events"                      Runs         Refused  runs::events::events;
     GET    "/api/v1/runs/{run}"                       Runs         Named    runs::read::show;
     DELETE "/api/v1/runs/{run}"                       TeamAdmin    Refused  runs::create::delete;
     GET    "/api/v1/runs/{run}/attempts"              Runs         Refused  runs::read::attempts;

@@ -9,8 +9,9 @@ use clap::{Parser, Subcommand};
 ///
 /// Every setting is a flag or the environment variable beside it; the flag wins. Secrets are taken from the
 /// environment only, as flags can be read by everyone on the machine: `MINITOWER_BOOTSTRAP_TOKEN` (opens
-/// `/api/v1/bootstrap/team`), `MINITOWER_RUNNER_REGISTRATION_TOKEN` (registers runners for the whole platform) and
-/// `MINITOWER_OPERATOR_TOKEN` (opens `/api/v1/admin` across teams).
+/// `/api/v1/bootstrap/team`), `MINITOWER_RUNNER_REGISTRATION_TOKEN` (registers runners for the whole platform),
+/// `MINITOWER_OPERATOR_TOKEN` (opens `/api/v1/admin` across teams) and `MINITOWER_OIDC_CLIENT_SECRET` (this server's secret at
+/// the identity provider).
 #[derive(Debug, Clone, Default, Parser)]
 #[command(name = "minitowerd", version = crate::VERSION.as_str(), disable_help_subcommand = true)]
 pub struct Args {
@@ -45,6 +46,12 @@ pub struct Args {
     /// The file with the keys of the teams' secrets, created when the first secret is set [default: `secrets.key` in the objects folder]
     #[arg(long, env = "MINITOWER_SECRETS_KEY_FILE", hide_env_values = true, value_name = "FILE")]
     pub secrets_key_file: Option<String>,
+    /// Where people reach this server with a browser, such as `https://tower.example.com` [default: none]
+    #[arg(long, env = "MINITOWER_PUBLIC_URL", hide_env_values = true, value_name = "URL")]
+    pub public_url: Option<String>,
+    /// The identity provider.
+    #[command(flatten)]
+    pub oidc: super::oidc::OidcArgs,
     /// Whether anyone may sign up a team [default: true]
     #[arg(long, env = "MINITOWER_PUBLIC_SIGNUP_ENABLED", hide_env_values = true, value_name = "BOOL")]
     pub public_signup_enabled: Option<String>,

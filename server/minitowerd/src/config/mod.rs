@@ -4,6 +4,7 @@
 mod args;
 mod listen;
 mod objects;
+mod oidc;
 mod parse;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 
 pub use args::{Args, Command, ObjectsCommand, SecretsCommand};
 pub use listen::ListenAddr;
+pub use oidc::OidcArgs;
 pub use parse::ConfigError;
 
 use crate::telemetry::LogFormat;
@@ -52,6 +54,8 @@ pub struct Config {
     pub runner_registration_token: Option<Secret>,
     /// Opens `/admin` across teams.
     pub operator_token: Option<Secret>,
+    /// Where people reach this server with a browser.
+    pub public_url: Option<String>,
     /// The identity provider that people sign in through; none: they do not.
     pub oidc: Option<OidcSettings>,
     /// Origins that browsers may call from.
@@ -89,6 +93,7 @@ impl Default for Config {
             public_signup_enabled: true,
             runner_registration_token: None,
             operator_token: None,
+            public_url: None,
             oidc: None,
             cors_origins: Vec::new(),
             trusted_proxies: TrustedProxies::default(),

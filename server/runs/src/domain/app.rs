@@ -1,5 +1,6 @@
 //! Apps and their versions.
 
+use crate::domain::gates::AppRules;
 use minitower_vocabulary::ids::{AppId, TeamId, VersionId};
 use minitower_vocabulary::time::Timestamp;
 
@@ -14,12 +15,33 @@ pub struct App {
     pub slug: String,
     /// A sentence for people.
     pub description: Option<String>,
-    /// A disabled app refuses new runs.
-    pub disabled: bool,
+    /// What it says about its runs.
+    pub rules: AppRules,
+    /// How many seconds a run usually takes at most: longer ones are late.
+    pub expect_seconds: Option<i64>,
+    /// How many seconds a run usually waits at most.
+    pub expect_wait_seconds: Option<i64>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed, a new version included.
     pub updated_at: Timestamp,
+}
+
+/// What is to change of an app: none: it stays; none inside: it is cleared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Change {
+    /// A sentence for people.
+    pub description: Option<Option<String>>,
+    /// Whether it is disabled.
+    pub disabled: Option<Option<bool>>,
+    /// How many runs may be active at the same time, and under which key; no key: its slug.
+    pub concurrency: Option<Option<(Option<String>, i64)>>,
+    /// Most bytes of the log of a run.
+    pub log_bytes: Option<Option<i64>>,
+    /// How many seconds a run usually takes at most.
+    pub expect_seconds: Option<Option<i64>>,
+    /// How many seconds a run usually waits at most.
+    pub expect_wait_seconds: Option<Option<i64>>,
 }
 
 /// A version of an app: an archive and how to start it. Never changes.
@@ -49,8 +71,12 @@ pub struct Version {
     pub max_retries: i64,
     /// Whether its runs get a token for the API.
     pub api: bool,
+    /// How many runs may be active at the same time, and under which key; no key: the app's slug.
+    pub concurrency: Option<(Option<String>, i64)>,
     /// The keys of the input whose values are shown to nobody.
     pub hidden_parameters: Vec<String>,
+    /// The names of the secrets that its runs get.
+    pub secrets: Vec<String>,
     /// When it was uploaded.
     pub created_at: Timestamp,
 }

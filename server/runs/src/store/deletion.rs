@@ -213,7 +213,8 @@ fn signed(bytes: u64) -> i64 {
 macro_rules! bytes_of_version {
     () => {
         "v.artifact_bytes + coalesce(octet_length(v.params_schema), 0) + coalesce(octet_length(v.towerfile_toml), 0)
-         + coalesce(octet_length(v.import_paths), 0) + coalesce(octet_length(v.hidden_parameters), 0) AS bytes"
+         + coalesce(octet_length(v.import_paths), 0) + coalesce(octet_length(v.hidden_parameters), 0)
+         + coalesce(octet_length(v.secrets), 0) AS bytes"
     };
 }
 
@@ -235,7 +236,7 @@ pub fn purge_version(tx: &Tx<'_>, version: VersionId, now: Timestamp) -> Result<
     )?;
     tx.execute(
         "UPDATE app_versions SET purged_at = ?2, towerfile_toml = NULL, params_schema = NULL, import_paths = NULL,
-                hidden_parameters = NULL WHERE id = ?1",
+                hidden_parameters = NULL, secrets = NULL WHERE id = ?1",
         params![version.0, At(now)],
     )?;
     Ok(archive.map(|(team, sha256, bytes)| {

@@ -10,7 +10,7 @@ use minitower_kernel::{At, at};
 use minitower_kernel::{Db, StoreError, Tx};
 
 const COLUMNS: &str = "id, app_id, version_no, entrypoint, timeout_seconds, params_schema, artifact_sha256, artifact_bytes, \
-     towerfile_toml, import_paths, max_retries, api, hidden_parameters, created_at";
+     towerfile_toml, import_paths, max_retries, api, concurrency_key, concurrency_max, hidden_parameters, created_at";
 
 /// What an upload makes.
 #[derive(Debug, Clone)]
@@ -33,15 +33,24 @@ pub struct NewVersion {
     pub max_retries: i64,
     /// Whether its runs get a token for the API.
     pub api: bool,
+    /// How many runs may be active at the same time, and under which key; no key: the app's slug.
+    pub concurrency: Option<(Option<String>, i64)>,
     /// The keys of the input whose values are shown to nobody.
     pub hidden_parameters: Vec<String>,
+    /// The names of the secrets that its runs get.
+    pub secrets: Vec<String>,
 }
 
 impl NewVersion {
     /// Bytes that it counts towards its team's storage: of its archive, and of the texts that the database keeps.
     pub fn counted(&self) -> i64 {
-        let texts =
-            [self.params_schema.clone(), self.towerfile_toml.clone(), self.import_paths(), self.hidden()];
+        let texts = [
+            self.params_schema.clone(),
+            self.towerfile_toml.clone(),
+            self.import_paths(),
+            names(&self.hidden_parameters),
+            names(&self.secrets),
+        ];
         let bytes = texts.iter().flatten().map(String::len).sum::<usize>();
         self.artifact_bytes.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX))
     }
@@ -49,21 +58,22 @@ impl NewVersion {
     fn import_paths(&self) -> Option<String> {
         self.import_paths.as_ref().map(|paths| serde_json::json!(paths).to_string())
     }
+}
 
-    fn hidden(&self) -> Option<String> {
-        let names = &self.hidden_parameters;
-        (!names.is_empty()).then(|| serde_json::json!(names).to_string())
-    }
+/// A list of names as it is kept; none: it is empty.
+fn names(names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| serde_json::json!(names).to_string())
 }
 
 /// The app's next version.
 pub fn insert(tx: &Tx<'_>, app: AppId, new: NewVersion, now: Timestamp) -> Result<Version, StoreError> {
     let number = apps::next_version_no(tx, app, now)?;
-    let (import_paths, hidden_parameters) = (new.import_paths(), new.hidden());
+    let (import_paths, hidden_parameters) = (new.import_paths(), names(&new.hidden_parameters));
     let id = tx.insert(
         "INSERT INTO app_versions (app_id, version_no, entrypoint, timeout_seconds, params_schema, artifact_sha256,
-                                   artifact_bytes, towerfile_toml, import_paths, max_retries, api, hidden_parameters, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                                   artifact_bytes, towerfile_toml, import_paths, max_retries, api, hidden_parameters, created_at,
+                                   concurrency_key, concurrency_max)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         params![
             app.0,
             number,
@@ -77,7 +87,10 @@ pub fn insert(tx: &Tx<'_>, app: AppId, new: NewVersion, now: Timestamp) -> Resul
             new.max_retries,
             new.api,
             hidden_parameters,
-            At(now)
+            names(&new.secrets),
+            At(now),
+            new.concurrency.as_ref().and_then(|(key, _)| key.as_deref()),
+            new.concurrency.as_ref().map(|(_, max)| max)
         ],
     )?;
     Ok(Version {
@@ -93,7 +106,9 @@ pub fn insert(tx: &Tx<'_>, app: AppId, new: NewVersion, now: Timestamp) -> Resul
         import_paths: new.import_paths,
         max_retries: new.max_retries,
         api: new.api,
+        concurrency: new.concurrency,
         hidden_parameters: new.hidden_parameters,
+        secrets: new.secrets,
         created_at: now,
     })
 }
@@ -155,6 +170,7 @@ fn read(row: &Row<'_>) -> Result<Version, StoreError> {
             .transpose()
             .map_err(|e| StoreError::Inconsistent(format!("{column} of version {id}: {e}")))
     };
+    let (key, max): (_, Option<i64>) = (row.get("concurrency_key")?, row.get("concurrency_max")?);
     Ok(Version {
         id: VersionId(id),
         app_id: AppId(row.get("app_id")?),
@@ -168,7 +184,9 @@ fn read(row: &Row<'_>) -> Result<Version, StoreError> {
         import_paths: names("import_paths")?,
         max_retries: row.get("max_retries")?,
         api: row.get("api")?,
+        concurrency: max.map(|max| (key, max)),
         hidden_parameters: names("hidden_parameters")?.unwrap_or_default(),
+        secrets: names("secrets")?.unwrap_or_default(),
         created_at: at(row, "created_at")?,
     })
 }

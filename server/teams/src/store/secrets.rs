@@ -74,6 +74,16 @@ pub(crate) fn count(db: &Db, environment: EnvironmentId) -> Result<usize, StoreE
     Ok(usize::try_from(counted.unwrap_or(0)).unwrap_or(usize::MAX))
 }
 
+/// How many secrets a team has in all its environments.
+pub(crate) fn count_of_team(db: &Db, team: TeamId) -> Result<usize, StoreError> {
+    let counted = db.one(
+        "SELECT count(*) AS n FROM environments e JOIN team_secrets s ON s.environment_id = e.id WHERE e.team_id = ?1",
+        [team.0],
+        |row| Ok(row.get::<_, i64>("n")?),
+    )?;
+    Ok(usize::try_from(counted.unwrap_or(0)).unwrap_or(usize::MAX))
+}
+
 /// Keeps a secret, in place of a former one of that name.
 pub(crate) fn put(
     tx: &Tx<'_>,

@@ -149,7 +149,24 @@ async fn what_is_kept_is_bounded() {
         bed.set(&acme, &format!("S{number}"), SECRET).await.unwrap();
     }
     let error = bed.set(&acme, "ONE_MORE", SECRET).await.unwrap_err();
-    assert!(matches!(error, Error::TooManySecrets { .. }), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "the environment prod has 100 secrets, as many as it may have: delete one first"
+    );
+    let of_others = bed.store.write(move |tx| {
+        let now = Clock::start().now();
+        for number in 0..9 {
+            let id = environments::insert(tx, acme.team_id, &format!("other{number}"), now)?;
+            for secret in 0..SECRETS {
+                secrets::put(tx, (id, &format!("S{secret}")), &[0; 40], now)?;
+            }
+        }
+        Ok::<_, StoreError>(acme)
+    });
+    let acme = of_others.await.unwrap();
+    let value = SecretValue::new(SECRET.to_owned());
+    let error = bed.teams.set_secret(&acme, "new".to_owned(), "A".to_owned(), value).await.unwrap_err();
+    assert_eq!(error.to_string(), "the team has 1000 secrets, as many as it may have: delete one first");
     bed.set(&acme, "S0", "a new value of an old one").await.unwrap();
     let large = "x".repeat(RUN_SECRET_BYTES / 2);
     for name in ["S1", "S2"] {

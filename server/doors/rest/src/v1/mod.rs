@@ -5,13 +5,17 @@
 pub(crate) mod admin;
 pub(crate) mod apps;
 pub(crate) mod artifacts;
+pub(crate) mod audit;
 pub(crate) mod environments;
 pub(crate) mod lease;
 pub(crate) mod limits;
 mod params;
 pub(crate) mod pools;
+mod ranges;
 pub(crate) mod runners;
 pub(crate) mod runs;
+pub(crate) mod secrets;
+pub(crate) mod sign_in;
 pub(crate) mod teams;
 pub(crate) mod tokens;
 pub(crate) mod versions;

@@ -21,6 +21,24 @@ pub(crate) struct AppPath {
     pub(crate) app: String,
 }
 
+/// `{env}`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct EnvironmentPath {
+    /// The environment's name.
+    pub(crate) env: String,
+}
+
+/// `{env}` and `{secret}`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct SecretPath {
+    /// The environment's name.
+    pub(crate) env: String,
+    /// The secret's name.
+    pub(crate) secret: String,
+}
+
 /// `{slug}` of a team.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]

@@ -53,6 +53,7 @@ pub(super) async fn furnish(bed: &Bed, things: &Things) {
         version(&[("artifact", archive()), ("entrypoint", b"main.py".to_vec())]),
         run(&json!({"environment": "zeta", "labels": {"a": "1"}})),
         keyed,
+        call(Who::Admin, &Method::PUT, "/environments/acme-zone/secrets/B", &json!({"value": "more"})),
         post(Who::Registration, "/runners/register", &pooled),
         post(Who::Admin, "/admin/runners/acme-pooled/drain", &json!({"owner": "x"})),
         call(Who::Holder, &Method::PUT, "/runs/{run}/artifacts/acme/second.txt", &json!("x")),
@@ -124,6 +125,8 @@ fn lists() -> Vec<Row> {
         ("list_versions", "?limit", listed("/apps/acme-app/versions", "limit=1")),
         ("list_environments", "?after", listed("/environments", "after=default")),
         ("list_environments", "?limit", listed("/environments", "limit=1")),
+        ("list_secrets", "?after", listed("/environments/acme-zone/secrets", "after=ACME_KEY")),
+        ("list_secrets", "?limit", listed("/environments/acme-zone/secrets", "limit=1")),
         ("list_tokens", "?before", listed("/tokens", "before=1")),
         ("list_tokens", "?limit", listed("/tokens", "limit=1")),
         ("list_audit", "?before", listed("/audit", "before=1")),
@@ -162,6 +165,9 @@ fn of_teams() -> Vec<Row> {
         post(Who::Nobody, "/teams/login", &json!({"slug": slug, "password": password}))
     };
     let token = |body: Value| post(Who::Admin, "/tokens", &body);
+    let secret = |value: &str| {
+        call(Who::Admin, &Method::PUT, "/environments/acme-zone/secrets/ACME_KEY", &json!({"value": value}))
+    };
     let environment = |name: &str| post(Who::Admin, "/environments", &json!({"name": name}));
     let new = "another battery staple";
     let acme = || bootstrap(json!({"slug": "acme", "name": "acme"}));
@@ -210,6 +216,7 @@ fn of_teams() -> Vec<Row> {
         ),
         ("create_token", "name", differs(token(json!({})), token(json!({"name": "ci"})))),
         ("create_token", "role", differs(token(json!({})), token(json!({"role": "admin"})))),
+        ("set_secret", "value", differs(secret("abcd"), secret("abc"))),
         ("create_environment", "name", differs(environment("fresh"), environment("stale"))),
     ]
 }
@@ -292,6 +299,8 @@ fn of_runs() -> Vec<Row> {
     keyed.headers.push(("idempotency-key", "k"));
     let artifact = || get(&format!("/runs/{{run}}/artifacts/{ARTIFACT}"));
     let known = Call { headers: vec![("if-none-match", "*")], ..artifact() };
+    let part = Call { headers: vec![("range", "bytes=1-")], ..artifact() };
+    let of_another = Call { headers: vec![("range", "bytes=1-"), ("if-range", "\"x\"")], ..artifact() };
     let first = |body: Value| {
         let mut body = body;
         body["priority"] = 9.into();
@@ -318,6 +327,8 @@ fn of_runs() -> Vec<Row> {
         ("create_run", "retry.backoff_multiplier", policy("backoff_multiplier", json!(1.5), json!(0.5))),
         ("create_run", "retry.backoff_max_ms", policy("backoff_max_ms", 5000.into(), (-1).into())),
         ("download_artifact", "if-none-match", differs(artifact(), known)),
+        ("download_artifact", "range", differs(artifact(), part.clone())),
+        ("download_artifact", "if-range", differs(part, of_another)),
     ]
 }
 

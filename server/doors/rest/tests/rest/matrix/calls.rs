@@ -83,6 +83,11 @@ impl Call {
                 Self::own(201).with(&json!({"slug": "umbrella", "password": PASSWORD}))
             }
             ("POST", "/api/v1/tokens" | "/api/v1/registration-tokens") => Self::own(201),
+            ("GET", "/api/v1/environments/{env}/secrets") => Self::own(200),
+            ("PUT", "/api/v1/environments/{env}/secrets/{secret}") => {
+                Self::own(204).with(&json!({"value": "acme-secret"}))
+            }
+            ("DELETE", "/api/v1/environments/{env}/secrets/{secret}") => Self::acme(204),
             ("POST", "/api/v1/environments") => Self::own(201).with(&json!({"name": "fresh"})),
             ("POST", "/api/v1/apps") => Self::own(201).with(&json!({"slug": "fresh-app"})),
             ("POST", "/api/v1/runners/register") => Self::own(201).with(&json!({"name": "fresh-runner"})),
@@ -99,6 +104,7 @@ impl Call {
                 Self { body: upload().into(), form: true, ..Self::acme(201) }
             }
             ("POST", "/api/v1/apps/{app}/runs") => Self::acme(201),
+            ("PATCH", "/api/v1/apps/{app}") => Self::acme(200).with(&json!({"description": "Changed"})),
             ("GET", "/api/v1/runs/{run}" | "/api/v1/runs/{run}/attempts" | "/api/v1/runs/{run}/logs") => {
                 Self::acme(200)
             }
@@ -168,6 +174,7 @@ impl Call {
             })
             .to_string(),
             name: self.name,
+            secret: "ACME_KEY",
         };
         self.named(route, &names, caller)
     }
@@ -199,6 +206,7 @@ pub(crate) struct Names {
     run: String,
     id: String,
     name: &'static str,
+    secret: &'static str,
 }
 
 impl Names {
@@ -210,6 +218,7 @@ impl Names {
             run: "7999999".to_owned(),
             id: "7999999".to_owned(),
             name: "no-such-runner",
+            secret: "NO_SUCH_SECRET",
         }
     }
 
@@ -222,6 +231,8 @@ impl Names {
             "{no}" => "1",
             "{name}" => self.name,
             "{pool}" => "acme-pool",
+            "{env}" => "acme-zone",
+            "{secret}" => self.secret,
             "{*path}" => ARTIFACT,
             part => {
                 assert!(!part.starts_with('{'), "{part} in {path} is new: say here what may stand for it");
@@ -232,15 +243,26 @@ impl Names {
     }
 }
 
-/// Whether a route's path names a thing.
+/// Whether a route's path names a thing. Each team has its own environments: what is set there, and listed, is the caller's own.
 pub(crate) fn names_a_thing(route: &Route) -> bool {
-    route.path.contains('{')
+    let of_environment = route.path.contains("/{env}/") && route.method != "DELETE";
+    route.path.contains('{') && !of_environment
 }
 
 /// The same text, whichever thing it speaks of.
 pub(crate) fn nameless(text: &str, things: &Things) -> String {
     let mut text = text.to_owned();
-    for name in ["acme-app", "acme-holder", "acme-runner", "no-such-app", "no-such-runner", "7999999"] {
+    for name in [
+        "acme-app",
+        "ACME_KEY",
+        "NO_SUCH_SECRET",
+        "acme-zone",
+        "acme-holder",
+        "acme-runner",
+        "no-such-app",
+        "no-such-runner",
+        "7999999",
+    ] {
         text = text.replace(name, "*");
     }
     let ids = [things.run, things.token_id, things.registration_id];
