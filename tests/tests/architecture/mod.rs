@@ -9,7 +9,7 @@ use minitower_tests::programs::source_root;
 use minitower_tests::schema;
 
 /// The only edges there may be between our crates: of what ships, and of what proves it.
-const EDGES: [(&str, &[&str]); 19] = [
+const EDGES: [(&str, &[&str]); 20] = [
     ("minitower-vocabulary", &[]),
     // What all programs do alike; it knows none of them.
     ("minitower-daemon", &[]),
@@ -21,10 +21,31 @@ const EDGES: [(&str, &[&str]); 19] = [
         "minitower-runs",
         &["minitower-kernel", "minitower-teams", "minitower-towerfile", "minitower-vocabulary"],
     ),
-    ("minitower-rest", &["minitower-kernel", "minitower-runs", "minitower-teams", "minitower-vocabulary"]),
+    // It follows the runs of others.
+    (
+        "minitower-notifications",
+        &["minitower-kernel", "minitower-runs", "minitower-teams", "minitower-vocabulary"],
+    ),
+    (
+        "minitower-rest",
+        &[
+            "minitower-kernel",
+            "minitower-notifications",
+            "minitower-runs",
+            "minitower-teams",
+            "minitower-vocabulary",
+        ],
+    ),
     (
         "minitowerd",
-        &["minitower-daemon", "minitower-kernel", "minitower-rest", "minitower-runs", "minitower-teams"],
+        &[
+            "minitower-daemon",
+            "minitower-kernel",
+            "minitower-notifications",
+            "minitower-rest",
+            "minitower-runs",
+            "minitower-teams",
+        ],
     ),
     ("minitower-runner", &["minitower-client", "minitower-daemon", "minitower-towerfile"]),
     ("minitower-operator", &["minitower-client", "minitower-daemon"]),
@@ -44,7 +65,7 @@ const EDGES: [(&str, &[&str]); 19] = [
 ];
 
 /// The subjects of the server: each has `domain/`, `store/`, and the use cases beside them.
-const SUBJECTS: [&str; 2] = ["teams", "runs"];
+const SUBJECTS: [&str; 3] = ["teams", "runs", "notifications"];
 
 /// What the pure crate may never use, directly or not.
 const IMPURE: [&str; 7] = ["tokio", "rusqlite", "sqlx", "axum", "hyper", "reqwest", "mio"];
@@ -150,7 +171,7 @@ fn the_floors_of_a_subject_use_only_what_lies_below_them() {
 }
 
 /// The tables that each subject owns.
-const TABLES: [(&str, &[&str]); 2] = [
+const TABLES: [(&str, &[&str]); 3] = [
     (
         "teams",
         &[
@@ -159,6 +180,7 @@ const TABLES: [(&str, &[&str]); 2] = [
             "registration_tokens",
             "pool_tokens",
             "environments",
+            "audit_events",
             "team_limits",
             "team_secrets",
             "team_keys",
@@ -182,6 +204,10 @@ const TABLES: [(&str, &[&str]); 2] = [
             "runner_fences",
             "team_usage",
         ],
+    ),
+    (
+        "notifications",
+        &["notifications", "notification_counts", "notification_deliveries", "notification_attempts"],
     ),
 ];
 

@@ -306,8 +306,8 @@ fn seconds(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// Whoever comes first decides; all of our programs decide alike.
-fn install_crypto_provider() {
+/// Says once which cryptography TLS uses. Whoever comes first decides; all of our programs decide alike.
+pub fn install_crypto_provider() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let _already_installed = rustls::crypto::ring::default_provider().install_default();
