@@ -1,6 +1,6 @@
 //! How long the runner goes on calling a control plane that does not answer, or answers with trouble of its own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use minitower_client::Error;
 use minitower_daemon::backoff::Backoff;
@@ -11,6 +11,9 @@ use crate::steps::Stopping;
 
 /// Answers of trouble after which a call is given up: with the pauses between them, after 15 to 30 seconds.
 const MOST_ANSWERS: u32 = 6;
+/// How long a control plane is waited for that says that it is not available: its disk is full, or its object store is away. Files wait
+/// in the workspace meanwhile, under the lease.
+const UNAVAILABLE_FOR: Duration = Duration::from_mins(10);
 /// Pauses between them.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
@@ -24,28 +27,34 @@ const AT_ONCE_DELIVERY: Duration = Duration::from_secs(1);
 const UNANSWERED_LEASES: u32 = 5;
 
 /// Tells trouble that passes from trouble that stays. A control plane that cannot be reached, or whose proxy answers for it, is
-/// waited for: the lease and the run's timeout bound that. One that answers has a few more chances.
+/// waited for: the lease and the run's timeout bound that. One that says that it is not available is waited for too, for a while. One that
+/// answers otherwise has a few more chances.
 #[derive(Debug)]
 pub(super) struct Patience {
     backoff: Backoff,
     answers: u32,
+    /// When it said for the first time that it is not available.
+    unavailable: Option<Instant>,
 }
 
 impl Patience {
     pub(super) fn new() -> Self {
-        Self { backoff: Backoff::new(SHORTEST_PAUSE, LONGEST_PAUSE), answers: 0 }
+        Self { backoff: Backoff::new(SHORTEST_PAUSE, LONGEST_PAUSE), answers: 0, unavailable: None }
     }
 
     /// Waits until the call that failed is worth another attempt; `false`: it is not.
     pub(super) async fn again(&mut self, error: &Error) -> bool {
-        if !self.goes_on(error) {
+        if !self.goes_on(error, Instant::now()) {
             return false;
         }
         self.backoff.pause().await;
         true
     }
 
-    fn goes_on(&mut self, error: &Error) -> bool {
+    fn goes_on(&mut self, error: &Error, now: Instant) -> bool {
+        if error.status() == Some(503) && error.code() == Some("unavailable") {
+            return now - *self.unavailable.get_or_insert(now) < UNAVAILABLE_FOR;
+        }
         let passes = error.is_retryable() || matches!(error.status(), Some(401 | 404));
         // A proxy's own page has no code.
         let is_away = error.is_transport() || (error.is_retryable() && error.code().is_none());
@@ -84,7 +93,15 @@ mod tests {
 
     fn tries(error: &Error) -> usize {
         let mut patience = Patience::new();
-        (1..1000).find(|_| !patience.goes_on(error)).unwrap_or(1000)
+        (1..1000).find(|_| !patience.goes_on(error, Instant::now())).unwrap_or(1000)
+    }
+
+    #[test]
+    fn a_control_plane_that_is_not_available_is_waited_for_a_while() {
+        let (mut patience, now) = (Patience::new(), Instant::now());
+        let away = answer(503, "unavailable");
+        assert!((0..100).all(|seconds| patience.goes_on(&away, now + Duration::from_secs(seconds))));
+        assert!(!patience.goes_on(&away, now + UNAVAILABLE_FOR));
     }
 
     #[test]

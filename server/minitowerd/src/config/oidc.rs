@@ -1,0 +1,219 @@
+//! The settings of the identity provider that people sign in through.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use minitower_teams::oidc::{ClientSecret, OidcSettings, Scopes, ServiceUrl, word};
+use minitower_teams::people::Mapping;
+
+use super::ConfigError;
+use super::parse::{duration_between, value};
+
+const ISSUER: &str = "MINITOWER_OIDC_ISSUER";
+const CLIENT_ID: &str = "MINITOWER_OIDC_CLIENT_ID";
+const CLIENT_SECRET: &str = "MINITOWER_OIDC_CLIENT_SECRET";
+const CLIENT_SECRET_FILE: &str = "MINITOWER_OIDC_CLIENT_SECRET_FILE";
+const SCOPES: &str = "MINITOWER_OIDC_SCOPES";
+const GROUPS_CLAIM: &str = "MINITOWER_OIDC_GROUPS_CLAIM";
+const NAME_CLAIM: &str = "MINITOWER_OIDC_NAME_CLAIM";
+const TEAMS: &str = "MINITOWER_OIDC_TEAMS";
+const TOKEN_TTL: &str = "MINITOWER_OIDC_TOKEN_TTL";
+const CA_FILE: &str = "MINITOWER_OIDC_CA_FILE";
+const PUBLIC_URL: &str = "MINITOWER_PUBLIC_URL";
+
+/// How long the token of a person lasts by default: a day of work.
+const DEFAULT_TTL: Duration = Duration::from_hours(12);
+/// Largest file of certificates or of a secret, in bytes.
+const MOST_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The flags about the identity provider.
+#[derive(Debug, Clone, Default, Args)]
+pub struct OidcArgs {
+    /// The issuer URL of the identity provider (OpenID Connect) that people sign in through [default: none: nobody does]
+    #[arg(long, env = "MINITOWER_OIDC_ISSUER", hide_env_values = true, value_name = "URL")]
+    pub oidc_issuer: Option<String>,
+    /// This server's client id at the identity provider
+    #[arg(long, env = "MINITOWER_OIDC_CLIENT_ID", hide_env_values = true, value_name = "ID")]
+    pub oidc_client_id: Option<String>,
+    /// A file with this server's client secret, in place of `MINITOWER_OIDC_CLIENT_SECRET` [default: none: a public client]
+    #[arg(long, env = "MINITOWER_OIDC_CLIENT_SECRET_FILE", hide_env_values = true, value_name = "FILE")]
+    pub oidc_client_secret_file: Option<String>,
+    /// What to ask the identity provider for, separated by spaces [default: openid profile email]
+    #[arg(long, env = "MINITOWER_OIDC_SCOPES", hide_env_values = true, value_name = "SCOPES")]
+    pub oidc_scopes: Option<String>,
+    /// The claim that names a person's groups [default: groups]
+    #[arg(long, env = "MINITOWER_OIDC_GROUPS_CLAIM", hide_env_values = true, value_name = "CLAIM")]
+    pub oidc_groups_claim: Option<String>,
+    /// The claim that names a person [default: the first of name, preferred_username, email, sub]
+    #[arg(long, env = "MINITOWER_OIDC_NAME_CLAIM", hide_env_values = true, value_name = "CLAIM")]
+    pub oidc_name_claim: Option<String>,
+    /// What groups are worth: `GROUP=TEAM:ROLE`, separated by commas or by line breaks
+    #[arg(long, env = "MINITOWER_OIDC_TEAMS", hide_env_values = true, value_name = "MAPPING")]
+    pub oidc_teams: Option<String>,
+    /// How long the token of somebody who signed in lasts [default: 12h]
+    #[arg(long, env = "MINITOWER_OIDC_TOKEN_TTL", hide_env_values = true, value_name = "DURATION")]
+    pub oidc_token_ttl: Option<String>,
+    /// PEM certificates to trust for the identity provider, beside the system's [default: none]
+    #[arg(long, env = "MINITOWER_OIDC_CA_FILE", hide_env_values = true, value_name = "FILE")]
+    pub oidc_ca_file: Option<String>,
+}
+
+/// Checks the settings. `secret` is the value of `MINITOWER_OIDC_CLIENT_SECRET`.
+pub(super) fn settings(
+    args: OidcArgs,
+    secret: Option<String>,
+    public_url: Option<&str>,
+) -> Result<Option<OidcSettings>, ConfigError> {
+    let secret = secret.and_then(|text| ClientSecret::new(&text));
+    let Some(issuer) = value(ISSUER, args.oidc_issuer.clone(), ServiceUrl::parse)? else {
+        return nothing_without_issuer(&args, secret.as_ref()).map(|()| None);
+    };
+    let needed = |variable| ConfigError::Needed { variable, by: ISSUER };
+    let public_url = public_url.ok_or_else(|| needed(PUBLIC_URL))?;
+    let scopes = value(SCOPES, args.oidc_scopes, Scopes::parse)?.unwrap_or_default();
+    let token_ttl = value(TOKEN_TTL, args.oidc_token_ttl, |text| {
+        duration_between(text, Duration::from_mins(5), Duration::from_hours(30 * 24), "5m to 720h")
+    })?;
+    let named_file = args.oidc_client_secret_file.filter(|file| !file.is_empty());
+    let client_secret = match (secret, named_file) {
+        (Some(_), Some(_)) => {
+            return Err(ConfigError::Both { one: CLIENT_SECRET, other: CLIENT_SECRET_FILE });
+        }
+        (secret, None) => secret,
+        (None, Some(file)) => Some(read_secret(&file)?),
+    };
+    let ca = value(CA_FILE, args.oidc_ca_file, |file| read(Path::new(file)))?;
+    Ok(Some(OidcSettings {
+        issuer,
+        client_id: value(CLIENT_ID, args.oidc_client_id, word)?.ok_or_else(|| needed(CLIENT_ID))?,
+        client_secret,
+        scopes,
+        groups_claim: value(GROUPS_CLAIM, args.oidc_groups_claim, word)?
+            .unwrap_or_else(|| "groups".to_owned()),
+        name_claim: value(NAME_CLAIM, args.oidc_name_claim, word)?,
+        teams: value(TEAMS, args.oidc_teams, Mapping::parse)?.ok_or_else(|| needed(TEAMS))?,
+        token_ttl: token_ttl.unwrap_or(DEFAULT_TTL),
+        public_url: value(PUBLIC_URL, Some(public_url.to_owned()), |text| {
+            ServiceUrl::parse(text).map_err(|error| format!("for sign-in by OIDC {error}"))
+        })?
+        .ok_or_else(|| needed(PUBLIC_URL))?,
+        ca,
+    }))
+}
+
+/// A setting about a provider that nobody has named would be ignored.
+fn nothing_without_issuer(args: &OidcArgs, secret: Option<&ClientSecret>) -> Result<(), ConfigError> {
+    let set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let others = [
+        (CLIENT_ID, set(&args.oidc_client_id)),
+        (CLIENT_SECRET, secret.is_some()),
+        (CLIENT_SECRET_FILE, set(&args.oidc_client_secret_file)),
+        (SCOPES, set(&args.oidc_scopes)),
+        (GROUPS_CLAIM, set(&args.oidc_groups_claim)),
+        (NAME_CLAIM, set(&args.oidc_name_claim)),
+        (TEAMS, set(&args.oidc_teams)),
+        (TOKEN_TTL, set(&args.oidc_token_ttl)),
+        (CA_FILE, set(&args.oidc_ca_file)),
+    ];
+    match others.into_iter().find(|(_, set)| *set) {
+        Some((by, _)) => Err(ConfigError::Needed { variable: ISSUER, by }),
+        None => Ok(()),
+    }
+}
+
+fn read_secret(file: &str) -> Result<ClientSecret, ConfigError> {
+    let bad = |rule: String| ConfigError::Bad {
+        variable: CLIENT_SECRET_FILE,
+        value: file.chars().take(64).collect(),
+        rule,
+    };
+    let bytes = read(Path::new(file)).map_err(bad)?;
+    let secret = String::from_utf8(bytes).ok().and_then(|text| ClientSecret::new(&text));
+    secret.ok_or_else(|| bad("the file must hold the secret as text".to_owned()))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    let size = std::fs::metadata(file).map_err(|error| format!("it cannot be read: {error}"))?.len();
+    if size > MOST_BYTES {
+        return Err(format!("it has more than {MOST_BYTES} bytes"));
+    }
+    std::fs::read(file).map_err(|error| format!("it cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn good() -> OidcArgs {
+        OidcArgs {
+            oidc_issuer: Some("https://id.example.com".to_owned()),
+            oidc_client_id: Some("tower".to_owned()),
+            oidc_teams: Some("data=sales:member".to_owned()),
+            ..OidcArgs::default()
+        }
+    }
+
+    fn checked(args: OidcArgs) -> Result<Option<OidcSettings>, ConfigError> {
+        settings(args, Some("s3cret\n".to_owned()), Some("https://tower.example.com"))
+    }
+
+    #[test]
+    fn three_settings_and_the_public_url_are_enough() {
+        let settings = checked(good()).unwrap().unwrap();
+        assert_eq!(settings.scopes.as_str(), "openid profile email");
+        assert_eq!((settings.groups_claim.as_str(), settings.token_ttl), ("groups", DEFAULT_TTL));
+        assert!(settings.client_secret.is_some());
+        assert!(!format!("{settings:?}").contains("s3cret"));
+        assert!(super::settings(OidcArgs::default(), None, None).unwrap().is_none());
+    }
+
+    type Change = fn(&mut OidcArgs);
+
+    #[rstest]
+    #[case(|args| args.oidc_issuer = Some("http://id.example.com".to_owned()), "MINITOWER_OIDC_ISSUER is \"http://id.example.com\": it must be an https URL")]
+    #[case(|args| args.oidc_issuer = None, "MINITOWER_OIDC_ISSUER is not set: MINITOWER_OIDC_CLIENT_ID needs it")]
+    #[case(|args| args.oidc_client_id = None, "MINITOWER_OIDC_CLIENT_ID is not set: MINITOWER_OIDC_ISSUER needs it")]
+    #[case(|args| args.oidc_client_id = Some("a b".to_owned()), "MINITOWER_OIDC_CLIENT_ID is \"a b\": it must be one word")]
+    #[case(|args| args.oidc_teams = None, "MINITOWER_OIDC_TEAMS is not set")]
+    #[case(|args| args.oidc_teams = Some("data=sales".to_owned()), "MINITOWER_OIDC_TEAMS is \"data=sales\": \"data=sales\" is not of the form GROUP=TEAM:ROLE")]
+    #[case(|args| args.oidc_scopes = Some("profile".to_owned()), "MINITOWER_OIDC_SCOPES is \"profile\": openid must be")]
+    #[case(|args| args.oidc_token_ttl = Some("1m".to_owned()), "MINITOWER_OIDC_TOKEN_TTL is \"1m\": it must be a duration")]
+    #[case(|args| args.oidc_token_ttl = Some("721h".to_owned()), "from 5m to 720h")]
+    #[case(|args| args.oidc_groups_claim = Some("a b".to_owned()), "MINITOWER_OIDC_GROUPS_CLAIM is \"a b\"")]
+    #[case(|args| args.oidc_ca_file = Some("/nothing/here".to_owned()), "MINITOWER_OIDC_CA_FILE is \"/nothing/here\": it cannot be read")]
+    #[case(|args| args.oidc_client_secret_file = Some("/x".to_owned()), "set MINITOWER_OIDC_CLIENT_SECRET or MINITOWER_OIDC_CLIENT_SECRET_FILE, not both")]
+    fn a_bad_setting_is_one_line_that_names_it(#[case] change: Change, #[case] says: &str) {
+        let mut args = good();
+        change(&mut args);
+        let message = checked(args).unwrap_err().to_string();
+        assert!(message.contains(says) && message.lines().count() == 1, "{message}");
+    }
+
+    #[test]
+    fn browsers_have_to_come_back_encrypted() {
+        for (url, says) in [
+            (
+                Some("http://tower.example.com"),
+                "MINITOWER_PUBLIC_URL is \"http://tower.example.com\": for sign-in by OIDC it must be",
+            ),
+            (None, "MINITOWER_PUBLIC_URL is not set: MINITOWER_OIDC_ISSUER needs it"),
+        ] {
+            let message = settings(good(), None, url).unwrap_err().to_string();
+            assert!(message.contains(says), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_read_from_its_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let args = || OidcArgs { oidc_client_secret_file: Some(file.path().display().to_string()), ..good() };
+        let url = Some("https://tower.example.com");
+        let message = settings(args(), None, url).unwrap_err().to_string();
+        assert!(message.contains("the file must hold the secret as text"), "{message}");
+        std::fs::write(file.path(), "hunter2\n").unwrap();
+        assert!(settings(args(), None, url).unwrap().unwrap().client_secret.is_some());
+    }
+}
