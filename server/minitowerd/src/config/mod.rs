@@ -21,7 +21,6 @@ use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 
 pub use args::{Args, Command, ObjectsCommand, SecretsCommand};
 pub use listen::ListenAddr;
-pub use oidc::OidcArgs;
 pub use parse::ConfigError;
 
 use crate::telemetry::LogFormat;

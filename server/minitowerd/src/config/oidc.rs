@@ -173,18 +173,18 @@ mod tests {
     type Change = fn(&mut OidcArgs);
 
     #[rstest]
-    #[case(|args| args.oidc_issuer = Some("http://id.example.com".to_owned()), "MINITOWER_OIDC_ISSUER is \"http://id.example.com\": it must be an https URL")]
-    #[case(|args| args.oidc_issuer = None, "MINITOWER_OIDC_ISSUER is not set: MINITOWER_OIDC_CLIENT_ID needs it")]
-    #[case(|args| args.oidc_client_id = None, "MINITOWER_OIDC_CLIENT_ID is not set: MINITOWER_OIDC_ISSUER needs it")]
-    #[case(|args| args.oidc_client_id = Some("a b".to_owned()), "MINITOWER_OIDC_CLIENT_ID is \"a b\": it must be one word")]
-    #[case(|args| args.oidc_teams = None, "MINITOWER_OIDC_TEAMS is not set")]
-    #[case(|args| args.oidc_teams = Some("data=sales".to_owned()), "MINITOWER_OIDC_TEAMS is \"data=sales\": \"data=sales\" is not of the form GROUP=TEAM:ROLE")]
-    #[case(|args| args.oidc_scopes = Some("profile".to_owned()), "MINITOWER_OIDC_SCOPES is \"profile\": openid must be")]
-    #[case(|args| args.oidc_token_ttl = Some("1m".to_owned()), "MINITOWER_OIDC_TOKEN_TTL is \"1m\": it must be a duration")]
-    #[case(|args| args.oidc_token_ttl = Some("721h".to_owned()), "from 5m to 720h")]
-    #[case(|args| args.oidc_groups_claim = Some("a b".to_owned()), "MINITOWER_OIDC_GROUPS_CLAIM is \"a b\"")]
-    #[case(|args| args.oidc_ca_file = Some("/nothing/here".to_owned()), "MINITOWER_OIDC_CA_FILE is \"/nothing/here\": it cannot be read")]
-    #[case(|args| args.oidc_client_secret_file = Some("/x".to_owned()), "set MINITOWER_OIDC_CLIENT_SECRET or MINITOWER_OIDC_CLIENT_SECRET_FILE, not both")]
+    #[case(|args: &mut OidcArgs| args.oidc_issuer = Some("http://id.example.com".to_owned()), "MINITOWER_OIDC_ISSUER is \"http://id.example.com\": it must be an https URL")]
+    #[case(|args: &mut OidcArgs| args.oidc_issuer = None, "MINITOWER_OIDC_ISSUER is not set: MINITOWER_OIDC_CLIENT_ID needs it")]
+    #[case(|args: &mut OidcArgs| args.oidc_client_id = None, "MINITOWER_OIDC_CLIENT_ID is not set: MINITOWER_OIDC_ISSUER needs it")]
+    #[case(|args: &mut OidcArgs| args.oidc_client_id = Some("a b".to_owned()), "MINITOWER_OIDC_CLIENT_ID is \"a b\": it must be one word")]
+    #[case(|args: &mut OidcArgs| args.oidc_teams = None, "MINITOWER_OIDC_TEAMS is not set")]
+    #[case(|args: &mut OidcArgs| args.oidc_teams = Some("data=sales".to_owned()), "MINITOWER_OIDC_TEAMS is \"data=sales\": \"data=sales\" is not of the form GROUP=TEAM:ROLE")]
+    #[case(|args: &mut OidcArgs| args.oidc_scopes = Some("profile".to_owned()), "MINITOWER_OIDC_SCOPES is \"profile\": openid must be")]
+    #[case(|args: &mut OidcArgs| args.oidc_token_ttl = Some("1m".to_owned()), "MINITOWER_OIDC_TOKEN_TTL is \"1m\": it must be a duration")]
+    #[case(|args: &mut OidcArgs| args.oidc_token_ttl = Some("721h".to_owned()), "from 5m to 720h")]
+    #[case(|args: &mut OidcArgs| args.oidc_groups_claim = Some("a b".to_owned()), "MINITOWER_OIDC_GROUPS_CLAIM is \"a b\"")]
+    #[case(|args: &mut OidcArgs| args.oidc_ca_file = Some("/nothing/here".to_owned()), "MINITOWER_OIDC_CA_FILE is \"/nothing/here\": it cannot be read")]
+    #[case(|args: &mut OidcArgs| args.oidc_client_secret_file = Some("/x".to_owned()), "set MINITOWER_OIDC_CLIENT_SECRET or MINITOWER_OIDC_CLIENT_SECRET_FILE, not both")]
     fn a_bad_setting_is_one_line_that_names_it(#[case] change: Change, #[case] says: &str) {
         let mut args = good();
         change(&mut args);

@@ -8,7 +8,7 @@ use minitower_daemon::duration;
 use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 use minitower_teams::secrets::Secret;
 
-use super::{Args, Config, ListenAddr, objects};
+use super::{Args, Config, ListenAddr, objects, oidc};
 use crate::telemetry::{self, LogFormat};
 
 /// Longest part of a bad value that is shown.
@@ -30,10 +30,26 @@ pub enum ConfigError {
     /// A secret's variable holds something that cannot be a token. The value is not shown.
     #[error("{0} is not a valid token: it must be one word of printable ASCII characters")]
     BadSecret(&'static str),
+    /// A setting is missing that another one needs.
+    #[error("{variable} is not set: {by} needs it")]
+    Needed {
+        /// The missing one.
+        variable: &'static str,
+        /// The one that is set.
+        by: &'static str,
+    },
+    /// Two settings say the same.
+    #[error("set {one} or {other}, not both")]
+    Both {
+        /// The one.
+        one: &'static str,
+        /// The other.
+        other: &'static str,
+    },
     /// Nobody could ever make a team.
     #[error(
-        "MINITOWER_BOOTSTRAP_TOKEN is empty: it is required when MINITOWER_PUBLIC_SIGNUP_ENABLED is false, \
-         because otherwise nobody can create a team"
+        "MINITOWER_BOOTSTRAP_TOKEN is empty: it is required when MINITOWER_PUBLIC_SIGNUP_ENABLED is false and \
+         MINITOWER_OIDC_ISSUER is not set, because otherwise nobody can create a team"
     )]
     NoWayIn,
 }
@@ -41,10 +57,16 @@ pub enum ConfigError {
 impl Config {
     /// Checks the flags and the environment. `secret` looks a secret's variable up in the environment.
     pub fn from_args(
-        args: Args,
+        mut args: Args,
         secret: impl Fn(&'static str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
         let defaults = Self::default();
+        let public_url = value("MINITOWER_PUBLIC_URL", args.public_url.take(), web_address)?;
+        let oidc = oidc::settings(
+            std::mem::take(&mut args.oidc),
+            secret("MINITOWER_OIDC_CLIENT_SECRET"),
+            public_url.as_deref(),
+        )?;
         let secret = |variable| parse_secret(variable, secret(variable));
         let allow_http = allow_http(&args)?;
         let config = Self {
@@ -71,7 +93,8 @@ impl Config {
             .unwrap_or(defaults.public_signup_enabled),
             runner_registration_token: secret("MINITOWER_RUNNER_REGISTRATION_TOKEN")?,
             operator_token: secret("MINITOWER_OPERATOR_TOKEN")?,
-            oidc: None,
+            public_url,
+            oidc,
             cors_origins: value("MINITOWER_CORS_ORIGINS", args.cors_origins, origins)?
                 .unwrap_or(defaults.cors_origins),
             trusted_proxies: value(
@@ -108,7 +131,9 @@ impl Config {
             })?
             .unwrap_or(defaults.log),
         };
-        if !config.public_signup_enabled && config.bootstrap_token.is_none() {
+        let way_in =
+            config.public_signup_enabled || config.bootstrap_token.is_some() || config.oidc.is_some();
+        if !way_in {
             return Err(ConfigError::NoWayIn);
         }
         Ok(config)
@@ -121,8 +146,22 @@ impl Config {
     }
 }
 
+/// An address that a person may open.
+fn web_address(text: &str) -> Result<String, &'static str> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let plain = |rest: &str| {
+        rest.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'[')
+            && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@\\\"<>".contains(&byte))
+    };
+    if rest.is_some_and(plain) {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err("it must be an http or https URL without a query, a fragment or a password")
+    }
+}
+
 /// The value of a variable; an empty one counts as not set, as orchestrators write it.
-fn value<T, E: ToString>(
+pub(super) fn value<T, E: ToString>(
     variable: &'static str,
     text: Option<String>,
     parse: impl FnOnce(&str) -> Result<T, E>,
@@ -172,7 +211,7 @@ fn origins(text: &str) -> Result<Vec<CorsOrigin>, String> {
         .collect()
 }
 
-fn duration_between(
+pub(super) fn duration_between(
     text: &str,
     least: Duration,
     most: Duration,
