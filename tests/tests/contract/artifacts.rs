@@ -72,16 +72,70 @@ fn what_a_job_wrote_is_run_by_no_browser_and_known_by_its_tag() {
     assert_eq!(answer.header("cache-control"), Some("private, no-cache"));
     let tag = format!("\"{}\"", sha256(b"<script>alert(1)</script>"));
     assert_eq!(answer.header("etag"), Some(&*tag));
-    // Ranges are not served, and not promised.
-    assert_eq!(answer.header("accept-ranges"), None);
-    assert_eq!(
-        read(&team, lease.run, "page.html").header("Range", "bytes=0-1").send().expect(200).body,
-        answer.body
-    );
+    assert_eq!(answer.header("accept-ranges"), Some("bytes"));
 
     let again = read(&team, lease.run, "page.html").header("If-None-Match", &tag).send().expect(304);
     assert!(again.body.is_empty() && again.header("etag") == Some(&*tag));
     read(&team, lease.run, "page.html").header("If-None-Match", "\"another\"").send().expect(200);
+}
+
+#[test]
+fn a_part_of_an_artifact_is_served_and_only_of_the_content_that_is_meant() {
+    let (_server, team, lease) = bed();
+    let text = "0123456789".repeat(20_000);
+    lease.put_artifact("long.txt", text.clone()).expect(201);
+    let ask = |headers: &[(&str, &str)]| {
+        let request = read(&team, lease.run, "long.txt");
+        headers.iter().fold(request, |request, (name, value)| request.header(name, value)).send()
+    };
+    for (range, first, last) in [
+        ("bytes=0-0", 0, 0),
+        ("bytes=100003-100007", 100_003, 100_007),
+        ("bytes=199990-", 199_990, 199_999),
+        ("bytes=-7", 199_993, 199_999),
+        ("bytes=5-999999999", 5, 199_999),
+    ] {
+        let part = ask(&[("Range", range)]).expect(206);
+        assert_eq!(part.body, text.as_bytes()[first..=last], "{range}");
+        assert_eq!(part.header("content-range"), Some(&*format!("bytes {first}-{last}/200000")));
+        assert_eq!(part.header("content-length"), Some(&*part.body.len().to_string()));
+        assert_eq!(part.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(part.header("content-security-policy"), Some("default-src 'none'; sandbox"));
+    }
+    for beyond in ["bytes=200000-", "bytes=-0"] {
+        let refused = ask(&[("Range", beyond)]);
+        assert_eq!(refused.header("content-range"), Some("bytes */200000"));
+        assert!(refused.expect_error(416, "range_not_satisfiable").contains("200000"));
+    }
+    for whole in ["bytes=0-1,5-6", "lines=1-2"] {
+        assert_eq!(ask(&[("Range", whole)]).expect(200).body.len(), text.len(), "{whole}");
+    }
+    for nonsense in ["bytes=9-1", "bytes=x", "10-20"] {
+        assert!(ask(&[("Range", nonsense)]).expect_error(400, "invalid_request").contains("Range"));
+    }
+
+    let tag = format!("\"{}\"", sha256(text.as_bytes()));
+    assert_eq!(ask(&[("Range", "bytes=0-1"), ("If-Range", &tag)]).expect(206).body, b"01");
+    ask(&[("Range", "bytes=0-1"), ("If-None-Match", &tag)]).expect(304);
+    lease.put_artifact("long.txt", "another").expect(200);
+    assert_eq!(ask(&[("Range", "bytes=0-1"), ("If-Range", &tag)]).expect(200).body, b"another");
+    lease.put_artifact("empty", "").expect(201);
+    read(&team, lease.run, "empty")
+        .header("Range", "bytes=0-")
+        .send()
+        .expect_error(416, "range_not_satisfiable");
+}
+
+#[test]
+fn the_head_of_an_artifact_says_what_it_is_and_brings_nothing_of_it() {
+    let (_server, team, lease) = bed();
+    lease.put_artifact("a.csv", "a,b,c").expect(201);
+    let path = format!("/runs/{}/artifacts/a.csv", lease.run);
+    let head = team.request("HEAD", &path).header("Range", "bytes=0-1").send().expect(200);
+    assert_eq!((head.header("content-length"), head.body.len()), (Some("5"), 0));
+    assert_eq!(head.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert_eq!(head.header("etag"), Some(&*format!("\"{}\"", sha256(b"a,b,c"))));
+    assert_eq!(head.header("accept-ranges"), Some("bytes"));
 }
 
 #[test]

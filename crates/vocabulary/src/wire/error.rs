@@ -59,6 +59,8 @@ pub enum ErrorCode {
     PayloadTooLarge,
     /// 414: the path and the query are over their limit.
     UriTooLong,
+    /// 416: the content has none of the bytes that were asked for.
+    RangeNotSatisfiable,
     /// 429: too many of something in too short a time.
     RateLimited,
     /// 431: the head of the request is over its limit.
@@ -71,7 +73,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All words.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidRequest,
         Self::InvalidSlug,
         Self::NoVersion,
@@ -89,6 +91,7 @@ impl ErrorCode {
         Self::Gone,
         Self::PayloadTooLarge,
         Self::UriTooLong,
+        Self::RangeNotSatisfiable,
         Self::RateLimited,
         Self::HeadTooLarge,
         Self::Internal,
@@ -115,6 +118,7 @@ impl ErrorCode {
             Self::Gone => "gone",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UriTooLong => "uri_too_long",
+            Self::RangeNotSatisfiable => "range_not_satisfiable",
             Self::RateLimited => "rate_limited",
             Self::HeadTooLarge => "head_too_large",
             Self::Internal => "internal",
@@ -140,6 +144,7 @@ impl ErrorCode {
             Self::Gone => 410,
             Self::PayloadTooLarge => 413,
             Self::UriTooLong => 414,
+            Self::RangeNotSatisfiable => 416,
             Self::RateLimited => 429,
             Self::HeadTooLarge => 431,
             Self::Internal => 500,

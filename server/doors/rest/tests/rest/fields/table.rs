@@ -152,6 +152,16 @@ fn lists() -> Vec<Row> {
         ("list_logs", "?after_seq", listed("/runs/{run}/logs", "after_seq=1")),
         ("list_logs", "?tail", listed("/runs/{run}/logs", "tail=1")),
         ("list_logs", "?stream", listed("/runs/{run}/logs", "stream=stderr")),
+        (
+            "list_logs",
+            "last-event-id",
+            refused(resumed("{run}/logs", "1"), resumed("{run}/logs", "x"), "Last-Event-ID"),
+        ),
+        (
+            "follow_runs",
+            "last-event-id",
+            refused(resumed("events", "x"), resumed("events", long), "Last-Event-ID"),
+        ),
         ("list_logs", "?limit", listed("/runs/{run}/logs", "limit=1")),
         // That it waits until the run's end is shown where runs end.
         ("show_run", "?wait", refused(get("/runs/{run}?wait=0"), get("/runs/{run}?wait=61"), "wait")),
