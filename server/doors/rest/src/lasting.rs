@@ -28,7 +28,7 @@ impl Lasting {
     }
 
     /// Whether the token still holds.
-    async fn check(&self) -> Result<(), ApiError> {
+    pub(crate) async fn check(&self) -> Result<(), ApiError> {
         self.state.runs().authenticate(self.token.as_deref()).await?;
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! - [`table`]: the one table of routes, what each asks of its caller, and the router built from it
 //! - `auth`: credentials; `strict`: nothing is accepted and ignored; `extract`: bodies, paths and queries; `middleware`: what every request meets
 //! - `arriving`, `lasting`: bodies and answers that take long end with the credential that came with the request
+//! - `events`: what subjects tell live, as streams of server-sent events
 //! - `v1`, `health`: the endpoints, one file per resource; `render`: what several of them show
 //! - `openapi`: the description of the API, and the page that shows it
 //! - [`serve`]: the accept loop, its limits and its end
@@ -12,6 +13,7 @@
 mod arriving;
 mod auth;
 mod error;
+mod events;
 mod extract;
 mod health;
 mod lasting;

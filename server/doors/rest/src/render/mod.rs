@@ -21,3 +21,11 @@ pub(crate) fn moment(at: time::Timestamp) -> Timestamp {
 pub(crate) fn milliseconds(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// A run as every answer shows it, for whoever tells others of it. None: what is kept of it is not JSON.
+pub fn shown_run(of: minitower_runs::domain::run::Run) -> Option<serde_json::Map<String, serde_json::Value>> {
+    match serde_json::to_value(run(of).ok()?).ok()? {
+        serde_json::Value::Object(shown) => Some(shown),
+        _ => None,
+    }
+}

@@ -25,6 +25,7 @@ pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
     let status = run.status();
     let domain::RunProgress { retries, policy: _, queued_at, state } = run.progress;
     let (cancel_requested, started_at) = (state.is_cancel_requested(), state.first_started_at());
+    let blocked_by = state.blocked_by().map(|reason| reason.as_str().to_owned());
     let end = end_of(state);
     let finished_at = end.as_ref().map(|end| end.finished_at);
     let (exit_code, error_message) = end.map(|end| (end.exit_code, end.error_message)).unwrap_or_default();
@@ -41,6 +42,8 @@ pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
         max_retries: retries.max,
         retry_count: retries.used,
         cancel_requested,
+        blocked_by,
+        concurrency_key: run.concurrency.map(|shared| shared.key),
         queued_at: moment(queued_at),
         started_at: started_at.map(moment),
         finished_at: finished_at.map(moment),

@@ -6,6 +6,8 @@ use serde_json::json;
 
 use super::matrix::bed::{Bed, Template, Things};
 
+const STREAM: &str = "text/event-stream";
+
 async fn call(bed: &Bed, things: &Things, method: Method, path: &str, accept: &str, body: String) -> u16 {
     let request = Request::builder()
         .method(method)
@@ -24,9 +26,14 @@ async fn a_team_at_its_limit_waits_for_no_run_and_streams_no_log_but_reads_both(
     let (waits, log) = (format!("/runs/{}?wait=1", things.run), format!("/runs/{}/logs", things.run));
     assert_eq!(get(waits.clone(), "*/*").await, 200);
     assert_eq!(get(log.clone(), "text/plain").await, 200, "what has ended is no longer open");
+    for path in [log.clone(), "/runs/events".to_owned()] {
+        assert_eq!(get(path, STREAM).await, 200, "what was left is no longer open");
+    }
     let none = json!({"long_polls": 0, "streams": 0}).to_string();
     assert_eq!(call(&bed, things, Method::PUT, "/limits", "*/*", none).await, 200);
     assert_eq!((get(waits, "*/*").await, get(log.clone(), "text/plain").await), (429, 429));
+    let streams = (get(log.clone(), STREAM).await, get("/runs/events".to_owned(), STREAM).await);
+    assert_eq!(streams, (429, 429));
     let at_once = format!("/runs/{}?wait=0", things.run);
     assert_eq!((get(at_once, "*/*").await, get(log, "application/json").await), (200, 200));
 }

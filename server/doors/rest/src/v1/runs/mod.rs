@@ -1,6 +1,7 @@
 //! Runs, as their team sees them.
 
 pub(crate) mod create;
+pub(crate) mod events;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod many;
