@@ -1,6 +1,6 @@
 //! Apps.
 
-use minitower_vocabulary::wire::apps::{App, Apps, CreateApp};
+use minitower_vocabulary::wire::apps::{App, Apps, ChangeApp, CreateApp};
 use reqwest::Method;
 
 use crate::pages::Cursor;
@@ -21,6 +21,11 @@ impl TeamClient {
     /// One app.
     pub async fn app(&self, slug: &str) -> Result<App, Error> {
         self.call(Method::GET, &["apps", slug]).decode().await
+    }
+
+    /// Changes an app.
+    pub async fn change_app(&self, slug: &str, change: &ChangeApp) -> Result<App, Error> {
+        self.call(Method::PATCH, &["apps", slug]).json(change).decode().await
     }
 
     /// Deletes an app with all that is its. Runs that have not ended are in the way, unless `force` cancels them. Needs a token of role

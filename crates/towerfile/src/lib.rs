@@ -30,7 +30,8 @@ pub mod variables;
 pub use archive::{ArchiveError, Inspection, Limits, UnpackReport, inspect, unpack, unpack_into};
 pub use pack::{PackError, PackPlan, PackReport, pack, plan};
 pub use towerfile::{
-    Error, LogOrder, MAX_RETRIES, Parameter, ParameterType, Start, Towerfile, Warning, name_in, renamed,
+    Concurrency, Error, LogOrder, MAX_CONCURRENCY, MAX_RETRIES, Parameter, ParameterType, Start, Towerfile,
+    Warning, name_in, renamed,
 };
 
 /// The name of a Towerfile, at the project's root.

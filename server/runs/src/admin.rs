@@ -191,6 +191,7 @@ impl Runners {
             reason = reason.chars().map(|c| if names::is_of_lines(c) { c } else { '\u{fffd}' }).collect();
         }
         let (by, clock) = (by.clone(), self.0.clock.clone());
+        let memory = std::sync::Arc::clone(&self.0.memory);
         self.0
             .store
             .write_upkeep(move |tx| {
@@ -201,7 +202,7 @@ impl Runners {
                 let run = load_run(tx, attempt.run_id)?;
                 let command = Command::End { instance_id, reason };
                 let after = lease::decide(held(&run, &attempt), command, clock.now())?;
-                save_held(tx, run, attempt, after)?;
+                save_held(tx, &memory.gates, (run, attempt), after)?;
                 Ok(())
             })
             .await

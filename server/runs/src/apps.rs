@@ -1,6 +1,8 @@
 //! Apps.
 
-use crate::domain::app::{App as DomainApp, Version};
+use crate::domain::app::{App as DomainApp, Change, Version};
+use crate::domain::gates::AppRules;
+use crate::domain::run::Concurrency;
 use crate::store::{apps, versions};
 use minitower_kernel::{Db, StoreError};
 use minitower_teams::team::TeamPrincipal;
@@ -8,9 +10,16 @@ use minitower_vocabulary::ids::TeamId;
 use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::names::{self, Slug};
 
+use crate::waiting::checked_limit;
 use crate::{Absent, Apps, Error, Field};
 use minitower_kernel::page::Page;
 
+/// The least limit of a log that is of use: its beginning and its end are kept.
+const LEAST_LOG_BYTES: i64 = 1024;
+/// The largest number that JSON carries everywhere.
+const MOST_LOG_BYTES: i64 = 9_007_199_254_740_991;
+/// Longest time that a run may be expected to take or to wait: a year.
+const MAX_EXPECTED: i64 = 31_536_000;
 /// Longest description, in bytes.
 pub(crate) const MAX_DESCRIPTION: usize = 4096;
 /// Most bytes of Towerfiles and schemas on a page of versions, however few versions they are: each may have half a MiB.
@@ -42,6 +51,26 @@ impl Apps {
                 })?;
                 limits.take(LimitName::Apps, before.unsigned_abs())?;
                 Ok(app)
+            })
+            .await
+    }
+
+    /// Changes what an app says. From then on a disabled one gets no runs, and none of its runs is leased.
+    pub async fn change_app(
+        &self,
+        by: &TeamPrincipal,
+        slug: String,
+        change: Change,
+    ) -> Result<DomainApp, Error> {
+        let change = checked(change, &slug)?;
+        let (now, team) = (self.0.clock.now(), by.team_id);
+        self.0
+            .store
+            .write_upkeep(move |tx| {
+                let before = find(tx, team, &slug)?;
+                let after = changed(before.clone(), change);
+                let after = if after == before { after } else { DomainApp { updated_at: now, ..after } };
+                Ok(apps::save(tx, before, after)?)
             })
             .await
     }
@@ -86,6 +115,46 @@ impl Apps {
                     .ok_or_else(|| Absent::Version { app: slug, number }.into())
             })
             .await
+    }
+}
+
+/// A change whose values are checked.
+struct Checked {
+    change: Change,
+    concurrency: Option<Option<Concurrency>>,
+}
+
+fn checked(change: Change, slug: &str) -> Result<Checked, Error> {
+    if let Some(Some(description)) = &change.description {
+        check_description(description)?;
+    }
+    let least_and_most = [
+        ("log_limits.bytes_per_run", change.log_bytes, LEAST_LOG_BYTES, MOST_LOG_BYTES),
+        ("expect_seconds", change.expect_seconds, 1, MAX_EXPECTED),
+        ("expect_wait_seconds", change.expect_wait_seconds, 1, MAX_EXPECTED),
+    ];
+    for (name, value, least, most) in least_and_most {
+        if let Some(found) = value.flatten().filter(|value| !(least..=most).contains(value)) {
+            return Err(Error::field(name, Field::NotBetween { least, most, found: Some(found) }));
+        }
+    }
+    let wanted = change.concurrency.clone();
+    let concurrency = wanted.map(|wanted| checked_limit(wanted, slug)).transpose()?;
+    Ok(Checked { change, concurrency })
+}
+
+fn changed(app: DomainApp, Checked { change, concurrency }: Checked) -> DomainApp {
+    let rules = AppRules {
+        disabled: change.disabled.map_or(app.rules.disabled, Option::unwrap_or_default),
+        concurrency: concurrency.unwrap_or(app.rules.concurrency),
+        log_bytes: change.log_bytes.unwrap_or(app.rules.log_bytes),
+    };
+    DomainApp {
+        description: change.description.map_or(app.description, |text| text.filter(|text| !text.is_empty())),
+        rules,
+        expect_seconds: change.expect_seconds.unwrap_or(app.expect_seconds),
+        expect_wait_seconds: change.expect_wait_seconds.unwrap_or(app.expect_wait_seconds),
+        ..app
     }
 }
 

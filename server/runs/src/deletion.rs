@@ -14,7 +14,7 @@ use minitower_vocabulary::time::Timestamp;
 
 use crate::domain::lease::{self, Command};
 use crate::domain::run::Run;
-use crate::leases::{held, save_held};
+use crate::leases::{held, save_both};
 use crate::store::deletion::{self, Deleted};
 use crate::store::{attempts, runs, versions};
 use crate::{Absent, Apps, Engine, Error, Runs, apps};
@@ -156,7 +156,7 @@ pub(crate) fn cancel(tx: &Tx<'_>, run: Run, now: Timestamp) -> Result<Run, Error
     let attempt = attempts::active_of_run(tx, id)?
         .ok_or_else(|| StoreError::Inconsistent(format!("run {id} is active without an attempt")))?;
     let after = lease::decide(held(&run, &attempt), Command::Cancel, now)?;
-    let (run, _) = save_held(tx, run, attempt, after)?;
+    let (run, _) = save_both(tx, (run, attempt), after)?;
     Ok(run)
 }
 

@@ -23,6 +23,9 @@ pub const MAX_BYTES: usize = 256 * 1024;
 /// Most retries of a run.
 pub const MAX_RETRIES: i64 = 1_000_000;
 
+/// Most runs of one key that may be active at the same time.
+pub const MAX_CONCURRENCY: i64 = 1_000_000;
+
 /// A valid Towerfile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Towerfile {
@@ -52,6 +55,8 @@ pub struct Towerfile {
     pub setup_seconds: Option<i64>,
     /// `app.max_retries`: how often a lost run starts again unless it says otherwise, 0 to [`MAX_RETRIES`].
     pub max_retries: Option<i64>,
+    /// `app.concurrency`: how many of its runs may be active at the same time.
+    pub concurrency: Option<Concurrency>,
     /// `app.schedule`, as it was written.
     pub schedule: Option<String>,
     /// `[[parameters]]`, in the order of the file.
@@ -86,6 +91,15 @@ impl Start {
             None => Self::Script(entrypoint.to_owned()),
         }
     }
+}
+
+/// How many runs may be active at the same time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concurrency {
+    /// What the runs share that count; none: the app's name.
+    pub key: Option<String>,
+    /// How many at most, 1 to [`MAX_CONCURRENCY`].
+    pub max: i64,
 }
 
 /// How a job's two output streams become one log.

@@ -11,7 +11,9 @@ use toml::de::DeTable;
 use super::lines::Lines;
 use super::parameters::parameters;
 use super::table::Reader;
-use super::{Error, LogOrder, MAX_BYTES, MAX_RETRIES, Start, Towerfile, Warning};
+use super::{
+    Concurrency, Error, LogOrder, MAX_BYTES, MAX_CONCURRENCY, MAX_RETRIES, Start, Towerfile, Warning,
+};
 use crate::near::shown;
 use crate::path::{PathFault, normalise};
 use crate::source::{MAX_PATTERNS, Pattern};
@@ -31,6 +33,9 @@ const MAX_VARIABLE_NAME_BYTES: usize = 128;
 
 /// Most variables in `app.env`.
 const MAX_VARIABLES: usize = 256;
+
+/// Longest `app.concurrency.key`.
+const MAX_KEY_BYTES: usize = 200;
 
 /// Most names in `app.secrets`: an environment has no more.
 const MAX_SECRETS: usize = 100;
@@ -74,6 +79,7 @@ fn fields(document: &toml::Table, lines: &Lines, warnings: &mut Vec<Warning>) ->
         timeout_seconds,
         setup_seconds,
         max_retries: app.integer_up_to("max_retries", MAX_RETRIES)?,
+        concurrency: concurrency(&app, warnings)?,
         schedule: app.string("schedule")?.map(str::to_owned),
         parameters: parameters(&root, warnings)?,
     })
@@ -211,6 +217,24 @@ fn log_order(app: &Reader<'_>, warnings: &mut Vec<Warning>) -> Result<LogOrder, 
         Some("exact") => Ok(LogOrder::Exact),
         Some(other) => Err(logs.invalid("order", &other.into(), "must be \"streams\" or \"exact\"")),
     }
+}
+
+/// How many of its runs may be active at the same time.
+fn concurrency(app: &Reader<'_>, warnings: &mut Vec<Warning>) -> Result<Option<Concurrency>, Error> {
+    let Some(table) = app.table("concurrency", "write concurrency = { max = 1 }")? else { return Ok(None) };
+    let shared = app.inner(table, "app.concurrency", "app.concurrency".to_owned(), warnings);
+    let max = shared.count_up_to("max", MAX_CONCURRENCY)?.ok_or(Error::Missing {
+        field: "app.concurrency.max",
+        help: "say how many runs may be active at the same time, for example max = 1",
+    })?;
+    let key = shared.string("key")?;
+    if let Some(key) = key
+        && (key.is_empty() || key.len() > MAX_KEY_BYTES || key.chars().any(char::is_control))
+    {
+        let rule = format!("must be one line of 1 to {MAX_KEY_BYTES} bytes; leave it out for the app's name");
+        return Err(shared.invalid("key", &key.into(), rule));
+    }
+    Ok(Some(Concurrency { key: key.map(str::to_owned), max }))
 }
 
 /// The patterns; none where everything is meant.

@@ -11,7 +11,7 @@ use crate::near::shown;
 
 /// Every key a Towerfile may have, by table. `""` is the top level. Where a key has a meaning in several tables, the
 /// first is the likeliest.
-const KNOWN: [(&str, &[&str]); 6] = [
+const KNOWN: [(&str, &[&str]); 7] = [
     ("", &["app", "parameters"]),
     (
         "app",
@@ -29,18 +29,16 @@ const KNOWN: [(&str, &[&str]); 6] = [
             "secrets",
             "api",
             "logs",
+            "concurrency",
             "schedule",
         ],
     ),
     ("app.timeout", &["seconds", "setup_seconds"]),
     ("app.logs", &["order"]),
+    ("app.concurrency", &["key", "max"]),
     ("app.secrets", &["names"]),
     ("parameters", &["name", "description", "type", "default", "hidden"]),
 ];
-
-/// Keys that are planned, with what to do until then.
-const PLANNED: [(&str, &str); 1] =
-    [("app.concurrency", "MiniTower cannot limit how many runs go at once yet: remove it")];
 
 /// One table and its place in the file.
 pub(super) struct Reader<'a> {
@@ -73,11 +71,7 @@ impl<'a> Reader<'a> {
         let known = self.known();
         for key in self.table.keys().filter(|key| !known.contains(&key.as_str())) {
             let field = self.field(key);
-            warnings.push(Warning {
-                line: self.lines.of(&field),
-                help: self.help_with(&field, key),
-                key: field,
-            });
+            warnings.push(Warning { line: self.lines.of(&field), help: self.help_with(key), key: field });
         }
         self
     }
@@ -86,10 +80,7 @@ impl<'a> Reader<'a> {
         KNOWN.iter().find(|(kind, _)| *kind == self.kind).map_or(&[], |(_, keys)| keys)
     }
 
-    fn help_with(&self, field: &str, key: &str) -> String {
-        if let Some((_, help)) = PLANNED.iter().find(|(planned, _)| *planned == field) {
-            return (*help).to_owned();
-        }
+    fn help_with(&self, key: &str) -> String {
         let elsewhere = KNOWN.iter().find(|(_, keys)| keys.contains(&key)).map(|(kind, _)| *kind);
         match elsewhere {
             Some("") => return format!("`{key}` belongs to the top level of the file"),
@@ -152,6 +143,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn integer_up_to(&self, key: &str, most: i64) -> Result<Option<i64>, Error> {
         self.integer_in(key, 0..=most, || format!("must be a whole number from 0 to {most}"))
+    }
+
+    /// A whole number from 1 on that fits.
+    pub(super) fn count_up_to(&self, key: &str, most: i64) -> Result<Option<i64>, Error> {
+        self.integer_in(key, 1..=most, || format!("must be a whole number from 1 to {most}"))
     }
 
     fn integer_in(

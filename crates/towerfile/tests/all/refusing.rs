@@ -217,10 +217,10 @@ fn parameters_in_one_table_are_refused() {
 #[case("[[parameter]]\nname = 'x'", 4, "parameter", "did you mean `parameters`?")]
 #[case("[[app.parameters]]\nname = 'x'", 4, "app.parameters", "belongs to the top level")]
 #[case(
-    "[app.concurrency]\nmax = 1",
-    4,
-    "app.concurrency",
-    "cannot limit how many runs go at once yet: remove it"
+    "[app.concurrency]\nmax = 1\nlimit = 2",
+    6,
+    "app.concurrency.limit",
+    "the keys of [app.concurrency] are key, max"
 )]
 fn unknown_keys_are_named(#[case] lines: &str, #[case] line: usize, #[case] key: &str, #[case] help: &str) {
     let (_, warnings) = Towerfile::parse(&app(lines)).unwrap();

@@ -20,6 +20,74 @@ pub struct CreateApp {
     pub description: Option<String>,
 }
 
+/// Body of `PATCH /apps/{app}`. What is left out stays as it is; `null` clears it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "disabled": false, "concurrency": {"max": 2}, "expect_seconds": 600
+})))]
+#[serde(deny_unknown_fields)]
+pub struct ChangeApp {
+    /// What the app does, for people.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>, max_length = 4096))]
+    pub description: Option<Option<String>>,
+    /// A disabled app refuses new runs, and its queued runs wait until it is enabled.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<bool>))]
+    pub disabled: Option<Option<bool>>,
+    /// How many runs may be active at the same time. It goes before what the Towerfile says.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<Concurrency>))]
+    pub concurrency: Option<Option<Concurrency>>,
+    /// How much of the logs of its runs is kept.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<LogLimits>))]
+    pub log_limits: Option<Option<LogLimits>>,
+    /// How long a run usually takes at most, in seconds.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<i64>, minimum = 1, maximum = 31_536_000))]
+    pub expect_seconds: Option<Option<i64>>,
+    /// How long a run usually waits at most, in seconds.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<i64>, minimum = 1, maximum = 31_536_000))]
+    pub expect_wait_seconds: Option<Option<i64>>,
+}
+
+/// A field that was given, be it as `null`.
+fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// How many runs of a team may be active at the same time: those that have the same key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({"key": "warehouse", "max": 2})))]
+#[serde(deny_unknown_fields)]
+pub struct Concurrency {
+    /// What the runs share, at most 200 bytes on one line. Default: the app's slug.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(min_length = 1, max_length = 200))]
+    pub key: Option<String>,
+    /// How many of them at most.
+    #[cfg_attr(feature = "utoipa", schema(minimum = 1, maximum = 1_000_000))]
+    pub max: i64,
+}
+
+/// How much of the logs of an app's runs is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({"bytes_per_run": 1_048_576})))]
+#[serde(deny_unknown_fields)]
+pub struct LogLimits {
+    /// Most bytes of the log of one run: beyond it the log keeps its beginning and its end. The team's limit
+    /// `log_bytes_per_run` holds too. Default: that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(minimum = 1024))]
+    pub bytes_per_run: Option<i64>,
+}
+
 /// An app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
@@ -34,8 +102,20 @@ pub struct App {
     /// What the app does, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// A disabled app refuses new runs.
+    /// A disabled app refuses new runs, and its queued runs wait.
     pub disabled: bool,
+    /// How many of its runs may be active at the same time. Absent: as its version says, and from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// How much of the logs of its runs is kept. Absent: what the team's limits allow, and from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_limits: Option<LogLimits>,
+    /// How long a run usually takes at most, in seconds. Absent: nobody said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect_seconds: Option<i64>,
+    /// How long a run usually waits at most, in seconds. Absent: nobody said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect_wait_seconds: Option<i64>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it last changed. A new version is a change.

@@ -1,15 +1,18 @@
 //! Apps.
 
 use crate::domain::app::App;
+use crate::domain::gates::AppRules;
+use crate::domain::run::Concurrency;
 use minitower_kernel::rusqlite::{Row, params};
 use minitower_vocabulary::ids::{AppId, TeamId, VersionId};
 use minitower_vocabulary::time::Timestamp;
 
-use crate::store::events::AppChanged;
+use crate::store::events::{AppChanged, AppRuled};
 use minitower_kernel::{At, at};
 use minitower_kernel::{Db, StoreError, Tx};
 
-const COLUMNS: &str = "id, team_id, slug, description, disabled, created_at, updated_at";
+const COLUMNS: &str = "id, team_id, slug, description, disabled, concurrency_key, concurrency_max, log_bytes, expect_seconds, \
+     expect_wait_seconds, created_at, updated_at";
 
 /// A new app; [`StoreError::Taken`] when the team has one of that slug.
 pub fn insert(
@@ -28,7 +31,9 @@ pub fn insert(
         team_id: team,
         slug: slug.to_owned(),
         description: description.map(str::to_owned),
-        disabled: false,
+        rules: AppRules::default(),
+        expect_seconds: None,
+        expect_wait_seconds: None,
         created_at: now,
         updated_at: now,
     })
@@ -70,6 +75,56 @@ pub fn describe(tx: &Tx<'_>, app: AppId, description: &str) -> Result<(), StoreE
     Ok(())
 }
 
+/// Saves what an app says from now on.
+pub fn save(tx: &Tx<'_>, before: App, after: App) -> Result<App, StoreError> {
+    if before == after {
+        return Ok(before);
+    }
+    let App { id, description, rules, expect_seconds, expect_wait_seconds, updated_at, .. } = &after;
+    // The slug stands for no key: an app is never renamed.
+    let shared = rules.concurrency.as_ref();
+    let key = shared.map(|shared| shared.key.as_str()).filter(|key| *key != after.slug);
+    tx.execute(
+        "UPDATE apps SET description = ?2, disabled = ?3, concurrency_key = ?4, concurrency_max = ?5, log_bytes = ?6,
+                expect_seconds = ?7, expect_wait_seconds = ?8, updated_at = ?9 WHERE id = ?1",
+        params![
+            id.0,
+            description,
+            rules.disabled,
+            key,
+            shared.and_then(|shared| shared.max),
+            rules.log_bytes,
+            expect_seconds,
+            expect_wait_seconds,
+            At(*updated_at)
+        ],
+    )?;
+    tx.emit(AppChanged { id: *id });
+    if before.rules != *rules {
+        tx.emit(AppRuled { app: *id, team: before.team_id, before: before.rules, after: rules.clone() });
+    }
+    Ok(after)
+}
+
+/// All apps that say something about their runs.
+pub fn ruled(db: &Db) -> Result<Vec<App>, StoreError> {
+    db.all(
+        &format!(
+            "SELECT {COLUMNS} FROM apps
+             WHERE (disabled = 1 OR concurrency_max IS NOT NULL OR log_bytes IS NOT NULL) AND deleted_at IS NULL"
+        ),
+        (),
+        read,
+    )
+}
+
+/// The team of an app that is disabled; none: it is not, or it is no more.
+pub fn team_of_disabled(db: &Db, app: AppId) -> Result<Option<TeamId>, StoreError> {
+    db.one("SELECT team_id FROM apps WHERE id = ?1 AND disabled = 1 AND deleted_at IS NULL", [app.0], |row| {
+        Ok(TeamId(row.get("team_id")?))
+    })
+}
+
 /// Takes the app's next run number; none: the app or this version was deleted.
 pub(crate) fn next_run_no(tx: &Tx<'_>, app: AppId, version: VersionId) -> Result<Option<i64>, StoreError> {
     // Two statements: RETURNING keeps its rows in a table of its own, made and dropped each time.
@@ -96,12 +151,19 @@ pub(crate) fn next_version_no(tx: &Tx<'_>, app: AppId, now: Timestamp) -> Result
 }
 
 fn read(row: &Row<'_>) -> Result<App, StoreError> {
+    let slug: String = row.get("slug")?;
+    let (key, max): (Option<String>, Option<i64>) =
+        (row.get("concurrency_key")?, row.get("concurrency_max")?);
+    let concurrency = max.map(|max| Concurrency { key: key.unwrap_or_else(|| slug.clone()), max: Some(max) });
+    let (disabled, log_bytes) = (row.get("disabled")?, row.get("log_bytes")?);
     Ok(App {
         id: AppId(row.get("id")?),
         team_id: TeamId(row.get("team_id")?),
-        slug: row.get("slug")?,
+        slug,
         description: row.get("description")?,
-        disabled: row.get("disabled")?,
+        rules: AppRules { disabled, concurrency, log_bytes },
+        expect_seconds: row.get("expect_seconds")?,
+        expect_wait_seconds: row.get("expect_wait_seconds")?,
         created_at: at(row, "created_at")?,
         updated_at: at(row, "updated_at")?,
     })

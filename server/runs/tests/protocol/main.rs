@@ -11,3 +11,4 @@ mod limits;
 mod retries;
 mod runners;
 mod support;
+mod waiting;

@@ -5,7 +5,7 @@ use http::StatusCode;
 use minitower_kernel::page::Page;
 use minitower_runs::domain::app as domain;
 use minitower_teams::team::TeamPrincipal;
-use minitower_vocabulary::wire::apps::{App, Apps, CreateApp};
+use minitower_vocabulary::wire::apps::{App, Apps, ChangeApp, Concurrency, CreateApp, LogLimits};
 
 use super::params::{After, AppPath, Deletion};
 use crate::auth::Caller;
@@ -64,6 +64,37 @@ pub(crate) async fn show(
     Ok(Json(app(state.apps().app(&caller, path.app).await?)))
 }
 
+errors! { ChangeErrors {
+    InvalidRequest: "A field breaks a rule, or there is no such field.",
+    NotFound: "The team has no such app.",
+} }
+
+/// Changes an app.
+///
+/// Fields that are left out stay as they are, and `null` clears a field. A disabled app refuses new runs, and its queued
+/// runs wait: they go on at their old places when it is enabled again. Runs that a runner holds are not interrupted.
+#[utoipa::path(patch, path = "/api/v1/apps/{app}", operation_id = "change_app", tag = "Apps", params(AppPath),
+    request_body = ChangeApp,
+    responses((status = 200, description = "The app after the change.", body = App), ChangeErrors))]
+pub(crate) async fn change(
+    State(state): State<HttpState>,
+    Caller(caller): Caller<TeamPrincipal>,
+    Path(path): Path<AppPath>,
+    Json(body): Json<ChangeApp>,
+) -> Result<Json<App>, ApiError> {
+    let ChangeApp { description, disabled, concurrency, log_limits, expect_seconds, expect_wait_seconds } =
+        body;
+    let change = domain::Change {
+        description,
+        disabled,
+        concurrency: concurrency.map(|shared| shared.map(|Concurrency { key, max }| (key, max))),
+        log_bytes: log_limits.map(|limits| limits.and_then(|limits| limits.bytes_per_run)),
+        expect_seconds,
+        expect_wait_seconds,
+    };
+    Ok(Json(app(state.apps().change_app(&caller, path.app, change).await?)))
+}
+
 errors! { DeleteErrors {
     NotFound: "The team has no such app.",
     Conflict: "A run of the app has not ended, and `force` is not set.",
@@ -87,12 +118,30 @@ pub(crate) async fn delete(
 }
 
 fn app(app: domain::App) -> App {
-    let domain::App { id, team_id: _, slug, description, disabled, created_at, updated_at } = app;
+    let domain::App {
+        id,
+        team_id: _,
+        slug,
+        description,
+        rules,
+        expect_seconds,
+        expect_wait_seconds,
+        created_at,
+        updated_at,
+    } = app;
+    let concurrency = rules.concurrency.and_then(|shared| {
+        let max = shared.max?;
+        Some(Concurrency { key: Some(shared.key), max })
+    });
     App {
         app_id: id.0,
         slug,
         description,
-        disabled,
+        disabled: rules.disabled,
+        concurrency,
+        log_limits: rules.log_bytes.map(|bytes| LogLimits { bytes_per_run: Some(bytes) }),
+        expect_seconds,
+        expect_wait_seconds,
         created_at: moment(created_at),
         updated_at: moment(updated_at),
     }

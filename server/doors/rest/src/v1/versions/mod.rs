@@ -149,7 +149,9 @@ fn version(version: domain::Version) -> Result<Version, ApiError> {
         import_paths,
         max_retries: _,
         api: _,
+        concurrency: _,
         hidden_parameters,
+        secrets: _,
         created_at,
     } = version;
     let mut params_schema: Option<Value> = params_schema
