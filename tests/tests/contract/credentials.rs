@@ -58,6 +58,7 @@ const ROUTES: &[(&str, &str, &[Kind])] = &[
     ("POST", "/apps/nothing/runs", TEAM),
     ("GET", "/runs", TEAM),
     ("GET", "/runs/summary", TEAM),
+    ("GET", "/runs/events", TEAM),
     ("GET", "/runs/abc", TEAM),
     ("GET", "/runs/abc/attempts", TEAM),
     ("GET", "/runs/abc/logs", TEAM),

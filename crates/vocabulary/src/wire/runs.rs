@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::Timestamp;
+use super::apps::Concurrency;
 
 pub use crate::statuses::{AttemptStatus, Failure, RunStatus};
 
@@ -44,6 +45,15 @@ pub struct CreateRun {
     /// or a digit. A value has at most 253 bytes.
     #[serde(default, deserialize_with = "super::unique::map", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// How many runs of the team with the same key may be active at the same time: the others wait. Default: as the app
+    /// says, else its Towerfile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// Runs of the team that have to complete or to end first, at most 32. If one that has to complete ends otherwise, this
+    /// run is cancelled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "utoipa", schema(max_items = 32))]
+    pub after: Vec<After>,
 }
 
 /// Body of `POST /runs/{run}/retry`. It may be empty. What is left out is as in the run that is repeated.
@@ -69,6 +79,30 @@ pub struct RetryRun {
 /// A field that is there, be it null.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
+}
+
+/// A run that another one comes after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({"run_id": 40, "on": "completed"})))]
+#[serde(deny_unknown_fields)]
+pub struct After {
+    /// The run.
+    pub run_id: i64,
+    /// What it has to have come to.
+    #[serde(default)]
+    pub on: AfterOn,
+}
+
+/// What a run has to have come to before the one behind it may start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum AfterOn {
+    /// It has completed. If it ends otherwise, the run behind it is cancelled.
+    #[default]
+    Completed,
+    /// It has ended, however.
+    Ended,
 }
 
 /// How a run is retried.
@@ -133,6 +167,13 @@ pub struct Run {
     pub retry_count: i64,
     /// Whether a cancel was requested.
     pub cancel_requested: bool,
+    /// Why no runner may take it although it is queued: `after`, `backoff`, `disabled` or `limit`. Absent: one may, and from
+    /// older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<String>,
+    /// The key of the limit of active runs that it shares. Absent: it shares none, and from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency_key: Option<String>,
     /// When it entered the queue, for the last time.
     pub queued_at: Timestamp,
     /// When it first started.

@@ -2,10 +2,13 @@
 
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
+use minitower_runs::domain::after as domain;
 use minitower_runs::domain::retry::Wanted;
 use minitower_runs::{CreateRun as NewRun, Created, Idempotency};
 use minitower_teams::team::TeamPrincipal;
-use minitower_vocabulary::wire::runs::{CreateRun, Retry, Run};
+use minitower_vocabulary::ids::RunId;
+use minitower_vocabulary::wire::apps::Concurrency;
+use minitower_vocabulary::wire::runs::{After, AfterOn, CreateRun, Retry, Run};
 use serde::Serialize;
 
 use crate::auth::Caller;
@@ -18,7 +21,7 @@ use crate::{ApiError, HttpState, render};
 errors! { CreateErrors {
     InvalidRequest: "A field breaks a rule, or the input does not match the version's schema.",
     NoVersion: "The app has no version to run.",
-    NotFound: "The team has no such app, or the app has no such version.",
+    NotFound: "The team has no such app, the app has no such version, or the team has no run that `after` names.",
     Conflict: "The app is disabled, the `Idempotency-Key` was used for another request, or the team is at a limit: of queued \
                runs, of environments or of storage.",
     RateLimited: "The team has created as many runs today as its limits allow.",
@@ -49,11 +52,7 @@ pub(crate) async fn create(
     OptionalJson(body): OptionalJson<CreateRun>,
 ) -> Result<(StatusCode, Json<Run>), ApiError> {
     let once = once(&headers, &path.app, &body)?;
-    let CreateRun { input, version_no, priority, max_retries, retry, timeout_seconds, environment, labels } =
-        body;
-    let retry = retry.map(wanted);
-    let new =
-        NewRun { input, version_no, priority, max_retries, retry, timeout_seconds, environment, labels };
+    let new = new_run(body);
     let (status, run) = match once {
         None => (StatusCode::CREATED, state.runs().create_run(&caller, path.app, new).await?),
         Some(once) => match state.runs().create_run_once(&caller, path.app, new, once).await? {
@@ -62,6 +61,41 @@ pub(crate) async fn create(
         },
     };
     Ok((status, Json(render::run(run)?)))
+}
+
+fn new_run(body: CreateRun) -> NewRun {
+    let CreateRun {
+        input,
+        version_no,
+        priority,
+        max_retries,
+        retry,
+        timeout_seconds,
+        environment,
+        labels,
+        concurrency,
+        after,
+    } = body;
+    NewRun {
+        input,
+        version_no,
+        priority,
+        max_retries,
+        retry: retry.map(wanted),
+        timeout_seconds,
+        environment,
+        labels,
+        concurrency: concurrency.map(|Concurrency { key, max }| (key, max)),
+        after: after.into_iter().map(after_run).collect(),
+    }
+}
+
+fn after_run(After { run_id, on }: After) -> domain::After {
+    let until = match on {
+        AfterOn::Completed => domain::Until::Completed,
+        AfterOn::Ended => domain::Until::Ended,
+    };
+    domain::After { run: RunId(run_id), until }
 }
 
 /// The key of a call that may be repeated. What is asked for is compared as it was understood, not as it was written.
