@@ -28,6 +28,21 @@ impl TeamClient {
         Ok(RunArtifact { answer })
     }
 
+    /// The rest of one of these files, from a byte on, as long as its content is the one of that hash. Otherwise all of it: whoever asks
+    /// looks at [`RunArtifact::first`].
+    pub async fn artifact_from(
+        &self,
+        run_id: i64,
+        path: &str,
+        (first, sha256): (u64, &str),
+    ) -> Result<RunArtifact, Error> {
+        let run = run_id.to_string();
+        let call = self.call(Method::GET, &segments(&run, path)?);
+        let call =
+            call.header("range", &format!("bytes={first}-")).header("if-range", &format!("\"{sha256}\""));
+        Ok(RunArtifact { answer: call.head().await? })
+    }
+
     /// Removes one of these files. Needs a token of role admin.
     pub async fn delete_artifact(&self, run_id: i64, path: &str) -> Result<(), Error> {
         let run = run_id.to_string();
@@ -58,6 +73,14 @@ impl RunArtifact {
     /// Its length in bytes, when the server says it.
     pub fn content_length(&self) -> Option<u64> {
         self.answer.content_length()
+    }
+
+    /// Which byte of the file it begins with.
+    pub fn first(&self) -> u64 {
+        // `bytes FIRST-LAST/LENGTH`, only of a part (RFC 9110, section 14.4).
+        let range = self.answer.headers().get("content-range").and_then(|range| range.to_str().ok());
+        let first = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+        first.unwrap_or(0)
     }
 
     /// The next piece, or `None` at the end. A pause longer than the request timeout is a transport error.

@@ -9,14 +9,32 @@ use minitower_client::TeamClient;
 use minitower_client::wire::runs::Artifact;
 use tokio::io::AsyncWrite;
 
+use super::download;
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
 use crate::output::{Cell, bytes, short_sha, time};
 use crate::watch::{no_such_run, run_id};
 
+/// Flags of `runs artifacts`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Artifacts {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The run's id: list its files, or with --download download all of them
+    #[arg(value_name = "RUN", value_parser = run_id, required = true)]
+    run_id: Option<i64>,
+    /// Download all files into this folder; one that was cut off goes on where it stopped
+    #[arg(long, value_name = "DIR")]
+    download: Option<PathBuf>,
+    /// Overwrite files that are different
+    #[arg(long, requires = "download")]
+    force: bool,
+}
+
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum Artifacts {
+enum Command {
     /// List the files that a run produced
     List(List),
     /// Download one of these files
@@ -49,9 +67,16 @@ pub struct Get {
 
 impl Artifacts {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        match self {
-            Self::List(command) => command.run(context).await,
-            Self::Get(command) => command.run(context).await,
+        match (self.command, self.run_id) {
+            (Some(Command::List(command)), _) => command.run(context).await,
+            (Some(Command::Get(command)), _) => command.run(context).await,
+            (None, run_id) => {
+                let run_id = run_id.unwrap_or_default();
+                match self.download {
+                    Some(folder) => download::all(context, run_id, &folder, self.force).await,
+                    None => List { run_id }.run(context).await,
+                }
+            }
         }
     }
 }

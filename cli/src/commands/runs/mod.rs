@@ -3,6 +3,7 @@
 mod artifacts;
 mod cancel;
 pub mod create;
+mod download;
 pub mod logs;
 mod many;
 mod retry;
@@ -45,7 +46,6 @@ pub enum Runs {
     /// List a run's attempts
     Attempts(show::Attempts),
     /// List and download the files that a run produced
-    #[command(subcommand)]
     Artifacts(artifacts::Artifacts),
 }
 
