@@ -10,7 +10,7 @@ use minitower_teams::secrets::Secret;
 use minitower_vocabulary::ids::RegistrationTokenId;
 use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::time::Timestamp;
-use minitowerd::{ControlPlane as App, Settings};
+use minitowerd::{ControlPlane as App, Outside, Settings};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
@@ -109,6 +109,7 @@ fn settings(folder: &Path) -> Settings {
             registration_token: Secret::new(PLATFORM_TOKEN),
             operator_token: Secret::new("operator"),
             signup_enabled: true,
+            audit_keep: None,
             storage_bytes: None,
             secrets_key_file: folder.join("secrets.key"),
         },
@@ -120,6 +121,7 @@ fn settings(folder: &Path) -> Settings {
             runner_prune_after: None,
             max_artifact_bytes: 1 << 20,
         },
+        outside: Outside::default(),
     }
 }
 

@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use minitower_kernel::clock::Clock;
 use minitower_rest::{HttpConfig, HttpMetrics, HttpState, router};
 use minitower_teams::secrets::Secret;
-use minitowerd::{ControlPlane as App, Settings};
+use minitowerd::{ControlPlane as App, Outside, Settings};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
@@ -95,6 +95,7 @@ impl Bed {
                 registration_token: Secret::new(REGISTRATION),
                 operator_token: None,
                 signup_enabled: false,
+                audit_keep: None,
                 storage_bytes: None,
                 secrets_key_file: folder.path().join("secrets.key"),
             },
@@ -106,6 +107,7 @@ impl Bed {
                 runner_prune_after: None,
                 max_artifact_bytes: 64 << 10,
             },
+            outside: Outside::default(),
         };
         let fatal = |reason: &str| panic!("{reason}");
         let open = App::open(settings, Clock::start(), CancellationToken::new(), fatal);

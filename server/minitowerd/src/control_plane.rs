@@ -7,7 +7,9 @@ use minitower_kernel::clock::Clock;
 use minitower_kernel::due::DueQueue;
 use minitower_kernel::events::Subscribers;
 use minitower_kernel::metrics::DatabaseMetrics;
+use minitower_kernel::outbound::{AllowedNets, Outbound};
 use minitower_kernel::{Hooks, OpenError, Store};
+use minitower_notifications::{Notifications, Smtp};
 use minitower_rest::Subjects;
 use minitower_runs::{Apps, Engine, Leases, Runners, Runs};
 use minitower_teams::Teams;
@@ -23,6 +25,19 @@ pub struct Settings {
     pub teams: minitower_teams::Settings,
     /// What it decides for runs.
     pub runs: minitower_runs::Settings,
+    /// What it decides for what goes outside.
+    pub outside: Outside,
+}
+
+/// What the configuration decides for what goes outside.
+#[derive(Debug, Clone, Default)]
+pub struct Outside {
+    /// Networks that may be called although they are not public.
+    pub allowed_nets: AllowedNets,
+    /// The mail server; none: no emails.
+    pub smtp: Option<Smtp>,
+    /// Where people reach this server with a browser.
+    pub public_url: Option<String>,
 }
 
 /// The control plane, without its HTTP. A cheap clone.
@@ -31,6 +46,7 @@ pub struct ControlPlane {
     store: Arc<Store>,
     teams: Teams,
     engine: Engine,
+    notifications: Notifications,
     subjects: Subjects,
     due: DueQueue,
     stopping: CancellationToken,
@@ -48,6 +64,9 @@ pub enum PlaneError {
     /// The runs cannot be opened.
     #[error(transparent)]
     Runs(#[from] minitower_runs::StartError),
+    /// The notifications cannot be opened.
+    #[error("the notifications cannot be read")]
+    Notifications(#[source] minitower_kernel::StoreError),
     /// A metric cannot be registered.
     #[error("cannot set up the metrics")]
     Metrics(#[from] prometheus::Error),
@@ -72,6 +91,10 @@ impl ControlPlane {
         let of_teams = minitower_teams::Memory::new(&mut subscribers);
         let of_runs = minitower_runs::Memory::new(&registry, of_teams.clone(), &due, &mut subscribers)?;
         minitower_teams::audit::follow(&mut subscribers, minitower_runs::AUDITED);
+        let shown = minitower_rest::shown_run;
+        let of_notifications =
+            minitower_notifications::Memory::new(&registry, &due, &mut subscribers, shown)?;
+        minitower_teams::audit::follow(&mut subscribers, minitower_notifications::AUDITED);
         let batches = database.clone();
         let hooks =
             Hooks { batch: Box::new(move |size| batches.batch(size)), fatal: Box::new(fatal.clone()) };
@@ -79,13 +102,38 @@ impl ControlPlane {
         let store = Arc::new(Store::open(&settings.db_path, subscribers, hooks)?);
         let teams = Teams::open(Arc::clone(&store), clock.clone(), settings.teams, of_teams).await?;
         teams.prune_audit(&due);
-        let engine =
-            Engine::open(Arc::clone(&store), clock, settings.runs, teams.clone(), of_runs, stopping.clone())
-                .await?;
+        let engine = Engine::open(
+            Arc::clone(&store),
+            clock.clone(),
+            settings.runs,
+            teams.clone(),
+            of_runs,
+            stopping.clone(),
+        )
+        .await?;
         // The folder of the objects is there by now.
         store.watch(&objects, fatal)?;
-        let subjects = Subjects::new(Arc::clone(&store), teams.clone(), &engine, registry, database);
-        Ok(Self { store, teams, engine, subjects, due, stopping })
+        let Outside { allowed_nets, smtp, public_url } = settings.outside;
+        let notifications = Notifications::open(
+            Arc::clone(&store),
+            clock,
+            minitower_notifications::Settings { smtp, public_url },
+            teams.clone(),
+            engine.apps(),
+            Outbound::new(allowed_nets),
+            of_notifications,
+        )
+        .await
+        .map_err(PlaneError::Notifications)?;
+        let subjects = Subjects::new(
+            Arc::clone(&store),
+            teams.clone(),
+            &engine,
+            notifications.clone(),
+            registry,
+            database,
+        );
+        Ok(Self { store, teams, engine, notifications, subjects, due, stopping })
     }
 
     /// Teams, and whom tokens speak for.
@@ -118,6 +166,11 @@ impl ControlPlane {
         self.engine.runners()
     }
 
+    /// Who is told of which runs.
+    pub fn notifications(&self) -> &Notifications {
+        &self.notifications
+    }
+
     /// What the doors reach.
     pub fn subjects(&self) -> Subjects {
         self.subjects.clone()
@@ -133,6 +186,7 @@ impl ControlPlane {
 
     /// Folds the write-ahead log into the database; nothing is written after.
     pub async fn close(&self) -> Result<(), minitower_runs::Error> {
+        self.notifications.close().await;
         // What cannot be written down keeps the log from nothing.
         let written = self.engine.close().await;
         self.store.close().await?;

@@ -22,8 +22,10 @@ use std::sync::LazyLock;
 pub use config::{
     Args, Command, Config, ConfigError, ListenAddr, ObjectsCommand, SecretsCommand, copy_target,
 };
-pub use control_plane::{ControlPlane, PlaneError, Settings};
+pub use control_plane::{ControlPlane, Outside, PlaneError, Settings};
 pub use healthcheck::{Unhealthy, healthcheck};
+pub use minitower_kernel::outbound::AllowedNets;
+pub use minitower_notifications::Smtp;
 pub use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 pub use minitower_teams::secrets::Secret;
 pub use restore::{restore, restore_if_missing};

@@ -42,7 +42,7 @@ pub use error::Error;
 pub use mail::{BadSmtp, Smtp};
 pub use memory::Memory;
 pub use notifications::{Change, MOST_OF_A_TEAM, Made, New};
-pub use settings::{BadUrl, PublicUrl, Settings};
+pub use settings::Settings;
 pub use store::audited::AUDITED;
 pub use targets::WantedTarget;
 

@@ -131,7 +131,7 @@ impl Notifications {
             team: team.as_deref().unwrap_or_default(),
             data: &data,
             at: moment(delivery.created_at),
-            public_url: self.0.settings.public_url.as_ref().map(crate::PublicUrl::as_str),
+            public_url: self.0.settings.public_url.as_deref(),
         };
         let target = &notification.target;
         let secret = target.secret.as_ref().and_then(seal::open);

@@ -227,6 +227,25 @@ impl From<LimitError> for ApiError {
     }
 }
 
+impl From<minitower_notifications::Error> for ApiError {
+    fn from(error: minitower_notifications::Error) -> Self {
+        use minitower_notifications::Error;
+        let code = match error {
+            Error::Runs(error) => return error.into(),
+            Error::Teams(error) => return error.into(),
+            Error::Limit(limit) => return limit.into(),
+            Error::Store(StoreError::Unavailable(reason)) => return Self::unavailable(&reason),
+            Error::Store(_) | Error::Random(_) => return Self::internal(&error),
+            Error::Field { .. } => ErrorCode::InvalidRequest,
+            Error::NoNotification(_) | Error::NoDelivery { .. } => ErrorCode::NotFound,
+            Error::NameTaken(_) | Error::TooMany { .. } | Error::Disabled(_) | Error::Full { .. } => {
+                ErrorCode::Conflict
+            }
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
 impl From<minitower_runs::Error> for ApiError {
     fn from(error: minitower_runs::Error) -> Self {
         use minitower_runs::{Absent, Error};

@@ -33,6 +33,7 @@ pub use auth::Access;
 pub use error::ApiError;
 pub use metrics::HttpMetrics;
 pub use openapi::document;
+pub use render::shown_run;
 pub use routes::{Route, router, table, watching_router};
 pub use serve::{Ended, InvalidNetwork, ServeLimits, TrustedProxies, serve};
 pub use state::{CorsOrigin, HttpConfig, HttpState, InvalidOrigin, Limits, Subjects};

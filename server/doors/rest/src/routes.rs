@@ -17,8 +17,8 @@ use crate::auth::{Access, Post, guard};
 use crate::middleware::{catch_panics, cors, method_not_allowed, not_found, observe, volumes};
 use crate::strict::{self, Fields, Takes};
 use crate::v1::{
-    admin, apps, artifacts, audit, environments, lease, limits, pools, runners, runs, secrets, sign_in,
-    teams, tokens, versions,
+    admin, apps, artifacts, audit, environments, lease, limits, notifications, pools, runners, runs, secrets,
+    sign_in, teams, tokens, versions,
 };
 use crate::{health, openapi};
 
@@ -112,6 +112,15 @@ routes! {
     POST   "/api/v1/runs/cancel"                      Team         Refused  runs::many::cancel;
     POST   "/api/v1/runs/retry"                       Team         Refused  runs::many::retry;
     POST   "/api/v1/runs/{run}/retry"                 Runs         Refused  runs::retry::retry;
+
+    GET    "/api/v1/notifications"                    Team         Refused  notifications::list;
+    POST   "/api/v1/notifications"                    TeamAdmin    Refused  notifications::create;
+    GET    "/api/v1/notifications/{id}"               Team         Refused  notifications::show;
+    PATCH  "/api/v1/notifications/{id}"               TeamAdmin    Refused  notifications::update;
+    DELETE "/api/v1/notifications/{id}"               TeamAdmin    Refused  notifications::delete;
+    POST   "/api/v1/notifications/{id}/test"          TeamAdmin    Refused  notifications::test;
+    GET    "/api/v1/notifications/{id}/deliveries"    Team         Refused  notifications::deliveries;
+    POST   "/api/v1/notifications/{id}/deliveries/{delivery}/retry" TeamAdmin Refused notifications::retry;
 
     POST   "/api/v1/runners/register"                 Registration Named    runners::register;
     POST   "/api/v1/runners/sign-off"                 Runner       Refused  runners::sign_off;

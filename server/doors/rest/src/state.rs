@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minitower_kernel::metrics::DatabaseMetrics;
 use minitower_kernel::volumes::Volumes;
 use minitower_kernel::{Store, StoreError};
+use minitower_notifications::Notifications;
 use minitower_runs::{Apps, Engine, Leases, Runners, Runs};
 use minitower_teams::Teams;
 use prometheus::Registry;
@@ -70,6 +71,7 @@ struct Reached {
     leases: Leases,
     runners: Runners,
     engine: Engine,
+    notifications: Notifications,
     registry: Registry,
     database: DatabaseMetrics,
     /// Held by a scrape: gauges are emptied before they are filled.
@@ -82,6 +84,7 @@ impl Subjects {
         store: Arc<Store>,
         teams: Teams,
         engine: &Engine,
+        notifications: Notifications,
         registry: Registry,
         database: DatabaseMetrics,
     ) -> Self {
@@ -93,6 +96,7 @@ impl Subjects {
             leases: engine.leases(),
             runners: engine.runners(),
             engine: engine.clone(),
+            notifications,
             registry,
             database,
             scrape: Mutex::default(),
@@ -147,6 +151,10 @@ impl HttpState {
 
     pub(crate) fn apps(&self) -> &Apps {
         &self.0.subjects.0.apps
+    }
+
+    pub(crate) fn notifications(&self) -> &Notifications {
+        &self.0.subjects.0.notifications
     }
 
     pub(crate) fn runs(&self) -> &Runs {

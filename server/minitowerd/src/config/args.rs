@@ -10,8 +10,9 @@ use clap::{Parser, Subcommand};
 /// Every setting is a flag or the environment variable beside it; the flag wins. Secrets are taken from the
 /// environment only, as flags can be read by everyone on the machine: `MINITOWER_BOOTSTRAP_TOKEN` (opens
 /// `/api/v1/bootstrap/team`), `MINITOWER_RUNNER_REGISTRATION_TOKEN` (registers runners for the whole platform),
-/// `MINITOWER_OPERATOR_TOKEN` (opens `/api/v1/admin` across teams) and `MINITOWER_OIDC_CLIENT_SECRET` (this server's secret at
-/// the identity provider).
+/// `MINITOWER_OPERATOR_TOKEN` (opens `/api/v1/admin` across teams), `MINITOWER_OIDC_CLIENT_SECRET` (this server's secret at
+/// the identity provider) and `MINITOWER_SMTP_URL` (the mail server of notifications, for example
+/// `smtps://user:password@mail.example.com`).
 #[derive(Debug, Clone, Default, Parser)]
 #[command(name = "minitowerd", version = crate::VERSION.as_str(), disable_help_subcommand = true)]
 pub struct Args {
@@ -61,6 +62,12 @@ pub struct Args {
     /// Addresses and networks of the proxies whose `X-Forwarded-For` is believed, separated by commas [default: none]
     #[arg(long, env = "MINITOWER_TRUSTED_PROXIES", hide_env_values = true, value_name = "NETWORKS")]
     pub trusted_proxies: Option<String>,
+    /// Networks that notifications may call although they are not public, separated by commas [default: none]
+    #[arg(long, env = "MINITOWER_WEBHOOK_ALLOWED_NETS", hide_env_values = true, value_name = "NETWORKS")]
+    pub webhook_allowed_nets: Option<String>,
+    /// Whom emails are from, for example `MiniTower <minitower@example.com>`; needed with `MINITOWER_SMTP_URL`
+    #[arg(long, env = "MINITOWER_SMTP_FROM", hide_env_values = true, value_name = "ADDRESS")]
+    pub smtp_from: Option<String>,
     /// How long a lease lasts unless a heartbeat extends it [default: 60s]
     #[arg(long, env = "MINITOWER_LEASE_TTL", hide_env_values = true, value_name = "DURATION")]
     pub lease_ttl: Option<String>,

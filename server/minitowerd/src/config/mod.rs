@@ -5,17 +5,20 @@ mod args;
 mod listen;
 mod objects;
 mod oidc;
+mod outside;
 mod parse;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use minitower_kernel::objects::Location;
+use minitower_kernel::outbound::AllowedNets;
+use minitower_notifications::Smtp;
 use minitower_teams::oidc::OidcSettings;
 use minitower_teams::secrets::Secret;
 use nix::sys::statvfs::statvfs;
 
-use crate::control_plane::Settings;
+use crate::control_plane::{Outside, Settings};
 use crate::objects::Target;
 use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 
@@ -57,6 +60,10 @@ pub struct Config {
     pub public_url: Option<String>,
     /// The identity provider that people sign in through; none: they do not.
     pub oidc: Option<OidcSettings>,
+    /// Networks that notifications may call although they are not public.
+    pub webhook_allowed_nets: AllowedNets,
+    /// The mail server of notifications; none: no emails.
+    pub smtp: Option<Smtp>,
     /// Origins that browsers may call from.
     pub cors_origins: Vec<CorsOrigin>,
     /// The proxies whose `X-Forwarded-For` is believed.
@@ -94,6 +101,8 @@ impl Default for Config {
             operator_token: None,
             public_url: None,
             oidc: None,
+            webhook_allowed_nets: AllowedNets::default(),
+            smtp: None,
             cors_origins: Vec::new(),
             trusted_proxies: TrustedProxies::default(),
             lease_ttl: Duration::from_mins(1),
@@ -155,6 +164,11 @@ impl Config {
                 expiry_check_interval: self.expiry_check_interval,
                 runner_prune_after: self.runner_prune_after,
                 max_artifact_bytes: self.limits.artifact,
+            },
+            outside: Outside {
+                allowed_nets: self.webhook_allowed_nets.clone(),
+                smtp: self.smtp.clone(),
+                public_url: self.public_url.clone(),
             },
         }
     }

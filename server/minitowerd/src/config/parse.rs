@@ -5,10 +5,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use minitower_daemon::duration;
+use minitower_kernel::outbound::AllowedNets;
 use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 use minitower_teams::secrets::Secret;
 
-use super::{Args, Config, ListenAddr, objects, oidc};
+use super::{Args, Config, ListenAddr, objects, oidc, outside};
 use crate::telemetry::{self, LogFormat};
 
 /// Longest part of a bad value that is shown.
@@ -46,6 +47,9 @@ pub enum ConfigError {
         /// The other.
         other: &'static str,
     },
+    /// The mail server cannot be used. Its URL is not shown.
+    #[error("{0}")]
+    Mail(String),
     /// Nobody could ever make a team.
     #[error(
         "MINITOWER_BOOTSTRAP_TOKEN is empty: it is required when MINITOWER_PUBLIC_SIGNUP_ENABLED is false and \
@@ -67,6 +71,7 @@ impl Config {
             secret("MINITOWER_OIDC_CLIENT_SECRET"),
             public_url.as_deref(),
         )?;
+        let smtp = outside::smtp(secret("MINITOWER_SMTP_URL"), args.smtp_from.take())?;
         let secret = |variable| parse_secret(variable, secret(variable));
         let allow_http = allow_http(&args)?;
         let config = Self {
@@ -95,6 +100,13 @@ impl Config {
             operator_token: secret("MINITOWER_OPERATOR_TOKEN")?,
             public_url,
             oidc,
+            webhook_allowed_nets: value(
+                "MINITOWER_WEBHOOK_ALLOWED_NETS",
+                args.webhook_allowed_nets,
+                str::parse::<AllowedNets>,
+            )?
+            .unwrap_or(defaults.webhook_allowed_nets),
+            smtp,
             cors_origins: value("MINITOWER_CORS_ORIGINS", args.cors_origins, origins)?
                 .unwrap_or(defaults.cors_origins),
             trusted_proxies: value(
@@ -284,6 +296,8 @@ mod tests {
                 "--public-signup-enabled=false",
                 "--cors-origins=http://a.example, https://b.example",
                 "--trusted-proxies=10.0.0.0/8, ::1",
+                "--webhook-allowed-nets=10.0.0.0/8",
+                "--smtp-from=t@example.com",
                 "--lease-ttl=1m30s",
                 "--expiry-check-interval=250ms",
                 "--runner-prune-after=0",
@@ -295,6 +309,7 @@ mod tests {
             &[
                 ("MINITOWER_BOOTSTRAP_TOKEN", "dev\n"),
                 ("MINITOWER_OPERATOR_TOKEN", "op"),
+                ("MINITOWER_SMTP_URL", "smtps://me:hunter2@mail.example.com"),
                 ("MINITOWER_RUNNER_REGISTRATION_TOKEN", ""),
             ],
         )
@@ -306,6 +321,8 @@ mod tests {
         assert_eq!(config.secrets_key_file(), std::path::Path::new("/k/keys"));
         assert_eq!(config.cors_origins.len(), 2);
         assert_eq!(config.trusted_proxies, "10.0.0.0/8,::1".parse().unwrap());
+        assert_eq!(config.webhook_allowed_nets, "10.0.0.0/8".parse().unwrap());
+        assert!(config.smtp.is_some() && !format!("{config:?}").contains("hunter2"));
         assert_eq!((config.limits.request_body, config.limits.artifact), (1, 2));
         assert!(config.bootstrap_token.unwrap().matches("dev"));
         assert!(config.operator_token.unwrap().matches("op"));
@@ -322,6 +339,10 @@ mod tests {
     #[case(
         "--trusted-proxies=10.0.0.0/8,proxy",
         "MINITOWER_TRUSTED_PROXIES is \"10.0.0.0/8,proxy\": \"proxy\" is not"
+    )]
+    #[case(
+        "--webhook-allowed-nets=10.0.0.0/8,all",
+        "MINITOWER_WEBHOOK_ALLOWED_NETS is \"10.0.0.0/8,all\": \"all\" is not a network"
     )]
     #[case("--db-lock-timeout=1h", "from 0s to 10m")]
     #[case("--lease-ttl=60", "MINITOWER_LEASE_TTL is \"60\": it must be a duration such as")]

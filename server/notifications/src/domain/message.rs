@@ -72,7 +72,7 @@ impl Message<'_> {
             text.push_str(&for_slack(&line));
         }
         if let Some(link) = self.link() {
-            text.push_str(&format!("\n<{link}|Open the run>"));
+            text.push_str(&format!("\n<{}|Open the run>", link.replace('|', "%7C")));
         }
         // No names of people or groups are called out, whatever an error message says.
         json!({"text": text, "unfurl_links": false, "unfurl_media": false}).to_string()

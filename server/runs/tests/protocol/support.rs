@@ -18,7 +18,7 @@ use minitower_teams::secrets::Secret;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::statuses::{ResultReason, ResultStatus};
 use minitower_vocabulary::time::Timestamp;
-use minitowerd::{ControlPlane as App, Settings};
+use minitowerd::{ControlPlane as App, Outside, Settings};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const TTL: Duration = Duration::from_secs(60);
@@ -41,6 +41,7 @@ pub(crate) fn settings(folder: &Path) -> Settings {
             registration_token: Secret::new("platform"),
             operator_token: Secret::new("operator"),
             signup_enabled: true,
+            audit_keep: None,
             storage_bytes: None,
             secrets_key_file: folder.join("secrets.key"),
         },
@@ -52,6 +53,7 @@ pub(crate) fn settings(folder: &Path) -> Settings {
             runner_prune_after: None,
             max_artifact_bytes: 1 << 20,
         },
+        outside: Outside::default(),
     }
 }
 

@@ -19,15 +19,18 @@ const ABOUT: &str = "The HTTP API of the MiniTower control plane. Send a credent
     JSON whatever their `Content-Type`.";
 
 /// The groups of operations, in the order in which a reader meets them.
-const TAGS: [(&str, &str); 12] = [
+const TAGS: [(&str, &str); 15] = [
     ("Teams", "Creating a team, and logging in to one."),
+    ("Sign-in", "People sign in through an identity provider."),
     ("Tokens", "Team tokens, and a team's registration tokens."),
+    ("Audit", "Who changed what, and when."),
     ("Limits", "What a team may use. The administrator allows, and the team's admins choose within that."),
     ("Environments", "Named queues. A run is created in one, and a runner serves one."),
     ("Apps", "The named jobs of a team."),
     ("Versions", "The uploaded archives of an app. A version never changes."),
     ("Runs", "Starting, watching and cancelling runs."),
     ("Artifacts", "The files that jobs leave behind."),
+    ("Notifications", "Who is told of which runs, and what became of telling them."),
     ("Runners", "The runners of a team or of the platform, and their fences."),
     ("Runner protocol", "The calls that a runner makes."),
     ("Health", "Whether the server is running and ready, and its metrics."),

@@ -17,7 +17,9 @@ use minitower_kernel::clock::Clock;
 use minitower_kernel::due::DueQueue;
 use minitower_kernel::events::Subscribers;
 use minitower_kernel::metrics::DatabaseMetrics;
+use minitower_kernel::outbound::{AllowedNets, Outbound};
 use minitower_kernel::{Hooks, Store};
+use minitower_notifications::Notifications;
 use minitower_runs::Engine;
 use minitower_teams::Teams;
 use minitower_teams::secrets::Secret;
@@ -42,6 +44,8 @@ pub(crate) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Su
     let due = DueQueue::new(clock.clone());
     let of_teams = minitower_teams::Memory::new(&mut subscribers);
     let of_runs = minitower_runs::Memory::new(&registry, of_teams.clone(), &due, &mut subscribers).unwrap();
+    let of_notifications =
+        minitower_notifications::Memory::new(&registry, &due, &mut subscribers, crate::shown_run).unwrap();
     let hooks = Hooks { batch: Box::new(|_| {}), fatal: Box::new(|reason| panic!("{reason}")) };
     let store = Arc::new(Store::open(&folder.join("minitower.db"), subscribers, hooks).unwrap());
     let settings = minitower_teams::Settings {
@@ -63,10 +67,21 @@ pub(crate) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Su
         max_artifact_bytes: 64 * 1024,
     };
     let stopping = CancellationToken::new();
-    let engine =
-        Engine::open(Arc::clone(&store), clock, settings, teams.clone(), of_runs, stopping).await.unwrap();
+    let engine = Engine::open(Arc::clone(&store), clock.clone(), settings, teams.clone(), of_runs, stopping)
+        .await
+        .unwrap();
     let database = DatabaseMetrics::new(&registry).unwrap();
-    Subjects::new(store, teams, &engine, registry, database)
+    let notifications = Notifications::open(
+        Arc::clone(&store),
+        clock,
+        minitower_notifications::Settings::default(),
+        teams.clone(),
+        engine.apps(),
+        Outbound::new(AllowedNets::default()),
+        of_notifications,
+    );
+    let notifications = notifications.await.unwrap();
+    Subjects::new(store, teams, &engine, notifications, registry, database)
 }
 
 pub(crate) async fn send(service: &Router, request: Request<Body>) -> Response<Body> {

@@ -9,6 +9,7 @@ pub(crate) mod audit;
 pub(crate) mod environments;
 pub(crate) mod lease;
 pub(crate) mod limits;
+pub(crate) mod notifications;
 mod params;
 pub(crate) mod pools;
 mod ranges;

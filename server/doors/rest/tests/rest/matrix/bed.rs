@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -17,7 +18,7 @@ use http_body_util::BodyExt as _;
 use minitower_kernel::clock::Clock;
 use minitower_rest::{HttpConfig, HttpMetrics, HttpState, router};
 use minitower_teams::secrets::Secret;
-use minitowerd::{ControlPlane as App, Settings};
+use minitowerd::{ControlPlane as App, Outside, Settings};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
@@ -150,6 +151,11 @@ impl Template {
     }
 }
 
+/// The beginning of a stream, which ends when nobody reads it any more.
+async fn first_frame(mut body: Body) -> Bytes {
+    body.frame().await.unwrap().unwrap().into_data().unwrap()
+}
+
 impl Bed {
     /// A service that keeps its things in `folder`.
     pub(crate) fn of(folder: TempDir, service: Router) -> Self {
@@ -165,7 +171,8 @@ impl Bed {
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.service.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
+        let is_stream = parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+        let body = if is_stream { first_frame(body).await } else { body.collect().await.unwrap().to_bytes() };
         Answer {
             status: parts.status,
             headers: parts.headers,
@@ -246,6 +253,7 @@ pub(crate) async fn open(folder: &Path, bootstrap: Option<&str>) -> App {
             registration_token: Secret::new(REGISTRATION),
             operator_token: Secret::new(OPERATOR),
             signup_enabled: true,
+            audit_keep: None,
             storage_bytes: None,
             secrets_key_file: folder.join("secrets.key"),
         },
@@ -257,6 +265,7 @@ pub(crate) async fn open(folder: &Path, bootstrap: Option<&str>) -> App {
             runner_prune_after: None,
             max_artifact_bytes: 64 * 1024,
         },
+        outside: Outside::default(),
     };
     App::open(settings, Clock::start(), CancellationToken::new(), |reason| panic!("{reason}")).await.unwrap()
 }
