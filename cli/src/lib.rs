@@ -42,7 +42,7 @@ use clap::{CommandFactory, FromArgMatches};
 use minitower_daemon::logs;
 use minitower_daemon::signals::{Held, Signals};
 
-use crate::commands::{Cli, Command, completion, dev};
+use crate::commands::{Cli, Command, completion, dev, sso};
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
 use crate::output::Style;
@@ -88,9 +88,12 @@ pub fn main(held: Held) -> ExitCode {
     }
 }
 
-/// A team of `minitower dev` has no password to log in with.
+/// A team of `minitower dev` has no password to log in with, and whoever has signed in with a browser does so again.
 fn explained(context: &Context, failure: Failure) -> Failure {
-    let help = failure.is_refused_token().then(|| dev::help_of_refused_token(context)).flatten();
+    let help = failure
+        .is_refused_token()
+        .then(|| dev::help_of_refused_token(context).or_else(|| sso::help_of_refused_token(context)))
+        .flatten();
     match help {
         Some(help) => failure.help(help),
         None => failure,

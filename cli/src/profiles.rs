@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use minitower_client::json::NotJson;
+use minitower_client::wire::Timestamp;
 use minitower_towerfile::shell;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -103,6 +104,9 @@ pub struct Profile {
     /// A team token.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub token: String,
+    /// When the token expires, if a person has signed in for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
     /// The team's slug, for people and the next login.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub team: String,

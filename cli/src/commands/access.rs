@@ -2,19 +2,20 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal};
-use std::path::Path;
 
 use clap::Args;
 use minitower_client::TeamClient;
 use minitower_client::wire::auth;
 use serde_json::json;
 
+use crate::commands::kept::{revoke_own, save_new};
+use crate::commands::sso;
 use crate::commands::tokens::role;
 use crate::connection;
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
-use crate::output::{Cell, clean};
-use crate::profiles::{Profile, Profiles};
+use crate::output::{Cell, clean, time};
+use crate::profiles::Profile;
 
 /// Longest password line that is read, in bytes.
 const MAX_PASSWORD_BYTES: usize = 4096;
@@ -25,6 +26,9 @@ pub struct Login {
     /// The team's slug; by default the profile's
     #[arg(long, value_name = "SLUG")]
     team: Option<String>,
+    /// Sign in with a browser, through the identity provider of the server
+    #[arg(long, conflicts_with = "password_stdin")]
+    sso: bool,
     #[command(flatten)]
     password: PasswordArgs,
 }
@@ -98,8 +102,11 @@ impl PasswordArgs {
 }
 
 impl Login {
-    /// Exchanges the password for a token and saves it in the profile, which becomes the active one.
+    /// Exchanges the password, or a sign-in with a browser, for a token and saves it in the profile, which becomes the active one.
     pub async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if self.sso {
+            return sso::run(self.team, context).await;
+        }
         let path = context.profiles_path()?;
         let mut profiles = context.profiles()?;
         let name = profiles.name_to_change(context.flags.profile.as_deref());
@@ -120,6 +127,7 @@ impl Login {
         profile.server.clone_from(&server);
         profile.team.clone_from(&team);
         profile.token.clone_from(&answer.token);
+        profile.expires_at = None;
         profile.insecure_http |= context.flags.insecure_http;
         profiles.profiles.insert(name.clone(), profile);
         profiles.current_profile.clone_from(&name);
@@ -176,7 +184,7 @@ impl Signup {
     }
 }
 
-/// Asks the server which team and role the token has.
+/// Asks the server which team, role and person the token has.
 pub async fn me(context: &Context) -> Result<Exit, Failure> {
     let me = context.team()?.me().await?;
     context.out.answer(&me, |out| {
@@ -184,6 +192,8 @@ pub async fn me(context: &Context) -> Result<Exit, Failure> {
             ("team", Some(Cell::new(format_args!("{} (id {})", me.team_slug, me.team_id)))),
             ("role", Some(Cell::new(role(me.role)))),
             ("token id", Some(Cell::new(me.token_id))),
+            ("person", me.person.as_ref().map(Cell::new)),
+            ("expires", me.expires_at.map(|at| Cell::new(time(at)))),
         ])
     })?;
     Ok(Exit::Success)
@@ -208,6 +218,7 @@ pub async fn logout(context: &Context) -> Result<Exit, Failure> {
     let revoked = revoke_own(&team).await;
     if let Some(profile) = profiles.profiles.get_mut(&name) {
         profile.token.clear();
+        profile.expires_at = None;
     }
     profiles.save(&path)?;
     context.out.answer(&json!({"profile": name, "revoked": revoked.is_ok()}), |out| {
@@ -219,23 +230,4 @@ pub async fn logout(context: &Context) -> Result<Exit, Failure> {
         Ok(())
     })?;
     Ok(Exit::Success)
-}
-
-/// Saves profiles with a new token. Where that fails all the same, nobody has the token, and nobody shall.
-async fn save_new(profiles: &Profiles, path: &Path, made: &TeamClient) -> Result<(), Failure> {
-    let saved = profiles.save(path);
-    if saved.is_err() {
-        // The first failure is the one to report.
-        let _ = revoke_own(made).await;
-    }
-    Ok(saved?)
-}
-
-/// Revokes the token that the client shows; a dead one needs nothing.
-pub(in crate::commands) async fn revoke_own(team: &TeamClient) -> Result<(), minitower_client::Error> {
-    let revoked = async { team.delete_token(team.me().await?.token_id).await };
-    match revoked.await {
-        Err(error) if error.status() == Some(401) => Ok(()),
-        other => other,
-    }
 }

@@ -166,6 +166,9 @@ impl Set {
         if forgotten {
             profile.token.clear();
         }
+        if forgotten || flags.token.is_some() {
+            profile.expires_at = None;
+        }
         profile.insecure_http = flags.insecure_http || (profile.insecure_http && !moves);
         let fields = [&mut profile.server, &mut profile.token, &mut profile.team, &mut profile.app];
         for (field, value) in fields.into_iter().zip(values) {

@@ -10,10 +10,12 @@ pub mod deploy;
 pub mod dev;
 pub mod environments;
 pub mod init;
+mod kept;
 pub mod limits;
 pub mod runners;
 pub mod runs;
 pub mod secrets;
+pub mod sso;
 pub mod tokens;
 pub mod versions;
 
@@ -84,13 +86,13 @@ pub enum Command {
     /// List and drain runners
     #[command(subcommand)]
     Runners(runners::Runners),
-    /// Log in with a team's password and save the token in a profile
+    /// Log in with a team's password, or with a browser, and save the token in a profile
     Login(access::Login),
     /// Create a team and save its token in a profile
     Signup(access::Signup),
     /// Revoke the profile's token, where it may, and remove it from the profile
     Logout,
-    /// Show the team and role of your token
+    /// Show the team, the role and the person of your token
     Me,
     /// List, create and revoke team tokens
     #[command(subcommand)]

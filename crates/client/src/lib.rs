@@ -30,7 +30,7 @@ mod versions;
 
 pub use crate::artifacts::RunArtifact;
 pub use crate::attempt::{Artifact, ArtifactHeaders, AttemptClient};
-pub use crate::auth::Client;
+pub use crate::auth::{Client, SignIn};
 pub use crate::config::{Carried, ClientConfig, OnIgnored};
 pub use crate::error::{Error, TransportReason};
 pub use crate::live::{LogEvent, LogStream, MoveEvent, MoveStream};

@@ -6,7 +6,7 @@ use minitower_client::wire::auth::{BootstrapTeam, Role};
 use minitower_client::{Carried, Client, ClientConfig};
 
 use super::error::DevError;
-use crate::commands::access::revoke_own;
+use crate::commands::kept::revoke_own;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::profiles::{Profile, Profiles};

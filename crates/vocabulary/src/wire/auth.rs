@@ -17,8 +17,8 @@ pub struct AuthOptions {
     pub signup_enabled: bool,
     /// Whether the server has a bootstrap token.
     pub bootstrap_enabled: bool,
-    /// Whether people sign in through an identity provider. Absent from older servers, which means that they do not.
-    #[serde(default)]
+    /// True if people sign in through an identity provider. Absent otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub oidc_enabled: bool,
 }
 
