@@ -39,7 +39,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Sets a variable of the program's environment.
+    /// Sets a variable of the program's environment. `{port}` in the value is the server's.
     pub fn env(mut self, key: &str, value: &str) -> Self {
         self.env.push((key.to_owned(), value.to_owned()));
         self
@@ -83,7 +83,8 @@ impl Builder {
         let mut env: Vec<(String, String)> =
             defaults.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         env.retain(|(key, _)| !self.without.contains(key));
-        env.extend(self.env);
+        let port_named = |value: String| value.replace("{port}", &port.to_string());
+        env.extend(self.env.into_iter().map(|(key, value)| (key, port_named(value))));
         Server { folder, port, env, program: None, http: Http::new(port), witness: Witness::default() }
     }
 }
