@@ -90,11 +90,12 @@ impl ControlPlane {
         let due = DueQueue::new(clock.clone());
         let of_teams = minitower_teams::Memory::new(&mut subscribers);
         let of_runs = minitower_runs::Memory::new(&registry, of_teams.clone(), &due, &mut subscribers)?;
-        minitower_teams::audit::follow(&mut subscribers, minitower_runs::AUDITED);
         let shown = minitower_rest::shown_run;
         let of_notifications =
             minitower_notifications::Memory::new(&registry, &due, &mut subscribers, shown)?;
-        minitower_teams::audit::follow(&mut subscribers, minitower_notifications::AUDITED);
+        // Once: it also follows what its own subject has.
+        let audited = [minitower_runs::AUDITED, minitower_notifications::AUDITED].concat();
+        minitower_teams::audit::follow(&mut subscribers, &audited);
         let batches = database.clone();
         let hooks =
             Hooks { batch: Box::new(move |size| batches.batch(size)), fatal: Box::new(fatal.clone()) };
