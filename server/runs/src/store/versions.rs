@@ -71,9 +71,9 @@ pub fn insert(tx: &Tx<'_>, app: AppId, new: NewVersion, now: Timestamp) -> Resul
     let (import_paths, hidden_parameters) = (new.import_paths(), names(&new.hidden_parameters));
     let id = tx.insert(
         "INSERT INTO app_versions (app_id, version_no, entrypoint, timeout_seconds, params_schema, artifact_sha256,
-                                   artifact_bytes, towerfile_toml, import_paths, max_retries, api, hidden_parameters, created_at,
-                                   concurrency_key, concurrency_max)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                                   artifact_bytes, towerfile_toml, import_paths, max_retries, api, hidden_parameters, secrets,
+                                   created_at, concurrency_key, concurrency_max)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         params![
             app.0,
             number,
