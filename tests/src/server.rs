@@ -123,6 +123,15 @@ impl Server {
         self.program = Some(program);
     }
 
+    /// The same with other values of variables of its environment.
+    pub fn start_again_with(&mut self, changed: &[(&str, &str)]) {
+        for (key, value) in changed {
+            self.env.retain(|(known, _)| known != key);
+            self.env.push(((*key).to_owned(), (*value).to_owned()));
+        }
+        self.start_again();
+    }
+
     /// Asserts the invariants of the database; done at each end of the program too.
     pub fn check(&mut self) {
         let database = self.database();
