@@ -10,7 +10,7 @@ use minitower_kernel::{At, at};
 use minitower_kernel::{Db, StoreError, Tx};
 
 const COLUMNS: &str = "id, app_id, version_no, entrypoint, timeout_seconds, params_schema, artifact_sha256, artifact_bytes, \
-     towerfile_toml, import_paths, max_retries, api, concurrency_key, concurrency_max, hidden_parameters, created_at";
+     towerfile_toml, import_paths, max_retries, api, concurrency_key, concurrency_max, hidden_parameters, secrets, created_at";
 
 /// What an upload makes.
 #[derive(Debug, Clone)]
