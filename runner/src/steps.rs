@@ -79,7 +79,6 @@ pub(crate) enum StepEnd {
 }
 
 /// A program of a run.
-#[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<String>,
@@ -92,6 +91,13 @@ pub(crate) struct Step {
     pub(crate) limit: Duration,
     /// What happens to the lines it writes.
     pub(crate) lines: Lines,
+}
+
+impl std::fmt::Debug for Step {
+    /// Without its environment, which holds secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Step").field("program", &self.program).finish_non_exhaustive()
+    }
 }
 
 /// Until when a run may go on, and why.

@@ -11,7 +11,7 @@ use super::signals::Reach;
 use crate::clock::BootTime;
 
 /// A program to run under a supervisor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Task {
     /// The program's path.
     pub(crate) program: PathBuf,
@@ -31,6 +31,13 @@ pub(crate) struct Task {
     pub(crate) confinement: Confinement,
     /// What it may take of the machine.
     pub(crate) limits: Limits,
+}
+
+impl std::fmt::Debug for Task {
+    /// Without its environment, which holds secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task").field("program", &self.program).finish_non_exhaustive()
+    }
 }
 
 impl Task {

@@ -14,6 +14,7 @@ mod hidden;
 mod job_tokens;
 mod large_inputs;
 mod limits;
+mod live;
 mod many_runs;
 mod notifications;
 mod outputs;
