@@ -9,4 +9,5 @@ mod kubectl;
 mod logs;
 mod profiles;
 mod runs;
+mod sso;
 mod support;

@@ -16,7 +16,11 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) fn start() -> Self {
-        let plane = Plane::start();
+        Self::on(Plane::start())
+    }
+
+    /// The same on a control plane with settings of its own.
+    pub(crate) fn on(plane: Plane) -> Self {
         let team = plane.team("acme");
         Self { plane, team, home: tempfile::tempdir().unwrap() }
     }

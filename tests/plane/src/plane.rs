@@ -10,7 +10,7 @@ use hyper_util::rt::TokioExecutor;
 use minitower_client::wire::auth::{BootstrapTeam, Signup};
 use minitower_client::wire::runner::Register;
 use minitower_client::{Client, ClientConfig, TeamClient};
-use minitowerd::{Config, ListenAddr, Secret, Server};
+use minitowerd::{Config, ListenAddr, Mapping, OidcSettings, Secret, Server, ServiceUrl};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -122,6 +122,24 @@ impl Plane {
     /// The folder of the database and the objects.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// A control plane whose people sign in through an identity provider that is not there: what does without it works.
+    pub fn start_with_provider() -> Self {
+        let url = |url: &str| ServiceUrl::parse(url).unwrap();
+        let provider = OidcSettings {
+            issuer: url("http://127.0.0.1:9"),
+            client_id: "minitower".to_owned(),
+            client_secret: None,
+            scopes: Default::default(),
+            groups_claim: "groups".to_owned(),
+            name_claim: None,
+            teams: Mapping::parse("data=acme:member").unwrap(),
+            token_ttl: Duration::from_hours(12),
+            public_url: url("https://tower.example.com"),
+            ca: None,
+        };
+        Self::start_with(|config| config.oidc = Some(provider))
     }
 
     /// Creates a team, or another token for it.

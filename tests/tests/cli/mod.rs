@@ -5,3 +5,4 @@ mod dev;
 mod kubectl;
 mod quickstart;
 mod shells;
+mod sso;
