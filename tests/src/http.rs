@@ -1,5 +1,6 @@
 //! A small blocking HTTP client for raw requests, and answers with assertions.
 
+use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -127,9 +128,27 @@ impl Request {
     /// Sends it; the error is one of the connection.
     pub fn try_send(&self) -> Result<Response, ureq::Error> {
         let asked = format!("{} {}", self.method, self.path);
+        let mut answer = self.ask()?;
+        let body = answer.body_mut().with_config().limit(1 << 30).read_to_vec()?;
+        Ok(Response { asked, status: answer.status().as_u16(), headers: answer.headers().clone(), body })
+    }
+
+    /// Sends it, and reads a good answer as a stream of events.
+    #[track_caller]
+    pub fn stream(&self) -> Stream {
+        let asked = format!("{} {}", self.method, self.path);
+        let answer = self.ask().unwrap_or_else(|error| panic!("{asked}: no answer: {error}"));
+        assert_eq!(answer.status().as_u16(), 200, "{asked}");
+        let (parts, body) = answer.into_parts();
+        assert_eq!(parts.headers["content-type"], "text/event-stream", "{asked}");
+        Stream { headers: parts.headers, lines: BufReader::new(body.into_reader()) }
+    }
+
+    /// Sends it, and reads the answer's head.
+    fn ask(&self) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
         let uri: Uri = format!("{}{}", self.http.base, self.path).parse().expect("a valid address");
         let agent = &self.http.agent;
-        let mut answer = match (&self.body, self.method.as_str()) {
+        Ok(match (&self.body, self.method.as_str()) {
             // These methods usually carry no body; ureq wants to be told that it is meant.
             (Some(body), "GET") => fill(agent.get(uri), &self.headers).force_send_body().send(&body[..])?,
             (Some(body), "DELETE") => {
@@ -145,9 +164,7 @@ impl Request {
                     None => agent.run(request.body(()).expect("a valid request"))?,
                 }
             }
-        };
-        let body = answer.body_mut().with_config().limit(1 << 30).read_to_vec()?;
-        Ok(Response { asked, status: answer.status().as_u16(), headers: answer.headers().clone(), body })
+        })
     }
 
     /// Sends it to a server that is expected to be there.
@@ -164,6 +181,64 @@ fn fill(
         builder = builder.header(name, value);
     }
     builder
+}
+
+/// A stream of events, read one by one.
+pub struct Stream {
+    /// The headers.
+    pub headers: HeaderMap,
+    lines: BufReader<ureq::BodyReader<'static>>,
+}
+
+/// An event: what it is called, its id and its data.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StreamEvent {
+    /// What it is called; none: it has no name.
+    pub event: Option<String>,
+    /// Its id.
+    pub id: Option<String>,
+    /// Its data.
+    pub data: Value,
+}
+
+impl Stream {
+    /// The next block of lines, up to an empty one; none: the stream has ended, or broke off.
+    fn block(&mut self) -> Option<Vec<String>> {
+        let mut block = Vec::new();
+        loop {
+            let mut line = String::new();
+            if self.lines.read_line(&mut line).unwrap_or(0) == 0 {
+                return None;
+            }
+            match line.trim_end_matches('\n') {
+                "" => return Some(block),
+                line => block.push(line.to_owned()),
+            }
+        }
+    }
+
+    /// What the stream begins with: it has no data.
+    #[track_caller]
+    pub fn greeting(&mut self) -> Vec<String> {
+        let block = self.block().expect("the stream ended");
+        assert!(!block.iter().any(|line| line.starts_with("data")), "{block:?}");
+        block
+    }
+}
+
+impl Iterator for Stream {
+    type Item = StreamEvent;
+
+    /// The next event with data.
+    fn next(&mut self) -> Option<StreamEvent> {
+        loop {
+            let block = self.block()?;
+            let field = |name: &str| block.iter().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+            let Some(data) = field("data: ") else { continue };
+            let data = serde_json::from_str(&data).expect("the data is JSON");
+            return Some(StreamEvent { event: field("event: "), id: field("id: "), data });
+        }
+    }
 }
 
 /// An answer, read to its end.

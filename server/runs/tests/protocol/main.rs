@@ -8,6 +8,7 @@ mod fairness;
 mod keeping;
 mod leases;
 mod limits;
+mod live;
 mod retries;
 mod runners;
 mod support;

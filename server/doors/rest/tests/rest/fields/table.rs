@@ -35,6 +35,15 @@ fn then(one: Call, other: Call, then: Call) -> Proof {
     Proof::Differs { calls: [one, other], first: Vec::new(), then: Some(then) }
 }
 
+/// An id that is none of any stream.
+const LONG: &str = "longer than 64 characters longer than 64 characters longer than 64";
+
+/// A stream of events that goes on behind one.
+fn resumed(path: &str, id: &'static str) -> Call {
+    let headers = vec![("accept", "text/event-stream"), ("last-event-id", id)];
+    Call { headers, ..get(&format!("/runs/{path}")) }
+}
+
 fn refused(one: Call, other: Call, word: &'static str) -> Proof {
     Proof::Refused { calls: [one, other], word }
 }
@@ -160,7 +169,7 @@ fn lists() -> Vec<Row> {
         (
             "follow_runs",
             "last-event-id",
-            refused(resumed("events", "x"), resumed("events", long), "Last-Event-ID"),
+            refused(resumed("events", "x"), resumed("events", LONG), "Last-Event-ID"),
         ),
         ("list_logs", "?limit", listed("/runs/{run}/logs", "limit=1")),
         // That it waits until the run's end is shown where runs end.

@@ -254,6 +254,7 @@ pub(crate) async fn open(folder: &Path, bootstrap: Option<&str>) -> App {
             operator_token: Secret::new(OPERATOR),
             signup_enabled: true,
             audit_keep: None,
+            oidc: None,
             storage_bytes: None,
             secrets_key_file: folder.join("secrets.key"),
         },

@@ -3,8 +3,10 @@
 //!
 //! `bed` holds two teams and their things, `callers` everyone who may come along, `calls` a good call of each route. `doors` asks who is let
 //! in, `tenants` what those who are let in can reach of others, `described` whether `openapi.json` says the same,
+//! `audited` whether whatever changes something is recorded,
 //! `revoked` what becomes of a call whose credential ends before its body has come.
 
+mod audited;
 pub(crate) mod bed;
 pub(crate) mod callers;
 pub(crate) mod calls;
