@@ -95,6 +95,8 @@ refused "at '/runnerPools': additional properties 'Big_Pool' not allowed" --set 
 refused "at '/controlPlane/config/leaseTTL': 'soon' does not match" --set controlPlane.config.leaseTTL=soon
 refused "at '/controlPlane/persistence/size'" --set controlPlane.persistence.size=much
 refused "at '/controlPlane/service/type': value must be one of" --set controlPlane.service.type=Public
+refused "at '/controlPlane/oidc/clientID'" --set controlPlane.oidc.issuer=https://id.example.com
+refused "at '/controlPlane/oidc/teams/0'" --set controlPlane.oidc.teams[0]=data=sales:owner
 refused "at '/networkPolicy/runners/allow/0'" --set networkPolicy.runners.allow[0]=db.example.com
 refused "at '/operator/tokenSecrets/team-a'" --set operator.tokenSecrets.team-a=minitower
 refused "at '/operator/poolNamespaces': got array, want object" --set operator.poolNamespaces[0]=team-a
