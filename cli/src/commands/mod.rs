@@ -12,6 +12,7 @@ pub mod environments;
 pub mod init;
 mod kept;
 pub mod limits;
+pub mod notifications;
 pub mod runners;
 pub mod runs;
 pub mod secrets;
@@ -101,6 +102,9 @@ pub enum Command {
     Audit(audit::Audit),
     /// Show and change what the team may use
     Limits(limits::Limits),
+    /// Say who is told of which runs: webhooks, Slack, email
+    #[command(subcommand)]
+    Notifications(notifications::Notifications),
     /// Show and change profiles
     #[command(subcommand)]
     Config(config::Config),
@@ -130,6 +134,7 @@ impl Command {
             Self::Tokens(command) => command.run(context).await,
             Self::Audit(command) => command.run(context).await,
             Self::Limits(command) => command.run(context).await,
+            Self::Notifications(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
             Self::Completion(command) => command.run(),
         }

@@ -19,6 +19,7 @@ mod health;
 mod limits;
 mod live;
 mod metrics;
+mod notifications;
 mod pages;
 mod runner;
 mod runners;

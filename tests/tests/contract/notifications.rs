@@ -391,22 +391,22 @@ fn what_was_written_when_the_run_ended_arrives_whenever_the_server_is_killed() {
     let receiver = Receiver::start();
     receiver.always(0);
     create(&team, json!({"name": "n", "on": ["failed"], "target": webhook(&receiver)}));
+    let told =
+        |run: i64| receiver.received().iter().filter(|one| one.json()["data"]["run_id"] == run).count();
     let mut failed = Vec::new();
     for _ in 0..3 {
-        failed.push(fail(&team, &runner));
+        let run = fail(&team, &runner);
         // Killed while it sends.
-        receiver.wait(failed.len());
+        wait::until("it is sent", wait::SOON, || (told(run) > 0).then_some(()));
+        failed.push(run);
         server.kill();
         server.start_again();
     }
     receiver.always(200);
     server.kill();
     server.start_again();
-    let delivered = wait::until("all arrive", wait::SOON, || {
-        let received = receiver.received();
-        let told = |run: &i64| received.iter().filter(|one| one.json()["data"]["run_id"] == *run).count();
-        failed.iter().all(|run| told(run) >= 2).then_some(received.clone())
-    });
+    wait::until("all arrive", wait::SOON, || failed.iter().all(|run| told(*run) >= 2).then_some(()));
+    let delivered = receiver.received();
     for run in failed {
         let of_run = delivered.iter().filter(|one| one.json()["data"]["run_id"] == run);
         let mut ids: Vec<_> = of_run.map(|one| one.header("webhook-id").to_owned()).collect();

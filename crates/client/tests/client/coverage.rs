@@ -11,6 +11,7 @@ use minitower_client::wire::apps::CreateApp;
 use minitower_client::wire::auth::{BootstrapTeam, CreateToken, Login, Signup};
 use minitower_client::wire::limits::{LimitName, SetLimits};
 use minitower_client::wire::many_runs::ManyRuns;
+use minitower_client::wire::notifications::{CreateNotification, Target, UpdateNotification};
 use minitower_client::wire::runner::{LeaseRequest, LogBatch, Register, ResultStatus, RunResult, SignOff};
 use minitower_client::wire::runs::{CreateRun, LogLine, RetryRun, Stream};
 use minitower_client::wire::secrets::SetSecret;
@@ -123,6 +124,35 @@ async fn of_the_operator(operator: &TeamClient) {
     operator.delete_pool_token("ns", "cpu").await.unwrap();
 }
 
+async fn of_notifications(team: &TeamClient) {
+    let target = Target {
+        kind: "webhook".to_owned(),
+        url: Some("https://1.1.1.1/".to_owned()),
+        to: None,
+        secret: None,
+    };
+    let wanted = CreateNotification {
+        name: "on-call".to_owned(),
+        on: vec!["failed".to_owned()],
+        app: None,
+        environment: None,
+        label: None,
+        target: Some(target),
+        enabled: Some(false),
+    };
+    let made = team.create_notification(&wanted).await.unwrap();
+    assert!(made.target.secret.is_some());
+    assert!(team.notification(made.id).await.unwrap().target.secret.is_none());
+    assert_eq!(team.notifications().await.unwrap().notifications.len(), 1);
+    let change = UpdateNotification { enabled: Some(true), ..UpdateNotification::default() };
+    assert!(team.update_notification(made.id, &change).await.unwrap().enabled);
+    let test = team.test_notification(made.id).await.unwrap();
+    assert_eq!(team.retry_delivery(made.id, test.id).await.unwrap().webhook_id, test.webhook_id);
+    assert_eq!(team.deliveries(made.id, None, 10).await.unwrap().deliveries[0].id, test.id);
+    assert_eq!(team.deliveries(made.id, Some(test.id), 10).await.unwrap().deliveries, []);
+    team.delete_notification(made.id).await.unwrap();
+}
+
 async fn of_the_team(team: &TeamClient) {
     team.me().await.unwrap();
     let fewer = SetLimits::default().with(LimitName::Apps, Some(7));
@@ -137,6 +167,7 @@ async fn of_the_team(team: &TeamClient) {
     let token = team.create_registration_token().await.unwrap();
     assert!(team.registration_tokens().await.unwrap().registration_tokens.len() > 1);
     team.delete_registration_token(token.id).await.unwrap();
+    of_notifications(team).await;
     team.create_environment("fresh").await.unwrap();
     team.environments().await.unwrap();
     team.set_secret("fresh", "API_KEY", &SetSecret { value: "hunter2".to_owned() }).await.unwrap();

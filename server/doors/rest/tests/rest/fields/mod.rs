@@ -1,6 +1,7 @@
 //! Every parameter and every field of a body that `openapi.json` names has an effect, or a wrong value of it is refused by
 //! name. `table` says of each of them what shows it; one without a row fails the test.
 
+mod notifications;
 mod table;
 mod texts;
 mod unknown;
@@ -147,6 +148,8 @@ impl Call {
         let path = self.path.replace("{run}", &things.run.to_string());
         let path = path.replace("{next}", &(things.run + 1).to_string());
         let path = path.replace("{registration}", &things.registration_id.to_string());
+        let path = path.replace("{notification}", &things.notification_id.to_string());
+        let path = path.replace("{delivery}", &things.delivery_id.to_string());
         // Two slashes begin a path that is not below the API's.
         let uri = path.strip_prefix('/').filter(|path| path.starts_with('/')).map(str::to_owned);
         let uri = uri.unwrap_or_else(|| format!("/api/v1{path}"));

@@ -8,7 +8,7 @@ use http::Method;
 use minitower_vocabulary::limits::LimitName;
 use serde_json::{Value, json};
 
-use super::{Call, Proof, Who};
+use super::{Call, Proof, Who, notifications};
 use crate::matrix::bed::{ARTIFACT, BOUNDARY, Bed, INSTANCE, PASSWORD, Things};
 
 /// An operation, a field, and what shows it.
@@ -84,6 +84,7 @@ pub(super) fn rows() -> Vec<Row> {
         of_attempts(),
         deletions(),
         limits(),
+        notifications::rows(),
     ]
     .into_iter()
     .flatten()

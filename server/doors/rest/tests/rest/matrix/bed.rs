@@ -73,6 +73,8 @@ pub(crate) struct Things {
     pub(crate) token_id: i64,
     /// The id of one of acme's registration tokens.
     pub(crate) registration_id: i64,
+    pub(crate) notification_id: i64,
+    pub(crate) delivery_id: i64,
 }
 
 /// The teams and their things on disk, with no service running.
@@ -273,7 +275,17 @@ pub(crate) async fn open(folder: &Path, bootstrap: Option<&str>) -> App {
 
 fn raise_ids(folder: &Path) {
     let db = Connection::open(folder.join("minitower.db")).unwrap();
-    for table in ["teams", "team_tokens", "registration_tokens", "apps", "runners", "runs", "run_attempts"] {
+    for table in [
+        "teams",
+        "team_tokens",
+        "registration_tokens",
+        "apps",
+        "runners",
+        "runs",
+        "run_attempts",
+        "notifications",
+        "notification_deliveries",
+    ] {
         db.execute("DELETE FROM sqlite_sequence WHERE name = ?1", [table]).unwrap();
         db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)", (table, FIRST_ID)).unwrap();
     }
@@ -302,6 +314,12 @@ async fn furnish(bed: &Bed) -> Things {
     things.token_id = made["token_id"].as_i64().unwrap();
     let made = bed.ask("/registration-tokens", &things.acme_admin, json!({})).await;
     things.registration_id = made["id"].as_i64().unwrap();
+    let target = json!({"kind": "webhook", "url": "https://1.1.1.1/acme"});
+    let notification = json!({"name": "acme-notification", "on": ["failed"], "target": target});
+    let made = bed.ask("/notifications", &things.acme_admin, notification).await;
+    things.notification_id = made["id"].as_i64().unwrap();
+    let test = format!("/notifications/{}/test", things.notification_id);
+    things.delivery_id = bed.ask(&test, &things.acme_admin, json!({})).await["id"].as_i64().unwrap();
     bed.ask("/admin/pools/acme/acme-pool/token", OPERATOR, json!({"team": "acme"})).await;
 
     let register = async |token: &str, name: &str| {

@@ -112,6 +112,7 @@ impl Call {
             }
             ("POST", "/api/v1/apps/{app}/runs") => Self::acme(201),
             ("PATCH", "/api/v1/apps/{app}") => Self::acme(200).with(&json!({"description": "Changed"})),
+            ("GET", "/api/v1/runs/{run}/explain") => Self::acme(200),
             ("GET", "/api/v1/runs/{run}" | "/api/v1/runs/{run}/attempts" | "/api/v1/runs/{run}/logs") => {
                 Self::acme(200)
             }
@@ -130,6 +131,19 @@ impl Call {
                 Self { name: "acme-holder", ..Self::acme(200) }.with(&json!({"instance_id": INSTANCE}))
             }
             ("DELETE", "/api/v1/admin/runners/{name}") => Self::acme(204),
+
+            ("GET", "/api/v1/notifications") => Self::own(200),
+            ("POST", "/api/v1/notifications") => {
+                let target = json!({"kind": "webhook", "url": "https://1.1.1.1/"});
+                Self::own(201).with(&json!({"name": "fresh", "on": ["failed"], "target": target}))
+            }
+            ("GET", "/api/v1/notifications/{id}" | "/api/v1/notifications/{id}/deliveries") => {
+                Self::acme(200)
+            }
+            ("PATCH", "/api/v1/notifications/{id}") => Self::acme(200).with(&json!({"enabled": false})),
+            ("DELETE", "/api/v1/notifications/{id}") => Self::acme(204),
+            ("POST", "/api/v1/notifications/{id}/test") => Self::acme(202),
+            ("POST", "/api/v1/notifications/{id}/deliveries/{delivery}/retry") => Self::acme(202),
 
             ("POST", "/api/v1/runs/{run}/start" | "/api/v1/runs/{run}/heartbeat") => Self::lease(),
             ("POST", "/api/v1/runs/{run}/release") => Self::lease(),
@@ -176,10 +190,13 @@ impl Call {
             run: things.run.to_string(),
             id: (if route.path.contains("/registration-tokens/") {
                 things.registration_id
+            } else if route.path.contains("/notifications/") {
+                things.notification_id
             } else {
                 things.token_id
             })
             .to_string(),
+            delivery: things.delivery_id.to_string(),
             name: self.name,
             secret: "ACME_KEY",
         };
@@ -212,6 +229,7 @@ pub(crate) struct Names {
     slug: &'static str,
     run: String,
     id: String,
+    delivery: String,
     name: &'static str,
     secret: &'static str,
 }
@@ -224,6 +242,7 @@ impl Names {
             slug: "no-such-team",
             run: "7999999".to_owned(),
             id: "7999999".to_owned(),
+            delivery: "7999999".to_owned(),
             name: "no-such-runner",
             secret: "NO_SUCH_SECRET",
         }
@@ -235,6 +254,7 @@ impl Names {
             "{slug}" | "{namespace}" => self.slug,
             "{run}" => &self.run,
             "{id}" => &self.id,
+            "{delivery}" => &self.delivery,
             "{no}" => "1",
             "{name}" => self.name,
             "{pool}" => "acme-pool",
@@ -272,7 +292,8 @@ pub(crate) fn nameless(text: &str, things: &Things) -> String {
     ] {
         text = text.replace(name, "*");
     }
-    let ids = [things.run, things.token_id, things.registration_id];
+    let ids =
+        [things.run, things.token_id, things.registration_id, things.notification_id, things.delivery_id];
     ids.iter().fold(text, |text, id| text.replace(&id.to_string(), "*"))
 }
 
