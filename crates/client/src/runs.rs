@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use minitower_vocabulary::wire::many_runs::{CancelledRuns, ManyRuns, RetriedRuns};
-use minitower_vocabulary::wire::runs::{Attempts, CreateRun, Logs, RetryRun, Run, Runs, RunsSummary, Stream};
+use minitower_vocabulary::wire::runs::{
+    Attempts, CreateRun, Logs, RetryRun, Run, RunExplained, Runs, RunsSummary, Stream,
+};
 use reqwest::Method;
 use serde::Serialize;
 
@@ -90,6 +92,11 @@ impl TeamClient {
     /// One run.
     pub async fn run(&self, run_id: i64) -> Result<Run, Error> {
         self.call(Method::GET, &["runs", &run_id.to_string()]).decode().await
+    }
+
+    /// Why it is not running.
+    pub async fn explain_run(&self, run_id: i64) -> Result<RunExplained, Error> {
+        self.call(Method::GET, &["runs", &run_id.to_string(), "explain"]).decode().await
     }
 
     /// Its attempts, oldest first, all pages.

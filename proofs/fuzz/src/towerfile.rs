@@ -57,6 +57,7 @@ fn obeys_the_rules(towerfile: &Towerfile) {
         timeout_seconds,
         setup_seconds,
         max_retries,
+        concurrency,
         schedule: _,
         parameters,
     } = towerfile;
@@ -94,6 +95,11 @@ fn obeys_the_rules(towerfile: &Towerfile) {
     assert!(timeout_seconds.is_none_or(|seconds| seconds >= 1));
     assert!(setup_seconds.is_none_or(|setup| setup >= 1 && timeout_seconds.is_none_or(|all| setup <= all)));
     assert!(max_retries.is_none_or(|retries| retries >= 0));
+    if let Some(shared) = concurrency {
+        assert!(shared.max >= 1);
+        let is_key = |key: &String| !key.is_empty() && !key.contains(char::is_control);
+        assert!(shared.key.as_ref().is_none_or(is_key));
+    }
     let schema = towerfile.params_schema();
     assert_eq!(schema.is_some(), !parameters.is_empty());
     let properties = schema.as_ref().and_then(|schema| schema["properties"].as_object());
@@ -124,6 +130,9 @@ fn written(towerfile: &Towerfile) -> String {
     line("timeout.seconds", towerfile.timeout_seconds.map(|seconds| seconds.to_string()));
     line("timeout.setup_seconds", towerfile.setup_seconds.map(|seconds| seconds.to_string()));
     line("max_retries", towerfile.max_retries.map(|retries| retries.to_string()));
+    line("concurrency.max", towerfile.concurrency.as_ref().map(|shared| shared.max.to_string()));
+    let key = towerfile.concurrency.as_ref().and_then(|shared| shared.key.as_deref());
+    line("concurrency.key", key.map(quoted));
     line("schedule", towerfile.schedule.as_deref().map(quoted));
     for (name, value) in &towerfile.env {
         line(&format!("env.{}", quoted(name)), Some(quoted(value)));

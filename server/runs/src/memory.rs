@@ -18,6 +18,7 @@ use crate::gauges::Gauges;
 use crate::live::{self, Live};
 use crate::log_sizes::LogSizes;
 use crate::metrics::Metrics;
+use crate::positions::Positions;
 use crate::presence::Presence;
 use crate::queues::Queues;
 use crate::runs::{RUNNABLE_KEPT, Runnable, Wanted};
@@ -41,6 +42,7 @@ pub struct Memory {
     pub(crate) dispatch: Dispatch,
     pub(crate) queues: Queues,
     pub(crate) endings: Endings,
+    pub(crate) positions: Positions,
     pub(crate) gates: Gates,
     pub(crate) unsettled: Unsettled,
     pub(crate) usage: Usage,
@@ -61,6 +63,8 @@ pub struct Memory {
     pub(crate) deletions_due: Due,
     /// Calls whoever asks the object store how it stands.
     pub(crate) objects_due: Due,
+    /// Calls whoever packs the logs of attempts that have ended.
+    pub(crate) packing_due: Due,
     /// Calls whoever walks over all objects.
     pub(crate) sweep_due: Due,
     pub(crate) hidden: Hidden,
@@ -110,6 +114,7 @@ impl Memory {
             dispatch: Dispatch::default(),
             queues: Queues::default(),
             endings: Endings::default(),
+            positions: Positions::default(),
             gates: Gates::default(),
             unsettled: Unsettled::default(),
             usage: Usage::default(),
@@ -124,6 +129,7 @@ impl Memory {
             upkeep_due: due.place(),
             deletions_due: due.place(),
             objects_due: due.place(),
+            packing_due: due.place(),
             sweep_due: due.place(),
             hidden: Hidden::default(),
         });
@@ -199,6 +205,7 @@ impl Memory {
         self.gauges.moved(moved);
         self.metrics.moved(moved);
         self.dispatch.moved(moved);
+        self.positions.moved(moved);
         if moved.after.state.end().is_some() {
             self.endings.ended(moved.id);
         }
@@ -216,7 +223,7 @@ impl Memory {
         if let Some(former) = &registered.former_token {
             self.tokens.forget(former);
         }
-        self.presence.registered(registered.id, &registered.environment, registered.at);
+        self.presence.registered(registered.id, (registered.scope, &registered.environment), registered.at);
         // The former token is dead, and so are the polls that wait under it.
         self.dispatch.sign_off(registered.id);
         self.metrics.registered(&registered.environment);

@@ -109,7 +109,7 @@ impl Leases {
     ) -> Result<Option<Offer>, Error> {
         check_poll(&poll)?;
         let deadline = tokio::time::Instant::now() + wait.min(MAX_WAIT);
-        let _open = self.0.memory.presence.poll(by.runner_id, &by.environment, &self.0.clock);
+        let _open = self.0.memory.presence.poll(by, &self.0.clock);
         let ticket = self.0.memory.dispatch.enter(by);
         // Once more, now that a re-registration would end this poll's right to claim: the token that was good a moment ago may have
         // been replaced before the poll entered.
@@ -118,10 +118,14 @@ impl Leases {
             let next = match self.claim(by, &poll, ticket.pass()).await? {
                 Claimed::Granted(grant) => {
                     ticket.served();
+                    self.0.memory.presence.served(by.runner_id);
                     self.0.memory.leases_due.at(grant.attempt.lease.expires_at);
                     return Ok(Some(Offer { leases: self.clone(), grant: Some(grant) }));
                 }
-                Claimed::Busy => return Err(Error::PollerBusy),
+                Claimed::Busy => {
+                    self.0.memory.presence.served(by.runner_id);
+                    return Err(Error::PollerBusy);
+                }
                 Claimed::Stale => return self.overtaken(by).await,
                 Claimed::Again => Next::Try,
                 Claimed::Nothing => ticket.found_nothing(),

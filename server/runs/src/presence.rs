@@ -1,13 +1,14 @@
 //! Which runners were heard of, and when: in memory, written down in batches. An open poll is being heard of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::domain::runner;
-use crate::store::runners;
+use crate::domain::explain::Runners;
+use crate::domain::runner::{self, RunnerPrincipal, RunnerScope};
+use crate::store::runners::{self, Known};
 use minitower_kernel::clock::Clock;
-use minitower_vocabulary::ids::RunnerId;
+use minitower_vocabulary::ids::{RunnerId, TeamId};
 use minitower_vocabulary::time::Timestamp;
 
 use crate::{Error, Shared};
@@ -20,6 +21,7 @@ pub(crate) struct Presence(Arc<Mutex<HashMap<RunnerId, Seen>>>);
 
 #[derive(Debug)]
 struct Seen {
+    scope: RunnerScope,
     environment: String,
     at: Timestamp,
     /// Polls that wait now.
@@ -28,21 +30,53 @@ struct Seen {
     unsaved: bool,
     /// It has said that it goes, and was not heard of since.
     signed_off: bool,
+    /// It got a run, and has not polled since.
+    busy: bool,
 }
 
 impl Presence {
-    pub(crate) fn load(&self, runners: Vec<(RunnerId, String, Timestamp)>) {
+    pub(crate) fn load(&self, runners: Vec<Known>) {
         let mut seen = self.lock();
-        for (id, environment, at) in runners {
-            seen.insert(id, Seen { environment, at, polls: 0, unsaved: false, signed_off: false });
+        for Known { id, scope, environment, last_seen_at: at, busy } in runners {
+            seen.insert(
+                id,
+                Seen { scope, environment, at, polls: 0, unsaved: false, signed_off: false, busy },
+            );
         }
     }
 
-    pub(crate) fn registered(&self, id: RunnerId, environment: &str, at: Timestamp) {
+    pub(crate) fn registered(&self, id: RunnerId, (scope, environment): (RunnerScope, &str), at: Timestamp) {
         let mut seen = self.lock();
-        let polls = seen.get(&id).map_or(0, |s| s.polls);
+        let (polls, busy) = seen.get(&id).map_or((0, false), |s| (s.polls, s.busy));
         let environment = environment.to_owned();
-        seen.insert(id, Seen { environment, at, polls, unsaved: false, signed_off: false });
+        seen.insert(id, Seen { scope, environment, at, polls, unsaved: false, signed_off: false, busy });
+    }
+
+    /// The runner got a run.
+    pub(crate) fn served(&self, id: RunnerId) {
+        if let Some(seen) = self.lock().get_mut(&id) {
+            seen.busy = true;
+        }
+    }
+
+    /// The runners online that serve a team in an environment; `fenced` are those whose polls met a fence.
+    pub(crate) fn serving(
+        &self,
+        team: TeamId,
+        environment: &str,
+        (ttl, now): (Duration, Timestamp),
+        fenced: &HashSet<RunnerId>,
+    ) -> Runners {
+        let mut runners = Runners::default();
+        for (id, seen) in self.lock().iter() {
+            let online = !seen.signed_off && (seen.polls > 0 || runner::is_online(seen.at, ttl, now));
+            if online && seen.environment == environment && seen.scope.serves(team) {
+                runners.online += 1;
+                runners.busy += u64::from(seen.busy);
+                runners.drained += u64::from(!seen.busy && fenced.contains(id));
+            }
+        }
+        runners
     }
 
     pub(crate) fn seen(&self, id: RunnerId, at: Timestamp) {
@@ -65,17 +99,20 @@ impl Presence {
     }
 
     /// A poll is open until the guard is dropped.
-    pub(crate) fn poll(&self, id: RunnerId, environment: &str, clock: &Clock) -> OpenPoll {
-        let now = clock.now();
+    pub(crate) fn poll(&self, by: &RunnerPrincipal, clock: &Clock) -> OpenPoll {
+        let (id, now) = (by.runner_id, clock.now());
         let mut seen = self.lock();
         let entry = seen.entry(id).or_insert_with(|| Seen {
-            environment: environment.to_owned(),
+            scope: by.scope,
+            environment: by.environment.clone(),
             at: now,
             polls: 0,
             unsaved: true,
             signed_off: false,
+            busy: false,
         });
         entry.polls += 1;
+        entry.busy = false;
         entry.signed_off = false;
         OpenPoll { presence: Arc::clone(&self.0), id, clock: clock.clone() }
     }
@@ -168,11 +205,21 @@ mod tests {
 
     const TTL: Duration = Duration::from_secs(60);
 
+    fn principal() -> RunnerPrincipal {
+        RunnerPrincipal {
+            token_hash: [0; 32],
+            runner_id: RunnerId(1),
+            name: "r1".to_owned(),
+            scope: RunnerScope::Platform,
+            environment: "default".to_owned(),
+        }
+    }
+
     #[test]
     fn an_open_poll_is_being_heard_of_however_long_it_waits() {
         let (presence, clock) = (Presence::default(), Clock::manual(Timestamp(0)));
-        presence.registered(RunnerId(1), "default", Timestamp(0));
-        let poll = presence.poll(RunnerId(1), "default", &clock);
+        presence.registered(RunnerId(1), (RunnerScope::Platform, "default"), Timestamp(0));
+        let poll = presence.poll(&principal(), &clock);
         clock.advance(Duration::from_secs(3600));
         assert!(presence.look(RunnerId(1), Timestamp(0), TTL, clock.now()).1);
         drop(poll);
@@ -185,10 +232,10 @@ mod tests {
     #[test]
     fn who_signs_off_is_offline_at_once_and_online_when_heard_of_again() {
         let (presence, clock) = (Presence::default(), Clock::manual(Timestamp(0)));
-        presence.registered(RunnerId(1), "default", Timestamp(0));
+        presence.registered(RunnerId(1), (RunnerScope::Platform, "default"), Timestamp(0));
         let online = || presence.look(RunnerId(1), Timestamp(0), TTL, clock.now()).1;
         // The poll that waits is answered a moment later.
-        let poll = presence.poll(RunnerId(1), "default", &clock);
+        let poll = presence.poll(&principal(), &clock);
         presence.signed_off(RunnerId(1));
         assert!(!online());
         drop(poll);
@@ -197,14 +244,14 @@ mod tests {
         presence.seen(RunnerId(1), Timestamp(1));
         assert!(online());
         presence.signed_off(RunnerId(1));
-        let _poll = presence.poll(RunnerId(1), "default", &clock);
+        let _poll = presence.poll(&principal(), &clock);
         assert!(online());
     }
 
     #[test]
     fn only_news_are_written_down() {
         let presence = Presence::default();
-        presence.registered(RunnerId(1), "default", Timestamp(0));
+        presence.registered(RunnerId(1), (RunnerScope::Platform, "default"), Timestamp(0));
         assert!(presence.take_unsaved(Timestamp(1)).is_empty());
         presence.seen(RunnerId(1), Timestamp(7));
         assert_eq!(presence.take_unsaved(Timestamp(8)), [(RunnerId(1), Timestamp(7))]);

@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use minitower_client::wire::Timestamp;
 use minitower_client::wire::admin::{CreatePoolToken, Ended};
-use minitower_client::wire::apps::CreateApp;
+use minitower_client::wire::apps::{ChangeApp, CreateApp};
 use minitower_client::wire::auth::{BootstrapTeam, CreateToken, Login, Signup};
 use minitower_client::wire::limits::{LimitName, SetLimits};
 use minitower_client::wire::many_runs::ManyRuns;
@@ -176,6 +176,8 @@ async fn of_the_team(team: &TeamClient) {
 
     team.create_app(&CreateApp { slug: "hello".to_owned(), description: None }).await.unwrap();
     team.app("hello").await.unwrap();
+    let change = ChangeApp { expect_seconds: Some(Some(60)), ..ChangeApp::default() };
+    assert_eq!(team.change_app("hello", &change).await.unwrap().expect_seconds, Some(60));
     assert_eq!(team.apps().await.unwrap().apps.len(), 1);
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&archive(&[("main.py", "print('hello')\n")])).unwrap();
@@ -200,6 +202,7 @@ async fn of_the_team(team: &TeamClient) {
     team.runs_summary().await.unwrap();
     assert!(team.follow_runs(None).await.unwrap().is_some());
     team.attempts(run.run_id).await.unwrap();
+    assert_eq!(team.explain_run(run.run_id).await.unwrap().reason, "no_runner");
     team.logs(run.run_id, &LogFilter::default()).await.unwrap();
     team.cancel_run(run.run_id).await.unwrap();
 }

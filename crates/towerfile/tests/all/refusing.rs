@@ -99,6 +99,16 @@ fn refused(#[case] text: &str, #[case] message: &str) {
     "max_retries = 1000001",
     "app.max_retries = 1000001 is not allowed: it must be a whole number from 0 to"
 )]
+#[case(
+    "concurrency = 5",
+    "app.concurrency = 5 is not allowed: it must be a table: write concurrency = { max = 1 }"
+)]
+#[case("concurrency = { key = 'db' }", "say how many runs may be active at the same time")]
+#[case(
+    "concurrency = { max = 0 }",
+    "app.concurrency.max = 0 is not allowed: it must be a whole number from 1 to 1000000"
+)]
+#[case("concurrency = { max = 1, key = '' }", "must be one line of 1 to 200 bytes")]
 #[case("schedule = 5", "app.schedule = 5 is not allowed: it must be a string")]
 #[case("description = 5", "line 4: app.description = 5 is not allowed: it must be a string")]
 #[case("python = '3.12'", "must say how versions compare: write \">=3.12\" for this and newer ones")]

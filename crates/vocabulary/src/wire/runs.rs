@@ -208,6 +208,65 @@ pub struct Run {
     pub retry_of: Option<i64>,
 }
 
+/// Answer of `GET /runs/{run}/explain`: why a run is not running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(example = json!({
+    "run_id": 41, "status": "queued", "position": 3, "reason": "busy", "message": "all 2 runners are busy in the \
+    environment \"default\", and 2 runs of your team come before it there: wait until one is done, or start more runners"
+})))]
+pub struct RunExplained {
+    /// The run's id.
+    pub run_id: i64,
+    /// Its state.
+    pub status: RunStatus,
+    /// Its place among the ready runs of its team in its environment, from 1. Absent: it is not ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// The first thing that keeps it from a runner: `after`, `disabled`, `backoff`, `limit`, `no_room`, `no_runner`, `drained`,
+    /// `busy` or `queue`. Of a run that is not queued: its status.
+    pub reason: String,
+    /// The same for people, with the way out.
+    pub message: String,
+    /// When its backoff ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The runs that it comes after and that have not come to what it waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<WaitsFor>,
+    /// The limit that is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitReached>,
+}
+
+/// A run that another one waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct WaitsFor {
+    /// The run.
+    pub run_id: i64,
+    /// What it has to have come to.
+    pub on: AfterOn,
+    /// Its state. Absent: it was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<RunStatus>,
+}
+
+/// A limit of active runs that is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct LimitReached {
+    /// The key that the runs share. Absent: the limit is `active_runs` of the team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// How many runs may be active.
+    pub max: i64,
+    /// How many are.
+    pub active: i64,
+    /// Some of these runs, at most five.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<i64>,
+}
+
 /// Answer of `GET /runs` and `GET /apps/{app}/runs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]

@@ -104,6 +104,7 @@ routes! {
     GET    "/api/v1/runs/{run}"                       Runs         Named    runs::read::show;
     DELETE "/api/v1/runs/{run}"                       TeamAdmin    Refused  runs::create::delete;
     GET    "/api/v1/runs/{run}/attempts"              Runs         Refused  runs::read::attempts;
+    GET    "/api/v1/runs/{run}/explain"               Runs         Refused  runs::explain::explain;
     GET    "/api/v1/runs/{run}/logs"                  Runs         Named    runs::logs::logs;
     GET    "/api/v1/runs/{run}/artifacts"             Runs         Refused  artifacts::list;
     GET    "/api/v1/runs/{run}/artifacts/{*path}"     Runs         Refused  artifacts::show;

@@ -14,6 +14,7 @@ pub mod app;
 pub mod artifact;
 pub mod attempt;
 pub mod claim;
+pub mod explain;
 pub mod gates;
 pub mod input;
 pub mod labels;

@@ -8,6 +8,7 @@ use minitower_vocabulary::time::Timestamp;
 use crate::domain::gates::AppRules;
 use crate::domain::log::Kept;
 use crate::domain::run::{Concurrency, Run, RunProgress};
+use crate::domain::runner::RunnerScope;
 use crate::store::logs::LogLine;
 
 /// Where a run is counted.
@@ -186,6 +187,8 @@ pub struct AppRuled {
 pub struct RunnerRegistered {
     /// Its id.
     pub id: RunnerId,
+    /// Whom it serves.
+    pub scope: RunnerScope,
     /// Its environment.
     pub environment: String,
     /// When.

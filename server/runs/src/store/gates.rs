@@ -57,6 +57,17 @@ pub fn rules(db: &Db) -> Result<Vec<(AppId, AppRules)>, StoreError> {
     Ok(ruled.into_iter().map(|app| (app.id, app.rules)).collect())
 }
 
+/// Active runs of a key, of any environment: at most so many.
+pub fn holders(db: &Db, team: TeamId, key: &str, limit: i64) -> Result<Vec<RunId>, StoreError> {
+    db.all(
+        "SELECT id FROM runs INDEXED BY runs_at_key
+         WHERE team_id = ?1 AND concurrency_key = ?2 AND concurrency_key IS NOT NULL AND blocked_by IS NULL
+             AND finished_at IS NULL AND status <> 'queued' LIMIT ?3",
+        params![team.0, key, limit],
+        |row| Ok(RunId(row.get("id")?)),
+    )
+}
+
 /// The first run of a key that waits for a place in an environment.
 pub fn first_of_key(db: &Db, team: TeamId, key: &str, environment: &str) -> Result<Option<Run>, StoreError> {
     db.one(

@@ -78,7 +78,13 @@ pub fn register(tx: &Tx<'_>, new: &New, now: Timestamp) -> Result<Registration, 
         )?;
         (RunnerId(id), true)
     };
-    tx.emit(RunnerRegistered { id, environment: environment.clone(), at: now, former_token });
+    tx.emit(RunnerRegistered {
+        id,
+        scope: origin.scope,
+        environment: environment.clone(),
+        at: now,
+        former_token,
+    });
     Ok(Registration::Made { id, created: fresh })
 }
 
@@ -172,11 +178,37 @@ pub fn touch(tx: &Tx<'_>, seen: &[(RunnerId, Timestamp)]) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Runner ids, environments and last sights, for the memory.
-pub fn all_seen(db: &Db) -> Result<Vec<(RunnerId, String, Timestamp)>, StoreError> {
-    db.all("SELECT id, environment, last_seen_at FROM runners", (), |row| {
-        Ok((RunnerId(row.get("id")?), row.get("environment")?, at(row, "last_seen_at")?))
-    })
+/// A runner as the memory knows it.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Its id.
+    pub id: RunnerId,
+    /// Whom it serves.
+    pub scope: RunnerScope,
+    /// Where.
+    pub environment: String,
+    /// When it was last heard of.
+    pub last_seen_at: Timestamp,
+    /// Whether it holds a run.
+    pub busy: bool,
+}
+
+/// All runners, for the memory.
+pub fn all_seen(db: &Db) -> Result<Vec<Known>, StoreError> {
+    db.all(
+        "SELECT r.id, r.team_id, r.environment, r.last_seen_at, EXISTS (
+             SELECT 1 FROM run_attempts WHERE runner_id = r.id AND finished_at IS NULL) AS busy FROM runners r",
+        (),
+        |row| {
+            Ok(Known {
+                id: RunnerId(row.get("id")?),
+                scope: scope_of(row.get("team_id")?),
+                environment: row.get("environment")?,
+                last_seen_at: at(row, "last_seen_at")?,
+                busy: row.get("busy")?,
+            })
+        },
+    )
 }
 
 /// Runners that were not heard of since `before` and hold nothing.

@@ -43,6 +43,7 @@ pub(crate) fn settings(folder: &Path) -> Settings {
             signup_enabled: true,
             audit_keep: None,
             storage_bytes: None,
+            oidc: None,
             secrets_key_file: folder.join("secrets.key"),
         },
         runs: minitower_runs::Settings {

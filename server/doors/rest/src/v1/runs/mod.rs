@@ -2,6 +2,7 @@
 
 pub(crate) mod create;
 pub(crate) mod events;
+pub(crate) mod explain;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod many;

@@ -1,0 +1,80 @@
+//! Why a run is not running.
+
+use minitower_kernel::Db;
+use minitower_teams::team::TeamPrincipal;
+use minitower_vocabulary::ids::RunId;
+use minitower_vocabulary::limits::LimitName;
+use minitower_vocabulary::statuses::RunStatus;
+
+use crate::domain::after::After;
+use crate::domain::explain::{Explanation, Facts, Places, Shared, explain};
+use crate::domain::run::{Concurrency, Run};
+use crate::store::{dependencies, gates, queue};
+use crate::{Error, Runs, runs};
+
+/// Runs that are named of those that have the places of a key.
+const HOLDERS: i64 = 5;
+
+/// Why a run is not running, with the run.
+#[derive(Debug, Clone)]
+pub struct Explained {
+    /// The run.
+    pub run: Run,
+    /// Why.
+    pub explanation: Explanation,
+    /// What it comes after and is not so yet, with the status of those runs.
+    pub waits_for: Vec<(After, Option<RunStatus>)>,
+}
+
+impl Runs {
+    /// Says why the team's run is not running, as of now.
+    pub async fn explain(&self, by: &TeamPrincipal, id: RunId) -> Result<Explained, Error> {
+        let team = by.team_id;
+        let positions = std::sync::Arc::clone(&self.0.memory);
+        let read = move |db: &Db| {
+            let run = runs::find(db, team, id)?;
+            let waits_for = dependencies::unmet(db, id)?;
+            let holders = match &run.concurrency {
+                Some(Concurrency { key, .. }) => gates::holders(db, team, key, HOLDERS)?,
+                None => Vec::new(),
+            };
+            let position = if run.progress.state.is_ready() {
+                let place = (run.priority, run.progress.queued_at);
+                let (before, slot) = positions.positions.before(team, &run.environment, place);
+                Some(before + queue::before_in_slot(db, &run, slot)? + 1)
+            } else {
+                None
+            };
+            Ok::<_, Error>((run, waits_for, holders, position))
+        };
+        let (run, waits_for, holders, position) = self.0.store.read(read).await?;
+        let memory = &self.0.memory;
+        let shared = run.concurrency.as_ref().zip(memory.gates.limit(&run)).map(|(shared, (max, active))| {
+            Shared { key: shared.key.clone(), places: Places { active, max }, holders }
+        });
+        let runners = memory.presence.serving(
+            team,
+            &run.environment,
+            (self.0.settings.lease_ttl, self.0.clock.now()),
+            &memory.dispatch.fenced(&run.environment),
+        );
+        let facts = Facts {
+            state: run.progress.state.clone(),
+            app: run.app_slug.clone(),
+            environment: run.environment.clone(),
+            runner: run.runner.clone(),
+            position,
+            disabled: memory.gates.rules(run.app_id).disabled,
+            shared,
+            waits_for,
+            team: Places {
+                active: memory.gauges.summary(team).active,
+                max: self.0.teams.limits(team).count(LimitName::ActiveRuns),
+            },
+            no_room: self.0.store.volumes().room_for_state().err().map(|short| short.to_string()),
+            runners,
+        };
+        let explanation = explain(&facts);
+        Ok(Explained { run, explanation, waits_for: facts.waits_for })
+    }
+}
