@@ -92,7 +92,10 @@ fn a_person_signs_in_at_a_command_line_and_gets_what_the_groups_are_worth() {
         (&listed["tokens"][0]["name"], &listed["tokens"][0]["person"]),
         (&made["person"], &made["person"])
     );
-    exchange(&server, json!({"code": device.code})).expect(202);
+    // Neither the code nor the form yields another one.
+    exchange(&server, json!({"code": device.code})).expect_error(410, "gone");
+    browser.submit(&confirm_url(&server), &form).response.expect(410);
+    exchange(&server, json!({"code": device.code})).expect_error(410, "gone");
     team.delete(&format!("/tokens/{}", made["token_id"])).send().expect(204);
     team.get("/me").send().expect_error(401, "unauthorized");
 }

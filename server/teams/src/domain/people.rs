@@ -76,6 +76,11 @@ pub enum MappingError {
     /// It lacks a part.
     #[error("{0:?} is not of the form GROUP=TEAM:ROLE")]
     Form(String),
+    /// Several entries stand on one of several lines.
+    #[error(
+        "{0:?} are several entries on one line: where there are line breaks, each entry has a line of its own"
+    )]
+    Mixed(String),
     /// The group's name is too long.
     #[error("the group {0:?} has more than {MOST_GROUP} bytes")]
     LongGroup(String),
@@ -101,7 +106,7 @@ pub enum MappingError {
 impl Mapping {
     /// Reads the entries, separated by commas, or by line breaks if there is one: then a group's name may have commas, as those of LDAP do.
     pub fn parse(text: &str) -> Result<Self, MappingError> {
-        let separator = if text.trim().contains('\n') { '\n' } else { ',' };
+        let separator = if text.contains('\n') { '\n' } else { ',' };
         let mut groups: BTreeMap<String, Memberships> = BTreeMap::new();
         let entries = text.split(separator).map(str::trim).filter(|entry| !entry.is_empty());
         for (n, entry) in entries.enumerate() {
@@ -133,6 +138,9 @@ fn parse_entry(entry: &str) -> Result<(String, String, Role), MappingError> {
     let (group, team, role) = (group.trim(), team.trim(), role.trim());
     if group.is_empty() || team.is_empty() {
         return Err(form());
+    }
+    if [":admin,", ":member,"].iter().any(|end| group.contains(end)) {
+        return Err(MappingError::Mixed(shortened(entry)));
     }
     if group.len() > MOST_GROUP {
         return Err(MappingError::LongGroup(shortened(group)));
@@ -188,6 +196,10 @@ mod tests {
         let mapping = "CN=Data,OU=Groups,DC=example=sales:member\n/teams/a:b=reports:admin\n";
         assert_eq!(of(mapping, &["CN=Data,OU=Groups,DC=example"]), [("sales".to_owned(), Role::Member)]);
         assert_eq!(of(mapping, &["/teams/a:b"]), [("reports".to_owned(), Role::Admin)]);
+        assert_eq!(
+            of("CN=Data,DC=x=sales:member\n", &["CN=Data,DC=x"]),
+            [("sales".to_owned(), Role::Member)]
+        );
     }
 
     #[rstest]
@@ -200,6 +212,8 @@ mod tests {
     #[case("data=Sales:admin", "\"Sales\" is not a valid slug")]
     #[case("data=admin:admin", "reserved")]
     #[case("data=sales:owner", "the role must be admin or member")]
+    #[case("a=sales:admin,b=sales:member\n", "each entry has a line of its own")]
+    #[case("CN=Data,DC=x=sales:member", "\"CN=Data\" is not of the form")]
     #[case("data=sales:", "the role must be admin or member")]
     fn a_wrong_entry_is_named_with_the_rule(#[case] text: &str, #[case] says: &str) {
         let error = Mapping::parse(text).unwrap_err().to_string();

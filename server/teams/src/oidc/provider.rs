@@ -375,3 +375,7 @@ pub(crate) fn said(error: &str, description: Option<&str>) -> String {
 fn repeated(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(REPEATED).collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;

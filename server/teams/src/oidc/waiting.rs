@@ -32,6 +32,11 @@ pub(crate) enum Waiting {
         /// Who.
         person: Person,
     },
+    /// The token was fetched: the same code yields no second one.
+    Used {
+        /// Who.
+        person: Person,
+    },
     /// The person signed in with a browser, which fetches the token.
     Returned {
         /// Who.
@@ -46,7 +51,10 @@ pub(crate) enum Waiting {
 impl Waiting {
     fn person(&self) -> &Person {
         match self {
-            Self::Granted { person, .. } | Self::Denied { person } | Self::Returned { person, .. } => person,
+            Self::Granted { person, .. }
+            | Self::Denied { person }
+            | Self::Used { person }
+            | Self::Returned { person, .. } => person,
         }
     }
 }
@@ -108,6 +116,13 @@ impl Room {
         };
         fits(&entry.waiting)?;
         Ok(entries.by_code.remove(code).map(|entry| entry.waiting))
+    }
+
+    /// Whether the token that the code stands for was fetched.
+    pub(crate) fn is_used(&self, code: &TokenHash, now: Timestamp) -> bool {
+        let entries = self.lock();
+        let entry = entries.by_code.get(code).filter(|entry| entry.until > now);
+        entry.is_some_and(|entry| matches!(entry.waiting, Waiting::Used { .. }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {

@@ -21,7 +21,8 @@ const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 /// Whether what waits is for whoever asks, so that it may be taken.
 pub(super) fn fits(waiting: &Waiting, team: Option<&str>, browser: Option<&str>) -> Result<(), SignInError> {
     match waiting {
-        Waiting::Denied { .. } => Ok(()),
+        Waiting::Denied { .. } => Err(SignInError::Denied),
+        Waiting::Used { .. } => Err(SignInError::CodeGone),
         Waiting::Granted { team: granted, .. } => match team.filter(|team| team != granted) {
             Some(team) => Err(SignInError::NotInTeam { team: team.to_owned(), may: granted.clone() }),
             None => Ok(()),

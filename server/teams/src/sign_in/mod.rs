@@ -200,6 +200,9 @@ impl Teams {
         let issuer = oidc.settings.issuer.as_str().to_owned();
         let person = Person { issuer, subject: ticket.subject, name: ticket.name };
         let (name, key) = (person.name.clone(), device_key(&ticket.device));
+        if oidc.room.is_used(&key, now) {
+            return Err(SignInError::CodeGone.into());
+        }
         if !decision.allowed {
             oidc.room.put(key, Waiting::Denied { person }, now, LIFE);
             return Ok((name, String::new()));
@@ -240,17 +243,21 @@ impl Teams {
         let (person, slug, role) = match taken {
             None if secrets::is_of_kind(code, Kind::Device) => return Ok(Exchanged::Pending),
             None => return Err(SignInError::CodeGone.into()),
-            Some(Waiting::Denied { .. }) => return Err(SignInError::Denied.into()),
+            // What is neither is not taken.
+            Some(Waiting::Denied { .. } | Waiting::Used { .. }) => return Err(SignInError::Denied.into()),
             Some(Waiting::Granted { person, team, role }) => (person, team, role),
             Some(Waiting::Returned { person, memberships, .. }) => {
                 let (slug, role) = chosen(&memberships, team.as_deref())?;
                 (person, slug, role)
             }
         };
+        let used = Waiting::Used { person: person.clone() };
         let made = self.insert_persons_token(person, slug, role, former).await;
-        if let (Err(_), Some(again)) = (&made, again) {
+        match (&made, again) {
+            (Ok(_), _) => oidc.room.put(key, used, now, LIFE),
             // Nobody has the token: the same code may be tried again.
-            oidc.room.put(key, again, now, RETURNED_LIFE);
+            (Err(_), Some(again)) => oidc.room.put(key, again, now, RETURNED_LIFE),
+            (Err(_), None) => {}
         }
         made.map(Exchanged::Token)
     }

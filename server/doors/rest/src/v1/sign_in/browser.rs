@@ -125,6 +125,7 @@ errors! { ConfirmErrors {
     InvalidRequest: "This browser was not asked, or too long ago, or the person is in several teams and has chosen none.",
     Forbidden: "The person is not in this team.",
     NotFound: "The server has no identity provider.",
+    Gone: "The command line has its token already.",
 } }
 
 /// Takes the person's decision about a command line.
