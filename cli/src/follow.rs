@@ -4,9 +4,10 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use minitower_client::wire::runs::{LogLine, Run, RunStatus, Stream};
-use minitower_client::{Error, LogFilter, TeamClient};
+use minitower_client::{Error, LogEvent, LogFilter, LogStream, TeamClient};
 
 use minitower_daemon::logs;
+use tokio::time::timeout;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -15,6 +16,11 @@ use crate::watch::{Pace, describe, no_runner, no_such_run, patiently};
 
 /// How long a run with a runner waits in the queue before that is told.
 const QUIET_QUEUE: Duration = Duration::from_secs(2);
+
+/// How long a run may be silent until it is looked at again.
+const QUIET_RUN: Duration = Duration::from_secs(10);
+/// Most lines that are printed together.
+const PRINTED_TOGETHER: usize = 1000;
 
 /// Which part of a log is followed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,33 +40,10 @@ pub async fn to_the_end(
     from: From,
 ) -> Result<Run, Failure> {
     let From { after_seq, attempt } = from;
-    let only = attempt;
     let mut follower = Follower { context, team, run_id, attempt, after_seq, queued: Queued::NotSeen };
-    let mut pace = Pace::new();
-    let mut before: Option<Run> = None;
-    loop {
-        // The state is read before the lines, so that everything that was logged before the run ended is read.
-        let run = patiently(context, || team.run(run_id)).await.map_err(no_such_run)?;
-        let changed = before.as_ref() != Some(&run);
-        let newest =
-            if changed || run.status.is_terminal() { follower.newest_attempt().await? } else { None };
-        if follower.attempt.is_none() {
-            follower.attempt = newest;
-        }
-        let mut happened = follower.drain().await?;
-        if only.is_some() && newest > only {
-            return Ok(run);
-        }
-        if newest > follower.attempt {
-            follower.go_on_with(newest, &run);
-            happened |= follower.drain().await?;
-        }
-        if run.status.is_terminal() {
-            return Ok(run);
-        }
-        follower.tell_queued(&run).await;
-        before = Some(run);
-        pace.wait(happened || changed).await;
+    match follower.stream().await? {
+        Some(run) => Ok(run),
+        None => follower.poll().await,
     }
 }
 
@@ -89,6 +72,114 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
+    /// Follows the stream of the log. `None`: the server has none, or no more of them for this team.
+    async fn stream(&mut self) -> Result<Option<Run>, Failure> {
+        let filter = LogFilter { after_seq: self.after_seq, attempt: self.attempt, ..LogFilter::default() };
+        // A run that nobody is there to take is told at once.
+        let run = self.run().await?;
+        self.tell_queued(&run).await;
+        let (mut last, mut pace) = (None::<String>, Pace::new());
+        loop {
+            let open = || self.team.follow_log(self.run_id, &filter, last.as_deref());
+            let mut stream = match patiently(self.context, open).await {
+                Ok(Some(stream)) => stream,
+                Ok(None) => return Ok(None),
+                Err(Error::Api { status: 429, .. }) if last.is_none() => return Ok(None),
+                Err(error) => return Err(no_such_run(error)),
+            };
+            let ended = self.take(&mut stream).await?;
+            if ended {
+                return Ok(Some(self.run().await?));
+            }
+            // It goes on behind what was seen, when the server is back.
+            let before = std::mem::replace(&mut last, stream.last_id().map(str::to_owned));
+            pace.wait(last != before).await;
+        }
+    }
+
+    /// Prints what the stream brings. False: it ended before the log did.
+    async fn take(&mut self, stream: &mut LogStream) -> Result<bool, Failure> {
+        let (mut lines, mut quiet) = (Vec::new(), QUIET_QUEUE);
+        loop {
+            // What has come already is printed together.
+            let come = tokio::select! {
+                biased;
+                next = stream.next() => Some(next),
+                () = std::future::ready(()) => None,
+            };
+            if come.is_none() || lines.len() >= PRINTED_TOGETHER {
+                print(&self.context.out, &std::mem::take(&mut lines))?;
+            }
+            let next = match come {
+                Some(next) => next,
+                None => match timeout(quiet, stream.next()).await {
+                    Ok(next) => next,
+                    Err(_) => {
+                        let run = self.run().await?;
+                        self.tell_queued(&run).await;
+                        quiet = QUIET_RUN;
+                        continue;
+                    }
+                },
+            };
+            match next {
+                Ok(Some(LogEvent::Line(line))) => lines.push(line),
+                Ok(Some(LogEvent::Attempt(attempt))) => {
+                    print(&self.context.out, &std::mem::take(&mut lines))?;
+                    let run = self.run().await?;
+                    self.go_on_with(Some(attempt.attempt_no), &run);
+                }
+                Ok(Some(LogEvent::End(_))) => {
+                    print(&self.context.out, &lines)?;
+                    return Ok(true);
+                }
+                Ok(None) => {
+                    print(&self.context.out, &lines)?;
+                    return Ok(false);
+                }
+                Err(error) => {
+                    print(&self.context.out, &lines)?;
+                    return if error.is_retryable() { Ok(false) } else { Err(error.into()) };
+                }
+            }
+        }
+    }
+
+    async fn run(&self) -> Result<Run, Failure> {
+        patiently(self.context, || self.team.run(self.run_id)).await.map_err(no_such_run)
+    }
+
+    /// Follows the log by asking for it again and again, of a server that streams none.
+    async fn poll(&mut self) -> Result<Run, Failure> {
+        let only = self.attempt;
+        let mut pace = Pace::new();
+        let mut before: Option<Run> = None;
+        loop {
+            // The state is read before the lines, so that everything that was logged before the run ended is read.
+            let run = self.run().await?;
+            let changed = before.as_ref() != Some(&run);
+            let newest =
+                if changed || run.status.is_terminal() { self.newest_attempt().await? } else { None };
+            if self.attempt.is_none() {
+                self.attempt = newest;
+            }
+            let mut happened = self.drain().await?;
+            if only.is_some() && newest > only {
+                return Ok(run);
+            }
+            if newest > self.attempt {
+                self.go_on_with(newest, &run);
+                happened |= self.drain().await?;
+            }
+            if run.status.is_terminal() {
+                return Ok(run);
+            }
+            self.tell_queued(&run).await;
+            before = Some(run);
+            pace.wait(happened || changed).await;
+        }
+    }
+
     /// Prints all lines that are there.
     async fn drain(&mut self) -> Result<bool, Failure> {
         let mut happened = false;

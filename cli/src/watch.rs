@@ -1,4 +1,5 @@
-//! Watching a run: polls that slow down while nothing happens, and survive a restart of the server.
+//! Watching a run, also over a restart of the server: the server tells when it has moved. Older servers are polled, more slowly while nothing
+//! happens.
 
 use std::future::Future;
 use std::time::Duration;
@@ -6,8 +7,9 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
 use minitower_client::wire::admin::RunnerStatus;
 use minitower_client::wire::runs::{Run, RunStatus};
-use minitower_client::{Error, RunnerFilter, TeamClient};
+use minitower_client::{Error, MoveEvent, MoveStream, RunnerFilter, TeamClient};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
@@ -24,6 +26,9 @@ impl Explained for InterruptError {}
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause between polls when nothing happens.
 const QUIET_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long nothing may move until the run is looked at all the same.
+const QUIET_MOVES: Duration = Duration::from_secs(30);
 
 /// The pause before the next poll.
 #[derive(Debug)]
@@ -78,6 +83,8 @@ pub async fn until_terminal(
 ) -> Result<Run, Failure> {
     let mut pace = Pace::new();
     let mut last: Option<(RunStatus, i64, Option<String>)> = None;
+    // Opened before the run is read, so that no move in between is missed. An older server has none: then the run is polled.
+    let mut moves = patiently(context, || team.follow_runs(None)).await.unwrap_or_default();
     loop {
         let run = patiently(context, || team.run(run_id)).await.map_err(no_such_run)?;
         let now = (run.status, run.retry_count, run.runner.clone());
@@ -89,7 +96,27 @@ pub async fn until_terminal(
         if run.status.is_terminal() {
             return Ok(run);
         }
-        pace.wait(changed).await;
+        match &mut moves {
+            None => pace.wait(changed).await,
+            Some(stream) => {
+                if !timeout(QUIET_MOVES, moved(stream, run_id)).await.unwrap_or(true) {
+                    // The server is gone, or stops.
+                    pace.wait(changed).await;
+                    moves = patiently(context, || team.follow_runs(None)).await.unwrap_or_default();
+                }
+            }
+        }
+    }
+}
+
+/// Waits until the run has moved, or may have. False: the stream has ended.
+async fn moved(stream: &mut MoveStream, run_id: i64) -> bool {
+    loop {
+        match stream.next().await {
+            Ok(Some(MoveEvent::Run(run))) if run.run_id != run_id => {}
+            Ok(Some(MoveEvent::Run(_) | MoveEvent::Reset)) => return true,
+            Ok(None) | Err(_) => return false,
+        }
     }
 }
 
