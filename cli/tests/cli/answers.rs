@@ -216,6 +216,26 @@ fn limits_are_a_table_for_people_and_the_servers_json_for_programs() {
 }
 
 #[test]
+fn the_audit_log_is_a_table_and_exported_whole_as_json_lines() {
+    let bed = Bed::start();
+    bed.words("apps create report").good();
+    bed.words("environments create staging").good();
+    let told = bed.words("audit --limit 2").good().stdout;
+    let lines: Vec<_> = told.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+    assert_eq!(lines[0], ["ID", "TIME", "ACTOR", "ADDRESS", "ACTION", "OBJECT", "CHANGE"]);
+    assert!(lines[1].ends_with(&["environment.create", "environments/staging", "name=staging"]), "{told}");
+    assert!(lines[2].ends_with(&["app.create", "apps/report", "disabled=false"]), "{told}");
+    assert_eq!(lines.len(), 3, "{told}");
+    let exported = bed.words("audit export").good().stdout;
+    let exported: Vec<serde_json::Value> =
+        exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let all = bed.team.get("/audit")["events"].clone();
+    assert_eq!(serde_json::Value::from(exported), all);
+    let older = bed.words(&format!("audit --before {} --json", all[0]["id"])).good().json();
+    assert_eq!(older["events"][0], all[1]);
+}
+
+#[test]
 fn runners_are_listed_by_pool_with_what_they_do() {
     let bed = Bed::with_app();
     let register = |name: &str, pool: Option<&str>, environment: Option<&str>| Register {

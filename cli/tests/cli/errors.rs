@@ -65,6 +65,8 @@ fn every_command_hands_a_refused_token_on() {
         ("runners drain r", "POST /admin/runners/r/drain"),
         ("runners undrain r", "DELETE /admin/runners/r/drain"),
         ("tokens create", "POST /tokens"),
+        ("audit", "GET /audit"),
+        ("audit export --all-teams", "GET /admin/audit"),
         ("limits", "GET /limits"),
         ("limits set apps=5", "PUT /limits"),
     ] {

@@ -11,7 +11,9 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Extensions, HeaderMap};
 use http_body::Body as _;
+use minitower_kernel::acting::{self, Actor};
 use minitower_runs::domain::runner::RunnerPrincipal;
+use minitower_teams::audit::By;
 use minitower_teams::team::TeamPrincipal;
 use minitower_teams::{AdminPrincipal, Teams, secrets};
 use minitower_vocabulary::wire::error::ErrorCode;
@@ -19,6 +21,7 @@ use minitower_vocabulary::wire::headers::LEASE_TOKEN;
 use tracing::Span;
 
 use crate::arriving::{self, BrokenOff};
+use crate::extract::PeerAddr;
 use crate::serve::Intake;
 use crate::strict::{self, Takes};
 use crate::{ApiError, HttpState};
@@ -71,7 +74,10 @@ pub(crate) async fn guard(State(post): State<Post>, request: Request, next: Next
     let (body, broken_off) = outlasted(&post, &parts.headers, body);
     let answer = match strict::examine(&post.takes, Request::from_parts(parts, body), &post.state).await {
         Ok((request, unread)) => {
-            let mut response = next.run(request).await;
+            let mut response = match acts(&post, &request) {
+                Some(actor) => acting::scope(actor, next.run(request)).await,
+                None => next.run(request).await,
+            };
             unread.tell(response.headers_mut());
             if matches!(post.access, Access::Runner | Access::Lease) {
                 response.extensions_mut().insert(RunnerProtocol);
@@ -82,6 +88,24 @@ pub(crate) async fn guard(State(post): State<Post>, request: Request, next: Next
     };
     // What was made of a body that was broken off is no answer.
     broken_off.why().map_or(answer, IntoResponse::into_response)
+}
+
+/// Who acts, for the audit log, where the request may change something. What runners do is recorded with their runs.
+fn acts(post: &Post, request: &Request) -> Option<Arc<Actor>> {
+    if request.method().is_safe() {
+        return None;
+    }
+    let known = request.extensions();
+    let by = match post.access {
+        Access::Public => By::SigningIn,
+        Access::Bootstrap => By::Bootstrap,
+        Access::Team | Access::TeamAdmin | Access::Runs => By::Team(known.get::<TeamPrincipal>()?),
+        Access::Admin => By::Admin(known.get::<AdminPrincipal>()?),
+        Access::Operator => By::Operator,
+        Access::Registration | Access::Runner | Access::Lease => return None,
+    };
+    let address = known.get::<PeerAddr>().map(|PeerAddr(address)| address.ip().to_canonical());
+    Some(post.state.teams().actor(by, address))
 }
 
 /// Finds the caller out and leaves it in `found`, for the handler's [`Caller`]. Counts the call where calls are counted.

@@ -1,6 +1,6 @@
 //! The rules of teams, pure: no I/O, no async, no SQL, no clock.
 
-pub mod audit;
+pub(crate) mod audit;
 pub(crate) mod id_token;
 pub mod limits;
 pub mod people;
