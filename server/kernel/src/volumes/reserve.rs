@@ -32,6 +32,7 @@ const LEAST: u64 = 64 << 10;
 /// The file. Its own length says how much is left of it.
 #[derive(Debug)]
 pub(crate) struct Reserve {
+    database: PathBuf,
     path: PathBuf,
     /// Whether it was said that it cannot be made.
     told: AtomicBool,
@@ -40,7 +41,8 @@ pub(crate) struct Reserve {
 impl Reserve {
     /// Of the database at `path`.
     pub(crate) fn of(path: &Path) -> Self {
-        Self { path: copy::with_suffix(path, ".reserve"), told: AtomicBool::new(false) }
+        let (database, path) = (path.to_owned(), copy::with_suffix(path, ".reserve"));
+        Self { database, path, told: AtomicBool::new(false) }
     }
 
     /// Bytes that it should have on a volume of that size.
@@ -102,7 +104,9 @@ impl Reserve {
             // A part may have been allocated. If even this fails, the file says itself how large it is.
             let _ = file.set_len(before);
             io::Error::from(errno)
-        })
+        })?;
+        // Whoever deleted the database's folder meanwhile would find this in it.
+        if self.database.try_exists()? { Ok(()) } else { std::fs::remove_file(&self.path) }
     }
 }
 
@@ -134,6 +138,9 @@ mod tests {
         let path = folder.path().join("m.db");
         let (reserve, total) = (Reserve::of(&path), 1 << 40);
         assert_eq!(reserve.give_up(total).unwrap(), 0, "there is none");
+        reserve.make(Reserve::wanted(total)).unwrap();
+        assert_eq!(reserve.bytes(), 0, "there is no database");
+        std::fs::write(&path, "").unwrap();
         reserve.make(Reserve::wanted(total)).unwrap();
         let blocks = || std::fs::metadata(folder.path().join("m.db.reserve")).unwrap().blocks() * 512;
         assert!(blocks() >= MOST, "{}", blocks());
