@@ -1,6 +1,7 @@
 //! The `minitower` program against a real control plane.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod again;
 mod answers;
 mod deploy;
 mod dev;

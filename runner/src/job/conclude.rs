@@ -109,7 +109,9 @@ fn next(verdict: Verdict, answer: Result<(), Error>) -> Next {
         (Verdict::Result(mut result), Some(400 | 413)) if result.output.is_some() => {
             tracing::warn!(%error, "the control plane refused the run's output; reporting without it");
             result.output = None;
-            Next::Tell(Verdict::Result(result))
+            let mut told = Verdict::Result(result);
+            told.mention(&format!("the output is not kept: the control plane refused it: {error}"));
+            Next::Tell(told)
         }
         // Older servers may accept messages only for failed runs.
         (Verdict::Result(mut result), Some(400))
@@ -204,8 +206,11 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_output_is_left_out() {
-        assert_eq!(next(completed(true), answer(413)), Next::Tell(completed(false)));
+    fn a_refused_output_is_left_out_and_the_run_says_so() {
+        let Next::Tell(Verdict::Result(told)) = next(completed(true), answer(413)) else { panic!() };
+        assert_eq!((told.status, told.output), (ResultStatus::Completed, None));
+        let message = told.error_message.unwrap();
+        assert!(message.contains("the output is not kept") && message.contains("no (413)"), "{message}");
         assert_eq!(next(completed(false), answer(400)), Next::Done);
     }
 

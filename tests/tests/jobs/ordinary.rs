@@ -50,6 +50,26 @@ print("odd" in "".join(os.environ))
 }
 
 #[test]
+fn an_input_too_large_for_variables_is_in_its_file_and_the_log_says_so() {
+    let bed = JobBed::start();
+    let code = r#"
+import json, os
+with open(os.environ["MINITOWER_INPUT_FILE"]) as file:
+    given = json.load(file)
+print(len(given["text"]), given["small"], os.environ["small"])
+print("MINITOWER_INPUT" in os.environ, "text" in os.environ)
+"#;
+    bed.team.python_app("input", code);
+    let input = json!({"text": "x".repeat(5_000_000), "small": "s"});
+    let run = shape::int(&bed.team.run("input", json!({"input": input})), "run_id");
+    assert_eq!(bed.team.wait_end(run)["status"], "completed", "{}", bed.team.log_text(run));
+    assert_eq!(bed.team.stream(run, "stdout"), ["5000000 s s", "False False"]);
+    let told = bed.team.stream(run, "stderr").join("\n");
+    assert!(told.contains("\"text\"") && told.contains("5000000 bytes"), "{told}");
+    assert!(told.contains("MINITOWER_INPUT;") && told.contains("5000023 bytes"), "{told}");
+}
+
+#[test]
 fn input_cannot_replace_what_the_job_is_run_with() {
     let bed = JobBed::start();
     let code = "import os\nprint(os.environ['PATH'] != 'evil', 'LD_PRELOAD' not in os.environ)\n\

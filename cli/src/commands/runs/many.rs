@@ -7,7 +7,6 @@ use std::io::{self, IsTerminal as _, Write as _};
 use clap::Args;
 use minitower_client::wire::many_runs::{CancelledRuns, ManyRuns, RetriedRuns};
 use minitower_client::{Error, TeamClient};
-use minitower_towerfile::shell;
 
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
@@ -38,6 +37,8 @@ pub(super) struct Which {
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error)]
 enum NotDone {
+    #[error("no run is named")]
+    Nothing,
     #[error("{what} is asked about first, and there is no terminal to ask on")]
     NoTerminal { what: &'static str },
     #[error("nothing was changed")]
@@ -49,6 +50,9 @@ enum NotDone {
 impl Explained for NotDone {
     fn help(&self) -> Option<Cow<'static, str>> {
         match self {
+            Self::Nothing => {
+                Some("name one, or say which runs with --app, --status, --label or --environment".into())
+            }
             Self::NoTerminal { .. } => Some("pass --yes to go ahead".into()),
             Self::Declined => None,
             Self::Unreadable(_) => Some("pass --yes to go ahead without a question".into()),
@@ -57,15 +61,18 @@ impl Explained for NotDone {
 }
 
 impl Which {
-    fn body(&self, environment: Option<String>) -> ManyRuns {
+    fn body(&self, environment: Option<String>) -> Result<ManyRuns, NotDone> {
+        if self.app.is_none() && self.status.is_empty() && self.label.is_empty() && environment.is_none() {
+            return Err(NotDone::Nothing);
+        }
         let list = |texts: &[String]| (!texts.is_empty()).then(|| texts.to_vec().into());
-        ManyRuns {
+        Ok(ManyRuns {
             app: self.app.clone(),
             status: list(&self.status),
             label: list(&self.label),
             environment,
             ..ManyRuns::default()
-        }
+        })
     }
 
     /// Cancels them.
@@ -74,7 +81,7 @@ impl Which {
         context: &Context,
         environment: Option<String>,
     ) -> Result<Exit, Failure> {
-        let (team, mut body) = (context.team()?, self.body(environment));
+        let (team, mut body) = (context.team()?, self.body(environment)?);
         let count = async |body: ManyRuns| Ok(team.cancel_runs(&body).await?.cancelled);
         if !self.agreed(&body, ("cancelling many runs", "Cancel"), count).await? {
             return tell_cancelled(context, 0);
@@ -82,7 +89,7 @@ impl Which {
         let mut all = 0;
         loop {
             let CancelledRuns { cancelled, next_before } =
-                team.cancel_runs(&body).await.map_err(|error| self.explained(error, context, all))?;
+                team.cancel_runs(&body).await.map_err(|error| explained(error, context, all))?;
             all += cancelled;
             body.before = next_before;
             if next_before.is_none() {
@@ -93,13 +100,13 @@ impl Which {
 
     /// Runs them again.
     pub(super) async fn retry(self, context: &Context, environment: Option<String>) -> Result<Exit, Failure> {
-        let (team, mut body) = (context.team()?, self.body(environment));
+        let (team, mut body) = (context.team()?, self.body(environment)?);
         let count = async |body: ManyRuns| Ok(team.retry_runs(&body).await?.retried);
         let mut all = RetriedRuns { retried: 0, run_ids: Vec::new(), skipped: 0, next_before: None };
         let agreed = self.agreed(&body, ("running many runs again", "Run again"), count).await?;
         while agreed {
             let answer = team.retry_runs(&body).await;
-            let answer = answer.map_err(|error| self.explained(error, context, all.retried))?;
+            let answer = answer.map_err(|error| explained(error, context, all.retried))?;
             all.retried += answer.retried;
             all.run_ids.extend(answer.run_ids);
             all.skipped += answer.skipped;
@@ -129,7 +136,7 @@ impl Which {
             return Err(NotDone::NoTerminal { what }.into());
         }
         let counted = count(ManyRuns { dry_run: Some(true), ..body.clone() }).await;
-        let found = counted.map_err(|error| self.helped(error))?;
+        let found = counted.map_err(helped)?;
         if found == 0 {
             return Ok(false);
         }
@@ -143,25 +150,19 @@ impl Which {
             _ => Err(NotDone::Declined.into()),
         }
     }
+}
 
-    /// A refusal, and how far it came before.
-    fn explained(&self, error: Error, context: &Context, done: u64) -> Failure {
-        if done > 0 {
-            context.out.warn(format_args!("{done} runs are done; repeat the command for the rest"));
-        }
-        self.helped(error)
+/// A refusal, and how far it came before.
+fn explained(error: Error, context: &Context, done: u64) -> Failure {
+    if done > 0 {
+        context.out.warn(format_args!("{done} runs are done; repeat the command for the rest"));
     }
+    helped(error)
+}
 
-    fn helped(&self, error: Error) -> Failure {
-        let help = match &self.app {
-            Some(app) => format!(
-                "`minitower apps list` shows the apps, `minitower runs list --app {}` their runs",
-                shell::quoted(app)
-            ),
-            None => "`minitower runs list` shows the runs".to_owned(),
-        };
-        Failure::from(in_flags(error, FLAGS)).help_not_found(help)
-    }
+fn helped(error: Error) -> Failure {
+    let help = "`minitower apps list` shows the apps, `minitower environments list` the environments";
+    Failure::from(in_flags(error, FLAGS)).help_not_found(help)
 }
 
 fn tell_cancelled(context: &Context, cancelled: u64) -> Result<Exit, Failure> {

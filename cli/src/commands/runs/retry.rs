@@ -33,7 +33,6 @@ pub struct Retry {
     #[arg(
         value_name = "RUN",
         value_parser = run_id,
-        required_unless_present_any = ["app", "status", "label", "environment"],
         conflicts_with_all = ["app", "status", "label", "yes"]
     )]
     run_id: Option<i64>,

@@ -7,7 +7,7 @@ use minitower_client::wire::runs::{Attempt, AttemptStatus, Run};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
-use crate::output::{Cell, Output, OutputError, duration, now, time};
+use crate::output::{Cell, Output, OutputError, bytes, duration, now, time};
 use crate::watch::{no_such_run, run_id};
 
 /// Flags of `runs list`.
@@ -29,6 +29,9 @@ pub struct List {
     #[arg(long, value_name = "RUN", value_parser = run_id)]
     before: Option<i64>,
 }
+
+/// Most bytes of an input or an output that a person is shown.
+const MOST_SHOWN: usize = 4096;
 
 /// Flags of `runs get`.
 #[derive(Debug, Args)]
@@ -102,7 +105,8 @@ pub(super) fn show(out: &Output, run: &Run) -> Result<(), OutputError> {
 
 fn details(out: &Output, run: &Run) -> Result<(), OutputError> {
     let took = run.started_at.zip(run.finished_at).map(|(from, to)| Cell::new(duration(from, to)));
-    let input = run.input.as_ref().map(|input| Cell::new(serde_json::Value::Object(input.clone())));
+    let input =
+        run.input.as_ref().map(|input| shortened(serde_json::Value::Object(input.clone()).to_string()));
     let cancelling = run.cancel_requested && !run.status.is_terminal();
     out.details(&[
         ("run", Some(Cell::new(format_args!("{} ({} #{})", run.run_id, run.app_slug, run.run_no)))),
@@ -113,7 +117,7 @@ fn details(out: &Output, run: &Run) -> Result<(), OutputError> {
         ("environment", run.environment.as_ref().map(Cell::new)),
         ("runner", run.runner.as_ref().map(Cell::new)),
         ("input", input),
-        ("output", run.output.as_ref().map(Cell::new)),
+        ("output", run.output.as_ref().map(|output| shortened(output.to_string()))),
         ("priority", (run.priority != 0).then(|| Cell::new(run.priority))),
         (
             "retries",
@@ -127,6 +131,15 @@ fn details(out: &Output, run: &Run) -> Result<(), OutputError> {
         ("exit code", run.exit_code.map(Cell::new)),
         ("error", run.error_message.as_ref().map(Cell::new)),
     ])
+}
+
+/// The beginning of a JSON text that a person would not read to its end.
+fn shortened(text: String) -> Cell {
+    if text.len() <= MOST_SHOWN {
+        return Cell::new(text);
+    }
+    let begin = &text[..text.floor_char_boundary(MOST_SHOWN)];
+    Cell::new(format_args!("{begin}… ({}; --json shows all of it)", bytes(text.len() as u64)))
 }
 
 /// With `now`, for the narrow table of a terminal, `QUEUED` is shown as an age.

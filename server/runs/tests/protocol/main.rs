@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod again;
 mod asking;
 mod deletion;
+mod explaining;
 mod fairness;
 mod keeping;
 mod leases;

@@ -129,11 +129,17 @@ async fn a_page_of_versions_ends_early_once_its_texts_are_long_enough() {
     before: Some(RunId(9)),
     ..Filter::default()
 })]
+#[case::of_those_that_none_repeats(Filter {
+    status: Some(RunStatus::Failed),
+    not_repeated: true,
+    before: Some(RunId(9)),
+    ..Filter::default()
+})]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_of_runs_walks_one_index_in_its_order(#[case] filter: Filter) {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let by_label = !filter.labels.is_empty();
+    let (by_label, not_repeated) = (!filter.labels.is_empty(), filter.not_repeated);
     let plan = store
         .read(move |db| {
             let (sql, values) = run_lists::statement(TeamId(1), &filter);
@@ -143,6 +149,8 @@ async fn a_list_of_runs_walks_one_index_in_its_order(#[case] filter: Filter) {
         .await
         .unwrap();
     assert!(plan.iter().all(|step| !step.contains("TEMP B-TREE") && !step.contains("SCAN")), "{plan:#?}");
+    let looked_up = plan.iter().any(|step| step.contains("runs_by_retry_of (retry_of=?)"));
+    assert_eq!(looked_up, not_repeated, "{plan:#?}");
     assert!(!by_label || plan[0].starts_with("SEARCH l USING PRIMARY KEY"), "{plan:#?}");
 }
 
