@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use minitower_vocabulary::time::Timestamp;
+pub use minitower_vocabulary::time::Timestamp;
 use nix::time::{ClockId, clock_gettime};
 
 /// The server's clock. Clones share it.

@@ -296,6 +296,11 @@ impl Lock {
         Arc::clone(&self.0)
     }
 
+    /// The same for as long as this lives.
+    pub(crate) fn as_file(&self) -> &File {
+        &self.0
+    }
+
     pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: path.to_owned(), source };
         if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {

@@ -8,6 +8,7 @@
 //! | [`topics`] | what is told to any number of listeners, in bounded memory |
 //! | [`due`] | "call me at this time": one task, for everything that the server does by itself |
 //! | [`clock`] | the server's time, which no jump of the wall clock moves |
+//! | [`backup`] | the database and its objects in another place, and back |
 //! | [`objects`] | files named by their SHA-256 |
 //! | [`outbound`] | requests to the outside, signed, and safe against being sent elsewhere |
 //! | [`remembered`] | reads kept in memory until a commit may have changed them |
@@ -19,6 +20,7 @@
 //! by that subject alone; here stand only the schema's versions and what SQLite itself keeps.
 
 pub mod acting;
+pub mod backup;
 mod check;
 pub mod clock;
 mod columns;
@@ -125,6 +127,11 @@ impl Store {
         // A second one would be of no use, and ends at once.
         let _ = self.watch.set(watch);
         Ok(())
+    }
+
+    /// The database, for backups that are made while it is served.
+    pub fn source(&self) -> backup::Source {
+        backup::Source::served(&self.path, self.lock.file())
     }
 
     /// What is known of the volumes.

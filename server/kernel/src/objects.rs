@@ -15,10 +15,12 @@ mod upload;
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
+use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
 use tokio::sync::OwnedMutexGuard;
 
@@ -27,8 +29,11 @@ use crate::places::Places;
 use bucket::Bucket;
 pub use content::Content;
 pub use copy::Copied;
+pub(crate) use copy::One;
 pub use error::ObjectError;
+pub(crate) use error::is_no_bucket;
 use folder::Folder;
+pub(crate) use location::Client;
 pub use location::{ClientError, Location, LocationError};
 pub use upload::{Received, Upload};
 
@@ -135,12 +140,26 @@ impl Objects {
 
     /// The same beside a server that may have it open: nothing of it is removed.
     pub fn open_beside(dir: &Path, bucket: Option<&Location>) -> Result<Self, CannotOpen> {
-        std::fs::create_dir_all(dir)?;
+        use std::os::unix::fs::DirBuilderExt as _;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let bucket = match bucket {
             Some(location) => Some(Bucket::open(location.client()?, dir)?),
             None => None,
         };
         Ok(Self::over(Folder { dir: dir.to_owned() }, bucket))
+    }
+
+    /// Those in a folder, which may not be there yet.
+    pub(crate) fn of_folder(dir: &Path) -> Self {
+        Self::over(Folder { dir: dir.to_owned() }, None)
+    }
+
+    /// The length of an object; none: it is missing.
+    pub(crate) async fn length(&self, sha256: &str) -> Result<Option<u64>, ObjectError> {
+        match &self.bucket {
+            None => self.folder.length(sha256).await,
+            Some(bucket) => bucket.length(sha256).await,
+        }
     }
 
     fn over(folder: Folder, bucket: Option<Bucket>) -> Self {
@@ -168,6 +187,12 @@ impl Objects {
             ),
             None => trouble.or_else(|| Some("the object store has not answered yet".into())),
         }
+    }
+
+    /// Whether it is time to ask the bucket how it stands, with [`Self::claim`].
+    pub fn is_to_be_asked(&self) -> bool {
+        let unknown = self.whose.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        self.bucket.as_ref().is_some_and(|bucket| bucket.standing.is_due() || unknown)
     }
 
     /// Asks whose the bucket is, and makes it this control plane's where it is nobody's. A folder is always its own. The answer also tells
@@ -204,6 +229,33 @@ impl Objects {
         match &self.bucket {
             None => self.folder.read(sha256, bytes).await,
             Some(bucket) => bucket.read(sha256, bytes).await,
+        }
+    }
+
+    /// A part of an object, which lies within it; it is held in memory.
+    pub async fn read_part(&self, sha256: &str, part: Range<u64>) -> Result<Vec<u8>, ObjectError> {
+        let pieces = match &self.bucket {
+            None => self.folder.part(sha256, part.clone()).await?,
+            Some(bucket) => bucket.get(sha256, part.clone()).await?,
+        };
+        let reading = |source| match &self.bucket {
+            None => ObjectError::io("reading an object")(source),
+            Some(_) => {
+                ObjectError::Bucket { doing: "reading an object", reason: "the connection broke".to_owned() }
+            }
+        };
+        let content: Vec<u8> = pieces
+            .try_fold(Vec::new(), async |mut all, piece| {
+                all.extend_from_slice(&piece);
+                Ok(all)
+            })
+            .await
+            .map_err(reading)?;
+        let (found, expected) = (content.len() as u64, part.end - part.start);
+        if found == expected {
+            Ok(content)
+        } else {
+            Err(ObjectError::Damaged { sha256: sha256.to_owned(), found, expected })
         }
     }
 

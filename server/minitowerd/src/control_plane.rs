@@ -16,6 +16,9 @@ use minitower_teams::Teams;
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
+use crate::backup::{ObjectsAt, scheduled};
+use crate::config::BackupSettings;
+
 /// What the configuration decides for the subjects.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -49,6 +52,8 @@ pub struct ControlPlane {
     notifications: Notifications,
     subjects: Subjects,
     due: DueQueue,
+    registry: Registry,
+    clock: Clock,
     stopping: CancellationToken,
 }
 
@@ -117,7 +122,7 @@ impl ControlPlane {
         let Outside { allowed_nets, smtp, public_url } = settings.outside;
         let notifications = Notifications::open(
             Arc::clone(&store),
-            clock,
+            clock.clone(),
             minitower_notifications::Settings { smtp, public_url },
             teams.clone(),
             engine.apps(),
@@ -131,10 +136,22 @@ impl ControlPlane {
             teams.clone(),
             &engine,
             notifications.clone(),
-            registry,
+            registry.clone(),
             database,
         );
-        Ok(Self { store, teams, engine, notifications, subjects, due, stopping })
+        Ok(Self { store, teams, engine, notifications, subjects, due, registry, clock, stopping })
+    }
+
+    /// Backs itself up from now on, as the settings say.
+    pub fn back_up(&self, backup: BackupSettings, objects: ObjectsAt) -> Result<(), prometheus::Error> {
+        let source = self.store.source();
+        scheduled::start(
+            backup,
+            (source, objects),
+            self.clock.clone(),
+            (&self.registry, &self.due),
+            self.stopping.clone(),
+        )
     }
 
     /// Teams, and whom tokens speak for.

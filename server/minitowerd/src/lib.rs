@@ -6,6 +6,7 @@
 //!
 //! No rules, no SQL, no endpoints: those are in the crates below.
 
+pub mod backup;
 mod config;
 mod control_plane;
 mod healthcheck;
@@ -20,7 +21,8 @@ pub mod telemetry;
 use std::sync::LazyLock;
 
 pub use config::{
-    Args, Command, Config, ConfigError, ListenAddr, ObjectsCommand, SecretsCommand, copy_target,
+    Args, BackupArgs, BackupCommand, BackupSettings, Command, Config, ConfigError, FromArgs, ListenAddr,
+    ObjectsCommand, Request, RestoreArgs, SecretsCommand, copy_target, request,
 };
 pub use control_plane::{ControlPlane, Outside, PlaneError, Settings};
 pub use healthcheck::{Unhealthy, healthcheck};

@@ -7,9 +7,10 @@ use clap::Parser as _;
 use minitower_daemon::signals::Held;
 use minitower_daemon::{files, logs, signals};
 use minitower_kernel::objects::Copied;
+use minitowerd::backup::{self, Damaged};
 use minitowerd::{
-    Args, Command, Config, ObjectsCommand, copy_target, healthcheck, lifecycle, objects, restore,
-    restore_if_missing, secrets, telemetry,
+    Args, Command, Config, ObjectsCommand, RestoreArgs, copy_target, healthcheck, lifecycle, objects,
+    request, restore, restore_if_missing, secrets, telemetry,
 };
 
 /// Requests are short and the database writes on a thread of its own: two workers are plenty, and each costs memory.
@@ -18,12 +19,18 @@ const WORKERS: usize = 2;
 const BLOCKING_THREADS: usize = 16;
 /// How long the end of the program waits for threads that still read or write files.
 const LEFT_THREADS: Duration = Duration::from_secs(2);
+/// The exit code of a check that found a damaged backup.
+const DAMAGED: u8 = 3;
 
 fn main() -> ExitCode {
     // Before anything else: a signal that comes from now on is not lost.
     let held = signals::hold();
     match run(held) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Damaged>() => {
+            logs::say(format_args!("minitowerd: {error}"));
+            ExitCode::from(DAMAGED)
+        }
         Err(error) => {
             // One line, whatever went wrong: the thing, the reason, the way out. Our errors say their cause themselves.
             logs::say(format_args!("minitowerd: {error}"));
@@ -50,10 +57,16 @@ fn run(held: Held) -> anyhow::Result<()> {
         }
         _ => None,
     };
+    let about_backups = request(&args)?;
     let config = Config::from_args(args, secret)?;
     telemetry::init(config.log_format, &config.log)
         .map_err(|e| anyhow::anyhow!("cannot set up logging: {e}"))?;
-    if let Some(Command::Restore { backup, if_missing, placeholder }) = command {
+    if let Some(request) = about_backups {
+        held.end_program()?;
+        return backup::carry_out(&config, request);
+    }
+    if let Some(Command::Restore(RestoreArgs { backup: Some(backup), if_missing, placeholder, .. })) = command
+    {
         held.end_program()?;
         if if_missing {
             restore_if_missing(&config, &backup, placeholder)?;

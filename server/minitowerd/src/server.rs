@@ -15,6 +15,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::backup::ObjectsAt;
 use crate::{COMMIT, Config, ControlPlane, ListenAddr, PlaneError};
 
 /// How long requests get to finish once the server stops.
@@ -122,6 +123,10 @@ impl Server {
             }
         };
         drop(report);
+        if let Some(backup) = config.backup.clone() {
+            let registered = plane.back_up(backup, ObjectsAt::of(&config));
+            registered.map_err(|error| StartError::Metrics(Box::new(error)))?;
+        }
         let limits = serve_limits(&config);
         let metrics = HttpMetrics::new(COMMIT).map_err(|error| StartError::Metrics(Box::new(error)))?;
         let state = HttpState::new(

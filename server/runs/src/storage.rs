@@ -23,8 +23,7 @@ const GRACE: Duration = Duration::from_hours(1);
 const SWEEP_EVERY: Duration = Duration::from_hours(6);
 /// When the first one begins after the start.
 const FIRST_SWEEP: Duration = Duration::from_secs(5);
-/// How often a bucket is asked how it stands, and how often while it is in trouble.
-const ASK_EVERY: Duration = Duration::from_secs(30);
+/// How often a bucket is asked how it stands while it is in trouble, and a walk that failed is begun again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How long the start waits for a bucket.
 const START_WAITS: Duration = Duration::from_secs(5);
@@ -35,6 +34,9 @@ impl Shared {
     /// At the start: removes what a crash left in a folder, or asks a bucket whose it is. One that is away does not keep the server from
     /// starting.
     pub(crate) async fn settle_objects(&self) -> Result<(), StartError> {
+        if let Err(error) = self.owner().await {
+            tracing::warn!(%error, "could not give the database a name: backups need one, and the next start tries again");
+        }
         let Some(location) = &self.settings.objects_url else {
             // No upload is under way yet.
             return Ok(self.sweep(Duration::ZERO).await.map(drop)?);
@@ -55,18 +57,21 @@ impl Shared {
 
     /// Asks whose the bucket is, and makes it this database's if it is nobody's.
     async fn claim_objects(&self) -> Result<Claim, Error> {
-        let owner = match self.store.read(|db| Ok::<_, Error>(objects::owner(db)?)).await? {
-            Some(owner) => owner,
-            None => {
-                let mut random = [0_u8; 16];
-                getrandom::fill(&mut random).map_err(Error::Random)?;
-                let name = HEXLOWER.encode(&random);
-                let named = name.clone();
-                self.store.write_upkeep(move |tx| Ok::<_, Error>(objects::name_owner(tx, &named)?)).await?;
-                name
-            }
-        };
+        let owner = self.owner().await?;
         Ok(self.objects.claim(&owner).await?)
+    }
+
+    /// The name that this database gave itself: what it stores elsewhere carries it.
+    async fn owner(&self) -> Result<String, Error> {
+        if let Some(owner) = self.store.read(|db| Ok::<_, Error>(objects::owner(db)?)).await? {
+            return Ok(owner);
+        }
+        let mut random = [0_u8; 16];
+        getrandom::fill(&mut random).map_err(Error::Random)?;
+        let name = HEXLOWER.encode(&random);
+        let named = name.clone();
+        self.store.write_upkeep(move |tx| Ok::<_, Error>(objects::name_owner(tx, &named)?)).await?;
+        Ok(name)
     }
 
     /// Removes objects that no row names and that are older than `grace`: a crash came between keeping the object and committing the row,
@@ -175,29 +180,23 @@ impl Engine {
         if !self.0.objects.is_remote() {
             return None;
         }
-        match self.0.claim_objects().await {
-            Ok(Claim::Ours) => {
-                self.0.objects.give_up_left().await;
-                Some(self.0.clock.now().plus(ASK_EVERY))
-            }
-            Ok(Claim::Foreign) => {
-                tracing::error!(
+        if self.0.objects.is_to_be_asked() {
+            match self.0.claim_objects().await {
+                Ok(Claim::Ours) => self.0.objects.give_up_left().await,
+                Ok(Claim::Foreign) => tracing::error!(
                     "the bucket of the objects belongs to another control plane: uploads are refused"
-                );
-                Some(self.0.clock.now().plus(ASK_EVERY))
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the object store is away");
-                Some(self.0.clock.now().plus(ASK_AGAIN))
+                ),
+                Err(error) => tracing::debug!(%error, "the object store is away"),
             }
         }
+        Some(self.0.clock.now().plus(ASK_AGAIN))
     }
 
     /// Walks over all objects and all rows that name one.
     pub(crate) async fn sweep_objects_due(self) -> Option<Timestamp> {
         let shared = &self.0;
         if shared.objects.trouble().is_some() {
-            return Some(shared.clock.now().plus(ASK_EVERY));
+            return Some(shared.clock.now().plus(ASK_AGAIN));
         }
         let swept = async {
             let mut swept = shared.sweep(GRACE).await?;
@@ -218,7 +217,7 @@ impl Engine {
             }
             Err(error) => {
                 tracing::warn!(%error, "could not walk over the objects");
-                Some(shared.clock.now().plus(ASK_EVERY))
+                Some(shared.clock.now().plus(ASK_AGAIN))
             }
         }
     }
@@ -228,7 +227,9 @@ impl Engine {
         let (memory, now) = (&self.0.memory, self.0.clock.now());
         memory.objects_due.call(self.job(Self::ask_objects_due));
         memory.sweep_due.call(self.job(Self::sweep_objects_due));
+        memory.packing_due.call(self.job(Self::pack_logs_due));
         memory.objects_due.at(now);
+        memory.packing_due.at(now.plus(FIRST_SWEEP));
         memory.sweep_due.at(now.plus(FIRST_SWEEP));
     }
 }

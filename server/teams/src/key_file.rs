@@ -165,6 +165,22 @@ pub(crate) fn write(path: &Path, ring: &Ring) -> Result<(), KeyFileError> {
     replace(path, text.as_bytes()).map_err(|source| KeyFileError::Write { path: path.to_owned(), source })
 }
 
+/// Writes a whole file, as it was read from another one, where there is none. False: there is one with other content.
+pub(crate) fn put_back(path: &Path, content: &[u8]) -> Result<bool, KeyFileError> {
+    match fs::read(path).map(Zeroizing::new) {
+        Ok(there) => Ok(there.as_slice() == content),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let failed = |source| KeyFileError::Write { path: path.to_owned(), source };
+            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                fs::create_dir_all(folder).map_err(failed)?;
+            }
+            replace(path, content).map_err(failed)?;
+            Ok(true)
+        }
+        Err(source) => Err(KeyFileError::Read { path: path.to_owned(), source }),
+    }
+}
+
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

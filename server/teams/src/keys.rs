@@ -58,6 +58,42 @@ impl From<Error> for KeysError {
     }
 }
 
+/// Whether a key file is the one that a database's secrets need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// There are no secrets.
+    NotNeeded,
+    /// It is.
+    Fits,
+    /// There is no file.
+    Missing,
+    /// It has other keys.
+    Wrong,
+}
+
+/// Whether a database has secrets.
+pub fn has_secrets(db: &Db) -> Result<bool, StoreError> {
+    secrets::any(db)
+}
+
+/// Whether the key file is the one that the database's secrets need.
+pub fn fit(db: &Db, file: &Path) -> Result<Fit, KeysError> {
+    let Some(known) = secrets::master(db)? else { return Ok(Fit::NotNeeded) };
+    if !secrets::any(db)? {
+        return Ok(Fit::NotNeeded);
+    }
+    Ok(match key_file::read(file)? {
+        None => Fit::Missing,
+        Some(ring) if ring.current().id() == known || ring.of(&known).is_some() => Fit::Fits,
+        Some(_) => Fit::Wrong,
+    })
+}
+
+/// Puts the key file of a backup where there is none. False: there is one that has other content.
+pub fn put_back(file: &Path, content: &[u8]) -> Result<bool, KeysError> {
+    Ok(key_file::put_back(file, content)?)
+}
+
 /// Reads the file, and makes the first of its keys the one that the database goes by.
 pub(crate) async fn at_start(store: &Store, file: &Path) -> Result<Option<Ring>, KeysError> {
     let ring = key_file::read(file)?;

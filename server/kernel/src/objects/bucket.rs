@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, try_unfold};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
@@ -20,7 +20,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::content::Content;
+use super::content::{Content, Pieces};
 use super::error::is_no_bucket;
 use super::location::Client;
 use super::standing::Standing;
@@ -101,7 +101,7 @@ impl Bucket {
     }
 
     /// The length of an object; none: it is missing.
-    async fn length(&self, sha256: &str) -> Result<Option<u64>, ObjectError> {
+    pub(super) async fn length(&self, sha256: &str) -> Result<Option<u64>, ObjectError> {
         let path = self.at(sha256);
         match self.ask("reading an object", SHORT, self.store.head(&path)).await {
             Ok(meta) => Ok(Some(meta.size)),
@@ -119,15 +119,11 @@ impl Bucket {
         }
     }
 
-    pub(super) async fn get(
-        &self,
-        sha256: &str,
-        part: Range<u64>,
-    ) -> Result<BoxStream<'static, io::Result<Bytes>>, ObjectError> {
+    pub(super) async fn get(&self, sha256: &str, part: Range<u64>) -> Result<Pieces, ObjectError> {
         let options = GetOptions { range: Some(GetRange::Bounded(part)), ..GetOptions::default() };
         let path = self.at(sha256);
         match self.ask("reading an object", SHORT, self.store.get_opts(&path, options)).await {
-            Ok(got) => Ok(got.into_stream().map_err(io::Error::other).boxed()),
+            Ok(got) => Ok(within_time(got.into_stream())),
             Err(Asked::Missing) => Err(ObjectError::Missing { sha256: sha256.to_owned() }),
             Err(other) => Err(other.into()),
         }
@@ -243,7 +239,7 @@ impl Bucket {
     }
 
     pub(super) fn list(&self) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.store.list(Some(&self.prefix))
+        self.store.list(Some(&self.prefix)).fuse().boxed()
     }
 
     /// The next objects of the list, in the bucket's order.
@@ -312,6 +308,17 @@ impl From<Asked> for ObjectError {
             },
         }
     }
+}
+
+/// Ends with an error what says nothing for too long.
+fn within_time(pieces: BoxStream<'static, object_store::Result<Bytes>>) -> Pieces {
+    let next = |mut pieces: BoxStream<'static, object_store::Result<Bytes>>| async move {
+        match timeout(SHORT, pieces.try_next()).await {
+            Ok(piece) => Ok(piece.map_err(io::Error::other)?.map(|piece| (piece, pieces))),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the object store does not go on")),
+        }
+    };
+    try_unfold(pieces, next).boxed()
 }
 
 /// What comes of a question within a time.

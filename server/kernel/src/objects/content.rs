@@ -17,6 +17,9 @@ use super::bucket::Bucket;
 /// Bytes read from disk at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// What is read of an object, as it comes.
+pub(super) type Pieces = BoxStream<'static, io::Result<Bytes>>;
+
 /// An object that is there and as long as it should be.
 #[derive(Debug)]
 pub struct Content {
@@ -45,13 +48,13 @@ impl Content {
     }
 
     /// All of it.
-    pub async fn whole(self) -> Result<BoxStream<'static, io::Result<Bytes>>, ObjectError> {
+    pub async fn whole(self) -> Result<Pieces, ObjectError> {
         let all = 0..self.bytes;
         self.part(all).await
     }
 
     /// A part of it, which lies within its length.
-    pub async fn part(self, part: Range<u64>) -> Result<BoxStream<'static, io::Result<Bytes>>, ObjectError> {
+    pub async fn part(self, part: Range<u64>) -> Result<Pieces, ObjectError> {
         if part.is_empty() {
             return Ok(stream::empty().boxed());
         }

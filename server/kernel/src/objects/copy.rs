@@ -43,26 +43,64 @@ impl Objects {
     }
 
     async fn copy_one(&self, to: &Self, object: &Found, all: &mut Copied) -> Result<(), ObjectError> {
-        let content = match self.read(&object.sha256, object.bytes).await {
+        let one = self.copy_object(to, &object.sha256, object.bytes).await;
+        match one.map_err(|failed| failed.error)? {
             // It was removed since.
-            Err(ObjectError::Missing { .. }) => return Ok(()),
-            content => content?,
-        };
-        let mut pieces = content.whole().await?;
-        let mut upload = to.receive(object.bytes).await?;
-        while let Some(piece) = pieces.try_next().await.map_err(ObjectError::io("reading an object"))? {
-            upload.write(&piece).await?;
+            One::Gone => {}
+            One::Damaged => {
+                all.damaged += 1;
+                tracing::error!(sha256 = object.sha256, "an object is damaged, and is not copied");
+            }
+            One::Copied => {
+                all.copied += 1;
+                all.bytes += object.bytes;
+                tracing::info!(sha256 = object.sha256, bytes = object.bytes, "copied an object");
+            }
         }
-        let received = upload.finish().await?;
-        if received.sha256 != object.sha256 {
-            all.damaged += 1;
-            tracing::error!(sha256 = object.sha256, "an object is damaged, and is not copied");
-            return Ok(());
-        }
-        to.keep(received).await?;
-        all.copied += 1;
-        all.bytes += object.bytes;
-        tracing::info!(sha256 = object.sha256, bytes = object.bytes, "copied an object");
         Ok(())
     }
+
+    /// Copies an object of that length, and checks its content on the way.
+    pub(crate) async fn copy_object(&self, to: &Self, sha256: &str, bytes: u64) -> Result<One, Failed> {
+        let here = |error| Failed { there: false, error };
+        let there = |error| Failed { there: true, error };
+        let content = match self.read(sha256, bytes).await {
+            Err(ObjectError::Missing { .. }) => return Ok(One::Gone),
+            content => content.map_err(here)?,
+        };
+        let mut pieces = match content.whole().await {
+            Err(ObjectError::Missing { .. }) => return Ok(One::Gone),
+            pieces => pieces.map_err(here)?,
+        };
+        let mut upload = to.receive(bytes).await.map_err(there)?;
+        while let Some(piece) =
+            pieces.try_next().await.map_err(|error| here(ObjectError::io("reading an object")(error)))?
+        {
+            upload.write(&piece).await.map_err(there)?;
+        }
+        let received = upload.finish().await.map_err(there)?;
+        if received.sha256 != sha256 {
+            return Ok(One::Damaged);
+        }
+        to.keep(received).await.map_err(there)?;
+        Ok(One::Copied)
+    }
+}
+
+/// What became of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum One {
+    /// It is there now.
+    Copied,
+    /// It is not where it was any more.
+    Gone,
+    /// Its content is not what its name says.
+    Damaged,
+}
+
+/// Why an object was not copied, and which store that was.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) there: bool,
+    pub(crate) error: ObjectError,
 }

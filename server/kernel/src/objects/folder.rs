@@ -1,12 +1,13 @@
 //! Objects in a folder: one file each, named by its hash.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use tokio::fs::File;
 
-use super::content::Content;
+use super::content::{Content, Pieces};
 use super::upload::{Received, UPLOAD_PREFIX};
 use super::{Found, ObjectError, is_hash};
 
@@ -57,6 +58,26 @@ impl Folder {
             return Err(ObjectError::Damaged { sha256: sha256.to_owned(), found, expected: bytes });
         }
         Ok(Content::of_file(file, bytes))
+    }
+
+    /// The length of an object; none: it is missing.
+    pub(super) async fn length(&self, sha256: &str) -> Result<Option<u64>, ObjectError> {
+        match tokio::fs::metadata(self.dir.join(sha256)).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            found => Ok(Some(found.map_err(ObjectError::io("reading an object"))?.len())),
+        }
+    }
+
+    /// A part of an object, whatever its length.
+    pub(super) async fn part(&self, sha256: &str, part: Range<u64>) -> Result<Pieces, ObjectError> {
+        let doing = "reading an object";
+        let file = match File::open(self.dir.join(sha256)).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(ObjectError::Missing { sha256: sha256.to_owned() });
+            }
+            opened => opened.map_err(ObjectError::io(doing))?,
+        };
+        Content::of_file(file, part.end).part(part).await
     }
 
     pub(super) async fn remove(&self, sha256: &str) -> Result<(), ObjectError> {

@@ -13,8 +13,6 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How long the store may say nothing.
-const SILENCE: Duration = Duration::from_secs(20);
 /// Tries of a request after the first, and for how long. Who waits longer is told, and tries again.
 const RETRIES: usize = 3;
 const RETRY_FOR: Duration = Duration::from_secs(5);
@@ -120,10 +118,10 @@ impl fmt::Display for Location {
 }
 
 /// A bucket, by the two faces of its client, and the path of what is ours in it.
-pub(super) struct Client {
-    pub(super) store: Arc<dyn ObjectStore>,
+pub(crate) struct Client {
+    pub(crate) store: Arc<dyn ObjectStore>,
     pub(super) parts: Arc<dyn MultipartStore>,
-    pub(super) prefix: Path,
+    pub(crate) prefix: Path,
 }
 
 impl Location {
@@ -173,13 +171,19 @@ impl Location {
         Ok(Self { cloud, bucket, prefix, endpoint, allow_http, variables })
     }
 
+    /// The same bucket, one part of the path further down.
+    pub(crate) fn below(&self, part: &str) -> Self {
+        let prefix = if self.prefix.is_empty() { part.to_owned() } else { format!("{}/{part}", self.prefix) };
+        Self { prefix, ..self.clone() }
+    }
+
     /// A client for it. Nothing is asked of the bucket yet.
-    pub(super) fn client(&self) -> Result<Client, ClientError> {
+    pub(crate) fn client(&self) -> Result<Client, ClientError> {
         // Whoever else is in this process may have installed it.
         let _already_installed = rustls::crypto::ring::default_provider().install_default();
         let options = ClientOptions::new()
             .with_connect_timeout(CONNECT)
-            .with_read_timeout(SILENCE)
+            // Whoever asks has a deadline: a part that is sent slowly is no silence.
             .with_timeout_disabled()
             .with_pool_max_idle_per_host(8)
             .with_pool_idle_timeout(Duration::from_secs(60))

@@ -1,9 +1,9 @@
 //! The flags, each with its environment variable. Values stay text here: what they must be is checked in one place,
 //! with one kind of message, wherever they came from.
 
-use std::path::PathBuf;
-
 use clap::{Parser, Subcommand};
+
+use super::backup::{BackupArgs, FromArgs, RestoreArgs};
 
 /// MiniTower's control plane.
 ///
@@ -47,6 +47,18 @@ pub struct Args {
     /// The file with the keys of the teams' secrets, created when the first secret is set [default: `secrets.key` in the objects folder]
     #[arg(long, env = "MINITOWER_SECRETS_KEY_FILE", hide_env_values = true, value_name = "FILE")]
     pub secrets_key_file: Option<String>,
+    /// Where the server backs itself up: a folder, or `s3://BUCKET/PREFIX`, `gs://…` or `az://…` [default: it does not]
+    #[arg(long, env = "MINITOWER_BACKUP_TO", hide_env_values = true, value_name = "PLACE")]
+    pub backup_to: Option<String>,
+    /// The address of that bucket's service [default: that of `--objects-endpoint`]
+    #[arg(long, env = "MINITOWER_BACKUP_ENDPOINT", hide_env_values = true, value_name = "URL")]
+    pub backup_endpoint: Option<String>,
+    /// How often it does [default: 24h]
+    #[arg(long, env = "MINITOWER_BACKUP_EVERY", hide_env_values = true, value_name = "DURATION")]
+    pub backup_every: Option<String>,
+    /// How many of its backups are kept [default: 7]
+    #[arg(long, env = "MINITOWER_BACKUP_KEEP", hide_env_values = true, value_name = "NUMBER")]
+    pub backup_keep: Option<String>,
     /// Where people reach this server with a browser, such as `https://tower.example.com` [default: none]
     #[arg(long, env = "MINITOWER_PUBLIC_URL", hide_env_values = true, value_name = "URL")]
     pub public_url: Option<String>,
@@ -100,22 +112,19 @@ pub struct Args {
 /// What the program does instead of serving.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
+    /// Back up the database and the objects that it names, and exit. The server may run meanwhile.
+    ///
+    /// Objects that the place has already are not copied again. The keys of the teams' secrets are not in a backup unless you ask for
+    /// them. `list` shows the backups of a place.
+    Backup(BackupArgs),
+    /// Read a whole backup and check it: its hashes, its database and all its objects. Exit code 3: it is damaged.
+    Verify(FromArgs),
     /// Turn a backup into the database if there is none yet, and exit.
     ///
     /// The backup is checked first: every page of it, and what its `-wal` file holds if there is one beside it. Its leases become void,
     /// and ids move on by a million, because runners have continued since. A run that ended after the backup may run again. Start the
     /// server afterwards as usual.
-    Restore {
-        /// The backup: a copy made by SQLite's `.backup` or `VACUUM INTO`, or one of the copies beside the database.
-        backup: PathBuf,
-        /// Do nothing if there is a database, or if there is no backup; for startup scripts.
-        #[arg(long)]
-        if_missing: bool,
-        /// If there is a database, leave an empty file in place of a missing backup, so that a program that fetches the backup only
-        /// where there is no file (`litestream restore -if-db-not-exists`) has nothing to do.
-        #[arg(long, requires = "if_missing")]
-        placeholder: bool,
-    },
+    Restore(RestoreArgs),
     /// Look after the objects: archives, artifacts and logs.
     Objects {
         /// What to do with them.

@@ -2,6 +2,7 @@
 //! values that hold.
 
 mod args;
+mod backup;
 mod listen;
 mod objects;
 mod oidc;
@@ -23,6 +24,7 @@ use crate::objects::Target;
 use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 
 pub use args::{Args, Command, ObjectsCommand, SecretsCommand};
+pub use backup::{BackupArgs, BackupCommand, BackupSettings, FromArgs, Request, RestoreArgs, request};
 pub use listen::ListenAddr;
 pub use parse::ConfigError;
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub objects_url: Option<Location>,
     /// The file with the keys of the secrets; none: `secrets.key` in the folder of the objects. Made when the first secret is set.
     pub secrets_key_file: Option<PathBuf>,
+    /// Backups that the server makes by itself; none: it makes none.
+    pub backup: Option<BackupSettings>,
     /// Opens `POST /bootstrap/team`; none: the route is off.
     pub bootstrap_token: Option<Secret>,
     /// Whether anyone may sign a team up.
@@ -95,6 +99,7 @@ impl Default for Config {
             objects_dir: PathBuf::from("./objects"),
             objects_url: None,
             secrets_key_file: None,
+            backup: None,
             bootstrap_token: None,
             public_signup_enabled: true,
             runner_registration_token: None,
@@ -130,7 +135,7 @@ pub fn copy_target(args: &Args, to: &str, endpoint: Option<String>) -> Result<Ta
         return Ok(Target::Folder(PathBuf::from(to)));
     }
     let endpoint = endpoint.or_else(|| args.objects_endpoint.clone()).filter(|text| !text.is_empty());
-    objects::bucket("--to", to, endpoint, parse::allow_http(args)?).map(Target::Bucket)
+    objects::bucket("--to", to, (objects::ENDPOINT, endpoint), parse::allow_http(args)?).map(Target::Bucket)
 }
 
 impl Config {

@@ -5,7 +5,7 @@ use minitower_kernel::objects::{Location, LocationError};
 use super::{Args, ConfigError};
 
 const URL: &str = "MINITOWER_OBJECTS_URL";
-const ENDPOINT: &str = "MINITOWER_OBJECTS_ENDPOINT";
+pub(super) const ENDPOINT: &str = "MINITOWER_OBJECTS_ENDPOINT";
 /// Longest part of a bad value that is shown.
 const SHOWN_CHARS: usize = 64;
 
@@ -14,7 +14,7 @@ pub(super) fn location(args: &Args, allow_http: bool) -> Result<Option<Location>
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let endpoint = given(&args.objects_endpoint);
     match given(&args.objects_url) {
-        Some(url) => bucket(URL, &url, endpoint, allow_http).map(Some),
+        Some(url) => bucket(URL, &url, (ENDPOINT, endpoint), allow_http).map(Some),
         None if endpoint.is_some() => Err(ConfigError::Bad {
             variable: ENDPOINT,
             value: endpoint.unwrap_or_default().chars().take(SHOWN_CHARS).collect(),
@@ -24,11 +24,11 @@ pub(super) fn location(args: &Args, allow_http: bool) -> Result<Option<Location>
     }
 }
 
-/// A bucket by its URL, which `variable` holds. Credentials are taken from the environment, by the names that the service's own tools use.
+/// A bucket by its URL, which `variable` holds, and the address of its service with the variable of that. Credentials are taken from the environment, by the names that the service's own tools use.
 pub(super) fn bucket(
     variable: &'static str,
     url: &str,
-    endpoint: Option<String>,
+    (endpoint_variable, endpoint): (&'static str, Option<String>),
     allow_http: bool,
 ) -> Result<Location, ConfigError> {
     let variables = std::env::vars_os().filter_map(|(name, value)| {
@@ -38,7 +38,7 @@ pub(super) fn bucket(
     Location::parse(url, endpoint.clone(), allow_http, variables).map_err(|error| {
         let of_endpoint = matches!(error, LocationError::Endpoint | LocationError::Plaintext);
         let (variable, value) = match endpoint {
-            Some(endpoint) if of_endpoint => (ENDPOINT, endpoint),
+            Some(endpoint) if of_endpoint => (endpoint_variable, endpoint),
             _ => (variable, url.to_owned()),
         };
         // Keys belong into the environment; one that was written into an address is not repeated.

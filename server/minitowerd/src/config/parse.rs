@@ -9,7 +9,7 @@ use minitower_kernel::outbound::AllowedNets;
 use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 use minitower_teams::secrets::Secret;
 
-use super::{Args, Config, ListenAddr, objects, oidc, outside};
+use super::{Args, Config, ListenAddr, backup, objects, oidc, outside};
 use crate::telemetry::{self, LogFormat};
 
 /// Longest part of a bad value that is shown.
@@ -76,6 +76,7 @@ impl Config {
         let allow_http = allow_http(&args)?;
         let config = Self {
             objects_url: objects::location(&args, allow_http)?,
+            backup: backup::settings(&args, allow_http)?,
             listen_addr: Self::listen_addr(args.listen_addr)?,
             metrics_addr: value("MINITOWER_METRICS_ADDR", args.metrics_addr, ListenAddr::from_str)?,
             stop_delay: value("MINITOWER_STOP_DELAY", args.stop_delay, |text| {

@@ -1,0 +1,56 @@
+//! `minitowerd verify`.
+
+use minitower_kernel::backup::{Name, Place, Target, choose};
+
+use super::progress::Progress;
+use super::{KNOWS, bytes, say};
+
+/// A backup was checked, and is damaged. What is wrong was said.
+#[derive(Debug, thiserror::Error)]
+#[error("the backup {name} is damaged in {count} places: restore another one, and make a new one")]
+pub struct Damaged {
+    name: String,
+    count: u64,
+}
+
+/// Checks a backup, and says what is wrong with it.
+pub(super) async fn verify(from: &Place, name: Option<&Name>, json: bool) -> anyhow::Result<()> {
+    let temporary = tempfile::tempdir()?;
+    let target = Target::open(from, temporary.path())?;
+    let manifest = choose(&target, name).await?;
+    let progress = Progress::new();
+    let report =
+        minitower_kernel::backup::verify(&target, &manifest, KNOWS, temporary.path(), &progress.tell())
+            .await?;
+    drop(progress);
+    if json {
+        say(serde_json::json!({
+            "name": manifest.name,
+            "whole": report.is_whole(),
+            "objects": report.objects,
+            "objects_bytes": report.bytes,
+            "objects_missing": manifest.objects.missing,
+            "problems": report.problems,
+            "problems_count": report.count,
+        }));
+    } else {
+        report.problems.iter().for_each(say);
+        if report.is_whole() {
+            say(format_args!(
+                "{from}@{} is whole: the database as of {} ({}) and {} objects ({}).",
+                manifest.name,
+                manifest.taken_at,
+                bytes(manifest.database.bytes),
+                report.objects,
+                bytes(report.bytes),
+            ));
+            if manifest.objects.missing > 0 {
+                say(format_args!("{} objects were lost before it was made.", manifest.objects.missing));
+            }
+        }
+    }
+    if report.is_whole() {
+        return Ok(());
+    }
+    Err(Damaged { name: manifest.name.to_string(), count: report.count }.into())
+}
