@@ -20,7 +20,7 @@ use crate::domain::notification::Notification;
 use crate::mail::Mailer;
 use crate::store::events::{DeliveryDue, NotificationChanged};
 use crate::store::notifications::{self, Content};
-use crate::targets::{Checked, WantedTarget};
+use crate::targets::WantedTarget;
 use crate::{Error, Memory, Notifications, Settings, Shared};
 
 /// Most notifications of a team.
@@ -139,15 +139,16 @@ impl Notifications {
             label: label.as_deref().map(checked_label).transpose()?,
         };
         let target = target.ok_or_else(|| Error::field("target", "is missing"))?;
-        let Checked { target, secret } = self.check_target(target, None).await?;
+        let checked = self.check_target(target, None).await?;
         let (team, now) = (by.team_id, self.0.clock.now());
-        let content = Content { name, filter, target, enabled };
         self.0
             .store
             .write(move |tx| {
                 if notifications::count(tx, team, MOST_OF_A_TEAM)? >= MOST_OF_A_TEAM {
                     return Err(Error::TooMany { most: MOST_OF_A_TEAM });
                 }
+                let (target, secret) = checked.seal(tx, team)?;
+                let content = Content { name, filter, target, enabled };
                 let id =
                     notifications::insert(tx, team, &content, now).map_err(|error| taken(error, &content))?;
                 let notification = find(tx, team, id)?;
@@ -185,8 +186,10 @@ impl Notifications {
                 // What the change does not name stays as it is now.
                 let Notification { name: former_name, filter, target, enabled: was_enabled, .. } =
                     find(tx, team, id)?;
-                let (target, secret) =
-                    checked.map_or((target, None), |checked| (checked.target, checked.secret));
+                let (target, secret) = match checked {
+                    Some(checked) => checked.seal(tx, team)?,
+                    None => (target, None),
+                };
                 let filter = Filter {
                     on: on.unwrap_or(filter.on),
                     app: app.unwrap_or(filter.app),

@@ -9,11 +9,13 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method};
 use minitower_kernel::StoreError;
 use minitower_kernel::outbound::{self, Place, Request, Signing, SigningKey};
+use minitower_teams::SecretValue;
 use minitower_vocabulary::ids::NotificationId;
 use minitower_vocabulary::time::Timestamp;
 use minitower_vocabulary::wire::notifications::TargetKind;
 use serde_json::{Value, json};
 
+use crate::Notifications;
 use crate::domain::delivery::{Attempt, Delivery, State};
 use crate::domain::message::{Event, Message};
 use crate::domain::notification::Notification;
@@ -22,7 +24,6 @@ use crate::outbox::webhook_id;
 use crate::store::deliveries::NewDelivery;
 use crate::store::events::DeliveryDue;
 use crate::store::{deliveries, notifications};
-use crate::{Notifications, seal};
 
 /// Notifications looked at in one call.
 const LOOKED_AT: usize = 64;
@@ -61,21 +62,25 @@ impl Notifications {
             return Ok(None);
         }
         let limit = i64::try_from(under_way.len() + free).unwrap_or(i64::MAX);
+        let subject = self.clone();
         let found = self.0.store.read(move |db| {
             let Some(notification) = notifications::of_any_team(db, id)?.filter(|one| one.enabled) else {
                 return Ok::<_, StoreError>(None);
             };
             let due = deliveries::due(db, id, now, limit)?;
-            Ok(Some((notification, due, deliveries::next_after(db, id, now)?)))
+            let secret = subject.open_secret(db, notification.team, &notification.target)?;
+            Ok(Some((notification, secret, due, deliveries::next_after(db, id, now)?)))
         });
-        let Some((notification, due, next)) = found.await? else { return Ok(None) };
+        let Some((notification, secret, due, next)) = found.await? else { return Ok(None) };
         for delivery in due.into_iter().filter(|one| !under_way.contains(&one.id)).take(free) {
             let Some(place) = self.place(&notification) else { return Ok(Some(now.plus(NO_PLACE))) };
             if !queue.begin(notification.team, id, delivery.id) {
                 return Ok(Some(now.plus(NO_PLACE)));
             }
-            let (subject, notification) = (self.clone(), notification.clone());
-            self.0.sending.spawn(async move { subject.deliver(notification, delivery, place).await });
+            let (subject, notification, secret) = (self.clone(), notification.clone(), secret.clone());
+            self.0
+                .sending
+                .spawn(async move { subject.deliver((notification, secret), delivery, place).await });
         }
         Ok(next)
     }
@@ -92,9 +97,14 @@ impl Notifications {
         self.0.outbound.place(&host)
     }
 
-    async fn deliver(self, notification: Notification, delivery: Delivery, place: Place) {
+    async fn deliver(
+        self,
+        (notification, secret): (Notification, Option<SecretValue>),
+        delivery: Delivery,
+        place: Place,
+    ) {
         let began = Instant::now();
-        let sent = self.send(&notification, &delivery, place).await;
+        let sent = self.send((&notification, secret), &delivery, place).await;
         let (took, now) = (began.elapsed(), self.0.clock.now());
         let attempt = Attempt { at: now, took, ..sent };
         let delivered = attempt.error.is_none();
@@ -122,7 +132,12 @@ impl Notifications {
         }
     }
 
-    async fn send(&self, notification: &Notification, delivery: &Delivery, place: Place) -> Attempt {
+    async fn send(
+        &self,
+        (notification, secret): (&Notification, Option<SecretValue>),
+        delivery: &Delivery,
+        place: Place,
+    ) -> Attempt {
         let data: Value = serde_json::from_str(&delivery.data).unwrap_or(Value::Null);
         let team = self.0.teams.slug(notification.team);
         let message = Message {
@@ -134,10 +149,9 @@ impl Notifications {
             public_url: self.0.settings.public_url.as_deref(),
         };
         let target = &notification.target;
-        let secret = target.secret.as_ref().and_then(seal::open);
         match target.kind {
             TargetKind::Webhook => {
-                let Some(key) = secret.and_then(|text| SigningKey::parse(&text).ok()) else {
+                let Some(key) = secret.and_then(|text| SigningKey::parse(text.reveal()).ok()) else {
                     return failed("the secret of this notification cannot be read: set another one");
                 };
                 let (id, at) = (delivery.webhook_id.clone(), self.0.clock.now());
@@ -148,7 +162,7 @@ impl Notifications {
                 let Some(url) = secret else {
                     return failed("the URL of this notification cannot be read: set it again");
                 };
-                self.post(&url, message.slack(), None, place).await
+                self.post(url.reveal(), message.slack(), None, place).await
             }
             TargetKind::Email => {
                 let Some(mailer) = &self.0.mailer else {

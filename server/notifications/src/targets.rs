@@ -1,6 +1,9 @@
 //! Where a notification is to be sent, checked.
 
+use minitower_kernel::Tx;
 use minitower_kernel::outbound::{self, SigningKey};
+use minitower_teams::{Sealer, SecretValue};
+use minitower_vocabulary::ids::TeamId;
 use minitower_vocabulary::wire::notifications::TargetKind;
 
 use crate::domain::notification::{Sealed, Target};
@@ -26,11 +29,37 @@ impl std::fmt::Debug for WantedTarget {
     }
 }
 
-/// A target that can be taken, and the secret that was set with it.
+/// A target that can be taken.
 pub(crate) struct Checked {
-    pub(crate) target: Target,
-    /// Set for the first time, or changed: it is shown once.
-    pub(crate) secret: Option<String>,
+    kind: TargetKind,
+    shown: String,
+    secret: Secret,
+}
+
+/// What nobody is shown of a target.
+enum Secret {
+    /// It has none.
+    None,
+    /// The one that it has already.
+    Kept(Sealed),
+    /// Another one.
+    Set(SecretValue, Sealer),
+}
+
+impl Checked {
+    /// The target as the database keeps it, and the key of its signatures if that was set with it: it is shown once.
+    pub(crate) fn seal(self, tx: &Tx<'_>, team: TeamId) -> Result<(Target, Option<String>), Error> {
+        let Self { kind, shown, secret } = self;
+        let (secret, told) = match secret {
+            Secret::None => (None, None),
+            Secret::Kept(sealed) => (Some(sealed), None),
+            Secret::Set(value, sealer) => {
+                let told = (kind == TargetKind::Webhook).then(|| value.reveal().to_owned());
+                (Some(seal::seal(tx, &sealer, (team, kind), &value)?), told)
+            }
+        };
+        Ok((Target { kind, shown, secret }, told))
+    }
 }
 
 const URL: &str = "target.url";
@@ -57,23 +86,25 @@ impl Notifications {
                 let url = self.check_url(url).await?;
                 let kept =
                     former.filter(|former| former.kind == kind).and_then(|former| former.secret.clone());
-                let (sealed, secret) = match (secret, kept) {
+                let secret = match (secret, kept) {
                     (Some(text), _) => {
                         let key = SigningKey::parse(&text).map_err(|error| Error::field(SECRET, error))?;
-                        sealed(&key)
+                        self.set(key.reveal()).await?
                     }
-                    (None, Some(kept)) => (kept, None),
-                    (None, None) => sealed(&SigningKey::generate().map_err(Error::Random)?),
+                    (None, Some(kept)) => Secret::Kept(kept),
+                    (None, None) => {
+                        let key = SigningKey::generate().map_err(Error::Random)?;
+                        self.set(key.reveal()).await?
+                    }
                 };
-                let target = Target { kind, shown: url.as_str().to_owned(), secret: Some(sealed) };
-                Ok(Checked { target, secret })
+                Ok(Checked { kind, shown: url.as_str().to_owned(), secret })
             }
             TargetKind::Slack => {
                 absent(TO, &to)?;
                 absent(SECRET, &secret)?;
                 let url = self.check_url(url).await?;
-                let secret = Some(seal::seal(url.as_str()));
-                Ok(Checked { target: Target { kind, shown: url.origin(), secret }, secret: None })
+                let secret = self.set(url.as_str().to_owned()).await?;
+                Ok(Checked { kind, shown: url.origin(), secret })
             }
             TargetKind::Email => {
                 absent(URL, &url)?;
@@ -84,9 +115,13 @@ impl Notifications {
                     let problem = "cannot be email: this server sends none. Its administrator can set MINITOWER_SMTP_URL";
                     return Err(Error::field("target.kind", problem));
                 }
-                Ok(Checked { target: Target { kind, shown: to, secret: None }, secret: None })
+                Ok(Checked { kind, shown: to, secret: Secret::None })
             }
         }
+    }
+
+    async fn set(&self, secret: String) -> Result<Secret, Error> {
+        Ok(Secret::Set(SecretValue::new(secret), self.0.teams.sealer().await?))
     }
 
     async fn check_url(&self, url: Option<String>) -> Result<outbound::Target, Error> {
@@ -99,9 +134,4 @@ impl Notifications {
             .map_err(|failure| Error::field(URL, format!("is refused: {failure}")))?;
         Ok(target)
     }
-}
-
-fn sealed(key: &SigningKey) -> (Sealed, Option<String>) {
-    let text = key.reveal();
-    (seal::seal(&text), Some(text))
 }

@@ -33,6 +33,8 @@ pub(crate) enum Place<'a> {
     TeamKey(TeamId),
     /// The value of a secret.
     Secret(TeamId, EnvironmentId, &'a str),
+    /// What another subject keeps for a team, and what it is.
+    Kept(TeamId, &'a str),
     /// What a browser or a command line keeps for the server while somebody signs in, and what for.
     SignIn(&'a str),
 }
@@ -45,6 +47,9 @@ impl Place<'_> {
             Self::Secret(team, environment, name) => {
                 let ids = [team.0.to_be_bytes(), environment.0.to_be_bytes()].concat();
                 [b"minitower secret 1\0".as_slice(), &ids, name.as_bytes()].concat()
+            }
+            Self::Kept(team, what) => {
+                [b"minitower kept 1\0".as_slice(), &team.0.to_be_bytes(), what.as_bytes()].concat()
             }
             Self::SignIn(purpose) => [b"minitower sign-in 1\0".as_slice(), purpose.as_bytes()].concat(),
         }

@@ -75,7 +75,7 @@ impl Vault {
     }
 
     /// The keys, made if this is their first use.
-    async fn ring_or_new(&self) -> Result<Arc<Ring>, Error> {
+    pub(crate) async fn ring_or_new(&self) -> Result<Arc<Ring>, Error> {
         if let Some(ring) = self.ring() {
             return Ok(ring);
         }
@@ -100,7 +100,7 @@ impl Vault {
     }
 
     /// The key of a team; none: it has none that these master keys open.
-    fn team_key(&self, db: &Db, team: TeamId) -> Result<Option<Key>, StoreError> {
+    pub(crate) fn team_key(&self, db: &Db, team: TeamId) -> Result<Option<Key>, StoreError> {
         let (Some(ring), Some(wrapped)) = (self.ring(), secrets::team_key(db, team)?) else {
             return Ok(None);
         };
@@ -223,7 +223,7 @@ fn room_for_one(tx: &Tx<'_>, team: TeamId, (id, environment): (EnvironmentId, St
 }
 
 /// The key that the team's secrets are encrypted with, kept as soon as there is one.
-fn key_to_seal(tx: &Tx<'_>, ring: &Ring, team: TeamId, fresh: Key) -> Result<Key, Error> {
+pub(crate) fn key_to_seal(tx: &Tx<'_>, ring: &Ring, team: TeamId, fresh: Key) -> Result<Key, Error> {
     let id = ring.current().id();
     match secrets::master(tx)? {
         Some(known) if known == id => {}
