@@ -40,6 +40,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0020_notifications", include_str!("../../../migrations/0020_notifications.sql")),
     ("0021_people", include_str!("../../../migrations/0021_people.sql")),
     ("0022_large_inputs", include_str!("../../../migrations/0022_large_inputs.sql")),
+    ("0023_log_segments", include_str!("../../../migrations/0023_log_segments.sql")),
 ];
 
 /// The newest version of the schema.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use minitower_kernel::Db;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::{AttemptId, RunId, TeamId};
 use minitower_vocabulary::time::Timestamp;
 
 use crate::runs::find;
+use crate::segments::Lines;
 use crate::store::attempts;
 use crate::store::logs::{self, LogLine};
 use crate::{Absent, Error, Field, Runs, Shared};
@@ -66,7 +66,8 @@ impl ReadLog {
     }
 
     /// None: the run has no attempt yet, so it has no log.
-    pub(crate) fn place(&self, db: &Db, team: TeamId, run: RunId) -> Result<Option<Place>, Error> {
+    pub(crate) fn place(&self, log: &Lines<'_>, team: TeamId, run: RunId) -> Result<Option<Place>, Error> {
+        let db = log.db;
         find(db, team, run)?;
         let attempt = match self.attempt {
             Some(number) => {
@@ -77,7 +78,7 @@ impl ReadLog {
         let Some(attempt) = attempt else { return Ok(None) };
         let stderr = self.stderr;
         let first = match self.tail {
-            Some(lines) => logs::first_of_last(db, attempt, stderr, lines)?,
+            Some(lines) => log.first_of_last(attempt, stderr, lines)?,
             None => None,
         };
         let after_seq = self.after_seq.unwrap_or(0).max(first.map_or(0, |first| first - 1));
@@ -91,11 +92,11 @@ impl Place {
         self.after_seq
     }
 
-    fn page(self, db: &Db, limit: i64, max_bytes: usize) -> Result<LogPage, Error> {
+    fn page(self, log: &Lines<'_>, limit: i64, max_bytes: usize) -> Result<LogPage, Error> {
         let Self { attempt, after_seq, stderr } = self;
-        let lines = logs::list(db, attempt, stderr, after_seq, (limit, max_bytes))?;
+        let lines = log.list(attempt, stderr, after_seq, (limit, max_bytes))?;
         let next_seq = match lines.last() {
-            Some(last) if logs::any_after(db, attempt, stderr, last.seq)? => Some(last.seq),
+            Some(last) if log.any_after(attempt, stderr, last.seq)? => Some(last.seq),
             _ => None,
         };
         Ok(LogPage { lines, next_seq })
@@ -105,14 +106,14 @@ impl Place {
 /// A piece of what an attempt's log holds behind a line, and a line that says what is missing between the two, if something is: a log that is
 /// too long loses lines of its middle while it is read.
 pub(crate) fn behind(
-    db: &Db,
+    log: &Lines<'_>,
     attempt: AttemptId,
     after_seq: i64,
     stderr: Option<bool>,
 ) -> Result<(LogPage, Option<LogLine>), Error> {
-    let page = Place { attempt, after_seq, stderr }.page(db, MAX_LOG_LINES, PIECE_BYTES)?;
+    let page = Place { attempt, after_seq, stderr }.page(log, MAX_LOG_LINES, PIECE_BYTES)?;
     // Whoever has not come to the gap yet finds a line there that tells of it.
-    let gap = logs::gap(db, attempt)?.filter(|gap| gap.first <= after_seq && after_seq < gap.last);
+    let gap = logs::gap(log.db, attempt)?.filter(|gap| gap.first <= after_seq && after_seq < gap.last);
     let notice = gap.filter(|_| stderr != Some(false)).map(|gap| LogLine {
         seq: gap.last,
         stderr: true,
@@ -141,9 +142,8 @@ impl Runs {
         }
         let team = by.team_id;
         self.0
-            .store
-            .read(move |db| match read.place(db, team, id)? {
-                Some(place) => place.page(db, most, MAX_LOG_BYTES),
+            .read_log(move |log| match read.place(log, team, id)? {
+                Some(place) => place.page(log, most, MAX_LOG_BYTES),
                 None => Ok(LogPage::default()),
             })
             .await
@@ -153,7 +153,7 @@ impl Runs {
     pub async fn open_log(&self, by: &TeamPrincipal, id: RunId, read: ReadLog) -> Result<WholeLog, Error> {
         read.check()?;
         let team = by.team_id;
-        let place = self.0.store.read(move |db| read.place(db, team, id)).await?;
+        let place = self.0.read_log(move |log| read.place(log, team, id)).await?;
         Ok(WholeLog { shared: Arc::clone(&self.0), run: (team, id), next: place })
     }
 }
@@ -172,9 +172,9 @@ impl WholeLog {
     pub async fn next_lines(&mut self) -> Result<Option<Vec<LogLine>>, Error> {
         let Some(place) = self.next.take() else { return Ok(None) };
         let (team, run) = self.run;
-        let page = self.shared.store.read(move |db| {
-            find(db, team, run)?;
-            place.page(db, MAX_LOG_LINES, PIECE_BYTES)
+        let page = self.shared.read_log(move |log| {
+            find(log.db, team, run)?;
+            place.page(log, MAX_LOG_LINES, PIECE_BYTES)
         });
         let page = page.await?;
         self.next = page.next_seq.map(|after_seq| Place { after_seq, ..place });

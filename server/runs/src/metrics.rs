@@ -33,6 +33,8 @@ pub(crate) struct Metrics {
     pub(crate) objects_up: IntGauge,
     pub(crate) objects_removed: IntCounter,
     pub(crate) objects_missing: IntGauge,
+    pub(crate) log_segments: IntGauge,
+    pub(crate) log_segment_bytes: IntGauge,
     pub(crate) series: Series,
     slugs: minitower_teams::Memory,
 }
@@ -76,6 +78,11 @@ impl Metrics {
                 "minitower_objects_missing",
                 "Objects that versions or artifacts name and the store does not have",
             )?,
+            log_segments: plain(
+                "minitower_log_segments",
+                "Segments that logs of ended runs are packed into",
+            )?,
+            log_segment_bytes: plain("minitower_log_segment_bytes", "Bytes of these segments")?,
             runs_created: counter("minitower_runs_created_total", "Runs created", &["team", "app"])?,
             runs_completed: counter(
                 "minitower_runs_completed_total",

@@ -205,6 +205,8 @@ const TABLES: [(&str, &[&str]); 3] = [
             "runner_fences",
             "team_usage",
             "object_store",
+            "log_segments",
+            "log_frames",
         ],
     ),
     (

@@ -70,7 +70,8 @@ fn objects_move_from_a_folder_to_a_bucket_and_back() {
     assert!(!output.status.success() && said(&output).contains(&sha256(b"first")), "{}", said(&output));
     assert_eq!(names(&back).len(), 2, "the others are there");
     std::fs::write(&damaged, "first").unwrap();
-    assert!(copy(&s3, &server.folder().join("unused"), back.to_str().unwrap(), &from).status.success());
+    let output = copy(&s3, &server.folder().join("unused"), back.to_str().unwrap(), &from);
+    assert!(output.status.success(), "{}", said(&output));
     assert_eq!(names(&back), names(&aside));
 }
 

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use minitower_kernel::Db;
 use minitower_kernel::topics::{Heard, Listener, Piece, Topics};
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::{RunId, TeamId};
@@ -15,6 +14,7 @@ use minitower_vocabulary::statuses::RunStatus;
 
 use crate::domain::run::{Run, RunState};
 use crate::logs::{self, ReadLog};
+use crate::segments::Lines;
 use crate::store::attempts;
 use crate::store::events::{LogStored, RunMoved};
 use crate::store::logs::LogLine;
@@ -182,7 +182,7 @@ impl Runs {
         // Begun before the first read: what is committed after it is heard.
         let listener = self.0.memory.live.logs.listen(run);
         let team = by.team_id;
-        let place = self.0.store.read(move |db| start(db, (team, run), read, after)).await?;
+        let place = self.0.read_log(move |log| start(log, (team, run), read, after)).await?;
         Ok(LogStream {
             shared: Arc::clone(&self.0),
             run: (team, run),
@@ -197,12 +197,12 @@ impl Runs {
 }
 
 fn start(
-    db: &Db,
+    log: &Lines<'_>,
     (team, id): (TeamId, RunId),
     read: ReadLog,
     after: Option<LogPlace>,
 ) -> Result<LogPlace, Error> {
-    let run = crate::runs::find(db, team, id)?;
+    let run = crate::runs::find(log.db, team, id)?;
     if let Some(after) = after {
         if after.attempt > run.attempts {
             return Err(Absent::Attempt { run: id, number: after.attempt }.into());
@@ -211,7 +211,7 @@ fn start(
     }
     let number = read.attempt.unwrap_or(run.attempts);
     // Before the first attempt there is nothing to look at yet.
-    let seq = match read.place(db, team, id)? {
+    let seq = match read.place(log, team, id)? {
         Some(place) => place.after_seq(),
         None => read.after_seq.unwrap_or(0),
     };
@@ -270,7 +270,7 @@ impl LogStream {
     /// Reads a page of what is behind its place.
     async fn read(&mut self) -> Result<Option<LogHeard>, Error> {
         let (run, place, only, stderr) = (self.run, self.place, self.only, self.stderr);
-        let page = self.shared.store.read(move |db| Page::read(db, run, place, (only, stderr))).await?;
+        let page = self.shared.read_log(move |log| Page::read(log, run, place, (only, stderr))).await?;
         let Page { attempt, lines, next } = page;
         self.next = next;
         self.place.attempt = attempt;
@@ -316,11 +316,12 @@ impl LogStream {
 
 impl Page {
     fn read(
-        db: &Db,
+        log: &Lines<'_>,
         (team, id): (TeamId, RunId),
         place: LogPlace,
         (only, stderr): (Option<i64>, Option<bool>),
     ) -> Result<Self, Error> {
+        let db = log.db;
         let run = crate::runs::find(db, team, id)?;
         // Who waited for the first attempt begins with the newest.
         let number = if place.attempt == 0 { run.attempts } else { place.attempt };
@@ -328,7 +329,7 @@ impl Page {
         let Some(attempt) = found else {
             return Ok(Self { attempt: number, lines: Vec::new(), next: after(&run, number, only) });
         };
-        let (page, missing) = logs::behind(db, attempt, place.seq, stderr)?;
+        let (page, missing) = logs::behind(log, attempt, place.seq, stderr)?;
         let more = page.next_seq.is_some();
         let lines = missing.into_iter().chain(page.lines).collect();
         Ok(Self { attempt: number, lines, next: if more { Next::Read } else { after(&run, number, only) } })

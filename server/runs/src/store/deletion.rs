@@ -9,7 +9,7 @@ use minitower_vocabulary::time::Timestamp;
 use crate::domain::run::Run;
 use crate::domain::{attempt, log};
 use crate::store::events::{AppChanged, AppGone, AppHidden, RunGone, RunsHidden};
-use crate::store::usage;
+use crate::store::{segments, usage};
 
 /// Log lines that are removed at a time.
 const LINES: i64 = 500;
@@ -165,6 +165,12 @@ pub fn remove_lines(tx: &Tx<'_>, run: &Run) -> Result<bool, StoreError> {
         Ok(AttemptId(row.get("id")?))
     })?;
     for attempt in attempts {
+        // What lies in a frame counts there.
+        segments::remove_covered(tx, attempt)?;
+        if let Some(counted) = segments::remove(tx, attempt, LINES)? {
+            usage::stored(tx, run.team_id, -counted);
+            return Ok(true);
+        }
         let lines: Vec<(i64, u64)> = tx.all(
             "SELECT seq, octet_length(line) AS bytes FROM run_logs WHERE run_attempt_id = ?1 ORDER BY seq LIMIT ?2",
             params![attempt.0, LINES],

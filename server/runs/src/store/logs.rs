@@ -171,6 +171,25 @@ pub fn any_after(
     Ok(found.is_some())
 }
 
+/// The number of the first of an attempt's last `lines` lines behind a number; none: there are fewer, and so many.
+pub fn first_of_last_behind(
+    db: &Db,
+    attempt: AttemptId,
+    stderr: Option<bool>,
+    after_seq: i64,
+    lines: i64,
+) -> Result<(Option<i64>, i64), StoreError> {
+    let found = db.one(
+        "SELECT min(seq) AS first, count(*) AS n FROM (
+             SELECT seq FROM run_logs WHERE run_attempt_id = ?1 AND seq > ?2 AND (?3 IS NULL OR stream = ?3)
+             ORDER BY seq DESC LIMIT ?4)",
+        params![attempt.0, after_seq, stderr.map(word), lines],
+        |row| Ok((row.get::<_, Option<i64>>("first")?, row.get::<_, i64>("n")?)),
+    )?;
+    let (first, n) = found.unwrap_or_default();
+    Ok((first.filter(|_| n >= lines), n))
+}
+
 /// The number of the first of an attempt's last `lines` lines; none: it has fewer.
 pub fn first_of_last(
     db: &Db,

@@ -22,6 +22,7 @@ pub mod queue;
 pub mod run_lists;
 pub mod runners;
 pub mod runs;
+pub mod segments;
 pub(crate) mod usage;
 pub mod versions;
 

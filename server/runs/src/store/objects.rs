@@ -2,11 +2,12 @@
 
 use minitower_kernel::{Db, StoreError, Tx};
 
-/// Whether any version or artifact has the content of this hash.
+/// Whether any version, artifact or segment of logs has the content of this hash.
 pub fn in_use(db: &Db, sha256: &str) -> Result<bool, StoreError> {
     let found = db.one(
         "SELECT 1 FROM app_versions WHERE artifact_sha256 = ?1 AND purged_at IS NULL
-         UNION ALL SELECT 1 FROM run_artifacts WHERE sha256 = ?1 LIMIT 1",
+         UNION ALL SELECT 1 FROM run_artifacts WHERE sha256 = ?1
+         UNION ALL SELECT 1 FROM log_segments WHERE sha256 = ?1 LIMIT 1",
         [sha256],
         |_| Ok(()),
     )?;
@@ -23,6 +24,9 @@ pub fn named_after(db: &Db, after: &str, most: i64) -> Result<Vec<String>, Store
          UNION
          SELECT sha256 FROM (
              SELECT DISTINCT sha256 FROM run_artifacts WHERE sha256 > ?1 ORDER BY 1 LIMIT ?2)
+         UNION
+         SELECT sha256 FROM (
+             SELECT DISTINCT sha256 FROM log_segments WHERE sha256 > ?1 ORDER BY 1 LIMIT ?2)
          ORDER BY 1 LIMIT ?2",
         (after, most),
         |row| Ok(row.get("sha256")?),

@@ -13,5 +13,6 @@ mod limits;
 mod live;
 mod retries;
 mod runners;
+mod segments;
 mod support;
 mod waiting;
