@@ -13,11 +13,11 @@ import { Provider } from 'oidc-provider';
 const { PORT, PUBLIC_URL, CLAIMS_IN_TOKEN, ALGORITHM = 'RS256' } = process.env;
 const issuer = `http://127.0.0.1:${PORT}`;
 
-// Whoever is not listed is in no group.
+// Of whoever is not listed nothing is known.
 const people = {
   ada: { name: 'Ada Lovelace', groups: ['data-admins', 'data'] },
   bob: { name: 'Bob', groups: ['data'] },
-  eve: { name: 'Eve' },
+  eve: { name: 'Eve', groups: ['marketing'] },
   max: { name: 'Max', groups: ['data', 'reports'] },
 };
 
@@ -43,7 +43,7 @@ const provider = new Provider(issuer, {
   ],
   jwks: { keys: [key] },
   cookies: { keys: [randomUUID()] },
-  claims: { openid: ['sub', 'groups'], profile: ['name'] },
+  claims: { openid: ['sub'], profile: ['name', 'groups'] },
   conformIdTokenClaims: !CLAIMS_IN_TOKEN,
   ttl: { AccessToken: 600, AuthorizationCode: 60, Grant: 600, IdToken: 600, Interaction: 600, Session: 600 },
   findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id, ...people[id] }) }),

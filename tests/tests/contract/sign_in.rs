@@ -109,7 +109,7 @@ fn a_member_of_a_team_is_no_admin_and_whoever_is_in_no_group_gets_nothing() {
     assert_eq!((&made["role"], &made["person"]), (&json!("member"), &json!("Bob")));
     team_of(&server, &made).get("/tokens").send().expect_error(403, "forbidden");
 
-    for (login, says) in [("nobody", "none of your groups"), ("eve", "no claim")] {
+    for (login, says) in [("eve", "none of your groups"), ("nobody", "no claim")] {
         let device = begin(&server, &json!({}));
         let refused = Browser::default().sign_in(&device.uri, login);
         let page = refused.response.expect(403).text();

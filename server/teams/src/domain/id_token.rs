@@ -124,11 +124,20 @@ pub(crate) fn groups<'c>(claims: &'c Claims, claim: &str) -> Option<BTreeSet<&'c
     }
 }
 
+/// Where a person's name usually is.
+const NAMES: [&str; 3] = ["name", "preferred_username", "email"];
+
+/// Whether the claims say what a person is called.
+#[must_use]
+pub(crate) fn has_name(claims: &Claims, claim: Option<&str>) -> bool {
+    claim
+        .map_or_else(|| NAMES.iter().any(|name| claims.contains_key(*name)), |name| claims.contains_key(name))
+}
+
 /// What a person is called: the claim that the administrator has named, or the first that says something.
 #[must_use]
 pub(crate) fn name(claims: &Claims, claim: Option<&str>, subject: &str) -> String {
-    let usual = ["name", "preferred_username", "email"];
-    let texts = claim.into_iter().chain(usual).filter_map(|name| claims.get(name)?.as_str());
+    let texts = claim.into_iter().chain(NAMES).filter_map(|name| claims.get(name)?.as_str());
     let name = texts.chain([subject]).find_map(Person::kept_name);
     name.unwrap_or_else(|| "unknown".to_owned())
 }

@@ -18,7 +18,7 @@ use super::http::{self, Answer};
 use super::jws::{BadJws, Keys, Unverified};
 use super::settings::keeps_secrets;
 use super::{OidcSettings, SignInError};
-use crate::domain::id_token::{Claims, Expected, check, groups, name};
+use crate::domain::id_token::{Claims, Expected, check, groups, has_name, name};
 use crate::domain::people::Person;
 
 /// How long what the provider publishes counts.
@@ -174,14 +174,19 @@ impl Provider {
         let subject = check(&claims, &expected)?.to_owned();
         let claim = &self.settings.groups_claim;
         let mut all = claims;
-        if groups(&all, claim).is_none()
+        let lacks_groups = groups(&all, claim).is_none();
+        if (lacks_groups || !has_name(&all, self.settings.name_claim.as_deref()))
             && let (Some(place), Some(token)) = (&metadata.userinfo_endpoint, &tokens.access_token)
         {
-            let more = self.userinfo(place, token, &subject).await?;
-            // What the ID token says was signed, and stays.
-            more.into_iter().for_each(|(name, value)| {
-                all.entry(name).or_insert(value);
-            });
+            match self.userinfo(place, token, &subject).await {
+                // What the ID token says was signed, and stays.
+                Ok(more) => more.into_iter().for_each(|(name, value)| {
+                    all.entry(name).or_insert(value);
+                }),
+                Err(error) if lacks_groups => return Err(error.into()),
+                // Nobody is kept out for want of a name.
+                Err(_) => {}
+            }
         }
         let Some(groups) = groups(&all, claim) else {
             let too_many = all.get("_claim_names").is_some_and(|names| names.get(claim).is_some());

@@ -184,6 +184,11 @@ async fn groups_that_are_not_in_the_token_are_asked_for_and_are_of_the_same_pers
     bed.answer("/me", 200, json!({"sub": "u1", "groups": ["ops"], "name": "Not Ada"}));
     let who = bed.who(0).await.unwrap();
     assert_eq!((who.groups, who.person.name), (vec!["ops".to_owned()], "Ada".to_owned()));
+    bed.sign_in(&key, json!({"name": null}));
+    assert_eq!(bed.who(0).await.unwrap().person.name, "Not Ada");
+    bed.answer("/me", 200, json!({"sub": "u2", "name": "Eve"}));
+    assert_eq!(bed.who(0).await.unwrap().person.name, "u1", "nobody is kept out for want of a name");
+    bed.sign_in(&key, json!({"groups": null}));
     bed.answer("/me", 200, json!({"sub": "u2", "groups": ["ops"]}));
     let refused = bed.who(0).await.unwrap_err().to_string();
     assert!(refused.contains("about another person"), "{refused}");
