@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use minitower_benches::load::transfer::{download, large_archive, upload};
 use minitower_benches::load::user_code::{CODE, user_code};
-use minitower_benches::load::{Shape, Window, creates, dispatch, leases, lifecycles, make, reads, waiting};
+use minitower_benches::load::{
+    Listening, Shape, Window, creates, dispatch, leases, lifecycles, live, make, reads, waiting,
+};
 use minitower_benches::server::{BOOTSTRAP_TOKEN, REGISTRATION_TOKEN};
 use minitower_benches::{BenchError, Place, Server};
 
@@ -129,4 +131,16 @@ fn a_restarted_server_has_kept_its_runs() {
     make(&mut place, 1, 3).unwrap();
     assert!(server.restart().unwrap() > Duration::ZERO);
     assert_eq!(place.summary().unwrap().total, 3);
+}
+
+#[test]
+fn every_listener_has_every_line_once() {
+    let (server, mut place) = place();
+    let shape = Listening { listeners: 6, runs: 2, lines: 200, every: Duration::from_millis(10) };
+    let found = live(&mut place, Some(server.pid()), shape, SHORT).unwrap();
+    assert!(found.delivered >= found.lines.len() as u64 && !found.lines.is_empty(), "{found:?}");
+    let logs = place.get("/api/v1/runs/1/logs?limit=10000").unwrap();
+    let stored = String::from_utf8_lossy(&logs.body).matches(r#""seq":"#).count();
+    assert_eq!(found.delivered, 6 * stored as u64);
+    assert_eq!(place.summary().unwrap().ended, 2);
 }

@@ -253,7 +253,7 @@ fn hear_all(
             });
         }
         poll.poll(&mut events, Some(Duration::from_millis(20))).map_err(BenchError::io("epoll"))?;
-        phase = meter.phase(0)?;
+        phase = meter.phase(samples.len() as u64)?;
         for event in &events {
             let listener = &mut listeners[event.token().0];
             if listener.ended {
