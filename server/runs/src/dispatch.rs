@@ -10,7 +10,7 @@
 
 mod ready;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::active::ActiveRuns;
@@ -202,13 +202,6 @@ impl Dispatch {
             number,
             wake,
         }
-    }
-
-    /// Runners whose polls wait in an environment for a fence to be lifted.
-    pub(crate) fn fenced(&self, environment: &str) -> HashSet<RunnerId> {
-        let state = self.lock();
-        let polls = state.queues.get(environment).into_iter().flat_map(|queue| &queue.polls);
-        polls.filter(|poll| poll.stage == Stage::Fenced).map(|poll| poll.runner_id).collect()
     }
 
     /// Polls of that runner that have arrived may no longer claim, not even those whose claim is on its way: it signed off, or its token died.

@@ -9,11 +9,14 @@ use minitower_vocabulary::statuses::RunStatus;
 use crate::domain::after::After;
 use crate::domain::explain::{Explanation, Facts, Places, Shared, explain};
 use crate::domain::run::{Concurrency, Run};
-use crate::store::{dependencies, gates, queue};
+use crate::store::{dependencies, fences, gates, queue};
 use crate::{Error, Runs, runs};
 
 /// Runs that are named of those that have the places of a key.
 const HOLDERS: i64 = 5;
+
+/// Fenced runners that are looked at: as many as the pods of a large cluster that leaves.
+const FENCED: i64 = 10_000;
 
 /// Why a run is not running, with the run.
 #[derive(Debug, Clone)]
@@ -30,7 +33,7 @@ impl Runs {
     /// Says why the team's run is not running, as of now.
     pub async fn explain(&self, by: &TeamPrincipal, id: RunId) -> Result<Explained, Error> {
         let team = by.team_id;
-        let positions = std::sync::Arc::clone(&self.0.memory);
+        let memory = std::sync::Arc::clone(&self.0.memory);
         let read = move |db: &Db| {
             let run = runs::find(db, team, id)?;
             let waits_for = dependencies::unmet(db, id)?;
@@ -40,14 +43,15 @@ impl Runs {
             };
             let position = if run.progress.state.is_ready() {
                 let place = (run.priority, run.progress.queued_at);
-                let (before, slot) = positions.positions.before(team, &run.environment, place);
+                let (before, slot) = memory.positions.before(team, &run.environment, place);
                 Some(before + queue::before_in_slot(db, &run, slot)? + 1)
             } else {
                 None
             };
-            Ok::<_, Error>((run, waits_for, holders, position))
+            let fenced = fences::fenced_runners(db, FENCED)?.into_iter().collect();
+            Ok::<_, Error>((run, waits_for, holders, position, fenced))
         };
-        let (run, waits_for, holders, position) = self.0.store.read(read).await?;
+        let (run, waits_for, holders, position, fenced) = self.0.store.read(read).await?;
         let memory = &self.0.memory;
         let shared = run.concurrency.as_ref().zip(memory.gates.limit(&run)).map(|(shared, (max, active))| {
             Shared { key: shared.key.clone(), places: Places { active, max }, holders }
@@ -56,7 +60,7 @@ impl Runs {
             team,
             &run.environment,
             (self.0.settings.lease_ttl, self.0.clock.now()),
-            &memory.dispatch.fenced(&run.environment),
+            &fenced,
         );
         let facts = Facts {
             state: run.progress.state.clone(),

@@ -120,7 +120,9 @@ impl Leases {
         let command = Command::Result(outcome, jitter()?);
         let (by, hash, clock) = (by.clone(), secrets::hash(lease_token), self.0.clock.clone());
         let (teams, memory) = (self.0.teams.clone(), Arc::clone(&self.0.memory));
-        self.0
+        let runner = by.runner_id;
+        let finished = self
+            .0
             .store
             .write_lease(move |tx| {
                 let (run, attempt) = find(tx, &by, run, hash)?;
@@ -143,7 +145,11 @@ impl Leases {
                 save_held(tx, &memory.gates, (run, attempt), after)?;
                 Ok(())
             })
-            .await
+            .await;
+        if finished.is_ok() {
+            self.0.memory.presence.idle(runner);
+        }
+        finished
     }
 
     /// The runner gives the run back.
@@ -153,7 +159,9 @@ impl Leases {
         run: RunId,
         lease_token: &str,
     ) -> Result<(), Error> {
-        self.under_lease(by, run, lease_token, Command::Release).await.map(|_| ())
+        self.under_lease(by, run, lease_token, Command::Release).await?;
+        self.0.memory.presence.idle(by.runner_id);
+        Ok(())
     }
 
     /// The runner stores log lines; those it stored before are ignored.

@@ -30,7 +30,7 @@ struct Seen {
     unsaved: bool,
     /// It has said that it goes, and was not heard of since.
     signed_off: bool,
-    /// It got a run, and has not polled since.
+    /// It got a run, and has neither ended it nor polled since.
     busy: bool,
 }
 
@@ -56,6 +56,13 @@ impl Presence {
     pub(crate) fn served(&self, id: RunnerId) {
         if let Some(seen) = self.lock().get_mut(&id) {
             seen.busy = true;
+        }
+    }
+
+    /// The runner has given up its run, or ended it.
+    pub(crate) fn idle(&self, id: RunnerId) {
+        if let Some(seen) = self.lock().get_mut(&id) {
+            seen.busy = false;
         }
     }
 

@@ -151,9 +151,8 @@ pub fn explain(facts: &Facts) -> Explanation {
     let Some(wait) = facts.state.wait() else { return by_status(facts) };
     let (reason, limit) = match wait {
         Wait::After => (Reason::Blocked(Blocked::After), None),
+        Wait::Disabled => (Reason::Blocked(Blocked::Disabled), None),
         _ if facts.disabled => (Reason::Blocked(Blocked::Disabled), None),
-        // It was enabled a moment ago: whoever lets its runs go on has not come to this one.
-        Wait::Disabled => (Reason::Queue, None),
         Wait::Until(_) => (Reason::Blocked(Blocked::Backoff), None),
         Wait::Limit | Wait::Nothing => waiting(facts, wait),
     };
@@ -196,6 +195,10 @@ fn message(facts: &Facts, reason: Reason, limit: Option<&Reached>) -> String {
         Reason::Blocked(Blocked::After) => after(&facts.waits_for),
         Reason::Blocked(Blocked::Backoff) => {
             "it failed, and waits until its next attempt: nothing to do, or cancel it".to_owned()
+        }
+        // Whoever lets its runs go on has not come to this one.
+        Reason::Blocked(Blocked::Disabled) if !facts.disabled => {
+            format!("the app {app:?} was enabled a moment ago: it enters the queue soon")
         }
         Reason::Blocked(Blocked::Disabled) => {
             format!("the app {app:?} is disabled: enable it, and its runs go on in their order")

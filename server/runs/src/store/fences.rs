@@ -2,6 +2,7 @@
 
 use crate::domain::runner::FenceHolder;
 use minitower_kernel::rusqlite::params;
+use minitower_vocabulary::ids::RunnerId;
 use minitower_vocabulary::time::Timestamp;
 
 use crate::store::events::Unfenced;
@@ -54,6 +55,15 @@ pub fn any(db: &Db, runner_name: &str) -> Result<bool, StoreError> {
     let found =
         db.one("SELECT 1 FROM runner_fences WHERE runner_name = ?1 LIMIT 1", [runner_name], |_| Ok(()))?;
     Ok(found.is_some())
+}
+
+/// Runners with a fence on their name: at most so many.
+pub fn fenced_runners(db: &Db, limit: i64) -> Result<Vec<RunnerId>, StoreError> {
+    db.all(
+        "SELECT DISTINCT r.id FROM runner_fences f JOIN runners r ON r.name = f.runner_name LIMIT ?1",
+        [limit],
+        |row| Ok(RunnerId(row.get("id")?)),
+    )
 }
 
 /// Whether that holder has a fence on the name.

@@ -39,6 +39,7 @@ fn after() -> Vec<(After, Option<RunStatus>)> {
 #[case(Facts { state: queued(Wait::Until(Timestamp(9))), ..facts() }, "backoff", "waits until its next attempt")]
 #[case(Facts { state: queued(Wait::Until(Timestamp(9))), disabled: true, ..facts() }, "disabled", "the app \"jobs\" is disabled: enable it")]
 #[case(Facts { state: queued(Wait::Disabled), disabled: true, ..facts() }, "disabled", "enable it")]
+#[case(Facts { state: queued(Wait::Disabled), ..facts() }, "disabled", "was enabled a moment ago: it enters the queue soon")]
 #[case(Facts { disabled: true, ..facts() }, "disabled", "enable it")]
 #[case(Facts { state: queued(Wait::Limit), shared: shared(2, 2), ..facts() }, "limit", "2 of at most 2 runs are active under the key \"db\" (run 7): wait until one ends, or raise")]
 #[case(Facts { state: queued(Wait::Limit), shared: shared(1, 2), ..facts() }, "limit", "runs that come first take the other places")]

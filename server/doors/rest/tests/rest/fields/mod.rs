@@ -5,6 +5,7 @@ mod notifications;
 mod table;
 mod texts;
 mod unknown;
+mod waiting;
 mod wrong;
 
 use std::collections::{BTreeMap, BTreeSet};

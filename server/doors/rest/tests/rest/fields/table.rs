@@ -8,11 +8,11 @@ use http::Method;
 use minitower_vocabulary::limits::LimitName;
 use serde_json::{Value, json};
 
-use super::{Call, Proof, Who, notifications};
+use super::{Call, Proof, Who, notifications, waiting};
 use crate::matrix::bed::{ARTIFACT, BOUNDARY, Bed, INSTANCE, PASSWORD, Things};
 
 /// An operation, a field, and what shows it.
-type Row = (&'static str, &'static str, Proof);
+pub(super) type Row = (&'static str, &'static str, Proof);
 
 pub(super) fn call(who: Who, method: &Method, path: &str, body: &Value) -> Call {
     let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
@@ -23,11 +23,11 @@ fn get(path: &str) -> Call {
     call(Who::Admin, &Method::GET, path, &Value::Null)
 }
 
-fn post(who: Who, path: &str, body: &Value) -> Call {
+pub(super) fn post(who: Who, path: &str, body: &Value) -> Call {
     call(who, &Method::POST, path, body)
 }
 
-fn differs(one: Call, other: Call) -> Proof {
+pub(super) fn differs(one: Call, other: Call) -> Proof {
     Proof::Differs { calls: [one, other], first: Vec::new(), then: None }
 }
 
@@ -44,7 +44,7 @@ fn resumed(path: &str, id: &'static str) -> Call {
     Call { headers, ..get(&format!("/runs/{path}")) }
 }
 
-fn refused(one: Call, other: Call, word: &'static str) -> Proof {
+pub(super) fn refused(one: Call, other: Call, word: &'static str) -> Proof {
     Proof::Refused { calls: [one, other], word }
 }
 
@@ -83,6 +83,7 @@ pub(super) fn rows() -> Vec<Row> {
         of_runners(),
         of_attempts(),
         deletions(),
+        waiting::rows(),
         limits(),
         notifications::rows(),
     ]

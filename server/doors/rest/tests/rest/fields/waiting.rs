@@ -1,0 +1,58 @@
+//! Fields that say what runs wait for.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::table::{Row, call, differs, post, refused};
+use super::{Call, Who};
+
+pub(super) fn rows() -> Vec<Row> {
+    let run = |body: Value| post(Who::Admin, "/apps/acme-app/runs", &body);
+    let shared = |body: Value| run(json!({"concurrency": body}));
+    let after = |run_id: i64, on: &str| run(json!({"after": [{"run_id": run_id, "on": on}]}));
+    let change = |body: Value| -> Call { call(Who::Admin, &Method::PATCH, "/apps/acme-app", &body) };
+    let changes = |body: Value| differs(change(json!({})), change(body));
+    vec![
+        ("create_run", "concurrency", differs(run(json!({})), shared(json!({"max": 1})))),
+        (
+            "create_run",
+            "concurrency.key",
+            differs(shared(json!({"max": 1})), shared(json!({"key": "db", "max": 1}))),
+        ),
+        (
+            "create_run",
+            "concurrency.max",
+            refused(shared(json!({"max": 1})), shared(json!({"max": 0})), "concurrency.max"),
+        ),
+        ("create_run", "after", differs(run(json!({})), after(1, "ended"))),
+        ("create_run", "after[].run_id", differs(after(1, "ended"), after(9_999_999, "ended"))),
+        ("create_run", "after[].on", refused(after(1, "ended"), after(1, "sometimes"), "after")),
+        ("change_app", "description", changes(json!({"description": "d"}))),
+        ("change_app", "disabled", changes(json!({"disabled": true}))),
+        ("change_app", "concurrency", changes(json!({"concurrency": {"max": 1}}))),
+        (
+            "change_app",
+            "concurrency.key",
+            differs(
+                change(json!({"concurrency": {"max": 1}})),
+                change(json!({"concurrency": {"key": "db", "max": 1}})),
+            ),
+        ),
+        (
+            "change_app",
+            "concurrency.max",
+            differs(change(json!({"concurrency": {"max": 1}})), change(json!({"concurrency": {"max": 2}}))),
+        ),
+        ("change_app", "log_limits", changes(json!({"log_limits": {"bytes_per_run": 4096}}))),
+        (
+            "change_app",
+            "log_limits.bytes_per_run",
+            differs(
+                change(json!({"log_limits": {"bytes_per_run": 4096}})),
+                change(json!({"log_limits": {"bytes_per_run": 8192}})),
+            ),
+        ),
+        ("change_app", "expect_seconds", changes(json!({"expect_seconds": 60}))),
+        ("change_app", "expect_wait_seconds", changes(json!({"expect_wait_seconds": 60}))),
+    ]
+}
