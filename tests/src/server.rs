@@ -138,6 +138,12 @@ impl Server {
         self.witness.look(&database);
     }
 
+    /// From here on the database is another one: what was seen of the former one counts no more.
+    pub fn forget(&mut self) {
+        assert!(self.program.is_none(), "the server runs");
+        self.witness = Witness::default();
+    }
+
     /// Ends the program with SIGKILL.
     pub fn kill(&mut self) {
         self.check();

@@ -1,5 +1,6 @@
 //! Objects in a bucket: the whole program against a real S3 server that goes away, falls silent and comes back.
 
+mod backups;
 mod clouds;
 mod copies;
 
