@@ -187,6 +187,9 @@ mod tests {
             let encoded = STANDARD.encode(&secret);
             let lines = encoded.trim_end_matches('=').as_bytes().chunks(length);
             for line in lines.map(|line| std::str::from_utf8(line).unwrap()) {
+                if line.len() < SHORTEST {
+                    continue;
+                }
                 assert_eq!(masked(&mask, line), "[secret]", "{line}");
             }
         }

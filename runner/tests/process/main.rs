@@ -17,6 +17,7 @@ mod leases;
 mod logs;
 mod nasty;
 mod registration;
+mod secrets;
 mod shutdown;
 mod supervisors;
 mod support;
