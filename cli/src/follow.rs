@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Output, OutputError, Tone, escaped_json};
-use crate::watch::{Pace, describe, no_runner, no_such_run, patiently};
+use crate::watch::{Pace, describe, no_runner, no_such_run, patiently, why};
 
 /// How long a run with a runner waits in the queue before that is told.
-const QUIET_QUEUE: Duration = Duration::from_secs(2);
+const QUIET_QUEUE: Duration = Duration::from_secs(5);
 
 /// How long a run may be silent until it is looked at again.
 const QUIET_RUN: Duration = Duration::from_secs(10);
@@ -225,7 +225,14 @@ impl Follower<'_> {
         let reason = match self.queued {
             Queued::Told => return,
             Queued::Since(since) if since.elapsed() < QUIET_QUEUE => return,
-            Queued::Since(_) => String::new(),
+            Queued::Since(_) => match why(self.team, run.run_id).await {
+                Some(why) => {
+                    self.context.out.note(format_args!("run {} is queued: {why}", run.run_id));
+                    self.queued = Queued::Told;
+                    return;
+                }
+                None => String::new(),
+            },
             Queued::NotSeen => {
                 let Some(reason) = no_runner(self.team, run.environment.as_deref()).await else {
                     self.queued = Queued::Since(Instant::now());

@@ -138,6 +138,12 @@ pub(crate) async fn no_runner(team: &TeamClient, environment: Option<&str>) -> O
         .then(|| format!("every runner of environment {environment} is drained"))
 }
 
+/// Why a run waits, in the server's words. `None` also if that cannot be known: an older server does not say it.
+pub(crate) async fn why(team: &TeamClient, run_id: i64) -> Option<String> {
+    let said = team.explain_run(run_id).await.ok()?;
+    (said.status == RunStatus::Queued).then(|| clean(&said.message))
+}
+
 /// Runs `work` until Ctrl-C, which leaves the run alone and says so.
 pub async fn unless_interrupted(
     context: &Context,

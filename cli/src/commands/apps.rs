@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use minitower_client::Error;
-use minitower_client::wire::apps::{App, CreateApp};
+use minitower_client::wire::apps::{App, ChangeApp, Concurrency, CreateApp, LogLimits};
 use serde_json::json;
 
 use super::{FORCE, Force};
@@ -20,8 +20,104 @@ pub enum Apps {
     Get(Get),
     /// Create an app
     Create(Create),
+    /// Change an app: its description, how many of its runs may be active, how long they should take
+    Update(Update),
+    /// Disable apps: they refuse new runs, and their queued runs wait
+    Disable(Slugs),
+    /// Enable apps again: their queued runs go on at their old places
+    Enable(Slugs),
     /// Delete apps with their versions, runs, logs and artifacts (admins only)
     Delete(Delete),
+}
+
+/// The apps of `apps disable` and `apps enable`.
+#[derive(Debug, Args)]
+pub struct Slugs {
+    /// The apps' slugs
+    #[arg(required = true, value_name = "APP")]
+    apps: Vec<String>,
+}
+
+/// Flags of `apps update`.
+#[derive(Debug, Args)]
+#[command(after_help = "What is left out stays as it is. `none` clears a value.")]
+#[group(required = true, multiple = true, args = ["description", "concurrency", "log_bytes", "expect_seconds", "expect_wait_seconds"])]
+pub struct Update {
+    /// The app's slug
+    app: String,
+    /// A sentence that describes the app
+    #[arg(long, value_name = "TEXT|none")]
+    description: Option<String>,
+    /// How many runs of the app may be active at the same time
+    #[arg(long, value_name = "NUMBER|none", value_parser = number)]
+    concurrency: Option<Given>,
+    /// Count together with the runs of other apps that have this key; by default the app's slug
+    #[arg(long, value_name = "KEY", requires = "concurrency")]
+    concurrency_key: Option<String>,
+    /// The most bytes that are kept of a run's log
+    #[arg(long, value_name = "BYTES|none", value_parser = number)]
+    log_bytes: Option<Given>,
+    /// How long a run usually takes at most, in seconds
+    #[arg(long, value_name = "SECONDS|none", value_parser = number)]
+    expect_seconds: Option<Given>,
+    /// How long a run usually waits at most, in seconds
+    #[arg(long, value_name = "SECONDS|none", value_parser = number)]
+    expect_wait_seconds: Option<Given>,
+}
+
+/// A number, or none for `none`.
+#[derive(Debug, Clone, Copy)]
+struct Given(Option<i64>);
+
+fn number(text: &str) -> Result<Given, String> {
+    if text == "none" {
+        return Ok(Given(None));
+    }
+    text.parse()
+        .map(|number| Given(Some(number)))
+        .map_err(|_| "write a whole number, or none to clear it".to_owned())
+}
+
+/// The API's fields of a change, and the flags that set them.
+const UPDATE_FLAGS: &[(&str, &str)] = &[
+    ("description", "--description"),
+    ("concurrency.max", "--concurrency"),
+    ("concurrency.key", "--concurrency-key"),
+    ("log_limits.bytes_per_run", "--log-bytes"),
+    ("expect_seconds", "--expect-seconds"),
+    ("expect_wait_seconds", "--expect-wait-seconds"),
+];
+
+impl Update {
+    async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let number = |given: Option<Given>| given.map(|Given(number)| number);
+        let key = self.concurrency_key;
+        let change = ChangeApp {
+            description: self.description.map(|text| Some(text).filter(|text| text != "none")),
+            disabled: None,
+            concurrency: number(self.concurrency).map(|max| max.map(|max| Concurrency { key, max })),
+            log_limits: number(self.log_bytes)
+                .map(|bytes| bytes.map(|bytes| LogLimits { bytes_per_run: Some(bytes) })),
+            expect_seconds: number(self.expect_seconds),
+            expect_wait_seconds: number(self.expect_wait_seconds),
+        };
+        let changed = context.team()?.change_app(&self.app, &change).await;
+        show(context, &changed.map_err(|error| no_such_app(in_flags(error, UPDATE_FLAGS)))?)
+    }
+}
+
+/// Disables apps, or enables them.
+async fn set_disabled(context: &Context, apps: &[String], disabled: bool) -> Result<Exit, Failure> {
+    let team = context.team()?;
+    let change = ChangeApp { disabled: Some(Some(disabled)), ..ChangeApp::default() };
+    let mut changed = Vec::with_capacity(apps.len());
+    for app in apps {
+        changed.push(team.change_app(app, &change).await.map_err(no_such_app)?);
+        let said = if disabled { "is disabled: its queued runs wait" } else { "is enabled" };
+        context.out.note(format_args!("App {app} {said}."));
+    }
+    context.out.answer(&json!({"apps": changed}), |_| Ok(()))?;
+    Ok(Exit::Success)
 }
 
 /// Flags of `apps delete`.
@@ -69,6 +165,9 @@ impl Apps {
                 let created = context.team()?.create_app(&app).await;
                 show(context, &created.map_err(|error| in_flags(error, &[("description", "--description")]))?)
             }
+            Self::Update(update) => update.run(context).await,
+            Self::Disable(Slugs { apps }) => set_disabled(context, &apps, true).await,
+            Self::Enable(Slugs { apps }) => set_disabled(context, &apps, false).await,
             Self::Delete(Delete { apps, force }) => {
                 let team = context.team()?;
                 for app in &apps {
@@ -107,6 +206,13 @@ async fn list(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
+fn concurrency(shared: &Concurrency) -> String {
+    match &shared.key {
+        Some(key) => format!("{} under the key {key}", shared.max),
+        None => shared.max.to_string(),
+    }
+}
+
 fn show(context: &Context, app: &App) -> Result<Exit, Failure> {
     context.out.answer(app, |out| {
         out.details(&[
@@ -114,6 +220,10 @@ fn show(context: &Context, app: &App) -> Result<Exit, Failure> {
             ("id", Some(Cell::new(app.app_id))),
             ("description", app.description.as_ref().map(Cell::new)),
             ("disabled", app.disabled.then(|| Cell::new("yes"))),
+            ("concurrency", app.concurrency.as_ref().map(|shared| Cell::new(concurrency(shared)))),
+            ("log bytes", app.log_limits.as_ref().and_then(|limits| limits.bytes_per_run).map(Cell::new)),
+            ("expected seconds", app.expect_seconds.map(Cell::new)),
+            ("expected wait", app.expect_wait_seconds.map(Cell::new)),
             ("created", Some(Cell::new(time(app.created_at)))),
             ("updated", Some(Cell::new(time(app.updated_at)))),
         ])

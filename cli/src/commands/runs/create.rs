@@ -1,8 +1,9 @@
 //! `minitower run` and `minitower runs create`
 
 use clap::{Args, ValueEnum};
+use minitower_client::wire::apps::Concurrency;
 use minitower_client::wire::apps::Version;
-use minitower_client::wire::runs::{CreateRun, Failure as RetryOn, Retry, Run, RunStatus};
+use minitower_client::wire::runs::{After, AfterOn, CreateRun, Failure as RetryOn, Retry, Run, RunStatus};
 use minitower_client::{Error, TeamClient};
 use minitower_towerfile::shell;
 
@@ -12,7 +13,7 @@ use crate::failure::{Exit, Failure};
 use crate::fields::in_flags;
 use crate::follow::{self, From};
 use crate::input::{self, Param, ParamParser};
-use crate::watch::{no_runner, unless_interrupted, until_terminal};
+use crate::watch::{no_runner, run_id, unless_interrupted, until_terminal};
 
 /// The API's fields of a new run, and the flags that set them.
 const FLAGS: &[(&str, &str)] = &[
@@ -22,6 +23,9 @@ const FLAGS: &[(&str, &str)] = &[
     ("max_retries", "--max-retries"),
     ("timeout_seconds", "--timeout"),
     ("environment", "--environment"),
+    ("after", "--after"),
+    ("concurrency.max", "--concurrency"),
+    ("concurrency.key", "--concurrency-key"),
     ("retry.max_attempts", "--retry"),
     ("retry.on", "--retry-on"),
     ("retry.backoff_initial_ms", "--retry-wait"),
@@ -81,6 +85,15 @@ struct Asked {
     /// The environment that it runs in; by default `default`
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
+    /// Start the run only after another one has completed, or with :ended after it has ended; may be repeated
+    #[arg(long, value_name = "RUN[:ended]", value_parser = after)]
+    after: Vec<After>,
+    /// How many runs with the same key may be active at the same time
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
+    concurrency: Option<i64>,
+    /// The key; by default the app's slug
+    #[arg(long, value_name = "KEY", requires = "concurrency")]
+    concurrency_key: Option<String>,
     /// Send a -p that the version has no parameter for
     #[arg(long)]
     allow_unknown: bool,
@@ -205,11 +218,24 @@ impl Asked {
             priority: self.priority,
             max_retries: self.max_retries,
             environment: self.environment,
+            after: self.after,
+            concurrency: self.concurrency.map(|max| Concurrency { key: self.concurrency_key, max }),
             ..CreateRun::default()
         };
         let created = team.create_run(&app, &create).await;
         created.map_err(|error| no_such_app(in_flags(error, FLAGS), &app))
     }
+}
+
+/// A run that has to complete or to end first.
+fn after(text: &str) -> Result<After, String> {
+    let (id, on) = match text.split_once(':') {
+        None => (text, AfterOn::Completed),
+        Some((id, "completed")) => (id, AfterOn::Completed),
+        Some((id, "ended")) => (id, AfterOn::Ended),
+        Some(_) => return Err("write 41, or 41:ended for however it ends".to_owned()),
+    };
+    Ok(After { run_id: run_id(id)?, on })
 }
 
 /// Warns that nobody is there to take the run: it would wait in silence.

@@ -4,6 +4,7 @@ mod artifacts;
 mod cancel;
 pub mod create;
 mod download;
+mod explain;
 pub mod logs;
 mod many;
 mod retry;
@@ -43,6 +44,8 @@ pub enum Runs {
     Logs(logs::Logs),
     /// Watch a run's status until it ends
     Watch(watch::Watch),
+    /// Say why a run is not running
+    Explain(explain::Explain),
     /// List a run's attempts
     Attempts(show::Attempts),
     /// List and download the files that a run produced
@@ -61,6 +64,7 @@ impl Runs {
             Self::Delete(command) => command.run(context).await,
             Self::Logs(command) => command.run(context).await,
             Self::Watch(command) => command.run(context).await,
+            Self::Explain(command) => command.run(context).await,
             Self::Attempts(command) => command.run(context).await,
             Self::Artifacts(command) => command.run(context).await,
         }
