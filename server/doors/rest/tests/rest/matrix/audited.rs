@@ -16,9 +16,15 @@ use super::calls::Call;
 const SILENT: &[(&str, &str, &str)] = &[
     ("POST", "/api/v1/apps/{app}/runs", "a run is its own record"),
     ("POST", "/api/v1/runs/{run}/retry", "so is the run that repeats another; and here it has not ended"),
+    ("POST", "/api/v1/runs/cancel", "it finds no run here; below, it finds some"),
+    ("POST", "/api/v1/runs/retry", "it finds no run here, and runs are their own record"),
+    ("POST", "/api/v1/notifications/{id}/test", "a delivery is its own record"),
+    ("POST", "/api/v1/notifications/{id}/deliveries/{delivery}/retry", "the same"),
     ("POST", "/api/v1/auth/oidc/device", "this sign-in is off here; a token comes of it, and its event"),
     ("POST", "/api/v1/auth/oidc/confirm", "the same"),
     ("POST", "/api/v1/auth/oidc/token", "the same"),
+    ("POST", "/api/v1/notifications/{id}/test", "the delivery is the record"),
+    ("POST", "/api/v1/notifications/{id}/deliveries/{delivery}/retry", "so is the delivery that is sent again"),
     (
         "POST",
         "/api/v1/admin/runners/{name}/ended",
@@ -109,6 +115,22 @@ async fn each_route_that_changes_something_leaves_an_event_and_no_secret() {
         }
     }
     assert_eq!(left, BTreeSet::new(), "these are no routes any more");
+}
+
+#[tokio::test]
+async fn cancelling_many_runs_leaves_an_event_of_each() {
+    let template = Template::make().await;
+    let bed = template.copy().await;
+    for _ in 0..3 {
+        bed.ask("/apps/acme-app/runs", &template.things.acme_member, Value::Null).await;
+    }
+    let before = events(&bed).await.len();
+    let filter = serde_json::json!({"status": "queued"});
+    let cancelled = bed.ask("/runs/cancel", &template.things.acme_admin, filter).await["cancelled"].clone();
+    let mut after = events(&bed).await;
+    after.truncate(after.len() - before);
+    assert_eq!(Some(after.len() as u64), cancelled.as_u64());
+    assert!(after.len() >= 3 && after.iter().all(|event| event["action"] == "run.cancel"), "{after:?}");
 }
 
 #[tokio::test]
