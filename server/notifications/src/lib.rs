@@ -14,6 +14,7 @@
 mod deliveries;
 pub mod domain;
 mod error;
+mod lateness;
 mod mail;
 mod memory;
 mod metrics;
@@ -26,6 +27,7 @@ mod settings;
 pub mod store;
 mod targets;
 mod upkeep;
+mod watch;
 
 use std::sync::Arc;
 

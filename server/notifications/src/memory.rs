@@ -6,16 +6,19 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use minitower_kernel::due::{Due, DueQueue};
 use minitower_kernel::events::Subscribers;
 use minitower_kernel::volumes::Volumes;
-use minitower_runs::followed::RunMoved;
+use minitower_runs::followed::{AppChanged, RunMoved};
 use minitower_vocabulary::ids::{NotificationId, TeamId};
 use minitower_vocabulary::time::Timestamp;
+use minitower_vocabulary::wire::notifications::Occasion;
 
 use crate::Shown;
 use crate::domain::filter::Subscription;
+use crate::lateness::standing;
 use crate::metrics::Metrics;
 use crate::outbox::Written;
 use crate::queue::Queue;
 use crate::store::events::{DeliveryDue, NotificationChanged};
+use crate::watch::Watch;
 
 /// What follows the commits. Made before the database is opened, so that it follows them from the first one on.
 #[derive(Debug)]
@@ -25,9 +28,12 @@ pub struct Memory {
     /// What the batch that is open wrote to the outbox. It counts once it is committed.
     pub(crate) written: Mutex<Written>,
     pub(crate) queue: Queue,
+    pub(crate) watch: Watch,
     pub(crate) metrics: Metrics,
     /// Calls the sender when something is to be sent.
     pub(crate) send_due: Due,
+    /// Calls whoever looks for runs that are late.
+    pub(crate) watch_due: Due,
     /// Calls the upkeep of the outbox.
     pub(crate) upkeep_due: Due,
     /// Known from the database's opening on.
@@ -47,8 +53,10 @@ impl Memory {
             teams: RwLock::default(),
             written: Mutex::default(),
             queue: Queue::default(),
+            watch: Watch::default(),
             metrics: Metrics::new(registry)?,
             send_due: due.place(),
+            watch_due: due.place(),
             upkeep_due: due.place(),
             volumes: OnceLock::new(),
             shown,
@@ -61,7 +69,16 @@ impl Memory {
         let memory = Arc::clone(self);
         subscribers.fold(move |tx, moved: &mut dyn Iterator<Item = &RunMoved>| memory.fold(tx, moved));
         let memory = Arc::clone(self);
-        subscribers.on(move |_: &RunMoved| memory.committed());
+        subscribers.on(move |moved: &RunMoved| {
+            memory.committed();
+            memory.stands(moved);
+        });
+        let memory = Arc::clone(self);
+        subscribers.on(move |changed: &AppChanged| {
+            if memory.watch.app_changed(changed.id) {
+                memory.watch_due.at(Timestamp(0));
+            }
+        });
         let memory = Arc::clone(self);
         subscribers.on(move |due: &DeliveryDue| {
             memory.queue.asked_for(due.notification, due.at);
@@ -85,6 +102,17 @@ impl Memory {
         self.metrics.committed(queued, written.dropped);
     }
 
+    /// A run is to be looked at when it will be late.
+    fn stands(&self, moved: &RunMoved) {
+        let (state, key) = (&moved.after.state, moved.key);
+        let standing = standing(moved.after.status(), moved.after.queued_at, state.first_started_at());
+        if self.watch.stands(key.team_id, key.app_id, moved.id, standing)
+            && let Some(next) = self.watch.next(Timestamp(0))
+        {
+            self.watch_due.at(next);
+        }
+    }
+
     /// A notification has something to send.
     pub(crate) fn note(&self, id: NotificationId, at: Timestamp) {
         self.queue.note(id, at);
@@ -98,8 +126,13 @@ impl Memory {
         let others = teams.remove(&changed.team).unwrap_or_default();
         let others = others.iter().filter(|known| known.id != changed.id).cloned();
         let now: Arc<[Subscription]> = others.chain(changed.after.clone()).collect();
+        let late = [Occasion::Late, Occasion::Waiting];
+        let wanted = now.iter().any(|one| late.iter().any(|occasion| one.filter.on.contains(occasion)));
         if !now.is_empty() {
             teams.insert(changed.team, now);
+        }
+        if self.watch.wanted(changed.team, wanted) {
+            self.watch_due.at(Timestamp(0));
         }
         if changed.after.is_none() {
             self.queue.forget(changed.id);

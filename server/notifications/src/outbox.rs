@@ -76,7 +76,7 @@ impl Memory {
 }
 
 impl<'a> Batch<'a> {
-    fn new(tx: &'a Tx<'_>, memory: &'a Memory) -> Self {
+    pub(crate) fn new(tx: &'a Tx<'_>, memory: &'a Memory) -> Self {
         Self {
             tx,
             memory,
@@ -88,7 +88,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Tells all that want to know of it.
-    fn tell(
+    pub(crate) fn tell(
         &mut self,
         run: RunId,
         what: Happening<'_>,
@@ -138,7 +138,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Written, StoreError> {
+    pub(crate) fn finish(mut self) -> Result<Written, StoreError> {
         for (id, (more, since)) in self.dropped {
             notifications::drop_more(self.tx, id, more, since)?;
             self.written.dropped += more.unsigned_abs();

@@ -31,8 +31,10 @@ impl Notifications {
     pub(crate) fn register(&self) {
         let (memory, now) = (&self.0.memory, self.0.clock.now());
         memory.send_due.call(self.job(Self::send_due));
+        memory.watch_due.call(self.job(Self::watch_due));
         memory.upkeep_due.call(self.job(Self::upkeep));
         memory.send_due.at(now);
+        memory.watch_due.at(now);
         memory.upkeep_due.at(now);
     }
 

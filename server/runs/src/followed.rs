@@ -6,7 +6,8 @@ use minitower_vocabulary::ids::RunId;
 use crate::domain::run::Run;
 use crate::store::runs;
 
-pub use crate::store::events::RunMoved;
+pub use crate::store::events::{AppChanged, RunMoved};
+pub use crate::store::followed::{Expectation, Unfinished, expectation, expectations, of_status};
 
 /// A run, whoever's it is, even if it was deleted and is still there.
 pub fn run(db: &Db, id: RunId) -> Result<Option<Run>, StoreError> {
