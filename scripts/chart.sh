@@ -105,6 +105,8 @@ refused "at '/operator/poolNamespaces/team-a'" --set operator.poolNamespaces.tea
 refused "at '/operator/replicas': minimum: got 0, want 1" --set operator.replicas=0
 refused "at '/operator/image/digest'" --set operator.image.digest=latest
 refused "httpRoute.parentRefs is empty: name the Gateway" --set httpRoute.enabled=true
+refused "at '/backup/to'" --set backup.to=ftp://example.com/backups
+refused "at '/backup/every': 'daily' does not match" --set backup.every=daily
 refused "litestream.replica is empty: say where the copies go" --set litestream.enabled=true
 refused "chart requires kubeVersion: >=1.30.0-0" --kube-version 1.29.0
 

@@ -14,7 +14,7 @@
 //! Objects are copied first, while nothing is held. Then comes the snapshot, then what is new in it. An object is kept before a row
 //! names it and removed after the last row is gone, so what is missing after the snapshot was deleted since: the next snapshot does not
 //! name it any more. What two snapshots name and the store lacks is lost, and the manifest says so
-//! ([ADR 0037](../../../../docs/adr/0037-backups.md)).
+//! ([ADR 0039](../../../../docs/adr/0039-backups-are-copied-files.md)).
 
 mod error;
 mod make;
