@@ -1,13 +1,11 @@
 #!/usr/bin/env bash
 # Installs the object stores that the tests use, from package registries, and prints the folder they are in:
-#   versitygw        S3, over a folder (Go)
-#   fake-gcs-server  Google Cloud Storage (Go)
-#   azurite          Azure Blob Storage (npm)
+#   versitygw  S3, over a folder (Go)
+#   azurite    Azure Blob Storage (npm)
 # What cannot be had is left out, with a word about it: the tests that need it are skipped.
 set -uo pipefail
 
 VERSITYGW=v1.8.0
-FAKE_GCS=v1.56.1
 AZURITE=3.37.0
 
 folder=${MINITOWER_STORES_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/minitower-stores}
@@ -44,6 +42,5 @@ node_program() { # node_program NAME VERSION
 }
 
 go_program versitygw github.com/versity/versitygw/cmd/versitygw "$VERSITYGW"
-go_program fake-gcs-server github.com/fsouza/fake-gcs-server "$FAKE_GCS"
 node_program azurite "$AZURITE"
 echo "$folder"

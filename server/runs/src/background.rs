@@ -33,6 +33,7 @@ impl Engine {
         memory.upkeep_due.at(now);
         memory.deletions_due.at(now);
         self.register_storage();
+        self.register_retention();
     }
 
     /// What the queue calls. The queue lives in what it calls, so it must not keep it alive: after the end nothing is left to do.

@@ -63,6 +63,8 @@ pub struct Memory {
     pub(crate) deletions_due: Due,
     /// Calls whoever asks the object store how it stands.
     pub(crate) objects_due: Due,
+    /// Calls whoever removes what is old.
+    pub(crate) retention_due: Due,
     /// Calls whoever packs the logs of attempts that have ended.
     pub(crate) packing_due: Due,
     /// Calls whoever walks over all objects.
@@ -129,6 +131,7 @@ impl Memory {
             upkeep_due: due.place(),
             deletions_due: due.place(),
             objects_due: due.place(),
+            retention_due: due.place(),
             packing_due: due.place(),
             sweep_due: due.place(),
             hidden: Hidden::default(),

@@ -33,6 +33,7 @@ pub(crate) struct Metrics {
     pub(crate) objects_up: IntGauge,
     pub(crate) objects_removed: IntCounter,
     pub(crate) objects_missing: IntGauge,
+    pub(crate) runs_pruned: IntCounter,
     pub(crate) log_segments: IntGauge,
     pub(crate) log_segment_bytes: IntGauge,
     pub(crate) series: Series,
@@ -59,6 +60,9 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
+        let runs_pruned =
+            IntCounter::new("minitower_db_runs_pruned_total", "Runs removed because they were old")?;
+        registry.register(Box::new(runs_pruned.clone()))?;
         let objects_removed =
             IntCounter::new("minitower_objects_removed_total", "Objects removed because nothing named them")?;
         registry.register(Box::new(objects_removed.clone()))?;
@@ -78,6 +82,7 @@ impl Metrics {
                 "minitower_objects_missing",
                 "Objects that versions or artifacts name and the store does not have",
             )?,
+            runs_pruned,
             log_segments: plain(
                 "minitower_log_segments",
                 "Segments that logs of ended runs are packed into",

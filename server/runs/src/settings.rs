@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use minitower_kernel::objects::Location;
 
+use crate::Retention;
+
 /// Settings of the subject, checked by whoever reads the configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -18,6 +20,8 @@ pub struct Settings {
     pub expiry_check_interval: Duration,
     /// Runners silent for so long are forgotten; none: never.
     pub runner_prune_after: Option<Duration>,
+    /// How long runs are kept that have ended.
+    pub retention: Retention,
     /// Most bytes of an uploaded archive.
     pub max_artifact_bytes: u64,
 }

@@ -89,6 +89,12 @@ pub struct Args {
     /// How long a runner may be silent before it is forgotten; 0 means never [default: 24h]
     #[arg(long, env = "MINITOWER_RUNNER_PRUNE_AFTER", hide_env_values = true, value_name = "DURATION")]
     pub runner_prune_after: Option<String>,
+    /// How long runs that have ended are kept, with their logs and artifacts; 0 means for ever [default: 2160h]
+    #[arg(long, env = "MINITOWER_RUNS_KEEP", hide_env_values = true, value_name = "DURATION")]
+    pub runs_keep: Option<String>,
+    /// How many of the newest runs of each app are kept in any case, and as many of its versions [default: 100]
+    #[arg(long, env = "MINITOWER_RUNS_KEEP_LAST", hide_env_values = true, value_name = "NUMBER")]
+    pub runs_keep_last: Option<String>,
     /// How long audit events are kept; 0 means for ever [default: 8760h]
     #[arg(long, env = "MINITOWER_AUDIT_KEEP", hide_env_values = true, value_name = "DURATION")]
     pub audit_keep: Option<String>,

@@ -15,6 +15,7 @@ use std::time::Duration;
 use minitower_kernel::objects::Location;
 use minitower_kernel::outbound::AllowedNets;
 use minitower_notifications::Smtp;
+use minitower_runs::Retention;
 use minitower_teams::oidc::OidcSettings;
 use minitower_teams::secrets::Secret;
 use nix::sys::statvfs::statvfs;
@@ -78,6 +79,8 @@ pub struct Config {
     pub expiry_check_interval: Duration,
     /// After how long offline a runner is forgotten; none: never.
     pub runner_prune_after: Option<Duration>,
+    /// How long runs that have ended are kept.
+    pub retention: Retention,
     /// How long audit events are kept; none: for ever.
     pub audit_keep: Option<Duration>,
     /// Largest JSON body and largest artifact.
@@ -113,6 +116,7 @@ impl Default for Config {
             lease_ttl: Duration::from_mins(1),
             expiry_check_interval: Duration::from_secs(10),
             runner_prune_after: Some(Duration::from_hours(24)),
+            retention: Retention::default(),
             audit_keep: Some(Duration::from_hours(365 * 24)),
             limits: Limits::default(),
             log_format: None,
@@ -165,6 +169,7 @@ impl Config {
             runs: minitower_runs::Settings {
                 objects_dir: self.objects_dir.clone(),
                 objects_url: self.objects_url.clone(),
+                retention: self.retention,
                 lease_ttl: self.lease_ttl,
                 expiry_check_interval: self.expiry_check_interval,
                 runner_prune_after: self.runner_prune_after,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use minitower_daemon::duration;
 use minitower_kernel::outbound::AllowedNets;
 use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
+use minitower_runs::Retention;
 use minitower_teams::secrets::Secret;
 
 use super::{Args, Config, ListenAddr, backup, objects, oidc, outside};
@@ -130,6 +131,12 @@ impl Config {
             .unwrap_or(defaults.expiry_check_interval),
             runner_prune_after: value("MINITOWER_RUNNER_PRUNE_AFTER", args.runner_prune_after, prune_after)?
                 .unwrap_or(defaults.runner_prune_after),
+            retention: Retention {
+                runs_for: value("MINITOWER_RUNS_KEEP", args.runs_keep, prune_after)?
+                    .unwrap_or(defaults.retention.runs_for),
+                last: value("MINITOWER_RUNS_KEEP_LAST", args.runs_keep_last, runs_kept)?
+                    .unwrap_or(defaults.retention.last),
+            },
             audit_keep: value("MINITOWER_AUDIT_KEEP", args.audit_keep, prune_after)?
                 .unwrap_or(defaults.audit_keep),
             limits: Limits {
@@ -242,6 +249,11 @@ fn prune_after(text: &str) -> Result<Option<Duration>, &'static str> {
     Ok((!duration.is_zero()).then_some(duration))
 }
 
+fn runs_kept(text: &str) -> Result<u32, &'static str> {
+    const MOST: u32 = 1_000_000;
+    text.parse().ok().filter(|runs| *runs <= MOST).ok_or("it must be a number of runs, from 0 to 1000000")
+}
+
 fn bytes(text: &str) -> Result<u64, &'static str> {
     /// 1 TiB: more is a slip of the hand, and would not be noticed before the disk is full.
     const MOST: u64 = 1 << 40;
@@ -281,6 +293,7 @@ mod tests {
         assert_eq!(config.secrets_key_file(), std::path::Path::new("./objects/secrets.key"));
         assert_eq!(config.lease_ttl, Duration::from_mins(1));
         assert_eq!(config.runner_prune_after, Some(Duration::from_hours(24)));
+        assert_eq!(config.retention.runs_for, Some(Duration::from_hours(2160)));
         assert_eq!((config.limits.request_body, config.limits.artifact), (10_485_760, 104_857_600));
         assert!(config.public_signup_enabled && config.bootstrap_token.is_none());
     }
@@ -302,6 +315,8 @@ mod tests {
                 "--lease-ttl=1m30s",
                 "--expiry-check-interval=250ms",
                 "--runner-prune-after=0",
+                "--runs-keep=0",
+                "--runs-keep-last=7",
                 "--max-request-body-size=1",
                 "--max-artifact-size=2",
                 "--log-format=text",
@@ -319,6 +334,7 @@ mod tests {
         assert_eq!(config.lease_ttl, Duration::from_secs(90));
         assert_eq!(config.expiry_check_interval, Duration::from_millis(250));
         assert_eq!(config.runner_prune_after, None);
+        assert_eq!(config.retention, Retention { runs_for: None, last: 7 });
         assert_eq!(config.secrets_key_file(), std::path::Path::new("/k/keys"));
         assert_eq!(config.cors_origins.len(), 2);
         assert_eq!(config.trusted_proxies, "10.0.0.0/8,::1".parse().unwrap());

@@ -11,6 +11,7 @@ mod keeping;
 mod leases;
 mod limits;
 mod live;
+mod retention;
 mod retries;
 mod runners;
 mod segments;

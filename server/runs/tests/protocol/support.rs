@@ -49,6 +49,7 @@ pub(crate) fn settings(folder: &Path) -> Settings {
         runs: minitower_runs::Settings {
             objects_dir: folder.join("objects"),
             objects_url: None,
+            retention: minitower_runs::Retention::default(),
             lease_ttl: TTL,
             expiry_check_interval: Duration::from_secs(10),
             runner_prune_after: None,

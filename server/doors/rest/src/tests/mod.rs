@@ -54,6 +54,7 @@ pub(crate) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Su
         operator_token: Secret::new(OPERATOR_TOKEN),
         signup_enabled: true,
         audit_keep: None,
+        oidc: None,
         storage_bytes: None,
         secrets_key_file: folder.join("secrets.key"),
     };
@@ -61,6 +62,7 @@ pub(crate) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Su
     let settings = minitower_runs::Settings {
         objects_dir: folder.join("objects"),
         objects_url: None,
+        retention: minitower_runs::Retention::default(),
         lease_ttl: Duration::from_mins(1),
         expiry_check_interval: Duration::from_secs(10),
         runner_prune_after: None,

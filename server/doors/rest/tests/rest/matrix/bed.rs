@@ -263,6 +263,7 @@ pub(crate) async fn open(folder: &Path, bootstrap: Option<&str>) -> App {
         runs: minitower_runs::Settings {
             objects_dir: folder.join("objects"),
             objects_url: None,
+            retention: minitower_runs::Retention::default(),
             lease_ttl: Duration::from_hours(1),
             expiry_check_interval: Duration::from_secs(10),
             runner_prune_after: None,
