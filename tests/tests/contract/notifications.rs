@@ -505,3 +505,72 @@ fn a_mail_server_that_makes_no_sense_keeps_the_server_from_starting_and_shows_no
     let refused = Server::builder().env("MINITOWER_SMTP_URL", "smtp://me:hunter2@127.0.0.1").refused();
     assert!(refused.contains("MINITOWER_SMTP_FROM") && !refused.contains("hunter2"), "{refused}");
 }
+
+#[test]
+fn a_run_that_takes_or_waits_longer_than_its_app_expects_is_told_once() {
+    let (mut server, team, runner) = bed();
+    let receiver = Receiver::start();
+    create(&team, json!({"name": "n", "on": ["late", "waiting"], "target": webhook(&receiver)}));
+    // Both began before their app expected anything.
+    let running = shape::int(&team.run("etl", json!({})), "run_id");
+    let lease = runner.lease_and_start();
+    let queued = team.run_id("etl");
+    let expected = json!({"expect_seconds": 1, "expect_wait_seconds": 1});
+    team.request("PATCH", "/apps/etl").json(expected).send().expect(200);
+    let told = |n: usize| -> Vec<(String, i64)> {
+        let one = |received: &Received| {
+            let body = received.json();
+            (shape::text(&body, "type"), shape::int(&body["data"], "run_id"))
+        };
+        let mut told: Vec<_> = receiver.wait(n).iter().map(one).collect();
+        told.sort();
+        told
+    };
+    let both = vec![("run.late".to_owned(), running), ("run.waiting".to_owned(), queued)];
+    assert_eq!(told(2), both);
+    // A heartbeat and a restart make nobody hear of it again; one that begins now is told too.
+    lease.heartbeat().expect(200);
+    server.kill();
+    server.start_again();
+    let later = team.run_id("etl");
+    let all = [both, vec![("run.waiting".to_owned(), later)]].concat();
+    assert_eq!(told(3), all);
+    // Nothing is expected of the app any more.
+    let nothing = json!({"expect_seconds": null, "expect_wait_seconds": null});
+    team.request("PATCH", "/apps/etl").json(nothing).send().expect(200);
+    team.run_id("etl");
+    wait::stays("nobody is told more", std::time::Duration::from_millis(1500), || {
+        receiver.received().len() == 3
+    });
+}
+
+#[test]
+fn a_flood_is_bounded_and_what_was_dropped_is_told() {
+    let (_server, team, runner) = bed();
+    let receiver = Receiver::start();
+    receiver.always(503);
+    let made = create(&team, json!({"name": "n", "on": ["failed"], "target": webhook(&receiver)}));
+    for _ in 0..1010 {
+        fail(&team, &runner);
+    }
+    let shown = team.get(&path(&made)).send().expect_json(200);
+    let (waiting, dropped) = (shape::int(&shown, "waiting"), shape::int(&shown, "dropped"));
+    assert_eq!((waiting, dropped), (1000, 10));
+    receiver.always(200);
+    let test = team.post(&format!("{}/test", path(&made))).send().expect_error(409, "conflict");
+    assert!(test.contains("1000"), "{test}");
+    // Whoever asks for one again makes the notification try again at once.
+    let oldest = team.get(&format!("{}/deliveries?limit=1000", path(&made))).send().expect_json(200);
+    let oldest = oldest["deliveries"].as_array().unwrap().last().unwrap()["id"].clone();
+    team.post(&format!("{}/deliveries/{oldest}/retry", path(&made))).send().expect(202);
+    let told = wait::until("what was dropped is told", wait::SOON * 3, || {
+        let received = receiver.received();
+        received.into_iter().map(|one| one.json()).find(|one| one["type"] == "notification.dropped")
+    });
+    assert_eq!(told["data"]["dropped"], 10);
+    shape::time(&told["data"], "since");
+    let listed = deliveries(&team, &made);
+    let digest = listed.iter().find(|one| one["event"] == "notification.dropped").unwrap();
+    assert_eq!(digest["dropped"], 10);
+    assert_eq!(team.get(&path(&made)).send().expect_json(200)["dropped"], 0);
+}
