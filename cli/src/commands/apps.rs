@@ -41,7 +41,12 @@ pub struct Slugs {
 /// Flags of `apps update`.
 #[derive(Debug, Args)]
 #[command(after_help = "What is left out stays as it is. `none` clears a value.")]
-#[group(required = true, multiple = true, args = ["description", "concurrency", "log_bytes", "expect_seconds", "expect_wait_seconds"])]
+#[command(group(
+    clap::ArgGroup::new("change")
+        .required(true)
+        .multiple(true)
+        .args(["description", "concurrency", "log_bytes", "expect_seconds", "expect_wait_seconds"])
+))]
 pub struct Update {
     /// The app's slug
     app: String,
@@ -97,7 +102,7 @@ impl Update {
             disabled: None,
             concurrency: number(self.concurrency).map(|max| max.map(|max| Concurrency { key, max })),
             log_limits: number(self.log_bytes)
-                .map(|bytes| bytes.map(|bytes| LogLimits { bytes_per_run: Some(bytes) })),
+                .map(|bytes| bytes.map(|bytes| LogLimits { bytes_per_run: bytes })),
             expect_seconds: number(self.expect_seconds),
             expect_wait_seconds: number(self.expect_wait_seconds),
         };
@@ -221,7 +226,7 @@ fn show(context: &Context, app: &App) -> Result<Exit, Failure> {
             ("description", app.description.as_ref().map(Cell::new)),
             ("disabled", app.disabled.then(|| Cell::new("yes"))),
             ("concurrency", app.concurrency.as_ref().map(|shared| Cell::new(concurrency(shared)))),
-            ("log bytes", app.log_limits.as_ref().and_then(|limits| limits.bytes_per_run).map(Cell::new)),
+            ("log bytes", app.log_limits.as_ref().map(|limits| Cell::new(limits.bytes_per_run))),
             ("expected seconds", app.expect_seconds.map(Cell::new)),
             ("expected wait", app.expect_wait_seconds.map(Cell::new)),
             ("created", Some(Cell::new(time(app.created_at)))),

@@ -197,6 +197,7 @@ const TABLES: [(&str, &[&str]); 3] = [
             "run_counts",
             "run_logs",
             "run_labels",
+            "run_dependencies",
             "run_inputs",
             "run_log_gaps",
             "run_artifacts",

@@ -82,10 +82,9 @@ pub struct Concurrency {
 #[serde(deny_unknown_fields)]
 pub struct LogLimits {
     /// Most bytes of the log of one run: beyond it the log keeps its beginning and its end. The team's limit
-    /// `log_bytes_per_run` holds too. Default: that one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// `log_bytes_per_run` holds too.
     #[cfg_attr(feature = "utoipa", schema(minimum = 1024))]
-    pub bytes_per_run: Option<i64>,
+    pub bytes_per_run: i64,
 }
 
 /// An app.

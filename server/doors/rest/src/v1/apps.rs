@@ -88,7 +88,7 @@ pub(crate) async fn change(
         description,
         disabled,
         concurrency: concurrency.map(|shared| shared.map(|Concurrency { key, max }| (key, max))),
-        log_bytes: log_limits.map(|limits| limits.and_then(|limits| limits.bytes_per_run)),
+        log_bytes: log_limits.map(|limits| limits.map(|limits| limits.bytes_per_run)),
         expect_seconds,
         expect_wait_seconds,
     };
@@ -139,7 +139,7 @@ fn app(app: domain::App) -> App {
         description,
         disabled: rules.disabled,
         concurrency,
-        log_limits: rules.log_bytes.map(|bytes| LogLimits { bytes_per_run: Some(bytes) }),
+        log_limits: rules.log_bytes.map(|bytes| LogLimits { bytes_per_run: bytes }),
         expect_seconds,
         expect_wait_seconds,
         created_at: moment(created_at),
