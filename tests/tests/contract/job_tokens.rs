@@ -41,6 +41,10 @@ fn a_job_starts_runs_of_its_team_and_reads_them() {
     let child = job.run("hello", json!({"input": {"part": 1}}));
     assert_eq!(team.read(shape::int(&child, "run_id")), child);
     let run = lease.run;
+    let former = team.run_id("hello");
+    team.cancel(former);
+    let again = job.post(&format!("/runs/{former}/retry")).send().expect_json(201);
+    assert_eq!(again["retry_of"], json!(former));
     for path in [
         "/runs".to_owned(),
         "/runs/summary".to_owned(),
@@ -71,6 +75,8 @@ fn everything_else_of_its_team_is_forbidden_and_other_teams_runs_are_not_there()
         ("POST", "/apps/hello/versions".to_owned()),
         ("GET", "/environments".to_owned()),
         ("POST", format!("/runs/{run}/cancel")),
+        ("POST", "/runs/cancel".to_owned()),
+        ("POST", "/runs/retry".to_owned()),
         ("DELETE", format!("/runs/{run}/artifacts/left")),
         ("GET", "/registration-tokens".to_owned()),
         ("GET", "/admin/runners".to_owned()),
