@@ -95,7 +95,7 @@ fn show(context: &Context, device: &DeviceStarted) {
         "Open this address in a browser, on this machine or another, and sign in:\n\n  {}\n\n\
          Then confirm that the browser shows the code {}. Waiting for {} minutes …",
         clean(verification_uri),
-        context.out.stderr_style().bold(&clean(user_code)),
+        context.out.stderr_style().bold(clean(user_code)),
         expires_in / 60
     ));
 }

@@ -31,32 +31,67 @@ const MOST_BYTES: u64 = 4 * 1024 * 1024;
 #[derive(Debug, Clone, Default, Args)]
 pub struct OidcArgs {
     /// The issuer URL of the identity provider (OpenID Connect) that people sign in through [default: none: nobody does]
-    #[arg(long, env = "MINITOWER_OIDC_ISSUER", hide_env_values = true, value_name = "URL")]
-    pub oidc_issuer: Option<String>,
+    #[arg(long = "oidc-issuer", env = "MINITOWER_OIDC_ISSUER", hide_env_values = true, value_name = "URL")]
+    pub issuer: Option<String>,
     /// This server's client id at the identity provider
-    #[arg(long, env = "MINITOWER_OIDC_CLIENT_ID", hide_env_values = true, value_name = "ID")]
-    pub oidc_client_id: Option<String>,
+    #[arg(
+        long = "oidc-client-id",
+        env = "MINITOWER_OIDC_CLIENT_ID",
+        hide_env_values = true,
+        value_name = "ID"
+    )]
+    pub client_id: Option<String>,
     /// A file with this server's client secret, in place of `MINITOWER_OIDC_CLIENT_SECRET` [default: none: a public client]
-    #[arg(long, env = "MINITOWER_OIDC_CLIENT_SECRET_FILE", hide_env_values = true, value_name = "FILE")]
-    pub oidc_client_secret_file: Option<String>,
+    #[arg(
+        long = "oidc-client-secret-file",
+        env = "MINITOWER_OIDC_CLIENT_SECRET_FILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub client_secret_file: Option<String>,
     /// What to ask the identity provider for, separated by spaces [default: openid profile email]
-    #[arg(long, env = "MINITOWER_OIDC_SCOPES", hide_env_values = true, value_name = "SCOPES")]
-    pub oidc_scopes: Option<String>,
+    #[arg(
+        long = "oidc-scopes",
+        env = "MINITOWER_OIDC_SCOPES",
+        hide_env_values = true,
+        value_name = "SCOPES"
+    )]
+    pub scopes: Option<String>,
     /// The claim that names a person's groups [default: groups]
-    #[arg(long, env = "MINITOWER_OIDC_GROUPS_CLAIM", hide_env_values = true, value_name = "CLAIM")]
-    pub oidc_groups_claim: Option<String>,
-    /// The claim that names a person [default: the first of name, preferred_username, email, sub]
-    #[arg(long, env = "MINITOWER_OIDC_NAME_CLAIM", hide_env_values = true, value_name = "CLAIM")]
-    pub oidc_name_claim: Option<String>,
+    #[arg(
+        long = "oidc-groups-claim",
+        env = "MINITOWER_OIDC_GROUPS_CLAIM",
+        hide_env_values = true,
+        value_name = "CLAIM"
+    )]
+    pub groups_claim: Option<String>,
+    /// The claim that names a person [default: the first of `name`, `preferred_username`, `email`, `sub`]
+    #[arg(
+        long = "oidc-name-claim",
+        env = "MINITOWER_OIDC_NAME_CLAIM",
+        hide_env_values = true,
+        value_name = "CLAIM"
+    )]
+    pub name_claim: Option<String>,
     /// What groups are worth: `GROUP=TEAM:ROLE`, separated by commas or by line breaks
-    #[arg(long, env = "MINITOWER_OIDC_TEAMS", hide_env_values = true, value_name = "MAPPING")]
-    pub oidc_teams: Option<String>,
+    #[arg(long = "oidc-teams", env = "MINITOWER_OIDC_TEAMS", hide_env_values = true, value_name = "MAPPING")]
+    pub teams: Option<String>,
     /// How long the token of somebody who signed in lasts [default: 12h]
-    #[arg(long, env = "MINITOWER_OIDC_TOKEN_TTL", hide_env_values = true, value_name = "DURATION")]
-    pub oidc_token_ttl: Option<String>,
+    #[arg(
+        long = "oidc-token-ttl",
+        env = "MINITOWER_OIDC_TOKEN_TTL",
+        hide_env_values = true,
+        value_name = "DURATION"
+    )]
+    pub token_ttl: Option<String>,
     /// PEM certificates to trust for the identity provider, beside the system's [default: none]
-    #[arg(long, env = "MINITOWER_OIDC_CA_FILE", hide_env_values = true, value_name = "FILE")]
-    pub oidc_ca_file: Option<String>,
+    #[arg(
+        long = "oidc-ca-file",
+        env = "MINITOWER_OIDC_CA_FILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub ca_file: Option<String>,
 }
 
 /// Checks the settings. `secret` is the value of `MINITOWER_OIDC_CLIENT_SECRET`.
@@ -66,16 +101,16 @@ pub(super) fn settings(
     public_url: Option<&str>,
 ) -> Result<Option<OidcSettings>, ConfigError> {
     let secret = secret.and_then(|text| ClientSecret::new(&text));
-    let Some(issuer) = value(ISSUER, args.oidc_issuer.clone(), ServiceUrl::parse)? else {
+    let Some(issuer) = value(ISSUER, args.issuer.clone(), ServiceUrl::parse)? else {
         return nothing_without_issuer(&args, secret.as_ref()).map(|()| None);
     };
     let needed = |variable| ConfigError::Needed { variable, by: ISSUER };
     let public_url = public_url.ok_or_else(|| needed(PUBLIC_URL))?;
-    let scopes = value(SCOPES, args.oidc_scopes, Scopes::parse)?.unwrap_or_default();
-    let token_ttl = value(TOKEN_TTL, args.oidc_token_ttl, |text| {
+    let scopes = value(SCOPES, args.scopes, Scopes::parse)?.unwrap_or_default();
+    let token_ttl = value(TOKEN_TTL, args.token_ttl, |text| {
         duration_between(text, Duration::from_mins(5), Duration::from_hours(30 * 24), "5m to 720h")
     })?;
-    let named_file = args.oidc_client_secret_file.filter(|file| !file.is_empty());
+    let named_file = args.client_secret_file.filter(|file| !file.is_empty());
     let client_secret = match (secret, named_file) {
         (Some(_), Some(_)) => {
             return Err(ConfigError::Both { one: CLIENT_SECRET, other: CLIENT_SECRET_FILE });
@@ -83,16 +118,15 @@ pub(super) fn settings(
         (secret, None) => secret,
         (None, Some(file)) => Some(read_secret(&file)?),
     };
-    let ca = value(CA_FILE, args.oidc_ca_file, |file| read(Path::new(file)))?;
+    let ca = value(CA_FILE, args.ca_file, |file| read(Path::new(file)))?;
     Ok(Some(OidcSettings {
         issuer,
-        client_id: value(CLIENT_ID, args.oidc_client_id, word)?.ok_or_else(|| needed(CLIENT_ID))?,
+        client_id: value(CLIENT_ID, args.client_id, word)?.ok_or_else(|| needed(CLIENT_ID))?,
         client_secret,
         scopes,
-        groups_claim: value(GROUPS_CLAIM, args.oidc_groups_claim, word)?
-            .unwrap_or_else(|| "groups".to_owned()),
-        name_claim: value(NAME_CLAIM, args.oidc_name_claim, word)?,
-        teams: value(TEAMS, args.oidc_teams, Mapping::parse)?.ok_or_else(|| needed(TEAMS))?,
+        groups_claim: value(GROUPS_CLAIM, args.groups_claim, word)?.unwrap_or_else(|| "groups".to_owned()),
+        name_claim: value(NAME_CLAIM, args.name_claim, word)?,
+        teams: value(TEAMS, args.teams, Mapping::parse)?.ok_or_else(|| needed(TEAMS))?,
         token_ttl: token_ttl.unwrap_or(DEFAULT_TTL),
         public_url: value(PUBLIC_URL, Some(public_url.to_owned()), |text| {
             ServiceUrl::parse(text).map_err(|error| format!("for sign-in by OIDC {error}"))
@@ -106,15 +140,15 @@ pub(super) fn settings(
 fn nothing_without_issuer(args: &OidcArgs, secret: Option<&ClientSecret>) -> Result<(), ConfigError> {
     let set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let others = [
-        (CLIENT_ID, set(&args.oidc_client_id)),
+        (CLIENT_ID, set(&args.client_id)),
         (CLIENT_SECRET, secret.is_some()),
-        (CLIENT_SECRET_FILE, set(&args.oidc_client_secret_file)),
-        (SCOPES, set(&args.oidc_scopes)),
-        (GROUPS_CLAIM, set(&args.oidc_groups_claim)),
-        (NAME_CLAIM, set(&args.oidc_name_claim)),
-        (TEAMS, set(&args.oidc_teams)),
-        (TOKEN_TTL, set(&args.oidc_token_ttl)),
-        (CA_FILE, set(&args.oidc_ca_file)),
+        (CLIENT_SECRET_FILE, set(&args.client_secret_file)),
+        (SCOPES, set(&args.scopes)),
+        (GROUPS_CLAIM, set(&args.groups_claim)),
+        (NAME_CLAIM, set(&args.name_claim)),
+        (TEAMS, set(&args.teams)),
+        (TOKEN_TTL, set(&args.token_ttl)),
+        (CA_FILE, set(&args.ca_file)),
     ];
     match others.into_iter().find(|(_, set)| *set) {
         Some((by, _)) => Err(ConfigError::Needed { variable: ISSUER, by }),
@@ -149,9 +183,9 @@ mod tests {
 
     fn good() -> OidcArgs {
         OidcArgs {
-            oidc_issuer: Some("https://id.example.com".to_owned()),
-            oidc_client_id: Some("tower".to_owned()),
-            oidc_teams: Some("data=sales:member".to_owned()),
+            issuer: Some("https://id.example.com".to_owned()),
+            client_id: Some("tower".to_owned()),
+            teams: Some("data=sales:member".to_owned()),
             ..OidcArgs::default()
         }
     }
@@ -173,18 +207,18 @@ mod tests {
     type Change = fn(&mut OidcArgs);
 
     #[rstest]
-    #[case(|args: &mut OidcArgs| args.oidc_issuer = Some("http://id.example.com".to_owned()), "MINITOWER_OIDC_ISSUER is \"http://id.example.com\": it must be an https URL")]
-    #[case(|args: &mut OidcArgs| args.oidc_issuer = None, "MINITOWER_OIDC_ISSUER is not set: MINITOWER_OIDC_CLIENT_ID needs it")]
-    #[case(|args: &mut OidcArgs| args.oidc_client_id = None, "MINITOWER_OIDC_CLIENT_ID is not set: MINITOWER_OIDC_ISSUER needs it")]
-    #[case(|args: &mut OidcArgs| args.oidc_client_id = Some("a b".to_owned()), "MINITOWER_OIDC_CLIENT_ID is \"a b\": it must be one word")]
-    #[case(|args: &mut OidcArgs| args.oidc_teams = None, "MINITOWER_OIDC_TEAMS is not set")]
-    #[case(|args: &mut OidcArgs| args.oidc_teams = Some("data=sales".to_owned()), "MINITOWER_OIDC_TEAMS is \"data=sales\": \"data=sales\" is not of the form GROUP=TEAM:ROLE")]
-    #[case(|args: &mut OidcArgs| args.oidc_scopes = Some("profile".to_owned()), "MINITOWER_OIDC_SCOPES is \"profile\": openid must be")]
-    #[case(|args: &mut OidcArgs| args.oidc_token_ttl = Some("1m".to_owned()), "MINITOWER_OIDC_TOKEN_TTL is \"1m\": it must be a duration")]
-    #[case(|args: &mut OidcArgs| args.oidc_token_ttl = Some("721h".to_owned()), "from 5m to 720h")]
-    #[case(|args: &mut OidcArgs| args.oidc_groups_claim = Some("a b".to_owned()), "MINITOWER_OIDC_GROUPS_CLAIM is \"a b\"")]
-    #[case(|args: &mut OidcArgs| args.oidc_ca_file = Some("/nothing/here".to_owned()), "MINITOWER_OIDC_CA_FILE is \"/nothing/here\": it cannot be read")]
-    #[case(|args: &mut OidcArgs| args.oidc_client_secret_file = Some("/x".to_owned()), "set MINITOWER_OIDC_CLIENT_SECRET or MINITOWER_OIDC_CLIENT_SECRET_FILE, not both")]
+    #[case(|args: &mut OidcArgs| args.issuer = Some("http://id.example.com".to_owned()), "MINITOWER_OIDC_ISSUER is \"http://id.example.com\": it must be an https URL")]
+    #[case(|args: &mut OidcArgs| args.issuer = None, "MINITOWER_OIDC_ISSUER is not set: MINITOWER_OIDC_CLIENT_ID needs it")]
+    #[case(|args: &mut OidcArgs| args.client_id = None, "MINITOWER_OIDC_CLIENT_ID is not set: MINITOWER_OIDC_ISSUER needs it")]
+    #[case(|args: &mut OidcArgs| args.client_id = Some("a b".to_owned()), "MINITOWER_OIDC_CLIENT_ID is \"a b\": it must be one word")]
+    #[case(|args: &mut OidcArgs| args.teams = None, "MINITOWER_OIDC_TEAMS is not set")]
+    #[case(|args: &mut OidcArgs| args.teams = Some("data=sales".to_owned()), "MINITOWER_OIDC_TEAMS is \"data=sales\": \"data=sales\" is not of the form GROUP=TEAM:ROLE")]
+    #[case(|args: &mut OidcArgs| args.scopes = Some("profile".to_owned()), "MINITOWER_OIDC_SCOPES is \"profile\": openid must be")]
+    #[case(|args: &mut OidcArgs| args.token_ttl = Some("1m".to_owned()), "MINITOWER_OIDC_TOKEN_TTL is \"1m\": it must be a duration")]
+    #[case(|args: &mut OidcArgs| args.token_ttl = Some("721h".to_owned()), "from 5m to 720h")]
+    #[case(|args: &mut OidcArgs| args.groups_claim = Some("a b".to_owned()), "MINITOWER_OIDC_GROUPS_CLAIM is \"a b\"")]
+    #[case(|args: &mut OidcArgs| args.ca_file = Some("/nothing/here".to_owned()), "MINITOWER_OIDC_CA_FILE is \"/nothing/here\": it cannot be read")]
+    #[case(|args: &mut OidcArgs| args.client_secret_file = Some("/x".to_owned()), "set MINITOWER_OIDC_CLIENT_SECRET or MINITOWER_OIDC_CLIENT_SECRET_FILE, not both")]
     fn a_bad_setting_is_one_line_that_names_it(#[case] change: Change, #[case] says: &str) {
         let mut args = good();
         change(&mut args);
@@ -209,7 +243,7 @@ mod tests {
     #[test]
     fn a_secret_is_read_from_its_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let args = || OidcArgs { oidc_client_secret_file: Some(file.path().display().to_string()), ..good() };
+        let args = || OidcArgs { client_secret_file: Some(file.path().display().to_string()), ..good() };
         let url = Some("https://tower.example.com");
         let message = settings(args(), None, url).unwrap_err().to_string();
         assert!(message.contains("the file must hold the secret as text"), "{message}");

@@ -144,7 +144,7 @@ impl Teams {
         let redirect_uri = oidc.settings.public_url.join(CALLBACK);
         let ties = Ties { nonce: &state.nonce, verifier: &state.verifier };
         let who = oidc.provider.who(&code, &redirect_uri, ties, now).await;
-        let who = who.inspect_err(|error| told(error))?;
+        let who = who.inspect_err(told)?;
         let memberships = oidc.settings.teams.memberships(who.groups.iter().map(String::as_str));
         if memberships.is_empty() {
             return Err(SignInError::NoTeam { name: who.person.name }.into());
@@ -190,7 +190,7 @@ impl Teams {
     /// Takes what the person has decided about a command line; says the person's name and the team.
     pub fn decide_sign_in(
         &self,
-        decision: Decision,
+        decision: &Decision,
         browser: Option<&str>,
     ) -> Result<(String, String), Error> {
         let (oidc, now) = (self.oidc()?, self.0.clock.now());

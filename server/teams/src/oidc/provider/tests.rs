@@ -54,32 +54,32 @@ impl Bed {
             ca: None,
         };
         let bed = Self { answers, hits, provider: Provider::new(Arc::new(settings)).unwrap(), issuer };
-        bed.describe(json!({}));
+        bed.describe(&json!({}));
         bed
     }
 
-    fn answer(&self, path: &'static str, status: u16, body: impl ToString) {
+    fn answer(&self, path: &'static str, status: u16, body: &(impl ToString + ?Sized)) {
         self.answers.lock().unwrap().insert(path, (status, body.to_string()));
     }
 
     /// What the provider says of itself, with changes.
-    fn describe(&self, more: Value) {
+    fn describe(&self, more: &Value) {
         let issuer = &self.issuer;
         let mut metadata = json!({
             "issuer": issuer, "authorization_endpoint": format!("{issuer}/auth"), "jwks_uri": format!("{issuer}/keys"),
             "token_endpoint": format!("{issuer}/token"), "userinfo_endpoint": format!("{issuer}/me"),
         });
         metadata.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        self.answer("/.well-known/openid-configuration", 200, metadata);
+        self.answer("/.well-known/openid-configuration", 200, &metadata);
     }
 
     fn publish(&self, keys: &[&Signer]) {
         let keys: Vec<_> = keys.iter().map(|key| key.jwk()).collect();
-        self.answer("/keys", 200, json!({ "keys": keys }));
+        self.answer("/keys", 200, &json!({ "keys": keys }));
     }
 
     /// The next sign-in, with changes of the claims.
-    fn sign_in(&self, signer: &Signer, more: Value) {
+    fn sign_in(&self, signer: &Signer, more: &Value) {
         let mut claims = json!({
             "iss": self.issuer, "aud": "tower", "sub": "u1", "nonce": "n", "iat": NOW, "exp": NOW + 100_000,
             "name": "Ada", "groups": ["data"],
@@ -89,7 +89,7 @@ impl Bed {
         }
         claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
         let tokens = json!({"id_token": signer.token(&claims), "access_token": "a", "token_type": "Bearer"});
-        self.answer("/token", 200, tokens);
+        self.answer("/token", 200, &tokens);
     }
 
     async fn who(&self, seconds: i64) -> Result<SignedIn, SignInError> {
@@ -125,7 +125,7 @@ async fn serve(mut stream: TcpStream, answers: Answers, hits: Hits) {
 async fn somebody_signs_in_with_the_claims_of_the_token() {
     let (bed, key) = (Bed::start().await, Signer::new("one"));
     bed.publish(&[&key]);
-    bed.sign_in(&key, json!({}));
+    bed.sign_in(&key, &json!({}));
     let who = bed.who(0).await.unwrap();
     let person = Person { issuer: bed.issuer.clone(), subject: "u1".to_owned(), name: "Ada".to_owned() };
     assert_eq!(who, SignedIn { person, groups: vec!["data".to_owned()] });
@@ -139,17 +139,17 @@ async fn somebody_signs_in_with_the_claims_of_the_token() {
 async fn a_new_key_is_fetched_and_an_old_one_is_dead_then() {
     let (bed, old, new) = (Bed::start().await, Signer::new("old"), Signer::new("new"));
     bed.publish(&[&old]);
-    bed.sign_in(&old, json!({}));
+    bed.sign_in(&old, &json!({}));
     bed.who(0).await.unwrap();
     bed.publish(&[&new]);
-    bed.sign_in(&new, json!({}));
+    bed.sign_in(&new, &json!({}));
     for _ in 0..10 {
         let refused = bed.who(29).await;
         assert!(matches!(refused, Err(SignInError::Signature(BadJws::NoKey))), "{refused:?}");
     }
     assert_eq!(bed.count("/keys"), 1, "strangers do not make the server ask the provider");
     bed.who(30).await.unwrap();
-    bed.sign_in(&old, json!({}));
+    bed.sign_in(&old, &json!({}));
     let refused = bed.who(31).await;
     assert!(matches!(refused, Err(SignInError::Signature(BadJws::NoKey))), "{refused:?}");
     assert_eq!(bed.count("/keys"), 2);
@@ -166,12 +166,12 @@ async fn a_token_for_something_else_signs_nobody_in() {
         (json!({"exp": NOW - 61}), BadClaims::Expired),
         (json!({"at_hash": "x"}), BadClaims::AccessToken),
     ] {
-        bed.sign_in(&key, claims.clone());
+        bed.sign_in(&key, &claims);
         let refused = bed.who(0).await;
         assert!(matches!(refused, Err(SignInError::Claims(found)) if found == why), "{claims}: {refused:?}");
     }
     let forged = Signer::new("one");
-    bed.sign_in(&forged, json!({}));
+    bed.sign_in(&forged, &json!({}));
     let refused = bed.who(0).await;
     assert!(matches!(refused, Err(SignInError::Signature(BadJws::Signature))), "{refused:?}");
 }
@@ -180,19 +180,19 @@ async fn a_token_for_something_else_signs_nobody_in() {
 async fn groups_that_are_not_in_the_token_are_asked_for_and_are_of_the_same_person() {
     let (bed, key) = (Bed::start().await, Signer::new("one"));
     bed.publish(&[&key]);
-    bed.sign_in(&key, json!({"groups": null}));
-    bed.answer("/me", 200, json!({"sub": "u1", "groups": ["ops"], "name": "Not Ada"}));
+    bed.sign_in(&key, &json!({"groups": null}));
+    bed.answer("/me", 200, &json!({"sub": "u1", "groups": ["ops"], "name": "Not Ada"}));
     let who = bed.who(0).await.unwrap();
     assert_eq!((who.groups, who.person.name), (vec!["ops".to_owned()], "Ada".to_owned()));
-    bed.sign_in(&key, json!({"name": null}));
+    bed.sign_in(&key, &json!({"name": null}));
     assert_eq!(bed.who(0).await.unwrap().person.name, "Not Ada");
-    bed.answer("/me", 200, json!({"sub": "u2", "name": "Eve"}));
+    bed.answer("/me", 200, &json!({"sub": "u2", "name": "Eve"}));
     assert_eq!(bed.who(0).await.unwrap().person.name, "u1", "nobody is kept out for want of a name");
-    bed.sign_in(&key, json!({"groups": null}));
-    bed.answer("/me", 200, json!({"sub": "u2", "groups": ["ops"]}));
+    bed.sign_in(&key, &json!({"groups": null}));
+    bed.answer("/me", 200, &json!({"sub": "u2", "groups": ["ops"]}));
     let refused = bed.who(0).await.unwrap_err().to_string();
     assert!(refused.contains("about another person"), "{refused}");
-    bed.answer("/me", 200, json!({"sub": "u1", "_claim_names": {"groups": "src1"}}));
+    bed.answer("/me", 200, &json!({"sub": "u1", "_claim_names": {"groups": "src1"}}));
     let refused = bed.who(0).await.unwrap_err().to_string();
     assert!(refused.contains("no claim \"groups\", because there are too many"), "{refused}");
 }
@@ -215,7 +215,7 @@ async fn an_answer_that_is_none_is_said_without_what_is_secret() {
         (200, json!({"id_token": "s3cret"}).to_string(), "it is not a signed token"),
         (200, format!("\"{}\"", "x".repeat(2 * 1024 * 1024)), "more than 1048576 bytes"),
     ] {
-        bed.answer("/token", status, body);
+        bed.answer("/token", status, &body);
         let refused = bed.who(0).await.unwrap_err().to_string();
         assert!(refused.contains(says) && !refused.contains("s3cret"), "{says}: {refused}");
         assert!(!refused.contains('\u{7}'), "{refused}");
@@ -226,15 +226,15 @@ async fn an_answer_that_is_none_is_said_without_what_is_secret() {
 async fn a_provider_that_does_not_fit_is_said_to_and_not_asked_for_some_seconds() {
     let bed = Bed::start().await;
     let asked = |seconds| bed.provider.departure("https://tower.example/back", "s", ("n", "c"), at(seconds));
-    bed.describe(json!({"issuer": "https://other.example"}));
+    bed.describe(&json!({"issuer": "https://other.example"}));
     let refused = asked(0).await.unwrap_err().to_string();
     assert!(refused.contains("its issuer is \"https://other.example\""), "{refused}");
-    bed.describe(json!({"token_endpoint": "http://other.example/token"}));
+    bed.describe(&json!({"token_endpoint": "http://other.example/token"}));
     assert_eq!(asked(4).await.unwrap_err().to_string(), refused, "the same for five seconds");
     assert_eq!(bed.count("/.well-known/openid-configuration"), 1);
     let refused = asked(5).await.unwrap_err().to_string();
     assert!(refused.contains("its token_endpoint is not an https URL"), "{refused}");
-    bed.describe(json!({}));
+    bed.describe(&json!({}));
     let there = asked(10).await.unwrap();
     for part in [
         "/auth?",
@@ -255,6 +255,6 @@ async fn whoever_else_has_answered_the_browser_is_refused() {
     bed.provider.check_answerer(Some(&own), at(0)).await.unwrap();
     bed.provider.check_answerer(None, at(0)).await.unwrap();
     bed.provider.check_answerer(Some("https://other.example"), at(0)).await.unwrap_err();
-    bed.describe(json!({"authorization_response_iss_parameter_supported": true}));
+    bed.describe(&json!({"authorization_response_iss_parameter_supported": true}));
     bed.provider.check_answerer(None, at(3600)).await.unwrap_err();
 }

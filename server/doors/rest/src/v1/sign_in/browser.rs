@@ -147,7 +147,7 @@ async fn confirmed(state: &HttpState, headers: &HeaderMap, sent: Body) -> Result
     let bytes = body::read(headers, sent, FORM_BYTES.min(state.limits().request_body)).await?;
     let decision = decision(&bytes)?;
     let (teams, allowed) = (state.teams(), decision.allowed);
-    let (name, team) = teams.decide_sign_in(decision, cookie(teams, headers).as_deref())?;
+    let (name, team) = teams.decide_sign_in(&decision, cookie(teams, headers).as_deref())?;
     Ok(if allowed { page::allowed(&name, &team) } else { page::denied() })
 }
 
@@ -225,9 +225,7 @@ fn refused(headers: &HeaderMap, error: ApiError) -> Response {
     let text = asks_for_page.then(|| page::refused(error.message()));
     let mut response = guarded(error.into_response());
     if let Some(text) = text {
-        page::headers().into_iter().for_each(|(name, value)| {
-            response.headers_mut().insert(name, value);
-        });
+        response.headers_mut().extend(page::headers());
         *response.body_mut() = Body::from(text);
     }
     response
