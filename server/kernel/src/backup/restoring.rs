@@ -34,14 +34,21 @@ pub async fn choose(target: &Target, name: Option<&Name>) -> Result<Manifest, Ba
         let unknown = BackupError::Unknown { name: name.to_string(), place };
         return target.manifest(name).await?.ok_or(unknown);
     }
-    newest(target).await?.ok_or(BackupError::None(place))
+    for name in target.names().await?.iter().rev() {
+        // One that cannot be read is not passed over: an older one is another choice.
+        if let Some(manifest) = target.manifest(name).await? {
+            return Ok(manifest);
+        }
+    }
+    Err(BackupError::None(place))
 }
 
-/// The newest whole backup; none: there is none.
+/// The newest backup that can be read; none: there is none.
 pub async fn newest(target: &Target) -> Result<Option<Manifest>, BackupError> {
     for name in target.names().await?.iter().rev() {
-        if let Some(manifest) = target.manifest(name).await? {
-            return Ok(Some(manifest));
+        match target.manifest(name).await {
+            Ok(None) | Err(BackupError::Damaged { .. } | BackupError::Newer { .. }) => {}
+            found => return found,
         }
     }
     Ok(None)

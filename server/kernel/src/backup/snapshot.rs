@@ -26,6 +26,8 @@ use crate::{Db, OpenError, StoreError, copy};
 const PIECE: usize = 1 << 20;
 /// After so many bytes they are put on disk: the syncs of the server's commits must not wait for more.
 const SYNC_EVERY: u64 = 8 << 20;
+/// The longest pause after that.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// How long the read transaction may be open.
 const LONGEST: Duration = Duration::from_mins(10);
 /// How often the log is copied until it did not begin anew meanwhile. It can do so once.
@@ -123,7 +125,8 @@ impl Source {
         // The transaction begins with its first read.
         db.ping()?;
         let began = Instant::now();
-        let pace = Pace { to, until: began + LONGEST, stop, tell };
+        let shared = !matches!(self.held, Held::Alone(_));
+        let pace = Pace { to, until: began + LONGEST, stop, tell, shared };
         pace.copy(self.held.file(), to)?;
         self.copy_log(&pace, &log)?;
         drop(db);
@@ -181,6 +184,8 @@ struct Pace<'a> {
     until: Instant,
     stop: &'a CancellationToken,
     tell: &'a Tell,
+    /// Whether a server works meanwhile.
+    shared: bool,
 }
 
 impl Pace<'_> {
@@ -205,8 +210,13 @@ impl Pace<'_> {
             into.write_all(&piece[..read]).map_err(writing())?;
             done += read as u64;
             if done - synced >= SYNC_EVERY {
+                let began = Instant::now();
                 into.sync_data().map_err(writing())?;
                 synced = done;
+                if self.shared {
+                    // Half of the disk's time is for the commits of the server.
+                    std::thread::sleep(began.elapsed().min(LONGEST_PAUSE));
+                }
             }
             self.tell.tell(Step::Database { done, of: of.max(done) });
         }

@@ -231,11 +231,38 @@ async fn where_a_list_cannot_be_read_no_object_goes() {
     bed.delete(&gone);
     bed.store("other");
     std::fs::write(bed.to().join(second.manifest.name.as_str()).join("objects.txt"), "damaged").unwrap();
+    let damaged = bed.to().join(first.manifest.name.as_str());
     let third = make(bed.plan(Some(2), Tell::nobody()), Ms(3_000)).await.unwrap();
     assert!(third.not_removed.is_some_and(|said| said.contains("damaged")));
     assert!(bed.to().join("objects").join(&gone).exists(), "nobody knows whether the second one needs it");
     assert!(bed.report(&third.manifest).await.is_whole());
-    assert!(!bed.to().join(first.manifest.name.as_str()).exists());
+    assert!(!damaged.exists());
+}
+
+#[tokio::test]
+async fn a_manifest_that_cannot_be_read_is_told_and_does_not_hide_the_others() {
+    let bed = Bed::new();
+    bed.store("one");
+    let (first, second) = (bed.back_up(1_000).await, bed.back_up(2_000).await);
+    let path = bed.to().join(second.manifest.name.as_str()).join("manifest.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for (changed, said) in [
+        ("{".to_owned(), "cannot be read"),
+        (text.replace("\"format\": 1", "\"format\": 2"), "only a newer version"),
+        (text.replace("\"minitower.db\"", "\"../../m.db\""), "names a file"),
+        (text.replace(second.manifest.name.as_str(), first.manifest.name.as_str()), "is that of"),
+    ] {
+        std::fs::write(&path, changed).unwrap();
+        let error = choose(&bed.target(), None).await.unwrap_err().to_string();
+        assert!(error.contains(said), "nothing older is restored in its place: {error}");
+        assert_eq!(newest(&bed.target()).await.unwrap().unwrap().name, first.manifest.name);
+        let listed = bed.target().list().await.unwrap();
+        assert!(listed[0].is_ok() && listed[1].is_err());
+        // The next one is made, and removes nothing, because nobody knows what the other one names.
+        let next = make(bed.plan(Some(1), Tell::nobody()), Ms(3_000)).await.unwrap();
+        assert!(next.not_removed.is_some());
+        bed.target().remove(&next.manifest.name).await.unwrap();
+    }
 }
 
 #[tokio::test]

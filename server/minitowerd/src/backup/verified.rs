@@ -1,6 +1,6 @@
 //! `minitowerd verify`.
 
-use minitower_kernel::backup::{Name, Place, Target, choose};
+use minitower_kernel::backup::{BackupError, Name, Place, Target, choose};
 
 use super::progress::Progress;
 use super::{KNOWS, bytes, say};
@@ -17,7 +17,19 @@ pub struct Damaged {
 pub(super) async fn verify(from: &Place, name: Option<&Name>, json: bool) -> anyhow::Result<()> {
     let temporary = tempfile::tempdir()?;
     let target = Target::open(from, temporary.path())?;
-    let manifest = choose(&target, name).await?;
+    let manifest = match choose(&target, name).await {
+        Err(BackupError::Damaged { name, what }) => {
+            if json {
+                say(
+                    serde_json::json!({"name": name, "whole": false, "problems": [what], "problems_count": 1}),
+                );
+            } else {
+                say(what);
+            }
+            return Err(Damaged { name, count: 1 }.into());
+        }
+        chosen => chosen?,
+    };
     let progress = Progress::new();
     let report =
         minitower_kernel::backup::verify(&target, &manifest, KNOWS, temporary.path(), &progress.tell())
