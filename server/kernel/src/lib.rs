@@ -44,6 +44,7 @@ mod readers;
 pub mod remembered;
 mod restore;
 pub mod topics;
+mod vacuum;
 pub mod volumes;
 mod waiting;
 mod writer;
@@ -59,6 +60,7 @@ pub use migrate::SQLITE_AT_LEAST;
 pub use restore::restore;
 /// The rows and parameters of SQL, for the stores of the subjects.
 pub use rusqlite;
+pub use vacuum::{Vacuumed, vacuum};
 pub use writer::Hooks;
 
 use crate::disk::Progress;

@@ -3,6 +3,7 @@
 use prometheus::{Histogram, HistogramOpts, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::Store;
+use crate::volumes::Holds;
 
 /// What is measured of the database. A cheap clone.
 #[derive(Debug, Clone)]
@@ -10,6 +11,7 @@ pub struct DatabaseMetrics {
     size_bytes: IntGauge,
     batch_size: Histogram,
     free_bytes: IntGaugeVec,
+    reusable_bytes: IntGauge,
 }
 
 impl DatabaseMetrics {
@@ -31,7 +33,12 @@ impl DatabaseMetrics {
             &["volume"],
         )?;
         registry.register(Box::new(free_bytes.clone()))?;
-        Ok(Self { size_bytes, batch_size, free_bytes })
+        let reusable_bytes = IntGauge::new(
+            "minitower_db_free_bytes",
+            "Bytes of pages that the database has and does not use: new rows take them before it grows",
+        )?;
+        registry.register(Box::new(reusable_bytes.clone()))?;
+        Ok(Self { size_bytes, batch_size, free_bytes, reusable_bytes })
     }
 
     /// Notes how many commands a commit held.
@@ -46,6 +53,9 @@ impl DatabaseMetrics {
         for space in store.volumes().spaces() {
             let free = self.free_bytes.with_label_values(&[space.holds.as_str()]);
             free.set(i64::try_from(space.free).unwrap_or(i64::MAX));
+            if space.holds == Holds::Database {
+                self.reusable_bytes.set(i64::try_from(space.reusable).unwrap_or(i64::MAX));
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use minitower_daemon::signals::Held;
 use minitower_daemon::{files, logs, signals};
+use minitower_kernel::Vacuumed;
 use minitower_kernel::objects::Copied;
 use minitowerd::backup::{self, Damaged};
 use minitowerd::{
@@ -73,6 +74,12 @@ fn run(held: Held) -> anyhow::Result<()> {
         } else {
             restore(&config, &backup)?;
         }
+        return Ok(());
+    }
+    if let Some(Command::Vacuum) = command {
+        held.end_program()?;
+        let Vacuumed { before, after } = minitower_kernel::vacuum(&config.db_path)?;
+        logs::answer(format_args!("the database has {after} bytes; it had {before}"));
         return Ok(());
     }
     if let Some(to) = copy_to {

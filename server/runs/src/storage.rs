@@ -49,7 +49,7 @@ impl Shared {
                 tracing::warn!(error, %location, "the object store is away; the server starts without it");
             }
             Err(_) => {
-                tracing::warn!(%location, "the object store does not answer; the server starts without it")
+                tracing::warn!(%location, "the object store does not answer; the server starts without it");
             }
         }
         Ok(())
@@ -92,8 +92,9 @@ impl Shared {
             if found.is_empty() {
                 return Ok(swept);
             }
+            let now = self.clock.now();
             let is_old = |found: &Found| {
-                let age = SystemTime::now().duration_since(found.modified).unwrap_or_default();
+                let age = now.since(stored_at(found.modified));
                 grace.is_zero() || age >= grace
             };
             let old: Vec<String> = found.into_iter().filter(is_old).map(|found| found.sha256).collect();
@@ -165,6 +166,12 @@ impl Shared {
         let name = sha256.to_owned();
         self.store.read(move |db| Ok(objects::in_use(db, &name)?)).await
     }
+}
+
+/// A moment of the store's own clock.
+fn stored_at(modified: SystemTime) -> Timestamp {
+    let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// What a walk over all objects came to.

@@ -131,6 +131,10 @@ pub enum Command {
     /// and ids move on by a million, because runners have continued since. A run that ended after the backup may run again. Start the
     /// server afterwards as usual.
     Restore(RestoreArgs),
+    /// Give room that the database does not use any more back to the volume, and exit.
+    ///
+    /// Stop the server first. A copy of the database is written to SQLite's temporary folder (`SQLITE_TMPDIR`), and then over it.
+    Vacuum,
     /// Look after the objects: archives, artifacts and logs.
     Objects {
         /// What to do with them.

@@ -17,7 +17,7 @@ use minitower_vocabulary::time::Timestamp;
 
 use crate::domain::log::measured;
 use crate::store::logs::LogLine;
-use crate::store::segments::{self, Frame};
+use crate::store::segments::{self, Frame, WithLines};
 use crate::{Engine, Error, Shared};
 
 pub(crate) use read::Lines;
@@ -128,8 +128,8 @@ impl Shared {
             let from = *after;
             let look =
                 self.store.read(move |db| Ok::<_, Error>(segments::ended_with_lines(db, from, LOOKED_AT)?));
-            let (found, last) = look.await?;
-            for (attempt, ended_at) in found {
+            let WithLines { ended, last } = look.await?;
+            for (attempt, ended_at) in ended {
                 *after = attempt;
                 if now.since(ended_at) < which.after {
                     continue;

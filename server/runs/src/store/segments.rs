@@ -101,14 +101,18 @@ pub fn covered(db: &Db, attempt: AttemptId) -> Result<i64, StoreError> {
     Ok(last.unwrap_or(0))
 }
 
-/// Attempts with lines in the database that have ended, after one attempt, and the moment when each did. Looks at `most` at a time; also
-/// answers the last one that it looked at.
-pub fn ended_with_lines(
-    db: &Db,
-    after: AttemptId,
-    most: usize,
-) -> Result<(Vec<(AttemptId, Timestamp)>, Option<AttemptId>), StoreError> {
-    let (mut found, mut last) = (Vec::new(), None);
+/// Attempts with lines in the database.
+#[derive(Debug, Default)]
+pub struct WithLines {
+    /// Those that have ended, and when.
+    pub ended: Vec<(AttemptId, Timestamp)>,
+    /// The last one that was looked at; none: there are no more.
+    pub last: Option<AttemptId>,
+}
+
+/// Looks at the next `most` attempts with lines in the database, after one.
+pub fn ended_with_lines(db: &Db, after: AttemptId, most: usize) -> Result<WithLines, StoreError> {
+    let mut found = WithLines::default();
     let mut at = after;
     for _ in 0..most {
         let next = db.one(
@@ -117,14 +121,14 @@ pub fn ended_with_lines(
             [at.0],
             |row| Ok((AttemptId(row.get("run_attempt_id")?), row.get::<_, Option<i64>>("finished_at")?)),
         )?;
-        let Some((attempt, finished_at)) = next else { return Ok((found, None)) };
+        let Some((attempt, finished_at)) = next else { return Ok(WithLines { last: None, ..found }) };
         at = attempt;
-        last = Some(attempt);
+        found.last = Some(attempt);
         if let Some(finished_at) = finished_at {
-            found.push((attempt, Timestamp(finished_at)));
+            found.ended.push((attempt, Timestamp(finished_at)));
         }
     }
-    Ok((found, last))
+    Ok(found)
 }
 
 /// Notes a segment that is kept, whose frames are those of attempts between two.
