@@ -319,3 +319,41 @@ fn a_snapshot_under_load_is_a_state_that_the_database_had() {
     stop.store(true, Ordering::SeqCst);
     moves.join().unwrap();
 }
+
+/// All of the log is in the database when the copy begins, so the log may begin anew while it is copied: what was read of the former one
+/// would take pages back.
+#[test]
+fn a_log_that_begins_anew_while_it_is_copied_is_copied_again() {
+    let bed = Bed::new();
+    let writer = Db::open_writer(&bed.database()).unwrap();
+    let filled = "CREATE TABLE money (id INTEGER PRIMARY KEY, n INTEGER, filler BLOB);
+        WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 4000)
+        INSERT INTO money SELECT n, 1000, zeroblob(900) FROM n";
+    writer.batch(filled).unwrap();
+    writer.checkpoint_whole().unwrap();
+    let much = "UPDATE money SET filler = randomblob(900) WHERE id BETWEEN 100 AND 3900";
+    for moved in [
+        "UPDATE money SET n = n + CASE id WHEN 1 THEN -1 ELSE 1 END WHERE id IN (1, 4000)",
+        much,
+        "UPDATE money SET n = n + CASE id WHEN 1 THEN -1 ELSE 1 END WHERE id IN (1, 2000)",
+    ] {
+        writer.batch(moved).unwrap();
+    }
+    assert_eq!(writer.checkpoint_passive().unwrap(), 0, "all of the log is in the database");
+    let (writer, passes) = (std::sync::Mutex::new(writer), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&passes);
+    // The database is the first pass, each copy of the log another one; the first piece of the log was just read.
+    let tell = Tell::to(move |step| {
+        if let Step::Database { done: 1_048_576, .. } = step
+            && counted.fetch_add(1, Ordering::SeqCst) == 1
+        {
+            writer.lock().unwrap().batch(much).unwrap();
+        }
+    });
+    let to = bed.folder.path().join("copy.db");
+    Source::beside(&bed.database()).unwrap().snapshot(&to, &CancellationToken::new(), &tell).unwrap();
+    let db = snapshot::open_copy(&to).unwrap();
+    let sum: i64 = db.conn.query_row("SELECT sum(n) FROM money", (), |row| row.get(0)).unwrap();
+    assert_eq!(sum, 4_000_000);
+    assert_eq!(passes.load(Ordering::SeqCst), 3, "the log was copied twice");
+}
