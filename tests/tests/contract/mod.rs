@@ -32,3 +32,4 @@ mod sign_in;
 mod teams;
 mod tokens;
 mod versions;
+mod waiting;
