@@ -47,10 +47,10 @@ pub struct Args {
     /// The file with the keys of the teams' secrets, created when the first secret is set [default: `secrets.key` in the objects folder]
     #[arg(long, env = "MINITOWER_SECRETS_KEY_FILE", hide_env_values = true, value_name = "FILE")]
     pub secrets_key_file: Option<String>,
-    /// Where the server backs itself up: a folder, or `s3://BUCKET/PREFIX`, `gs://…` or `az://…` [default: it does not]
+    /// Where the server backs itself up: a folder, or `s3://BUCKET/PREFIX`, `gs://…` or `az://…` [default: none]
     #[arg(long, env = "MINITOWER_BACKUP_TO", hide_env_values = true, value_name = "PLACE")]
     pub backup_to: Option<String>,
-    /// The address of that bucket's service [default: that of `--objects-endpoint`]
+    /// The address of that bucket's service [default: that of the objects]
     #[arg(long, env = "MINITOWER_BACKUP_ENDPOINT", hide_env_values = true, value_name = "URL")]
     pub backup_endpoint: Option<String>,
     /// How often it does [default: 24h]
