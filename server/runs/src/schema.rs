@@ -185,6 +185,8 @@ mod tests {
             import_paths: None,
             max_retries: 0,
             api: false,
+            concurrency: None,
+            secrets: Vec::new(),
             hidden_parameters: Vec::new(),
             created_at: Timestamp(0),
         }

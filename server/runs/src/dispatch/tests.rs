@@ -42,6 +42,8 @@ fn moved(team: TeamId, before: Option<RunStatus>, after: RunStatus) -> RunMoved 
         priority: 0,
         stored: 0,
         created_at: Timestamp(0),
+        concurrency: None,
+        awaited: false,
         attempt_started_at: None,
         before: before.map(state),
         after: state(after),

@@ -85,6 +85,8 @@ fn version_of(bytes: usize) -> NewVersion {
         import_paths: None,
         max_retries: 0,
         api: false,
+        concurrency: None,
+        secrets: Vec::new(),
         hidden_parameters: Vec::new(),
     }
 }

@@ -39,6 +39,8 @@ fn maker(tx: &Tx<'_>) -> Result<impl Fn(&Tx<'_>) -> Result<Run, StoreError> + us
         import_paths: None,
         max_retries: 0,
         api: false,
+        concurrency: None,
+        secrets: Vec::new(),
         hidden_parameters: Vec::new(),
     };
     let version = versions::insert(tx, app.id, new, NOW)?;
@@ -57,6 +59,8 @@ fn maker(tx: &Tx<'_>) -> Result<impl Fn(&Tx<'_>) -> Result<Run, StoreError> + us
             policy: Some(RetryPolicy::new(&[Failure::Failed, Failure::Lost], 10, 1500, 20)),
             timeout_seconds: Some(60),
             labels: Labels::default(),
+            concurrency: None,
+            wait: Wait::Nothing,
             retry_of: None,
         };
         Ok(runs::insert(tx, new, NOW)?.expect("its app is there"))
