@@ -57,6 +57,12 @@ const BREACHES: &[(&str, &str)] = &[
         "SELECT 'run ' || run_id FROM run_artifacts GROUP BY run_id HAVING count(*) > 1000 OR sum(bytes) > 1 << 30",
     ),
     (
+        "as many deliveries of a notification wait as are counted, and no more than may",
+        "SELECT 'notification ' || c.notification_id || ' counts ' || c.waiting FROM notification_counts c
+         WHERE c.waiting > 1000 OR c.waiting <>
+           (SELECT count(*) FROM notification_deliveries d WHERE d.notification_id = c.notification_id AND d.status = 'waiting')",
+    ),
+    (
         "attempts are numbered from 1 without a gap",
         "SELECT 'run ' || run_id FROM run_attempts GROUP BY run_id
          HAVING min(attempt_no) <> 1 OR max(attempt_no) <> count(*)",
@@ -204,6 +210,9 @@ mod tests {
             "DROP TRIGGER ended_runs_are_final;
              UPDATE runs SET status = 'running', finished_at = NULL;
              UPDATE run_counts SET status = 'running'",
+            "INSERT INTO notifications (team_id, name, occasions, kind, shown, enabled, created_at, updated_at)
+               VALUES (1, 'n', 'failed', 'email', 'a@b.example', 1, 0, 0);
+             UPDATE notification_counts SET waiting = 1",
             "PRAGMA foreign_keys = OFF; DELETE FROM environments",
         ] {
             assert!(objects_to(breach), "not noticed: {breach}");

@@ -8,6 +8,7 @@ mod dev;
 mod errors;
 mod kubectl;
 mod logs;
+mod notifications;
 mod profiles;
 mod runs;
 mod sso;
