@@ -174,8 +174,9 @@ fn the_newest_run_is_meant_when_none_is_named() {
 }
 
 #[test]
-fn a_followed_log_is_complete_over_a_retry() {
+fn a_log_that_an_older_server_does_not_stream_is_complete_over_a_retry() {
     let bed = Bed::with_app();
+    bed.plane.once("GET /runs/1/logs", Answer::json(200, &json!({"logs": []})));
     bed.team.run_with("hello", CreateRun { max_retries: Some(1), ..CreateRun::default() });
     let following = bed.spawn("runs logs 1 --follow");
     bed.plane.seen_blocking("GET /runs/1", 2);
@@ -230,6 +231,61 @@ fn a_followed_log_is_complete_over_a_retry() {
         "after_seq=2&attempt=2",
     ];
     assert_eq!(asked, expected);
+}
+
+#[test]
+fn a_log_is_streamed_over_a_retry_and_asked_for_once() {
+    let bed = Bed::with_app();
+    bed.team.run_with("hello", CreateRun { max_retries: Some(1), ..CreateRun::default() });
+    let following = bed.spawn("runs logs 1 --follow");
+    bed.plane.seen_blocking("GET /runs/1/logs", 1);
+    let (first, second) = (bed.plane.runner("r-1"), bed.plane.runner("r-2"));
+    let lease = first.lease();
+    first.start(&lease);
+    first.log_streams(&lease, 1, &lines(1, 3, "first"));
+    let attempt = first.attempt(&lease);
+    bed.plane.run(async move { attempt.release().await.unwrap() });
+    let lease = second.poll(LeaseRequest::default()).unwrap();
+    second.start(&lease);
+    second.log(&lease, 1, &["second 1"]);
+    // It asks who has the second attempt.
+    let asked = bed.plane.count("GET /runs/1");
+    bed.plane.seen_blocking("GET /runs/1", asked.max(2));
+    second.log(&lease, 2, &["second 2"]);
+    second.exit(&lease, 3);
+    let ran = end(following).good();
+    assert_eq!(ran.stdout, "first 1\nfirst 3\nsecond 1\nsecond 2\n");
+    assert!(ran.stderr.contains("first 2\n") && ran.stderr.contains("attempt 2 on r-2"), "{}", ran.stderr);
+    let last = ran.stderr.lines().last().unwrap();
+    assert!(last.starts_with("── run 1 failed") && last.contains("exit status 3"), "{}", ran.stderr);
+    assert_eq!(queries(&bed), [""]);
+}
+
+#[test]
+fn a_stream_that_breaks_off_goes_on_behind_its_last_line() {
+    let bed = paged();
+    bed.plane.lift_all();
+    let line = json!({"seq": 1, "stream": "stdout", "line": "line 1", "logged_at": "2026-01-02T03:04:05Z"});
+    let cut = format!("retry: 1000\n\nid: 1\ndata: {line}\n\nid: 2\ndata: {{\"seq\"");
+    bed.plane.once("GET /runs/1/logs", Answer::text(200, "text/event-stream", cut));
+    bed.plane.once("GET /runs/1/logs", Answer::cut());
+    let ran = bed.words("runs logs 1 --follow").good();
+    assert_eq!(ran.stdout, "line 1\nline 3\nline 5\nline 7\nline 9\n");
+    assert!(ran.stderr.starts_with("line 2\n") || ran.stderr.contains("\nline 2\n"), "{}", ran.stderr);
+    let asked = bed.plane.requests("GET /runs/1/logs");
+    let behind: Vec<_> = asked.iter().map(|asked| asked.headers.get("last-event-id")).collect();
+    assert_eq!(behind[0], None);
+    assert!(behind.len() > 1 && behind[1..].iter().all(|id| id.is_some_and(|id| id == "1")), "{behind:?}");
+}
+
+#[test]
+fn a_team_that_may_follow_no_more_streams_polls() {
+    let bed = paged();
+    bed.plane.lift_all();
+    let full = Answer::refusal(429, "rate_limited", "the team streams as much as its limits allow");
+    bed.plane.once("GET /runs/1/logs", full);
+    let ran = bed.words("runs logs 1 --follow --after-seq 4").good();
+    assert_eq!(ran.stdout, "line 5\nline 7\nline 9\n");
 }
 
 #[test]

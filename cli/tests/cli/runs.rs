@@ -247,9 +247,7 @@ fn waiting_and_watching_end_as_the_run_does(#[case] status: RunStatus, #[case] c
     let process = LeaseRequest { instance_id: Some("i".to_owned()), ..LeaseRequest::default() };
     let lease = runner.poll(process).unwrap();
     runner.start(&lease);
-    // What is asked from now on shows it running.
-    let asked = bed.plane.count("GET /runs/1");
-    bed.plane.seen_blocking("GET /runs/1", asked + 2);
+    bed.plane.seen_blocking("GET /runs/1/logs", 1);
     finish(&bed, &runner, &lease, status);
 
     let ran = end(waiting).plain();
@@ -317,6 +315,20 @@ fn waiting_and_watching_print_json_alone_on_standard_output() {
     let words: Vec<_> = states.iter().map(|run| run["status"].as_str().unwrap()).collect();
     assert_eq!(words.last(), Some(&"completed"));
     assert_eq!(bed.words("runs watch 1 --json").good().json_lines(), [bed.team.get("/runs/1")]);
+}
+
+#[test]
+fn a_run_of_a_server_that_streams_no_moves_is_watched_all_the_same() {
+    let bed = Bed::with_app();
+    bed.team.run("hello");
+    bed.plane.always("GET /runs/events", Answer::refusal(400, "invalid_request", "no run has this number"));
+    let watching = bed.spawn("runs watch 1");
+    bed.plane.seen_blocking("GET /runs/1", 2);
+    let runner = bed.plane.runner("r-1");
+    let lease = runner.lease();
+    runner.exit(&lease, 0);
+    let ran = end(watching).good();
+    assert!(ran.stdout.lines().last().unwrap().contains("completed"), "{ran:?}");
 }
 
 #[test]
