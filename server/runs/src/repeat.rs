@@ -10,7 +10,7 @@ use minitower_vocabulary::ids::{RunId, TeamId};
 use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::names;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::domain::input::Input;
 use crate::domain::labels::Labels;
@@ -38,17 +38,17 @@ impl Runs {
         &self,
         by: &TeamPrincipal,
         id: RunId,
-        changes: Changes,
+        mut changes: Changes,
         once: Option<Idempotency>,
     ) -> Result<Created, Error> {
-        let team = by.team_id;
+        let (team, given) = (by.team_id, Given::of(changes.input.take())?);
         if let Some(once) = &once
             && let Some(run) = self.made_before(team, once).await?
         {
             return Ok(Created::Before(run));
         }
         let first = self.0.store.read(move |db| ended(db, team, id)).await?;
-        let prepared = self.repeated(first, changes).await?;
+        let prepared = self.repeated(first, given, changes).await?;
         match once {
             Some(once) => self.insert_once(team, prepared, once).await,
             None => {
@@ -60,11 +60,11 @@ impl Runs {
     }
 
     /// The new run, whose parts are checked like those of any other.
-    async fn repeated(&self, first: Run, changes: Changes) -> Result<Prepared, Error> {
+    async fn repeated(&self, first: Run, given: Given, changes: Changes) -> Result<Prepared, Error> {
         let team = first.team_id;
         let version = changes.version_no.unwrap_or(first.version_number);
         let runnable = self.runnable(Wanted::version(team, &first.app_slug, version)).await?;
-        let input = self.input_again(&first, &changes, &runnable).await?;
+        let input = self.input_again(&first, given, &runnable).await?;
         let mut prepared = self.again(first, runnable)?;
         prepared.input = input;
         if let Some(priority) = changes.priority {
@@ -103,18 +103,17 @@ impl Runs {
     async fn input_again(
         &self,
         first: &Run,
-        changes: &Changes,
+        given: Given,
         runnable: &Arc<Runnable>,
     ) -> Result<Option<String>, Error> {
-        let other_version = changes.version_no.is_some_and(|no| no != first.version_number);
-        if changes.input.is_none() && !other_version {
+        if matches!(given, Given::Nothing) && runnable.version().id == first.version_id {
             return Ok(text(first));
         }
         let hidden: Vec<String> = json(first.id, first.hidden_parameters.as_deref())?.unwrap_or_default();
         let before = json(first.id, text(first).as_deref())?;
-        let input = match &changes.input {
-            None => input::same(before, &hidden),
-            Some(given) => input::changed(object(Some(given.clone()))?, before.as_ref(), &hidden),
+        let input = match given {
+            Given::Nothing => input::same(before, &hidden),
+            Given::Another(given) => input::changed(given, before.as_ref(), &hidden),
         };
         let hides = &runnable.version().hidden_parameters;
         if let Some(name) = input.would_show(hides) {
@@ -131,6 +130,21 @@ impl Prepared {
         let seconds = self.timeout_seconds.unwrap_or(1);
         limited("timeout_seconds", seconds, (&self.limits, LimitName::TimeoutSeconds))?;
         limited("priority", self.priority, (&self.limits, LimitName::PriorityMax))
+    }
+}
+
+/// The input that a caller gives.
+enum Given {
+    Nothing,
+    Another(Option<Map<String, Value>>),
+}
+
+impl Given {
+    fn of(input: Option<Value>) -> Result<Self, Error> {
+        Ok(match input {
+            None => Self::Nothing,
+            Some(input) => Self::Another(object(Some(input))?),
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Body of `POST /runs/cancel` and `POST /runs/retry`: the runs that are all of this. At least one of `app`, `status`, `environment` and
@@ -60,6 +60,9 @@ impl From<Vec<String>> for OneOrMany {
     }
 }
 
+/// What is wrong with any other value; follows the name of its field.
+const NOT_TEXTS: &str = "must be a text or a list of texts";
+
 // By hand: what serde makes of an untagged enum says of a wrong value no more than that it is wrong.
 impl<'de> Deserialize<'de> for OneOrMany {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -70,6 +73,26 @@ impl<'de> Deserialize<'de> for OneOrMany {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text or a list of texts")
+            }
+
+            fn visit_bool<E: Error>(self, _: bool) -> Result<OneOrMany, E> {
+                Err(E::custom(NOT_TEXTS))
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<OneOrMany, E> {
+                Err(E::custom(NOT_TEXTS))
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<OneOrMany, E> {
+                Err(E::custom(NOT_TEXTS))
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<OneOrMany, E> {
+                Err(E::custom(NOT_TEXTS))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<OneOrMany, A::Error> {
+                Err(A::Error::custom(NOT_TEXTS))
             }
 
             fn visit_str<E>(self, text: &str) -> Result<OneOrMany, E> {

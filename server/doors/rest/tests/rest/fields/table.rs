@@ -80,6 +80,7 @@ pub(super) fn rows() -> Vec<Row> {
         of_apps(),
         of_runs(),
         of_repeated_runs(),
+        of_many_runs(),
         of_runners(),
         of_attempts(),
         deletions(),
@@ -380,9 +381,11 @@ fn of_repeated_runs() -> Vec<Row> {
 /// What is meant is counted.
 fn of_many_runs() -> Vec<Row> {
     let mut rows = Vec::new();
-    for (operation, path, status) in
-        [("cancel_runs", "/runs/cancel", "queued"), ("retry_runs", "/runs/retry", "cancelled")]
-    {
+    for (operation, path, (status, other), elsewhere) in [
+        // One waits here, and one elsewhere; one was cancelled, here.
+        ("cancel_runs", "/runs/cancel", ("queued", "leased"), Value::Null),
+        ("retry_runs", "/runs/retry", ("cancelled", "completed"), "zeta".into()),
+    ] {
         let ended = || vec![post(Who::Admin, "/runs/{next}/cancel", &json!({}))];
         let count = |field: &str, value: Value| {
             let mut body = json!({"environment": "default", "status": status, "dry_run": true});
@@ -393,8 +396,8 @@ fn of_many_runs() -> Vec<Row> {
         let proof = |other: Call| Proof::Differs { calls: [all(), other], first: ended(), then: None };
         rows.extend([
             (operation, "app", proof(count("app", "acme-b".into()))),
-            (operation, "status", proof(count("status", "running".into()))),
-            (operation, "environment", proof(count("environment", "zeta".into()))),
+            (operation, "status", proof(count("status", other.into()))),
+            (operation, "environment", proof(count("environment", elsewhere))),
             (operation, "label", proof(count("label", "no=such".into()))),
             (operation, "before", proof(count("before", 1.into()))),
             (
