@@ -3,8 +3,8 @@
 //! A read transaction keeps SQLite from beginning its write-ahead log anew, so that every frame of the log stays where it is. Meanwhile
 //! the bytes of the database and then those of the log are copied as they are. What the checkpointer changes in the database is in the
 //! log too, and a frame that is cut or not committed does not count, so the copy is a state that the database had. This reads at the
-//! speed of the disk. `VACUUM INTO` takes ten times as long, in which the log grows, and the pages that SQLite's backup API copies have
-//! to be copied again whenever another connection writes.
+//! speed of the disk. `VACUUM INTO` builds the database anew, row by row, while the log grows, and SQLite's backup API begins again whenever
+//! another connection writes.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -26,8 +26,6 @@ use crate::{Db, OpenError, StoreError, copy};
 const PIECE: usize = 1 << 20;
 /// After so many bytes they are put on disk: the syncs of the server's commits must not wait for more.
 const SYNC_EVERY: u64 = 8 << 20;
-/// The longest pause after that.
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// How long the read transaction may be open.
 const LONGEST: Duration = Duration::from_mins(10);
 /// How often the log is copied until it did not begin anew meanwhile. It can do so once.
@@ -125,8 +123,7 @@ impl Source {
         // The transaction begins with its first read.
         db.ping()?;
         let began = Instant::now();
-        let shared = !matches!(self.held, Held::Alone(_));
-        let pace = Pace { to, until: began + LONGEST, stop, tell, shared };
+        let pace = Pace { to, until: began + LONGEST, stop, tell };
         pace.copy(self.held.file(), to)?;
         self.copy_log(&pace, &log)?;
         drop(db);
@@ -184,8 +181,6 @@ struct Pace<'a> {
     until: Instant,
     stop: &'a CancellationToken,
     tell: &'a Tell,
-    /// Whether a server works meanwhile.
-    shared: bool,
 }
 
 impl Pace<'_> {
@@ -210,13 +205,8 @@ impl Pace<'_> {
             into.write_all(&piece[..read]).map_err(writing())?;
             done += read as u64;
             if done - synced >= SYNC_EVERY {
-                let began = Instant::now();
                 into.sync_data().map_err(writing())?;
                 synced = done;
-                if self.shared {
-                    // Half of the disk's time is for the commits of the server.
-                    std::thread::sleep(began.elapsed().min(LONGEST_PAUSE));
-                }
             }
             self.tell.tell(Step::Database { done, of: of.max(done) });
         }

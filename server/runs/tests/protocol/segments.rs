@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use minitower_kernel::backup::Source;
 use minitower_kernel::rusqlite::Connection;
 use minitower_runs::domain::run::Run;
 use minitower_runs::{CreateRun, Error, LogLine, LogPage, PackLogs, ReadLog, Unfinished};
@@ -182,4 +183,22 @@ async fn a_segment_that_is_lost_is_told() {
     }
     let read = plane.app.runs().run_logs(&plane.team, run.id, ReadLog::default(), None).await;
     assert!(matches!(read, Err(Error::Lost { .. })), "{read:?}");
+}
+
+/// A backup has what this names. A table that names objects and is forgotten there would be missing from every backup.
+#[tokio::test]
+async fn every_object_that_is_kept_is_named_to_backups() {
+    let plane = Plane::start().await;
+    plane.logged(10).await;
+    assert_eq!(plane.pack().await, 1);
+    let kept = plane.kept();
+    let Plane { app, folder, .. } = plane;
+    app.close().await.unwrap();
+    drop(app);
+    let source = Source::at(&folder.path().join("m.db")).unwrap();
+    let after = |hash: &str| source.read(|db| minitower_runs::objects_named_after(db, hash, 100)).unwrap();
+    let named = after("");
+    assert!(named.len() >= 2 && named.is_sorted(), "an archive and a segment");
+    assert_eq!(named.len(), kept);
+    assert_eq!(after(&named[0]).len(), kept - 1);
 }
