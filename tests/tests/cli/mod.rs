@@ -4,5 +4,6 @@ mod commands;
 mod dev;
 mod kubectl;
 mod quickstart;
+mod secrets;
 mod shells;
 mod sso;

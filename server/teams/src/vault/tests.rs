@@ -5,7 +5,6 @@ use std::fs;
 use minitower_kernel::Hooks;
 use minitower_kernel::clock::Clock;
 use minitower_kernel::events::Subscribers;
-use minitower_kernel::rusqlite::params;
 use minitower_vocabulary::ids::TokenId;
 use minitower_vocabulary::statuses::Role;
 use tempfile::TempDir;
@@ -87,9 +86,28 @@ impl Bed {
         opened.map(|opened| opened.into_iter().map(|(_, value)| value.reveal().to_owned()).collect())
     }
 
-    async fn sql(&self, sql: &'static str) {
-        let done = self.store.write(move |tx| tx.execute(sql, ()));
+    /// Changes the encrypted value of a secret of that team in `prod`.
+    async fn spoil(
+        &self,
+        team: TeamId,
+        name: &'static str,
+        spoiled: impl FnOnce(Vec<u8>) -> Vec<u8> + Send + 'static,
+    ) {
+        let done = self.store.write(move |tx| {
+            let environment = environments::id(tx, team, "prod")?.unwrap();
+            let sealed = spoiled(secrets::sealed(tx, environment, name)?.unwrap());
+            secrets::put(tx, (environment, name), &sealed, Clock::start().now())
+        });
         done.await.map_err(|error: StoreError| panic!("{error}")).unwrap();
+    }
+
+    /// The encrypted value of a secret of that team in `prod`.
+    async fn sealed(&self, team: TeamId, name: &'static str) -> Vec<u8> {
+        let read = self.store.read(move |db| {
+            let environment = environments::id(db, team, "prod")?.unwrap();
+            Ok::<_, StoreError>(secrets::sealed(db, environment, name)?.unwrap())
+        });
+        read.await.unwrap()
     }
 
     async fn stop(self) -> TempDir {
@@ -188,24 +206,29 @@ async fn what_was_moved_or_changed_in_the_database_does_not_open() {
         assert!(matches!(withheld, Withheld::Unreadable { .. }), "{withheld}");
         assert!(!withheld.to_string().contains("hunter2"));
     };
-    bed.sql(
-        "UPDATE team_secrets SET sealed = (SELECT sealed FROM team_secrets WHERE id = 1) WHERE id IN (2, 3)",
-    )
-    .await;
+    let of_acme = bed.sealed(acme.team_id, "A").await;
+    for (team, name) in [(acme.team_id, "B"), (other.team_id, "A")] {
+        let of_acme = of_acme.clone();
+        bed.spoil(team, name, |_| of_acme).await;
+    }
     assert_eq!(bed.opened(&acme, &["A"]).await, only(SECRET));
     unreadable(bed.opened(&acme, &["B"]).await);
     unreadable(bed.opened(&other, &["A"]).await);
-    bed.sql("UPDATE team_keys SET wrapped = (SELECT wrapped FROM team_keys WHERE team_id = 1)").await;
+    let (from, to) = (acme.team_id, other.team_id);
+    let moved = bed.store.write(move |tx| {
+        let wrapped = secrets::team_key(tx, from)?.unwrap();
+        secrets::set_team_key(tx, to, &wrapped)
+    });
+    moved.await.map_err(|error: StoreError| panic!("{error}")).unwrap();
     unreadable(bed.opened(&other, &["A"]).await);
     // Whoever lost them sets them again.
     bed.set(&other, "A", "set again").await.unwrap();
     assert_eq!(bed.opened(&other, &["A"]).await, only("set again"));
-    let flipped = bed.store.write(|tx| {
-        let mut sealed = secrets::sealed(tx, EnvironmentId(1), "A")?.unwrap();
+    bed.spoil(acme.team_id, "A", |mut sealed| {
         sealed[20] ^= 1;
-        tx.execute("UPDATE team_secrets SET sealed = ?1 WHERE id = 1", params![sealed])
-    });
-    flipped.await.map_err(|error: StoreError| panic!("{error}")).unwrap();
+        sealed
+    })
+    .await;
     unreadable(bed.opened(&acme, &["A"]).await);
 }
 
