@@ -287,6 +287,25 @@ fn signing_in_again_leaves_no_pile_and_locks_nobody_out() {
 }
 
 #[test]
+fn of_many_who_show_a_code_at_once_one_gets_the_token() {
+    let Some(mut provider) = IdentityProvider::find() else { return };
+    let server = provider.server(&[]);
+    provider.start_for(&server, &[]);
+    let device = begin(&server, &json!({}));
+    let mut browser = Browser::default();
+    let page = browser.sign_in(&device.uri, "bob").response.expect(200).text();
+    let form = format!("ticket={}&decision=allow", ticket(&page));
+    browser.submit(&confirm_url(&server), &form).response.expect(200);
+    let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+        let ask = || exchange(&server, json!({"code": device.code})).status;
+        let asking: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        asking.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    statuses.retain(|status| *status != 202 && *status != 410);
+    assert_eq!(statuses, [201]);
+}
+
+#[test]
 fn a_token_ends_when_it_was_said_to() {
     let Some(mut provider) = IdentityProvider::find() else { return };
     let server = provider.server(&[("MINITOWER_OIDC_TOKEN_TTL", "5m")]);
