@@ -67,6 +67,18 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
         Bug::BackoffsOfBeforeForgotten,
         check("protocol", "retries::a_backoff_from_before_the_servers_restart_ends_in_its_time"),
     ),
+    (
+        Bug::NewRunOvertakesKey,
+        check("minitower_runs", "domain::gates::tests::whoever_comes_new_comes_behind_those_that_wait"),
+    ),
+    (
+        Bug::ClaimPassesGates,
+        check("protocol", "waiting::the_limit_of_an_app_holds_for_the_runs_that_wait_already"),
+    ),
+    (
+        Bug::FailureCompletes,
+        check("protocol", "waiting::a_run_that_is_deleted_has_ended_but_not_completed::case_1"),
+    ),
     (Bug::ReleaseTakesNewPlace, ONE_RUN),
     (Bug::ResultOfStaleAttempt, ONE_RUN),
     (Bug::CancelLostOnExpiry, ONE_RUN),

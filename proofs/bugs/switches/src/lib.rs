@@ -43,6 +43,12 @@ bugs! {
     BackoffsOfBeforeForgotten = "backoffs-of-before-forgotten",
     /// A run that is cancelled while it waits for its retry is left to wait.
     CancelMissesBackoff = "cancel-misses-backoff",
+    /// A new run takes a place under its key although others wait for one.
+    NewRunOvertakesKey = "new-run-overtakes-key",
+    /// A claim trusts the queue: it leases runs of disabled apps, and more runs of a key than may be active.
+    ClaimPassesGates = "claim-passes-gates",
+    /// A run that has failed counts as completed for those that come after it.
+    FailureCompletes = "failure-completes",
     /// A run that is given back goes to the end of the queue.
     ReleaseTakesNewPlace = "release-takes-new-place",
     /// A result counts although its lease has run out and the run was queued again.
