@@ -25,7 +25,7 @@ fn short(event: &StreamEvent) -> String {
 }
 
 fn next(stream: &mut Stream) -> String {
-    short(&stream.next().expect("the stream ended"))
+    short(&stream.next().unwrap())
 }
 
 fn all(stream: Stream) -> Vec<String> {
@@ -133,7 +133,7 @@ fn a_log_goes_on_where_it_was_after_the_server_was_killed() {
 
 /// The id in a block.
 fn id_of(block: &[String]) -> String {
-    block.iter().find_map(|line| line.strip_prefix("id: ")).expect("it has an id").to_owned()
+    block.iter().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned()
 }
 
 #[test]
