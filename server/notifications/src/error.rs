@@ -1,5 +1,7 @@
 //! Why a use case says no.
 
+use std::fmt::Display;
+
 use minitower_kernel::StoreError;
 use minitower_kernel::page::LimitError;
 use minitower_vocabulary::ids::{DeliveryId, NotificationId};
@@ -68,7 +70,7 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn field(name: &'static str, problem: impl ToString) -> Self {
+    pub(crate) fn field(name: &'static str, problem: impl Display) -> Self {
         Self::Field { name, problem: problem.to_string() }
     }
 }

@@ -51,7 +51,6 @@ pub struct New {
 
 /// What changes about a notification. None: it stays.
 #[derive(Debug, Clone, Default)]
-#[expect(clippy::option_option, reason = "left out, null and a text are three things")]
 pub struct Change {
     /// Its name.
     pub name: Option<String>,
@@ -81,7 +80,6 @@ pub struct Made {
 impl Notifications {
     /// Opens the subject on a database that is already open. `memory` followed the commits from the database's opening on.
     /// What it does by itself is called by the due-queue that `memory` was made with.
-    #[expect(clippy::too_many_arguments, reason = "each is another part of the program")]
     pub async fn open(
         store: Arc<Store>,
         clock: Clock,

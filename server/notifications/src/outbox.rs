@@ -1,5 +1,6 @@
 //! The writing end of the outbox: deliveries are written in the transaction that ends their run.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
@@ -44,7 +45,8 @@ pub(crate) struct Batch<'a> {
 struct Told<'a> {
     memory: &'a Memory,
     id: RunId,
-    run: Option<Option<Run>>,
+    /// None inside: it is gone.
+    run: OnceCell<Option<Run>>,
     data: Option<String>,
 }
 
@@ -95,7 +97,7 @@ impl<'a> Batch<'a> {
         subscriptions: &[Subscription],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut told = Told { memory: self.memory, id: run, run: None, data: None };
+        let mut told = Told { memory: self.memory, id: run, run: OnceCell::new(), data: None };
         for subscription in subscriptions.iter().filter(|one| one.filter.may_match(what)) {
             self.tell_one(&mut told, subscription, Event::Run(what.occasion), now)?;
         }
@@ -149,10 +151,10 @@ impl<'a> Batch<'a> {
 
 impl Told<'_> {
     fn run(&mut self, tx: &Tx<'_>) -> Result<Option<&Run>, StoreError> {
-        if self.run.is_none() {
-            self.run = Some(followed::run(tx, self.id)?);
+        if self.run.get().is_none() {
+            self.run = OnceCell::from(followed::run(tx, self.id)?);
         }
-        Ok(self.run.as_ref().and_then(Option::as_ref))
+        Ok(self.run.get().and_then(Option::as_ref))
     }
 
     /// What is told of it; none: it is gone.

@@ -72,7 +72,7 @@ impl Message<'_> {
             text.push_str(&for_slack(&line));
         }
         if let Some(link) = self.link() {
-            text.push_str(&format!("\n<{}|Open the run>", link.replace('|', "%7C")));
+            text += &["\n<", &link.replace('|', "%7C"), "|Open the run>"].concat();
         }
         // No names of people or groups are called out, whatever an error message says.
         json!({"text": text, "unfurl_links": false, "unfurl_media": false}).to_string()
@@ -86,13 +86,14 @@ impl Message<'_> {
             text.push_str(&line);
         }
         if let Some(link) = self.link() {
-            text.push_str(&format!("\n\n{link}"));
+            text += &["\n\n", &link].concat();
         }
-        text.push_str(&format!(
+        let sender = format!(
             "\n\nSent by the notification \"{}\" of the team {} on MiniTower.\n",
             in_one_line(self.notification),
             self.team
-        ));
+        );
+        text.push_str(&sender);
         (shortened(&format!("[MiniTower] {}", in_one_line(&self.headline())), SUBJECT), text)
     }
 
