@@ -42,7 +42,7 @@ pub struct Within {
 /// Which secret is meant.
 #[derive(Debug, Args)]
 pub struct Named {
-    /// The secret's name, which is also that of its variable, for example WAREHOUSE_PASSWORD
+    /// The secret's name, which is also that of its variable, for example `WAREHOUSE_PASSWORD`
     name: String,
     #[command(flatten)]
     within: Within,
