@@ -49,14 +49,12 @@ impl Runs {
         }
         let first = self.0.store.read(move |db| ended(db, team, id)).await?;
         let prepared = self.repeated(first, given, changes).await?;
-        match once {
-            Some(once) => self.insert_once(team, prepared, once).await,
-            None => {
-                let clock = self.0.clock.clone();
-                let run = self.0.store.write(move |tx| prepared.insert(tx, clock.now())).await?;
-                Ok(Created::New(run))
-            }
+        if let Some(once) = once {
+            return self.insert_once(team, prepared, once).await;
         }
+        let clock = self.0.clock.clone();
+        let run = self.0.store.write(move |tx| prepared.insert(tx, clock.now())).await?;
+        Ok(Created::New(run))
     }
 
     /// The new run, whose parts are checked like those of any other.

@@ -43,7 +43,7 @@ enum Command {
 
 /// Flags of `runs artifacts list`.
 #[derive(Debug, Args)]
-pub struct List {
+struct List {
     /// The run's id
     #[arg(value_name = "RUN", value_parser = run_id)]
     run_id: i64,
@@ -51,7 +51,7 @@ pub struct List {
 
 /// Flags of `runs artifacts get`.
 #[derive(Debug, Args)]
-pub struct Get {
+struct Get {
     /// The run's id
     #[arg(value_name = "RUN", value_parser = run_id)]
     run_id: i64,

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::Args;
+use minitower_client::Error;
 use minitower_client::wire::many_runs::{CancelledRuns, ManyRuns, RetriedRuns};
-use minitower_client::{Error, TeamClient};
 
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
@@ -103,17 +103,15 @@ impl Which {
         let (team, mut body) = (context.team()?, self.body(environment)?);
         let count = async |body: ManyRuns| Ok(team.retry_runs(&body).await?.retried);
         let mut all = RetriedRuns { retried: 0, run_ids: Vec::new(), skipped: 0, next_before: None };
-        let agreed = self.agreed(&body, ("running many runs again", "Run again"), count).await?;
-        while agreed {
+        let mut more = self.agreed(&body, ("running many runs again", "Run again"), count).await?;
+        while more {
             let answer = team.retry_runs(&body).await;
             let answer = answer.map_err(|error| explained(error, context, all.retried))?;
             all.retried += answer.retried;
             all.run_ids.extend(answer.run_ids);
             all.skipped += answer.skipped;
             body.before = answer.next_before;
-            if body.before.is_none() {
-                break;
-            }
+            more = body.before.is_some();
         }
         tell_retried(context, &all)?;
         Ok(Exit::Success)

@@ -29,7 +29,7 @@ use crate::watch::{no_such_run, run_id};
 #[derive(Debug, Subcommand)]
 pub enum Runs {
     /// Create a run
-    Create(create::Create),
+    Create(Box<create::Create>),
     /// List runs, newest first
     List(show::List),
     /// Show one run
