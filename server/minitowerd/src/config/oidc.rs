@@ -119,6 +119,13 @@ pub(super) fn settings(
         (None, Some(file)) => Some(read_secret(&file)?),
     };
     let ca = value(CA_FILE, args.ca_file, |file| read(Path::new(file)))?;
+    if ca.is_some() && !issuer.is_encrypted() {
+        return Err(ConfigError::Bad {
+            variable: ISSUER,
+            value: issuer.as_str().chars().take(64).collect(),
+            rule: format!("{CA_FILE} is for an issuer at https: leave it out"),
+        });
+    }
     Ok(Some(OidcSettings {
         issuer,
         client_id: value(CLIENT_ID, args.client_id, word)?.ok_or_else(|| needed(CLIENT_ID))?,
@@ -224,6 +231,17 @@ mod tests {
         change(&mut args);
         let message = checked(args).unwrap_err().to_string();
         assert!(message.contains(says) && message.lines().count() == 1, "{message}");
+    }
+
+    #[test]
+    fn certificates_are_for_a_provider_that_shows_one() {
+        let args = OidcArgs {
+            issuer: Some("http://127.0.0.1:1".to_owned()),
+            ca_file: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").to_owned()),
+            ..good()
+        };
+        let message = checked(args).unwrap_err().to_string();
+        assert!(message.contains("MINITOWER_OIDC_CA_FILE is for an issuer at https"), "{message}");
     }
 
     #[test]

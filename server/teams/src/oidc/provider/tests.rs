@@ -3,9 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Mutex as StdMutex;
 
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 use super::super::jws::tests::Signer;
 use super::super::{Scopes, ServiceUrl};
@@ -32,13 +37,27 @@ fn at(seconds: i64) -> Timestamp {
 
 impl Bed {
     async fn start() -> Self {
+        Self::start_with("http", None).await
+    }
+
+    async fn start_with(scheme: &str, tls: Option<(TlsAcceptor, Option<String>)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let issuer = format!("{scheme}://{}", listener.local_addr().unwrap());
+        let (acceptor, ca) = tls.unzip();
         let (answers, hits) = (Answers::default(), Hits::default());
         let (served, seen) = (Arc::clone(&answers), Arc::clone(&hits));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&served), Arc::clone(&seen)));
+                let (served, seen) = (Arc::clone(&served), Arc::clone(&seen));
+                match acceptor.clone() {
+                    None => drop(tokio::spawn(serve(stream, served, seen))),
+                    // A client that does not trust us goes away.
+                    Some(acceptor) => drop(tokio::spawn(async move {
+                        if let Ok(stream) = acceptor.accept(stream).await {
+                            serve(stream, served, seen).await;
+                        }
+                    })),
+                }
             }
         });
         let settings = OidcSettings {
@@ -51,7 +70,7 @@ impl Bed {
             teams: Mapping::default(),
             token_ttl: Duration::from_secs(60),
             public_url: ServiceUrl::parse("https://tower.example").unwrap(),
-            ca: None,
+            ca: ca.flatten().map(String::into_bytes),
         };
         let bed = Self { answers, hits, provider: Provider::new(Arc::new(settings)).unwrap(), issuer };
         bed.describe(&json!({}));
@@ -101,7 +120,7 @@ impl Bed {
     }
 }
 
-async fn serve(mut stream: TcpStream, answers: Answers, hits: Hits) {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, answers: Answers, hits: Hits) {
     let mut request = Vec::new();
     let mut piece = [0; 4096];
     // What a form says beyond the head does not matter here.
@@ -257,4 +276,30 @@ async fn whoever_else_has_answered_the_browser_is_refused() {
     bed.provider.check_answerer(Some("https://other.example"), at(0)).await.unwrap_err();
     bed.describe(&json!({"authorization_response_iss_parameter_supported": true}));
     bed.provider.check_answerer(None, at(3600)).await.unwrap_err();
+}
+
+/// A server's side of TLS for 127.0.0.1, and its certificate.
+fn certified() -> (TlsAcceptor, String) {
+    let key = KeyPair::generate().unwrap();
+    let cert = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+        .unwrap();
+    (TlsAcceptor::from(Arc::new(config)), cert.pem())
+}
+
+#[tokio::test]
+async fn a_provider_of_a_private_authority_is_trusted_if_the_settings_say_so() {
+    let (acceptor, own) = certified();
+    let (_, another) = certified();
+    let asked = async |ca: &str| {
+        let bed = Bed::start_with("https", Some((acceptor.clone(), Some(ca.to_owned())))).await;
+        bed.provider.departure("https://tower.example/back", "s", ("n", "c"), at(0)).await
+    };
+    assert!(asked(&own).await.unwrap().starts_with("https://127.0.0.1"));
+    let refused = asked(&another).await.unwrap_err().to_string();
+    assert!(refused.contains("certificate"), "{refused}");
 }
