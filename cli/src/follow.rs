@@ -110,17 +110,15 @@ impl Follower<'_> {
             if come.is_none() || lines.len() >= PRINTED_TOGETHER {
                 print(&self.context.out, &std::mem::take(&mut lines))?;
             }
-            let next = match come {
-                Some(next) => next,
-                None => match timeout(quiet, stream.next()).await {
-                    Ok(next) => next,
-                    Err(_) => {
-                        let run = self.run().await?;
-                        self.tell_queued(&run).await;
-                        quiet = QUIET_RUN;
-                        continue;
-                    }
-                },
+            let waited = match come {
+                Some(next) => Ok(next),
+                None => timeout(quiet, stream.next()).await,
+            };
+            let Ok(next) = waited else {
+                let run = self.run().await?;
+                self.tell_queued(&run).await;
+                quiet = QUIET_RUN;
+                continue;
             };
             match next {
                 Ok(Some(LogEvent::Line(line))) => lines.push(line),

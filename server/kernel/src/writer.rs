@@ -322,7 +322,9 @@ impl Loop<'_> {
                 (self.hooks.batch)(size);
                 let released = self.feed.committed(number, events);
                 let durable = move || {
-                    answers.into_iter().for_each(|answer| answer(Ok(())));
+                    for answer in answers {
+                        answer(Ok(()));
+                    }
                     released.up_to(number);
                 };
                 self.disk.sync(number, size, Box::new(durable));

@@ -345,9 +345,8 @@ fn after(run: &Run, attempt: i64, only: Option<i64>) -> Next {
             let end = LogEnd::of(&run.progress.state, run.attempts);
             Next::End(LogEnd { attempt: Some(only), ..end })
         }
-        Some(_) => Next::Listen,
         None if attempt < run.attempts => Next::Attempt(attempt + 1),
         None if is_over => Next::End(LogEnd::of(&run.progress.state, run.attempts)),
-        None => Next::Listen,
+        Some(_) | None => Next::Listen,
     }
 }

@@ -186,7 +186,7 @@ async fn a_stream_of_the_last_lines_or_of_one_stream_shows_no_others() {
     held.log(lines(10, 15, "a")).await;
     assert_eq!(next(&mut log).await, of_stderr([12, 15]));
     // A line with a smaller number than one that was sent is stored, and not sent: streams go by number.
-    held.log(vec![lines(20, 20, "a"), lines(18, 18, "a")].concat()).await;
+    held.log([lines(20, 20, "a"), lines(18, 18, "a")].concat()).await;
     held.log(lines(16, 17, "a")).await;
     held.end(ResultStatus::Completed).await;
     let end = Seen::End(RunStatus::Completed, Some(1));

@@ -118,18 +118,17 @@ impl<E: std::error::Error + Send + 'static> Sending<E> {
                 return None;
             }
             // What is there already needs no pause.
-            let piece = match self.pieces.next().now_or_never() {
-                Some(piece) => piece,
-                None => {
-                    sleep_until(self.sent + PACE).await;
-                    tokio::select! {
-                        biased;
-                        piece = self.pieces.next() => piece,
-                        () = sleep_until(self.sent + KEEP_ALIVE) => {
-                            Some(Ok(Bytes::from_static(b": keep-alive\n\n")))
-                        }
-                        () = sleep(LOOK_AGAIN) => continue,
+            let piece = if let Some(piece) = self.pieces.next().now_or_never() {
+                piece
+            } else {
+                sleep_until(self.sent + PACE).await;
+                tokio::select! {
+                    biased;
+                    piece = self.pieces.next() => piece,
+                    () = sleep_until(self.sent + KEEP_ALIVE) => {
+                        Some(Ok(Bytes::from_static(b": keep-alive\n\n")))
                     }
+                    () = sleep(LOOK_AGAIN) => continue,
                 }
             };
             match piece? {
