@@ -119,6 +119,7 @@ impl Apps {
 }
 
 /// A change whose values are checked.
+#[expect(clippy::option_option, reason = "it stays, is cleared, or is set")]
 struct Checked {
     change: Change,
     concurrency: Option<Option<Concurrency>>,
