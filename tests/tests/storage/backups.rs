@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use minitower_tests::job::RUNNER_NAME;
-use minitower_tests::stores::{Mode, S3, names};
+use minitower_tests::stores::{self, Mode, S3, names};
 use minitower_tests::{Artifact, Program, Runner, Server, Team, programs, shape, wait};
 use serde_json::{Value, json};
 
@@ -331,4 +331,42 @@ fn wrong_settings_of_backups_are_refused_by_name() {
         let said = Server::builder().env(key, value).refused();
         assert!(said.contains(says), "{key}={value}: {said}");
     }
+}
+
+#[test]
+fn a_backup_lies_in_azure_too() {
+    let Some(azure) = stores::azure() else { return };
+    let mut server = Server::start();
+    let (team, lease) = super::bed(&server);
+    lease.put_artifact("long", super::long()).expect(201);
+    // Everything but where the objects lie: these are in the folder.
+    let mut env = azure.env.clone();
+    env.retain(|(key, _)| *key != "MINITOWER_OBJECTS_URL");
+    for (key, _) in &mut env {
+        if *key == "MINITOWER_OBJECTS_ENDPOINT" {
+            *key = "MINITOWER_BACKUP_ENDPOINT";
+        }
+    }
+    let place = "az://objects/backups";
+    let first = answered(&server, &env, &["backup", "--to", place, "--json"]);
+    lease.put_artifact("new", "new").expect(201);
+    let next = answered(&server, &env, &["backup", "--to", place, "--keep", "1", "--json"]);
+    assert_eq!((&first["copied"], &next["copied"], &next["removed"]), (&json!(2), &json!(1), &json!(1)));
+    assert_eq!(listed(&server, &env, place), [shape::text(&next, "name")]);
+    assert_eq!(answered(&server, &env, &["verify", "--from", place, "--json"])["objects"], 3);
+    server.kill();
+    std::fs::remove_dir_all(server.objects()).unwrap();
+    for name in names(server.folder()).iter().filter(|name| name.starts_with("minitower.db")) {
+        std::fs::remove_file(server.folder().join(name)).unwrap();
+    }
+    let output = run(&server, &env, &["restore", "--from", place]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(
+        !names(server.folder()).iter().any(|name| name.ends_with(".fetching")),
+        "nothing is left beside it"
+    );
+    server.forget();
+    server.start_again();
+    assert_eq!(read(&team, lease.run, "long").expect(200).body, super::long());
+    server.terminate();
 }

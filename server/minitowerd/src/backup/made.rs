@@ -5,7 +5,7 @@ use minitower_kernel::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
-use super::{KNOWS, ObjectsAt, bytes, say};
+use super::{KNOWS, ObjectsAt, bytes, objects, say};
 use crate::Config;
 
 /// Makes a backup, and says what it is.
@@ -16,17 +16,17 @@ pub(super) async fn make(
     keep: Option<usize>,
     json: bool,
 ) -> Result<(), BackupError> {
-    let objects = ObjectsAt::of(config);
+    let stored = ObjectsAt::of(config);
     let source = Source::at(&config.db_path)?;
-    if !objects.dir().is_dir() {
-        return Err(BackupError::NoObjects(objects.dir().to_owned()));
+    if !stored.dir().is_dir() {
+        return Err(BackupError::NoObjects(stored.dir().to_owned()));
     }
-    let staging = Staging::take(objects.dir())?;
+    let staging = Staging::take(stored.dir())?;
     let progress = Progress::new();
     let made = minitower_kernel::backup::make(
         Plan {
             source,
-            objects: objects.open()?,
+            objects: stored.open()?,
             target: Target::open(to, staging.dir())?,
             knows: KNOWS,
             staging,
@@ -71,18 +71,18 @@ fn tell(config: &Config, to: &Place, made: &Made) {
     let manifest = &made.manifest;
     say(format_args!("{to}@{}", manifest.name));
     say(format_args!(
-        "The database as of {} ({}) and {} objects ({}), of which {} are new there; {:.1} s.",
+        "The database as of {} ({}) and {} ({}), {} new there; {:.1} s.",
         manifest.taken_at,
         bytes(manifest.database.bytes),
-        manifest.objects.count,
+        objects(manifest.objects.count),
         bytes(manifest.objects.bytes),
         made.copied,
         made.took.as_secs_f64(),
     ));
     if manifest.objects.missing > 0 {
         say(format_args!(
-            "{} objects that the database names were lost before: they are not in the backup, and what needs them answers 404.",
-            manifest.objects.missing
+            "Lost before: {} that the database names. The backup does not have them, and what needs them answers 404.",
+            objects(manifest.objects.missing)
         ));
     }
     let key = config.secrets_key_file();
@@ -97,7 +97,7 @@ fn tell(config: &Config, to: &Place, made: &Made) {
         ),
     }
     if made.removed > 0 {
-        say(format_args!("Removed {} former backups.", made.removed));
+        say(format_args!("Former backups removed: {}.", made.removed));
     }
     if let Some(error) = &made.not_removed {
         say(format_args!("Former backups were not removed: {error}"));

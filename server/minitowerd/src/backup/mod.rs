@@ -111,6 +111,11 @@ fn say(line: impl std::fmt::Display) {
     minitower_daemon::logs::answer(line);
 }
 
+/// So many objects, for people.
+fn objects(count: u64) -> String {
+    if count == 1 { "1 object".to_owned() } else { format!("{count} objects") }
+}
+
 /// So many bytes, for people.
 fn bytes(bytes: u64) -> String {
     indicatif::DecimalBytes(bytes).to_string()

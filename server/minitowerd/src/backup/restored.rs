@@ -9,7 +9,7 @@ use minitower_kernel::backup::{
 use minitower_teams::keys::{self, Fit};
 
 use super::progress::Progress;
-use super::{ObjectsAt, bytes, say};
+use super::{ObjectsAt, bytes, objects, say};
 use crate::Config;
 
 /// What is asked.
@@ -51,8 +51,8 @@ pub(super) async fn restore(config: &Config, asked: &Asked) -> anyhow::Result<()
         Some(content) if keys::put_back(&key_file, &content)? => true,
         Some(_) => return Err(BackupError::OtherKey(key_file).into()),
     };
-    let objects = ObjectsAt::of(config).open()?;
-    let fetched = fetch_objects(&target, &manifest, &objects, asked.allow_missing, &progress.tell()).await?;
+    let store = ObjectsAt::of(config).open()?;
+    let fetched = fetch_objects(&target, &manifest, &store, asked.allow_missing, &progress.tell()).await?;
     let database = fetch_database(&target, &manifest, &temporary.0, &progress.tell()).await?;
     crate::restore(config, &database)?;
     drop(progress);
@@ -67,17 +67,17 @@ fn tell(
     has_key: bool,
 ) -> anyhow::Result<()> {
     say(format_args!(
-        "Restored {}@{}, the state of {}, to {}: {} objects were copied ({}), {} were there already.",
+        "Restored {}@{}, the state of {}, to {}: {} copied ({}), {} there already.",
         asked.from,
         manifest.name,
         manifest.taken_at,
         config.db_path.display(),
-        fetched.copied,
+        objects(fetched.copied),
         bytes(fetched.bytes),
         fetched.there,
     ));
     if fetched.missing > 0 {
-        say(format_args!("{} objects are lost: what needs them answers 404.", fetched.missing));
+        say(format_args!("Lost: {}. What needs them answers 404.", objects(fetched.missing)));
     }
     say("All leases are void. Runs that ended after the backup may run again.");
     let key_file = config.secrets_key_file();

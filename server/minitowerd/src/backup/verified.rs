@@ -3,7 +3,7 @@
 use minitower_kernel::backup::{BackupError, Name, Place, Target, choose};
 
 use super::progress::Progress;
-use super::{KNOWS, bytes, say};
+use super::{KNOWS, bytes, objects, say};
 
 /// A backup was checked, and is damaged. What is wrong was said.
 #[derive(Debug, thiserror::Error)]
@@ -49,15 +49,15 @@ pub(super) async fn verify(from: &Place, name: Option<&Name>, json: bool) -> any
         report.problems.iter().for_each(say);
         if report.is_whole() {
             say(format_args!(
-                "{from}@{} is whole: the database as of {} ({}) and {} objects ({}).",
+                "{from}@{} is whole: the database as of {} ({}) and {} ({}).",
                 manifest.name,
                 manifest.taken_at,
                 bytes(manifest.database.bytes),
-                report.objects,
+                objects(report.objects),
                 bytes(report.bytes),
             ));
             if manifest.objects.missing > 0 {
-                say(format_args!("{} objects were lost before it was made.", manifest.objects.missing));
+                say(format_args!("Lost before it was made: {}.", objects(manifest.objects.missing)));
             }
         }
     }
