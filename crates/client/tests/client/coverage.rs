@@ -159,7 +159,7 @@ async fn of_the_team(team: &TeamClient) {
     assert_eq!(team.set_limits(&fewer).await.unwrap().apps.limit, 7);
     assert_eq!(team.limits().await.unwrap().tokens.used, Some(1));
     let audited = team.audit(None, 2).await.unwrap().events;
-    assert_eq!((audited[0].action.as_str(), audited[0].object.as_str()), ("limit.update", "limits/apps"));
+    assert_eq!((audited[0].action.as_str(), audited[0].object.as_str()), ("limit.create", "limits/apps"));
     assert_eq!(team.audit(Some(audited[0].id), 1).await.unwrap().events[0], audited[1]);
     let token = team.create_token(&CreateToken::default()).await.unwrap();
     assert!(team.tokens().await.unwrap().tokens.len() > 1);
