@@ -144,9 +144,12 @@ impl Bed {
         }
         let mut kept = BTreeSet::new();
         files(&self.objects(), &mut kept);
-        let wanted: BTreeSet<String> = versions.iter().map(|version| version.sha256.clone()).collect();
+        let mut wanted: BTreeSet<String> = versions.iter().map(|version| version.sha256.clone()).collect();
+        // Logs of attempts that ended a while ago lie beside the archives.
+        let mut segments = db.prepare("SELECT sha256 FROM log_segments").unwrap();
+        wanted.extend(segments.query_map((), |row| row.get(0)).unwrap().map(Result::<String, _>::unwrap));
         if kept != wanted {
-            self.ledger.complain(format!("archives kept: {kept:?}, of versions: {wanted:?}"));
+            self.ledger.complain(format!("objects kept: {kept:?}, of versions and logs: {wanted:?}"));
         }
     }
 }
