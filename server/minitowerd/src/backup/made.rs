@@ -41,9 +41,9 @@ pub(super) async fn make(
     .await?;
     drop(progress);
     if json {
-        say(as_json(to, &made))
+        say(as_json(to, &made));
     } else {
-        tell(config, to, &made)
+        tell(config, to, &made);
     }
     Ok(())
 }

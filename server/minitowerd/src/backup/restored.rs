@@ -86,7 +86,7 @@ fn tell(
     match fit {
         Fit::NotNeeded => {}
         Fit::Fits if has_key => {
-            say(format_args!("The keys of the secrets were in the backup, and are in {file}."))
+            say(format_args!("The keys of the secrets were in the backup, and are in {file}."));
         }
         Fit::Fits => say(format_args!("The keys of the secrets are in {file}.")),
         Fit::Missing | Fit::Wrong => say(format_args!(

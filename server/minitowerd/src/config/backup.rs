@@ -146,13 +146,12 @@ pub enum Request {
 
 /// What the command asks about backups; none: it is about something else.
 pub fn request(args: &Args) -> Result<Option<Request>, ConfigError> {
-    let find = |given: &Option<String>, flag, endpoint: &Option<String>| {
-        let (variable, text) = match given {
-            Some(given) => (flag, given.clone()),
-            None => {
-                let needed = ConfigError::Needed { variable: TO, by: "a command without --to or --from" };
-                (TO, set(&args.backup_to).ok_or(needed)?)
-            }
+    let find = |given: Option<&String>, flag, endpoint: Option<&String>| {
+        let (variable, text) = if let Some(given) = given {
+            (flag, given.clone())
+        } else {
+            let needed = ConfigError::Needed { variable: TO, by: "a command without --to or --from" };
+            (TO, set(args.backup_to.as_ref()).ok_or(needed)?)
         };
         let (text, name) = if flag == "--to" { (text.as_str(), None) } else { split_name(&text) };
         Ok((place(args, variable, text, endpoint)?, name))
@@ -160,7 +159,7 @@ pub fn request(args: &Args) -> Result<Option<Request>, ConfigError> {
     Ok(Some(match &args.command {
         Some(Command::Backup(asked)) => match &asked.command {
             Some(BackupCommand::List(listed)) => {
-                let (from, name) = find(&listed.from, "--from", &listed.endpoint)?;
+                let (from, name) = find(listed.from.as_ref(), "--from", listed.endpoint.as_ref())?;
                 if let Some(name) = name {
                     return Err(ConfigError::Bad {
                         variable: "--from",
@@ -171,14 +170,14 @@ pub fn request(args: &Args) -> Result<Option<Request>, ConfigError> {
                 Request::List { from, json: listed.json }
             }
             None => Request::Make {
-                to: find(&asked.to, "--to", &asked.endpoint)?.0,
+                to: find(asked.to.as_ref(), "--to", asked.endpoint.as_ref())?.0,
                 with_secrets_key: asked.with_secrets_key,
                 keep: asked.keep.map(usize::from),
                 json: asked.json,
             },
         },
         Some(Command::Verify(asked)) => {
-            let (from, name) = find(&asked.from, "--from", &asked.endpoint)?;
+            let (from, name) = find(asked.from.as_ref(), "--from", asked.endpoint.as_ref())?;
             Request::Verify { from, name, json: asked.json }
         }
         Some(Command::Restore(RestoreArgs {
@@ -188,7 +187,7 @@ pub fn request(args: &Args) -> Result<Option<Request>, ConfigError> {
             if_missing,
             ..
         })) => {
-            let (from, name) = find(from, "--from", endpoint)?;
+            let (from, name) = find(from.as_ref(), "--from", endpoint.as_ref())?;
             Request::Restore { from, name, allow_missing: *allow_missing, if_missing: *if_missing }
         }
         _ => return Ok(None),
@@ -204,9 +203,9 @@ pub(super) fn settings(args: &Args, allow_http: bool) -> Result<Option<BackupSet
         let keep = text.parse().ok().filter(|keep| (1..=MOST_KEPT).contains(keep));
         keep.ok_or("it must be a number from 1 to 1000")
     })?;
-    let Some(to) = set(&args.backup_to) else {
+    let Some(to) = set(args.backup_to.as_ref()) else {
         let given = [
-            (ENDPOINT, set(&args.backup_endpoint).is_some()),
+            (ENDPOINT, set(args.backup_endpoint.as_ref()).is_some()),
             (EVERY, every.is_some()),
             (KEEP, keep.is_some()),
         ];
@@ -214,19 +213,19 @@ pub(super) fn settings(args: &Args, allow_http: bool) -> Result<Option<BackupSet
         return alone.map_or(Ok(None), |(by, _)| Err(ConfigError::Needed { variable: TO, by }));
     };
     Ok(Some(BackupSettings {
-        to: place_of(TO, &to, endpoint(args, &None), allow_http)?,
+        to: place_of(TO, &to, endpoint(args, None), allow_http)?,
         every: every.unwrap_or(USUAL_EVERY),
         keep: keep.unwrap_or(USUAL_KEEP),
     }))
 }
 
-fn set(text: &Option<String>) -> Option<String> {
-    text.clone().filter(|text| !text.is_empty())
+fn set(text: Option<&String>) -> Option<String> {
+    text.cloned().filter(|text| !text.is_empty())
 }
 
 /// The address of the service, and the variable that holds it.
-fn endpoint(args: &Args, flag: &Option<String>) -> (&'static str, Option<String>) {
-    match (set(flag), set(&args.backup_endpoint), set(&args.objects_endpoint)) {
+fn endpoint(args: &Args, flag: Option<&String>) -> (&'static str, Option<String>) {
+    match (set(flag), set(args.backup_endpoint.as_ref()), set(args.objects_endpoint.as_ref())) {
         (Some(given), ..) => ("--endpoint", Some(given)),
         (None, Some(given), _) => (ENDPOINT, Some(given)),
         (None, None, given) => (objects::ENDPOINT, given),
@@ -237,7 +236,7 @@ fn place(
     args: &Args,
     variable: &'static str,
     text: &str,
-    flag: &Option<String>,
+    flag: Option<&String>,
 ) -> Result<Place, ConfigError> {
     place_of(variable, text, endpoint(args, flag), parse::allow_http(args)?)
 }
