@@ -19,7 +19,7 @@ fn retry(team: &Team, which: Value) -> Value {
     team.post("/runs/retry").json(which).send().expect_json(200)
 }
 
-fn labelled(team: &Team, app: &str, labels: Value) -> i64 {
+fn labelled(team: &Team, app: &str, labels: &Value) -> i64 {
     shape::int(&team.run(app, json!({"labels": labels})), "run_id")
 }
 
@@ -28,13 +28,13 @@ fn those_runs_are_cancelled_that_are_all_of_what_is_asked_for() {
     let (server, team) = bed();
     let other = server.sign_up("other-team");
     other.python_app("hello", "print()");
-    let running = labelled(&team, "hello", json!({"a": "1"}));
+    let running = labelled(&team, "hello", &json!({"a": "1"}));
     let lease = Runner::register(&server, "r1").lease_and_start();
     assert_eq!(lease.run, running);
-    let theirs = labelled(&other, "hello", json!({"a": "1"}));
+    let theirs = labelled(&other, "hello", &json!({"a": "1"}));
     let plain = team.run_id("hello");
-    let both = labelled(&team, "hello", json!({"a": "1", "b": "2"}));
-    let second = labelled(&team, "second", json!({"a": "1", "b": "2"}));
+    let both = labelled(&team, "hello", &json!({"a": "1", "b": "2"}));
+    let second = labelled(&team, "second", &json!({"a": "1", "b": "2"}));
     let staging = shape::int(&team.run("hello", json!({"environment": "staging"})), "run_id");
 
     for (which, found) in [

@@ -352,9 +352,10 @@ fn without_the_provider_the_server_starts_and_says_so_and_goes_on_when_it_is_bac
     // And the provider may go while somebody is on the way.
     let device = begin(&server, &json!({}));
     let asked = browser.visit(&device.uri);
-    let back = match asked.url.contains("/interaction/") {
-        true => browser.submit_within(&asked.url, "prompt=login&login=bob&password=any", &provider.issuer()),
-        false => asked,
+    let back = if asked.url.contains("/interaction/") {
+        browser.submit_within(&asked.url, "prompt=login&login=bob&password=any", &provider.issuer())
+    } else {
+        asked
     };
     if let Some(place) = back.response.header("location").map(str::to_owned) {
         provider.kill();

@@ -26,8 +26,8 @@ fn facts() -> Facts {
     }
 }
 
-fn shared(active: i64, max: i64) -> Option<Shared> {
-    Some(Shared { key: "db".to_owned(), places: Places { active, max }, holders: vec![RunId(7)] })
+fn shared(active: i64, max: i64) -> Shared {
+    Shared { key: "db".to_owned(), places: Places { active, max }, holders: vec![RunId(7)] }
 }
 
 fn after() -> Vec<(After, Option<RunStatus>)> {
@@ -41,10 +41,10 @@ fn after() -> Vec<(After, Option<RunStatus>)> {
 #[case(Facts { state: queued(Wait::Disabled), disabled: true, ..facts() }, "disabled", "enable it")]
 #[case(Facts { state: queued(Wait::Disabled), ..facts() }, "disabled", "was enabled a moment ago: it enters the queue soon")]
 #[case(Facts { disabled: true, ..facts() }, "disabled", "enable it")]
-#[case(Facts { state: queued(Wait::Limit), shared: shared(2, 2), ..facts() }, "limit", "2 of at most 2 runs are active under the key \"db\" (run 7): wait until one ends, or raise")]
-#[case(Facts { state: queued(Wait::Limit), shared: shared(1, 2), ..facts() }, "limit", "runs that come first take the other places")]
-#[case(Facts { shared: shared(2, 2), ..facts() }, "limit", "2 of at most 2")]
-#[case(Facts { shared: shared(1, 2), ..facts() }, "queue", "takes it soon")]
+#[case(Facts { state: queued(Wait::Limit), shared: Some(shared(2, 2)), ..facts() }, "limit", "2 of at most 2 runs are active under the key \"db\" (run 7): wait until one ends, or raise")]
+#[case(Facts { state: queued(Wait::Limit), shared: Some(shared(1, 2)), ..facts() }, "limit", "runs that come first take the other places")]
+#[case(Facts { shared: Some(shared(2, 2)), ..facts() }, "limit", "2 of at most 2")]
+#[case(Facts { shared: Some(shared(1, 2)), ..facts() }, "queue", "takes it soon")]
 #[case(Facts { team: Places { active: 10, max: 10 }, ..facts() }, "limit", "10 runs of your team are active, as many as its limit active_runs allows (10): wait")]
 #[case(Facts { no_room: Some("the disk is full".to_owned()), ..facts() }, "no_room", "the disk is full")]
 #[case(Facts { runners: Runners::default(), ..facts() }, "no_runner", "no runner is online in the environment \"gpu\": start one")]

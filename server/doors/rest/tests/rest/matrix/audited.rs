@@ -24,7 +24,11 @@ const SILENT: &[(&str, &str, &str)] = &[
     ("POST", "/api/v1/auth/oidc/confirm", "the same"),
     ("POST", "/api/v1/auth/oidc/token", "the same"),
     ("POST", "/api/v1/notifications/{id}/test", "the delivery is the record"),
-    ("POST", "/api/v1/notifications/{id}/deliveries/{delivery}/retry", "so is the delivery that is sent again"),
+    (
+        "POST",
+        "/api/v1/notifications/{id}/deliveries/{delivery}/retry",
+        "so is the delivery that is sent again",
+    ),
     (
         "POST",
         "/api/v1/admin/runners/{name}/ended",
