@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use minitower_tests::artifact::sha256;
 use minitower_tests::job::RUNNER_NAME;
 use minitower_tests::stores::{self, Mode, S3, names};
 use minitower_tests::{Artifact, Program, Runner, Server, Team, programs, shape, wait};
@@ -368,5 +369,42 @@ fn a_backup_lies_in_azure_too() {
     server.forget();
     server.start_again();
     assert_eq!(read(&team, lease.run, "long").expect(200).body, super::long());
+    server.terminate();
+}
+
+#[test]
+fn a_backup_that_lacks_objects_is_restored_only_when_somebody_says_so() {
+    let mut server = Server::start();
+    let (team, lease) = super::bed(&server);
+    lease.put_artifact("lost", "lost").expect(201);
+    lease.put_artifact("kept", "kept").expect(201);
+    let place = server.folder().join("to");
+    let from = place.display().to_string();
+    answered(&server, &[], &["backup", "--to", &from, "--json"]);
+    std::fs::remove_file(place.join("objects").join(sha256(b"lost"))).unwrap();
+    server.kill();
+    for name in names(server.folder()).iter().filter(|name| name.starts_with("minitower.db")) {
+        std::fs::remove_file(server.folder().join(name)).unwrap();
+    }
+    std::fs::remove_dir_all(server.objects()).unwrap();
+    let refused = run(&server, &[], &["restore", "--from", &from]);
+    assert!(
+        !refused.status.success() && said(&refused).contains("lacks 1 of its objects"),
+        "{}",
+        said(&refused)
+    );
+    assert!(said(&refused).contains(&sha256(b"lost")) && !server.database().exists(), "{}", said(&refused));
+    // What came with the first try is there already.
+    let output = run(&server, &[], &["restore", "--from", &from, "--allow-missing"]);
+    assert!(output.status.success() && said(&output).contains("Lost: 1 object."), "{}", said(&output));
+    assert!(said(&output).contains("0 objects copied (0 B), 2 there already"), "{}", said(&output));
+    server.forget();
+    server.start_again();
+    assert_eq!(read(&team, lease.run, "kept").expect(200).body, b"kept");
+    read(&team, lease.run, "lost").expect_error(404, "not_found");
+    // The next backup says what is lost, and is whole without it.
+    let made = answered(&server, &[], &["backup", "--to", &from, "--json"]);
+    assert_eq!((&made["objects"], &made["objects_missing"]), (&json!(2), &json!(1)));
+    assert_eq!(answered(&server, &[], &["verify", "--from", &from, "--json"])["whole"], true);
     server.terminate();
 }
