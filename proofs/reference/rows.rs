@@ -58,7 +58,7 @@ pub(crate) fn row(run: Run) -> RunRow {
         number: run.number,
         version: run.version_number,
         environment: run.environment,
-        input: run.input,
+        input: run.input.and_then(|input| input.text().map(str::to_owned)),
         priority: run.priority,
         max_retries: progress.retries.max,
         retry: progress.policy.map(|policy| Retry {

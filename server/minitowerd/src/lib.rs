@@ -29,7 +29,7 @@ pub use healthcheck::{Unhealthy, healthcheck};
 pub use minitower_kernel::outbound::AllowedNets;
 pub use minitower_notifications::Smtp;
 pub use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
-pub use minitower_teams::oidc::{OidcSettings, ServiceUrl};
+pub use minitower_teams::oidc::{OidcSettings, Scopes, ServiceUrl};
 pub use minitower_teams::people::Mapping;
 pub use minitower_teams::secrets::Secret;
 pub use restore::{restore, restore_if_missing};

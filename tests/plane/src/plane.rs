@@ -10,7 +10,7 @@ use hyper_util::rt::TokioExecutor;
 use minitower_client::wire::auth::{BootstrapTeam, Signup};
 use minitower_client::wire::runner::Register;
 use minitower_client::{Client, ClientConfig, TeamClient};
-use minitowerd::{Config, ListenAddr, Mapping, OidcSettings, Secret, Server, ServiceUrl};
+use minitowerd::{Config, ListenAddr, Mapping, OidcSettings, Scopes, Secret, Server, ServiceUrl};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -131,7 +131,7 @@ impl Plane {
             issuer: url("http://127.0.0.1:9"),
             client_id: "minitower".to_owned(),
             client_secret: None,
-            scopes: Default::default(),
+            scopes: Scopes::default(),
             groups_claim: "groups".to_owned(),
             name_claim: None,
             teams: Mapping::parse("data=acme:member").unwrap(),

@@ -70,7 +70,7 @@ impl World {
             }
             4 => {
                 new.retry =
-                    Some(Wanted { max_attempts: 2, backoff_initial_ms: Some(40), ..Wanted::default() })
+                    Some(Wanted { max_attempts: 2, backoff_initial_ms: Some(40), ..Wanted::default() });
             }
             _ => {}
         }

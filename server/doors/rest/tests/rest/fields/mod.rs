@@ -56,7 +56,7 @@ enum Proof {
 type Field = (String, String);
 
 /// Operations in which an identity provider takes part. That their fields are read is shown with a real one, in
-/// tests/tests/contract/sign_in.rs.
+/// `tests/tests/contract/sign_in.rs`.
 const ELSEWHERE: [&str; 5] =
     ["start_device", "start_sign_in", "finish_sign_in", "confirm_sign_in", "exchange_code"];
 
