@@ -232,7 +232,6 @@ fn a_refreshed_deploy_sends_another_archive() {
 
 #[rstest]
 #[case("schedule = '0 5 * * *'", "app.schedule is not allowed", "cron")]
-#[case("concurrency = { max = 1 }", "cannot limit how many runs go at once yet", "--allow-unknown")]
 fn what_is_not_built_yet_is_refused_by_name(#[case] line: &str, #[case] reason: &str, #[case] way_out: &str) {
     let bed = with_files(&[("main.py", ""), ("Towerfile", &format!("{TOWERFILE}{line}\n"))]);
     let ran = bed.run(&["deploy"]);

@@ -86,13 +86,3 @@ fn runs_are_found_by_their_labels() {
     let twice = team.post("/apps/hello/runs").body(r#"{"labels":{"a":"1","a":"2"}}"#).send();
     twice.expect_error(400, "invalid_request");
 }
-
-#[test]
-fn what_is_not_supported_yet_is_refused_by_name() {
-    let (_server, team) = bed();
-    for body in [json!({"after": []}), json!({"concurrency": {"key": "k", "max": 1}})] {
-        let name = body.as_object().unwrap().keys().next().unwrap().clone();
-        let message = team.post("/apps/hello/runs").json(body).send().expect_error(400, "invalid_request");
-        assert!(message.contains(&format!("`{name}` is not supported yet")), "{message}");
-    }
-}

@@ -11,7 +11,7 @@ use crate::watch::{no_such_run, run_id};
 /// Flags of `runs cancel`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: cancel everything that waits in staging:\n  minitower runs cancel --status queued --environment staging"
+    after_help = "`minitower runs cancel --status queued --environment staging` cancels everything that waits in staging."
 )]
 pub struct Cancel {
     /// The run's id

@@ -24,8 +24,8 @@ const FLAGS: &[(&str, &str)] = &[
 /// Flags of `runs retry`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  minitower runs retry 41 -p city=Rome --wait
-  minitower runs retry --app hello --status failed --status dead
+  `minitower runs retry 41 -p city=Rome --wait`
+  `minitower runs retry --app hello --status failed --status dead`
 
 Of many runs, those that failed or are dead run again unless --status says otherwise. A run that another one repeats already is left alone.")]
 pub struct Retry {

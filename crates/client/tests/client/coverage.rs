@@ -233,7 +233,8 @@ async fn of_runners(runners: &RunnerClient, team: &TeamClient, registration_toke
     held.logs(&LogBatch { logs: vec![line] }).await.unwrap();
     let content = futures_util::stream::iter([Ok(bytes::Bytes::from_static(b"content"))]);
     held.put_artifact(ARTIFACT, 7, content).await.unwrap();
-    let run = team.runs(&RunFilter::default()).await.unwrap().runs[0].run_id;
+    let runs = team.runs(&RunFilter::default()).await.unwrap().runs;
+    let run = runs.iter().find(|run| run.runner.is_some()).unwrap().run_id;
     assert_eq!(team.artifacts(run).await.unwrap().artifacts.len(), 1);
     team.artifact(run, ARTIFACT).await.unwrap();
     team.delete_artifact(run, ARTIFACT).await.unwrap();
