@@ -29,7 +29,7 @@ pub enum Notifications {
     List,
     /// Create a notification; a webhook's secret is shown once (admins only)
     #[command(
-        after_help = "Example: minitower notifications create on-call --on failed,dead --app etl --webhook https://example.com/hook"
+        after_help = "Example: `minitower notifications create on-call --on failed,dead --app etl --webhook https://example.com/hook`"
     )]
     Create(Create),
     /// Change a notification (admins only)

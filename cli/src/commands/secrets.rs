@@ -22,7 +22,7 @@ pub enum Secrets {
     /// Runs of apps whose Towerfile names the secret get it as a variable of this name, from the next lease on. On a terminal, the
     /// value is asked for and not shown. A newline at the end of the input is not part of the value.
     #[command(
-        after_help = "Example: minitower secrets set WAREHOUSE_PASSWORD --environment production < password.txt"
+        after_help = "Example: `minitower secrets set WAREHOUSE_PASSWORD --environment production < password.txt`"
     )]
     Set(Named),
     /// List the secrets of an environment, without their values

@@ -30,7 +30,7 @@ const MOST_BYTES: u64 = 4 * 1024 * 1024;
 /// The flags about the identity provider.
 #[derive(Debug, Clone, Default, Args)]
 pub struct OidcArgs {
-    /// The issuer URL of the identity provider (OpenID Connect) that people sign in through [default: none: nobody does]
+    /// The issuer URL of the identity provider (OpenID Connect) that people sign in through [default: none]
     #[arg(long = "oidc-issuer", env = "MINITOWER_OIDC_ISSUER", hide_env_values = true, value_name = "URL")]
     pub issuer: Option<String>,
     /// This server's client id at the identity provider
@@ -41,7 +41,7 @@ pub struct OidcArgs {
         value_name = "ID"
     )]
     pub client_id: Option<String>,
-    /// A file with this server's client secret, in place of `MINITOWER_OIDC_CLIENT_SECRET` [default: none: a public client]
+    /// A file with this server's client secret, in place of `MINITOWER_OIDC_CLIENT_SECRET` [default: none]
     #[arg(
         long = "oidc-client-secret-file",
         env = "MINITOWER_OIDC_CLIENT_SECRET_FILE",

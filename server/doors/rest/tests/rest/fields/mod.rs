@@ -107,7 +107,7 @@ fn walk(document: &Value, schema: &Value, path: &str, names: &mut BTreeSet<Strin
 }
 
 /// What is different each time.
-const VOLATILE: [&str; 14] = [
+const VOLATILE: [&str; 16] = [
     "used",
     "token",
     "lease_token",
@@ -122,6 +122,8 @@ const VOLATILE: [&str; 14] = [
     "last_used_at",
     "idle_since",
     "attempt_started_at",
+    "next_at",
+    "webhook_id",
 ];
 
 /// An answer without what is different each time.

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::table::{Row, call, differs, post, refused};
 use super::{Call, Who};
 
+/// The first run that there is.
+const RUN: i64 = 7_000_001;
+
 pub(super) fn rows() -> Vec<Row> {
     let run = |body: Value| post(Who::Admin, "/apps/acme-app/runs", &body);
     let shared = |body: Value| run(json!({"concurrency": body}));
@@ -24,9 +27,9 @@ pub(super) fn rows() -> Vec<Row> {
             "concurrency.max",
             refused(shared(json!({"max": 1})), shared(json!({"max": 0})), "concurrency.max"),
         ),
-        ("create_run", "after", differs(run(json!({})), after(1, "ended"))),
-        ("create_run", "after[].run_id", differs(after(1, "ended"), after(9_999_999, "ended"))),
-        ("create_run", "after[].on", refused(after(1, "ended"), after(1, "sometimes"), "after")),
+        ("create_run", "after", differs(run(json!({})), after(RUN, "ended"))),
+        ("create_run", "after[].run_id", differs(after(RUN, "ended"), after(9_999_999, "ended"))),
+        ("create_run", "after[].on", refused(after(RUN, "ended"), after(RUN, "sometimes"), "after")),
         ("change_app", "description", changes(json!({"description": "d"}))),
         ("change_app", "disabled", changes(json!({"disabled": true}))),
         ("change_app", "concurrency", changes(json!({"concurrency": {"max": 1}}))),
