@@ -29,12 +29,12 @@ fn in_order(line: &str) -> String {
         words.join(" ")
     };
     let mut parts = line.split('[');
-    let mut whole = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (list, rest) = part.split_once(']').unwrap_or((part, ""));
-        whole.push_str(&format!("[{}]{rest}", sorted(list)));
-    }
-    whole
+    let before = parts.next().unwrap_or_default().to_owned();
+    let lists = parts.map(|part| match part.split_once(']') {
+        Some((list, rest)) => format!("[{}]{rest}", sorted(list)),
+        None => format!("[{part}"),
+    });
+    std::iter::once(before).chain(lists).collect()
 }
 
 #[test]
