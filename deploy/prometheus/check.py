@@ -21,7 +21,7 @@ SCRAPING = ROOT / "deploy/prometheus/prometheus.yml"
 MONITOR = ROOT / "charts/minitower/templates/monitoring/servicemonitor.yaml"
 RUNBOOKS = "https://github.com/minitower/minitower/blob/main/docs/how-to/alerts.md#"
 # Where metrics are registered.
-SOURCES = ["server/runs/src/metrics.rs", "server/kernel/src/metrics.rs", "server/minitowerd/src/backup/scheduled.rs", "server/doors/rest/src/metrics.rs", "operator/src/metrics.rs"]
+SOURCES = ["server/runs/src/metrics.rs", "server/notifications/src/metrics.rs", "server/kernel/src/metrics.rs", "server/minitowerd/src/backup/scheduled.rs", "server/doors/rest/src/metrics.rs", "operator/src/metrics.rs"]
 # What Prometheus, the kubelet and the rules themselves add to a series.
 ADDED = {"job", "instance", "namespace", "le", "persistentvolumeclaim", "alertname", "alertstate", "severity"}
 
