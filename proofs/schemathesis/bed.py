@@ -25,6 +25,7 @@ class Bed:
         self.url = url
         self.admin, self.registration, self.holder = secrets or (None, None, None)
         self.enders = 0
+        self.notification = None
 
     def ask(self, method, path, token="", body=None, headers=None):
         """Calls the API; raises unless the call succeeds."""
@@ -40,6 +41,7 @@ class Bed:
         self.admin, self.registration = team["token"], team["registration_token"]
         member = self.ask("POST", "/tokens", self.admin, {"role": "member"})["token"]
         self.ask("POST", "/apps", self.admin, {"slug": "fuzzed"})
+        self.ask("PUT", "/environments/default/secrets/WORD", self.admin, {"value": "a good word"})
         self.ask("POST", "/apps/fuzzed/versions", self.admin, form("artifact", archive()), {"Content-Type": "multipart/form-data; boundary=XX"})
         self.holder = self.register("holder", "leased")
         lease = self.lease()

@@ -14,7 +14,7 @@ bed = Bed(told["url"], told["secrets"])
 role = told["role"]
 calls, seen = 0, set()
 # What the parameters of a path may name; a call that ends one of them is followed by a new one.
-known = {"run": told["lease"]["run_id"], "app": "fuzzed", "no": 1, "name": "poller", "path": ARTIFACT, "id": told["registration_id"], "slug": SLUG}
+known = {"run": told["lease"]["run_id"], "app": "fuzzed", "no": 1, "name": "poller", "path": ARTIFACT, "id": told["registration_id"], "slug": SLUG, "env": "default", "secret": "WORD"}
 lease = told["lease"]
 
 
@@ -36,7 +36,12 @@ def new_artifact():
     bed.leave_artifact(lease)
 
 
+def new_secret():
+    bed.ask("PUT", "/environments/default/secrets/WORD", bed.admin, {"value": "a good word"})
+
+
 AFTER = {
+    "delete_secret": new_secret,
     "finish_attempt": new_lease,
     "release_attempt": new_lease,
     "delete_runner": new_runner,
@@ -85,6 +90,46 @@ def spare_token(case):
     case.path_parameters = {"id": bed.ask("POST", "/tokens", bed.admin)["token_id"]}
 
 
+def ended_run(case):
+    """A run that may run again."""
+    run = bed.ask("POST", "/apps/fuzzed/runs", bed.admin)["run_id"]
+    bed.ask("POST", f"/runs/{run}/cancel", bed.admin)
+    case.path_parameters = {"run": run}
+    case.body = {}
+
+
+def notification():
+    """What makes a notification, under a name that none has. It is made in place of the one before: a team may have few."""
+    if bed.notification:
+        bed.ask("DELETE", f"/notifications/{bed.notification}", bed.admin)
+        bed.notification = None
+    return {"name": f"n-{os.getpid()}-{calls}", "on": ["dead"], "target": {"kind": "webhook", "url": "https://192.0.43.7/hook"}}
+
+
+def spare_notification(case):
+    bed.notification = bed.ask("POST", "/notifications", bed.admin, notification())["id"]
+    case.path_parameters = {"id": bed.notification}
+
+
+def delivered(case):
+    spare_notification(case)
+    made = bed.ask("POST", f"/notifications/{bed.notification}/test", bed.admin)
+    case.path_parameters = {"id": bed.notification, "delivery": made["id"]}
+
+
+def make_notification(case):
+    case.body = notification()
+
+
+def rename_notification(case):
+    spare_notification(case)
+    case.body = {"name": f"other-{calls}"}
+
+
+def set_secret(case):
+    case.body = {"value": "another word"}
+
+
 def wide_limits(case):
     case.body = {"queued_runs": 900_000, "apps": None}
 
@@ -95,10 +140,19 @@ SPARE = {
     "delete_version": spare_version,
     "delete_run": spare_run,
     "delete_token": spare_token,
+    "delete_notification": spare_notification,
 }
 BEFORE = SPARE | {
     "set_limits": wide_limits,
     "set_team_limits": wide_limits,
+    "set_secret": set_secret,
+    "retry_run": ended_run,
+    "create_notification": make_notification,
+    "show_notification": spare_notification,
+    "update_notification": rename_notification,
+    "test_notification": spare_notification,
+    "list_deliveries": spare_notification,
+    "retry_delivery": delivered,
     "runner_ended": held_runner,
     "create_version": upload,
     "login": login,
@@ -143,6 +197,10 @@ def after_call(context, case, response):
     seen.add((operation, response.status_code))
     if response.status_code < 300:
         AFTER.get(operation, lambda: None)()
+    if operation == "create_notification" and response.status_code == 201:
+        bed.notification = response.json()["id"]
+    if operation == "delete_notification" and response.status_code == 204:
+        bed.notification = None
 
 
 @atexit.register

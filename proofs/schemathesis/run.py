@@ -31,6 +31,8 @@ SCHEMES = {
 }
 # Their answers are streams that do not end.
 ENDLESS = ["follow_runs"]
+# They need an identity provider, and there is none: here they only refuse.
+PROVIDED = {"start_device", "start_sign_in", "finish_sign_in", "confirm_sign_in", "exchange_code"}
 
 
 def opens(role, operation):
@@ -90,7 +92,7 @@ def main():
         answers = [json.loads(line) for line in seen.read_text().splitlines()]
     succeeded = {operation for operation, status, _ in answers if status < 400}
     if len(roles) == len(SCHEMES):
-        wrong += [f"{operation} never succeeded: its answers were not looked at" for operation in operations if operation not in succeeded]
+        wrong += [f"{operation} never succeeded: its answers were not looked at" for operation in operations if operation not in succeeded | PROVIDED]
     if wrong:
         raise SystemExit("\n".join(f"schemathesis: failed: {one}" for one in wrong))
     pairs = {(operation, status) for operation, status, _ in answers}

@@ -102,3 +102,22 @@ fn a_state_of_each_status_is_that_status() {
         assert_eq!(attempt_in(status, by).status(), status);
     }
 }
+
+#[test]
+fn an_attempt_counts_from_its_end_on_its_row_and_its_message() {
+    for status in AttemptStatus::ALL.into_iter().filter(|status| status.is_active()) {
+        assert_eq!(attempt_in(status, EndedBy::Result).counted(), 0);
+    }
+    for status in AttemptStatus::ALL.into_iter().filter(|status| !status.is_active()) {
+        for by in ends(status) {
+            let state = attempt_in(status, *by);
+            let message = state.error_message().map_or(0, str::len);
+            assert_eq!(state.counted(), 512 + i64::try_from(message).unwrap(), "{status:?} by {by:?}");
+        }
+    }
+    let AttemptState::Expired { span, .. } = attempt_in(AttemptStatus::Expired, EndedBy::Expiry) else {
+        panic!("it has not expired")
+    };
+    let loss = Loss { by: LostBy::Expiry, message: Some("12345".to_owned()) };
+    assert_eq!(AttemptState::Expired { span, loss }.counted(), 517);
+}

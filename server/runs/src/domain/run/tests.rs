@@ -74,3 +74,52 @@ fn a_new_run_is_ready_and_only_a_queued_one_is() {
     let waits = RunState::Queued { wait: Wait::Until(Timestamp(0)), first_started_at: None };
     assert!(!waits.is_ready() && waits.is_backing_off());
 }
+
+#[test]
+fn a_run_that_waits_says_for_what_in_one_word() {
+    for (wait, word) in [
+        (Wait::After, "after"),
+        (Wait::Until(Timestamp(9)), "backoff"),
+        (Wait::Disabled, "disabled"),
+        (Wait::Limit, "limit"),
+    ] {
+        let state = RunState::Queued { wait, first_started_at: None };
+        let reason = state.blocked_by().unwrap();
+        assert_eq!((reason.as_str(), Blocked::parse(word)), (word, Some(reason)));
+    }
+    assert_eq!((RunProgress::queued(0, Timestamp(1)).state.blocked_by(), Blocked::parse("x")), (None, None));
+}
+
+#[test]
+fn a_run_counts_its_row_its_input_and_its_labels_as_often_as_they_are_stored() {
+    assert_eq!(counted(0, None), 1024);
+    assert_eq!(counted(500, Some("12345")), 1024 + 500 + 15);
+    let text = "x".repeat(500);
+    let run = Run {
+        id: RunId(1),
+        team_id: TeamId(1),
+        app_id: AppId(1),
+        app_slug: "a".to_owned(),
+        number: 1,
+        version_id: VersionId(1),
+        version_number: 1,
+        environment_id: EnvironmentId(1),
+        environment: "default".to_owned(),
+        input: Some(Input::Text(text)),
+        hidden_parameters: None,
+        output: None,
+        labels: Some("12345".to_owned()),
+        retry_of: None,
+        priority: 0,
+        timeout_seconds: None,
+        concurrency: None,
+        awaited: false,
+        created_at: Timestamp(1),
+        runner: None,
+        attempts: 0,
+        progress: RunProgress::queued(0, Timestamp(1)),
+        row_version: 0,
+        deleted: false,
+    };
+    assert_eq!(run.counted(), 1539);
+}
