@@ -5,7 +5,7 @@ use minitower_runs::{Absent, Changes, Created, Error, Unfinished, Which};
 use minitower_vocabulary::statuses::{ResultStatus, RunStatus};
 use serde_json::json;
 
-use crate::support::{Plane, outcome, retries};
+use crate::support::{Plane, named, outcome, retries};
 use minitower_runs::domain::input::{Input, SMALL_BYTES};
 use minitower_runs::{CreateRun, Report};
 
@@ -73,15 +73,26 @@ async fn a_run_that_moves_while_it_is_looked_for_is_left_alone() {
     for _ in 0..300 {
         plane.run(CreateRun::default()).await;
     }
-    let runner = plane.runner("r").await;
-    let which = || Which { statuses: vec![RunStatus::Queued], ..Which::default() };
+    let (first, second, third) = (plane.runner("a").await, plane.runner("b").await, plane.runner("c").await);
+    let which = Which { statuses: vec![RunStatus::Queued], ..Which::default() };
     let runs = plane.app.runs();
-    let (cancelled, leased) = tokio::join!(runs.cancel_runs(&plane.team, which()), plane.lease(&runner));
-    let cancelled = cancelled.unwrap();
-    assert_eq!((cancelled.runs, cancelled.next_before), (299, None));
-    assert_eq!(plane.status(&leased.run).await.status(), RunStatus::Leased);
+    // Who is first is open; each run has one fate, and both sides agree on it.
+    let (cancelled, one, two, three) = tokio::join!(
+        runs.cancel_runs(&plane.team, which),
+        plane.poll(&first, named("i")),
+        plane.poll(&second, named("i")),
+        plane.poll(&third, named("i")),
+    );
+    let (cancelled, mut leased) = (cancelled.unwrap(), 0);
+    for grant in [one, two, three].into_iter().filter_map(Result::unwrap) {
+        assert_eq!(plane.status(&grant.run).await.status(), RunStatus::Leased);
+        leased += 1;
+    }
+    assert_eq!((cancelled.runs, cancelled.next_before), (300 - leased, None));
     let summary = plane.app.runs().runs_summary(&plane.team).await.unwrap();
-    assert_eq!((summary.queued, summary.active, summary.terminal), (0, 1, 299));
+    let (leased, ended) = (i64::try_from(leased).unwrap(), i64::try_from(300 - leased).unwrap());
+    let expected = (0, leased, ended);
+    assert_eq!((summary.queued, summary.active, summary.terminal), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
