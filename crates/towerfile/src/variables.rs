@@ -10,10 +10,10 @@ pub enum Setter {
 }
 
 /// Beginnings of names that change how any program is loaded, or belong to the runner.
-const RESERVED_PREFIXES: [&str; 4] = ["BASH_FUNC_", "LD_", "MINITOWER_", "PYTHON"];
+pub const RESERVED_PREFIXES: [&str; 4] = ["BASH_FUNC_", "LD_", "MINITOWER_", "PYTHON"];
 
 /// Names that do the same, or that the runner sets for every run.
-const RESERVED: [&str; 13] = [
+pub const RESERVED: [&str; 13] = [
     "BASHOPTS",
     "BASH_ENV",
     "GCONV_PATH",

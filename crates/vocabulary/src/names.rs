@@ -84,10 +84,10 @@ pub fn check_runner(text: &str) -> Result<(), NameError> {
 
 /// Beginnings of names that no secret may have: as variables they change how any program is loaded, or belong to the runner. Together with
 /// [`RESERVED_SECRETS`], these are the names that a Towerfile may not give to a variable either.
-const RESERVED_SECRET_PREFIXES: [&str; 4] = ["BASH_FUNC_", "LD_", "MINITOWER_", "PYTHON"];
+pub const RESERVED_SECRET_PREFIXES: [&str; 4] = ["BASH_FUNC_", "LD_", "MINITOWER_", "PYTHON"];
 
 /// Names that no secret may have, for the same reason.
-const RESERVED_SECRETS: [&str; 13] = [
+pub const RESERVED_SECRETS: [&str; 13] = [
     "BASHOPTS",
     "BASH_ENV",
     "GCONV_PATH",

@@ -263,3 +263,18 @@ fn in_one_line(error: &rusqlite_migration::Error) -> String {
         other => other.to_string(),
     }
 }
+
+/// An error and its sources in one line, from the outermost to the innermost. What a library says twice is said once.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -54,7 +54,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use columns::Columns;
 pub use db::{At, Db, Tx, at, maybe_at};
-pub use error::{CopyError, MigrationError, OpenError, RestoreError, StoreError};
+pub use error::{CopyError, MigrationError, OpenError, RestoreError, StoreError, chain};
 pub use identity::Stranger;
 pub use migrate::SQLITE_AT_LEAST;
 pub use restore::restore;

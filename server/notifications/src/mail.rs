@@ -113,7 +113,10 @@ impl Mailer {
             Ok(Ok(answer)) => Ok(i64::from(u16::from(answer.code()))),
             Ok(Err(error)) => {
                 let code = error.status().map(|code| i64::from(u16::from(code)));
-                Err(NotSent { code, reason: format!("the mail server did not take it: {}", chain(&error)) })
+                Err(NotSent {
+                    code,
+                    reason: format!("the mail server did not take it: {}", minitower_kernel::chain(&error)),
+                })
             }
             Err(_) => Err(NotSent {
                 code: None,
@@ -149,21 +152,6 @@ pub(crate) fn check_address(text: &str) -> Result<(), &'static str> {
         return Ok(());
     }
     Err("must be one address such as team@example.com, without a name")
-}
-
-/// The error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

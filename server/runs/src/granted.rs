@@ -50,3 +50,15 @@ pub(crate) fn fail(
     save_held(tx, gates, (run, attempt), after)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use minitower_towerfile::variables;
+    use minitower_vocabulary::names;
+
+    #[test]
+    fn no_secret_has_a_name_that_a_towerfile_may_not_give_to_a_variable() {
+        assert_eq!(names::RESERVED_SECRETS, variables::RESERVED);
+        assert_eq!(names::RESERVED_SECRET_PREFIXES, variables::RESERVED_PREFIXES);
+    }
+}

@@ -33,12 +33,6 @@ pub struct ApiError {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AnsweredCode(pub(crate) ErrorCode);
 
-/// An error and what caused it, outermost first.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
 impl ApiError {
     /// An error with this code and this sentence.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
@@ -67,7 +61,7 @@ impl ApiError {
 
     /// 500 `internal`: logs the cause, and tells the caller only that it is in the log.
     pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(error = %chain(cause), "request failed on the server's side");
+        tracing::error!(error = %minitower_kernel::chain(cause), "request failed on the server's side");
         Self::internal_logged()
     }
 

@@ -29,8 +29,8 @@ errors! { CreateErrors {
 
 /// Creates a run.
 ///
-/// The run waits in the queue of its environment until a runner takes it. The input is a JSON object of at most
-/// 120 KiB. The server checks it against the version's schema and fills in the schema's defaults. With an
+/// The run waits in the queue of its environment until a runner takes it. The input is a JSON object, as large
+/// as the body may be. The server checks it against the version's schema and fills in the schema's defaults. With an
 /// `Idempotency-Key`, repeating the call within 24 hours gives the run that the first call made.
 #[utoipa::path(post, path = "/api/v1/apps/{app}/runs", operation_id = "create_run", tag = "Runs",
     params(
@@ -53,12 +53,17 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<Run>), ApiError> {
     let once = once(&headers, &path.app, &body)?;
     let new = new_run(body);
-    let (status, run) = match once {
-        None => (StatusCode::CREATED, state.runs().create_run(&caller, path.app, new).await?),
-        Some(once) => match state.runs().create_run_once(&caller, path.app, new, once).await? {
-            Created::New(run) => (StatusCode::CREATED, run),
-            Created::Before(run) => (StatusCode::OK, run),
-        },
+    answer(match once {
+        None => Created::New(state.runs().create_run(&caller, path.app, new).await?),
+        Some(once) => state.runs().create_run_once(&caller, path.app, new, once).await?,
+    })
+}
+
+/// The answer with a run that was made now, or by the same call before.
+pub(super) fn answer(created: Created) -> Result<(StatusCode, Json<Run>), ApiError> {
+    let (status, run) = match created {
+        Created::New(run) => (StatusCode::CREATED, run),
+        Created::Before(run) => (StatusCode::OK, run),
     };
     Ok((status, Json(render::run(run)?)))
 }

@@ -2,17 +2,17 @@
 
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
-use minitower_runs::{Changes, Created};
+use minitower_runs::Changes;
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::RunId;
 use minitower_vocabulary::wire::runs::{RetryRun, Run};
 
-use super::create::once;
+use super::create::{answer, once};
 use crate::auth::Caller;
 use crate::extract::{Json, OptionalJson, Path};
 use crate::openapi::errors;
 use crate::v1::params::RunPath;
-use crate::{ApiError, HttpState, render};
+use crate::{ApiError, HttpState};
 
 errors! { RetryErrors {
     InvalidRequest: "A field breaks a rule, or the input does not match the version's schema.",
@@ -50,9 +50,5 @@ pub(crate) async fn retry(
     let once = once(&headers, &format!("runs/{id}/retry"), &body)?;
     let RetryRun { input, version_no, priority, environment } = body;
     let changes = Changes { input, version_no, priority, environment };
-    let (status, run) = match state.runs().retry_run(&caller, RunId(id), changes, once).await? {
-        Created::New(run) => (StatusCode::CREATED, run),
-        Created::Before(run) => (StatusCode::OK, run),
-    };
-    Ok((status, Json(render::run(run)?)))
+    answer(state.runs().retry_run(&caller, RunId(id), changes, once).await?)
 }
