@@ -7,7 +7,7 @@ use minitower_kernel::events::Turn;
 use minitower_kernel::{StoreError, Tx};
 use minitower_vocabulary::ids::{AppId, RunId, TeamId};
 
-use crate::domain::gates::{AppRules, Asking, Gates as Domain, Standing};
+use crate::domain::gates::{AppRules, Asking, Gates as Domain, Standing, unsettles};
 use crate::domain::run::{Concurrency, Run, RunProgress, RunState, Wait};
 use crate::store::events::{AppGone, AppRuled, RunMoved};
 use crate::store::gates::Held;
@@ -165,13 +165,9 @@ impl Unsettled {
     /// A run was made or moved. True: there is something to look at.
     pub(crate) fn moved(&self, moved: &RunMoved) -> bool {
         let ended = moved.awaited && moved.after.state.end().is_some();
-        let left = moved.concurrency.as_ref().filter(|_| {
-            let had_place = |standing| matches!(standing, Standing::Ready | Standing::Active);
-            let had = moved.before.as_ref().is_some_and(|run| had_place(Standing::of(&run.state)));
-            // Also one that becomes active: where it does not run, fewer are to be ready. And one that is held: it may be the first.
-            let is = Standing::of(&moved.after.state);
-            had && !had_place(is) || is == Standing::Held
-        });
+        let before = moved.before.as_ref().map(|run| Standing::of(&run.state));
+        let after = Standing::of(&moved.after.state);
+        let left = moved.concurrency.as_ref().filter(|_| unsettles(before, after));
         if !ended && left.is_none() {
             return false;
         }

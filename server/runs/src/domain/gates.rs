@@ -66,6 +66,17 @@ impl Standing {
     }
 }
 
+/// Whether those that wait under a key are to be looked at again when one of its runs moves so. A run that is no longer active leaves a place in
+/// every environment, also where it is not ready again; one that was ready leaves one where it was. And one that waits may be the first.
+pub fn unsettles(before: Option<Standing>, after: Standing) -> bool {
+    match (before, after) {
+        (_, Standing::Held) => true,
+        (Some(Standing::Active), after) => after != Standing::Active,
+        (Some(Standing::Ready), after) => after == Standing::Aside,
+        (Some(Standing::Held | Standing::Aside) | None, _) => false,
+    }
+}
+
 /// The rules of all apps that have some, and the runs of all keys that are in use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gates {

@@ -168,6 +168,23 @@ async fn a_poll_that_waits_is_woken_by_the_place_that_becomes_free() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_given_back_where_no_runner_is_keeps_nobody_elsewhere_from_its_place() {
+    let plane = Plane::alive().await;
+    let there = CreateRun { environment: Some("there".to_owned()), ..keyed(Some("db"), 1) };
+    let (first, second) = (plane.run(keyed(Some("db"), 1)).await, plane.run(there).await);
+    let runner = plane.runner("r1").await;
+    let grant = plane.lease(&runner).await;
+    assert_eq!(grant.run.id, first.id);
+    plane.change(disabled(true)).await;
+    plane.until_blocked_by(&second, Some(Blocked::Disabled)).await;
+    plane.change(disabled(false)).await;
+    plane.until_blocked_by(&second, Some(Blocked::Limit)).await;
+    plane.app.leases().release_run(&runner, first.id, &grant.lease_token).await.unwrap();
+    plane.until_blocked_by(&second, None).await;
+    assert_eq!(plane.blocked_by(&first).await, None, "whoever is asked for first starts");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_place_is_kept_through_retries_releases_expiries_and_restarts() {
     let mut plane = Plane::alive().await;
     let [r1, r2] = [plane.runner("r1").await, plane.runner("r2").await];

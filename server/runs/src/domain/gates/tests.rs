@@ -23,6 +23,17 @@ fn add(gates: &mut Gates, environment: &str, standing: Standing, runs: i64) {
 }
 
 #[test]
+fn whatever_may_let_another_run_start_is_looked_at() {
+    use Standing::{Active, Aside, Held, Ready};
+    let all = [Ready, Active, Held, Aside];
+    let looked_at = |before| all.into_iter().filter(|after| unsettles(before, *after)).collect::<Vec<_>>();
+    assert_eq!(looked_at(None), [Held]);
+    assert_eq!(looked_at(Some(Ready)), [Held, Aside], "one that starts had its place already");
+    assert_eq!(looked_at(Some(Active)), [Ready, Held, Aside], "its place is free elsewhere too");
+    assert_eq!([looked_at(Some(Held)), looked_at(Some(Aside))], [[Held], [Held]]);
+}
+
+#[test]
 fn a_run_without_a_key_waits_for_nothing_but_its_app() {
     let mut gates = Gates::default();
     let free = asking(HERE, None);
