@@ -41,6 +41,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0021_people", include_str!("../../../migrations/0021_people.sql")),
     ("0022_large_inputs", include_str!("../../../migrations/0022_large_inputs.sql")),
     ("0023_log_segments", include_str!("../../../migrations/0023_log_segments.sql")),
+    ("0024_what_a_run_comes_after", include_str!("../../../migrations/0024_what_a_run_comes_after.sql")),
 ];
 
 /// The newest version of the schema.

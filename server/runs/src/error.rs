@@ -282,6 +282,11 @@ pub enum Absent {
     /// A run.
     #[error("there is no run {0}")]
     Run(RunId),
+    /// A run that is to be repeated.
+    #[error(
+        "there is no run {0} to run again: it may have been deleted, alone or with its version or its app; create a new run instead"
+    )]
+    RunToRepeat(RunId),
     /// An attempt.
     #[error("run {run} has no attempt {number}")]
     Attempt {

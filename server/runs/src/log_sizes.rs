@@ -42,7 +42,7 @@ impl LogSizes {
         if moved.before.as_ref().is_some_and(|run| run.status().is_active())
             && !moved.after.status().is_active()
         {
-            self.lock().remove(&moved.run);
+            self.lock().remove(&moved.id);
         }
     }
 

@@ -61,7 +61,7 @@ impl Queues {
 
     /// A run was made or moved, or that was taken back.
     pub(crate) fn moved(&self, moved: &RunMoved, turn: Turn) {
-        let standing = |run| Standing::of(moved.priority, moved.run, run);
+        let standing = |run| Standing::of(moved.priority, moved.id, run);
         let before = moved.before.as_ref().map_or(Standing::Aside, standing);
         let after = standing(&moved.after);
         if before == after {

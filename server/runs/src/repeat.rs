@@ -17,7 +17,7 @@ use crate::domain::labels::Labels;
 use crate::domain::run::Run;
 use crate::inputs::{find_whole, object};
 use crate::runs::{Prepared, Runnable, Wanted, limited};
-use crate::{Created, Error, Idempotency, InputError, Runs};
+use crate::{Absent, Created, Error, Idempotency, InputError, Runs};
 
 /// What is other than in the run that is repeated.
 #[derive(Debug, Clone, Default)]
@@ -148,7 +148,10 @@ impl Given {
 
 /// The run, once it has ended.
 fn ended(db: &Db, team: TeamId, id: RunId) -> Result<Run, Error> {
-    let run = find_whole(db, team, id)?;
+    let run = find_whole(db, team, id).map_err(|error| match error {
+        Error::Absent(Absent::Run(id)) => Absent::RunToRepeat(id).into(),
+        error => error,
+    })?;
     if run.status().is_terminal() { Ok(run) } else { Err(Error::NotEnded(id)) }
 }
 

@@ -174,6 +174,7 @@ impl Prepared {
             timeout_seconds: self.timeout_seconds,
             labels: self.labels,
             concurrency,
+            after: self.after,
             wait: if waits { Wait::After } else { wait },
             retry_of: self.retry_of,
         };

@@ -142,6 +142,21 @@ fn a_run_comes_after_others_of_its_team() {
     let said = explained(&team, next);
     let waits = json!([{"run_id": first, "on": "completed", "status": "queued"}]);
     assert_eq!((&said["reason"], &said["waits_for"]), (&json!("after"), &waits));
+    // Every answer says what a run comes after, as long as there is anything.
+    let after = [
+        (first, json!(null)),
+        (next, json!([{"run_id": first, "on": "completed"}])),
+        (last, json!([{"run_id": next, "on": "completed"}, {"run_id": first, "on": "ended"}])),
+    ];
+    let says = || {
+        let list = team.get("/runs").send().expect_json(200);
+        let listed = list["runs"].as_array().unwrap();
+        for (run, after) in &after {
+            let of_list = listed.iter().find(|listed| listed["run_id"] == *run).unwrap();
+            assert_eq!((&team.read(*run)["after"], &of_list["after"]), (after, after), "{run}");
+        }
+    };
+    says();
     let lease = runner.lease_and_start();
     lease.result(json!({"status": "failed", "exit_code": 3, "reason": "exit"})).expect(200);
     until("the chain has fallen", || team.status(last) == "cancelled");
@@ -151,6 +166,9 @@ fn a_run_comes_after_others_of_its_team() {
     assert!(message.contains(&format!("run {first} had to complete first, and it is failed")), "{message}");
     assert_eq!(explained(&team, next)["reason"], "cancelled");
     runner.idle();
+    says();
+    let again = team.post(&format!("/runs/{next}/retry")).send().expect_json(201);
+    shape::fields(&again, &["retry_of"], &["after"]);
 }
 
 #[test]

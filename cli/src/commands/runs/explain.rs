@@ -1,7 +1,7 @@
 //! `minitower runs explain`
 
 use clap::Args;
-use minitower_client::wire::runs::{AfterOn, RunExplained, WaitsFor};
+use minitower_client::wire::runs::{RunExplained, WaitsFor};
 
 use super::newest;
 use crate::context::Context;
@@ -45,10 +45,7 @@ impl Explain {
 
 fn waits_for(said: &RunExplained) -> Option<String> {
     let one = |WaitsFor { run_id, on, status }: &WaitsFor| {
-        let on = match on {
-            AfterOn::Completed => "completed",
-            AfterOn::Ended => "ended",
-        };
+        let on = on.as_str();
         let status = status.map_or("deleted", |status| status.as_str());
         format!("run {run_id} {on} (now {status})")
     };

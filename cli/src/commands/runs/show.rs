@@ -3,7 +3,7 @@
 use clap::Args;
 use minitower_client::RunFilter;
 use minitower_client::wire::Timestamp;
-use minitower_client::wire::runs::{Attempt, AttemptStatus, Run};
+use minitower_client::wire::runs::{After, Attempt, AttemptStatus, Run};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -103,6 +103,12 @@ pub(super) fn show(out: &Output, run: &Run) -> Result<(), OutputError> {
     out.answer(run, |out| details(out, run))
 }
 
+/// The runs that one comes after, with what they have to have come to.
+fn comes_after(after: &[After]) -> Cell {
+    let each = after.iter().map(|after| format!("{} ({})", after.run_id, after.on.as_str()));
+    Cell::new(each.collect::<Vec<_>>().join(", "))
+}
+
 fn details(out: &Output, run: &Run) -> Result<(), OutputError> {
     let took = run.started_at.zip(run.finished_at).map(|(from, to)| Cell::new(duration(from, to)));
     let input =
@@ -113,6 +119,7 @@ fn details(out: &Output, run: &Run) -> Result<(), OutputError> {
         ("status", Some(Cell::toned(run.status.as_str(), run.status.into()))),
         ("cancel", cancelling.then(|| Cell::new("requested"))),
         ("retry of", run.retry_of.map(Cell::new)),
+        ("after", (!run.after.is_empty()).then(|| comes_after(&run.after))),
         ("version", Some(Cell::new(run.version_no))),
         ("environment", run.environment.as_ref().map(Cell::new)),
         ("runner", run.runner.as_ref().map(Cell::new)),

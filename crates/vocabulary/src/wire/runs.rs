@@ -105,6 +105,16 @@ pub enum AfterOn {
     Ended,
 }
 
+impl AfterOn {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 /// How a run is retried.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
@@ -206,6 +216,10 @@ pub struct Run {
     /// The id of the run that it repeats. That run may have been deleted. Absent if it repeats none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<i64>,
+    /// The runs that it comes after, as they were given. Those that it still waits for are `waits_for` of `explain`. Absent if
+    /// there are none, and from older servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<After>,
 }
 
 /// Answer of `GET /runs/{run}/explain`: why a run is not running.

@@ -281,6 +281,7 @@ impl From<minitower_runs::Error> for ApiError {
                 Absent::App(_)
                 | Absent::Version { .. }
                 | Absent::Run(_)
+                | Absent::RunToRepeat(_)
                 | Absent::Attempt { .. }
                 | Absent::Artifact { .. }
                 | Absent::Environment(_)

@@ -33,7 +33,6 @@ fn moved(team: TeamId, before: Option<RunStatus>, after: RunStatus) -> RunMoved 
         id: RunId(1),
         key: CountKey { team_id: team, app_id: AppId(1), environment_id: EnvironmentId(1) },
         names: CountNames { app: "a".to_owned(), environment: "default".to_owned() },
-        run: RunId(1),
         number: 1,
         version: 1,
         runner: None,

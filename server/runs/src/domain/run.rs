@@ -374,6 +374,8 @@ pub struct Run {
     pub concurrency: Option<Concurrency>,
     /// Whether other runs come after it.
     pub awaited: bool,
+    /// The runs that it comes after, a JSON array as text; none: it comes after none.
+    pub after: Option<String>,
     /// When it was created.
     pub created_at: Timestamp,
     /// Name of the runner of the newest attempt.

@@ -147,12 +147,12 @@ pub(super) fn tell_move(topics: &Topics<RunId, LogTold>, moved: &RunMoved) {
     let bytes = super::moves::bytes_of(moved);
     match &moved.after.state {
         RunState::Leased { .. } | RunState::Running { .. } if was_queued => {
-            topics.tell(&moved.run, bytes, || LogTold::Attempt(moved.attempts));
+            topics.tell(&moved.id, bytes, || LogTold::Attempt(moved.attempts));
         }
-        RunState::Queued { .. } => topics.tell(&moved.run, bytes, || LogTold::Queued),
+        RunState::Queued { .. } => topics.tell(&moved.id, bytes, || LogTold::Queued),
         RunState::Leased { .. } | RunState::Running { .. } | RunState::Cancelling { .. } => {}
         RunState::Completed(_) | RunState::Failed(_) | RunState::Cancelled { .. } | RunState::Dead(_) => {
-            topics.tell(&moved.run, bytes, || LogTold::Ended(LogEnd::of(&moved.after.state, moved.attempts)));
+            topics.tell(&moved.id, bytes, || LogTold::Ended(LogEnd::of(&moved.after.state, moved.attempts)));
         }
     }
 }

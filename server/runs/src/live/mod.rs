@@ -54,7 +54,7 @@ pub(crate) fn follow(memory: &Arc<Memory>, subscribers: &mut Subscribers) {
     subscribers.later(
         move |moved: &RunMoved| {
             let live = &asked.live;
-            let is_wanted = live.moves.is_wanted(&moved.key.team_id) || live.logs.is_wanted(&moved.run);
+            let is_wanted = live.moves.is_wanted(&moved.key.team_id) || live.logs.is_wanted(&moved.id);
             is_wanted.then(|| moves::bytes_of(moved))
         },
         move |later: Later<'_, RunMoved>| match later {

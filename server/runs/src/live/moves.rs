@@ -44,7 +44,7 @@ pub struct RunChange {
 impl From<&RunMoved> for RunChange {
     fn from(moved: &RunMoved) -> Self {
         Self {
-            id: moved.run,
+            id: moved.id,
             number: moved.number,
             app_id: moved.key.app_id,
             app: moved.names.app.clone(),

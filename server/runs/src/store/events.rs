@@ -40,8 +40,6 @@ pub struct RunMoved {
     pub key: CountKey,
     /// The names of that place.
     pub names: CountNames,
-    /// The run.
-    pub run: RunId,
     /// 1, 2, 3 … within the app.
     pub number: i64,
     /// Its version's number.
@@ -76,7 +74,6 @@ impl RunMoved {
             id: run.id,
             key: CountKey { team_id: run.team_id, app_id: run.app_id, environment_id: run.environment_id },
             names: CountNames { app: run.app_slug.clone(), environment: run.environment.clone() },
-            run: run.id,
             number: run.number,
             version: run.version_number,
             runner: run.runner.clone(),

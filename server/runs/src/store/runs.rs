@@ -1,5 +1,6 @@
 //! Runs.
 
+use crate::domain::after::After;
 use crate::domain::input::{self, Input};
 use crate::domain::labels::Labels;
 use crate::domain::retry::{RetryBudget, RetryPolicy};
@@ -8,6 +9,7 @@ use minitower_kernel::rusqlite::{Row, params};
 use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId, TeamId, VersionId};
 use minitower_vocabulary::statuses::{Failure, RunStatus};
 use minitower_vocabulary::time::Timestamp;
+use serde_json::{Value, json};
 
 use crate::store::events::RunMoved;
 use crate::store::{apps, inputs, labels};
@@ -59,6 +61,7 @@ columns! { ($)
     ConcurrencyKey: "r.concurrency_key",
     ConcurrencyMax: "r.concurrency_max",
     Awaited: "r.awaited",
+    ComesAfter: "r.comes_after",
 }
 pub(crate) use select;
 
@@ -89,6 +92,8 @@ pub struct NewRun {
     pub labels: Labels,
     /// With which runs it shares a limit of active ones.
     pub concurrency: Option<Concurrency>,
+    /// What it comes after.
+    pub after: Vec<After>,
     /// What it waits for besides a runner.
     pub wait: Wait,
     /// The run that it repeats.
@@ -102,13 +107,14 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Option<Run>, S
     let progress = RunProgress { policy: new.policy, state, ..RunProgress::queued(new.max_retries, now) };
     let retry_on = new.policy.map(|policy| policy.on().map(Failure::as_str).collect::<Vec<_>>().join(","));
     let labels_text = labels::json(&new.labels);
+    let comes_after = comes_after_text(&new.after);
     let large = new.input.as_ref().filter(|text| input::is_large(text));
     let id = tx.insert(
         "INSERT INTO runs (team_id, app_id, environment_id, environment_name, app_version_id, run_no, status, input, priority,
                            max_retries, created_at, queued_at, timeout_seconds, retry_on, backoff_initial_ms, backoff_multiplier,
                            backoff_max_ms, labels, retry_of, blocked_by, concurrency_key, concurrency_max,
-                           large_input_bytes)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+                           large_input_bytes, comes_after)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
         params![
             new.team.0,
             new.app.0.0,
@@ -131,7 +137,8 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Option<Run>, S
             progress.state.blocked_by().map(Blocked::as_str),
             new.concurrency.as_ref().map(|shared| shared.key.as_str()),
             new.concurrency.as_ref().and_then(|shared| shared.max),
-            large.map(|text| i64::try_from(text.len()).unwrap_or(i64::MAX))
+            large.map(|text| i64::try_from(text.len()).unwrap_or(i64::MAX)),
+            comes_after
         ],
     )?;
     if let Some(text) = large {
@@ -157,6 +164,7 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Option<Run>, S
         timeout_seconds: new.timeout_seconds,
         concurrency: new.concurrency,
         awaited: false,
+        after: comes_after,
         created_at: now,
         runner: None,
         attempts: 0,
@@ -166,6 +174,12 @@ pub fn insert(tx: &Tx<'_>, new: NewRun, now: Timestamp) -> Result<Option<Run>, S
     };
     tx.emit(RunMoved::new(&run, None, None));
     Ok(Some(run))
+}
+
+/// What a run comes after, as it carries it: a JSON array; none: it comes after none.
+fn comes_after_text(after: &[After]) -> Option<String> {
+    let each = |after: &After| json!({"run_id": after.run.0, "on": after.until.as_str()});
+    (!after.is_empty()).then(|| Value::Array(after.iter().map(each).collect()).to_string())
 }
 
 /// Saves a run's new state, if nobody changed the row since it was read; nothing is written when nothing changed. `attempt_started_at` is the
@@ -362,6 +376,7 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Run, StoreError> {
         timeout_seconds: columns.get(Column::TimeoutSeconds)?,
         concurrency: concurrency(&columns)?,
         awaited: columns.get(Column::Awaited)?,
+        after: columns.get(Column::ComesAfter)?,
         created_at: columns.at(Column::CreatedAt)?,
         runner: columns.get(Column::Runner)?,
         attempts: columns.get(Column::Attempts)?,

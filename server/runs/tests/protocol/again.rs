@@ -61,7 +61,7 @@ async fn a_run_keeps_saying_what_it_repeats_and_a_deleted_one_is_repeated_no_mor
     plane.app.runs().delete_run(&plane.team, first.id, Unfinished::Keep).await.unwrap();
     assert!(matches!(
         plane.again(&first, Changes::default()).await,
-        Err(Error::Absent(Absent::Run(id))) if id == first.id
+        Err(Error::Absent(Absent::RunToRepeat(id))) if id == first.id
     ));
     let plane = plane.restart().await;
     assert_eq!(plane.status(&third).await.retry_of, Some(first.id));

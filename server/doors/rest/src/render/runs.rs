@@ -55,6 +55,7 @@ pub(crate) fn run(run: domain::Run) -> Result<Run, ApiError> {
         output_bytes: None,
         labels: json(run.labels.as_deref())?.unwrap_or_default(),
         retry_of: run.retry_of.map(|run| run.0),
+        after: json(run.after.as_deref())?.unwrap_or_default(),
     })
 }
 

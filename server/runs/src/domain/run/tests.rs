@@ -114,6 +114,7 @@ fn a_run_counts_its_row_its_input_and_its_labels_as_often_as_they_are_stored() {
         timeout_seconds: None,
         concurrency: None,
         awaited: false,
+        after: None,
         created_at: Timestamp(1),
         runner: None,
         attempts: 0,

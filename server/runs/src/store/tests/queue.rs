@@ -1,6 +1,7 @@
 //! The queue: runs that are held back are not in the way of those that are ready, and come back in their order.
 
 use super::team as new_team;
+use crate::domain::after::{After, Until};
 use crate::domain::labels::Labels;
 use crate::domain::lease;
 use crate::domain::retry::RetryPolicy;
@@ -60,6 +61,7 @@ fn maker(tx: &Tx<'_>) -> Result<impl Fn(&Tx<'_>) -> Result<Run, StoreError> + us
             timeout_seconds: Some(60),
             labels: Labels::default(),
             concurrency: None,
+            after: vec![After { run: RunId(7), until: Until::Ended }],
             wait: Wait::Nothing,
             retry_of: None,
         };
@@ -90,6 +92,7 @@ async fn what_a_run_is_made_of_is_read_again_as_it_was_made() {
     });
     let (held, read) = made.await.unwrap();
     assert_eq!(read, held);
+    assert_eq!(read.after.as_deref(), Some(r#"[{"on":"ended","run_id":7}]"#));
     assert_eq!((read.timeout_seconds, read.progress.state.not_before()), (Some(60), Some(Timestamp(2000))));
 }
 
