@@ -15,7 +15,7 @@ use minitower_vocabulary::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::lease;
-use crate::store::{attempts, counts, gates, queue, runners, usage};
+use crate::store::{attempts, counts, gates, runners, usage};
 use crate::{Apps, Error, Leases, Memory, Runners, Runs, Settings, Shared, schema};
 
 /// Attempts revived at a time.
@@ -83,10 +83,10 @@ impl Engine {
     async fn load(&self) -> Result<(), StartError> {
         let read = |db: &Db| {
             let newest = attempts::newest_of_all(db)?;
-            let held = (gates::rules(db)?, gates::held(db)?, queue::groups(db)?);
+            let held = (gates::rules(db)?, gates::held(db)?);
             Ok::<_, Error>((counts::all(db)?, runners::all_seen(db)?, usage::all(db)?, newest, held))
         };
-        let (counts, seen, used, newest_attempt, (rules, held, ready)) = self.0.store.read(read).await?;
+        let (counts, seen, used, newest_attempt, (rules, held)) = self.0.store.read(read).await?;
         let environments = self.0.teams.known_environments().await.map_err(Error::from)?;
         let names = environments.iter().map(|known| (known.id, known.name.clone())).collect();
         let memory = &self.0.memory;
@@ -95,9 +95,6 @@ impl Engine {
         memory.queues.load(&counts, &names, &active_runs);
         memory.usage.load(&counts, used);
         memory.gates.load(rules, &held);
-        for (team, environment, place, runs) in ready {
-            memory.positions.load(team, &environment, place, runs);
-        }
         memory.logs.load(newest_attempt);
         memory.gauges.load(counts, environments);
         memory.gauges.give_series(&memory.metrics.series);

@@ -9,6 +9,8 @@ use minitower_vocabulary::statuses::RunStatus;
 use crate::domain::after::After;
 use crate::domain::explain::{Explanation, Facts, Places, Shared, explain};
 use crate::domain::run::{Concurrency, Run};
+use crate::domain::turns::Place;
+use crate::positions::Rest;
 use crate::store::{dependencies, fences, gates, queue};
 use crate::{Error, Runs, runs};
 
@@ -42,9 +44,13 @@ impl Runs {
                 None => Vec::new(),
             };
             let position = if run.progress.state.is_ready() {
-                let place = (run.priority, run.progress.queued_at);
-                let (before, slot) = memory.positions.before(team, &run.environment, place);
-                Some(before + queue::before_in_slot(db, &run, slot)? + 1)
+                let place = Place::new(run.priority, run.progress.queued_at, run.id);
+                let (before, rest) = memory.positions.before(team, &run.environment, place);
+                let rest = match rest {
+                    Rest::From(slot) => queue::before_in_slot(db, &run, slot)?,
+                    Rest::Behind(last) => queue::between(db, last, &run)?,
+                };
+                Some(before + rest + 1)
             } else {
                 None
             };
@@ -52,6 +58,9 @@ impl Runs {
             Ok::<_, Error>((run, waits_for, holders, position, fenced))
         };
         let (run, waits_for, holders, position, fenced) = self.0.store.read(read).await?;
+        if position.is_some() {
+            self.count_line(team, &run.environment);
+        }
         let memory = &self.0.memory;
         let shared = run.concurrency.as_ref().zip(memory.gates.limit(&run)).map(|(shared, (max, active))| {
             Shared { key: shared.key.clone(), places: Places { active, max }, holders }

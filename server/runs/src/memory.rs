@@ -151,6 +151,7 @@ impl Memory {
             memory.queues.moved(moved, turn);
             memory.usage.moved(moved, turn);
             memory.gates.moved(moved, turn);
+            memory.positions.moved(moved, turn);
         });
         let memory = Arc::clone(self);
         subscribers.mirror(move |stored: &Stored, turn| memory.usage.stored(stored, turn));
@@ -208,7 +209,6 @@ impl Memory {
         self.gauges.moved(moved);
         self.metrics.moved(moved);
         self.dispatch.moved(moved);
-        self.positions.moved(moved);
         if moved.after.state.end().is_some() {
             self.endings.ended(moved.id);
         }

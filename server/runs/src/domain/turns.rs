@@ -29,6 +29,16 @@ impl Place {
         Self { priority: Reverse(priority), queued_at, run }
     }
 
+    /// The run's priority.
+    pub const fn priority(&self) -> i64 {
+        self.priority.0
+    }
+
+    /// When it was queued.
+    pub const fn queued_at(&self) -> Timestamp {
+        self.queued_at
+    }
+
     /// The run.
     pub const fn run(&self) -> RunId {
         self.run
