@@ -199,7 +199,7 @@ pub async fn me(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// Revokes the profile's token, where it may, and removes it from the profile.
+/// Revokes the profile's token, and removes it from the profile. An older server lets admins alone revoke.
 pub async fn logout(context: &Context) -> Result<Exit, Failure> {
     let path = context.profiles_path()?;
     let mut profiles = context.profiles()?;

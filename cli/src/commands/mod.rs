@@ -91,7 +91,7 @@ pub enum Command {
     Login(access::Login),
     /// Create a team and save its token in a profile
     Signup(access::Signup),
-    /// Revoke the profile's token, where it may, and remove it from the profile
+    /// Revoke the profile's token, and remove it from the profile
     Logout,
     /// Show the team, the role and the person of your token
     Me,

@@ -21,7 +21,7 @@ pub enum Tokens {
     List,
     /// Create a team token; it is shown once
     Create(Create),
-    /// Revoke tokens: they stop working at once (admins only)
+    /// Revoke tokens: they stop working at once (a member: its own alone)
     Revoke(Revoke),
 }
 

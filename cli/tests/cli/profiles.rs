@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use minitower_test_plane::{Answer, Plane};
+use minitower_test_plane::{Answer, Call, Plane};
 use serde_json::json;
 
 use crate::support::{Bed, Ran, program, run};
@@ -99,8 +99,23 @@ fn a_logout_revokes_the_token_and_takes_it_out_of_the_profile() {
 }
 
 #[test]
+fn a_member_revokes_its_own_token_by_logging_out() {
+    let bed = Bed::start();
+    let member = bed.run(&["tokens", "create", "--json"]).good().json()["token"].as_str().unwrap().to_owned();
+    let set = ["config", "set", "--server", bed.plane.url(), "--token", &member];
+    run(&mut program(bed.home.path(), &set), "").good();
+    let ran = run(&mut program(bed.home.path(), &["logout"]), "").good();
+    assert!(ran.stderr.contains("revoked at the server"), "{ran:?}");
+    let line = ["me", "--server", bed.plane.url(), "--token", &member];
+    assert_eq!(run(&mut program(bed.home.path(), &line), "").code, 10, "the token still works");
+}
+
+#[test]
 fn a_logout_that_may_not_revoke_says_so_and_forgets_the_token_all_the_same() {
     let bed = Bed::start();
+    // As of a server that lets admins alone revoke tokens.
+    let refusal = Answer::refusal(403, "forbidden", "this call needs a token of role admin");
+    bed.plane.once(Call::any().when(|asked| asked.method == "DELETE"), refusal);
     let member = bed.run(&["tokens", "create", "--json"]).good().json()["token"].as_str().unwrap().to_owned();
     let set = ["config", "set", "--server", bed.plane.url(), "--token", &member];
     run(&mut program(bed.home.path(), &set), "").good();

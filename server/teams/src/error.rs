@@ -82,6 +82,9 @@ pub enum Error {
     /// The call needs a token of role admin.
     #[error("this call needs a token of role admin")]
     NotAdmin,
+    /// The call needs a token of role admin, or has to be about the token itself.
+    #[error("this call needs a token of role admin: a member's token can revoke itself alone")]
+    NotOwnToken,
     /// Only a team token makes team tokens.
     #[error("only a team token can create team tokens")]
     NotATeamToken,

@@ -16,6 +16,7 @@ use minitower_runs::domain::runner::RunnerPrincipal;
 use minitower_teams::audit::By;
 use minitower_teams::team::TeamPrincipal;
 use minitower_teams::{AdminPrincipal, Teams, secrets};
+use minitower_vocabulary::ids::TokenId;
 use minitower_vocabulary::wire::error::ErrorCode;
 use minitower_vocabulary::wire::headers::LEASE_TOKEN;
 use tracing::Span;
@@ -41,6 +42,8 @@ pub enum Access {
     Runs,
     /// A team token of role admin; a member gets 403.
     TeamAdmin,
+    /// A team token of role admin, or the one that the path names itself; a member gets 403 for any other.
+    OwnToken,
     /// The operator token, or a team token of role admin; a member gets 403.
     Admin,
     /// The operator token.
@@ -67,7 +70,7 @@ pub(crate) struct RunnerProtocol;
 /// without a credential learns nothing about paths, headers or bodies.
 pub(crate) async fn guard(State(post): State<Post>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let known = let_in(&post, &parts.headers, &mut parts.extensions).await;
+    let known = let_in(&post, &mut parts).await;
     if let Err(refusal) = known {
         return refusal.into_response();
     }
@@ -99,7 +102,9 @@ fn acts(post: &Post, request: &Request) -> Option<Arc<Actor>> {
     let by = match post.access {
         Access::Public => By::SigningIn,
         Access::Bootstrap => By::Bootstrap,
-        Access::Team | Access::TeamAdmin | Access::Runs => By::Team(known.get::<TeamPrincipal>()?),
+        Access::Team | Access::TeamAdmin | Access::OwnToken | Access::Runs => {
+            By::Team(known.get::<TeamPrincipal>()?)
+        }
         Access::Admin => By::Admin(known.get::<AdminPrincipal>()?),
         Access::Operator => By::Operator,
         Access::Registration | Access::Runner | Access::Lease => return None,
@@ -109,8 +114,18 @@ fn acts(post: &Post, request: &Request) -> Option<Arc<Actor>> {
 }
 
 /// Finds the caller out and leaves it in `found`, for the handler's [`Caller`]. Counts the call where calls are counted.
-async fn let_in(post: &Post, headers: &HeaderMap, found: &mut Extensions) -> Result<(), ApiError> {
+async fn let_in(post: &Post, parts: &mut Parts) -> Result<(), ApiError> {
+    let Parts { uri, headers, extensions: found, .. } = parts;
     authenticate(post, bearer(headers), found).await?;
+    if post.access == Access::OwnToken
+        && let Some(team) = found.get::<TeamPrincipal>()
+    {
+        // Before the path is looked at for anything else: to whoever may not, no id is right or wrong.
+        let named = uri.path().rsplit('/').next().and_then(|id| id.parse().ok());
+        if !team.may_revoke(named.map(TokenId)) {
+            return Err(minitower_teams::Error::NotOwnToken.into());
+        }
+    }
     let team = match found.get::<AdminPrincipal>() {
         Some(AdminPrincipal::Team(team)) => Some(team),
         Some(AdminPrincipal::Operator) => None,
@@ -151,7 +166,7 @@ fn outlasted(post: &Post, headers: &HeaderMap, body: Body) -> (Body, BrokenOff) 
 /// Whom the token speaks for, into `found`. Changes nothing, however often it is asked.
 async fn authenticate(post: &Post, token: Option<&str>, found: &mut Extensions) -> Result<(), ApiError> {
     let (teams, runs, leases) = (post.state.teams(), post.state.runs(), post.state.leases());
-    if matches!(post.access, Access::Team | Access::TeamAdmin | Access::Admin) {
+    if matches!(post.access, Access::Team | Access::TeamAdmin | Access::OwnToken | Access::Admin) {
         runs.refuse_attempt(token).await?;
     }
     match post.access {
@@ -160,7 +175,7 @@ async fn authenticate(post: &Post, token: Option<&str>, found: &mut Extensions) 
         Access::Registration => {
             found.insert(teams.authenticate_registration(token).await?);
         }
-        Access::Team => {
+        Access::Team | Access::OwnToken => {
             found.insert(teams.authenticate_team(token).await?);
         }
         Access::Runs => {

@@ -192,6 +192,7 @@ impl From<minitower_teams::Error> for ApiError {
             Error::Unauthorized | Error::WrongLogin => ErrorCode::Unauthorized,
             Error::RunToken
             | Error::NotAdmin
+            | Error::NotOwnToken
             | Error::NotATeamToken
             | Error::SignupOff
             | Error::NotOfPool(_) => ErrorCode::Forbidden,

@@ -74,7 +74,7 @@ routes! {
     GET    "/api/v1/me"                               Team         Named    tokens::me;
     GET    "/api/v1/tokens"                           TeamAdmin    Refused  tokens::list;
     POST   "/api/v1/tokens"                           Team         Named    tokens::create;
-    DELETE "/api/v1/tokens/{id}"                      TeamAdmin    Refused  tokens::delete;
+    DELETE "/api/v1/tokens/{id}"                      OwnToken     Refused  tokens::delete;
     GET    "/api/v1/registration-tokens"              TeamAdmin    Refused  tokens::list_registration;
     POST   "/api/v1/registration-tokens"              TeamAdmin    Refused  tokens::create_registration;
     DELETE "/api/v1/registration-tokens/{id}"         TeamAdmin    Refused  tokens::delete_registration;

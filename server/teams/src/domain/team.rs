@@ -111,6 +111,15 @@ impl TeamPrincipal {
         }
     }
 
+    /// Whether it may take that team token back; none: one that cannot be.
+    pub fn may_revoke(&self, named: Option<TokenId>) -> bool {
+        match self.token() {
+            Some((_, Role::Admin)) => true,
+            Some((own, Role::Member)) => named == Some(own),
+            None => false,
+        }
+    }
+
     /// Whether the team token that was shown has expired by then. Attempts end by themselves.
     pub fn has_expired(&self, now: Timestamp) -> bool {
         match self.credential {
@@ -132,6 +141,16 @@ mod tests {
         assert_eq!(granted(Role::Admin, Some(Role::Admin)), Role::Admin);
         assert_eq!(granted(Role::Admin, Some(Role::Member)), Role::Member);
         assert_eq!(granted(Role::Admin, None), Role::Member);
+    }
+
+    #[test]
+    fn an_admin_revokes_any_token_a_member_its_own_and_a_job_none() {
+        let by = |credential| TeamPrincipal { team_id: TeamId(1), team_slug: "a".to_owned(), credential };
+        let token = |role| by(Credential::Token { id: TokenId(7), role, expires_at: None });
+        let may = |by: &TeamPrincipal| [Some(7), Some(8), None].map(|id| by.may_revoke(id.map(TokenId)));
+        assert_eq!(may(&token(Role::Admin)), [true; 3]);
+        assert_eq!(may(&token(Role::Member)), [true, false, false]);
+        assert_eq!(may(&by(Credential::Attempt(AttemptId(7)))), [false; 3]);
     }
 
     #[test]

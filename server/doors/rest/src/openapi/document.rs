@@ -170,7 +170,7 @@ fn security(access: Access) -> Value {
         Access::Registration => json!([{"registration_token": []}]),
         Access::Team => json!([{"team_token": []}]),
         Access::Runs => json!([{"team_token": []}, {"attempt_token": []}]),
-        Access::TeamAdmin => json!([{"team_token": ["admin"]}]),
+        Access::TeamAdmin | Access::OwnToken => json!([{"team_token": ["admin"]}]),
         Access::Admin => json!([{"team_token": ["admin"]}, {"operator_token": []}]),
         Access::Operator => json!([{"operator_token": []}]),
         Access::Runner => json!([{"runner_token": []}]),
@@ -184,6 +184,10 @@ fn of_access(access: Access) -> &'static [(ErrorCode, &'static str)] {
         (ErrorCode::Unauthorized, "The credential is missing, unknown or of the wrong kind.");
     const NOT_ADMIN: (ErrorCode, &str) =
         (ErrorCode::Forbidden, "The team token is not of role `admin`, or the token belongs to an attempt.");
+    const NOT_OWN: (ErrorCode, &str) = (
+        ErrorCode::Forbidden,
+        "The team token is not of role `admin`, and the call is about another one, or the token belongs to an attempt.",
+    );
     const TOO_FAST: (ErrorCode, &str) =
         (ErrorCode::RateLimited, "The team calls too often. `Retry-After` says when to try again.");
     match access {
@@ -197,6 +201,7 @@ fn of_access(access: Access) -> &'static [(ErrorCode, &'static str)] {
             (ErrorCode::Forbidden, "The API token of an attempt may not call this route."),
         ],
         Access::TeamAdmin | Access::Admin => &[UNAUTHORIZED, NOT_ADMIN, TOO_FAST],
+        Access::OwnToken => &[UNAUTHORIZED, NOT_OWN, TOO_FAST],
         Access::Lease => &[
             UNAUTHORIZED,
             (ErrorCode::InvalidRequest, "The header `X-Lease-Token` is missing."),

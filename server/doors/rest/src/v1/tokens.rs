@@ -97,7 +97,7 @@ errors! { RevokeErrors { NotFound: "The team has no token with this id.", } }
 
 /// Revokes a team token.
 ///
-/// It is dead at once. Tokens that were made with it stay.
+/// It is dead at once. Tokens that were made with it stay. An admin's token revokes any of the team, a member's itself alone.
 #[utoipa::path(delete, path = "/api/v1/tokens/{id}", operation_id = "delete_token", tag = "Tokens", params(IdPath),
     responses((status = 204, description = "The token is revoked."), RevokeErrors))]
 pub(crate) async fn delete(

@@ -66,6 +66,32 @@ async fn a_tokens_use_is_listed_at_once_and_a_revoked_one_is_dead_at_once() {
 }
 
 #[tokio::test]
+async fn a_member_revokes_its_own_token_and_no_other() {
+    let template = Template::make().await;
+    let (bed, admin) = (template.copy().await, &template.things.acme_admin);
+    let (own, member) = made(&bed, admin, json!({})).await;
+    let (other, _) = made(&bed, admin, json!({})).await;
+    let revoke = async |id: &Value, by: &str| {
+        let path = format!("/tokens/{}", id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+        ask(&bed, Method::DELETE, &path, by, Value::Null).await
+    };
+    for id in [&other["token_id"], &json!(7_999_999), &json!("x"), &json!(format!("{}/", own["token_id"]))] {
+        let answer = revoke(id, &member).await;
+        assert!([403, 404].contains(&answer.status.as_u16()), "{id}: {answer:?}");
+    }
+    assert!(revoke(&other["token_id"], &member).await.body.contains("itself alone"));
+    assert_eq!(
+        (revoke(&own["token_id"], &member).await.status.as_u16(), status(&bed, &member).await),
+        (204, 401)
+    );
+    let audit = ask(&bed, Method::GET, "/audit", admin, Value::Null).await;
+    let audit: Value = serde_json::from_str(&audit.body).unwrap();
+    let newest = &audit["events"][0];
+    assert_eq!(newest["action"], "token.delete", "{newest}");
+    assert!(newest["actor"].to_string().contains(&own["token_id"].to_string()), "{newest}");
+}
+
+#[tokio::test]
 async fn an_expired_token_is_dead_and_still_listed_and_outlived_by_none_it_made() {
     let template = Template::make().await;
     let (bed, admin) = (template.copy().await, &template.things.acme_admin);

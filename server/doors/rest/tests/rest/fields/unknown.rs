@@ -27,7 +27,12 @@ fn named(answer: &Answer) -> Option<&str> {
 /// A good call of a route by somebody who may make it.
 pub(super) fn good(route: &Route, things: &Things) -> Request<Body> {
     let kind = match route.access {
-        Access::Public | Access::Team | Access::Runs | Access::TeamAdmin | Access::Admin => Kind::AcmeAdmin,
+        Access::Public
+        | Access::Team
+        | Access::Runs
+        | Access::TeamAdmin
+        | Access::OwnToken
+        | Access::Admin => Kind::AcmeAdmin,
         Access::Bootstrap => Kind::Bootstrap,
         Access::Registration => Kind::AcmeRegistration,
         Access::Runner => Kind::AcmeRunner,

@@ -92,7 +92,8 @@ pub(crate) fn door(access: Access, kind: Kind) -> Door {
         Access::Registration => &[PlatformRegistration, AcmeRegistration, OtherRegistration],
         Access::Team => &[AcmeAdmin, AcmeMember, OtherAdmin, OtherMember],
         Access::Runs => &[AcmeAdmin, AcmeMember, AcmeAttempt, OtherAdmin, OtherMember],
-        Access::TeamAdmin => &[AcmeAdmin, OtherAdmin],
+        // The calls of the matrix are about tokens of none of its callers.
+        Access::TeamAdmin | Access::OwnToken => &[AcmeAdmin, OtherAdmin],
         Access::Admin => &[AcmeAdmin, OtherAdmin, Operator],
         Access::Operator => &[Operator],
         Access::Runner | Access::Lease => &[PlatformRunner, Holder, AcmeRunner, OtherRunner],
@@ -100,7 +101,8 @@ pub(crate) fn door(access: Access, kind: Kind) -> Door {
     let members = [AcmeMember, OtherMember, AcmeAttempt];
     if opens.contains(&kind) {
         Door::Open
-    } else if members.contains(&kind) && matches!(access, Access::TeamAdmin | Access::Admin)
+    } else if members.contains(&kind)
+        && matches!(access, Access::TeamAdmin | Access::OwnToken | Access::Admin)
         || kind == AcmeAttempt && access == Access::Team
     {
         Door::Forbidden

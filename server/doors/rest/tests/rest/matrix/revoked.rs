@@ -37,7 +37,7 @@ async fn credential(bed: &Bed, access: Access, things: &Things) -> Option<(Calle
             let caller = Caller::of(Kind::AcmeRegistration, made["token"].as_str().unwrap(), things);
             Some((caller, end(Method::DELETE, path, admin, Value::Null)))
         }
-        Access::Team | Access::Runs | Access::TeamAdmin | Access::Admin => {
+        Access::Team | Access::Runs | Access::TeamAdmin | Access::OwnToken | Access::Admin => {
             let made = bed.ask("/tokens", admin, json!({"role": "admin"})).await;
             let path = format!("/tokens/{}", made["token_id"]);
             let caller = Caller::of(Kind::AcmeAdmin, made["token"].as_str().unwrap(), things);
