@@ -5,13 +5,13 @@ use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::{DeliveryId, NotificationId};
 use serde_json::json;
 
-use crate::domain::delivery::{Attempt, Delivery, State};
+use crate::domain::delivery::{Attempt, Delivery};
 use crate::domain::message::Event;
 use crate::domain::schedule::MOST_WAITING;
 use crate::notifications::find;
 use crate::outbox::webhook_id;
 use crate::store::deliveries::{self, NewDelivery};
-use crate::store::events::DeliveryDue;
+use crate::store::events::{DeliveryDue, OutboxMoved};
 use crate::{Error, Notifications};
 
 /// A delivery with the attempts at it, oldest first.
@@ -70,6 +70,7 @@ impl Notifications {
                         "a delivery that was made is not there".to_owned(),
                     )
                 })?;
+                tx.emit(OutboxMoved::written(1, 0));
                 tx.emit(DeliveryDue { notification: id, at: now });
                 Ok(ListedDelivery { delivery, attempts: Vec::new() })
             })
@@ -93,12 +94,13 @@ impl Notifications {
                 }
                 let absent = Error::NoDelivery { notification: id, delivery };
                 let former = deliveries::by_id(tx, id, delivery)?.ok_or(absent)?;
-                let waits = matches!(former.state, State::Waiting { .. });
+                let waits = former.waits();
                 if !waits && notification.waiting >= MOST_WAITING {
                     return Err(Error::Full { id, most: MOST_WAITING });
                 }
                 let again = former.again(now);
                 deliveries::save(tx, &again)?;
+                tx.emit(OutboxMoved::waits(i64::from(again.waits()) - i64::from(waits)));
                 tx.emit(DeliveryDue { notification: id, at: now });
                 Ok(ListedDelivery { attempts: deliveries::attempts(tx, delivery)?, delivery: again })
             })

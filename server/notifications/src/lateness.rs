@@ -13,7 +13,7 @@ use minitower_vocabulary::wire::notifications::Occasion;
 use crate::domain::expectation::{Expected, Standing};
 use crate::domain::filter::Happening;
 use crate::outbox::Batch;
-use crate::store::events::DeliveryDue;
+use crate::store::events::{DeliveryDue, OutboxMoved};
 use crate::watch::Moment;
 use crate::{Memory, Notifications};
 
@@ -106,6 +106,8 @@ impl Notifications {
                 for (notification, (_, at)) in &written.queued {
                     tx.emit(DeliveryDue { notification: *notification, at: *at });
                 }
+                let queued = written.queued.values().map(|(n, _)| n).sum();
+                tx.emit(OutboxMoved::written(queued, written.dropped));
                 Ok(())
             })
             .await

@@ -17,7 +17,7 @@ use crate::lateness::standing;
 use crate::metrics::Metrics;
 use crate::outbox::Written;
 use crate::queue::Queue;
-use crate::store::events::{DeliveryDue, NotificationChanged};
+use crate::store::events::{DeliveryDue, NotificationChanged, OutboxMoved};
 use crate::watch::Watch;
 
 /// What follows the commits. Made before the database is opened, so that it follows them from the first one on.
@@ -85,6 +85,8 @@ impl Memory {
             memory.send_due.at(due.at);
         });
         let memory = Arc::clone(self);
+        subscribers.on(move |moved: &OutboxMoved| memory.metrics.moved(*moved));
+        let memory = Arc::clone(self);
         subscribers.on(move |changed: &NotificationChanged| memory.changed(changed));
     }
 
@@ -99,7 +101,7 @@ impl Memory {
             queued += n;
             self.note(id, at);
         }
-        self.metrics.committed(queued, written.dropped);
+        self.metrics.moved(OutboxMoved::written(queued, written.dropped));
     }
 
     /// A run is to be looked at when it will be late.

@@ -3,10 +3,12 @@
 use minitower_vocabulary::wire::notifications::TargetKind;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use crate::store::events::OutboxMoved;
+
 /// What is measured of notifications.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
-    pub(crate) waiting: IntGauge,
+    waiting: IntGauge,
     queued: IntCounter,
     dropped: IntCounter,
     attempts: IntCounterVec,
@@ -37,9 +39,15 @@ impl Metrics {
         Ok(Self { waiting, queued, dropped, attempts })
     }
 
-    pub(crate) fn committed(&self, queued: u64, dropped: u64) {
-        self.queued.inc_by(queued);
-        self.dropped.inc_by(dropped);
+    /// What waits at the start; from then on it follows the commits.
+    pub(crate) fn load(&self, waiting: i64) {
+        self.waiting.set(waiting);
+    }
+
+    pub(crate) fn moved(&self, moved: OutboxMoved) {
+        self.waiting.add(moved.waiting);
+        self.queued.inc_by(moved.queued);
+        self.dropped.inc_by(moved.dropped);
     }
 
     pub(crate) fn attempted(&self, kind: TargetKind, delivered: bool) {

@@ -1,11 +1,12 @@
 //! Create, list, change and delete notifications, and start the subject.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use minitower_kernel::clock::Clock;
 use minitower_kernel::outbound::Outbound;
 use minitower_kernel::page::Page;
-use minitower_kernel::{Db, Store, StoreError};
+use minitower_kernel::{Db, Store, StoreError, Tx};
 use minitower_runs::Apps;
 use minitower_runs::domain::labels::{BadLabel, Label};
 use minitower_teams::Teams;
@@ -18,7 +19,8 @@ use tokio_util::task::TaskTracker;
 use crate::domain::filter::Filter;
 use crate::domain::notification::Notification;
 use crate::mail::Mailer;
-use crate::store::events::{DeliveryDue, NotificationChanged};
+use crate::store::deliveries;
+use crate::store::events::{DeliveryDue, NotificationChanged, OutboxMoved};
 use crate::store::notifications::{self, Content};
 use crate::targets::WantedTarget;
 use crate::{Error, Memory, Notifications, Settings, Shared};
@@ -27,6 +29,10 @@ use crate::{Error, Memory, Notifications, Settings, Shared};
 pub const MOST_OF_A_TEAM: i64 = 20;
 /// Most characters of a name.
 const NAME_CHARS: usize = 100;
+/// How long a slice of a deletion takes of the writer's time, about.
+const SLICE: Duration = Duration::from_millis(10);
+/// Deliveries that are deleted at once within a slice: a few milliseconds, at their largest.
+const DELETED_AT_ONCE: i64 = 20;
 /// Notifications that are read at a time at the start.
 const LOADED_AT_ONCE: i64 = 1000;
 
@@ -207,19 +213,19 @@ impl Notifications {
             .await
     }
 
-    /// Deletes a notification with its deliveries. What is under way is not stopped.
+    /// Deletes a notification with its deliveries: these a few at a time, so that nobody waits for it. What is under way is not stopped.
     pub async fn delete(&self, by: &TeamPrincipal, id: NotificationId) -> Result<(), Error> {
         let team = by.team_id;
-        self.0
-            .store
-            .write_upkeep(move |tx| {
-                if !notifications::delete(tx, team, id)? {
-                    return Err(Error::NoNotification(id));
-                }
-                tx.emit(NotificationChanged { team, id, after: None });
-                Ok(())
-            })
-            .await
+        loop {
+            let began = Instant::now();
+            let gone =
+                self.0.store.write_upkeep(move |tx| delete_slice(tx, team, id, Instant::now() + SLICE));
+            if gone.await? {
+                return Ok(());
+            }
+            // Half of the time is for others.
+            tokio::time::sleep(began.elapsed().min(10 * SLICE)).await;
+        }
     }
 
     /// The app has to be there when it is named; it may be deleted later.
@@ -227,6 +233,19 @@ impl Notifications {
         let Some(slug) = app else { return Ok(None) };
         Ok(Some(self.0.apps.app(by, slug).await?.slug))
     }
+}
+
+/// Deletes some of a notification's deliveries, and with the last of them the notification itself: true.
+fn delete_slice(tx: &Tx<'_>, team: TeamId, id: NotificationId, until: Instant) -> Result<bool, Error> {
+    let before = find(tx, team, id)?.waiting;
+    if deliveries::delete_some(tx, id, DELETED_AT_ONCE, until)? {
+        tx.emit(OutboxMoved::waits(find(tx, team, id)?.waiting - before));
+        return Ok(false);
+    }
+    notifications::delete(tx, team, id)?;
+    tx.emit(OutboxMoved::waits(-before));
+    tx.emit(NotificationChanged { team, id, after: None });
+    Ok(true)
 }
 
 pub(crate) fn find(db: &Db, team: TeamId, id: NotificationId) -> Result<Notification, Error> {

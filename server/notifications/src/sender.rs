@@ -22,7 +22,7 @@ use crate::domain::notification::Notification;
 use crate::domain::schedule;
 use crate::outbox::webhook_id;
 use crate::store::deliveries::NewDelivery;
-use crate::store::events::DeliveryDue;
+use crate::store::events::{DeliveryDue, OutboxMoved};
 use crate::store::{deliveries, notifications};
 
 /// Notifications looked at in one call.
@@ -216,8 +216,10 @@ impl Notifications {
             .write_upkeep(move |tx| {
                 // It may have been asked for again, or deleted.
                 let Some(delivery) = deliveries::by_id(tx, id, delivery.id)? else { return Ok(()) };
+                let waited = delivery.waits();
                 let after = delivery.after(&attempt, jitter);
                 deliveries::save(tx, &after)?;
+                tx.emit(OutboxMoved::waits(i64::from(after.waits()) - i64::from(waited)));
                 deliveries::note_attempt(tx, after.id, after.attempts, &attempt)?;
                 if matches!(after.state, State::Failed { .. }) {
                     tracing::info!(
@@ -253,6 +255,7 @@ pub(crate) fn tell_dropped(
     };
     deliveries::insert(tx, &new, now)?;
     notifications::tell_dropped(tx, id)?;
+    tx.emit(OutboxMoved::written(1, 0));
     tx.emit(DeliveryDue { notification: id, at: now });
     Ok(())
 }

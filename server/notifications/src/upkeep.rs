@@ -55,6 +55,7 @@ impl Notifications {
 
     /// Notes what the last stop left in the outbox.
     pub(crate) async fn load_outbox(&self) -> Result<(), StoreError> {
+        self.0.memory.metrics.load(self.0.store.read(notifications::all_waiting).await?);
         let (mut after, latest) = (NotificationId(0), schedule::latest(self.0.clock.now()));
         loop {
             let page = self.0.store.read(move |db| deliveries::next_of_each(db, after, READ_AT_ONCE)).await?;
@@ -73,10 +74,6 @@ impl Notifications {
     async fn upkeep(self) -> Option<Timestamp> {
         if let Err(error) = self.prune().await {
             tracing::warn!(%error, "could not tidy up the outbox of notifications");
-        }
-        match self.0.store.read(notifications::all_waiting).await {
-            Ok(waiting) => self.0.memory.metrics.waiting.set(waiting),
-            Err(error) => tracing::warn!(%error, "could not count what waits in the outbox of notifications"),
         }
         Some(self.0.clock.now().plus(PAUSE))
     }

@@ -108,7 +108,7 @@ fn run_metrics_follow_a_run() {
     let cancelled = [("team", "acme"), ("app", "hello"), ("status", "cancelled")];
     eventually("minitower_runs_completed_total", &cancelled, "1");
     eventually("minitower_runs_pending", &queued, "0");
-    for name in ["minitower_build_info", "minitower_db_size_bytes"] {
+    for name in ["minitower_build_info", "minitower_db_size_bytes", "minitower_db_write_batch_size_count"] {
         assert!(!samples(&server, name).is_empty(), "{name} is missing");
     }
 }

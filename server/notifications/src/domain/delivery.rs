@@ -69,6 +69,11 @@ pub struct Attempt {
 }
 
 impl Delivery {
+    /// Whether it is to be sent.
+    pub const fn waits(&self) -> bool {
+        matches!(self.state, State::Waiting { .. })
+    }
+
     /// The delivery after an attempt. One that has ended in the meantime keeps a success, and one that somebody asked for again goes on.
     #[must_use]
     pub fn after(mut self, attempt: &Attempt, jitter: f64) -> Self {

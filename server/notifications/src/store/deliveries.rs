@@ -5,7 +5,7 @@ use minitower_kernel::{At, Db, StoreError, Tx, at, maybe_at};
 use minitower_vocabulary::ids::{DeliveryId, NotificationId, RunId};
 use minitower_vocabulary::time::Timestamp;
 use minitower_vocabulary::wire::notifications::DeliveryStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::domain::delivery::{Attempt, Delivery, State};
 use crate::domain::message::Event;
@@ -191,6 +191,28 @@ pub fn any_older(db: &Db, before: Timestamp) -> Result<bool, StoreError> {
     let found =
         db.one("SELECT 1 FROM notification_deliveries WHERE ended_at < ?1 LIMIT 1", [At(before)], |_| Ok(()));
     Ok(found?.is_some())
+}
+
+/// Deletes deliveries of a notification until `until`, some at least; true: there may be more.
+pub fn delete_some(
+    tx: &Tx<'_>,
+    notification: NotificationId,
+    at_once: i64,
+    until: Instant,
+) -> Result<bool, StoreError> {
+    loop {
+        let deleted = tx.execute(
+            "DELETE FROM notification_deliveries WHERE id IN
+                 (SELECT id FROM notification_deliveries WHERE notification_id = ?1 ORDER BY id LIMIT ?2)",
+            params![notification.0, at_once],
+        )?;
+        if i64::try_from(deleted).is_ok_and(|deleted| deleted < at_once) {
+            return Ok(false);
+        }
+        if Instant::now() >= until {
+            return Ok(true);
+        }
+    }
 }
 
 /// Deletes some that ended before `before`: at most `limit`.

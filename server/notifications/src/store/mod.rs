@@ -4,3 +4,6 @@ pub mod audited;
 pub mod deliveries;
 pub mod events;
 pub mod notifications;
+
+#[cfg(test)]
+mod tests;
