@@ -336,12 +336,12 @@ impl Client {
         }
     }
 
-    async fn team(&self, team: Team) -> Result<TeamPrincipal, Error> {
+    pub(crate) async fn team(&self, team: Team) -> Result<TeamPrincipal, Error> {
         let token = self.known.lock().unwrap().teams[team].clone();
         Ok(self.app.teams().authenticate_team(Some(&token)).await?)
     }
 
-    async fn runner(&self, token: Shown) -> Result<RunnerPrincipal, Error> {
+    pub(crate) async fn runner(&self, token: Shown) -> Result<RunnerPrincipal, Error> {
         self.app.leases().authenticate(Some(&self.secret(token))).await
     }
 

@@ -32,6 +32,12 @@ pub(crate) fn config(cases: u32) -> Config {
     }
 }
 
+/// The same for sequences that take several times as long as others: fewer of them.
+pub(crate) fn config_of_few(cases: u32) -> Config {
+    let config = config(cases);
+    Config { cases: config.cases.min(cases.max(config.cases / 4)), ..config }
+}
+
 /// What was done, told at the end.
 #[derive(Debug)]
 pub(crate) struct Tally {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use minitower_kernel::clock::Clock;
+use minitower_runs::Retention;
 use minitower_teams::secrets::Secret;
 use minitower_vocabulary::ids::RegistrationTokenId;
 use minitower_vocabulary::limits::LimitName;
@@ -60,6 +61,7 @@ pub(crate) struct System {
     stopping: CancellationToken,
     reader: Reader,
     folder: TempDir,
+    retention: Retention,
 }
 
 /// What every sequence begins with: made once, then copied.
@@ -101,7 +103,7 @@ pub(crate) fn beginning() -> (Model, Past, Number) {
     (model, past, number)
 }
 
-fn settings(folder: &Path) -> Settings {
+fn settings(folder: &Path, retention: Retention) -> Settings {
     Settings {
         db_path: folder.join("m.db"),
         teams: minitower_teams::Settings {
@@ -117,7 +119,7 @@ fn settings(folder: &Path) -> Settings {
         runs: minitower_runs::Settings {
             objects_dir: folder.join("objects"),
             objects_url: None,
-            retention: minitower_runs::Retention::default(),
+            retention,
             lease_ttl: TTL,
             expiry_check_interval: Duration::from_secs(10),
             runner_prune_after: None,
@@ -127,12 +129,12 @@ fn settings(folder: &Path) -> Settings {
     }
 }
 
-async fn open(folder: &Path, clock: &Clock) -> (App, CancellationToken) {
+async fn open(folder: &Path, clock: &Clock, retention: Retention) -> (App, CancellationToken) {
     let stopping = CancellationToken::new();
     let opened = tokio::time::timeout(SOON, async {
         loop {
             let fatal = |why: &str| panic!("fatal: {why}");
-            match App::open(settings(folder), clock.clone(), stopping.clone(), fatal).await {
+            match App::open(settings(folder, retention), clock.clone(), stopping.clone(), fatal).await {
                 Ok(app) => return app,
                 // The last clone of the former one may live in a task that is just ending.
                 Err(error) if error.to_string().contains("in use") => tokio::task::yield_now().await,
@@ -151,7 +153,7 @@ async fn template() -> &'static Template {
 async fn make_template() -> Template {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::manual(Timestamp(BEGIN_MS));
-    let (app, stopping) = open(folder.path(), &clock).await;
+    let (app, stopping) = open(folder.path(), &clock, Retention::default()).await;
     let made = [
         app.teams().bootstrap(TEAMS[0], "First", None).await.unwrap(),
         app.teams().signup(TEAMS[1], "Second", "a long enough password".to_owned(), None).await.unwrap(),
@@ -206,22 +208,27 @@ fn write(files: &[(PathBuf, Vec<u8>)]) -> TempDir {
 impl System {
     /// A control plane in the state of [`beginning`].
     pub(crate) async fn start() -> Self {
-        let template = template().await;
-        let known = Arc::new(Mutex::new(template.known.clone()));
-        Self::on(write(&template.files), Clock::manual(Timestamp(BEGIN_MS)), known).await
+        Self::start_keeping(Retention::default()).await
     }
 
-    async fn on(folder: TempDir, clock: Clock, known: Arc<Mutex<Known>>) -> Self {
-        let (app, stopping) = open(folder.path(), &clock).await;
+    /// The same, with another rule of how long what has ended is kept.
+    pub(crate) async fn start_keeping(retention: Retention) -> Self {
+        let template = template().await;
+        let known = Arc::new(Mutex::new(template.known.clone()));
+        Self::on(write(&template.files), Clock::manual(Timestamp(BEGIN_MS)), known, retention).await
+    }
+
+    async fn on(folder: TempDir, clock: Clock, known: Arc<Mutex<Known>>, retention: Retention) -> Self {
+        let (app, stopping) = open(folder.path(), &clock, retention).await;
         let database = folder.path().join("m.db");
         let reader = Reader::open(&database);
-        Self { client: Client { app, clock, database, known }, stopping, reader, folder }
+        Self { client: Client { app, clock, database, known }, stopping, reader, folder, retention }
     }
 
     /// The next process on the same files; after a cut, on what they held at that moment.
     pub(crate) async fn restart(self, cut: bool) -> Self {
         let clock = self.client.clock.clone();
-        let known = Arc::clone(&self.client.known);
+        let (known, retention) = (Arc::clone(&self.client.known), self.retention);
         let folder = if cut {
             let held = files(self.folder.path());
             self.stop().await;
@@ -229,7 +236,7 @@ impl System {
         } else {
             self.stop().await
         };
-        Self::on(folder, clock, known).await
+        Self::on(folder, clock, known, retention).await
     }
 
     /// Begins an orderly end: polls that wait are answered.
@@ -239,7 +246,7 @@ impl System {
 
     /// Ends in an orderly way, and answers the files.
     pub(crate) async fn stop(self) -> TempDir {
-        let Self { client, stopping, reader, folder } = self;
+        let Self { client, stopping, reader, folder, .. } = self;
         stopping.cancel();
         client.app.close().await.unwrap();
         drop((client, reader));
