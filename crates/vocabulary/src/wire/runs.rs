@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Timestamp;
@@ -18,7 +18,7 @@ pub use crate::statuses::{AttemptStatus, Failure, RunStatus};
 })))]
 pub struct CreateRun {
     /// The input: an object or null.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::unique::value", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<Object>))]
     pub input: Option<Value>,
     /// The number of the version to run. Default: the newest.
@@ -62,7 +62,7 @@ pub struct CreateRun {
 pub struct RetryRun {
     /// Another input: an object, or null for none. `"********"` for a hidden parameter stands for its value in the run that is
     /// repeated.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::unique::given", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<Object>))]
     pub input: Option<Value>,
     /// The number of another version.
@@ -74,11 +74,6 @@ pub struct RetryRun {
     /// Another environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-}
-
-/// A field that is there, be it null.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
 }
 
 /// A run that another one comes after.
