@@ -27,7 +27,7 @@ const BASE64_LINES: [usize; 2] = [76, 64];
 const LARGE: usize = 16 * 1024;
 
 /// Finds secrets in the bytes of a line: as they are, line by line where they have several; in Base64 at any place of a longer text, or
-/// alone in lines; encoded for URLs; and as a string of JSON.
+/// alone in lines; encoded for URLs; as a string of JSON, also inside another; as Python's `repr` shows it; and quoted for a shell.
 #[derive(Default)]
 pub(super) struct Mask {
     secrets: BTreeSet<String>,
@@ -92,11 +92,46 @@ fn forms(secret: &str) -> Vec<String> {
             );
         }
     }
-    let json = serde_json::Value::from(secret).to_string();
-    let json = &json[1..json.len() - 1];
-    forms.extend([json.to_owned(), ascii(json)]);
+    let as_json = json(secret);
+    // A line of JSON often holds a text that is JSON itself.
+    forms.extend([json(&as_json), json(&ascii(&as_json)), ascii(&json(&as_json))]);
+    forms.extend([ascii(&as_json), as_json]);
+    for shown in [python(secret, false), python(secret, true)] {
+        // Which quotes are escaped depends on the whole text that Python shows. Double ones are as in JSON.
+        forms.extend([shown.replace('\'', r"\'"), shown]);
+    }
+    // What `set -x` shows, and Python's `shlex.quote`.
+    forms.extend([secret.replace('\'', r"'\''"), secret.replace('\'', r#"'"'"'"#)]);
     forms.retain(|form| form.len() >= SHORTEST);
     forms
+}
+
+/// A text as it stands in a string of JSON.
+fn json(text: &str) -> String {
+    let json = serde_json::Value::from(text).to_string();
+    json[1..json.len() - 1].to_owned()
+}
+
+/// What Python's `repr` shows of a text, or of its bytes, with the quotes left as they are.
+fn python(secret: &str, bytes: bool) -> String {
+    let mut text = String::with_capacity(secret.len());
+    let mut utf8 = [0; 4];
+    for c in secret.chars() {
+        match c {
+            '\\' => text.push_str(r"\\"),
+            '\n' => text.push_str(r"\n"),
+            '\r' => text.push_str(r"\r"),
+            '\t' => text.push_str(r"\t"),
+            c if c.is_ascii_control() || bytes && !c.is_ascii() => {
+                for byte in c.encode_utf8(&mut utf8).bytes() {
+                    // A string takes all text.
+                    let _ = write!(text, "\\x{byte:02x}");
+                }
+            }
+            c => text.push(c),
+        }
+    }
+    text
 }
 
 /// A string of JSON as programs write it that write ASCII alone.
@@ -177,6 +212,27 @@ mod tests {
             "\"pass%20w%C3%B6rd%2F%221%22%2B!\"",
         ] {
             assert_eq!(masked(&mask, shown), "\"[secret]\"", "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_masked_as_python_and_shells_show_it() {
+        for (secret, shown, left) in [
+            // repr(secret), also of a longer text that has the other quotes.
+            (r"pass\word", r"'pass\\word'", "'[secret]'"),
+            ("it's-1", r#"'it\'s-1 "x"'"#, r#"'[secret] "x"'"#),
+            ("a\tb\u{1}c", r"'a\tb\x01c'", "'[secret]'"),
+            // repr(secret.encode())
+            ("wörd-1", r"b'w\xc3\xb6rd-1'", "b'[secret]'"),
+            // json.dumps(json.dumps(secret)), with ensure_ascii and without, and both in turn.
+            ("w\"ör", r#""\"w\\\"\\u00f6r\"""#, r#""\"[secret]\"""#),
+            ("w\"ör", r#""\"w\\\"ör\"""#, r#""\"[secret]\"""#),
+            ("w\"ör", r#""\"w\\\"\u00f6r\"""#, r#""\"[secret]\"""#),
+            // sh -x, and shlex.quote(secret).
+            ("it's-1", r"'it'\''s-1'", "'[secret]'"),
+            ("it's-1", r#"'it'"'"'s-1'"#, "'[secret]'"),
+        ] {
+            assert_eq!(masked(&Mask::default().and([secret]), shown), left, "{shown}");
         }
     }
 
