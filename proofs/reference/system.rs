@@ -112,6 +112,7 @@ fn settings(folder: &Path, retention: Retention) -> Settings {
             operator_token: Secret::new("operator"),
             signup_enabled: true,
             audit_keep: None,
+            audit_keep_most: None,
             oidc: None,
             storage_bytes: None,
             secrets_key_file: folder.join("secrets.key"),

@@ -134,6 +134,10 @@ def wide_limits(case):
     case.body = {"queued_runs": 900_000, "apps": None}
 
 
+def keep_all(case):
+    case.body = {"keep_seconds": 0, "keep_last": None}
+
+
 # A call that would delete for good what the other calls need deletes another one.
 SPARE = {
     "delete_app": spare_app,
@@ -145,6 +149,7 @@ SPARE = {
 BEFORE = SPARE | {
     "set_limits": wide_limits,
     "set_team_limits": wide_limits,
+    "set_retention": keep_all,
     "set_secret": set_secret,
     "retry_run": ended_run,
     "create_notification": make_notification,

@@ -5,7 +5,7 @@ use minitower_client::Error;
 use minitower_client::wire::apps::{App, ChangeApp, Concurrency, CreateApp, LogLimits};
 use serde_json::json;
 
-use super::{FORCE, Force};
+use super::{FORCE, Force, retention};
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::fields::in_flags;
@@ -20,7 +20,7 @@ pub enum Apps {
     Get(Get),
     /// Create an app
     Create(Create),
-    /// Change an app: its description, how many of its runs may be active, how long they should take
+    /// Change an app: its description, how many of its runs may be active, how long they should take and are kept
     Update(Update),
     /// Disable apps: they refuse new runs, and their queued runs wait
     Disable(Slugs),
@@ -45,7 +45,7 @@ pub struct Slugs {
     clap::ArgGroup::new("change")
         .required(true)
         .multiple(true)
-        .args(["description", "concurrency", "log_bytes", "expect_seconds", "expect_wait_seconds"])
+        .args(["description", "concurrency", "log_bytes", "keep", "keep_last", "expect_seconds", "expect_wait_seconds"])
 ))]
 pub struct Update {
     /// The app's slug
@@ -62,6 +62,8 @@ pub struct Update {
     /// The most bytes that are kept of a run's log
     #[arg(long, value_name = "BYTES|none", value_parser = number)]
     log_bytes: Option<Given>,
+    #[command(flatten)]
+    kept: retention::Kept,
     /// How long a run usually takes at most, in seconds
     #[arg(long, value_name = "SECONDS|none", value_parser = number)]
     expect_seconds: Option<Given>,
@@ -103,11 +105,16 @@ impl Update {
             concurrency: number(self.concurrency).map(|max| max.map(|max| Concurrency { key, max })),
             log_limits: number(self.log_bytes)
                 .map(|bytes| bytes.map(|bytes| LogLimits { bytes_per_run: bytes })),
+            retention: self.kept.change().map(Some),
             expect_seconds: number(self.expect_seconds),
             expect_wait_seconds: number(self.expect_wait_seconds),
         };
         let changed = context.team()?.change_app(&self.app, &change).await;
-        show(context, &changed.map_err(|error| no_such_app(in_flags(error, UPDATE_FLAGS)))?)
+        show(
+            context,
+            &changed
+                .map_err(|error| no_such_app(in_flags(in_flags(error, UPDATE_FLAGS), retention::FLAGS)))?,
+        )
     }
 }
 
@@ -220,6 +227,7 @@ fn concurrency(shared: &Concurrency) -> String {
 
 fn show(context: &Context, app: &App) -> Result<Exit, Failure> {
     context.out.answer(app, |out| {
+        let kept = app.retention;
         out.details(&[
             ("app", Some(Cell::new(&app.slug))),
             ("id", Some(Cell::new(app.app_id))),
@@ -227,6 +235,14 @@ fn show(context: &Context, app: &App) -> Result<Exit, Failure> {
             ("disabled", app.disabled.then(|| Cell::new("yes"))),
             ("concurrency", app.concurrency.as_ref().map(|shared| Cell::new(concurrency(shared)))),
             ("log bytes", app.log_limits.as_ref().map(|limits| Cell::new(limits.bytes_per_run))),
+            (
+                "kept for",
+                kept.and_then(|kept| kept.keep_seconds).map(|time| Cell::new(retention::shown(time))),
+            ),
+            (
+                "kept at least",
+                kept.and_then(|kept| kept.keep_last).map(|last| Cell::new(retention::newest(last))),
+            ),
             ("expected seconds", app.expect_seconds.map(Cell::new)),
             ("expected wait", app.expect_wait_seconds.map(Cell::new)),
             ("created", Some(Cell::new(time(app.created_at)))),

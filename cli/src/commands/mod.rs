@@ -13,6 +13,7 @@ pub mod init;
 mod kept;
 pub mod limits;
 pub mod notifications;
+pub mod retention;
 pub mod runners;
 pub mod runs;
 pub mod secrets;
@@ -102,6 +103,8 @@ pub enum Command {
     Audit(audit::Audit),
     /// Show and change what the team may use
     Limits(limits::Limits),
+    /// Show and change how long the team's runs are kept
+    Retention(retention::Retention),
     /// Say who is told of which runs: webhooks, Slack, email
     #[command(subcommand)]
     Notifications(notifications::Notifications),
@@ -134,6 +137,7 @@ impl Command {
             Self::Tokens(command) => command.run(context).await,
             Self::Audit(command) => command.run(context).await,
             Self::Limits(command) => command.run(context).await,
+            Self::Retention(command) => command.run(context).await,
             Self::Notifications(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
             Self::Completion(command) => command.run(),

@@ -216,6 +216,25 @@ fn limits_are_a_table_for_people_and_the_servers_json_for_programs() {
 }
 
 #[test]
+fn retention_is_text_for_people_and_the_servers_json_for_programs() {
+    let bed = Bed::start();
+    let all = bed.team.get("/retention");
+    prints(&bed, "retention", &all, "kept for       90 days\nkept at least  the newest 100\n");
+    let set = bed.words("retention set --keep 720h --keep-last 5").good().stdout;
+    assert_eq!(set, "kept for       30 days (the team's own)\nkept at least  the newest 5 (the team's own)\n");
+    let json = bed.words("retention set --keep none --json").good().json();
+    assert_eq!(json, bed.team.get("/retention"));
+    assert_eq!((&json["keep_seconds"], &json["keep_last"]), (&7_776_000.into(), &5.into()));
+    bed.words("apps create report").good();
+    let told = bed.words("apps update report --keep forever --keep-last 7").good().stdout;
+    assert!(told.contains("kept for       for ever\nkept at least  the newest 7\n"), "{told}");
+    let cleared = bed.words("apps update report --keep none --json").good().json();
+    assert_eq!(cleared["retention"], serde_json::json!({"keep_last": 7}));
+    let refused = bed.words("apps update report --keep 1m");
+    assert!(refused.stderr.contains("--keep must be between 3600 and"), "{refused:?}");
+}
+
+#[test]
 fn the_audit_log_is_a_table_and_exported_whole_as_json_lines() {
     let bed = Bed::start();
     bed.words("apps create report").good();

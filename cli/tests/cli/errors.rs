@@ -69,6 +69,8 @@ fn every_command_hands_a_refused_token_on() {
         ("audit export --all-teams", "GET /admin/audit"),
         ("limits", "GET /limits"),
         ("limits set apps=5", "PUT /limits"),
+        ("retention", "GET /retention"),
+        ("retention set --keep forever", "PUT /retention"),
     ] {
         let words: Vec<_> = line.split(' ').collect();
         let ran = run(bed.cli(&words).env("MINITOWER_API_TOKEN", "mtk_wrong"), "").plain();

@@ -21,6 +21,7 @@ mod live;
 mod metrics;
 mod notifications;
 mod pages;
+mod retention;
 mod runner;
 mod runners;
 mod runs;

@@ -96,6 +96,7 @@ impl Bed {
                 operator_token: None,
                 signup_enabled: false,
                 audit_keep: None,
+                audit_keep_most: None,
                 oidc: None,
                 storage_bytes: None,
                 secrets_key_file: folder.path().join("secrets.key"),

@@ -187,6 +187,11 @@ impl Store {
 
     /// Runs `f` on a read-only connection, in a snapshot of its own, and answers once all is durable that it can have seen.
     pub async fn read<T, E, F>(&self, f: F) -> Result<T, E>
+    /// How many commands wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.writer.waiting()
+    }
+
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,

@@ -42,6 +42,7 @@ const STEPS: &[(&str, &str)] = &[
     ("0022_large_inputs", include_str!("../../../migrations/0022_large_inputs.sql")),
     ("0023_log_segments", include_str!("../../../migrations/0023_log_segments.sql")),
     ("0024_what_a_run_comes_after", include_str!("../../../migrations/0024_what_a_run_comes_after.sql")),
+    ("0025_retention", include_str!("../../../migrations/0025_retention.sql")),
 ];
 
 /// The newest version of the schema.

@@ -111,6 +111,11 @@ impl Writer {
         Ok(Self { waiting, thread: Mutex::new(Some(thread)), closed: Mutex::new(Some(closed)) })
     }
 
+    /// How many commands wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(crate) async fn run<T, E, F>(&self, class: Class, f: F) -> Result<T, E>
     where
         T: Send + 'static,

@@ -11,7 +11,7 @@ use minitower_vocabulary::limits::LimitName;
 use minitower_vocabulary::names::{self, Slug};
 
 use crate::waiting::checked_limit;
-use crate::{Absent, Apps, Error, Field};
+use crate::{Absent, Apps, Error, Field, retention};
 use minitower_kernel::page::Page;
 
 /// The least limit of a log that is of use: its beginning and its end are kept.
@@ -62,6 +62,10 @@ impl Apps {
         slug: String,
         change: Change,
     ) -> Result<DomainApp, Error> {
+        // It decides what is deleted, as only an admin may.
+        if change.retention.is_some() && !by.is_admin() {
+            return Err(Error::AdminsField("retention"));
+        }
         let change = checked(change, &slug)?;
         let (now, team) = (self.0.clock.now(), by.team_id);
         self.0
@@ -139,6 +143,9 @@ fn checked(change: Change, slug: &str) -> Result<Checked, Error> {
             return Err(Error::field(name, Field::NotBetween { least, most, found: Some(found) }));
         }
     }
+    if let Some(change) = &change.retention {
+        retention::check(change, ["retention.keep_seconds", "retention.keep_last"])?;
+    }
     let wanted = change.concurrency.clone();
     let concurrency = wanted.map(|wanted| checked_limit(wanted, slug)).transpose()?;
     Ok(Checked { change, concurrency })
@@ -153,6 +160,7 @@ fn changed(app: DomainApp, Checked { change, concurrency }: Checked) -> DomainAp
     DomainApp {
         description: change.description.map_or(app.description, |text| text.filter(|text| !text.is_empty())),
         rules,
+        retention: change.retention.map_or(app.retention, |change| app.retention.after(change)),
         expect_seconds: change.expect_seconds.unwrap_or(app.expect_seconds),
         expect_wait_seconds: change.expect_wait_seconds.unwrap_or(app.expect_wait_seconds),
         ..app

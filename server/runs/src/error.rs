@@ -60,6 +60,9 @@ pub enum Error {
     /// The team has an app of that slug.
     #[error("the team has an app {0:?} already")]
     AppExists(String),
+    /// Only an admin of the team may change the field.
+    #[error("only an admin of the team may change {0}")]
+    AdminsField(&'static str),
     /// The app takes no runs.
     #[error("the app {0:?} is disabled: enable it first")]
     AppDisabled(String),
@@ -180,6 +183,15 @@ pub enum Field {
         most: i64,
         /// What it says; none: it is not repeated.
         found: Option<i64>,
+    },
+    /// It is a number of seconds outside its range, and not 0, which stands for ever.
+    NeitherForEverNorBetween {
+        /// The least.
+        least: i64,
+        /// The greatest.
+        most: i64,
+        /// What it says.
+        found: i64,
     },
     /// It is a number outside of what the team's limits allow.
     Beyond {
@@ -409,6 +421,9 @@ impl fmt::Display for Field {
             Self::NotBetween { least, most, found: None } => write!(f, "must be between {least} and {most}"),
             Self::NotBetween { least, most, found: Some(found) } => {
                 write!(f, "must be between {least} and {most}, not {found}")
+            }
+            Self::NeitherForEverNorBetween { least, most, found } => {
+                write!(f, "must be between {least} and {most}, or 0 for ever, not {found}")
             }
             Self::Beyond { name, least, most, found } => write!(
                 f,

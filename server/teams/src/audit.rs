@@ -93,7 +93,6 @@ impl Teams {
 
     /// Has the due-queue prune the log from now on.
     pub fn prune_audit(&self, due: &DueQueue) {
-        let Some(keep) = self.0.settings.audit_keep else { return };
         let place = due.place();
         // The queue lives in what it calls, so it must not keep it alive.
         let teams = Arc::downgrade(&self.0);
@@ -101,7 +100,7 @@ impl Teams {
             let teams = teams.upgrade().map(Teams);
             async move {
                 let teams = teams?;
-                if let Err(error) = teams.prune_before(keep).await {
+                if let Err(error) = teams.prune_events().await {
                     tracing::warn!(%error, "could not prune the audit log");
                 }
                 Some(teams.0.clock.now().plus(PRUNED_EVERY))
@@ -110,17 +109,53 @@ impl Teams {
         place.at(self.0.clock.now());
     }
 
-    async fn prune_before(&self, keep: Duration) -> Result<(), Error> {
-        let end = self.0.clock.now().before(keep);
+    /// Removes the events that are too old, and those that are too many of a team. Answers how many went.
+    pub async fn prune_events(&self) -> Result<u64, Error> {
+        let mut gone = 0;
+        if let Some(keep) = self.0.settings.audit_keep {
+            gone += self.prune_before(keep).await?;
+        }
+        if let Some(most) = self.0.settings.audit_keep_most {
+            gone += self.prune_beyond(most).await?;
+        }
+        Ok(gone)
+    }
+
+    async fn prune_before(&self, keep: Duration) -> Result<u64, Error> {
+        let (end, mut gone) = (self.0.clock.now().before(keep), 0);
         loop {
             let old = self.0.store.read(move |db| Ok::<_, Error>(audit::any_before(db, end)?)).await?;
             if !old {
-                return Ok(());
+                return Ok(gone);
             }
             let prune =
                 move |tx: &minitower_kernel::Tx<'_>| Ok::<_, Error>(audit::prune(tx, end, PRUNED_AT_ONCE)?);
-            self.0.store.write_upkeep(prune).await?;
+            gone += self.0.store.write_upkeep(prune).await?;
             tokio::time::sleep(BETWEEN).await;
+        }
+    }
+
+    async fn prune_beyond(&self, most: u32) -> Result<u64, Error> {
+        // First the platform, then team by team.
+        let (mut whose, mut gone) = (None, 0);
+        loop {
+            let look = move |db: &minitower_kernel::Db| {
+                Ok::<_, Error>((audit::newest_beyond(db, whose, most)?, audit::next_team(db, whose)?))
+            };
+            let (newest, next) = self.0.store.read(look).await?;
+            while let Some(newest) = newest {
+                let prune = move |tx: &minitower_kernel::Tx<'_>| {
+                    Ok::<_, Error>(audit::prune_up_to(tx, whose, newest, PRUNED_AT_ONCE)?)
+                };
+                let went = self.0.store.write_upkeep(prune).await?;
+                if went == 0 {
+                    break;
+                }
+                gone += went;
+                tokio::time::sleep(BETWEEN).await;
+            }
+            let Some(next) = next else { return Ok(gone) };
+            whose = Some(next);
         }
     }
 }

@@ -6,7 +6,6 @@
 use minitower_kernel::Tx;
 use minitower_kernel::remembered::Remembered;
 use minitower_vocabulary::ids::{PoolTokenId, RegistrationTokenId, TeamId};
-use minitower_vocabulary::statuses::Role;
 use minitower_vocabulary::time::Timestamp;
 
 use crate::domain::pool::Registering;
@@ -119,10 +118,7 @@ impl Teams {
     /// A team token of role admin.
     pub async fn authenticate_team_admin(&self, token: Option<&str>) -> Result<TeamPrincipal, Error> {
         let principal = self.authenticate_team(token).await?;
-        match principal.token() {
-            Some((_, Role::Admin)) => Ok(principal),
-            Some((_, Role::Member)) | None => Err(Error::NotAdmin),
-        }
+        if principal.is_admin() { Ok(principal) } else { Err(Error::NotAdmin) }
     }
 
     /// The operator token, or a team token of role admin.

@@ -20,6 +20,8 @@ pub struct Settings {
     pub signup_enabled: bool,
     /// How long audit events are kept; none: for ever.
     pub audit_keep: Option<Duration>,
+    /// How many events of each team are kept, and how many of the platform; none: all.
+    pub audit_keep_most: Option<u32>,
     /// Bytes that a team may store unless the administrator decides otherwise; none: as many as there is room for.
     pub storage_bytes: Option<u64>,
     /// The identity provider that people sign in through; none: those routes are not there.

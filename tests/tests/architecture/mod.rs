@@ -208,6 +208,7 @@ const TABLES: [(&str, &[&str]); 3] = [
             "object_store",
             "log_segments",
             "log_frames",
+            "team_retention",
         ],
     ),
     (

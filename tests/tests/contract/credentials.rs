@@ -42,6 +42,8 @@ const ROUTES: &[(&str, &str, &[Kind])] = &[
     ("GET", "/admin/audit", &[Operator]),
     ("GET", "/limits", TEAM),
     ("PUT", "/limits", TEAM_ADMIN),
+    ("GET", "/retention", TEAM),
+    ("PUT", "/retention", TEAM_ADMIN),
     ("GET", "/environments", TEAM),
     ("POST", "/environments", TEAM),
     ("GET", "/environments/x/secrets", TEAM_ADMIN),

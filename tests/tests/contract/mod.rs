@@ -26,6 +26,7 @@ mod run_again;
 mod run_lists;
 mod run_waits;
 mod runner;
+mod retention;
 mod runs;
 mod secrets;
 mod sign_in;

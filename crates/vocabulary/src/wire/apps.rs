@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Timestamp;
+use super::retention::{AppRetention, SetRetention};
 
 /// Body of `POST /apps`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,10 @@ pub struct ChangeApp {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<LogLimits>))]
     pub log_limits: Option<Option<LogLimits>>,
+    /// How long its runs are kept after their end, with what they left behind. Only an admin changes it.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<SetRetention>))]
+    pub retention: Option<Option<SetRetention>>,
     /// How long a run usually takes at most, in seconds.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<i64>, minimum = 1, maximum = 31_536_000))]
@@ -110,6 +115,10 @@ pub struct App {
     /// How much of the logs of its runs is kept. Absent: what the team's limits allow, and from older servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_limits: Option<LogLimits>,
+    /// How long its runs are kept after their end, as far as it says so itself. Absent: as its team says, and from older
+    /// servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<AppRetention>,
     /// How long a run usually takes at most, in seconds. Absent: nobody said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect_seconds: Option<i64>,

@@ -19,6 +19,8 @@ pub mod limits;
 pub mod live;
 pub mod many_runs;
 pub mod notifications;
+pub mod pools;
+pub mod retention;
 pub mod runner;
 pub mod runs;
 pub mod secrets;

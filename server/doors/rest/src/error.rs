@@ -290,6 +290,7 @@ impl From<minitower_runs::Error> for ApiError {
             )
             | Error::Lost { .. } => ErrorCode::NotFound,
             Error::NoVersion(_) => ErrorCode::NoVersion,
+            Error::AdminsField(_) => ErrorCode::Forbidden,
             Error::AppExists(_) => ErrorCode::SlugTaken,
             Error::Refused(Refusal::Gone) => ErrorCode::Gone,
             Error::Refused(

@@ -17,8 +17,8 @@ use crate::auth::{Access, Post, guard};
 use crate::middleware::{catch_panics, cors, method_not_allowed, not_found, observe, volumes};
 use crate::strict::{self, Fields, Takes};
 use crate::v1::{
-    admin, apps, artifacts, audit, environments, lease, limits, notifications, pools, runners, runs, secrets,
-    sign_in, teams, tokens, versions,
+    admin, apps, artifacts, audit, environments, lease, limits, notifications, pools, retention, runners, runs,
+    secrets, sign_in, teams, tokens, versions,
 };
 use crate::{health, openapi};
 
@@ -81,6 +81,8 @@ routes! {
     GET    "/api/v1/audit"                            TeamAdmin    Refused  audit::list;
     GET    "/api/v1/limits"                           Team         Refused  limits::show;
     PUT    "/api/v1/limits"                           TeamAdmin    Refused  limits::set;
+    GET    "/api/v1/retention"                        Team         Refused  retention::show;
+    PUT    "/api/v1/retention"                        TeamAdmin    Refused  retention::set;
     GET    "/api/v1/environments"                     Team         Refused  environments::list;
     POST   "/api/v1/environments"                     Team         Refused  environments::create;
     GET    "/api/v1/environments/{env}/secrets"       TeamAdmin    Refused  secrets::list;

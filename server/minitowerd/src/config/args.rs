@@ -102,6 +102,9 @@ pub struct Args {
     #[arg(long, env = "MINITOWER_MAX_REQUEST_BODY_SIZE", hide_env_values = true, value_name = "BYTES")]
     pub max_request_body_size: Option<String>,
     /// Largest artifact in bytes [default: 104857600]
+    /// How many events of the audit log are kept of each team; 0 keeps all [default: 100000]
+    #[arg(long, env = "MINITOWER_AUDIT_KEEP_MOST", hide_env_values = true, value_name = "NUMBER")]
+    pub audit_keep_most: Option<String>,
     #[arg(long, env = "MINITOWER_MAX_ARTIFACT_SIZE", hide_env_values = true, value_name = "BYTES")]
     pub max_artifact_size: Option<String>,
     /// How log lines are written: json or text [default: text on a terminal, otherwise json]

@@ -86,6 +86,8 @@ pub struct Config {
     /// Largest JSON body and largest artifact.
     pub limits: Limits,
     /// How log lines are written; none: as whoever reads them needs it.
+    /// How many events of the audit log are kept of each team; none: all.
+    pub audit_keep_most: Option<u32>,
     pub log_format: Option<LogFormat>,
     /// Which events are logged: a level, or directives such as `info,minitower_rest=debug`.
     pub log: String,
@@ -122,6 +124,7 @@ impl Default for Config {
             log_format: None,
             log: "info".to_owned(),
         }
+            audit_keep_most: Some(100_000),
     }
 }
 
@@ -163,6 +166,7 @@ impl Config {
                     None => half_of_the_volume(&self.objects_dir),
                     Some(_) => None,
                 },
+                audit_keep_most: self.audit_keep_most,
                 secrets_key_file: self.secrets_key_file(),
                 oidc: self.oidc.clone(),
             },

@@ -142,6 +142,8 @@ impl Config {
             limits: Limits {
                 request_body: value("MINITOWER_MAX_REQUEST_BODY_SIZE", args.max_request_body_size, bytes)?
                     .unwrap_or(defaults.limits.request_body),
+            audit_keep_most: value("MINITOWER_AUDIT_KEEP_MOST", args.audit_keep_most, events_kept)?
+                .unwrap_or(defaults.audit_keep_most),
                 artifact: value("MINITOWER_MAX_ARTIFACT_SIZE", args.max_artifact_size, bytes)?
                     .unwrap_or(defaults.limits.artifact),
             },
@@ -252,6 +254,11 @@ fn prune_after(text: &str) -> Result<Option<Duration>, &'static str> {
 fn runs_kept(text: &str) -> Result<u32, &'static str> {
     const MOST: u32 = 1_000_000;
     text.parse().ok().filter(|runs| *runs <= MOST).ok_or("it must be a number of runs, from 0 to 1000000")
+fn events_kept(text: &str) -> Result<Option<u32>, &'static str> {
+    let events: u32 = text.parse().map_err(|_| "it must be a number of events, or 0 for all of them")?;
+    Ok((events > 0).then_some(events))
+}
+
 }
 
 fn bytes(text: &str) -> Result<u64, &'static str> {
@@ -297,6 +304,7 @@ mod tests {
         assert_eq!((config.limits.request_body, config.limits.artifact), (10_485_760, 104_857_600));
         assert!(config.public_signup_enabled && config.bootstrap_token.is_none());
     }
+        assert_eq!(config.audit_keep_most, Some(100_000));
 
     #[test]
     fn every_setting_is_taken() {
@@ -339,6 +347,7 @@ mod tests {
         assert_eq!(config.cors_origins.len(), 2);
         assert_eq!(config.trusted_proxies, "10.0.0.0/8,::1".parse().unwrap());
         assert_eq!(config.webhook_allowed_nets, "10.0.0.0/8".parse().unwrap());
+        assert_eq!(config.audit_keep_most, None);
         assert!(config.smtp.is_some() && !format!("{config:?}").contains("hunter2"));
         assert_eq!((config.limits.request_body, config.limits.artifact), (1, 2));
         assert!(config.bootstrap_token.unwrap().matches("dev"));
@@ -370,6 +379,7 @@ mod tests {
     #[case("--max-artifact-size=-1", "MINITOWER_MAX_ARTIFACT_SIZE is \"-1\"")]
     #[case("--log-format=xml", "MINITOWER_LOG_FORMAT is \"xml\": it must be json or text")]
     #[case("--log=a=b=c", "MINITOWER_LOG is \"a=b=c\"")]
+    #[case("--audit-keep-most=many", "MINITOWER_AUDIT_KEEP_MOST is \"many\": it must be a number of events")]
     fn a_bad_value_is_one_line_with_variable_value_and_rule(#[case] flag: &str, #[case] says: &str) {
         let message = parse(&[flag], &[]).unwrap_err().to_string();
         assert!(message.contains(says), "{message}");

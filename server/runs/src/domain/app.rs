@@ -1,6 +1,7 @@
 //! Apps and their versions.
 
 use crate::domain::gates::AppRules;
+use crate::domain::retention;
 use minitower_vocabulary::ids::{AppId, TeamId, VersionId};
 use minitower_vocabulary::time::Timestamp;
 
@@ -17,6 +18,8 @@ pub struct App {
     pub description: Option<String>,
     /// What it says about its runs.
     pub rules: AppRules,
+    /// How long what has ended is kept, as far as it says so itself.
+    pub retention: retention::Said,
     /// How many seconds a run usually takes at most: longer ones are late.
     pub expect_seconds: Option<i64>,
     /// How many seconds a run usually waits at most.
@@ -38,6 +41,8 @@ pub struct Change {
     pub concurrency: Option<Option<(Option<String>, i64)>>,
     /// Most bytes of the log of a run.
     pub log_bytes: Option<Option<i64>>,
+    /// How long what has ended is kept.
+    pub retention: Option<retention::Change>,
     /// How many seconds a run usually takes at most.
     pub expect_seconds: Option<Option<i64>>,
     /// How many seconds a run usually waits at most.

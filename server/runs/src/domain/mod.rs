@@ -24,6 +24,7 @@ pub mod log;
 pub(crate) mod moves;
 pub mod queues;
 pub mod retry;
+pub mod retention;
 pub mod run;
 pub mod runner;
 pub mod turns;

@@ -2,6 +2,7 @@
 
 use crate::domain::app::App;
 use crate::domain::gates::AppRules;
+use crate::domain::retention::Said;
 use crate::domain::run::Concurrency;
 use minitower_kernel::rusqlite::{Row, params};
 use minitower_vocabulary::ids::{AppId, TeamId, VersionId};
@@ -11,8 +12,8 @@ use crate::store::events::{AppChanged, AppRuled};
 use minitower_kernel::{At, at};
 use minitower_kernel::{Db, StoreError, Tx};
 
-const COLUMNS: &str = "id, team_id, slug, description, disabled, concurrency_key, concurrency_max, log_bytes, expect_seconds, \
-     expect_wait_seconds, created_at, updated_at";
+const COLUMNS: &str = "id, team_id, slug, description, disabled, concurrency_key, concurrency_max, log_bytes, keep_seconds, keep_last, \
+     expect_seconds, expect_wait_seconds, created_at, updated_at";
 
 /// A new app; [`StoreError::Taken`] when the team has one of that slug.
 pub fn insert(
@@ -32,6 +33,7 @@ pub fn insert(
         slug: slug.to_owned(),
         description: description.map(str::to_owned),
         rules: AppRules::default(),
+        retention: Said::default(),
         expect_seconds: None,
         expect_wait_seconds: None,
         created_at: now,
@@ -80,13 +82,14 @@ pub fn save(tx: &Tx<'_>, before: App, after: App) -> Result<App, StoreError> {
     if before == after {
         return Ok(before);
     }
-    let App { id, description, rules, expect_seconds, expect_wait_seconds, updated_at, .. } = &after;
+    let App { id, description, rules, retention, expect_seconds, expect_wait_seconds, updated_at, .. } =
+        &after;
     // The slug stands for no key: an app is never renamed.
     let shared = rules.concurrency.as_ref();
     let key = shared.map(|shared| shared.key.as_str()).filter(|key| *key != after.slug);
     tx.execute(
         "UPDATE apps SET description = ?2, disabled = ?3, concurrency_key = ?4, concurrency_max = ?5, log_bytes = ?6,
-                expect_seconds = ?7, expect_wait_seconds = ?8, updated_at = ?9 WHERE id = ?1",
+                expect_seconds = ?7, expect_wait_seconds = ?8, updated_at = ?9, keep_seconds = ?10, keep_last = ?11 WHERE id = ?1",
         params![
             id.0,
             description,
@@ -96,7 +99,9 @@ pub fn save(tx: &Tx<'_>, before: App, after: App) -> Result<App, StoreError> {
             rules.log_bytes,
             expect_seconds,
             expect_wait_seconds,
-            At(*updated_at)
+            At(*updated_at),
+            retention.seconds,
+            retention.last
         ],
     )?;
     tx.emit(AppChanged { id: *id });
@@ -162,6 +167,7 @@ fn read(row: &Row<'_>) -> Result<App, StoreError> {
         slug,
         description: row.get("description")?,
         rules: AppRules { disabled, concurrency, log_bytes },
+        retention: Said { seconds: row.get("keep_seconds")?, last: row.get("keep_last")? },
         expect_seconds: row.get("expect_seconds")?,
         expect_wait_seconds: row.get("expect_wait_seconds")?,
         created_at: at(row, "created_at")?,

@@ -2,6 +2,9 @@
 
 use minitower_teams::audit::{Audited, Ended, Moves};
 
+/// What is shown of a retention.
+const RETENTION: &[(&str, &str)] = &[("keep_seconds", "ROW.keep_seconds"), ("keep_last", "ROW.keep_last")];
+
 /// The tables whose changes are recorded.
 pub const AUDITED: &[Audited] = &[
     Audited {
@@ -18,6 +21,32 @@ pub const AUDITED: &[Audited] = &[
             made: true,
             changed: Some((&["description", "disabled"], "update")),
             ended: Ended::Marked("deleted_at"),
+        },
+    },
+    Audited {
+        table: "apps",
+        noun: "retention",
+        team: "ROW.team_id",
+        object: "'apps/' || ROW.slug || '/retention'",
+        shown: RETENTION,
+        only: None,
+        moves: Moves {
+            made: false,
+            changed: Some((&["keep_seconds", "keep_last"], "update")),
+            ended: Ended::Never,
+        },
+    },
+    Audited {
+        table: "team_retention",
+        noun: "retention",
+        team: "ROW.team_id",
+        object: "'retention'",
+        shown: RETENTION,
+        only: None,
+        moves: Moves {
+            made: true,
+            changed: Some((&["keep_seconds", "keep_last"], "update")),
+            ended: Ended::Removed,
         },
     },
     Audited {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use minitower_kernel::rusqlite::Connection;
+use minitower_runs::domain::app;
+use minitower_runs::domain::retention::Change;
 use minitower_runs::domain::run::Run;
 use minitower_runs::{CreateRun, LogLine, PackLogs, Pruned, Retention};
 use minitower_vocabulary::statuses::ResultStatus;
@@ -36,6 +38,19 @@ impl Plane {
         let ended = outcome(ResultStatus::Completed).into();
         self.app.leases().finish_run(&runner, run.id, &grant.lease_token, ended).await.unwrap();
         run
+    }
+
+    /// What the team says of all its apps.
+    async fn team_keeps(&self, seconds: Option<i64>, last: Option<i64>) {
+        let change = Change { seconds: Some(seconds), last: Some(last) };
+        self.app.apps().set_retention(&self.team, change).await.unwrap();
+    }
+
+    /// What the app says itself.
+    async fn app_keeps(&self, seconds: Option<i64>, last: Option<i64>) {
+        let change = Change { seconds: Some(seconds), last: Some(last) };
+        let change = app::Change { retention: Some(change), ..app::Change::default() };
+        self.app.apps().change_app(&self.team, "jobs".to_owned(), change).await.unwrap();
     }
 
     async fn prune(&self) -> Pruned {
@@ -164,4 +179,95 @@ async fn a_long_log_is_hidden_at_once_and_goes_in_slices_also_out_of_segments() 
     plane.app.engine().rewrite_segments().await.unwrap();
     until("the segments are gone", || async { plane.numbers("SELECT count(*) FROM log_segments") == [0] })
         .await;
+}
+
+#[tokio::test]
+async fn an_app_its_team_and_the_server_say_how_long_in_this_order_field_by_field() {
+    let plane = plane().await;
+    let day = i64::try_from(DAY.as_secs()).unwrap();
+    for _ in 0..6 {
+        plane.over(0).await;
+    }
+    plane.clock.advance(5 * DAY);
+    assert_eq!(plane.prune().await.runs, 0, "the server keeps them for ten days");
+    plane.team_keeps(Some(day), Some(5)).await;
+    assert_eq!(plane.prune().await.runs, 1, "the team for one, but for the last five");
+    plane.app_keeps(Some(0), None).await;
+    plane.clock.advance(100 * DAY);
+    assert_eq!(plane.prune().await.runs, 0, "the app for ever");
+    plane.app_keeps(None, Some(4)).await;
+    assert_eq!(plane.prune().await.runs, 1, "the app but for the last four, and the team says how long");
+    plane.app_keeps(None, None).await;
+    plane.team_keeps(Some(0), None).await;
+    assert_eq!(plane.prune().await.runs, 0, "the team for ever");
+    plane.team_keeps(None, None).await;
+    assert_eq!(plane.prune().await.runs, 2, "as the server says again");
+    assert_eq!(plane.left(), [5, 6]);
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_all_removes_what_a_team_does_not_keep() {
+    let plane = Plane::start_with(|settings| {
+        settings.runs.retention = Retention { runs_for: None, last: 0 };
+    })
+    .await;
+    plane.over(1).await;
+    plane.clock.advance(1000 * DAY);
+    assert_eq!(plane.prune().await, Pruned::default());
+    let another = plane.another_team("other").await;
+    let change = Change { seconds: Some(Some(3600)), last: None };
+    plane.app.apps().set_retention(&another, change).await.unwrap();
+    assert_eq!(plane.prune().await, Pruned::default(), "another team speaks for itself alone");
+    plane.team_keeps(Some(3600), None).await;
+    assert_eq!(plane.prune().await.runs, 1);
+}
+
+#[tokio::test]
+async fn a_version_of_a_run_that_is_kept_stays_however_many_runs_came_after_it() {
+    let plane = plane().await;
+    plane.run_background();
+    plane.run(CreateRun::default()).await;
+    for _ in 0..3 {
+        plane.upload("main.py").await.unwrap();
+    }
+    for _ in 0..2 {
+        plane.run(CreateRun::default()).await;
+    }
+    plane.clock.advance(11 * DAY);
+    assert_eq!(plane.prune().await, Pruned { runs: 0, versions: 1 });
+    let left =
+        plane.numbers("SELECT version_no FROM app_versions WHERE deleted_at IS NULL ORDER BY version_no");
+    assert_eq!(left, [1, 3, 4], "the first has a run that waits");
+}
+
+#[tokio::test]
+async fn the_audit_log_keeps_so_long_and_so_many_of_each_team() {
+    let plane = Plane::start_with(|settings| {
+        settings.teams.audit_keep = Some(10 * DAY);
+        settings.teams.audit_keep_most = Some(2);
+    })
+    .await;
+    let team = plane.team.team_id.0;
+    let another = plane.another_team("other").await.team_id.0;
+    let db = Connection::open(plane.folder.path().join("m.db")).unwrap();
+    db.execute("DELETE FROM audit_events", []).unwrap();
+    let now = plane.clock.now().0;
+    let days_ago = |days: u32| now - i64::try_from((days * DAY).as_millis()).unwrap();
+    let mut events = Vec::new();
+    for (days, of) in
+        [(11, Some(team)), (3, Some(team)), (2, None), (2, Some(team)), (1, Some(team)), (1, Some(another))]
+    {
+        let sql = "INSERT INTO audit_events (team_id, at, actor, action, object, after) VALUES (?1, ?2, 'a', 'b', 'c', '{}')";
+        db.execute(sql, (of, days_ago(days))).unwrap();
+        events.push(db.last_insert_rowid());
+    }
+    assert_eq!(plane.app.teams().prune_events().await.unwrap(), 2);
+    let left = plane.numbers("SELECT id FROM audit_events ORDER BY id");
+    assert_eq!(left, events[2..], "the one that is too old, and the third of the team");
+    let sql = "INSERT INTO audit_events (team_id, at, actor, action, object, after)
+               WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
+               SELECT NULL, ?1, 'a', 'b', 'c', '{}' FROM n";
+    db.execute(sql, [now]).unwrap();
+    assert_eq!(plane.app.teams().prune_events().await.unwrap(), 2499, "the platform's, in several slices");
+    assert_eq!(plane.numbers("SELECT count(*) FROM audit_events"), [5]);
 }

@@ -42,6 +42,7 @@ pub(crate) fn settings(folder: &Path) -> Settings {
             operator_token: Secret::new("operator"),
             signup_enabled: true,
             audit_keep: None,
+            audit_keep_most: None,
             storage_bytes: None,
             oidc: None,
             secrets_key_file: folder.join("secrets.key"),

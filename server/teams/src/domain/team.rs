@@ -120,6 +120,11 @@ impl TeamPrincipal {
         }
     }
 
+    /// Whether it is a team token of role admin.
+    pub fn is_admin(&self) -> bool {
+        matches!(self.credential, Credential::Token { role: Role::Admin, .. })
+    }
+
     /// Whether the team token that was shown has expired by then. Attempts end by themselves.
     pub fn has_expired(&self, now: Timestamp) -> bool {
         match self.credential {

@@ -208,12 +208,49 @@ pub(crate) fn any_before(db: &Db, end: Timestamp) -> Result<bool, StoreError> {
     Ok(found.is_some())
 }
 
-/// Deletes the oldest events from before `end`, at most `most`.
-pub(crate) fn prune(tx: &Tx<'_>, end: Timestamp, most: i64) -> Result<(), StoreError> {
-    tx.execute(
+/// Deletes the oldest events from before `end`, at most `most`. Answers how many.
+pub(crate) fn prune(tx: &Tx<'_>, end: Timestamp, most: i64) -> Result<u64, StoreError> {
+    let gone = tx.execute(
         "DELETE FROM audit_events WHERE id IN
              (SELECT id FROM audit_events INDEXED BY audit_events_by_age WHERE at < ?1 ORDER BY at LIMIT ?2)",
         params![At(end), most],
     )?;
-    Ok(())
+    Ok(gone as u64)
+}
+
+/// The newest event of a team, or of the platform, that has at least `kept` newer ones; none: there are no more than that.
+pub(crate) fn newest_beyond(
+    db: &Db,
+    whose: Option<TeamId>,
+    kept: u32,
+) -> Result<Option<AuditEventId>, StoreError> {
+    db.one(
+        "SELECT id FROM audit_events INDEXED BY audit_events_by_team WHERE team_id IS ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2",
+        params![whose.map(|team| team.0), kept],
+        |row| Ok(AuditEventId(row.get("id")?)),
+    )
+}
+
+/// The next team that has events, behind one or behind the platform.
+pub(crate) fn next_team(db: &Db, after: Option<TeamId>) -> Result<Option<TeamId>, StoreError> {
+    db.one(
+        "SELECT team_id FROM audit_events INDEXED BY audit_events_by_team WHERE team_id > ?1 ORDER BY team_id LIMIT 1",
+        [after.map_or(0, |team| team.0)],
+        |row| Ok(TeamId(row.get("team_id")?)),
+    )
+}
+
+/// Deletes the oldest events of a team, or of the platform, up to one: at most `most`. Answers how many.
+pub(crate) fn prune_up_to(
+    tx: &Tx<'_>,
+    whose: Option<TeamId>,
+    newest: AuditEventId,
+    most: i64,
+) -> Result<u64, StoreError> {
+    let gone = tx.execute(
+        "DELETE FROM audit_events WHERE id IN
+             (SELECT id FROM audit_events INDEXED BY audit_events_by_team WHERE team_id IS ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+        params![whose.map(|team| team.0), newest.0, most],
+    )?;
+    Ok(gone as u64)
 }

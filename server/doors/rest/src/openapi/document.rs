@@ -19,12 +19,13 @@ const ABOUT: &str = "The HTTP API of the MiniTower control plane. Send a credent
     JSON whatever their `Content-Type`.";
 
 /// The groups of operations, in the order in which a reader meets them.
-const TAGS: [(&str, &str); 15] = [
+const TAGS: [(&str, &str); 16] = [
     ("Teams", "Creating a team, and logging in to one."),
     ("Sign-in", "People sign in through an identity provider."),
     ("Tokens", "Team tokens, and a team's registration tokens."),
     ("Audit", "Who changed what, and when."),
     ("Limits", "What a team may use. The administrator allows, and the team's admins choose within that."),
+    ("Retention", "How long runs are kept that have ended."),
     ("Environments", "Named queues. A run is created in one, and a runner serves one."),
     ("Apps", "The named jobs of a team."),
     ("Versions", "The uploaded archives of an app. A version never changes."),

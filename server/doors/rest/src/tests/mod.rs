@@ -55,6 +55,7 @@ pub(crate) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Su
         signup_enabled: true,
         audit_keep: None,
         oidc: None,
+        audit_keep_most: None,
         storage_bytes: None,
         secrets_key_file: folder.join("secrets.key"),
     };

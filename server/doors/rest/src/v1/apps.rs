@@ -4,10 +4,13 @@ use axum::extract::State;
 use http::StatusCode;
 use minitower_kernel::page::Page;
 use minitower_runs::domain::app as domain;
+use minitower_runs::domain::retention::{Change, Said};
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::wire::apps::{App, Apps, ChangeApp, Concurrency, CreateApp, LogLimits};
+use minitower_vocabulary::wire::retention::AppRetention;
 
 use super::params::{After, AppPath, Deletion};
+use super::retention::change as change_of;
 use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::openapi::errors;
@@ -66,6 +69,7 @@ pub(crate) async fn show(
 
 errors! { ChangeErrors {
     InvalidRequest: "A field breaks a rule, or there is no such field.",
+    Forbidden: "The body has `retention`, and the team token is not of role `admin`.",
     NotFound: "The team has no such app.",
 } }
 
@@ -82,13 +86,21 @@ pub(crate) async fn change(
     Path(path): Path<AppPath>,
     Json(body): Json<ChangeApp>,
 ) -> Result<Json<App>, ApiError> {
-    let ChangeApp { description, disabled, concurrency, log_limits, expect_seconds, expect_wait_seconds } =
-        body;
+    let ChangeApp {
+        description,
+        disabled,
+        concurrency,
+        log_limits,
+        retention,
+        expect_seconds,
+        expect_wait_seconds,
+    } = body;
     let change = domain::Change {
         description,
         disabled,
         concurrency: concurrency.map(|shared| shared.map(|Concurrency { key, max }| (key, max))),
         log_bytes: log_limits.map(|limits| limits.map(|limits| limits.bytes_per_run)),
+        retention: retention.map(|set| set.map_or(Change::CLEARED, change_of)),
         expect_seconds,
         expect_wait_seconds,
     };
@@ -124,6 +136,7 @@ fn app(app: domain::App) -> App {
         slug,
         description,
         rules,
+        retention,
         expect_seconds,
         expect_wait_seconds,
         created_at,
@@ -140,6 +153,8 @@ fn app(app: domain::App) -> App {
         disabled: rules.disabled,
         concurrency,
         log_limits: rules.log_bytes.map(|bytes| LogLimits { bytes_per_run: bytes }),
+        retention: (retention != Said::default())
+            .then_some(AppRetention { keep_seconds: retention.seconds, keep_last: retention.last }),
         expect_seconds,
         expect_wait_seconds,
         created_at: moment(created_at),

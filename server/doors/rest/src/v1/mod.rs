@@ -13,6 +13,7 @@ pub(crate) mod notifications;
 mod params;
 pub(crate) mod pools;
 mod ranges;
+pub(crate) mod retention;
 pub(crate) mod runners;
 pub(crate) mod runs;
 pub(crate) mod secrets;

@@ -7,7 +7,7 @@ use super::table::{Row, call, differs, post, refused};
 use super::{Call, Who};
 
 /// The first run that there is.
-const RUN: i64 = 7_000_001;
+pub(super) const RUN: i64 = 7_000_001;
 
 pub(super) fn rows() -> Vec<Row> {
     let run = |body: Value| post(Who::Admin, "/apps/acme-app/runs", &body);
@@ -15,6 +15,7 @@ pub(super) fn rows() -> Vec<Row> {
     let after = |run_id: i64, on: &str| run(json!({"after": [{"run_id": run_id, "on": on}]}));
     let change = |body: Value| -> Call { call(Who::Admin, &Method::PATCH, "/apps/acme-app", &body) };
     let changes = |body: Value| differs(change(json!({})), change(body));
+    let keep = |body: Value| call(Who::Admin, &Method::PUT, "/retention", &body);
     vec![
         ("create_run", "concurrency", differs(run(json!({})), shared(json!({"max": 1})))),
         (
@@ -55,6 +56,11 @@ pub(super) fn rows() -> Vec<Row> {
                 change(json!({"log_limits": {"bytes_per_run": 8192}})),
             ),
         ),
+        ("change_app", "retention", changes(json!({"retention": {"keep_last": 7}}))),
+        ("change_app", "retention.keep_seconds", changes(json!({"retention": {"keep_seconds": 7200}}))),
+        ("change_app", "retention.keep_last", changes(json!({"retention": {"keep_last": 7}}))),
+        ("set_retention", "keep_seconds", differs(keep(json!({})), keep(json!({"keep_seconds": 7200})))),
+        ("set_retention", "keep_last", differs(keep(json!({})), keep(json!({"keep_last": 7})))),
         ("change_app", "expect_seconds", changes(json!({"expect_seconds": 60}))),
         ("change_app", "expect_wait_seconds", changes(json!({"expect_wait_seconds": 60}))),
     ]

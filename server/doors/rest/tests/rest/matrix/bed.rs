@@ -277,6 +277,7 @@ pub(crate) async fn open(folder: &Path, bootstrap: Option<&str>) -> App {
 fn raise_ids(folder: &Path) {
     let db = Connection::open(folder.join("minitower.db")).unwrap();
     for table in [
+            audit_keep_most: None,
         "teams",
         "team_tokens",
         "registration_tokens",

@@ -68,6 +68,8 @@ impl Call {
             ("GET", "/api/v1/admin/runners" | "/api/v1/admin/demand") => Self::own(200),
             ("GET", "/api/v1/audit" | "/api/v1/admin/audit") => Self::own(200),
             ("GET", "/api/v1/limits" | "/api/v1/runs/events") => Self::own(200),
+            ("GET", "/api/v1/retention") => Self::own(200),
+            ("PUT", "/api/v1/retention") => Self::own(200).with(&json!({"keep_last": 77})),
             ("PUT", "/api/v1/limits") => Self::own(200).with(&json!({"queued_runs": 77})),
             ("POST", "/api/v1/admin/pools/{namespace}/{pool}/token") => Self::acme(201),
             ("DELETE", "/api/v1/admin/pools/{namespace}/{pool}/token") => Self::acme(204),
