@@ -60,7 +60,7 @@ pub struct ChangeApp {
 
 /// A field that was given, be it as `null`.
 #[expect(clippy::option_option, reason = "left out, null and a value are three cases on the wire")]
-fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+pub(super) fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: serde::Deserializer<'de>,
     T: Deserialize<'de>,
