@@ -107,6 +107,11 @@ refused "at '/operator/image/digest'" --set operator.image.digest=latest
 refused "httpRoute.parentRefs is empty: name the Gateway" --set httpRoute.enabled=true
 refused "at '/backup/to'" --set backup.to=ftp://example.com/backups
 refused "at '/backup/every': 'daily' does not match" --set backup.every=daily
+refused "controlPlane.trustedCA: name existingConfigMap or existingSecret, not both" \
+    --set controlPlane.trustedCA.existingConfigMap=a --set controlPlane.trustedCA.existingSecret=b
+refused "controlPlane.oidc.issuer is empty" --set controlPlane.oidc.clientID=minitower
+refused "controlPlane.notifications.smtp.existingSecret is empty" --set controlPlane.notifications.smtp.from=t@example.com
+refused "backup.to is empty" --set backup.endpoint=https://s3.example.com
 refused "litestream.replica is empty: say where the copies go" --set litestream.enabled=true
 refused "chart requires kubeVersion: >=1.30.0-0" --kube-version 1.29.0
 

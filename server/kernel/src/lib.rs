@@ -11,6 +11,7 @@
 //! | [`backup`] | the database and its objects in another place, and back |
 //! | [`objects`] | files named by their SHA-256 |
 //! | [`outbound`] | requests to the outside, signed, and safe against being sent elsewhere |
+//! | [`trust`] | certificates that are trusted in addition to the system's |
 //! | [`remembered`] | reads kept in memory until a commit may have changed them |
 //! | [`volumes`] | how much room there is, and whether the disks still read and write |
 //! | [`acting`] | who acts: what follows the changes of people asks it |
@@ -44,6 +45,7 @@ mod readers;
 pub mod remembered;
 mod restore;
 pub mod topics;
+pub mod trust;
 mod vacuum;
 pub mod volumes;
 mod waiting;
@@ -185,13 +187,13 @@ impl Store {
         self.writer.run(Class::Lease, f).await
     }
 
-    /// Runs `f` on a read-only connection, in a snapshot of its own, and answers once all is durable that it can have seen.
-    pub async fn read<T, E, F>(&self, f: F) -> Result<T, E>
     /// How many commands wait for the writer.
     pub fn waiting(&self) -> usize {
         self.writer.waiting()
     }
 
+    /// Runs `f` on a read-only connection, in a snapshot of its own, and answers once all is durable that it can have seen.
+    pub async fn read<T, E, F>(&self, f: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,

@@ -8,6 +8,7 @@ use minitower_kernel::due::DueQueue;
 use minitower_kernel::events::Subscribers;
 use minitower_kernel::metrics::DatabaseMetrics;
 use minitower_kernel::outbound::{AllowedNets, Outbound};
+use minitower_kernel::trust::Trust;
 use minitower_kernel::{Hooks, OpenError, Store};
 use minitower_notifications::{Notifications, Smtp};
 use minitower_rest::Subjects;
@@ -37,6 +38,8 @@ pub struct Settings {
 pub struct Outside {
     /// Networks that may be called although they are not public.
     pub allowed_nets: AllowedNets,
+    /// Authorities that are trusted in addition to the system's.
+    pub trust: Trust,
     /// The mail server; none: no emails.
     pub smtp: Option<Smtp>,
     /// Where people reach this server with a browser.
@@ -119,14 +122,14 @@ impl ControlPlane {
         .await?;
         // The folder of the objects is there by now.
         store.watch(&objects, fatal)?;
-        let Outside { allowed_nets, smtp, public_url } = settings.outside;
+        let Outside { allowed_nets, trust, smtp, public_url } = settings.outside;
         let notifications = Notifications::open(
             Arc::clone(&store),
             clock.clone(),
             minitower_notifications::Settings { smtp, public_url },
             teams.clone(),
             engine.apps(),
-            Outbound::new(allowed_nets),
+            Outbound::new(allowed_nets, trust),
             of_notifications,
         )
         .await

@@ -6,8 +6,11 @@ use std::time::Duration;
 use lettre::address::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
-use lettre::transport::smtp::AsyncSmtpTransport;
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::transport::smtp::{AsyncSmtpTransport, SUBMISSION_PORT, SUBMISSIONS_PORT};
 use lettre::{AsyncTransport as _, Tokio1Executor};
+use minitower_kernel::trust::{self, Trust};
+use url::Url;
 
 /// Longest that each step of talking to the mail server takes.
 const STEP: Duration = Duration::from_secs(10);
@@ -15,14 +18,14 @@ const STEP: Duration = Duration::from_secs(10);
 /// A mail server, and whom its emails are from.
 #[derive(Clone)]
 pub struct Smtp {
-    url: String,
+    transport: AsyncSmtpTransport<Tokio1Executor>,
     host: String,
     from: Mailbox,
 }
 
 impl fmt::Debug for Smtp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A password is part of the URL.
+        // A password is part of the transport.
         f.debug_struct("Smtp").field("host", &self.host).field("from", &self.from).finish_non_exhaustive()
     }
 }
@@ -35,6 +38,9 @@ pub enum BadSmtp {
         "MINITOWER_SMTP_URL is not a URL such as smtps://user:password@mail.example.com or smtp://mail.example.com:587?tls=required: {0}"
     )]
     Url(String),
+    /// Nothing is trusted.
+    #[error("MINITOWER_SMTP_URL asks for TLS, but {0}")]
+    Trust(String),
     /// There is no sender.
     #[error(
         "MINITOWER_SMTP_FROM is empty: it is required with MINITOWER_SMTP_URL, because emails need a sender"
@@ -48,28 +54,64 @@ pub enum BadSmtp {
 }
 
 impl Smtp {
-    /// Checks a configuration.
-    pub fn parse(url: &str, from: Option<&str>) -> Result<Self, BadSmtp> {
+    /// Checks a configuration. The mail server may show a certificate of these authorities, or of the system's.
+    pub fn parse(url: &str, from: Option<&str>, trust: &Trust) -> Result<Self, BadSmtp> {
         let from = from.filter(|from| !from.is_empty()).ok_or(BadSmtp::NoSender)?;
         let bad = || BadSmtp::Sender(from.chars().take(64).collect());
         let from = from.parse().map_err(|_| bad())?;
-        AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
-            .map_err(|error| BadSmtp::Url(error.to_string()))?;
-        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        let rest = rest.split(['/', '?']).next().unwrap_or_default();
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host).to_owned();
-        if host.is_empty() {
-            return Err(BadSmtp::Url("it names no host".to_owned()));
-        }
-        Ok(Self { url: url.to_owned(), host, from })
+        let url = Url::parse(url).map_err(|error| BadSmtp::Url(error.to_string()))?;
+        let host = url.host_str().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| BadSmtp::Url("it names no host".to_owned()))?.to_owned();
+        let shown = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        Ok(Self { transport: transport(url, host, trust)?, host: shown, from })
     }
+}
+
+/// What talks to the mail server. The library reads the URL but for the part about TLS: it would trust the system's authorities alone.
+fn transport(
+    mut url: Url,
+    host: String,
+    trust: &Trust,
+) -> Result<AsyncSmtpTransport<Tokio1Executor>, BadSmtp> {
+    minitower_kernel::outbound::install_crypto_provider();
+    let asked = url.query_pairs().find(|(key, _)| key == "tls").map(|(_, value)| value.into_owned());
+    let (usual_port, mode): (_, Option<fn(TlsParameters) -> Tls>) = match (url.scheme(), asked.as_deref()) {
+        ("smtps", _) => (SUBMISSIONS_PORT, Some(Tls::Wrapper)),
+        ("smtp", Some("required")) => (SUBMISSION_PORT, Some(Tls::Required)),
+        ("smtp", Some("opportunistic")) => (SUBMISSION_PORT, Some(Tls::Opportunistic)),
+        _ => (0, None),
+    };
+    if mode.is_some() {
+        url.set_query(None);
+        let port = url.port().unwrap_or(usual_port);
+        let changed = url.set_scheme("smtp").and_then(|()| url.set_port(Some(port)));
+        changed.map_err(|()| BadSmtp::Url("it names no host".to_owned()))?;
+    }
+    let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.as_str())
+        .map_err(|error| BadSmtp::Url(error.to_string()))?;
+    let builder = match mode {
+        Some(mode) => {
+            let parameters =
+                tls_to(host, trust).map_err(|error| BadSmtp::Trust(trust::cannot_load(&error)))?;
+            builder.tls(mode(parameters))
+        }
+        None => builder,
+    };
+    Ok(builder.timeout(Some(STEP)).build())
+}
+
+fn tls_to(host: String, trust: &Trust) -> Result<TlsParameters, lettre::transport::smtp::Error> {
+    let mut parameters = TlsParameters::builder(host);
+    for certificate in trust.certificates() {
+        parameters = parameters.add_root_certificate(Certificate::from_der(certificate.to_vec())?);
+    }
+    parameters.build()
 }
 
 /// What sends emails.
 #[derive(Clone)]
 pub(crate) struct Mailer {
     smtp: Smtp,
-    transport: AsyncSmtpTransport<Tokio1Executor>,
 }
 
 impl fmt::Debug for Mailer {
@@ -88,12 +130,8 @@ pub(crate) struct NotSent {
 }
 
 impl Mailer {
-    /// None: the configuration cannot be used after all.
-    pub(crate) fn new(smtp: &Smtp) -> Option<Self> {
-        minitower_kernel::outbound::install_crypto_provider();
-        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&smtp.url).ok()?;
-        let transport = builder.timeout(Some(STEP)).build();
-        Some(Self { smtp: smtp.clone(), transport })
+    pub(crate) fn new(smtp: Smtp) -> Self {
+        Self { smtp }
     }
 
     /// The mail server.
@@ -109,14 +147,12 @@ impl Mailer {
         timeout: Duration,
     ) -> Result<i64, NotSent> {
         let message = self.message(to, id, subject, text).map_err(|reason| NotSent { code: None, reason })?;
-        match tokio::time::timeout(timeout, self.transport.send(message)).await {
+        match tokio::time::timeout(timeout, self.smtp.transport.send(message)).await {
             Ok(Ok(answer)) => Ok(i64::from(u16::from(answer.code()))),
             Ok(Err(error)) => {
                 let code = error.status().map(|code| i64::from(u16::from(code)));
-                Err(NotSent {
-                    code,
-                    reason: format!("the mail server did not take it: {}", minitower_kernel::chain(&error)),
-                })
+                let reason = trust::of_tls(&error).unwrap_or_else(|| minitower_kernel::chain(&error));
+                Err(NotSent { code, reason: format!("the mail server did not take it: {reason}") })
             }
             Err(_) => Err(NotSent {
                 code: None,
@@ -166,7 +202,7 @@ mod tests {
     #[case("smtp://me:pass@mail.example.com:587?tls=required", "mail.example.com:587")]
     #[case("smtp://127.0.0.1:1025", "127.0.0.1:1025")]
     fn a_mail_server_is_a_url_with_a_sender(#[case] url: &str, #[case] host: &str) {
-        let smtp = Smtp::parse(url, Some("MiniTower <t@example.com>")).unwrap();
+        let smtp = Smtp::parse(url, Some("MiniTower <t@example.com>"), &Trust::default()).unwrap();
         assert_eq!(smtp.host, host);
         assert!(!format!("{smtp:?}").contains("p%40ss"), "{smtp:?}");
     }
@@ -183,7 +219,7 @@ mod tests {
         #[case] from: Option<&str>,
         #[case] names: &str,
     ) {
-        let error = Smtp::parse(url, from).unwrap_err().to_string();
+        let error = Smtp::parse(url, from, &Trust::default()).unwrap_err().to_string();
         assert!(error.contains(names) && !error.contains("hunter2"), "{error}");
     }
 
@@ -205,8 +241,8 @@ mod tests {
 
     #[test]
     fn nothing_that_is_told_becomes_a_header() {
-        let smtp = Smtp::parse("smtp://mail.example.com", Some("t@example.com")).unwrap();
-        let mailer = Mailer::new(&smtp).unwrap();
+        let smtp = Smtp::parse("smtp://mail.example.com", Some("t@example.com"), &Trust::default()).unwrap();
+        let mailer = Mailer::new(smtp);
         let subject = "run failed\r\nBcc: x@example.com\r\n\r\nbody".to_owned();
         let sent = mailer.message("to@example.com", "msg_1", subject, "text\n.\ntext".to_owned()).unwrap();
         let sent = String::from_utf8(sent.formatted()).unwrap();

@@ -95,7 +95,7 @@ impl Notifications {
         outbound: Outbound,
         memory: Arc<Memory>,
     ) -> Result<Self, StoreError> {
-        let mailer = settings.smtp.as_ref().and_then(Mailer::new);
+        let mailer = settings.smtp.clone().map(Mailer::new);
         let sending = TaskTracker::new();
         let shared = Shared { store, clock, settings, teams, apps, outbound, memory, mailer, sending };
         let subject = Self(Arc::new(shared));

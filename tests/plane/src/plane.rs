@@ -137,7 +137,7 @@ impl Plane {
             teams: Mapping::parse("data=acme:member").unwrap(),
             token_ttl: Duration::from_hours(12),
             public_url: url("https://tower.example.com"),
-            ca: None,
+            trust: Default::default(),
         };
         Self::start_with(|config| config.oidc = Some(provider))
     }

@@ -7,6 +7,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::files;
 use crate::places::NoPlace;
+use crate::trust;
 
 /// What can go wrong with an object.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +118,9 @@ pub(crate) fn is_no_bucket(error: &object_store::Error) -> bool {
 }
 
 fn of_transport(error: &HttpError) -> String {
+    if let Some(reason) = trust::of_tls(error) {
+        return format!("the object store cannot be reached: {reason}");
+    }
     match error.kind() {
         HttpErrorKind::Connect => "the object store cannot be reached".to_owned(),
         HttpErrorKind::Timeout => "the object store does not answer in time".to_owned(),

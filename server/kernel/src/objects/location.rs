@@ -9,7 +9,9 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
+
+use crate::trust::Trust;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -102,6 +104,7 @@ pub struct Location {
     allow_http: bool,
     /// The variables of its service, which hold secrets.
     variables: Vec<(String, String)>,
+    trust: Trust,
 }
 
 impl fmt::Debug for Location {
@@ -168,7 +171,13 @@ impl Location {
             Some(_) => return Err(LocationError::Endpoint),
         }
         let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
-        Ok(Self { cloud, bucket, prefix, endpoint, allow_http, variables })
+        Ok(Self { cloud, bucket, prefix, endpoint, allow_http, variables, trust: Trust::default() })
+    }
+
+    /// The same bucket, whose service may show a certificate of these authorities too.
+    #[must_use]
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self { trust, ..self }
     }
 
     /// The same bucket, one part of the path further down.
@@ -181,23 +190,26 @@ impl Location {
     pub(crate) fn client(&self) -> Result<Client, ClientError> {
         // Whoever else is in this process may have installed it.
         let _already_installed = rustls::crypto::ring::default_provider().install_default();
-        let options = ClientOptions::new()
+        let refused = |error: object_store::Error| ClientError {
+            variables: self.cloud.prefix(),
+            reason: super::error::reason(&error),
+        };
+        let mut options = ClientOptions::new()
             .with_connect_timeout(CONNECT)
             // Whoever asks has a deadline: a part that is sent slowly is no silence.
             .with_timeout_disabled()
             .with_pool_max_idle_per_host(8)
             .with_pool_idle_timeout(Duration::from_secs(60))
             .with_allow_http(self.allow_http);
+        for certificate in self.trust.certificates() {
+            options = options.with_root_certificate(Certificate::from_der(certificate).map_err(refused)?);
+        }
         let backoff = BackoffConfig {
             init_backoff: Duration::from_millis(100),
             max_backoff: Duration::from_secs(1),
             base: 2.0,
         };
         let retry = RetryConfig { backoff, max_retries: RETRIES, retry_timeout: RETRY_FOR };
-        let refused = |error: object_store::Error| ClientError {
-            variables: self.cloud.prefix(),
-            reason: super::error::reason(&error),
-        };
         let prefix = Path::from(self.prefix.as_str());
         let variables = self.variables.iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
         Ok(match self.cloud {

@@ -22,6 +22,7 @@ pub use nets::{AllowedNets, NotANet, NotPublic, RefusedAddress};
 pub use places::Place;
 pub use sign::{NotAKey, Signing, SigningKey};
 
+use crate::trust::{self, Trust};
 use places::Places;
 use resolve::{Guarded, Unresolved};
 
@@ -41,6 +42,7 @@ pub struct Outbound(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     guarded: Guarded,
+    trust: Trust,
     places: Places,
     /// Made when they are used first: loading the system's certificates takes milliseconds and memory.
     plain: OnceLock<reqwest::Client>,
@@ -214,15 +216,17 @@ impl Failure {
             innermost = this.to_string();
             source = this.source();
         }
-        Self::Unreachable { host: host.to_owned(), reason: innermost }
+        let reason = trust::of_tls(error).unwrap_or(innermost);
+        Self::Unreachable { host: host.to_owned(), reason }
     }
 }
 
 impl Outbound {
     /// Nothing is sent and nothing is loaded yet.
-    pub fn new(nets: AllowedNets) -> Self {
+    pub fn new(nets: AllowedNets, trust: Trust) -> Self {
         Self(Arc::new(Shared {
             guarded: Guarded::new(nets),
+            trust,
             places: Places::default(),
             plain: OnceLock::new(),
             encrypted: OnceLock::new(),
@@ -288,16 +292,13 @@ impl Outbound {
             // A connection that is kept leads to where the name led when it was made.
             .pool_max_idle_per_host(0)
             .dns_resolver(Arc::new(self.0.guarded.clone()));
-        if plain {
-            builder = builder.tls_certs_only([]);
-        }
-        let client =
-            builder.build().map_err(|error| Failure::of_request("", &error)).map_err(
-                |failure| match failure {
-                    Failure::Unreachable { reason, .. } => Failure::Setup(reason),
-                    other => other,
-                },
-            )?;
+        let setup = |error: reqwest::Error| Failure::Setup(trust::cannot_load(&error));
+        builder = if plain {
+            builder.tls_certs_only([])
+        } else {
+            builder.tls_certs_merge(self.0.trust.of_http().map_err(setup)?)
+        };
+        let client = builder.build().map_err(setup)?;
         Ok(cell.get_or_init(|| client))
     }
 }
@@ -316,3 +317,5 @@ pub fn install_crypto_provider() {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -33,7 +33,7 @@ async fn receiver(answer: Vec<u8>) -> (String, Arc<Mutex<Vec<String>>>) {
 }
 
 fn here() -> Outbound {
-    Outbound::new("127.0.0.0/8".parse().unwrap())
+    Outbound::new("127.0.0.0/8".parse().unwrap(), Trust::default())
 }
 
 fn request(url: &str) -> Request {
@@ -85,7 +85,7 @@ async fn what_is_sent_arrives_with_its_signature_whatever_the_headers_say() {
 #[case("http://no-such-host.invalid/", "cannot be looked up")]
 #[tokio::test]
 async fn what_leads_inside_is_refused_before_and_when_it_is_sent(#[case] url: &str, #[case] says: &str) {
-    let outbound = Outbound::new(AllowedNets::default());
+    let outbound = Outbound::new(AllowedNets::default(), Trust::default());
     let request = request(url);
     let before = outbound.check(&request.target).await.unwrap_err();
     let sent = send(&outbound, request).await.unwrap_err();

@@ -74,6 +74,10 @@ pub struct Args {
     /// Addresses and networks of the proxies whose `X-Forwarded-For` is believed, separated by commas [default: none]
     #[arg(long, env = "MINITOWER_TRUSTED_PROXIES", hide_env_values = true, value_name = "NETWORKS")]
     pub trusted_proxies: Option<String>,
+    /// PEM certificates to trust in addition to the system's, wherever the server is the client: notifications, the identity provider,
+    /// buckets [default: none]
+    #[arg(long, env = "MINITOWER_CA_FILE", hide_env_values = true, value_name = "FILE")]
+    pub ca_file: Option<String>,
     /// Networks that notifications may call although they are not public, separated by commas [default: none]
     #[arg(long, env = "MINITOWER_WEBHOOK_ALLOWED_NETS", hide_env_values = true, value_name = "NETWORKS")]
     pub webhook_allowed_nets: Option<String>,
@@ -98,13 +102,13 @@ pub struct Args {
     /// How long audit events are kept; 0 means for ever [default: 8760h]
     #[arg(long, env = "MINITOWER_AUDIT_KEEP", hide_env_values = true, value_name = "DURATION")]
     pub audit_keep: Option<String>,
+    /// How many events of the audit log are kept of each team; 0 keeps all [default: 100000]
+    #[arg(long, env = "MINITOWER_AUDIT_KEEP_MOST", hide_env_values = true, value_name = "NUMBER")]
+    pub audit_keep_most: Option<String>,
     /// Largest JSON body in bytes [default: 10485760]
     #[arg(long, env = "MINITOWER_MAX_REQUEST_BODY_SIZE", hide_env_values = true, value_name = "BYTES")]
     pub max_request_body_size: Option<String>,
     /// Largest artifact in bytes [default: 104857600]
-    /// How many events of the audit log are kept of each team; 0 keeps all [default: 100000]
-    #[arg(long, env = "MINITOWER_AUDIT_KEEP_MOST", hide_env_values = true, value_name = "NUMBER")]
-    pub audit_keep_most: Option<String>,
     #[arg(long, env = "MINITOWER_MAX_ARTIFACT_SIZE", hide_env_values = true, value_name = "BYTES")]
     pub max_artifact_size: Option<String>,
     /// How log lines are written: json or text [default: text on a terminal, otherwise json]

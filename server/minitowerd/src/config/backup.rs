@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Subcommand};
 use minitower_kernel::backup::{Name, Place};
 
+use super::objects::{self, Rules};
 use super::parse::{duration_between, value};
-use super::{Args, Command, ConfigError, objects, parse};
+use super::{Args, Command, ConfigError};
 
 const TO: &str = "MINITOWER_BACKUP_TO";
 const ENDPOINT: &str = "MINITOWER_BACKUP_ENDPOINT";
@@ -195,7 +196,7 @@ pub fn request(args: &Args) -> Result<Option<Request>, ConfigError> {
 }
 
 /// The backups that the server makes by itself.
-pub(super) fn settings(args: &Args, allow_http: bool) -> Result<Option<BackupSettings>, ConfigError> {
+pub(super) fn settings(args: &Args, rules: &Rules) -> Result<Option<BackupSettings>, ConfigError> {
     let every = value(EVERY, args.backup_every.clone(), |text| {
         duration_between(text, Duration::from_mins(1), Duration::from_hours(24 * 366), "1m to 8784h")
     })?;
@@ -213,7 +214,7 @@ pub(super) fn settings(args: &Args, allow_http: bool) -> Result<Option<BackupSet
         return alone.map_or(Ok(None), |(by, _)| Err(ConfigError::Needed { variable: TO, by }));
     };
     Ok(Some(BackupSettings {
-        to: place_of(TO, &to, endpoint(args, None), allow_http)?,
+        to: place_of(TO, &to, endpoint(args, None), rules)?,
         every: every.unwrap_or(USUAL_EVERY),
         keep: keep.unwrap_or(USUAL_KEEP),
     }))
@@ -238,14 +239,14 @@ fn place(
     text: &str,
     flag: Option<&String>,
 ) -> Result<Place, ConfigError> {
-    place_of(variable, text, endpoint(args, flag), parse::allow_http(args)?)
+    place_of(variable, text, endpoint(args, flag), &Rules::of(args)?)
 }
 
 fn place_of(
     variable: &'static str,
     text: &str,
     endpoint: (&'static str, Option<String>),
-    allow_http: bool,
+    rules: &Rules,
 ) -> Result<Place, ConfigError> {
     if text.is_empty() {
         let rule = "it must name a folder or a bucket".to_owned();
@@ -254,7 +255,7 @@ fn place_of(
     if !text.contains("://") {
         return Ok(Place::Folder(PathBuf::from(text)));
     }
-    objects::bucket(variable, text, endpoint, allow_http).map(Place::Bucket)
+    objects::bucket(variable, text, endpoint, rules).map(Place::Bucket)
 }
 
 /// A place, and the name of a backup behind an `@`. What is no such name belongs to the place.
@@ -310,7 +311,10 @@ mod tests {
 
     #[test]
     fn the_server_backs_itself_up_as_it_is_told() {
-        let of = |line: &str| settings(&Args::try_parse_from(line.split(' ')).unwrap(), false);
+        let of = |line: &str| {
+            let args = Args::try_parse_from(line.split(' ')).unwrap();
+            settings(&args, &Rules::of(&args).unwrap())
+        };
         assert_eq!(of("minitowerd").unwrap(), None);
         let usual = of("minitowerd --backup-to /b").unwrap().unwrap();
         assert_eq!((usual.every, usual.keep), (USUAL_EVERY, USUAL_KEEP));

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use minitower_kernel::objects::Location;
 use minitower_kernel::outbound::AllowedNets;
+use minitower_kernel::trust::Trust;
 use minitower_notifications::Smtp;
 use minitower_runs::Retention;
 use minitower_teams::oidc::OidcSettings;
@@ -65,6 +66,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// The identity provider that people sign in through; none: they do not.
     pub oidc: Option<OidcSettings>,
+    /// Authorities whose certificates are trusted in addition to the system's, wherever this server is the client.
+    pub trust: Trust,
     /// Networks that notifications may call although they are not public.
     pub webhook_allowed_nets: AllowedNets,
     /// The mail server of notifications; none: no emails.
@@ -83,11 +86,11 @@ pub struct Config {
     pub retention: Retention,
     /// How long audit events are kept; none: for ever.
     pub audit_keep: Option<Duration>,
+    /// How many events of the audit log are kept of each team; none: all.
+    pub audit_keep_most: Option<u32>,
     /// Largest JSON body and largest artifact.
     pub limits: Limits,
     /// How log lines are written; none: as whoever reads them needs it.
-    /// How many events of the audit log are kept of each team; none: all.
-    pub audit_keep_most: Option<u32>,
     pub log_format: Option<LogFormat>,
     /// Which events are logged: a level, or directives such as `info,minitower_rest=debug`.
     pub log: String,
@@ -111,6 +114,7 @@ impl Default for Config {
             operator_token: None,
             public_url: None,
             oidc: None,
+            trust: Trust::default(),
             webhook_allowed_nets: AllowedNets::default(),
             smtp: None,
             cors_origins: Vec::new(),
@@ -120,11 +124,11 @@ impl Default for Config {
             runner_prune_after: Some(Duration::from_hours(24)),
             retention: Retention::default(),
             audit_keep: Some(Duration::from_hours(365 * 24)),
+            audit_keep_most: Some(100_000),
             limits: Limits::default(),
             log_format: None,
             log: "info".to_owned(),
         }
-            audit_keep_most: Some(100_000),
     }
 }
 
@@ -142,7 +146,8 @@ pub fn copy_target(args: &Args, to: &str, endpoint: Option<String>) -> Result<Ta
         return Ok(Target::Folder(PathBuf::from(to)));
     }
     let endpoint = endpoint.or_else(|| args.objects_endpoint.clone()).filter(|text| !text.is_empty());
-    objects::bucket("--to", to, (objects::ENDPOINT, endpoint), parse::allow_http(args)?).map(Target::Bucket)
+    let rules = objects::Rules::of(args)?;
+    objects::bucket("--to", to, (objects::ENDPOINT, endpoint), &rules).map(Target::Bucket)
 }
 
 impl Config {
@@ -161,12 +166,12 @@ impl Config {
                 operator_token: self.operator_token.clone(),
                 signup_enabled: self.public_signup_enabled,
                 audit_keep: self.audit_keep,
+                audit_keep_most: self.audit_keep_most,
                 // A bucket has no size.
                 storage_bytes: match self.objects_url {
                     None => half_of_the_volume(&self.objects_dir),
                     Some(_) => None,
                 },
-                audit_keep_most: self.audit_keep_most,
                 secrets_key_file: self.secrets_key_file(),
                 oidc: self.oidc.clone(),
             },
@@ -181,6 +186,7 @@ impl Config {
             },
             outside: Outside {
                 allowed_nets: self.webhook_allowed_nets.clone(),
+                trust: self.trust.clone(),
                 smtp: self.smtp.clone(),
                 public_url: self.public_url.clone(),
             },

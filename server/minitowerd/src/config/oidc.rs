@@ -4,10 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use minitower_kernel::trust::Trust;
 use minitower_teams::oidc::{ClientSecret, OidcSettings, Scopes, ServiceUrl, word};
 use minitower_teams::people::Mapping;
 
 use super::ConfigError;
+use super::outside::{certificates, read};
 use super::parse::{duration_between, value};
 
 const ISSUER: &str = "MINITOWER_OIDC_ISSUER";
@@ -24,8 +26,6 @@ const PUBLIC_URL: &str = "MINITOWER_PUBLIC_URL";
 
 /// How long the token of a person lasts by default: a day of work.
 const DEFAULT_TTL: Duration = Duration::from_hours(12);
-/// Largest file of certificates or of a secret, in bytes.
-const MOST_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The flags about the identity provider.
 #[derive(Debug, Clone, Default, Args)]
@@ -84,8 +84,9 @@ pub struct OidcArgs {
         value_name = "DURATION"
     )]
     pub token_ttl: Option<String>,
-    /// PEM certificates to trust for the identity provider, beside the system's [default: none]
+    /// PEM certificates to trust for the identity provider alone, beside the system's and those of `--ca-file` [default: none]
     #[arg(
+        id = "oidc_ca_file",
         long = "oidc-ca-file",
         env = "MINITOWER_OIDC_CA_FILE",
         hide_env_values = true,
@@ -99,6 +100,7 @@ pub(super) fn settings(
     args: OidcArgs,
     secret: Option<String>,
     public_url: Option<&str>,
+    trust: &Trust,
 ) -> Result<Option<OidcSettings>, ConfigError> {
     let secret = secret.and_then(|text| ClientSecret::new(&text));
     let Some(issuer) = value(ISSUER, args.issuer.clone(), ServiceUrl::parse)? else {
@@ -118,7 +120,7 @@ pub(super) fn settings(
         (secret, None) => secret,
         (None, Some(file)) => Some(read_secret(&file)?),
     };
-    let ca = value(CA_FILE, args.ca_file, |file| read(Path::new(file)))?;
+    let ca = value(CA_FILE, args.ca_file, certificates)?;
     if ca.is_some() && !issuer.is_encrypted() {
         return Err(ConfigError::Bad {
             variable: ISSUER,
@@ -139,7 +141,7 @@ pub(super) fn settings(
             ServiceUrl::parse(text).map_err(|error| format!("for sign-in by OIDC {error}"))
         })?
         .ok_or_else(|| needed(PUBLIC_URL))?,
-        ca,
+        trust: ca.map_or_else(|| trust.clone(), |ca| trust.and(&ca)),
     }))
 }
 
@@ -174,14 +176,6 @@ fn read_secret(file: &str) -> Result<ClientSecret, ConfigError> {
     secret.ok_or_else(|| bad("the file must hold the secret as text".to_owned()))
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, String> {
-    let size = std::fs::metadata(file).map_err(|error| format!("it cannot be read: {error}"))?.len();
-    if size > MOST_BYTES {
-        return Err(format!("it has more than {MOST_BYTES} bytes"));
-    }
-    std::fs::read(file).map_err(|error| format!("it cannot be read: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -198,7 +192,7 @@ mod tests {
     }
 
     fn checked(args: OidcArgs) -> Result<Option<OidcSettings>, ConfigError> {
-        settings(args, Some("s3cret\n".to_owned()), Some("https://tower.example.com"))
+        settings(args, Some("s3cret\n".to_owned()), Some("https://tower.example.com"), &Trust::default())
     }
 
     #[test]
@@ -208,7 +202,7 @@ mod tests {
         assert_eq!((settings.groups_claim.as_str(), settings.token_ttl), ("groups", DEFAULT_TTL));
         assert!(settings.client_secret.is_some());
         assert!(!format!("{settings:?}").contains("s3cret"));
-        assert!(super::settings(OidcArgs::default(), None, None).unwrap().is_none());
+        assert!(super::settings(OidcArgs::default(), None, None, &Trust::default()).unwrap().is_none());
     }
 
     type Change = fn(&mut OidcArgs);
@@ -235,9 +229,13 @@ mod tests {
 
     #[test]
     fn certificates_are_for_a_provider_that_shows_one() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let authority = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), authority.pem()).unwrap();
         let args = OidcArgs {
             issuer: Some("http://127.0.0.1:1".to_owned()),
-            ca_file: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").to_owned()),
+            ca_file: Some(file.path().display().to_string()),
             ..good()
         };
         let message = checked(args).unwrap_err().to_string();
@@ -253,7 +251,7 @@ mod tests {
             ),
             (None, "MINITOWER_PUBLIC_URL is not set: MINITOWER_OIDC_ISSUER needs it"),
         ] {
-            let message = settings(good(), None, url).unwrap_err().to_string();
+            let message = settings(good(), None, url, &Trust::default()).unwrap_err().to_string();
             assert!(message.contains(says), "{message}");
         }
     }
@@ -263,9 +261,9 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let args = || OidcArgs { client_secret_file: Some(file.path().display().to_string()), ..good() };
         let url = Some("https://tower.example.com");
-        let message = settings(args(), None, url).unwrap_err().to_string();
+        let message = settings(args(), None, url, &Trust::default()).unwrap_err().to_string();
         assert!(message.contains("the file must hold the secret as text"), "{message}");
         std::fs::write(file.path(), "hunter2\n").unwrap();
-        assert!(settings(args(), None, url).unwrap().unwrap().client_secret.is_some());
+        assert!(settings(args(), None, url, &Trust::default()).unwrap().unwrap().client_secret.is_some());
     }
 }

@@ -67,17 +67,19 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let defaults = Self::default();
         let public_url = value("MINITOWER_PUBLIC_URL", args.public_url.take(), web_address)?;
+        let rules = objects::Rules::of(&args)?;
+        let trust = outside::trust(&args)?;
         let oidc = oidc::settings(
             std::mem::take(&mut args.oidc),
             secret("MINITOWER_OIDC_CLIENT_SECRET"),
             public_url.as_deref(),
+            &trust,
         )?;
-        let smtp = outside::smtp(secret("MINITOWER_SMTP_URL"), args.smtp_from.take())?;
+        let smtp = outside::smtp(secret("MINITOWER_SMTP_URL"), args.smtp_from.take(), &trust)?;
         let secret = |variable| parse_secret(variable, secret(variable));
-        let allow_http = allow_http(&args)?;
         let config = Self {
-            objects_url: objects::location(&args, allow_http)?,
-            backup: backup::settings(&args, allow_http)?,
+            objects_url: objects::location(&args, &rules)?,
+            backup: backup::settings(&args, &rules)?,
             listen_addr: Self::listen_addr(args.listen_addr)?,
             metrics_addr: value("MINITOWER_METRICS_ADDR", args.metrics_addr, ListenAddr::from_str)?,
             stop_delay: value("MINITOWER_STOP_DELAY", args.stop_delay, |text| {
@@ -102,6 +104,7 @@ impl Config {
             operator_token: secret("MINITOWER_OPERATOR_TOKEN")?,
             public_url,
             oidc,
+            trust,
             webhook_allowed_nets: value(
                 "MINITOWER_WEBHOOK_ALLOWED_NETS",
                 args.webhook_allowed_nets,
@@ -139,11 +142,11 @@ impl Config {
             },
             audit_keep: value("MINITOWER_AUDIT_KEEP", args.audit_keep, prune_after)?
                 .unwrap_or(defaults.audit_keep),
+            audit_keep_most: value("MINITOWER_AUDIT_KEEP_MOST", args.audit_keep_most, events_kept)?
+                .unwrap_or(defaults.audit_keep_most),
             limits: Limits {
                 request_body: value("MINITOWER_MAX_REQUEST_BODY_SIZE", args.max_request_body_size, bytes)?
                     .unwrap_or(defaults.limits.request_body),
-            audit_keep_most: value("MINITOWER_AUDIT_KEEP_MOST", args.audit_keep_most, events_kept)?
-                .unwrap_or(defaults.audit_keep_most),
                 artifact: value("MINITOWER_MAX_ARTIFACT_SIZE", args.max_artifact_size, bytes)?
                     .unwrap_or(defaults.limits.artifact),
             },
@@ -251,14 +254,14 @@ fn prune_after(text: &str) -> Result<Option<Duration>, &'static str> {
     Ok((!duration.is_zero()).then_some(duration))
 }
 
-fn runs_kept(text: &str) -> Result<u32, &'static str> {
-    const MOST: u32 = 1_000_000;
-    text.parse().ok().filter(|runs| *runs <= MOST).ok_or("it must be a number of runs, from 0 to 1000000")
 fn events_kept(text: &str) -> Result<Option<u32>, &'static str> {
     let events: u32 = text.parse().map_err(|_| "it must be a number of events, or 0 for all of them")?;
     Ok((events > 0).then_some(events))
 }
 
+fn runs_kept(text: &str) -> Result<u32, &'static str> {
+    const MOST: u32 = 1_000_000;
+    text.parse().ok().filter(|runs| *runs <= MOST).ok_or("it must be a number of runs, from 0 to 1000000")
 }
 
 fn bytes(text: &str) -> Result<u64, &'static str> {
@@ -301,10 +304,10 @@ mod tests {
         assert_eq!(config.lease_ttl, Duration::from_mins(1));
         assert_eq!(config.runner_prune_after, Some(Duration::from_hours(24)));
         assert_eq!(config.retention.runs_for, Some(Duration::from_hours(2160)));
+        assert_eq!(config.audit_keep_most, Some(100_000));
         assert_eq!((config.limits.request_body, config.limits.artifact), (10_485_760, 104_857_600));
         assert!(config.public_signup_enabled && config.bootstrap_token.is_none());
     }
-        assert_eq!(config.audit_keep_most, Some(100_000));
 
     #[test]
     fn every_setting_is_taken() {
@@ -325,6 +328,7 @@ mod tests {
                 "--runner-prune-after=0",
                 "--runs-keep=0",
                 "--runs-keep-last=7",
+                "--audit-keep-most=0",
                 "--max-request-body-size=1",
                 "--max-artifact-size=2",
                 "--log-format=text",
@@ -343,11 +347,11 @@ mod tests {
         assert_eq!(config.expiry_check_interval, Duration::from_millis(250));
         assert_eq!(config.runner_prune_after, None);
         assert_eq!(config.retention, Retention { runs_for: None, last: 7 });
+        assert_eq!(config.audit_keep_most, None);
         assert_eq!(config.secrets_key_file(), std::path::Path::new("/k/keys"));
         assert_eq!(config.cors_origins.len(), 2);
         assert_eq!(config.trusted_proxies, "10.0.0.0/8,::1".parse().unwrap());
         assert_eq!(config.webhook_allowed_nets, "10.0.0.0/8".parse().unwrap());
-        assert_eq!(config.audit_keep_most, None);
         assert!(config.smtp.is_some() && !format!("{config:?}").contains("hunter2"));
         assert_eq!((config.limits.request_body, config.limits.artifact), (1, 2));
         assert!(config.bootstrap_token.unwrap().matches("dev"));
@@ -375,11 +379,11 @@ mod tests {
     #[case("--lease-ttl=10ms", "from 100ms to 24h")]
     #[case("--expiry-check-interval=0", "MINITOWER_EXPIRY_CHECK_INTERVAL is \"0\"")]
     #[case("--runner-prune-after=1d", "MINITOWER_RUNNER_PRUNE_AFTER is \"1d\"")]
+    #[case("--audit-keep-most=many", "MINITOWER_AUDIT_KEEP_MOST is \"many\": it must be a number of events")]
     #[case("--max-request-body-size=10MB", "MINITOWER_MAX_REQUEST_BODY_SIZE is \"10MB\"")]
     #[case("--max-artifact-size=-1", "MINITOWER_MAX_ARTIFACT_SIZE is \"-1\"")]
     #[case("--log-format=xml", "MINITOWER_LOG_FORMAT is \"xml\": it must be json or text")]
     #[case("--log=a=b=c", "MINITOWER_LOG is \"a=b=c\"")]
-    #[case("--audit-keep-most=many", "MINITOWER_AUDIT_KEEP_MOST is \"many\": it must be a number of events")]
     fn a_bad_value_is_one_line_with_variable_value_and_rule(#[case] flag: &str, #[case] says: &str) {
         let message = parse(&[flag], &[]).unwrap_err().to_string();
         assert!(message.contains(says), "{message}");

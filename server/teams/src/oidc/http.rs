@@ -1,11 +1,12 @@
 //! Calls of the provider: each with a deadline and a bounded answer, none redirected.
 
 use std::error::Error as _;
-use std::sync::Once;
 use std::time::Duration;
 
+use minitower_kernel::outbound::install_crypto_provider;
+use minitower_kernel::trust;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Certificate, RequestBuilder, StatusCode};
+use reqwest::{RequestBuilder, StatusCode};
 
 use super::OidcSettings;
 use super::provider::ProviderError;
@@ -27,11 +28,8 @@ pub(crate) struct Answer {
 
 /// The client for one provider. Fails for certificates that cannot be used.
 pub(crate) fn client(settings: &OidcSettings) -> Result<reqwest::Client, String> {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // Another client of the process may have come first; it has decided the same.
-        let _already_installed = rustls::crypto::ring::default_provider().install_default();
-    });
+    install_crypto_provider();
+    let setup = |error: reqwest::Error| trust::cannot_load(&error);
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("minitowerd/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_DEADLINE)
@@ -39,17 +37,10 @@ pub(crate) fn client(settings: &OidcSettings) -> Result<reqwest::Client, String>
         .redirect(reqwest::redirect::Policy::none());
     if !settings.issuer.is_encrypted() {
         builder = builder.no_proxy().tls_certs_only([]);
-    } else if let Some(pem) = &settings.ca {
-        let certificates = Certificate::from_pem_bundle(pem).map_err(|error| error.to_string())?;
-        if certificates.is_empty() {
-            return Err("MINITOWER_OIDC_CA_FILE holds no PEM certificate".to_owned());
-        }
-        builder = builder.tls_certs_merge(certificates);
+    } else {
+        builder = builder.tls_certs_merge(settings.trust.of_http().map_err(setup)?);
     }
-    builder.build().map_err(|error| {
-        let reason = innermost(&error);
-        format!("the trusted certificates cannot be loaded ({reason}): name some in MINITOWER_OIDC_CA_FILE")
-    })
+    builder.build().map_err(setup)
 }
 
 /// Sends a request and reads the answer. `what` is called so in an error.
@@ -80,6 +71,9 @@ pub(crate) async fn ask(what: &'static str, request: RequestBuilder) -> Result<A
 
 /// The cause that says most. It names no URL: one may hold what is no one's business.
 fn innermost(error: &reqwest::Error) -> String {
+    if let Some(reason) = trust::of_tls(error) {
+        return reason;
+    }
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

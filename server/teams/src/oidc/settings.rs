@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use minitower_kernel::trust::Trust;
 use reqwest::Url;
 
 use crate::domain::people::Mapping;
@@ -32,8 +33,8 @@ pub struct OidcSettings {
     pub token_ttl: Duration,
     /// Where browsers reach this server.
     pub public_url: ServiceUrl,
-    /// Certificates that are trusted beside the system's, as PEM.
-    pub ca: Option<Vec<u8>>,
+    /// Authorities that are trusted in addition to the system's.
+    pub trust: Trust,
 }
 
 /// The URL of a service that is told secrets: https, or http on this machine.

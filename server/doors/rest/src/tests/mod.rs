@@ -18,6 +18,7 @@ use minitower_kernel::due::DueQueue;
 use minitower_kernel::events::Subscribers;
 use minitower_kernel::metrics::DatabaseMetrics;
 use minitower_kernel::outbound::{AllowedNets, Outbound};
+use minitower_kernel::trust::Trust;
 use minitower_kernel::{Hooks, Store};
 use minitower_notifications::Notifications;
 use minitower_runs::Engine;
@@ -54,8 +55,8 @@ pub(crate) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Su
         operator_token: Secret::new(OPERATOR_TOKEN),
         signup_enabled: true,
         audit_keep: None,
-        oidc: None,
         audit_keep_most: None,
+        oidc: None,
         storage_bytes: None,
         secrets_key_file: folder.join("secrets.key"),
     };
@@ -80,7 +81,7 @@ pub(crate) async fn subjects(folder: &Path, bootstrap_token: Option<&str>) -> Su
         minitower_notifications::Settings::default(),
         teams.clone(),
         engine.apps(),
-        Outbound::new(AllowedNets::default()),
+        Outbound::new(AllowedNets::default(), Trust::default()),
         of_notifications,
     );
     let notifications = notifications.await.unwrap();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex as StdMutex;
 
+use minitower_kernel::trust::Trust;
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -70,7 +71,7 @@ impl Bed {
             teams: Mapping::default(),
             token_ttl: Duration::from_secs(60),
             public_url: ServiceUrl::parse("https://tower.example").unwrap(),
-            ca: ca.flatten().map(String::into_bytes),
+            trust: ca.flatten().map_or_else(Trust::default, |pem| Trust::parse(pem.as_bytes()).unwrap()),
         };
         let bed = Self { answers, hits, provider: Provider::new(Arc::new(settings)).unwrap(), issuer };
         bed.describe(&json!({}));
@@ -301,5 +302,8 @@ async fn a_provider_of_a_private_authority_is_trusted_if_the_settings_say_so() {
     };
     assert!(asked(&own).await.unwrap().starts_with("https://127.0.0.1"));
     let refused = asked(&another).await.unwrap_err().to_string();
-    assert!(refused.contains("certificate"), "{refused}");
+    assert!(
+        refused.contains("invalid peer certificate") && refused.contains("MINITOWER_CA_FILE"),
+        "{refused}"
+    );
 }
