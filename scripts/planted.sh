@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Proves the checks. proofs/bugs/*.patch put deliberate bugs into a copy of the source tree, which is built once; then the check that has
 # to catch a bug runs with that bug, for each of them, and has to fail.
-#   planted.sh            builds the copy and runs the checks
+#   planted.sh [BUG…]     builds the copy and runs the checks, or those of these bugs only
 #   planted.sh --check    asserts that every patch applies to the sources as they are
 #   planted.sh --renew    rewrites the patches for the sources as they are, by a three-way merge
 #   planted.sh --record   rewrites the patches from target/planted/edit, after conflicts were resolved or a bug was added there
@@ -149,7 +149,7 @@ record() {
 }
 
 case ${1:-} in
-    '') run ;;
+    '' | [a-z0-9]*) MINITOWER_PLANTED_ONLY=$* run ;;
     --check) check ;;
     --renew) renew ;;
     --record) record ;;

@@ -46,6 +46,10 @@ const EVERY_CALLER: Check = check(
     "matrix::tenants::what_is_not_ones_own_is_not_there_and_a_refused_call_changes_and_tells_nothing",
 );
 
+/// Every route that changes something.
+const RECORDED: Check =
+    check("rest", "matrix::audited::each_route_that_changes_something_leaves_an_event_and_no_secret");
+
 /// A run that is written while a poll looks.
 const WAKE_UPS: Check =
     check("reference", "parallel::a_run_that_becomes_ready_while_a_poll_looks_is_taken_by_it");
@@ -189,4 +193,112 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
         check("protocol", "runners::a_pools_former_token_ends_some_minutes_after_the_new_one_is_used"),
     ),
     (Bug::RememberedForAnyTeam, EVERY_CALLER),
+    (
+        Bug::SecretOfAnyEnvironment,
+        check("minitower_teams", "vault::tests::environments_do_not_share_secrets"),
+    ),
+    (
+        Bug::Base64Unmasked,
+        check("minitower_runner", "logs::mask::tests::long_base64_is_masked_where_it_is_broken_into_lines"),
+    ),
+    (Bug::SecretInAudit, RECORDED),
+    (Bug::DeletionUnrecorded, RECORDED),
+    (
+        Bug::DeliveryAfterCommit,
+        check(
+            "main",
+            "contract::notifications::outbox::whoever_sees_the_end_of_a_run_sees_what_is_to_be_told_of_it",
+        ),
+    ),
+    (
+        Bug::DeliveryRenamed,
+        check(
+            "main",
+            "contract::notifications::outbox::what_fails_is_tried_again_and_can_be_asked_for_under_the_same_id",
+        ),
+    ),
+    (
+        Bug::AddressUncheckedAtSend,
+        check(
+            "minitower_kernel",
+            "outbound::tests::what_leads_inside_is_refused_before_and_when_it_is_sent::case_1",
+        ),
+    ),
+    (
+        Bug::NameUncheckedAtSend,
+        check(
+            "minitower_kernel",
+            "outbound::tests::what_leads_inside_is_refused_before_and_when_it_is_sent::case_3",
+        ),
+    ),
+    (
+        Bug::NonceUnchecked,
+        check(
+            "minitower_teams",
+            "domain::id_token::tests::a_token_that_is_wrong_in_one_thing_is_refused::case_17",
+        ),
+    ),
+    (
+        Bug::ExpiredIdToken,
+        check(
+            "minitower_teams",
+            "domain::id_token::tests::a_token_that_is_wrong_in_one_thing_is_refused::case_10",
+        ),
+    ),
+    (
+        Bug::StateOfAnyBrowser,
+        check("main", "contract::sign_in::only_the_browser_that_left_comes_back_and_only_once"),
+    ),
+    (
+        Bug::GroupsOfAnyTeam,
+        check(
+            "minitower_teams",
+            "sign_in::checks::tests::the_team_is_named_unless_there_is_one_only::case_5",
+        ),
+    ),
+    (
+        Bug::ObjectsBeforeSnapshot,
+        check(
+            "minitower_kernel",
+            "backup::tests::what_a_snapshot_names_is_in_the_backup_whatever_the_database_names_by_then",
+        ),
+    ),
+    (Bug::MissingObjectVerified, check("minitower_kernel", "backup::tests::what_is_damaged_is_found")),
+    (
+        Bug::KeyOfAnyRequest,
+        check("protocol", "asking::a_key_makes_one_run_a_day_whatever_becomes_of_the_app"),
+    ),
+    (
+        Bug::KeyOfAnyTeam,
+        check("main", "contract::repeated::keys_belong_to_their_team_and_a_refused_request_leaves_none"),
+    ),
+    (Bug::KeyCheckedBefore, check("protocol", "asking::the_same_request_at_the_same_time_makes_one_run")),
+    (
+        Bug::CancelOfAnyEnvironment,
+        check("main", "contract::many_runs::those_runs_are_cancelled_that_are_all_of_what_is_asked_for"),
+    ),
+    (
+        Bug::CancelOfAnyStatus,
+        check("protocol", "again::a_run_that_moves_while_it_is_looked_for_is_left_alone"),
+    ),
+    (
+        Bug::StreamSkipsALine,
+        check("protocol", "live::a_stop_ends_every_stream_and_the_next_process_goes_on_behind_the_last_line"),
+    ),
+    (
+        Bug::ListensAfterReading,
+        check("protocol", "live::whoever_joins_when_and_however_often_has_every_line_once_and_in_order"),
+    ),
+    (
+        Bug::PlaceLeftUnnoticed,
+        check("protocol", "waiting::a_poll_that_waits_is_woken_by_the_place_that_becomes_free"),
+    ),
+    (
+        Bug::WaitsOfBeforeForgotten,
+        check("protocol", "waiting::what_ended_just_before_a_restart_is_found_by_those_who_waited_for_it"),
+    ),
+    (
+        Bug::ExplainForgetsDisabled,
+        check("minitower_runs", "domain::explain::tests::the_first_reason_that_holds_is_said::case_06"),
+    ),
 ];

@@ -15,7 +15,7 @@ pub(super) struct Known {
     pub(super) priority: i64,
     /// The key that it shares, and how many may be active when it starts.
     pub(super) shares: Option<(&'static str, i64)>,
-    /// The runs that it comes after; true: whatever their end.
+    /// The runs that it comes after and that have not come to that; true: whatever their end.
     pub(super) after: Vec<(i64, bool)>,
     /// It waits for none of them any more.
     pub(super) free: bool,
@@ -90,25 +90,29 @@ impl Expected {
     /// Frees those that wait no more for others, and cancels those that would wait for ever.
     fn settle(&mut self, now: i64) {
         loop {
-            let waits = |run: &&Known| run.status == Status::Queued && !run.free;
-            let status = |other: &i64| self.runs.get(other).map(|run| run.status);
-            let is_so = |(other, any): &(i64, bool)| match status(other) {
+            let statuses: BTreeMap<i64, Status> =
+                self.runs.iter().map(|(id, run)| (*id, run.status)).collect();
+            let is_so = |(other, any): &(i64, bool)| match statuses.get(other) {
                 Some(Status::Completed) => true,
                 Some(status) => *any && status.is_terminal(),
                 None => *any,
             };
-            let never = |(other, any): &(i64, bool)| {
-                !any && status(other).is_none_or(|status| status.is_terminal() && status != Status::Completed)
+            let never = |after: &(i64, bool)| {
+                !is_so(after) && statuses.get(&after.0).is_none_or(|status| status.is_terminal())
             };
-            let next = self.runs.iter().filter(|(_, run)| waits(run)).find_map(|(id, run)| {
-                let never = run.after.iter().any(never);
-                (never || run.after.iter().all(is_so)).then_some((*id, never))
-            });
-            let Some((id, never)) = next else { return };
-            let run = self.runs.get_mut(&id).unwrap();
-            run.free = true;
-            if never {
-                (run.status, run.finished_at) = (Status::Cancelled, Some(now));
+            let mut settled = true;
+            for run in self.runs.values_mut().filter(|run| run.status == Status::Queued && !run.free) {
+                // What was so once stays so, also when the other run is no more.
+                run.after.retain(|after| !is_so(after));
+                if run.after.iter().any(never) {
+                    (run.status, run.finished_at) = (Status::Cancelled, Some(now));
+                    settled = false;
+                } else if run.after.is_empty() {
+                    run.free = true;
+                }
+            }
+            if settled {
+                return;
             }
         }
     }

@@ -43,8 +43,10 @@ fn keys_belong_to_their_team_and_a_refused_request_leaves_none() {
     let (server, team) = bed();
     let other = server.sign_up("other-team");
     other.python_app("hello", "print()");
-    create(&team, "hello", "k", "{}").expect(201);
-    create(&other, "hello", "k", "{}").expect(201);
+    let made = [&team, &other].map(|team| create(team, "hello", "k", "{}").expect_json(201));
+    for (team, made) in [&team, &other].into_iter().zip(made) {
+        assert_eq!(create(team, "hello", "k", "{}").expect_json(200), made, "each finds its own");
+    }
     create(&team, "hello", "new", r#"{"version_no":9}"#).expect_error(404, "not_found");
     create(&team, "hello", "new", "{}").expect(201);
     for key in ["", "a b", &"k".repeat(256)] {

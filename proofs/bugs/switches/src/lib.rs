@@ -157,6 +157,54 @@ bugs! {
     RunnerOfAnyPool = "runner-of-any-pool",
     /// Every namespace's pools may use the operator's token, for everybody's runs.
     PoolOfAnyNamespace = "pool-of-any-namespace",
+    /// A run whose environment lacks a secret gets the one of the team's default environment.
+    SecretOfAnyEnvironment = "secret-of-any-environment",
+    /// A secret that a job prints in Base64 stands in its log.
+    Base64Unmasked = "base64-unmasked",
+    /// The audit log holds the encrypted value of a secret.
+    SecretInAudit = "secret-in-audit",
+    /// Of what was deleted the audit log holds nothing.
+    DeletionUnrecorded = "deletion-unrecorded",
+    /// What is to be told of a run's end is written right after the end, in a transaction of its own.
+    DeliveryAfterCommit = "delivery-after-commit",
+    /// A delivery that is sent again has another id.
+    DeliveryRenamed = "delivery-renamed",
+    /// An address in a URL is checked when the URL is named, and not when it is called.
+    AddressUncheckedAtSend = "address-unchecked-at-send",
+    /// A name in a URL is looked up and checked when the URL is named, and only looked up when it is called.
+    NameUncheckedAtSend = "name-unchecked-at-send",
+    /// An ID token of another sign-in is taken.
+    NonceUnchecked = "nonce-unchecked",
+    /// An ID token that has expired is taken.
+    ExpiredIdToken = "expired-id-token",
+    /// A sign-in that one browser began is ended by any other.
+    StateOfAnyBrowser = "state-of-any-browser",
+    /// Whoever is in a group of one team is let into every team.
+    GroupsOfAnyTeam = "groups-of-any-team",
+    /// A backup copies the objects that the database names before its snapshot, and not those that the snapshot names.
+    ObjectsBeforeSnapshot = "objects-before-snapshot",
+    /// A backup that lacks an object is said to be whole.
+    MissingObjectVerified = "missing-object-verified",
+    /// An idempotency key answers with its run, whatever is asked for.
+    KeyOfAnyRequest = "key-of-any-request",
+    /// An idempotency key answers with another team's run.
+    KeyOfAnyTeam = "key-of-any-team",
+    /// Whether a request was made before is asked only before its transaction.
+    KeyCheckedBefore = "key-checked-before",
+    /// A cancel of many runs of one environment cancels those of all.
+    CancelOfAnyEnvironment = "cancel-of-any-environment",
+    /// A cancel of many runs cancels what has moved to another status since it was found.
+    CancelOfAnyStatus = "cancel-of-any-status",
+    /// A stream that goes on behind an event leaves out the line behind it.
+    StreamSkipsALine = "stream-skips-a-line",
+    /// A stream reads what there is, and then begins to listen.
+    ListensAfterReading = "listens-after-reading",
+    /// A run that leaves its place under a key lets nobody in.
+    PlaceLeftUnnoticed = "place-left-unnoticed",
+    /// Runs that have waited since before the server's restart are not looked at.
+    WaitsOfBeforeForgotten = "waits-of-before-forgotten",
+    /// Of a ready run whose app is disabled it is said that a runner takes it soon.
+    ExplainForgetsDisabled = "explain-forgets-disabled",
 }
 
 /// What a process that is started with an empty environment needs so that it has the same bug.

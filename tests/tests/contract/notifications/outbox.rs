@@ -1,5 +1,8 @@
 //! What is told, how often and in which bounds, whatever receivers and servers do.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use minitower_tests::receiver::{Received, Receiver};
 use minitower_tests::{shape, wait};
 use serde_json::json;
@@ -145,6 +148,39 @@ fn what_was_written_when_the_run_ended_arrives_whenever_the_server_is_killed() {
         ids.dedup();
         assert_eq!(ids.len(), 1, "the same id, however often it is sent");
     }
+}
+
+/// A server may be killed between any two commits.
+#[test]
+fn whoever_sees_the_end_of_a_run_sees_what_is_to_be_told_of_it() {
+    let (server, team, runner) = bed();
+    let receiver = Receiver::start();
+    create(&team, json!({"name": "n", "on": ["failed"], "target": webhook(&receiver)}));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let looks = scope.spawn(|| {
+            let db = rusqlite::Connection::open(server.database()).unwrap();
+            db.busy_timeout(wait::SOON).unwrap();
+            let counts = "SELECT (SELECT count(*) FROM runs WHERE status = 'failed'),
+                                 (SELECT count(*) FROM notification_deliveries)";
+            let mut counts = db.prepare(counts).unwrap();
+            let (mut torn, mut last) = (Vec::new(), (0, 0));
+            while !done.load(Ordering::Relaxed) {
+                last = counts.query_row((), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+                let (ended, told): (i64, i64) = last;
+                if ended != told {
+                    torn.push(last);
+                }
+            }
+            (torn, last)
+        });
+        for _ in 0..20 {
+            fail(&team, &runner);
+        }
+        receiver.wait(20);
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(looks.join().unwrap(), (Vec::new(), (20, 20)), "runs that have ended, and deliveries");
+    });
 }
 
 #[test]

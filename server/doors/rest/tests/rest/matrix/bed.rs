@@ -197,6 +197,27 @@ impl Bed {
         tables
     }
 
+    /// Every value that is kept as a hash or encrypted, as SQL writes bytes in a text.
+    pub(crate) fn hidden(&self) -> Vec<String> {
+        let mut hidden = Vec::new();
+        for table in tables(&self.witness) {
+            let mut rows = self.witness.prepare(&format!("SELECT * FROM {table}")).unwrap();
+            let columns = rows.column_count();
+            let mut rows = rows.query(()).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let values = (0..columns).map(|at| row.get::<_, Sql>(at).unwrap());
+                hidden.extend(values.filter_map(|value| match value {
+                    Sql::Blob(bytes) if bytes.len() >= 16 => {
+                        Some(bytes.iter().map(|byte| format!("{byte:02X}")).collect())
+                    }
+                    Sql::Text(text) if text.starts_with("$argon2") => Some(text),
+                    _ => None,
+                }));
+            }
+        }
+        hidden
+    }
+
     /// Every row of every table but what is only about having been seen, and the names of all archives.
     pub(crate) fn content(&self) -> Content {
         let version: i64 = self.witness.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap();
