@@ -28,10 +28,7 @@ fn key_file(folder: &TempDir) -> PathBuf {
 }
 
 fn store(folder: &TempDir, subscribers: Subscribers) -> Arc<Store> {
-    let hooks = Hooks {
-        batch: Box::new(|_| {}),
-        fatal: Box::new(|why| panic!("{why}")),
-    };
+    let hooks = Hooks { batch: Box::new(|_| {}), fatal: Box::new(|why| panic!("{why}")) };
     Arc::new(Store::open(&folder.path().join("m.db"), subscribers, hooks).unwrap())
 }
 
@@ -39,16 +36,9 @@ async fn open(folder: TempDir) -> Result<Bed, (TempDir, StartError)> {
     let mut subscribers = Subscribers::default();
     let memory = Memory::new(&mut subscribers);
     let store = store(&folder, subscribers);
-    let settings = Settings {
-        secrets_key_file: key_file(&folder),
-        ..Settings::default()
-    };
+    let settings = Settings { secrets_key_file: key_file(&folder), ..Settings::default() };
     match Teams::open(Arc::clone(&store), Clock::start(), settings, memory).await {
-        Ok(teams) => Ok(Bed {
-            folder,
-            store,
-            teams,
-        }),
+        Ok(teams) => Ok(Bed { folder, store, teams }),
         Err(error) => {
             store.close().await.unwrap();
             Err((folder, error))
@@ -62,9 +52,7 @@ async fn fresh() -> Bed {
 
 /// A start that is refused, and why.
 async fn refused(folder: TempDir) -> (TempDir, String) {
-    let Err((folder, error)) = open(folder).await else {
-        panic!("the server started")
-    };
+    let Err((folder, error)) = open(folder).await else { panic!("the server started") };
     let says = error.to_string();
     assert_eq!(says.lines().count(), 1, "{says}");
     (folder, says)
@@ -73,27 +61,17 @@ async fn refused(folder: TempDir) -> (TempDir, String) {
 impl Bed {
     async fn team(&self, slug: &str) -> TeamPrincipal {
         let slug = slug.to_owned();
-        let team = self.store.write(move |tx| {
-            crate::store::teams::insert(tx, &slug, &slug, None, Clock::start().now())
-        });
+        let team = self
+            .store
+            .write(move |tx| crate::store::teams::insert(tx, &slug, &slug, None, Clock::start().now()));
         let team_id = team.await.unwrap().id;
-        let credential = Credential::Token {
-            id: TokenId(1),
-            role: Role::Admin,
-            expires_at: None,
-        };
-        TeamPrincipal {
-            team_id,
-            team_slug: "team".to_owned(),
-            credential,
-        }
+        let credential = Credential::Token { id: TokenId(1), role: Role::Admin, expires_at: None };
+        TeamPrincipal { team_id, team_slug: "team".to_owned(), credential }
     }
 
     async fn set(&self, by: &TeamPrincipal, name: &str, value: &str) -> Result<(), Error> {
         let value = SecretValue::new(value.to_owned());
-        self.teams
-            .set_secret(by, "prod".to_owned(), name.to_owned(), value)
-            .await
+        self.teams.set_secret(by, "prod".to_owned(), name.to_owned(), value).await
     }
 
     /// What a run of the team in `prod` gets.
@@ -102,26 +80,11 @@ impl Bed {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let opened = self.store.read(move |db| {
             let environment = environments::id(db, team, "prod")?.unwrap_or(EnvironmentId(0));
-            teams.open_secrets(
-                db,
-                Shelf {
-                    team,
-                    environment,
-                    environment_name: "prod",
-                },
-                &names,
-            )
+            teams.open_secrets(db, Shelf { team, environment, environment_name: "prod" }, &names)
         });
-        let opened: Result<_, Withheld> = opened
-            .await
-            .map_err(|error: StoreError| panic!("{error}"))
-            .unwrap();
-        opened.map(|opened| {
-            opened
-                .into_iter()
-                .map(|(_, value)| value.reveal().to_owned())
-                .collect()
-        })
+        let opened: Result<_, Withheld> =
+            opened.await.map_err(|error: StoreError| panic!("{error}")).unwrap();
+        opened.map(|opened| opened.into_iter().map(|(_, value)| value.reveal().to_owned()).collect())
     }
 
     /// Changes the encrypted value of a secret of that team in `prod`.
@@ -136,9 +99,7 @@ impl Bed {
             let sealed = spoiled(secrets::sealed(tx, environment, name)?.unwrap());
             secrets::put(tx, (environment, name), &sealed, Clock::start().now())
         });
-        done.await
-            .map_err(|error: StoreError| panic!("{error}"))
-            .unwrap();
+        done.await.map_err(|error: StoreError| panic!("{error}")).unwrap();
     }
 
     /// The encrypted value of a secret of that team in `prod`.
@@ -151,11 +112,7 @@ impl Bed {
     }
 
     async fn stop(self) -> TempDir {
-        let Self {
-            folder,
-            store,
-            teams,
-        } = self;
+        let Self { folder, store, teams } = self;
         drop(teams);
         store.close().await.unwrap();
         drop(store);
@@ -175,40 +132,16 @@ async fn a_secret_is_set_replaced_listed_and_deleted() {
     bed.set(&acme, "A", "first value").await.unwrap();
     bed.set(&acme, "A", SECRET).await.unwrap();
     bed.set(&acme, "B", "another").await.unwrap();
-    assert_eq!(
-        bed.opened(&acme, &["B", "A"]).await,
-        Ok(vec!["another".to_owned(), SECRET.to_owned()])
-    );
+    assert_eq!(bed.opened(&acme, &["B", "A"]).await, Ok(vec!["another".to_owned(), SECRET.to_owned()]));
     let page = Page::new(Some("A".to_owned()), None).unwrap();
-    let listed = bed
-        .teams
-        .secrets(&acme, "prod".to_owned(), page)
-        .await
-        .unwrap();
-    assert_eq!(
-        listed
-            .iter()
-            .map(|secret| secret.name.as_str())
-            .collect::<Vec<_>>(),
-        ["B"]
-    );
-    let delete = || {
-        bed.teams
-            .delete_secret(&acme, "prod".to_owned(), "A".to_owned())
-    };
+    let listed = bed.teams.secrets(&acme, "prod".to_owned(), page).await.unwrap();
+    assert_eq!(listed.iter().map(|secret| secret.name.as_str()).collect::<Vec<_>>(), ["B"]);
+    let delete = || bed.teams.delete_secret(&acme, "prod".to_owned(), "A".to_owned());
     delete().await.unwrap();
     assert!(matches!(delete().await, Err(Error::NoSecret { .. })));
     let missing = bed.opened(&acme, &["B", "A"]).await.unwrap_err();
-    assert!(
-        matches!(&missing, Withheld::Missing { name, .. } if name == "A"),
-        "{missing}"
-    );
-    assert!(
-        missing
-            .to_string()
-            .contains("minitower secrets set A --environment prod"),
-        "{missing}"
-    );
+    assert!(matches!(&missing, Withheld::Missing { name, .. } if name == "A"), "{missing}");
+    assert!(missing.to_string().contains("minitower secrets set A --environment prod"), "{missing}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,27 +149,15 @@ async fn teams_do_not_share_secrets_and_values_are_checked() {
     let bed = fresh().await;
     let (acme, other) = (bed.team("acme").await, bed.team("other").await);
     bed.set(&acme, "A", SECRET).await.unwrap();
-    assert!(matches!(
-        bed.opened(&other, &["A"]).await,
-        Err(Withheld::Missing { .. })
-    ));
+    assert!(matches!(bed.opened(&other, &["A"]).await, Err(Withheld::Missing { .. })));
     bed.set(&other, "A", "the other one's").await.unwrap();
     assert_eq!(bed.opened(&acme, &["A"]).await, Ok(only(SECRET)));
-    for (value, problem) in [
-        ("", BadValue::Missing),
-        ("abc", BadValue::TooShort),
-        ("a\0bcd", BadValue::Nul),
-    ] {
+    for (value, problem) in [("", BadValue::Missing), ("abc", BadValue::TooShort), ("a\0bcd", BadValue::Nul)]
+    {
         let error = bed.set(&acme, "A", value).await.unwrap_err();
-        assert!(
-            matches!(&error, Error::SecretValue(found) if *found == problem),
-            "{error}"
-        );
+        assert!(matches!(&error, Error::SecretValue(found) if *found == problem), "{error}");
     }
-    assert!(matches!(
-        bed.set(&acme, "PATH", SECRET).await,
-        Err(Error::Name(_))
-    ));
+    assert!(matches!(bed.set(&acme, "PATH", SECRET).await, Err(Error::Name(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,15 +165,9 @@ async fn environments_do_not_share_secrets() {
     let bed = fresh().await;
     let acme = bed.team("acme").await;
     let value = SecretValue::new("of the default environment".to_owned());
-    bed.teams
-        .set_secret(&acme, DEFAULT_ENVIRONMENT.to_owned(), "A".to_owned(), value)
-        .await
-        .unwrap();
+    bed.teams.set_secret(&acme, DEFAULT_ENVIRONMENT.to_owned(), "A".to_owned(), value).await.unwrap();
     bed.set(&acme, "B", SECRET).await.unwrap();
-    assert!(matches!(
-        bed.opened(&acme, &["A"]).await,
-        Err(Withheld::Missing { .. })
-    ));
+    assert!(matches!(bed.opened(&acme, &["A"]).await, Err(Withheld::Missing { .. })));
     bed.set(&acme, "A", "of prod").await.unwrap();
     assert_eq!(bed.opened(&acme, &["A"]).await, Ok(only("of prod")));
 }
@@ -281,27 +196,15 @@ async fn what_is_kept_is_bounded() {
     });
     let acme = of_others.await.unwrap();
     let value = SecretValue::new(SECRET.to_owned());
-    let error = bed
-        .teams
-        .set_secret(&acme, "new".to_owned(), "A".to_owned(), value)
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the team has 1000 secrets, as many as it may have: delete one first"
-    );
-    bed.set(&acme, "S0", "a new value of an old one")
-        .await
-        .unwrap();
+    let error = bed.teams.set_secret(&acme, "new".to_owned(), "A".to_owned(), value).await.unwrap_err();
+    assert_eq!(error.to_string(), "the team has 1000 secrets, as many as it may have: delete one first");
+    bed.set(&acme, "S0", "a new value of an old one").await.unwrap();
     let large = "x".repeat(RUN_SECRET_BYTES / 2);
     for name in ["S1", "S2"] {
         bed.set(&acme, name, &large).await.unwrap();
     }
     assert!(bed.opened(&acme, &["S1", "S2"]).await.is_ok());
-    assert_eq!(
-        bed.opened(&acme, &["S1", "S2", "S3"]).await,
-        Err(Withheld::TooLong)
-    );
+    assert_eq!(bed.opened(&acme, &["S1", "S2", "S3"]).await, Err(Withheld::TooLong));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -313,10 +216,7 @@ async fn what_was_moved_or_changed_in_the_database_does_not_open() {
     bed.set(&other, "A", "of the other team").await.unwrap();
     let unreadable = |opened: Result<Vec<String>, Withheld>| {
         let withheld = opened.unwrap_err();
-        assert!(
-            matches!(withheld, Withheld::Unreadable { .. }),
-            "{withheld}"
-        );
+        assert!(matches!(withheld, Withheld::Unreadable { .. }), "{withheld}");
         assert!(!withheld.to_string().contains("hunter2"));
     };
     let of_acme = bed.sealed(acme.team_id, "A").await;
@@ -332,10 +232,7 @@ async fn what_was_moved_or_changed_in_the_database_does_not_open() {
         let wrapped = secrets::team_key(tx, from)?.unwrap();
         secrets::set_team_key(tx, to, &wrapped)
     });
-    moved
-        .await
-        .map_err(|error: StoreError| panic!("{error}"))
-        .unwrap();
+    moved.await.map_err(|error: StoreError| panic!("{error}")).unwrap();
     unreadable(bed.opened(&other, &["A"]).await);
     // Whoever lost them sets them again.
     bed.set(&other, "A", "set again").await.unwrap();
@@ -354,25 +251,13 @@ async fn neither_the_database_nor_its_log_holds_a_value_or_a_key() {
     let acme = bed.team("acme").await;
     bed.set(&acme, "A", SECRET).await.unwrap();
     let contains = |folder: &TempDir, needle: &[u8]| {
-        let files = fs::read_dir(folder.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        let files: Vec<_> = files
-            .filter(|path| !path.ends_with("secrets.key"))
-            .collect();
+        let files = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<_> = files.filter(|path| !path.ends_with("secrets.key")).collect();
         assert!(!files.is_empty());
-        files.iter().any(|path| {
-            fs::read(path)
-                .unwrap()
-                .windows(needle.len())
-                .any(|window| window == needle)
-        })
+        files.iter().any(|path| fs::read(path).unwrap().windows(needle.len()).any(|window| window == needle))
     };
     let ring = key_file::read(&key_file(&bed.folder)).unwrap().unwrap();
-    assert!(
-        contains(&bed.folder, b"acme"),
-        "the search finds what is there"
-    );
+    assert!(contains(&bed.folder, b"acme"), "the search finds what is there");
     for needle in [SECRET.as_bytes(), ring.current().bytes()] {
         assert!(!contains(&bed.folder, needle));
     }
@@ -389,22 +274,13 @@ async fn a_server_starts_only_with_the_key_of_its_secrets() {
     let (file, kept) = (key_file(&folder), folder.path().join("kept"));
     fs::rename(&file, &kept).unwrap();
     let (folder, says) = refused(folder).await;
-    assert!(
-        says.contains("secrets.key, is missing: put it back"),
-        "{says}"
-    );
+    assert!(says.contains("secrets.key, is missing: put it back"), "{says}");
     key_file::write(&file, &Ring::new(Key::generate().unwrap())).unwrap();
     let (folder, says) = refused(folder).await;
-    assert!(
-        says.contains("secrets.key, does not have the key that this database's"),
-        "{says}"
-    );
+    assert!(says.contains("secrets.key, does not have the key that this database's"), "{says}");
     fs::write(&file, "no key\n").unwrap();
     let (folder, says) = refused(folder).await;
-    assert!(
-        says.contains("line 1 of the key file") && !says.contains("no key"),
-        "{says}"
-    );
+    assert!(says.contains("line 1 of the key file") && !says.contains("no key"), "{says}");
     fs::rename(&kept, &file).unwrap();
     let bed = open(folder).await.map_err(|(_, error)| error).unwrap();
     assert_eq!(bed.opened(&acme, &["A"]).await, Ok(only(SECRET)));
@@ -415,10 +291,7 @@ async fn without_secrets_a_lost_key_is_no_loss() {
     let bed = fresh().await;
     let acme = bed.team("acme").await;
     bed.set(&acme, "A", SECRET).await.unwrap();
-    bed.teams
-        .delete_secret(&acme, "prod".to_owned(), "A".to_owned())
-        .await
-        .unwrap();
+    bed.teams.delete_secret(&acme, "prod".to_owned(), "A".to_owned()).await.unwrap();
     let folder = bed.stop().await;
     fs::remove_file(key_file(&folder)).unwrap();
     let bed = open(folder).await.map_err(|(_, error)| error).unwrap();
@@ -434,10 +307,7 @@ async fn without_secrets_a_lost_key_is_no_loss() {
     offline.close().await.unwrap();
     drop(offline);
     let bed = open(folder).await.map_err(|(_, error)| error).unwrap();
-    assert!(matches!(
-        bed.opened(&acme, &["A"]).await,
-        Err(Withheld::Missing { .. })
-    ));
+    assert!(matches!(bed.opened(&acme, &["A"]).await, Err(Withheld::Missing { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -497,8 +367,5 @@ async fn a_key_file_that_cannot_be_made_keeps_no_secret() {
 
 #[test]
 fn a_value_is_never_shown() {
-    assert_eq!(
-        format!("{:?}", SecretValue::new(SECRET.to_owned())),
-        "SecretValue(…)"
-    );
+    assert_eq!(format!("{:?}", SecretValue::new(SECRET.to_owned())), "SecretValue(…)");
 }

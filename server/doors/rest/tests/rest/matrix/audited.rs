@@ -15,43 +15,15 @@ use super::calls::Call;
 /// Routes that change something and leave no event, and why.
 const SILENT: &[(&str, &str, &str)] = &[
     ("POST", "/api/v1/apps/{app}/runs", "a run is its own record"),
-    (
-        "POST",
-        "/api/v1/runs/{run}/retry",
-        "so is the run that repeats another; and here it has not ended",
-    ),
-    (
-        "POST",
-        "/api/v1/runs/cancel",
-        "it finds no run here; below, it finds some",
-    ),
-    (
-        "POST",
-        "/api/v1/runs/retry",
-        "it finds no run here, and runs are their own record",
-    ),
-    (
-        "POST",
-        "/api/v1/notifications/{id}/test",
-        "a delivery is its own record",
-    ),
-    (
-        "POST",
-        "/api/v1/notifications/{id}/deliveries/{delivery}/retry",
-        "the same",
-    ),
-    (
-        "POST",
-        "/api/v1/auth/oidc/device",
-        "this sign-in is off here; a token comes of it, and its event",
-    ),
+    ("POST", "/api/v1/runs/{run}/retry", "so is the run that repeats another; and here it has not ended"),
+    ("POST", "/api/v1/runs/cancel", "it finds no run here; below, it finds some"),
+    ("POST", "/api/v1/runs/retry", "it finds no run here, and runs are their own record"),
+    ("POST", "/api/v1/notifications/{id}/test", "a delivery is its own record"),
+    ("POST", "/api/v1/notifications/{id}/deliveries/{delivery}/retry", "the same"),
+    ("POST", "/api/v1/auth/oidc/device", "this sign-in is off here; a token comes of it, and its event"),
     ("POST", "/api/v1/auth/oidc/confirm", "the same"),
     ("POST", "/api/v1/auth/oidc/token", "the same"),
-    (
-        "POST",
-        "/api/v1/notifications/{id}/test",
-        "the delivery is the record",
-    ),
+    ("POST", "/api/v1/notifications/{id}/test", "the delivery is the record"),
     (
         "POST",
         "/api/v1/notifications/{id}/deliveries/{delivery}/retry",
@@ -80,21 +52,14 @@ const NOT_AUDITED: &[(&str, &str)] = &[
     ("log_frames", "follows from logs"),
     ("idempotency_keys", "follows from runs"),
     ("notification_counts", "follows from deliveries"),
-    (
-        "notification_deliveries",
-        "written by the server, and a record itself",
-    ),
-    (
-        "notification_attempts",
-        "written by the server, and a record itself",
-    ),
+    ("notification_deliveries", "written by the server, and a record itself"),
+    ("notification_attempts", "written by the server, and a record itself"),
     ("object_store", "made once, at start"),
     ("team_usage", "follows from the rest"),
 ];
 
 async fn events(bed: &Bed) -> Vec<Value> {
-    let request =
-        Request::get("/api/v1/admin/audit").header(AUTHORIZATION, format!("Bearer {OPERATOR}"));
+    let request = Request::get("/api/v1/admin/audit").header(AUTHORIZATION, format!("Bearer {OPERATOR}"));
     let answer = bed.send(request.body(Body::empty()).unwrap()).await;
     let body: Value = serde_json::from_str(&answer.body).unwrap();
     body["events"].as_array().unwrap().clone()
@@ -103,32 +68,20 @@ async fn events(bed: &Bed) -> Vec<Value> {
 /// Somebody whom the route lets in.
 fn caller(route: &Route, callers: &[Caller]) -> Caller {
     let may = |caller: &&Caller| door(route.access, caller.kind) == Door::Open;
-    let of_acme = callers
-        .iter()
-        .find(|caller| caller.kind == Kind::AcmeAdmin)
-        .filter(may);
-    of_acme
-        .or_else(|| callers.iter().find(may))
-        .unwrap()
-        .clone()
+    let of_acme = callers.iter().find(|caller| caller.kind == Kind::AcmeAdmin).filter(may);
+    of_acme.or_else(|| callers.iter().find(may)).unwrap().clone()
 }
 
 fn changes(route: &Route) -> bool {
-    !route.method.is_safe()
-        && !matches!(
-            route.access,
-            Access::Registration | Access::Runner | Access::Lease
-        )
+    !route.method.is_safe() && !matches!(route.access, Access::Registration | Access::Runner | Access::Lease)
 }
 
 #[tokio::test]
 async fn each_route_that_changes_something_leaves_an_event_and_no_secret() {
     let template = Template::make().await;
     let callers = known(&template.things);
-    let mut left: BTreeSet<_> = SILENT
-        .iter()
-        .map(|(method, path, _)| ((*method).to_owned(), *path))
-        .collect();
+    let mut left: BTreeSet<_> =
+        SILENT.iter().map(|(method, path, _)| ((*method).to_owned(), *path)).collect();
     for route in table().into_iter().filter(changes) {
         let bed = template.copy().await;
         let caller = caller(&route, &callers);
@@ -139,27 +92,18 @@ async fn each_route_that_changes_something_leaves_an_event_and_no_secret() {
         {
             let makes = |one: &Route| one.method == Method::POST && one.path == route.path;
             let make = table().into_iter().find(makes).unwrap();
-            bed.send(Call::of(&make).request(&make, &template.things, &caller))
-                .await;
+            bed.send(Call::of(&make).request(&make, &template.things, &caller)).await;
         }
         let before = events(&bed).await;
-        let answer = bed
-            .send(Call::of(&route).request(&route, &template.things, &caller))
-            .await;
+        let answer = bed.send(Call::of(&route).request(&route, &template.things, &caller)).await;
         let mut after = events(&bed).await;
         after.truncate(after.len() - before.len());
         if left.remove(&(route.method.to_string(), route.path)) {
-            assert_eq!(
-                after,
-                Vec::<Value>::new(),
-                "{what} is said to leave no event"
-            );
+            assert_eq!(after, Vec::<Value>::new(), "{what} is said to leave no event");
             continue;
         }
         assert!(answer.status.is_success(), "{what}: {answer:?}");
-        let event = after
-            .last()
-            .unwrap_or_else(|| panic!("{what} leaves no event in the audit log"));
+        let event = after.last().unwrap_or_else(|| panic!("{what} leaves no event in the audit log"));
         let actor = event["actor"].as_str().unwrap();
         let expected = match route.access {
             Access::Public => "sign-in",
@@ -170,15 +114,8 @@ async fn each_route_that_changes_something_leaves_an_event_and_no_secret() {
         assert!(actor.starts_with(expected), "{what}: {event}");
         let shown = serde_json::from_str::<Value>(&answer.body).unwrap_or_default();
         let text = Value::from(after.clone()).to_string();
-        for secret in [
-            shown["token"].as_str(),
-            shown["registration_token"].as_str(),
-            Some(PASSWORD),
-        ] {
-            assert!(
-                secret.is_none_or(|secret| !text.contains(secret)),
-                "{what}: {text}"
-            );
+        for secret in [shown["token"].as_str(), shown["registration_token"].as_str(), Some(PASSWORD)] {
+            assert!(secret.is_none_or(|secret| !text.contains(secret)), "{what}: {text}");
         }
         let upper = text.to_uppercase();
         for hidden in bed.hidden() {
@@ -196,26 +133,15 @@ async fn cancelling_many_runs_leaves_an_event_of_each() {
     let template = Template::make().await;
     let bed = template.copy().await;
     for _ in 0..3 {
-        bed.ask(
-            "/apps/acme-app/runs",
-            &template.things.acme_member,
-            Value::Null,
-        )
-        .await;
+        bed.ask("/apps/acme-app/runs", &template.things.acme_member, Value::Null).await;
     }
     let before = events(&bed).await.len();
     let filter = serde_json::json!({"status": "queued"});
-    let cancelled = bed
-        .ask("/runs/cancel", &template.things.acme_admin, filter)
-        .await["cancelled"]
-        .clone();
+    let cancelled = bed.ask("/runs/cancel", &template.things.acme_admin, filter).await["cancelled"].clone();
     let mut after = events(&bed).await;
     after.truncate(after.len() - before);
     assert_eq!(Some(after.len() as u64), cancelled.as_u64());
-    assert!(
-        after.len() >= 3 && after.iter().all(|event| event["action"] == "run.cancel"),
-        "{after:?}"
-    );
+    assert!(after.len() >= 3 && after.iter().all(|event| event["action"] == "run.cancel"), "{after:?}");
 }
 
 #[tokio::test]
@@ -224,17 +150,13 @@ async fn what_is_refused_leaves_no_event() {
     let bed = template.copy().await;
     let before = events(&bed).await;
     for route in table().into_iter().filter(changes) {
-        for caller in known(&template.things)
-            .iter()
-            .filter(|one| door(route.access, one.kind) != Door::Open)
+        for caller in known(&template.things).iter().filter(|one| door(route.access, one.kind) != Door::Open)
         {
-            bed.send(Call::of(&route).request(&route, &template.things, caller))
-                .await;
+            bed.send(Call::of(&route).request(&route, &template.things, caller)).await;
         }
         let caller = caller(&route, &known(&template.things));
         if super::calls::names_a_thing(&route) && !route.path.contains("/{pool}/") {
-            bed.send(Call::of(&route).about_nothing(&route, &caller))
-                .await;
+            bed.send(Call::of(&route).about_nothing(&route, &caller)).await;
         }
     }
     assert_eq!(events(&bed).await, before);
@@ -246,23 +168,13 @@ async fn every_table_is_recorded_or_there_is_a_reason_why_not() {
     let bed = template.copy().await;
     let audited: BTreeSet<&str> = minitower_teams::audit::tables()
         .chain(minitower_runs::AUDITED.iter().map(|audited| audited.table))
-        .chain(
-            minitower_notifications::AUDITED
-                .iter()
-                .map(|audited| audited.table),
-        )
+        .chain(minitower_notifications::AUDITED.iter().map(|audited| audited.table))
         .collect();
     let silent: BTreeSet<&str> = NOT_AUDITED.iter().map(|(table, _)| *table).collect();
     let tables = bed.tables();
     for table in &tables {
-        let (recorded, not) = (
-            audited.contains(table.as_str()),
-            silent.contains(table.as_str()),
-        );
-        assert!(
-            recorded != not,
-            "the changes of {table} are recorded, or NOT_AUDITED says why not"
-        );
+        let (recorded, not) = (audited.contains(table.as_str()), silent.contains(table.as_str()));
+        assert!(recorded != not, "the changes of {table} are recorded, or NOT_AUDITED says why not");
     }
     for table in audited.union(&silent) {
         assert!(tables.iter().any(|one| one == table), "{table} is no table");
@@ -274,22 +186,12 @@ async fn the_log_is_exported_as_json_lines() {
     let template = Template::make().await;
     let bed = template.copy().await;
     let request = Request::get("/api/v1/audit?limit=3")
-        .header(
-            AUTHORIZATION,
-            format!("Bearer {}", template.things.acme_admin),
-        )
+        .header(AUTHORIZATION, format!("Bearer {}", template.things.acme_admin))
         .header(ACCEPT, "application/x-ndjson");
     let answer = bed.send(request.body(Body::empty()).unwrap()).await;
     assert_eq!(answer.headers["content-type"], "application/x-ndjson");
-    let lines: Vec<Value> = answer
-        .body
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines: Vec<Value> = answer.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 3, "{answer:?}");
-    let ids: Vec<_> = lines
-        .iter()
-        .map(|line| line["id"].as_i64().unwrap())
-        .collect();
+    let ids: Vec<_> = lines.iter().map(|line| line["id"].as_i64().unwrap()).collect();
     assert!(ids.is_sorted_by(|a, b| a > b), "{ids:?}");
 }
