@@ -46,7 +46,7 @@ pub use memory::Memory;
 pub use notifications::{Change, MOST_OF_A_TEAM, Made, New};
 pub use settings::Settings;
 pub use store::audited::AUDITED;
-pub use targets::WantedTarget;
+pub use targets::{WantedTarget, masked};
 
 /// How the API shows a run. None: it cannot be shown.
 pub type Shown = fn(Run) -> Option<serde_json::Map<String, serde_json::Value>>;

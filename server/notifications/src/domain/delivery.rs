@@ -68,6 +68,9 @@ pub struct Attempt {
     pub retry_after: Option<Duration>,
 }
 
+/// The status of a receiver that is there no more. No mail server has a code like it.
+const GONE: i64 = 410;
+
 impl Delivery {
     /// Whether it is to be sent.
     pub const fn waits(&self) -> bool {
@@ -82,6 +85,8 @@ impl Delivery {
         let now = attempt.at;
         self.state = match (self.state, &attempt.error) {
             (_, None) => State::Delivered { ended_at: now },
+            // Whoever says that it is gone wants no more of them (Standard Webhooks).
+            (State::Waiting { .. }, Some(_)) if attempt.code == Some(GONE) => State::Failed { ended_at: now },
             (State::Waiting { .. }, Some(_)) => {
                 match schedule::after_failure(self.tries, attempt.retry_after, jitter, now) {
                     Some(next_at) => State::Waiting { next_at },
@@ -124,6 +129,14 @@ mod tests {
     fn attempt(error: Option<&str>) -> Attempt {
         let error = error.map(str::to_owned);
         Attempt { at: Timestamp(5), took: Duration::ZERO, code: None, error, retry_after: None }
+    }
+
+    #[test]
+    fn a_receiver_that_is_gone_is_not_asked_again() {
+        let gone = Attempt { code: Some(410), ..attempt(Some("410 Gone")) };
+        assert_eq!(delivery().after(&gone, 0.0).state, State::Failed { ended_at: Timestamp(5) });
+        let again = delivery().after(&gone, 0.0).again(Timestamp(6));
+        assert_eq!(again.after(&attempt(None), 0.0).state, State::Delivered { ended_at: Timestamp(5) });
     }
 
     #[test]

@@ -5,7 +5,7 @@ use http::StatusCode;
 use minitower_kernel::page::Page;
 use minitower_notifications::domain::delivery as outbox;
 use minitower_notifications::domain::notification as domain;
-use minitower_notifications::{Change, ListedDelivery, Made, New, WantedTarget};
+use minitower_notifications::{Change, ListedDelivery, Made, New, WantedTarget, masked};
 use minitower_teams::team::TeamPrincipal;
 use minitower_vocabulary::ids::{DeliveryId, NotificationId};
 use minitower_vocabulary::wire::notifications::{
@@ -226,7 +226,7 @@ fn shown(notification: domain::Notification, secret: Option<String>) -> Notifica
     let target = match target.kind {
         TargetKind::Webhook => Target { kind, url: Some(target.shown), to: None, secret },
         TargetKind::Slack => {
-            Target { kind, url: Some(format!("{}/…", target.shown)), to: None, secret: None }
+            Target { kind, url: Some(masked(&target.shown)), to: None, secret: None }
         }
         TargetKind::Email => Target { kind, url: None, to: Some(target.shown), secret: None },
     };
