@@ -49,14 +49,6 @@ bugs! {
     ClaimPassesGates = "claim-passes-gates",
     /// A run that has failed counts as completed for those that come after it.
     FailureCompletes = "failure-completes",
-    /// Retention removes a run that another one waits for.
-    RetentionForgetsWhoWaits = "retention-forgets-who-waits",
-    /// What a team says about retention overrules what its app says.
-    TeamOverrulesApp = "team-overrules-app",
-    /// Lines that lie in a frame are shown once more while they are still in the database.
-    LinesOfFramesShownTwice = "lines-of-frames-shown-twice",
-    /// A segment of which less than half is needed goes without what is needed.
-    NeededHalfOfSegmentGoes = "needed-half-of-segment-goes",
     /// A run that is given back goes to the end of the queue.
     ReleaseTakesNewPlace = "release-takes-new-place",
     /// A result counts although its lease has run out and the run was queued again.
@@ -207,7 +199,7 @@ bugs! {
     StreamSkipsALine = "stream-skips-a-line",
     /// A stream reads what there is, and then begins to listen.
     ListensAfterReading = "listens-after-reading",
-    /// A run that leaves its place under a key lets nobody in.
+    /// A run that is ready again after it was active keeps its place from those that wait elsewhere.
     PlaceLeftUnnoticed = "place-left-unnoticed",
     /// Runs that have waited since before the server's restart are not looked at.
     WaitsOfBeforeForgotten = "waits-of-before-forgotten",
