@@ -1,6 +1,7 @@
 //! Runners as administrators see them, and fences.
 
 use minitower_vocabulary::wire::admin::{CreatePoolToken, Drain, Drained, Ended, PoolTokenCreated, Runners};
+use minitower_vocabulary::wire::pools::{Pools, ReportPool};
 use reqwest::Method;
 use serde::Serialize;
 
@@ -49,6 +50,21 @@ impl TeamClient {
     /// Forgets a runner and its fences.
     pub async fn delete_runner(&self, name: &str) -> Result<(), Error> {
         self.call(Method::DELETE, &["admin", "runners", name]).done().await
+    }
+
+    /// Reports how a pool stands, with the operator token.
+    pub async fn report_pool(&self, namespace: &str, name: &str, report: &ReportPool) -> Result<(), Error> {
+        self.call(Method::PUT, &["admin", "pools", namespace, name]).json(report).done().await
+    }
+
+    /// Has a pool forgotten that is no more, with the operator token.
+    pub async fn forget_pool(&self, namespace: &str, name: &str) -> Result<(), Error> {
+        self.call(Method::DELETE, &["admin", "pools", namespace, name]).done().await
+    }
+
+    /// All pools that were reported lately, with the operator token.
+    pub async fn pools(&self) -> Result<Pools, Error> {
+        self.call(Method::GET, &["admin", "pools"]).decode().await
     }
 
     /// Makes a registration token for one pool, with the operator token.

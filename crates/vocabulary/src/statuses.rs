@@ -42,6 +42,22 @@ macro_rules! words {
 }
 
 words! {
+    /// How a pool of runners stands, for whoever waits for one of them.
+    pub enum PoolState {
+        /// It is starting runners.
+        Growing = "growing",
+        /// More are wanted than it may have.
+        AtMaximum = "at_maximum",
+        /// It cannot have the runners that it should.
+        Broken = "broken",
+        /// Somebody holds its size.
+        Paused = "paused",
+        /// It has the runners that it should.
+        Ready = "ready",
+    }
+}
+
+words! {
     /// The state of a run.
     pub enum RunStatus {
         /// It waits for a runner.

@@ -71,6 +71,8 @@ impl Runs {
             (self.0.settings.lease_ttl, self.0.clock.now()),
             &fenced,
         );
+        let slug = self.0.teams.slug(team);
+        let pools = memory.pools.serving(slug.as_deref(), &run.environment, self.0.clock.now());
         let facts = Facts {
             state: run.progress.state.clone(),
             app: run.app_slug.clone(),
@@ -86,6 +88,7 @@ impl Runs {
             },
             no_room: self.0.store.volumes().room_for_state().err().map(|short| short.to_string()),
             runners,
+            pools,
         };
         let explanation = explain(&facts);
         Ok(Explained { run, explanation, waits_for: facts.waits_for })

@@ -18,6 +18,7 @@ use crate::gauges::Gauges;
 use crate::live::{self, Live};
 use crate::log_sizes::LogSizes;
 use crate::metrics::Metrics;
+use crate::pools::Pools;
 use crate::positions::Positions;
 use crate::presence::Presence;
 use crate::queues::Queues;
@@ -51,6 +52,7 @@ pub struct Memory {
     pub(crate) gauges: Gauges,
     pub(crate) metrics: Metrics,
     pub(crate) presence: Presence,
+    pub(crate) pools: Pools,
     /// Calls the reaper when the next lease runs out.
     pub(crate) leases_due: Due,
     /// Calls whoever ends backoffs when the next one has passed.
@@ -125,6 +127,7 @@ impl Memory {
             gauges: Gauges::default(),
             metrics: Metrics::new(registry, slugs)?,
             presence: Presence::default(),
+            pools: Pools::default(),
             leases_due: due.place(),
             backoffs_due: due.place(),
             settle_due: due.place(),

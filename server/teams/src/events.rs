@@ -56,6 +56,10 @@ impl Slugs {
         slugs.extend(known.into_iter().map(|(id, slug)| (id, Arc::from(slug))));
     }
 
+    pub(crate) fn has(&self, slug: &str) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().any(|known| **known == *slug)
+    }
+
     pub(crate) fn made(&self, made: &TeamMade) {
         let mut slugs = self.0.write().unwrap_or_else(PoisonError::into_inner);
         slugs.insert(made.id, Arc::from(made.slug.as_str()));

@@ -33,7 +33,7 @@ impl Teams {
     /// Makes a registration token for a pool. The pool's former ones stay good until a runner has registered with the new one, and for a
     /// while after.
     pub async fn create_pool_token(&self, new: CreatePoolToken) -> Result<NewPoolToken, Error> {
-        let pool = parse(&new.namespace, &new.pool)?;
+        let pool = Self::pool_name(&new.namespace, &new.pool)?;
         let environment =
             new.environment.filter(|name| !name.is_empty()).unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned());
         names::check_environment(&environment)?;
@@ -55,9 +55,19 @@ impl Teams {
         Ok(NewPoolToken { binding, token })
     }
 
+    /// The name of a pool, if its parts can be those of one.
+    pub fn pool_name(namespace: &str, pool: &str) -> Result<PoolName, Error> {
+        PoolName::parse(namespace, pool).map_err(|NotALabel(part)| Error::field(part, Field::NotALabel))
+    }
+
+    /// Whether there is a team of that slug, for whoever says whose runs a pool serves; without a look at the database.
+    pub fn must_know(&self, slug: &str) -> Result<(), Error> {
+        if self.0.memory.slugs.has(slug) { Ok(()) } else { Err(no_team(slug)) }
+    }
+
     /// Revokes all registration tokens of a pool; runners that registered with them stay.
     pub async fn delete_pool_token(&self, namespace: &str, pool: &str) -> Result<(), Error> {
-        let pool = parse(namespace, pool)?;
+        let pool = Self::pool_name(namespace, pool)?;
         self.0
             .store
             .write_upkeep(move |tx| {
@@ -65,10 +75,6 @@ impl Teams {
             })
             .await
     }
-}
-
-fn parse(namespace: &str, pool: &str) -> Result<PoolName, Error> {
-    PoolName::parse(namespace, pool).map_err(|NotALabel(part)| Error::field(part, Field::NotALabel))
 }
 
 fn no_team(slug: &str) -> Error {

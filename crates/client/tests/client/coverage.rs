@@ -120,6 +120,22 @@ async fn of_the_operator(operator: &TeamClient) {
     let limited = operator.audit_of_all(None, 1).await.unwrap().events.remove(0);
     assert_eq!((limited.actor.as_str(), limited.team.as_deref()), ("operator", Some("acme")));
     assert_eq!(operator.audit_of_all(Some(1), 1000).await.unwrap().events, []);
+    let report = ReportPool {
+        environment: None,
+        team: Some("acme".to_owned()),
+        state: PoolState::AtMaximum,
+        min: 0,
+        max: 3,
+        desired: 3,
+        ready: 2,
+        message: "5 runners are wanted".to_owned(),
+    };
+    operator.report_pool("ns", "cpu", &report).await.unwrap();
+    let shown = operator.pools().await.unwrap().pools.remove(0);
+    assert_eq!((shown.pool.as_str(), shown.environment.as_str()), ("ns/cpu", "default"));
+    assert_eq!((shown.team, shown.state, shown.message), (report.team, report.state, report.message));
+    operator.forget_pool("ns", "cpu").await.unwrap();
+    assert_eq!(operator.pools().await.unwrap().pools, []);
     let binding = CreatePoolToken { environment: None, team: Some("acme".to_owned()) };
     let made = operator.create_pool_token("ns", "cpu", &binding).await.unwrap();
     assert_eq!((made.pool.as_str(), made.team.as_deref()), ("ns/cpu", Some("acme")));
@@ -163,6 +179,10 @@ async fn of_the_team(team: &TeamClient) {
     let audited = team.audit(None, 2).await.unwrap().events;
     assert_eq!((audited[0].action.as_str(), audited[0].object.as_str()), ("limit.create", "limits/apps"));
     assert_eq!(team.audit(Some(audited[0].id), 1).await.unwrap().events[0], audited[1]);
+    let keep = SetRetention { keep_seconds: Some(Some(7_200)), keep_last: None };
+    let kept = team.set_retention(&keep).await.unwrap();
+    assert_eq!((kept.keep_seconds, kept.default.keep_seconds), (7_200, 7_776_000));
+    assert_eq!(team.retention().await.unwrap(), kept);
     let token = team.create_token(&CreateToken::default()).await.unwrap();
     assert!(team.tokens().await.unwrap().tokens.len() > 1);
     team.delete_token(token.token_id).await.unwrap();
@@ -179,10 +199,6 @@ async fn of_the_team(team: &TeamClient) {
     team.create_app(&CreateApp { slug: "hello".to_owned(), description: None }).await.unwrap();
     team.app("hello").await.unwrap();
     let change = ChangeApp { expect_seconds: Some(Some(60)), ..ChangeApp::default() };
-    let keep = SetRetention { keep_seconds: Some(Some(7_200)), keep_last: None };
-    let kept = team.set_retention(&keep).await.unwrap();
-    assert_eq!((kept.keep_seconds, kept.default.keep_seconds), (7_200, 7_776_000));
-    assert_eq!(team.retention().await.unwrap(), kept);
     assert_eq!(team.change_app("hello", &change).await.unwrap().expect_seconds, Some(60));
     assert_eq!(team.apps().await.unwrap().apps.len(), 1);
     let mut file = tempfile::tempfile().unwrap();

@@ -74,6 +74,11 @@ pub struct RetryRun {
     /// Another environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// Runs of the team that have to complete or to end first, at most 32. What the run that is repeated came after is not
+    /// waited for again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "utoipa", schema(max_items = 32))]
+    pub after: Vec<After>,
 }
 
 /// A run that another one comes after.
@@ -231,8 +236,9 @@ pub struct RunExplained {
     /// Its place among the ready runs of its team in its environment, from 1. Absent: it is not ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
-    /// The first thing that keeps it from a runner: `after`, `disabled`, `backoff`, `limit`, `no_room`, `no_runner`, `drained`,
-    /// `busy` or `queue`. Of a run that is not queued: its status.
+    /// The first thing that keeps it from a runner: `after`, `disabled`, `backoff`, `limit`, `no_room`, `pool_growing`,
+    /// `pool_broken`, `pool_at_maximum`, `pool_paused`, `no_runner`, `drained`, `busy` or `queue`; newer servers may know more. Of a
+    /// run that is not queued: its status.
     pub reason: String,
     /// The same for people, with the way out.
     pub message: String,

@@ -142,6 +142,9 @@ routes! {
     DELETE "/api/v1/admin/runners/{name}/drain"       Admin        Refused  admin::undrain;
     POST   "/api/v1/admin/runners/{name}/ended"       Admin        Refused  admin::ended;
     DELETE "/api/v1/admin/runners/{name}"             Admin        Refused  admin::forget;
+    GET    "/api/v1/admin/pools"                      Operator     Refused  pools::list;
+    PUT    "/api/v1/admin/pools/{namespace}/{pool}"   Operator     Refused  pools::report;
+    DELETE "/api/v1/admin/pools/{namespace}/{pool}"   Operator     Refused  pools::forget;
     POST   "/api/v1/admin/pools/{namespace}/{pool}/token" Operator Refused pools::create_token;
     DELETE "/api/v1/admin/pools/{namespace}/{pool}/token" Operator Refused pools::delete_token;
     GET    "/api/v1/admin/audit"                      Operator     Refused  audit::list_all;

@@ -5,10 +5,11 @@
 use std::fmt;
 
 use minitower_vocabulary::ids::RunId;
-use minitower_vocabulary::statuses::RunStatus;
+use minitower_vocabulary::statuses::{PoolState, RunStatus};
 use minitower_vocabulary::time::Timestamp;
 
 use crate::domain::after::{After, Until};
+use crate::domain::pools::{Pool, deciding};
 use crate::domain::run::{Blocked, RunState, Wait};
 
 /// What is known of a run and of what is around it.
@@ -36,6 +37,8 @@ pub struct Facts {
     pub no_room: Option<String>,
     /// The runners that serve its team there.
     pub runners: Runners,
+    /// The pools that serve its team there, as far as their operators tell.
+    pub pools: Vec<Pool>,
 }
 
 /// How many runs are active, and how many may be.
@@ -91,6 +94,8 @@ pub enum Reason {
     Blocked(Blocked),
     /// The server has no room for runs more that are under way.
     NoRoom,
+    /// No runner is free, and a pool decides when there is one.
+    Pool(PoolState),
     /// No runner is online that serves it.
     NoRunner,
     /// All that are idle are drained.
@@ -103,8 +108,21 @@ pub enum Reason {
 
 impl Reason {
     /// All words that are no statuses.
-    pub const WORDS: [&'static str; 9] =
-        ["after", "backoff", "disabled", "limit", "no_room", "no_runner", "drained", "busy", "queue"];
+    pub const WORDS: [&'static str; 13] = [
+        "after",
+        "backoff",
+        "disabled",
+        "limit",
+        "no_room",
+        "pool_growing",
+        "pool_broken",
+        "pool_at_maximum",
+        "pool_paused",
+        "no_runner",
+        "drained",
+        "busy",
+        "queue",
+    ];
 
     /// The word.
     pub const fn as_str(self) -> &'static str {
@@ -112,6 +130,12 @@ impl Reason {
             Self::Status(status) => status.as_str(),
             Self::Blocked(reason) => reason.as_str(),
             Self::NoRoom => "no_room",
+            Self::Pool(PoolState::Growing) => "pool_growing",
+            Self::Pool(PoolState::Broken) => "pool_broken",
+            Self::Pool(PoolState::AtMaximum) => "pool_at_maximum",
+            Self::Pool(PoolState::Paused) => "pool_paused",
+            // Such a pool decides nothing.
+            Self::Pool(PoolState::Ready) => "busy",
             Self::NoRunner => "no_runner",
             Self::Drained => "drained",
             Self::Busy => "busy",
@@ -174,18 +198,31 @@ fn waiting(facts: &Facts, wait: Wait) -> (Reason, Option<Reached>) {
         return (Reason::Blocked(Blocked::Limit), Some(reached));
     }
     let Runners { online, busy, .. } = facts.runners;
+    let pool = deciding(&facts.pools).map(|pool| Reason::Pool(pool.standing.state));
     let reason = if facts.no_room.is_some() {
         Reason::NoRoom
-    } else if online == 0 {
-        Reason::NoRunner
     } else if facts.runners.idle() > 0 {
         Reason::Queue
-    } else if busy == 0 {
-        Reason::Drained
+    } else if online > 0 && busy == 0 {
+        // Whatever the pools do, a runner is there that somebody holds back; one that comes helps as well.
+        pool.filter(|reason| *reason == Reason::Pool(PoolState::Growing)).unwrap_or(Reason::Drained)
+    } else if online == 0 {
+        pool.unwrap_or(Reason::NoRunner)
     } else {
-        Reason::Busy
+        pool.unwrap_or(Reason::Busy)
     };
     (reason, None)
+}
+
+/// What the runners do that are there.
+fn nobody_is_free(runners: Runners) -> String {
+    match runners {
+        Runners { online: 0, .. } => "no runner is online".to_owned(),
+        Runners { busy: 0, online: 1, .. } => "the only online runner is drained".to_owned(),
+        Runners { busy: 0, online, .. } => format!("all {online} online runners are drained"),
+        Runners { busy: 1, .. } => "the only runner is busy".to_owned(),
+        Runners { busy, .. } => format!("all {busy} runners are busy"),
+    }
 }
 
 fn message(facts: &Facts, reason: Reason, limit: Option<&Reached>) -> String {
@@ -205,24 +242,22 @@ fn message(facts: &Facts, reason: Reason, limit: Option<&Reached>) -> String {
         }
         Reason::Blocked(Blocked::Limit) => limit.map(reached).unwrap_or_default(),
         Reason::NoRoom => facts.no_room.clone().unwrap_or_default(),
+        Reason::Pool(_) => format!(
+            "{} in the environment {environment:?}, and {}",
+            nobody_is_free(*runners),
+            deciding(&facts.pools).map(Pool::told).unwrap_or_default()
+        ),
         Reason::NoRunner => format!(
-            "no runner is online in the environment {environment:?}: start one there, or create the run in an environment that has runners"
+            "{} in the environment {environment:?}: start one there, or create the run in an environment that has runners",
+            nobody_is_free(*runners)
         ),
         Reason::Drained => format!(
             "{} in the environment {environment:?}: undrain one, or start another",
-            if runners.online == 1 {
-                "the only online runner is drained".to_owned()
-            } else {
-                format!("all {} online runners are drained", runners.online)
-            },
+            nobody_is_free(*runners)
         ),
         Reason::Busy => format!(
             "{} in the environment {environment:?}{}: wait until one is done, or start more runners",
-            if runners.busy == 1 {
-                "the only runner is busy".to_owned()
-            } else {
-                format!("all {} runners are busy", runners.busy)
-            },
+            nobody_is_free(*runners),
             place(facts.position),
         ),
         Reason::Queue => {
@@ -235,6 +270,7 @@ fn place(position: Option<u64>) -> String {
     match position {
         None => String::new(),
         Some(1) => ", and it is the first of your team's runs there".to_owned(),
+        Some(2) => ", and 1 run of your team comes before it there".to_owned(),
         Some(n) => format!(", and {} of your team come before it there", Count(n - 1, "run")),
     }
 }

@@ -22,9 +22,10 @@ pub mod lease;
 pub mod log;
 #[cfg(test)]
 pub(crate) mod moves;
+pub mod pools;
 pub mod queues;
-pub mod retry;
 pub mod retention;
+pub mod retry;
 pub mod run;
 pub mod runner;
 pub mod turns;

@@ -4,6 +4,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::domain::moves::run_in;
+use crate::domain::pools::tests::pool;
 
 fn queued(wait: Wait) -> RunState {
     RunState::Queued { wait, first_started_at: None }
@@ -23,7 +24,14 @@ fn facts() -> Facts {
         team: Places { active: 3, max: 10 },
         no_room: None,
         runners: Runners { online: 3, busy: 2, drained: 0 },
+        pools: vec![pool("p", PoolState::Ready)],
     }
+}
+
+/// Facts of an environment whose runners, and pools, stand like that.
+fn beside(online: u64, busy: u64, drained: u64, pools: &[PoolState]) -> Facts {
+    let pools = pools.iter().map(|state| pool("p", *state)).collect();
+    Facts { runners: Runners { online, busy, drained }, pools, ..facts() }
 }
 
 fn shared(active: i64, max: i64) -> Shared {
@@ -64,6 +72,26 @@ fn the_first_reason_that_holds_is_said(#[case] facts: Facts, #[case] word: &str,
     assert_eq!(said.until, facts.state.not_before());
     assert_eq!(said.limit.is_some(), word == "limit");
     assert!(said.position.is_none() || facts.state.is_ready());
+}
+
+#[rstest]
+#[case::starting_the_first(beside(0, 0, 0, &[PoolState::Growing]), "pool_growing", "no runner is online in the environment \"gpu\", and the pool tower/p is starting one")]
+#[case::starting_another(beside(1, 1, 0, &[PoolState::AtMaximum, PoolState::Growing]), "pool_growing", "the only runner is busy in the environment \"gpu\", and the pool tower/p is starting")]
+#[case::in_place_of_the_drained(beside(1, 0, 1, &[PoolState::Growing]), "pool_growing", "the only online runner is drained in")]
+#[case::broken(beside(0, 0, 0, &[PoolState::Broken]), "pool_broken", "no runner is online in the environment \"gpu\", and the pool tower/p cannot start any: p in the operator's words")]
+#[case::broken_with_work(beside(2, 2, 0, &[PoolState::AtMaximum, PoolState::Broken]), "pool_broken", "all 2 runners are busy")]
+#[case::at_its_maximum(beside(2, 2, 0, &[PoolState::Ready, PoolState::AtMaximum]), "pool_at_maximum", "at its maximum of 2 (p in the operator's words): wait")]
+#[case::a_maximum_of_none(beside(0, 0, 0, &[PoolState::AtMaximum]), "pool_at_maximum", "no runner is online")]
+#[case::paused(beside(0, 0, 0, &[PoolState::Paused]), "pool_paused", "have its spec.paused removed")]
+#[case::drained_by_somebody(beside(2, 0, 2, &[PoolState::Broken]), "drained", "undrain one")]
+#[case::well(beside(2, 2, 0, &[PoolState::Ready]), "busy", "wait until one is done")]
+#[case::somebody_is_free(beside(2, 1, 0, &[PoolState::Broken]), "queue", "takes it soon")]
+#[case::held_by_its_team(Facts { team: Places { active: 10, max: 10 }, ..beside(0, 0, 0, &[PoolState::Broken]) }, "limit", "active_runs")]
+fn a_pool_is_the_reason_where_it_decides(#[case] facts: Facts, #[case] word: &str, #[case] message: &str) {
+    let said = explain(&facts);
+    assert_eq!(said.reason.as_str(), word, "{said:?}");
+    assert!(said.message.contains(message), "{said:?}");
+    assert!(Reason::WORDS.contains(&word));
 }
 
 #[test]

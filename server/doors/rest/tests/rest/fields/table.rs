@@ -361,6 +361,7 @@ fn of_repeated_runs() -> Vec<Row> {
     let retry = |body: Value| post(Who::Admin, "/runs/{next}/retry", &body);
     let ended = || vec![post(Who::Admin, "/runs/{next}/cancel", &json!({}))];
     let proof = |other: Call| Proof::Differs { calls: [retry(json!({})), other], first: ended(), then: None };
+    let after = |run_id: i64, on: &str| retry(json!({"after": [{"run_id": run_id, "on": on}]}));
     let mut keyed = retry(json!({}));
     keyed.headers.push(("idempotency-key", "again"));
     let mut again = retry(json!({}));
@@ -377,6 +378,9 @@ fn of_repeated_runs() -> Vec<Row> {
         ("retry_run", "version_no", proof(retry(json!({"version_no": 2})))),
         ("retry_run", "priority", proof(retry(json!({"priority": 7})))),
         ("retry_run", "environment", proof(retry(json!({"environment": "zeta"})))),
+        ("retry_run", "after", proof(after(waiting::RUN, "ended"))),
+        ("retry_run", "after[].run_id", proof(after(9_999_999, "ended"))),
+        ("retry_run", "after[].on", proof(after(waiting::RUN, "sometimes"))),
     ]
 }
 
@@ -420,6 +424,18 @@ fn of_pool(body: &Value) -> Call {
     post(Who::Operator, "/admin/pools/ns/cpu/token", body)
 }
 
+/// A report of a pool, with something else in it.
+pub(super) fn report(more: Value) -> Call {
+    let mut body = json!({"state": "ready", "min": 0, "max": 3, "desired": 1, "ready": 1, "message": "well"});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    call(Who::Operator, &Method::PUT, "/admin/pools/ns/cpu", &body)
+}
+
+/// What a report says is listed.
+fn reported(more: Value) -> Proof {
+    then(report(json!({})), report(more), call(Who::Operator, &Method::GET, "/admin/pools", &Value::Null))
+}
+
 fn of_runners() -> Vec<Row> {
     let register = |body: Value| post(Who::Registration, "/runners/register", &body);
     let named = |more: Value| {
@@ -452,6 +468,14 @@ fn of_runners() -> Vec<Row> {
             "labels",
             then(named(json!({})), named(json!({"labels": {"a": "1"}})), runners()),
         ),
+        ("report_pool", "environment", reported(json!({"environment": "zeta"}))),
+        ("report_pool", "team", reported(json!({"team": "acme"}))),
+        ("report_pool", "state", reported(json!({"state": "broken"}))),
+        ("report_pool", "min", reported(json!({"min": 1}))),
+        ("report_pool", "max", reported(json!({"max": 9}))),
+        ("report_pool", "desired", reported(json!({"desired": 2}))),
+        ("report_pool", "ready", reported(json!({"ready": 2}))),
+        ("report_pool", "message", reported(json!({"message": "other"}))),
         ("create_pool_token", "environment", pool_token(json!({"environment": "zeta"}))),
         ("create_pool_token", "team", pool_token(json!({"team": "acme"}))),
         (

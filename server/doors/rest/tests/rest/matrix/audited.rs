@@ -34,6 +34,8 @@ const SILENT: &[(&str, &str, &str)] = &[
         "/api/v1/admin/runners/{name}/ended",
         "it tells a fact; what becomes of the run is the run's record",
     ),
+    ("PUT", "/api/v1/admin/pools/{namespace}/{pool}", "it tells a fact again and again, and changes nothing"),
+    ("DELETE", "/api/v1/admin/pools/{namespace}/{pool}", "it tells a fact as well"),
 ];
 
 /// Tables that nobody changes by hand, or whose rows are the record of it.

@@ -71,6 +71,11 @@ impl Call {
             ("GET", "/api/v1/retention") => Self::own(200),
             ("PUT", "/api/v1/retention") => Self::own(200).with(&json!({"keep_last": 77})),
             ("PUT", "/api/v1/limits") => Self::own(200).with(&json!({"queued_runs": 77})),
+            ("GET", "/api/v1/admin/pools") => Self::own(200),
+            ("PUT", "/api/v1/admin/pools/{namespace}/{pool}") => Self::acme(204).with(&json!({
+                "state": "ready", "min": 0, "max": 1, "desired": 0, "ready": 0, "message": "acme-secret"
+            })),
+            ("DELETE", "/api/v1/admin/pools/{namespace}/{pool}") => Self::acme(204),
             ("POST", "/api/v1/admin/pools/{namespace}/{pool}/token") => Self::acme(201),
             ("DELETE", "/api/v1/admin/pools/{namespace}/{pool}/token") => Self::acme(204),
             ("GET", "/api/v1/admin/teams/{slug}/limits") => Self::acme(200),
