@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use minitower_client::wire::admin::{self, Runners};
+use minitower_client::wire::pools::ReportPool;
 use minitower_client::{Client, ClientConfig, Error, RunnerFilter, TeamClient};
 use minitower_daemon::clock::boottime;
 
@@ -21,8 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// The longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a control plane that has no call for its demand is asked for its metrics instead, before it is tried again: it may have been
-/// upgraded.
+/// How long a control plane that has no call for something is not asked for it, before it is tried again: it may have been upgraded.
 const OLDER_FOR: Duration = Duration::from_secs(300);
 
 /// The address of a control plane, and the token for it. Equal ones are the same control plane: they share connections and scrapes.
@@ -53,9 +53,11 @@ pub struct ControlPlane {
     public: Client,
     admin: TeamClient,
     is_older: IsOlder,
+    /// The same of the call for how pools stand; or this token may not make it.
+    takes_no_reports: IsOlder,
 }
 
-/// That a control plane has no call for its demand: remembered for [`OLDER_FOR`], and shared by all clones of its client.
+/// That a control plane has no such call: remembered for [`OLDER_FOR`], and shared by all clones of its client.
 #[derive(Debug, Clone, Default)]
 struct IsOlder {
     /// Until when, by `boottime`, in milliseconds.
@@ -117,7 +119,8 @@ impl ControlPlane {
         let public =
             Client::new(&client).map_err(|error| ControlPlaneError::new(&server, Cause::Setup(error)))?;
         let admin = public.team(&config.token);
-        Ok(Self { config, public, admin, is_older: IsOlder::default() })
+        let (is_older, takes_no_reports) = (IsOlder::default(), IsOlder::default());
+        Ok(Self { config, public, admin, is_older, takes_no_reports })
     }
 
     /// Asks how many runs wait, and then what the runners do: a run that is leased in between is counted twice rather than not at all.
@@ -203,6 +206,34 @@ impl ControlPlane {
             Err(error) if is_answer(&error, 404, "not_found") => Ok(Forgotten::Gone),
             Err(error) if is_answer(&error, 409, "conflict") => Ok(Forgotten::Busy),
             Err(error) => Err(self.failed(Call::Forget(name.to_owned()), error)),
+        }
+    }
+
+    /// Tells how a pool stands. A control plane that does not want to know it, or not from this operator, is left alone for a while.
+    pub async fn report_pool(
+        &self,
+        (namespace, name): (&str, &str),
+        report: &ReportPool,
+    ) -> Result<(), ControlPlaneError> {
+        if self.takes_no_reports.holds(boottime()) {
+            return Ok(());
+        }
+        match self.admin.report_pool(namespace, name, report).await {
+            Ok(()) => Ok(()),
+            Err(error) if matches!(error.status(), Some(401 | 403 | 404 | 405)) => {
+                self.takes_no_reports.note(boottime());
+                Ok(())
+            }
+            Err(error) => Err(self.failed(Call::ReportPool(format!("{namespace}/{name}")), error)),
+        }
+    }
+
+    /// Has a pool forgotten that is no more. One that is not known, and a control plane that knows no pools, are as good.
+    pub async fn forget_pool(&self, namespace: &str, name: &str) -> Result<(), ControlPlaneError> {
+        match self.admin.forget_pool(namespace, name).await {
+            Ok(()) => Ok(()),
+            Err(error) if matches!(error.status(), Some(401 | 403 | 404 | 405)) => Ok(()),
+            Err(error) => Err(self.failed(Call::ForgetPool(format!("{namespace}/{name}")), error)),
         }
     }
 

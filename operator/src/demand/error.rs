@@ -114,6 +114,10 @@ pub enum Call {
     Ended(String),
     /// Forgetting a runner.
     Forget(String),
+    /// Telling how a pool stands.
+    ReportPool(String),
+    /// Having a pool forgotten.
+    ForgetPool(String),
     /// Making a pool's registration token.
     CreatePoolToken(String),
     /// Revoking a pool's registration tokens.
@@ -130,6 +134,8 @@ impl fmt::Display for Call {
             Self::Undrain(runner) => write!(f, "undraining runner {runner}"),
             Self::Ended(runner) => write!(f, "reporting the end of runner {runner}"),
             Self::Forget(runner) => write!(f, "forgetting runner {runner}"),
+            Self::ReportPool(pool) => write!(f, "reporting pool {pool}"),
+            Self::ForgetPool(pool) => write!(f, "forgetting pool {pool}"),
             Self::CreatePoolToken(pool) => write!(f, "making a registration token for pool {pool}"),
             Self::DeletePoolToken(pool) => write!(f, "revoking the registration token of pool {pool}"),
         }

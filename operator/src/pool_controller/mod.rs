@@ -13,6 +13,7 @@
 //! | `apply` | doing it: fence, mark, shrink |
 //! | `shield` | what keeps a busy pod from being evicted |
 //! | `problems`, `status`, `events` | what a person is told |
+//! | `standing` | what the control plane is told, for people whose runs wait |
 //! | `guard` | whether the admission policy exists |
 //! | `registration` | the Secret of a pool that names none |
 //! | `sweep` | runners whose pods are gone, tokens whose pools are gone |
@@ -31,6 +32,7 @@ pub mod reconcile;
 pub mod registration;
 pub mod run;
 pub mod shield;
+pub mod standing;
 pub mod status;
 pub mod sweep;
 

@@ -140,7 +140,7 @@ pub(super) async fn once(context: &Context, pods: &Pods) -> Left {
     left
 }
 
-/// Has the registration tokens of pools that are no more revoked. A failure is met by the next sweep.
+/// Has pools that are no more forgotten, and their registration tokens revoked. A failure is met by the next sweep.
 pub(super) async fn revoke(context: &Context) {
     let due: Vec<(String, ControlPlaneConfig)> = {
         let planes = context.planes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,6 +159,9 @@ async fn revoke_of(context: &Context, pool: &str, config: &ControlPlaneConfig) {
     };
     if context.leadership.check(CALL).is_err() {
         return;
+    }
+    if let Err(error) = control_plane.forget_pool(namespace, name).await {
+        tracing::debug!(pool, error = %chain(&error), "the control plane forgets a pool that is no more by itself");
     }
     match control_plane.delete_pool_token(namespace, name).await {
         Ok(()) => {

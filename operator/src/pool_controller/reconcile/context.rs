@@ -25,6 +25,7 @@ use crate::pool_controller::plan::{self, Elapsed};
 use crate::pool_controller::pool::{PoolError, TokenSource};
 use crate::pool_controller::problems::{GIVE_RIGHTS, Problem};
 use crate::pool_controller::registration::Registration;
+use crate::pool_controller::standing::Told;
 use crate::pool_controller::sweep::{PodKey, Served};
 use crate::settings::Settings;
 
@@ -67,6 +68,8 @@ pub struct State {
     pub(super) expected: Expected,
     pub(super) token: Option<(TokenSource, String, Elapsed)>,
     pub(super) registration: Option<Registration>,
+    /// What the control plane was last told of the pool.
+    pub(super) standing: Option<Told>,
     pub(super) written: Option<RunnerPoolStatus>,
     pub(super) problem: Option<Problem>,
     /// Why the control plane could not be asked, as people were told.

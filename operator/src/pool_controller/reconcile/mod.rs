@@ -34,6 +34,7 @@ use super::pool::Pool;
 use super::problems::{self, Problem};
 use super::registration;
 use super::shield;
+use super::standing;
 use super::status::{self, Findings};
 use super::sweep::Served;
 use crate::calls::CALL;
@@ -174,6 +175,7 @@ async fn once(object: &RunnerPool, context: &Context, state: &mut State) -> Resu
         scaled: done.grown > 0 || done.shrunk > 0,
     };
     let said = status::status(&pool, &findings, former(object.status.as_ref(), state), wall);
+    standing::tell(&pool, &said, answers, context, &mut state.standing, now).await;
     write_status(object, context, state, object.status.as_ref(), said).await?;
     outcome?;
     restored?;

@@ -15,4 +15,5 @@ mod shrinking;
 mod silence;
 mod sizes;
 mod sweeps;
+mod standings;
 mod tokens;

@@ -99,6 +99,12 @@ fn act(state: &mut State, method: &str, path: &str, body: &Value) -> Response {
         let made = json!({ "pool": pool, "environment": environment, "scope": "platform", "token": token });
         return json_answer(201, &made);
     }
+    if let Some(pool) = path.strip_prefix("/api/v1/admin/pools/") {
+        assert_eq!(pool, format!("{NAMESPACE}/{POOL}"));
+        state.reports.push(body.clone());
+        let refused = state.refuses_reports.map(|code| refusal(code, "not_found"));
+        return refused.unwrap_or_else(|| StatusCode::NO_CONTENT.into_response());
+    }
     let Some((name, what)) = parts(path) else {
         let draining = |name: &str| state.fences.iter().any(|(runner, _)| runner == name);
         let runners: Vec<Value> = state

@@ -36,6 +36,10 @@ pub(in super::super) struct State {
     pub(in super::super) fences: BTreeSet<(String, String)>,
     /// Registration tokens of the pool that are good, and what each is bound to.
     pub(in super::super) pool_tokens: Vec<(String, Value)>,
+    /// What was told of the pool, in order; a `DELETE` is null.
+    pub(in super::super) reports: Vec<Value>,
+    /// The status with which the control plane answers what it is told of a pool.
+    pub(in super::super) refuses_reports: Option<u16>,
     /// What callers of the control plane gave as their authorization.
     pub(in super::super) heard: BTreeSet<String>,
     /// Runs that wait.
