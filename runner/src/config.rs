@@ -85,6 +85,10 @@ pub struct Arguments {
     /// By default the variables of pip, uv, proxies and certificates.
     #[arg(long, env = "MINITOWER_RUN_ENV_PASS", value_name = "GLOBS")]
     pub run_env_pass: Option<String>,
+    /// Folder with secrets for all jobs of the runner, one file each: the file's name is that of the variable. Read anew for each
+    /// run, hidden in logs.
+    #[arg(long, env = "MINITOWER_RUN_SECRETS_DIR", value_name = "FOLDER")]
+    pub run_secrets_dir: Option<String>,
     /// What jobs may do and take.
     #[command(flatten)]
     pub confinement: ConfinementArguments,
@@ -137,6 +141,8 @@ pub struct Config {
     pub env_pass: GlobSet,
     /// Whether the operator chose them, so that jobs get the secrets of installers that are among them.
     pub env_pass_explicit: bool,
+    /// A folder with secrets that all jobs get, and do not see themselves.
+    pub run_secrets_dir: Option<PathBuf>,
     /// Certificates trusted besides the system's.
     pub ca_file: Option<PathBuf>,
     /// Files and folders that jobs may not read, besides `data_dir`.
@@ -210,6 +216,7 @@ impl Config {
             data_dir: data_dir.into(),
             env_pass: globs(DEFAULT_ENV_PASS).unwrap_or_default(),
             env_pass_explicit: false,
+            run_secrets_dir: None,
             ca_file: None,
             hidden: Vec::new(),
             sandbox: None,
@@ -281,6 +288,16 @@ impl Config {
                 variable: "MINITOWER_RUN_ENV_PASS",
                 reason: error.to_string(),
             })?;
+        }
+        if let Some(folder) = filled(given.run_secrets_dir).map(PathBuf::from) {
+            let found = fs::read_dir(&folder).err().map(|error| error.to_string());
+            let relative = folder.is_relative().then(|| "it must be an absolute path".to_owned());
+            if let Some(reason) = relative.or(found) {
+                let reason = format!("{}: {reason}", folder.display());
+                return Err(ConfigError::Invalid { variable: "MINITOWER_RUN_SECRETS_DIR", reason });
+            }
+            config.hidden.push(folder.clone());
+            config.run_secrets_dir = Some(folder);
         }
         if let Some(file) = filled(given.ca_file).map(PathBuf::from) {
             fs::metadata(&file).map_err(|error| ConfigError::Invalid {

@@ -20,7 +20,7 @@ pub use self::runner::{Cache, EmptyDirCache, EphemeralCache, ImagePullPolicy, Re
 pub use self::runner_pool::{RunnerPool, RunnerPoolSpec};
 pub use self::scaling::{ScaleDown, ScaleUp, Scaling};
 pub use self::schema::{FILE_NAME, crd, yaml};
-pub use self::server::{OperatorTokenRef, RegistrationTokenRef, ServerRef, ServiceRef};
+pub use self::server::{OperatorTokenRef, RegistrationTokenRef, SecretRef, ServerRef, ServiceRef};
 pub use self::status::{
     ConditionType, Demand, DemandState, LastDecision, LeavingRunner, MAX_LEAVING, RunnerPoolStatus,
 };

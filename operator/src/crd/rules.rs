@@ -53,9 +53,10 @@ pub(super) fn schema(rules: &[Rule]) -> Value {
 
 /// Every rule there is.
 pub fn all() -> Vec<Rule> {
-    let groups: [&[Rule]; 14] = [
+    let groups: [&[Rule]; 15] = [
         &ROOT,
         &SPEC,
+        &SECRET,
         &SERVER,
         &URL,
         &ENV,
@@ -73,7 +74,7 @@ pub fn all() -> Vec<Rule> {
 }
 
 /// On the object: the pool's name, at most [`super::bounds::MAX_NAME_LENGTH`] characters.
-pub(super) const ROOT: [Rule; 2] = [
+pub(super) const ROOT: [Rule; 3] = [
     Rule::new(
         "size(self.metadata.name) <= 50",
         "metadata.name must have at most 50 characters: the names of the pool's pods and the values of their labels are made from it",
@@ -82,10 +83,26 @@ pub(super) const ROOT: [Rule; 2] = [
         "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
         "metadata.name must be a DNS label: a-z, 0-9 and '-', the first and the last a letter or digit",
     ),
+    Rule::new(
+        "!has(self.spec.secretRef) || self.spec.secretRef.name != self.metadata.name + '-registration'",
+        "spec.secretRef must not name the Secret with the pool's registration token: jobs would get it",
+    )
+    .at(".spec.secretRef.name")
+    .forbidden(),
 ];
 
+/// On `spec.secretRef`. The same names are reserved in Towerfiles; a run refuses what cannot be said here.
+pub(super) const SECRET: [Rule; 1] = [Rule::new(
+    "!has(self.keys) || self.keys.all(k, !k.startsWith('MINITOWER_') && !k.startsWith('LD_') && !k.startsWith('PYTHON') && \
+     !(k in ['PATH', 'HOME', 'SHELL', 'TMPDIR']))",
+    "spec.secretRef.keys: names that begin with MINITOWER_, LD_ or PYTHON, and PATH, HOME, SHELL and TMPDIR, belong to the runner or change \
+     how programs are loaded",
+)
+.at(".keys")
+.forbidden()];
+
 /// On `spec`.
-pub(super) const SPEC: [Rule; 4] = [
+pub(super) const SPEC: [Rule; 5] = [
     Rule::new(
         "!has(self.server.url) || has(self.operatorTokenSecretRef)",
         "spec.operatorTokenSecretRef is required with spec.server.url: the operator's own token is never sent to a host that a pool names",
@@ -105,6 +122,13 @@ pub(super) const SPEC: [Rule; 4] = [
         "each of spec.runner.volumeMounts must name one of spec.template.volumes",
     )
     .at(".runner.volumeMounts"),
+    Rule::new(
+        "!has(self.secretRef) || (!has(self.registrationTokenSecretRef) || self.registrationTokenSecretRef.name != self.secretRef.name) && \
+         (!has(self.operatorTokenSecretRef) || self.operatorTokenSecretRef.name != self.secretRef.name)",
+        "spec.secretRef must name another Secret than registrationTokenSecretRef and operatorTokenSecretRef: jobs would get these tokens",
+    )
+    .at(".secretRef.name")
+    .forbidden(),
 ];
 
 /// On `spec.server`.
@@ -170,8 +194,9 @@ pub(super) const MOUNT: [Rule; 2] = [
     .at(".mountPath"),
     Rule::new(
         "!(self.mountPath + '/').startsWith('/var/lib/minitower/') && \
-         !(self.mountPath + '/').startsWith('/etc/minitower/registration/') && self.mountPath != '/tmp' && self.mountPath != '/tmp/'",
-        "/var/lib/minitower, /etc/minitower/registration and what is below them, and /tmp, are the runner's own",
+         !(self.mountPath + '/').startsWith('/etc/minitower/registration/') && \
+         !(self.mountPath + '/').startsWith('/etc/minitower/secrets/') && self.mountPath != '/tmp' && self.mountPath != '/tmp/'",
+        "/var/lib/minitower, /etc/minitower/registration, /etc/minitower/secrets and what is below them, and /tmp, are the runner's own",
     )
     .at(".mountPath")
     .forbidden(),
@@ -223,8 +248,8 @@ pub(super) const ANNOTATIONS: [Rule; 2] = [
 
 /// On each of `spec.template.volumes`.
 pub(super) const VOLUME: [Rule; 1] = [Rule::new(
-    "!(self.name in ['data', 'tmp', 'registration-token'])",
-    "the names data, tmp and registration-token are taken by the pod's own volumes",
+    "!(self.name in ['data', 'tmp', 'registration-token', 'run-secrets'])",
+    "the names data, tmp, registration-token and run-secrets are taken by the pod's own volumes",
 )
 .at(".name")
 .forbidden()];

@@ -9,7 +9,7 @@ use super::bounds::{MAX_RUNNERS, MAX_SECONDS};
 use super::rules;
 use super::runner::Runner;
 use super::scaling::Scaling;
-use super::server::{OperatorTokenRef, RegistrationTokenRef, ServerRef};
+use super::server::{OperatorTokenRef, RegistrationTokenRef, SecretRef, ServerRef};
 use super::status::RunnerPoolStatus;
 use super::template::Template;
 
@@ -123,6 +123,13 @@ pub struct RunnerPoolSpec {
     /// operator uses its own token, which it sends only to its own control plane. Required with any other control plane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_token_secret_ref: Option<OperatorTokenRef>,
+
+    /// The Secret in the pool's namespace whose keys every job of the pool gets as variables. They are hidden in logs, are stored by no
+    /// control plane, and change with the Secret from the next run on. Teams whose runs the pool takes can read them: set team to have
+    /// only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = rules::schema(&rules::SECRET)))]
+    pub secret_ref: Option<SecretRef>,
 
     /// The slug of the team whose registration token the runners register with. Only this team's queued runs count then, and only its
     /// runners belong to the pool. If it is absent, the runs of all teams count, and only runners that register with the platform's token

@@ -1,4 +1,4 @@
-//! Where the control plane is, and the tokens for it.
+//! Where the control plane is, the tokens for it, and the secrets of jobs.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,24 @@ pub struct OperatorTokenRef {
     #[serde(default = "default_operator_key")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub key: String,
+}
+
+/// A Secret in the pool's namespace for the pool's jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+
+    /// The keys that jobs get, each the name of a variable. If it is absent, all keys of the Secret.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(min = 1, max = 100),
+        inner(length(min = 1, max = 128), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$")),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub keys: Vec<String>,
 }
 
 fn default_port() -> u16 {

@@ -27,6 +27,9 @@ const USER: i64 = 10_001;
 const DATA_DIR: &str = "/var/lib/minitower";
 const TOKEN_DIR: &str = "/etc/minitower/registration";
 const TOKEN_FILE: &str = "token";
+/// Where the secrets of jobs are, and the volume that holds them.
+const SECRETS_DIR: &str = "/etc/minitower/secrets";
+pub(super) const SECRETS_VOLUME: &str = "run-secrets";
 const TERMINATION_LOG: &str = "/dev/termination-log";
 /// The runner's default time between SIGTERM and SIGKILL of a job; `MINITOWER_KILL_GRACE_PERIOD` overrides it.
 const KILL_GRACE: Duration = Duration::from_secs(10);
@@ -185,6 +188,9 @@ fn container(pool: &Pool, image: &str) -> Result<Container, BuildError> {
         vec![mount("data", DATA_DIR, false), mount("tmp", "/tmp", false)]
     };
     mounts.push(mount("registration-token", TOKEN_DIR, true));
+    if pool.spec.secret_ref.is_some() {
+        mounts.push(mount(SECRETS_VOLUME, SECRETS_DIR, true));
+    }
     mounts.extend(runner.volume_mounts.iter().cloned());
     Ok(Container {
         name: CONTAINER.to_owned(),
@@ -234,6 +240,9 @@ fn environment(pool: &Pool) -> Vec<EnvVar> {
     if let Some(python) = &pool.spec.runner.python_bin {
         all.push(text("MINITOWER_PYTHON_BIN", python.clone()));
     }
+    if pool.spec.secret_ref.is_some() {
+        all.push(text("MINITOWER_RUN_SECRETS_DIR", SECRETS_DIR.to_owned()));
+    }
     all.extend(pool.spec.runner.env.iter().cloned());
     all
 }
@@ -279,7 +288,25 @@ fn own_volumes(pool: &Pool) -> Vec<Volume> {
         }),
         ..Volume::default()
     };
-    if data.ephemeral.is_some() { vec![data, token] } else { vec![data, tmp, token] }
+    let mut volumes = if data.ephemeral.is_some() { vec![data, token] } else { vec![data, tmp, token] };
+    volumes.extend(pool.spec.secret_ref.as_ref().map(run_secrets));
+    volumes
+}
+
+/// The secrets of the pool's jobs: files, so that the kubelet replaces them while the pod lives, and no variables of the runner.
+fn run_secrets(secret: &crd::SecretRef) -> Volume {
+    let item = |key: &String| KeyToPath { key: key.clone(), path: key.clone(), ..KeyToPath::default() };
+    Volume {
+        name: SECRETS_VOLUME.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.name.clone()),
+            items: filled(&secret.keys.iter().map(item).collect::<Vec<_>>()),
+            // Only the runner's group may read it.
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
 }
 
 fn claim(ephemeral: &crd::EphemeralCache) -> EphemeralVolumeSource {

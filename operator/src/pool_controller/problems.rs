@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod as KubePod;
 use kube::ResourceExt as _;
 
+use super::build::SECRETS_VOLUME;
 use super::observe::{Observation, container, failed_create};
 use super::pool::Pool;
 use crate::demand::{Demand, RunnerView, Scope, Snapshot};
@@ -53,13 +54,14 @@ const GRAVE: [&str; 9] = [
 ];
 
 /// Reasons of problems that lie with the template: its pods cannot be created, or do not start.
-const OF_TEMPLATE: [&str; 7] = [
+const OF_TEMPLATE: [&str; 8] = [
     "ImagePullFailed",
     "ContainerRefused",
     "CrashLoop",
     "PodsRefused",
     "PodNotStarting",
     "RegistrationTokenMissing",
+    "SecretMissing",
     "DeploymentRefused",
 ];
 
@@ -114,6 +116,22 @@ pub fn not_starting(pool: &Pool, pod: &str, words: &str) -> Problem {
             );
             return Problem::new("RegistrationTokenMissing", message);
         }
+    }
+    if let Some(secret) = pool.spec.secret_ref.as_ref().filter(|_| words.contains(SECRETS_VOLUME)) {
+        let name = &secret.name;
+        let what = if words.contains("non-existent secret key") {
+            let missing = words.split("non-existent secret key: ").nth(1).unwrap_or_default();
+            let missing: String =
+                missing.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            format!(
+                "Secret {namespace}/{name} has no key {missing}: add it, or remove it from spec.secretRef.keys"
+            )
+        } else if words.contains(&format!("secret \"{name}\" not found")) {
+            format!("Secret {namespace}/{name} does not exist: create it")
+        } else {
+            format!("Secret {namespace}/{name} cannot be mounted: {words}")
+        };
+        return Problem::new("SecretMissing", format!("spec.secretRef: {what}; pod {pod} waits for it"));
     }
     let message = format!(
         "pod {pod} does not start: {words}; check that the Secrets, ConfigMaps and volumes that the spec names exist in namespace {namespace}"

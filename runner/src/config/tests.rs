@@ -62,6 +62,10 @@ fn a_bad_value_is_named() {
     assert!(problem(Arguments { uv: bad(), ..given() }).contains("MINITOWER_UV: `soon`"));
     let glob = Some("[".to_owned());
     assert!(problem(Arguments { run_env_pass: glob, ..given() }).contains("MINITOWER_RUN_ENV_PASS"));
+    for (folder, words) in [("/does/not/exist", "/does/not/exist: "), ("secrets", "an absolute path")] {
+        let text = problem(Arguments { run_secrets_dir: Some(folder.to_owned()), ..given() });
+        assert!(text.starts_with("MINITOWER_RUN_SECRETS_DIR: ") && text.contains(words), "{text}");
+    }
     let file = Some("/does/not/exist".to_owned());
     let text = problem(Arguments { registration_token_file: file, ..given() });
     assert!(text.contains("MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE: /does/not/exist"), "{text}");
@@ -83,4 +87,13 @@ fn the_registration_token_comes_by_its_newer_name_first_and_from_files_too() {
     assert_eq!(config.registration_token.as_deref(), Some("from-file"));
     assert_eq!(config.hidden, [file.path()], "jobs may not read the secret's file");
     assert!(!format!("{config:?}").contains("from-file"));
+}
+
+#[test]
+fn jobs_may_not_read_the_folder_of_the_runners_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let given = Arguments { run_secrets_dir: Some(folder.path().display().to_string()), ..given() };
+    let config = Config::from_arguments(given).unwrap();
+    assert_eq!(config.hidden, [folder.path()]);
+    assert_eq!(config.run_secrets_dir.as_deref(), Some(folder.path()));
 }

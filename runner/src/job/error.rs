@@ -9,6 +9,7 @@ use minitower_towerfile::ArchiveError;
 use tokio::task::JoinError;
 
 use super::entry::{EntrypointError, PathFault};
+use super::runner_secrets::RunnerSecretError;
 use super::variables::{DeclaredError, SecretError};
 use crate::environment::EnvironmentError;
 use crate::fault::OwnFault;
@@ -92,6 +93,9 @@ pub(super) enum Failure {
     /// A variable of the Towerfile cannot be set.
     #[error(transparent)]
     Declared(#[from] DeclaredError),
+    /// The runner's own secrets cannot be had.
+    #[error(transparent)]
+    RunnerSecret(#[from] RunnerSecretError),
     /// A secret is missing, or cannot be set.
     #[error(transparent)]
     Secret(#[from] SecretError),

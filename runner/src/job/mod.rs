@@ -16,6 +16,7 @@ mod outcome;
 mod own;
 mod patience;
 mod project;
+mod runner_secrets;
 mod runs;
 mod script;
 mod shebang;

@@ -17,7 +17,7 @@ use minitower_towerfile::{LogOrder, TOWERFILE, Towerfile};
 use super::error::{Failure, SetupError};
 use super::runs::Runs;
 use super::variables::{self, Place};
-use super::{entry, fetch, project};
+use super::{entry, fetch, project, runner_secrets};
 use crate::calls::AttemptCalls;
 use crate::clock::BootTime;
 use crate::environment::variables::Variables;
@@ -48,6 +48,11 @@ pub(super) async fn run(
     cache: &Path,
     started: BootTime,
 ) -> Result<Ran, SetupError> {
+    let granted = match &runs.config.run_secrets_dir {
+        Some(folder) => runner_secrets::read(folder).map_err(Failure::from)?,
+        None => BTreeMap::new(),
+    };
+    steps.log.hide(granted.values().map(String::as_str));
     steps.unless_stopped(steps.keeper.reaches(Standing::Held)).await?;
     let (headers, archive) = steps.unless_stopped(fetch::download(calls, steps, workspace)).await??;
     let whole = timeout(lease, headers.timeout_seconds, started);
@@ -92,7 +97,7 @@ pub(super) async fn run(
     sandbox.allow_named(environment.values().map(String::as_str));
     let program = project::program(runs, lease, steps, workspace, &mut environment, &mut sandbox).await?;
     add_import_paths(&mut environment, &headers, &program.import_from, workspace)?;
-    add_world(&mut environment, runs, lease, steps, towerfile.as_ref(), &input).await?;
+    add_world(&mut environment, (runs, granted), lease, steps, towerfile.as_ref(), &input).await?;
     sandbox.writable.push(cache.to_owned());
 
     let step = Step {
@@ -174,10 +179,10 @@ fn setup_timeout(seconds: i64, started: BootTime, whole: &Allowed) -> Allowed {
     Allowed { until, by: format!("the {seconds} s that setup_seconds of the Towerfile allows") }
 }
 
-/// Adds what only the job gets: the API, the variables of its Towerfile, its input.
+/// Adds what only the job gets: the API, the secrets that its runner and its team give it, the variables of its Towerfile, its input.
 async fn add_world(
     environment: &mut Variables,
-    runs: &Runs,
+    (runs, granted): (&Runs, BTreeMap<String, String>),
     lease: &Lease,
     steps: &Steps,
     towerfile: Option<&Towerfile>,
@@ -190,12 +195,18 @@ async fn add_world(
         }
         None => {}
     }
+    let mut declared = towerfile.map(|towerfile| towerfile.env.clone()).unwrap_or_default();
+    for name in granted.keys().filter(|name| declared.remove(*name).is_some()) {
+        let note =
+            format!("minitower-runner: {name} of app.env is not set: the runner has a secret of this name");
+        steps.log.note(note).await;
+    }
+    environment.extend(granted);
+    // What the team gives by name wins over what every job of the runner gets.
     let named = towerfile.map(|towerfile| towerfile.secrets.as_slice()).unwrap_or_default();
     variables::add_secrets(environment, lease, named).map_err(Failure::from)?;
-    let none = BTreeMap::new();
-    let declared = towerfile.map_or(&none, |towerfile| &towerfile.env);
-    variables::add_declared(environment, declared, &runs.config.env_pass).map_err(Failure::from)?;
-    for skipped in variables::add_input(environment, lease, input, declared) {
+    variables::add_declared(environment, &declared, &runs.config.env_pass).map_err(Failure::from)?;
+    for skipped in variables::add_input(environment, lease, input, &declared) {
         steps.log.note(format!("minitower-runner: {skipped}")).await;
     }
     Ok(())

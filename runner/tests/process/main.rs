@@ -17,6 +17,7 @@ mod leases;
 mod logs;
 mod nasty;
 mod registration;
+mod runner_secrets;
 mod secrets;
 mod shutdown;
 mod supervisors;

@@ -118,6 +118,8 @@ fn every_field_of_the_pod_is_another_revision() {
         json!({ "server": { "url": "http://other:8080" } }),
         json!({ "registrationTokenSecretRef": { "name": "others" } }),
         json!({ "registrationTokenSecretRef": { "key": "other" } }),
+        json!({ "secretRef": { "name": "of-jobs" } }),
+        json!({ "secretRef": { "name": "of-jobs", "keys": ["A_KEY"] } }),
         json!({ "shutdownGraceSeconds": 600 }),
         json!({ "runner": { "image": "other" } }),
         json!({ "runner": { "imagePullPolicy": "Always" } }),
@@ -226,6 +228,28 @@ fn the_registration_token_is_a_file_and_no_variable() {
     let file = variable(&json!({}), "MINITOWER_RUNNER_REGISTRATION_TOKEN_FILE");
     assert_eq!(file.as_deref(), Some("/etc/minitower/registration/token"));
     assert_eq!(variable(&json!({}), "MINITOWER_RUNNER_REGISTRATION_TOKEN"), None);
+}
+
+#[rstest]
+#[case::all_keys(json!({ "name": "of-jobs" }), json!(null))]
+#[case::some(
+    json!({ "name": "of-jobs", "keys": ["A_KEY", "b"] }),
+    json!([{ "key": "A_KEY", "path": "A_KEY" }, { "key": "b", "path": "b" }])
+)]
+fn the_secrets_of_jobs_are_files_of_the_runner_and_no_variables(#[case] secret: Value, #[case] items: Value) {
+    let spec = json!({ "secretRef": secret });
+    let template = template(&spec);
+    let volumes = template["spec"]["volumes"].as_array().unwrap();
+    let volume = volumes.iter().find(|volume| volume["name"] == "run-secrets").unwrap();
+    assert_eq!(volume["secret"]["secretName"], "of-jobs");
+    assert_eq!((&volume["secret"]["items"], &volume["secret"]["defaultMode"]), (&items, &json!(0o440)));
+    let mounts = template["spec"]["containers"][0]["volumeMounts"].as_array().unwrap();
+    let mount = mounts.iter().find(|mount| mount["name"] == "run-secrets").unwrap();
+    let expected = json!({ "name": "run-secrets", "mountPath": "/etc/minitower/secrets", "readOnly": true });
+    assert_eq!(*mount, expected);
+    assert_eq!(variable(&spec, "MINITOWER_RUN_SECRETS_DIR").as_deref(), Some("/etc/minitower/secrets"));
+    assert!(template["spec"]["containers"][0]["envFrom"].is_null());
+    assert_eq!(variable(&json!({}), "MINITOWER_RUN_SECRETS_DIR"), None);
 }
 
 #[test]

@@ -294,6 +294,23 @@ fn a_pod_that_waits_for_a_secret_says_for_which(
     assert_eq!(not_starting(&pool(&json!({})), "a", words), Problem::new(reason, message));
 }
 
+#[rstest]
+#[case::no_secret("secret \"of-jobs\" not found", "Secret ns/of-jobs does not exist: create it")]
+#[case::no_key(
+    "references non-existent secret key: API_KEY",
+    "Secret ns/of-jobs has no key API_KEY: add it, or remove it from spec.secretRef.keys"
+)]
+#[case::another("no space left", "Secret ns/of-jobs cannot be mounted: ")]
+fn a_pod_that_waits_for_the_secret_of_its_jobs_says_so(#[case] words: &str, #[case] expected: &str) {
+    let pool = pool(&json!({ "spec": { "secretRef": { "name": "of-jobs" } } }));
+    let problem =
+        not_starting(&pool, "a", &format!("MountVolume.SetUp failed for volume \"run-secrets\" : {words}"));
+    assert_eq!(problem.reason, "SecretMissing");
+    let message = &problem.message;
+    assert!(message.starts_with(&format!("spec.secretRef: {expected}")), "{message}");
+    assert!(message.ends_with("; pod a waits for it") && problem.is_of_template(), "{message}");
+}
+
 /// A pool whose registration token is the operator's affair.
 fn without_a_secret() -> Pool {
     let mut object = pool_object(&json!({}));

@@ -80,6 +80,7 @@ fn an_explicit_null_means_the_default() {
         "template",
         "team",
         "operatorTokenSecretRef",
+        "secretRef",
     ] {
         pool["spec"][field] = Value::Null;
     }

@@ -24,6 +24,7 @@ pub(crate) fn full(name: &str) -> Value {
             "server": { "url": "https://minitower.example.com:8443/base", "serviceRef": null },
             "registrationTokenSecretRef": { "name": "tokens", "key": "register" },
             "operatorTokenSecretRef": { "name": "tokens", "key": "operate" },
+            "secretRef": { "name": "of-jobs", "keys": ["API_KEY", "_pin"] },
             "team": "data-science",
             "minRunners": 1,
             "maxRunners": 50,

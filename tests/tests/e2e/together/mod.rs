@@ -6,4 +6,5 @@ mod pod_deleted;
 mod rollout;
 mod sizes;
 mod troubles;
+mod waiting;
 mod zero_to_n;

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Refused, refused, spec};
 
 pub(super) fn all() -> Vec<Refused> {
-    [pool(), server(), runner(), mounts(), template()].into_iter().flatten().collect()
+    [pool(), server(), secret(), runner(), mounts(), template()].into_iter().flatten().collect()
 }
 
 fn pool() -> Vec<Refused> {
@@ -30,6 +30,33 @@ fn pool() -> Vec<Refused> {
             "spec.minIdle",
             "spec.minIdle must not be greater than spec.maxRunners",
         ),
+    ]
+}
+
+fn secret() -> Vec<Refused> {
+    let tokens = "spec.secretRef must name another Secret than registrationTokenSecretRef and operatorTokenSecretRef: jobs would get these \
+                  tokens";
+    let reserved = "spec.secretRef.keys: names that begin with MINITOWER_, LD_ or PYTHON, and PATH, HOME, SHELL and TMPDIR, belong to the \
+                    runner or change how programs are loaded";
+    let keys = |key: &str| {
+        spec(&json!({ "secretRef": { "name": "a", "keys": ["GOOD", key] } }), "spec.secretRef.keys", reserved)
+    };
+    vec![
+        refused(
+            json!({ "metadata": { "name": "own" }, "spec": { "secretRef": { "name": "own-registration" } } }),
+            "spec.secretRef.name",
+            "spec.secretRef must not name the Secret with the pool's registration token: jobs would get it",
+        ),
+        spec(&json!({ "secretRef": { "name": "minitower" } }), "spec.secretRef.name", tokens),
+        spec(
+            &json!({ "secretRef": { "name": "t" }, "operatorTokenSecretRef": { "name": "t" } }),
+            "spec.secretRef.name",
+            tokens,
+        ),
+        keys("LD_PRELOAD"),
+        keys("PYTHONPATH"),
+        keys("MINITOWER_API_TOKEN"),
+        keys("PATH"),
     ]
 }
 
@@ -124,7 +151,7 @@ fn runner() -> Vec<Refused> {
 
 fn mounts() -> Vec<Refused> {
     let path = "must be a path such as /etc/settings: from the root, not the root itself, without ':', '//', '.' and '..'";
-    let own = "/var/lib/minitower, /etc/minitower/registration and what is below them, and /tmp, are the runner's own";
+    let own = "/var/lib/minitower, /etc/minitower/registration, /etc/minitower/secrets and what is below them, and /tmp, are the runner's own";
     let mount = |path: &str| {
         json!({
             "runner": { "volumeMounts": [{ "name": "a", "mountPath": path }] },
@@ -143,6 +170,7 @@ fn mounts() -> Vec<Refused> {
         spec(&mount("/var/lib/minitower"), mounted, own),
         spec(&mount("/var/lib/minitower/a"), mounted, own),
         spec(&mount("/etc/minitower/registration/"), mounted, own),
+        spec(&mount("/etc/minitower/secrets"), mounted, own),
         spec(&mount("/tmp"), mounted, own),
         spec(&mount("/tmp/"), mounted, own),
         spec(
@@ -167,7 +195,7 @@ fn template() -> Vec<Refused> {
     let annotations = "minitower.dev/..., app.kubernetes.io/name, app.kubernetes.io/managed-by and \
                        controller.kubernetes.io/pod-deletion-cost are the operator's";
     let key = "each key must be a name of at most 63 letters, digits, '-', '_' and '.', or a DNS name, '/' and such a name";
-    let volume = "the names data, tmp and registration-token are taken by the pod's own volumes";
+    let volume = "the names data, tmp, registration-token and run-secrets are taken by the pod's own volumes";
     vec![
         spec(
             &json!({ "template": { "hostPID": true } }),
