@@ -108,12 +108,16 @@ impl Notifications {
                 absent(TO, &to)?;
                 absent(SECRET, &secret)?;
                 // Who sends back what an answer showed means the one that is there.
-                let former = former.filter(|former| former.kind == kind && url == Some(masked(&former.shown)));
+                let former =
+                    former.filter(|former| former.kind == kind && url == Some(masked(&former.shown)));
                 if let Some(Target { shown, secret: Some(secret), .. }) = former.cloned() {
                     return Ok(Checked { kind, shown, secret: Secret::Kept(secret) });
                 }
                 if url.as_ref().is_some_and(|url| url.ends_with(&masked(""))) {
-                    return Err(Error::field(URL, "is what answers show in place of the URL: give all of it"));
+                    return Err(Error::field(
+                        URL,
+                        "is what answers show in place of the URL: give all of it",
+                    ));
                 }
                 let url = self.check_url(url).await?;
                 let secret = self.set(url.as_str().to_owned()).await?;

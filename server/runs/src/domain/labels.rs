@@ -24,10 +24,13 @@ pub enum BadLabel {
     },
     /// A key breaks the rule.
     #[error(
-        "labels has a key that is not valid: 1 to {KEY_BYTES} letters, digits, `.`, `_`, `-` and `/` are allowed, \
+        "labels has the key {key:?}, which is not valid: 1 to {KEY_BYTES} letters, digits, `.`, `_`, `-` and `/` are allowed, \
          and it begins with a letter or a digit"
     )]
-    Key,
+    Key {
+        /// How it begins.
+        key: String,
+    },
     /// A value breaks the rule.
     #[error(
         "labels has a value that is not valid under {key:?}: at most {VALUE_BYTES} bytes without control characters"
@@ -85,7 +88,7 @@ fn check(key: &str, value: &str) -> Result<(), BadLabel> {
         && key.len() <= KEY_BYTES
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte));
     if !good {
-        return Err(BadLabel::Key);
+        return Err(BadLabel::Key { key: key.chars().take(KEY_BYTES).collect() });
     }
     if value.len() > VALUE_BYTES || value.chars().any(char::is_control) {
         return Err(BadLabel::Value { key: key.to_owned() });
@@ -113,6 +116,15 @@ mod tests {
     fn a_label_is_a_plain_key_and_a_short_value(#[case] text: &str, #[case] label: Option<(&str, &str)>) {
         let parsed = Label::parse(text).ok();
         assert_eq!(parsed.as_ref().map(|label| (label.key.as_str(), label.value.as_str())), label);
+    }
+
+    #[test]
+    fn a_refusal_quotes_the_key_and_of_a_long_one_the_beginning() {
+        let refused =
+            |key: &str| Labels::parse([(key.to_owned(), String::new())].into()).unwrap_err().to_string();
+        assert!(refused("größe").contains(r#"the key "größe", which"#), "{}", refused("größe"));
+        let long = refused(&"ü".repeat(500));
+        assert!(long.contains(&format!("{:?}", "ü".repeat(KEY_BYTES))), "{long}");
     }
 
     #[test]

@@ -181,7 +181,7 @@ async fn runs_are_found_by_all_of_the_labels_asked_for() {
     let labels = BTreeMap::from([("no key".to_owned(), String::new())]);
     let new = CreateRun { labels, ..CreateRun::default() };
     let refused = plane.app.runs().create_run(&plane.team, "jobs".to_owned(), new).await;
-    assert!(matches!(refused, Err(Error::Label(BadLabel::Key))));
+    assert!(matches!(refused, Err(Error::Label(BadLabel::Key { .. }))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use minitower_tests::receiver::{MailServer, Receiver};
 use minitower_tests::{Runner, Server, shape};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{bed, create, deliveries, fail, run, verified, wait_newest, webhook};
 
@@ -73,6 +73,16 @@ fn slack_gets_a_text_with_the_reason_and_a_link_and_its_url_is_never_shown_whole
     assert!(text.contains(&format!("<https://tower.example.com/runs/{failed}|")), "{text}");
     let list = team.get("/notifications").send().expect(200);
     assert!(!list.text().contains("/hook"), "{}", list.text());
+    // What an answer showed can be sent back: the URL stays. As a URL of its own it is none.
+    let made: Value = serde_json::from_str(&made.text()).unwrap();
+    let (id, shown) = (&made["id"], &made["target"]);
+    let change = json!({"name": "renamed", "target": shown});
+    team.request("PATCH", &format!("/notifications/{id}")).json(change).send().expect(200);
+    team.post(&format!("/notifications/{id}/test")).send().expect(202);
+    assert_eq!(receiver.wait(2)[1].line, "POST /hook HTTP/1.1");
+    let again = json!({"name": "other", "on": ["failed"], "target": shown});
+    let refused = team.post("/notifications").json(again).send().expect_error(400, "invalid_request");
+    assert!(refused.contains("target.url is what answers show"), "{refused}");
 }
 
 #[test]

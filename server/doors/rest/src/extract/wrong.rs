@@ -111,7 +111,8 @@ impl Wrong {
     fn is_secret(&self) -> bool {
         let is =
             |name: Option<&String>, known: &[&str]| name.is_some_and(|name| known.contains(&name.as_str()));
-        is(self.path.first(), &SECRET) || is(self.path.last(), &PRIVATE)
+        // A body that is no object may be all secret: someone has sent a password alone.
+        self.path.is_empty() || is(self.path.first(), &SECRET) || is(self.path.last(), &PRIVATE)
     }
 
     fn refusal(&self, name: &str, range: Option<String>) -> ApiError {

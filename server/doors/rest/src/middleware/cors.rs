@@ -3,7 +3,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{
+    ACCEPT, ACCEPT_RANGES, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, IF_RANGE, RANGE, RETRY_AFTER,
+};
 use http::{HeaderName, HeaderValue, Method, Uri};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -63,10 +66,21 @@ pub(crate) fn layer(origins: &[CorsOrigin]) -> Option<CorsLayer> {
             AUTHORIZATION,
             CONTENT_TYPE,
             IDEMPOTENCY_KEY,
+            IF_NONE_MATCH,
+            IF_RANGE,
             HeaderName::from_static("last-event-id"),
+            RANGE,
             REQUEST_ID,
         ])
-        .expose_headers([CONTENT_DISPOSITION, IGNORED_FIELDS, RETRY_AFTER, REQUEST_ID])
+        .expose_headers([
+            ACCEPT_RANGES,
+            CONTENT_DISPOSITION,
+            CONTENT_RANGE,
+            ETAG,
+            IGNORED_FIELDS,
+            RETRY_AFTER,
+            REQUEST_ID,
+        ])
         .max_age(PREFLIGHT_MAX_AGE);
     Some(layer)
 }

@@ -14,7 +14,7 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use minitower_vocabulary::wire::error::ErrorCode;
 use utoipa::openapi::extensions::ExtensionsBuilder;
-use utoipa::openapi::{RefOr, ResponseBuilder};
+use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, ResponseBuilder, Schema, SchemaFormat, Type};
 
 pub use document::document;
 pub(crate) use document::template;
@@ -31,6 +31,18 @@ const PAGE_POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'u
 
 /// Where an operation's own errors stand until [`document`] makes answers of them.
 const ERRORS: &str = "x-errors";
+
+/// A body that is bytes, as they are. `format: binary` is what programs that make clients understand.
+pub(crate) enum Binary {}
+
+impl utoipa::PartialSchema for Binary {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        ObjectBuilder::new().schema_type(Type::String).format(Some(format)).into()
+    }
+}
+
+impl utoipa::ToSchema for Binary {}
 
 /// Declares the errors of an operation: a type to be named among the `responses` of `utoipa::path`. Errors that follow
 /// from the credential, the parameters or the body are not repeated here; [`document`] adds them.

@@ -103,6 +103,58 @@ fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     }
 }
 
+/// Programs that make clients leave out, or make lists of numbers of, bodies that are not described like this.
+#[test]
+fn bodies_that_are_not_json_are_text_or_binary() {
+    let document = document().unwrap();
+    let binary = serde_json::json!({"type": "string", "format": "binary"});
+    let mut binaries = Vec::new();
+    for ((path, method), one) in operations(&document) {
+        let answers = one["responses"].as_object().unwrap().values();
+        for body in answers.chain([&one["requestBody"]]) {
+            let media = resolved(&document, body)["content"].as_object().into_iter().flatten();
+            for (kind, media) in media.filter(|(kind, _)| *kind != "application/json") {
+                assert_ne!(media["schema"]["type"], "array", "{method} {path}: {kind}");
+                if media["schema"] == binary {
+                    binaries.push((method.as_str().to_owned(), path.clone(), kind.as_str()));
+                }
+            }
+        }
+    }
+    // The first that such a program knows is what it takes: few know `*/*`.
+    let artifacts = "/api/v1/runs/{run}/artifacts/{path}";
+    let expected = [
+        ("GET", "/api/v1/runs/{run}/artifact", "application/gzip"),
+        ("GET", artifacts, "*/*"),
+        ("GET", artifacts, "application/octet-stream"),
+        ("PUT", artifacts, "application/octet-stream"),
+    ];
+    for (method, path, kind) in expected {
+        let one = (method.to_owned(), path.to_owned(), kind);
+        assert!(binaries.contains(&one), "{one:?} is not among {binaries:?}");
+    }
+    let archive = &document["components"]["schemas"]["UploadForm"]["properties"]["artifact"];
+    assert_eq!(archive["format"], "binary", "{archive}");
+}
+
+/// A program that makes clients makes a type of each schema that has no name.
+#[test]
+fn all_errors_are_of_one_schema() {
+    let document = document().unwrap();
+    for ((path, method), one) in operations(&document) {
+        for (status, answer) in one["responses"].as_object().unwrap() {
+            if status.as_str() >= "400" {
+                let schema = &resolved(&document, answer)["content"]["application/json"]["schema"];
+                assert_eq!(
+                    *schema,
+                    serde_json::json!({"$ref": "#/components/schemas/ErrorBody"}),
+                    "{method} {path}: {status}"
+                );
+            }
+        }
+    }
+}
+
 /// The statuses and codes of an operation's errors.
 fn codes(document: &Value, operation: &Value) -> BTreeSet<(u16, String)> {
     let mut codes = BTreeSet::new();

@@ -19,7 +19,7 @@ use super::ranges::{self, Asked};
 use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::lasting::Lasting;
-use crate::openapi::errors;
+use crate::openapi::{Binary, errors};
 use crate::{ApiError, HttpState, render};
 
 errors! { NoRun { NotFound: "The team has no such run.", } }
@@ -70,7 +70,7 @@ errors! { NoContent {
     ),
     responses(
         (status = 200, description = "The content. The content type follows from the path's extension.",
-            body = Vec<u8>, content_type = "*/*",
+            content((inline(Binary) = "application/octet-stream"), (inline(Binary) = "*/*")),
             headers(
                 ("etag" = String, description = "The SHA-256 of the content, in quotes."),
                 ("accept-ranges" = String, description = "`bytes`"),
@@ -78,7 +78,8 @@ errors! { NoContent {
                 ("content-security-policy" = String, description = "Keeps scripts in it from running."),
                 ("x-content-type-options" = String, description = "`nosniff`"),
             )),
-        (status = 206, description = "The part of the content.", body = Vec<u8>, content_type = "*/*",
+        (status = 206, description = "The part of the content.",
+            content((inline(Binary) = "application/octet-stream"), (inline(Binary) = "*/*")),
             headers(
                 ("etag" = String, description = "The SHA-256 of the whole content, in quotes."),
                 ("content-range" = String, description = "Which bytes of how many these are."),

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::auth::{Caller, LeaseHolder};
 use crate::extract::{Json, Path, content_length, next_chunk, too_slow};
-use crate::openapi::errors;
+use crate::openapi::{Binary, errors};
 use crate::serve::{BodyRefused, Intake};
 use crate::v1::params::{ArtifactPath, RunPath};
 use crate::{ApiError, HttpState, render};
@@ -31,7 +31,7 @@ errors! { ArchiveErrors { NotFound: "The archive of the version is lost or damag
     params(RunPath),
     responses(
         (status = 200, description = "The archive: a tar file compressed with gzip.",
-            body = Vec<u8>, content_type = "application/gzip",
+            body = inline(Binary), content_type = "application/gzip",
             headers(
                 ("x-artifact-sha256" = String, description = "The SHA-256 of the archive, in lower-case hexadecimal."),
                 ("x-entrypoint" = String, description = "The file to start."),
@@ -101,7 +101,7 @@ errors! { PutErrors {
 /// Storing the same content again changes nothing. Other content replaces the previous one.
 #[utoipa::path(put, path = "/api/v1/runs/{run}/artifacts/{path}", operation_id = "put_artifact", tag = "Runner protocol",
     params(ArtifactPath),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = inline(Binary), content_type = "application/octet-stream"),
     responses(
         (status = 200, description = "There was an artifact at this path.", body = Artifact),
         (status = 201, description = "The new artifact.", body = Artifact),

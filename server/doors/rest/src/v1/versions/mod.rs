@@ -48,7 +48,7 @@ pub(crate) async fn list(
 #[allow(dead_code, reason = "it is the description of a form")]
 pub(crate) struct UploadForm {
     /// The archive: a tar file compressed with gzip.
-    #[schema(content_media_type = "application/gzip", value_type = String)]
+    #[schema(content_media_type = "application/gzip", value_type = String, format = Binary)]
     artifact: Vec<u8>,
     /// The file to start. Only for an archive without a Towerfile.
     entrypoint: Option<String>,
