@@ -1,9 +1,9 @@
 //! Following a run's log to its end, across retries.
 
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use minitower_client::wire::runs::{LogLine, Run, RunStatus, Stream};
+use minitower_client::wire::runs::{LogLine, Run, Stream};
 use minitower_client::{Error, LogEvent, LogFilter, LogStream, TeamClient};
 
 use minitower_daemon::logs;
@@ -12,10 +12,8 @@ use tokio::time::timeout;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Output, OutputError, Tone, escaped_json};
-use crate::watch::{Pace, describe, no_runner, no_such_run, patiently, why};
-
-/// How long a run with a runner waits in the queue before that is told.
-const QUIET_QUEUE: Duration = Duration::from_secs(5);
+use crate::waiting::Waiting;
+use crate::watch::{Pace, describe, no_such_run, patiently};
 
 /// How long a run may be silent until it is looked at again.
 const QUIET_RUN: Duration = Duration::from_secs(10);
@@ -40,7 +38,7 @@ pub async fn to_the_end(
     from: From,
 ) -> Result<Run, Failure> {
     let From { after_seq, attempt } = from;
-    let mut follower = Follower { context, team, run_id, attempt, after_seq, queued: Queued::NotSeen };
+    let mut follower = Follower { context, team, run_id, attempt, after_seq, waiting: Waiting::default() };
     match follower.stream().await? {
         Some(run) => Ok(run),
         None => follower.poll().await,
@@ -53,22 +51,13 @@ pub fn tell_end(out: &Output, run: &Run) {
     logs::say(out.stderr_style().tone(end, Tone::from(run.status)));
 }
 
-/// What is known of a run that waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Queued {
-    NotSeen,
-    /// Since then, and there are runners that may take it.
-    Since(Instant),
-    Told,
-}
-
 struct Follower<'a> {
     context: &'a Context,
     team: &'a TeamClient,
     run_id: i64,
     attempt: Option<i64>,
     after_seq: Option<i64>,
-    queued: Queued,
+    waiting: Waiting,
 }
 
 impl Follower<'_> {
@@ -77,7 +66,7 @@ impl Follower<'_> {
         let filter = LogFilter { after_seq: self.after_seq, attempt: self.attempt, ..LogFilter::default() };
         // A run that nobody is there to take is told at once.
         let run = self.run().await?;
-        self.tell_queued(&run).await;
+        self.waiting.look(self.context, self.team, &run).await;
         let (mut last, mut pace) = (None::<String>, Pace::new());
         loop {
             let open = || self.team.follow_log(self.run_id, &filter, last.as_deref());
@@ -99,7 +88,7 @@ impl Follower<'_> {
 
     /// Prints what the stream brings. False: it ended before the log did.
     async fn take(&mut self, stream: &mut LogStream) -> Result<bool, Failure> {
-        let (mut lines, mut quiet) = (Vec::new(), QUIET_QUEUE);
+        let mut lines = Vec::new();
         loop {
             // What has come already is printed together.
             let come = tokio::select! {
@@ -112,12 +101,14 @@ impl Follower<'_> {
             }
             let waited = match come {
                 Some(next) => Ok(next),
-                None => timeout(quiet, stream.next()).await,
+                None => {
+                    let quiet = self.waiting.due().map_or(QUIET_RUN, |due| due.min(QUIET_RUN));
+                    timeout(quiet, stream.next()).await
+                }
             };
             let Ok(next) = waited else {
                 let run = self.run().await?;
-                self.tell_queued(&run).await;
-                quiet = QUIET_RUN;
+                self.waiting.look(self.context, self.team, &run).await;
                 continue;
             };
             match next {
@@ -172,7 +163,7 @@ impl Follower<'_> {
             if run.status.is_terminal() {
                 return Ok(run);
             }
-            self.tell_queued(&run).await;
+            self.waiting.look(self.context, self.team, &run).await;
             before = Some(run);
             pace.wait(happened || changed).await;
         }
@@ -206,41 +197,12 @@ impl Follower<'_> {
     fn go_on_with(&mut self, attempt: Option<i64>, run: &Run) {
         self.attempt = attempt;
         self.after_seq = None;
-        self.queued = Queued::NotSeen;
+        self.waiting = Waiting::default();
         let number = attempt.unwrap_or_default();
         match &run.runner {
             Some(runner) => self.context.out.note(format_args!("── attempt {number} on {runner} ──")),
             None => self.context.out.note(format_args!("── attempt {number} ──")),
         }
-    }
-
-    /// A person would wonder about silence, so a run that waits says once that it does: at once if nobody is there to
-    /// take it.
-    async fn tell_queued(&mut self, run: &Run) {
-        if run.status != RunStatus::Queued {
-            return;
-        }
-        let reason = match self.queued {
-            Queued::Told => return,
-            Queued::Since(since) if since.elapsed() < QUIET_QUEUE => return,
-            Queued::Since(_) => match why(self.team, run.run_id).await {
-                Some(why) => {
-                    self.context.out.note(format_args!("run {} is queued: {why}", run.run_id));
-                    self.queued = Queued::Told;
-                    return;
-                }
-                None => String::new(),
-            },
-            Queued::NotSeen => {
-                let Some(reason) = no_runner(self.team, run.environment.as_deref()).await else {
-                    self.queued = Queued::Since(Instant::now());
-                    return;
-                };
-                format!(": {reason}")
-            }
-        };
-        self.context.out.note(format_args!("run {} is queued and waiting for a runner{reason}", run.run_id));
-        self.queued = Queued::Told;
     }
 }
 

@@ -30,6 +30,7 @@ pub mod kubectl;
 pub mod output;
 pub mod profiles;
 pub mod settings;
+pub mod waiting;
 pub mod watch;
 
 use std::error::Error as _;

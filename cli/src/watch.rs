@@ -5,15 +5,15 @@ use std::future::Future;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
-use minitower_client::wire::admin::RunnerStatus;
 use minitower_client::wire::runs::{Run, RunStatus};
-use minitower_client::{Error, MoveEvent, MoveStream, RunnerFilter, TeamClient};
+use minitower_client::{Error, MoveEvent, MoveStream, TeamClient};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use crate::context::Context;
 use crate::failure::{Exit, Explained, Failure};
 use crate::output::{OutputError, clean, duration};
+use crate::waiting::Waiting;
 
 /// Ctrl-C could not be listened for.
 #[derive(Debug, thiserror::Error)]
@@ -74,14 +74,14 @@ fn patience() -> impl BackoffBuilder {
         .with_total_delay(Some(Duration::from_secs(30)))
 }
 
-/// Waits until the run has ended, and passes each state that it sees to `seen`.
+/// Waits until the run has ended, passes each state that it sees to `seen`, and tells why the run waits.
 pub async fn until_terminal(
     context: &Context,
     team: &TeamClient,
     run_id: i64,
     mut seen: impl FnMut(&Run) -> Result<(), OutputError>,
 ) -> Result<Run, Failure> {
-    let mut pace = Pace::new();
+    let (mut pace, mut waiting) = (Pace::new(), Waiting::default());
     let mut last: Option<(RunStatus, i64, Option<String>)> = None;
     // Opened before the run is read, so that no move in between is missed. An older server has none: then the run is polled.
     let mut moves = patiently(context, || team.follow_runs(None)).await.unwrap_or_default();
@@ -96,10 +96,12 @@ pub async fn until_terminal(
         if run.status.is_terminal() {
             return Ok(run);
         }
+        waiting.look(context, team, &run).await;
         match &mut moves {
             None => pace.wait(changed).await,
             Some(stream) => {
-                if !timeout(QUIET_MOVES, moved(stream, run_id)).await.unwrap_or(true) {
+                let quiet = waiting.due().map_or(QUIET_MOVES, |due| due.min(QUIET_MOVES));
+                if !timeout(quiet, moved(stream, run_id)).await.unwrap_or(true) {
                     // The server is gone, or stops.
                     pace.wait(changed).await;
                     moves = patiently(context, || team.follow_runs(None)).await.unwrap_or_default();
@@ -118,30 +120,6 @@ async fn moved(stream: &mut MoveStream, run_id: i64) -> bool {
             Ok(None) | Err(_) => return false,
         }
     }
-}
-
-/// Why a queued run of the environment may wait for a long time: no runner is there to take it. `None` also if that cannot
-/// be known, for example because the server does not show runners.
-pub(crate) async fn no_runner(team: &TeamClient, environment: Option<&str>) -> Option<String> {
-    let environment = environment.unwrap_or("default");
-    let filter = RunnerFilter { environment: Some(environment.to_owned()), ..RunnerFilter::default() };
-    let runners = team.runners(&filter).await.ok()?.runners;
-    let mut online = runners
-        .iter()
-        .filter(|runner| runner.environment == environment && runner.status == RunnerStatus::Online)
-        .peekable();
-    if online.peek().is_none() {
-        return Some(format!("no runner of environment {environment} is online"));
-    }
-    online
-        .all(|runner| runner.draining)
-        .then(|| format!("every runner of environment {environment} is drained"))
-}
-
-/// Why a run waits, in the server's words. `None` also if that cannot be known: an older server does not say it.
-pub(crate) async fn why(team: &TeamClient, run_id: i64) -> Option<String> {
-    let said = team.explain_run(run_id).await.ok()?;
-    (said.status == RunStatus::Queued).then(|| clean(&said.message))
 }
 
 /// Runs `work` until Ctrl-C, which leaves the run alone and says so.
@@ -185,10 +163,11 @@ pub fn describe(run: &Run) -> String {
         .then(|| format!(" again (retry {} of {})", run.retry_count, run.max_retries));
     let after =
         run.started_at.zip(run.finished_at).map(|(from, to)| format!(" after {}", duration(from, to)));
-    let ended_badly = run.status.is_terminal() && run.status != RunStatus::Completed;
+    // What is missing of a run that completed is said too: files that were not kept, lines that were lost.
     let reason = match (&run.error_message, run.exit_code) {
-        _ if !ended_badly => None,
+        _ if !run.status.is_terminal() => None,
         (Some(message), _) => Some(format!(": {message}")),
+        (None, _) if run.status == RunStatus::Completed => None,
         (None, code) => code.map(|code| format!(": exit code {code}")),
     };
     let details: String = [on, again, after, reason].into_iter().flatten().collect();
@@ -214,6 +193,11 @@ mod tests {
     #[case(
         r#""status":"completed","retry_count":0,"started_at":"2026-01-02T03:04:05Z","finished_at":"2026-01-02T03:04:07Z""#,
         "completed after 2.0s"
+    )]
+    #[case(r#""status":"completed","retry_count":0,"exit_code":0"#, "completed")]
+    #[case(
+        r#""status":"completed","retry_count":0,"exit_code":0,"error_message":"artifacts not uploaded: 2""#,
+        "completed: artifacts not uploaded: 2"
     )]
     #[case(r#""status":"failed","retry_count":0,"exit_code":3"#, "failed: exit code 3")]
     #[case(r#""status":"failed","retry_count":0,"exit_code":137,"error_message":"killed""#, "failed: killed")]

@@ -107,6 +107,12 @@ impl Output {
         }
     }
 
+    /// A line that whoever waits has to see, beside the answer on standard error; an object for a program.
+    pub fn aside(&self, line: impl std::fmt::Display) {
+        let line = line.to_string();
+        if self.json { logs::say(serde_json::json!({ "note": retold(&line) })) } else { self.note(line) }
+    }
+
     /// A line about something odd, on standard error; an object for a program.
     pub fn warn(&self, line: impl std::fmt::Display) {
         let line = retold(&line.to_string()).into_owned();

@@ -13,3 +13,4 @@ mod profiles;
 mod runs;
 mod sso;
 mod support;
+mod waiting;

@@ -13,7 +13,8 @@ use crate::failure::{Exit, Failure};
 use crate::fields::in_flags;
 use crate::follow::{self, From};
 use crate::input::{self, Param, ParamParser};
-use crate::watch::{no_runner, run_id, unless_interrupted, until_terminal};
+use crate::waiting::no_runner;
+use crate::watch::{run_id, unless_interrupted, until_terminal};
 
 /// The API's fields of a new run, and the flags that set them.
 const FLAGS: &[(&str, &str)] = &[
