@@ -1,7 +1,10 @@
-use minitower_vocabulary::ids::RunId;
+use minitower_vocabulary::ids::{AppId, EnvironmentId, RunId};
+use minitower_vocabulary::statuses::RunStatus;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::moves::run_in;
+use crate::store::events::{CountKey, CountNames};
 
 const TEAM: TeamId = TeamId(1);
 
@@ -64,4 +67,42 @@ fn what_could_not_be_counted_is_counted_anew() {
     assert_eq!(positions.counted_to(TEAM, "here"), None);
     positions.count(TEAM, "here", &places(&[(0, 1)]), true);
     assert!(positions.begin(TEAM, "here"), "what came too late is not kept");
+}
+
+fn leased(run: i64) -> RunMoved {
+    let progress = |status| RunProgress::queued(0, Timestamp(5)).into_state(run_in(status));
+    RunMoved {
+        id: RunId(run),
+        key: CountKey { team_id: TEAM, app_id: AppId(1), environment_id: EnvironmentId(1) },
+        names: CountNames { app: "a".to_owned(), environment: "here".to_owned() },
+        number: 1,
+        version: 1,
+        runner: None,
+        attempts: 0,
+        labels: None,
+        priority: 0,
+        stored: 0,
+        created_at: Timestamp(0),
+        concurrency: None,
+        awaited: false,
+        attempt_started_at: None,
+        before: Some(progress(RunStatus::Queued)),
+        after: progress(RunStatus::Leased),
+    }
+}
+
+#[test]
+fn what_a_batch_took_back_counts_as_before_also_if_it_was_counted_in_between() {
+    let positions = Positions::default();
+    let [first, second] = [1, 2].map(|run| Place::new(0, Timestamp(5), RunId(run)));
+    let last = Place::new(0, Timestamp(5000), RunId(3));
+    positions.begin(TEAM, "here");
+    // It leaves before the line is counted up to it, so it is not counted, and comes back afterwards.
+    positions.moved(&leased(1), Turn::Done);
+    positions.count(TEAM, "here", &[second], true);
+    assert_eq!(positions.before(TEAM, "here", last).0, 1);
+    positions.moved(&leased(1), Turn::Undone);
+    assert_eq!(positions.before(TEAM, "here", last).0, 2, "{first:?} is there again");
+    positions.moved(&leased(2), Turn::Done);
+    assert_eq!(positions.before(TEAM, "here", last).0, 1);
 }
