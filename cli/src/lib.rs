@@ -33,6 +33,9 @@ pub mod settings;
 pub mod waiting;
 pub mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::error::Error as _;
 use std::io;
 use std::num::{IntErrorKind, ParseIntError};

@@ -37,6 +37,13 @@ fn a_run_runs_again_and_says_which_it_repeats() {
     let ran = bed.words(&format!("runs retry {first} --priority 99999999"));
     assert!(ran.code == 1 && ran.stderr.contains("--priority"), "{}", ran.stderr);
     assert_eq!(bed.words("runs retry 999").code, 11);
+
+    let ran = bed.words(&format!("runs retry {first} --after {waiting} --json")).good();
+    assert_eq!(ran.json()["blocked_by"], json!("after"));
+    let ran = bed.words(&format!("runs retry {first} --after {first}")).good();
+    assert!(ran.stdout.contains("cancelled"), "it never completes: {}", ran.stdout);
+    let ran = bed.words(&format!("runs retry {first} --after 999"));
+    assert!(ran.code == 11 && ran.stderr.contains("999"), "{}", ran.stderr);
 }
 
 #[test]
@@ -97,6 +104,20 @@ fn what_is_asked_for_in_vain_is_named() {
         let ran = bed.words(&format!("runs {command} --status sleeping --yes"));
         assert!(ran.code == 1 && ran.stderr.contains("sleeping"), "{ran:?}");
     }
+}
+
+#[test]
+fn nothing_that_is_said_about_one_run_is_ignored_for_many() {
+    let bed = Bed::with_app();
+    for flag in
+        ["-p name=Bob", "--input {}", "--version 1", "--priority 5", "--allow-unknown", "--wait", "--after 1"]
+    {
+        for many in ["--app hello --yes", "--label a=b --yes", "--status failed", "--environment gpu"] {
+            let ran = bed.words(&format!("runs retry {many} {flag}"));
+            assert!(ran.code == 1 && !ran.stderr.contains("queued again"), "{many} {flag}: {ran:?}");
+        }
+    }
+    assert_eq!(bed.plane.count("POST /runs/retry"), 0);
 }
 
 /// A run that has left three files.

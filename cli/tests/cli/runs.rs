@@ -25,17 +25,20 @@ fn a_run_is_created_with_everything_asked_for() {
     bed.words("environments create gpu").good();
     let mut line = vec!["runs", "create", "--app", "hello", "--input", r#"{"k":1}"#];
     line.extend(
-        "-p name=new -p count=3 --version 1 --priority -5 --max-retries 2 --environment gpu".split(' '),
+        "-p name=new -p count=3 --version 1 --priority -5 --max-retries 2 --environment gpu --label dag=night \
+         --label day=1"
+            .split_whitespace(),
     );
     let ran = bed.run(&line).good();
-    let expected = "run          1 (hello #1)\nstatus       queued\nversion      1\nenvironment  gpu\n";
+    let expected = "run          1 (hello #1)\nstatus       queued\nlabels       dag=night day=1\nversion      1\n\
+                    environment  gpu\n";
     assert!(ran.stdout.starts_with(expected), "{}", ran.stdout);
     assert!(ran.stderr.contains("minitower logs 1 --follow"), "{}", ran.stderr);
     assert_eq!(
         created(&bed),
         [
             json!({"input": {"name": "new", "k": 1, "count": 3}, "version_no": 1, "priority": -5, "max_retries": 2,
-            "environment": "gpu"})
+            "environment": "gpu", "labels": {"dag": "night", "day": "1"}})
         ]
     );
     let asked = bed.plane.requests("GET /apps/hello/versions");
@@ -43,6 +46,22 @@ fn a_run_is_created_with_everything_asked_for() {
     assert_eq!((asked.len(), query), (1, Some("limit=1&before=2")), "one version is read");
     let run = bed.team.get("/runs/1");
     assert_eq!((&run["priority"], &run["environment"]), (&json!(-5), &json!("gpu")));
+
+    let found = |labels: &str| bed.words(&format!("runs list --json {labels}")).good().json()["runs"].clone();
+    assert_eq!(found("--label dag=night --label day=1").as_array().unwrap().len(), 1);
+    assert_eq!(found("--label dag=night --label day=2"), json!([]));
+}
+
+#[test]
+fn a_label_has_one_value() {
+    let bed = Bed::with_app();
+    let ran = bed.words("runs create hello --label a=1 --label a=2");
+    assert!(ran.code == 1 && ran.stderr.contains("--label a is given twice"), "{ran:?}");
+    let ran = bed.words("run hello --label nonsense");
+    assert!(ran.code == 1 && ran.stderr.contains("KEY=VALUE"), "{ran:?}");
+    let ran = bed.words("runs create hello --label =x");
+    assert!(ran.code == 1 && ran.stderr.contains("--label"), "{ran:?}");
+    assert_eq!(created(&bed).len(), 1, "the last one alone reached the server");
 }
 
 #[test]
@@ -185,6 +204,10 @@ fn retries_that_make_no_sense_are_refused() {
     for (flags, reason) in [
         ("--retry 2 --max-retries 1", "cannot be used with"),
         ("--retry-on lost", "--retry"),
+        ("--max-retries 1 --retry-on lost", "cannot be used with"),
+        ("--max-retries 1 --retry-wait 500", "cannot be used with"),
+        ("--max-retries 1 --retry-factor 2", "cannot be used with"),
+        ("--max-retries 1 --retry-max-wait 500", "cannot be used with"),
         ("--retry 2 --retry-on never", "failed, timeout, lost"),
         ("--retry 0", "--retry"),
         ("--timeout 0", "--timeout"),

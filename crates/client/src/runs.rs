@@ -36,9 +36,9 @@ pub struct RunFilter {
     /// Only runs in this environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// Only runs with this label, as `key=value`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
+    /// Only runs with all of these labels, each as `key=value`.
+    #[serde(skip)]
+    pub labels: Vec<String>,
 }
 
 /// Which log lines to read; all fields optional.
@@ -75,7 +75,9 @@ impl TeamClient {
 
     /// The team's runs, newest first.
     pub async fn runs(&self, filter: &RunFilter) -> Result<Runs, Error> {
-        self.call(Method::GET, &["runs"]).query(filter).decode().await
+        // A query is written field by field, and this one may be there more than once.
+        let labels: Vec<_> = filter.labels.iter().map(|label| ("label", label)).collect();
+        self.call(Method::GET, &["runs"]).query(filter).query(&labels).decode().await
     }
 
     /// One app's runs, newest first; unlike the team-wide list, an unknown app is an error. The filter may have a limit and

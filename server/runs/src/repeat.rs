@@ -12,11 +12,13 @@ use minitower_vocabulary::names;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::domain::after::After;
 use crate::domain::input::Input;
 use crate::domain::labels::Labels;
 use crate::domain::run::Run;
 use crate::inputs::{find_whole, object};
 use crate::runs::{Prepared, Runnable, Wanted, limited};
+use crate::waiting::check_after;
 use crate::{Absent, Created, Error, Idempotency, InputError, Runs};
 
 /// What is other than in the run that is repeated.
@@ -30,6 +32,8 @@ pub struct Changes {
     pub priority: Option<i64>,
     /// Another environment.
     pub environment: Option<String>,
+    /// What the new run comes after; what the first one came after has ended.
+    pub after: Vec<After>,
 }
 
 impl Runs {
@@ -72,6 +76,8 @@ impl Runs {
             names::check_environment(&environment)?;
             prepared.environment = environment;
         }
+        check_after(&changes.after)?;
+        prepared.after = changes.after;
         prepared.checked_limits()?;
         Ok(prepared)
     }

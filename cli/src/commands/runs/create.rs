@@ -1,5 +1,8 @@
 //! `minitower run` and `minitower runs create`
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use clap::{Args, ValueEnum};
 use minitower_client::wire::apps::Concurrency;
 use minitower_client::wire::apps::Version;
@@ -9,7 +12,7 @@ use minitower_towerfile::shell;
 
 use super::show::show;
 use crate::context::Context;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Explained, Failure};
 use crate::fields::in_flags;
 use crate::follow::{self, From};
 use crate::input::{self, Param, ParamParser};
@@ -25,6 +28,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("timeout_seconds", "--timeout"),
     ("environment", "--environment"),
     ("after", "--after"),
+    ("labels", "--label"),
     ("concurrency.max", "--concurrency"),
     ("concurrency.key", "--concurrency-key"),
     ("retry.max_attempts", "--retry"),
@@ -89,6 +93,9 @@ struct Asked {
     /// Start the run only after another one has completed, or with :ended after it has ended; may be repeated
     #[arg(long, value_name = "RUN[:ended]", value_parser = after)]
     after: Vec<After>,
+    /// A label that the run is found by; may be repeated, once for each KEY
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    label: Vec<(String, String)>,
     /// How many runs with the same key may be active at the same time
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
     concurrency: Option<i64>,
@@ -102,7 +109,7 @@ struct Asked {
     retry: RetryArgs,
 }
 
-/// How a run is retried.
+/// How a run is retried. Each flag rules `--max-retries` out by itself: beside that one, clap would not ask for `--retry`.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Retries")]
 struct RetryArgs {
@@ -115,24 +122,37 @@ struct RetryArgs {
     )]
     max_attempts: Option<i64>,
     /// What to retry; by default everything
-    #[arg(long = "retry-on", value_name = "WHAT", value_delimiter = ',', requires = "max_attempts")]
+    #[arg(
+        long = "retry-on",
+        value_name = "WHAT",
+        value_delimiter = ',',
+        requires = "max_attempts",
+        conflicts_with = "max_retries"
+    )]
     on: Vec<On>,
     /// How long to wait before the first retry
     #[arg(
         long = "retry-wait",
         value_name = "MILLISECONDS",
         requires = "max_attempts",
+        conflicts_with = "max_retries",
         value_parser = clap::value_parser!(i64).range(0..)
     )]
     initial_ms: Option<i64>,
     /// How many times longer each wait is than the one before
-    #[arg(long = "retry-factor", value_name = "NUMBER", requires = "max_attempts")]
+    #[arg(
+        long = "retry-factor",
+        value_name = "NUMBER",
+        requires = "max_attempts",
+        conflicts_with = "max_retries"
+    )]
     multiplier: Option<f64>,
     /// The longest wait between two attempts
     #[arg(
         long = "retry-max-wait",
         value_name = "MILLISECONDS",
         requires = "max_attempts",
+        conflicts_with = "max_retries",
         value_parser = clap::value_parser!(i64).range(0..)
     )]
     max_ms: Option<i64>,
@@ -220,6 +240,7 @@ impl Asked {
             max_retries: self.max_retries,
             environment: self.environment,
             after: self.after,
+            labels: labels(self.label)?,
             concurrency: self.concurrency.map(|max| Concurrency { key: self.concurrency_key, max }),
             ..CreateRun::default()
         };
@@ -228,8 +249,38 @@ impl Asked {
     }
 }
 
+/// One label, as it is written.
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// All labels, each key once.
+fn labels(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, TwiceError> {
+    let mut labels = BTreeMap::new();
+    for (key, value) in given {
+        if labels.insert(key.clone(), value).is_some() {
+            return Err(TwiceError { key });
+        }
+    }
+    Ok(labels)
+}
+
+/// Of two values of a label, one would be lost.
+#[derive(Debug, thiserror::Error)]
+#[error("--label {key} is given twice")]
+struct TwiceError {
+    key: String,
+}
+
+impl Explained for TwiceError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some("keep one of them".into())
+    }
+}
+
 /// A run that has to complete or to end first.
-fn after(text: &str) -> Result<After, String> {
+pub(super) fn after(text: &str) -> Result<After, String> {
     let (id, on) = match text.split_once(':') {
         None => (text, AfterOn::Completed),
         Some((id, "completed")) => (id, AfterOn::Completed),

@@ -3,7 +3,7 @@
 use clap::Args;
 use minitower_client::RunFilter;
 use minitower_client::wire::Timestamp;
-use minitower_client::wire::runs::{After, Attempt, AttemptStatus, Run};
+use minitower_client::wire::runs::{After, Attempt, AttemptStatus, Run, RunStatus};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
@@ -22,6 +22,9 @@ pub struct List {
     /// Only runs in this environment
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
+    /// Only runs with this label; with several, runs that have all of them
+    #[arg(long, value_name = "KEY=VALUE")]
+    label: Vec<String>,
     /// How many runs to list, 1 to 100
     #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: u32,
@@ -58,7 +61,7 @@ impl List {
             status: self.status,
             app: self.app,
             environment: self.environment,
-            ..RunFilter::default()
+            labels: self.label,
         };
         let answer = context.team()?.runs(&filter).await?;
         context.out.answer(&answer, |out| {
@@ -109,6 +112,19 @@ fn comes_after(after: &[After]) -> Cell {
     Cell::new(each.collect::<Vec<_>>().join(", "))
 }
 
+fn labels(run: &Run) -> Cell {
+    let each = run.labels.iter().map(|(key, value)| format!("{key}={value}"));
+    Cell::new(each.collect::<Vec<_>>().join(" "))
+}
+
+/// The status, and why a queued run waits, as far as that is known without asking for each run.
+fn state(run: &Run) -> String {
+    match &run.blocked_by {
+        Some(reason) if run.status == RunStatus::Queued => format!("queued ({reason})"),
+        _ => run.status.as_str().to_owned(),
+    }
+}
+
 fn details(out: &Output, run: &Run) -> Result<(), OutputError> {
     let took = run.started_at.zip(run.finished_at).map(|(from, to)| Cell::new(duration(from, to)));
     let input =
@@ -116,10 +132,11 @@ fn details(out: &Output, run: &Run) -> Result<(), OutputError> {
     let cancelling = run.cancel_requested && !run.status.is_terminal();
     out.details(&[
         ("run", Some(Cell::new(format_args!("{} ({} #{})", run.run_id, run.app_slug, run.run_no)))),
-        ("status", Some(Cell::toned(run.status.as_str(), run.status.into()))),
+        ("status", Some(Cell::toned(state(run), run.status.into()))),
         ("cancel", cancelling.then(|| Cell::new("requested"))),
         ("retry of", run.retry_of.map(Cell::new)),
         ("after", (!run.after.is_empty()).then(|| comes_after(&run.after))),
+        ("labels", (!run.labels.is_empty()).then(|| labels(run))),
         ("version", Some(Cell::new(run.version_no))),
         ("environment", run.environment.as_ref().map(Cell::new)),
         ("runner", run.runner.as_ref().map(Cell::new)),
@@ -157,7 +174,7 @@ fn run_row(run: &Run, now: Option<Timestamp>) -> Vec<Cell> {
         Cell::new(run.run_id),
         Cell::new(&run.app_slug),
         Cell::new(run.run_no),
-        Cell::toned(run.status.as_str(), run.status.into()),
+        Cell::toned(state(run), run.status.into()),
         Cell::new(run.version_no),
         Cell::optional(run.environment.as_ref()),
         Cell::new(queued),

@@ -72,7 +72,7 @@ impl After {
             None => "it was deleted".to_owned(),
         };
         format!(
-            "run {run} had to complete first, and {came_to}: retry run {run}, then create this run again after the new one"
+            "run {run} had to complete first, and {came_to}: retry run {run}, and then this run `after` the new one"
         )
     }
 }

@@ -7,7 +7,7 @@ use minitower_runs::domain::app::Change;
 use minitower_runs::domain::claim::Poll;
 use minitower_runs::domain::run::{Blocked, Run};
 use minitower_runs::domain::runner::RunnerPrincipal;
-use minitower_runs::{CreateRun, Error, Grant, Unfinished};
+use minitower_runs::{Changes, CreateRun, Created, Error, Grant, Unfinished};
 use minitower_vocabulary::ids::RunId;
 use minitower_vocabulary::statuses::{ResultStatus, RunStatus};
 use rstest::rstest;
@@ -272,6 +272,36 @@ async fn a_chain_falls_with_its_first_run_and_what_waits_for_any_end_goes_on() {
         );
     }
     plane.until_blocked_by(&whatever, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_fell_with_the_one_before_it_is_repeated_behind_its_retry() {
+    let plane = Plane::alive().await;
+    let first = plane.run(retries(0)).await;
+    let behind = plane.run(after(&[(&first, Until::Completed)])).await;
+    let first = plane.app.runs().cancel_run(&plane.team, first.id).await.unwrap();
+    plane.until_ended(&behind).await;
+
+    let again = async |run: &Run, after: Vec<After>| {
+        let changes = Changes { after, ..Changes::default() };
+        plane.app.runs().retry_run(&plane.team, run.id, changes, None).await
+    };
+    let new = async |run: &Run, after: Vec<After>| match again(run, after).await.unwrap() {
+        Created::New(run) | Created::Before(run) => run,
+    };
+    let fixed = new(&first, Vec::new()).await;
+    let next = new(&behind, after(&[(&fixed, Until::Completed)]).after).await;
+    plane.until_blocked_by(&next, Some(Blocked::After)).await;
+    let runner = plane.runner("r1").await;
+    let grant = plane.lease(&runner).await;
+    assert_eq!(grant.run.id, fixed.id);
+    plane.end(&runner, &grant, ResultStatus::Completed).await;
+    plane.until_blocked_by(&next, None).await;
+    assert_eq!(plane.lease(&runner).await.run.id, next.id);
+
+    // What it names is checked as that of a new run is.
+    let twice = after(&[(&first, Until::Ended), (&first, Until::Completed)]).after;
+    assert!(again(&behind, twice).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -95,7 +95,7 @@ fn new_run(body: CreateRun) -> NewRun {
     }
 }
 
-fn after_run(After { run_id, on }: After) -> domain::After {
+pub(super) fn after_run(After { run_id, on }: After) -> domain::After {
     let until = match on {
         AfterOn::Completed => domain::Until::Completed,
         AfterOn::Ended => domain::Until::Ended,
