@@ -11,7 +11,6 @@ use minitower_daemon::{logs, signals};
 use minitower_operator::pools::Pools;
 use minitower_operator::settings::{Arguments, Settings};
 use minitower_operator::{crd, lifecycle};
-use tracing_subscriber::EnvFilter;
 
 #[derive(Parser)]
 #[command(name = "minitower-operator", version, about, args_conflicts_with_subcommands = true)]
@@ -113,9 +112,7 @@ fn apply_pools(config_map: &str, namespace: Option<String>, patience: Duration) 
 
 fn operate(arguments: Arguments, held: Held) -> anyhow::Result<()> {
     let filter = arguments.log.clone().filter(|log| !log.is_empty()).unwrap_or_else(|| "info".to_owned());
-    let filter = EnvFilter::try_new(&filter).map_err(|error| {
-        anyhow::anyhow!("MINITOWER_LOG: it must be a level or directives such as info,kube=debug ({error})")
-    })?;
+    let filter = logs::filter(&filter).map_err(|rule| anyhow::anyhow!("MINITOWER_LOG: {rule}"))?;
     let log = logs::on_stderr(filter);
     match arguments.log_format.as_deref() {
         None | Some("" | "json") => {

@@ -9,7 +9,6 @@ use clap::Parser;
 use minitower_daemon::signals::Held;
 use minitower_daemon::{errors, files, logs, signals};
 use minitower_runner::{Arguments, Config, RunnerError, Shutdown, TerminationLog};
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     // Before anything else: a signal that comes from now on is not lost.
@@ -60,7 +59,7 @@ fn start(arguments: Arguments, last_words: &TerminationLog, held: Held) -> anyho
 
 fn set_up_log(arguments: &Arguments) -> anyhow::Result<()> {
     let filter = arguments.log.as_deref().filter(|filter| !filter.is_empty()).unwrap_or("info");
-    let filter = EnvFilter::try_new(filter).context("MINITOWER_LOG")?;
+    let filter = logs::filter(filter).map_err(|rule| anyhow::anyhow!("MINITOWER_LOG: {rule}"))?;
     let builder = logs::on_stderr(filter);
     let unset = if logs::is_read_by_a_person() { "text" } else { "json" };
     match arguments.log_format.as_deref().filter(|format| !format.is_empty()).unwrap_or(unset) {

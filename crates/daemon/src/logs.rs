@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{DefaultFields, Format};
 use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
 
@@ -32,6 +33,22 @@ impl MakeWriter<'_> for Stderr {
     }
 }
 
+/// What a program logs: a level, or directives such as `info,minitower_rest=debug`. Otherwise the rule that `text` breaks.
+///
+/// A word that is no level is a mistyped one. The filter itself takes it for a target, of which everything is logged, and of all
+/// others nothing.
+pub fn filter(text: &str) -> Result<EnvFilter, String> {
+    const RULE: &str =
+        "it must be a level (error, warn, info, debug, trace or off) or directives such as info,hyper=debug";
+    let words = text.split(',').filter(|word| !word.contains(['=', '[', '{', '}', ']']));
+    for word in words {
+        if word.is_empty() || word.parse::<LevelFilter>().is_err() {
+            return Err(format!("{RULE} ({word:?} is no level)"));
+        }
+    }
+    EnvFilter::try_new(text).map_err(|error| format!("{RULE} ({error})"))
+}
+
 /// The beginning of every program's log: filtered lines on [`Stderr`], coloured on a terminal.
 pub fn on_stderr(filter: EnvFilter) -> SubscriberBuilder<DefaultFields, Format, EnvFilter, Stderr> {
     tracing_subscriber::fmt()
@@ -56,4 +73,26 @@ pub fn say(line: impl Display) {
 /// Writes one line for people to standard output, as `println!` does, but never panics.
 pub fn answer(line: impl Display) {
     let _lost = writeln!(io::stdout(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_directives_are_taken() {
+        for text in
+            ["info", "WARN", "off", "info,minitowerd=debug", "warn,kube=off", "[request{status=503}]=debug"]
+        {
+            assert!(filter(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_level_is_no_target() {
+        for text in ["loud", "inof", "info,debgu", "minitowerd", "", "info,", "a=b=c", "minitowerd=loud"] {
+            let rule = filter(text).map(drop).unwrap_err();
+            assert!(rule.starts_with("it must be a level (error, warn, "), "{text}: {rule}");
+        }
+    }
 }

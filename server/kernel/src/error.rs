@@ -123,7 +123,7 @@ pub enum OpenError {
         verdict: String,
     },
     /// The file system said no.
-    #[error("cannot open {path}: {source}")]
+    #[error("cannot open {path}: {source}; MINITOWER_DB_PATH names the database")]
     Io {
         /// The file.
         path: PathBuf,

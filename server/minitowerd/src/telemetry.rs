@@ -15,9 +15,7 @@ pub enum LogFormat {
 
 /// Whether `filter` can be used; else the rule it breaks.
 pub(crate) fn check_filter(filter: &str) -> Result<(), String> {
-    EnvFilter::try_new(filter).map(drop).map_err(|error| {
-        format!("it must be a level or directives such as info,minitower_rest=debug ({error})")
-    })
+    logs::filter(filter).map(drop)
 }
 
 impl LogFormat {

@@ -25,7 +25,9 @@ const REVIVED_AT_ONCE: i64 = 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The folder of the objects cannot be used.
-    #[error("cannot use the objects folder {path}")]
+    #[error(
+        "cannot use the objects folder {path}: {source}; name another one with MINITOWER_OBJECTS_DIR, or let this user write there"
+    )]
     Objects {
         /// The folder.
         path: PathBuf,

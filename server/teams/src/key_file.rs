@@ -3,7 +3,7 @@
 //! One key per line: 32 bytes in Base64. Empty lines, and lines that begin with `#`, count for nothing. The first key is the one in use;
 //! the others are former ones. Whoever reads the file and the database reads every secret, so the file is its owner's alone.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, FileType, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -40,6 +40,17 @@ pub enum KeyFileError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// It is a folder, a device or the like.
+    #[error(
+        "the key file of the secrets, {}, is not a file, but {kind}: name another place with MINITOWER_SECRETS_KEY_FILE",
+        path.display()
+    )]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
     },
     /// Others may read or change it.
     #[error(
@@ -110,15 +121,32 @@ impl Ring {
 /// Reads the file; none: there is no file.
 pub(crate) fn read(path: &Path) -> Result<Option<Ring>, KeyFileError> {
     let failed = |source| KeyFileError::Read { path: path.to_owned(), source };
-    let file = match File::open(path) {
-        Ok(file) => file,
+    // Before it is opened, because that would wait for a pipe's other end.
+    let file = match fs::metadata(path) {
+        Ok(about) => match other_kind(about.file_type()) {
+            Some(kind) => return Err(KeyFileError::NotAFile { path: path.to_owned(), kind }),
+            None => File::open(path).map_err(failed)?,
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    keep_private(path, &file)?;
     let mut text = Zeroizing::new(String::new());
-    file.take(MAX_BYTES).read_to_string(&mut text).map_err(failed)?;
-    parse(path, &text).map(Some)
+    (&file).take(MAX_BYTES).read_to_string(&mut text).map_err(failed)?;
+    let ring = parse(path, &text)?;
+    // Only now: whatever else was named by mistake is not ours to change.
+    keep_private(path, &file)?;
+    Ok(Some(ring))
+}
+
+/// What it is, unless it is a file.
+fn other_kind(kind: FileType) -> Option<&'static str> {
+    if kind.is_file() {
+        None
+    } else if kind.is_dir() {
+        Some("a folder")
+    } else {
+        Some("a device, a pipe or a socket")
+    }
 }
 
 fn parse(path: &Path, text: &str) -> Result<Ring, KeyFileError> {
@@ -239,6 +267,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_key_file_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inner, text, pipe) =
+            (folder.path().join("inner"), folder.path().join("text"), folder.path().join("pipe"));
+        fs::create_dir(&inner).unwrap();
+        fs::write(&text, "not a key").unwrap();
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
+        for (path, says) in [
+            (&inner, "is not a file, but a folder: name another place with MINITOWER_SECRETS_KEY_FILE"),
+            (&pipe, "is not a file, but a device, a pipe or a socket"),
+            (&text, "is not a key"),
+        ] {
+            fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+            let error = read(path).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+            assert_eq!(mode(path), 0o755, "{}", path.display());
+        }
+    }
+
+    #[test]
     fn keys_are_lines_of_base64() {
         let path = Path::new("k");
         let line = STANDARD.encode([7; 32]);
@@ -260,7 +308,9 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_or_written_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let error = read(folder.path()).unwrap_err().to_string();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = read(&file.join("secrets.key")).unwrap_err().to_string();
         assert!(error.starts_with("cannot read the key file of the secrets, "), "{error}");
         let nowhere = folder.path().join("no/secrets.key");
         let error = write(&nowhere, &Ring::new(Key::generate().unwrap())).unwrap_err().to_string();

@@ -7,7 +7,7 @@ use super::{KNOWS, bytes, objects, say};
 
 /// A backup was checked, and is damaged. What is wrong was said.
 #[derive(Debug, thiserror::Error)]
-#[error("the backup {name} is damaged in {count} places: restore another one, and make a new one")]
+#[error("the backup {name} is damaged (problems: {count}): restore another one, and make a new one")]
 pub struct Damaged {
     name: String,
     count: u64,

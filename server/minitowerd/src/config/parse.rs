@@ -384,6 +384,7 @@ mod tests {
     #[case("--max-artifact-size=-1", "MINITOWER_MAX_ARTIFACT_SIZE is \"-1\"")]
     #[case("--log-format=xml", "MINITOWER_LOG_FORMAT is \"xml\": it must be json or text")]
     #[case("--log=a=b=c", "MINITOWER_LOG is \"a=b=c\"")]
+    #[case("--log=inof", "MINITOWER_LOG is \"inof\": it must be a level (")]
     fn a_bad_value_is_one_line_with_variable_value_and_rule(#[case] flag: &str, #[case] says: &str) {
         let message = parse(&[flag], &[]).unwrap_err().to_string();
         assert!(message.contains(says), "{message}");

@@ -177,6 +177,21 @@ fn a_bad_value_ends_it_with_one_line() {
 }
 
 #[test]
+fn a_path_that_cannot_be_used_ends_it_with_its_variable_and_the_reason() {
+    for (variable, path, reason) in [
+        ("MINITOWER_DB_PATH", ".", "Is a directory"),
+        ("MINITOWER_OBJECTS_DIR", "/proc/objects", "No such file or directory"),
+        ("MINITOWER_SECRETS_KEY_FILE", ".", "is not a file, but a folder"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = command(&folder).env(variable, path).output().unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        let last = log.lines().last().unwrap();
+        assert!(!output.status.success() && last.contains(variable) && last.contains(reason), "{log}");
+    }
+}
+
+#[test]
 fn it_says_its_version() {
     let folder = tempfile::tempdir().unwrap();
     let output = command(&folder).arg("--version").stdout(Stdio::piped()).output().unwrap();
