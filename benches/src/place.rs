@@ -108,11 +108,35 @@ impl Place {
         self.client.call("GET", path, &self.token, b"", &[200])
     }
 
+    /// Makes another app, whose runs get so many secrets.
+    pub fn app_with_secrets(&mut self, slug: &str, count: usize) -> Result<(), BenchError> {
+        let names = (0..count).map(|number| format!("BENCH_SECRET_{number}")).collect::<Vec<_>>();
+        for name in &names {
+            let path = format!("/api/v1/environments/default/secrets/{name}");
+            let body = format!(r#"{{"value":"the value of {name}, as long as keys are"}}"#);
+            self.client.call("PUT", &path, &self.token, body.as_bytes(), &[204])?;
+        }
+        self.post("/api/v1/apps", format!(r#"{{"slug":"{slug}"}}"#).as_bytes(), &[201, 409])?;
+        let towerfile =
+            format!("[app]\nname = \"{slug}\"\nscript = \"main.py\"\n[app.secrets]\nnames = {names:?}\n");
+        let files = [("Towerfile", towerfile.as_bytes()), ("main.py", NO_CODE.as_bytes())];
+        let archive = archive_of(files, Compression::fast())?;
+        self.upload_to(&format!("/api/v1/apps/{slug}/versions"), &archive, multipart_alone())
+    }
+
     /// Uploads an archive as the app's newest version.
     pub fn upload(&mut self, archive: &[u8], entrypoint: &str) -> Result<(), BenchError> {
-        let (open, close) = multipart(entrypoint);
+        self.upload_to(&versions_path(), archive, multipart(entrypoint))
+    }
+
+    fn upload_to(
+        &mut self,
+        path: &str,
+        archive: &[u8],
+        (open, close): (Vec<u8>, Vec<u8>),
+    ) -> Result<(), BenchError> {
         let body = [open.as_slice(), archive, close.as_slice()].concat();
-        let request = request::with_type("POST", &versions_path(), &self.token, &content_type(), &body);
+        let request = request::with_type("POST", path, &self.token, &content_type(), &body);
         let reply = self.client.send(&request)?;
         if reply.status == 201 {
             return Ok(());
@@ -194,6 +218,11 @@ pub fn multipart(entrypoint: &str) -> (Vec<u8>, Vec<u8>) {
          --{BOUNDARY}--\r\n"
     );
     (open.into_bytes(), close.into_bytes())
+}
+
+/// The same for an archive with a Towerfile.
+fn multipart_alone() -> (Vec<u8>, Vec<u8>) {
+    (multipart("").0, format!("\r\n--{BOUNDARY}--\r\n").into_bytes())
 }
 
 /// The gzipped archive of one file.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use minitower_benches::load::transfer::{download, large_archive, upload};
 use minitower_benches::load::user_code::{CODE, user_code};
 use minitower_benches::load::{
-    Listening, Shape, Window, creates, dispatch, leases, lifecycles, live, make, reads, waiting,
+    Listening, Shape, Window, creates, creates_with_keys, dispatch, explains, leases, leases_with_secrets,
+    lifecycles, live, lives, make, make_ended, reads, waiting,
 };
 use minitower_benches::server::{BOOTSTRAP_TOKEN, REGISTRATION_TOKEN};
 use minitower_benches::{BenchError, Place, Server};
@@ -78,6 +79,33 @@ fn creates_are_runs_that_the_server_has_queued() {
 }
 
 #[test]
+fn creates_with_keys_are_runs_of_their_own() {
+    let (_server, mut place) = place();
+    let found = creates_with_keys(&mut place, None, 4, SHORT).unwrap();
+    assert!(found.measured > 0, "{found:?}");
+    assert_eq!(place.summary().unwrap().total, found.total, "no key was used twice");
+}
+
+#[test]
+fn leases_with_and_without_secrets_come_in_turn() {
+    let (_server, mut place) = place();
+    let (without, with) = leases_with_secrets(&mut place, 5, 10).unwrap();
+    assert_eq!((without.len(), with.len(), place.summary().unwrap().ended), (5, 5, 10));
+}
+
+#[test]
+fn the_place_of_the_last_run_is_asked_for_after_a_start() {
+    let (mut server, mut place) = place();
+    make(&mut place, 4, 300).unwrap();
+    server.restart().unwrap();
+    let found = explains(&mut place, 5, Duration::from_millis(100)).unwrap();
+    assert!(found.explain.len() == 5 && found.first > Duration::ZERO, "{found:?}");
+    // It has to be the last one's.
+    leases(&mut place, 1).unwrap();
+    assert_eq!(explains(&mut place, 1, Duration::ZERO).unwrap().explain.len(), 1);
+}
+
+#[test]
 fn a_run_reaches_a_waiting_runner_and_a_polling_one() {
     let (_server, mut place) = place();
     let found = dispatch(&mut place, 3, 20).unwrap();
@@ -143,4 +171,26 @@ fn every_listener_has_every_line_once() {
     let stored = String::from_utf8_lossy(&logs.body).matches(r#""seq":"#).count();
     assert_eq!(found.delivered, 6 * stored as u64);
     assert_eq!(place.summary().unwrap().ended, 2);
+}
+
+#[test]
+fn a_database_is_filled_with_ended_runs_and_runs_live_beside_them_one_by_one() {
+    let (_server, mut place) = place();
+    let ended = make_ended(&mut place, 200).unwrap();
+    assert!(ended >= 200 && ended == place.summary().unwrap().ended, "{ended}");
+    let found = lives(&mut place, 5).unwrap();
+    assert!(found.named().into_iter().all(|(_, samples)| samples.figures().count == 5), "{found:?}");
+    assert_eq!(place.summary().unwrap().ended, ended + 5);
+}
+
+#[test]
+fn lifecycles_are_counted_while_retention_removes_them() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let env = [("MINITOWER_RUNS_KEEP", "1s"), ("MINITOWER_RUNS_KEEP_LAST", "0")];
+    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let server = Server::start(&program("minitowerd"), folder, &env).unwrap();
+    let mut place = Place::prepare(server.address(), BOOTSTRAP_TOKEN, REGISTRATION_TOKEN, "pass\n").unwrap();
+    let window = Window { warm_up: Duration::from_secs(2), length: Duration::from_secs(2) };
+    let found = lifecycles(&mut place, None, Shape { forgets: true, ..Shape::of(4) }, window).unwrap();
+    assert!(found.measured > 0 && place.metric("minitower_db_runs_pruned_total").unwrap() > 0, "{found:?}");
 }

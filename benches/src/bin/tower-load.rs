@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use minitower_benches::load::{
-    Costs, Listening, Shape, Window, creates, dispatch, leases, lifecycles, live, make, make_of_teams, reads,
+    Costs, Listening, Shape, Window, creates, creates_with_keys, dispatch, explains, leases,
+    leases_with_secrets, lifecycles, live, lives, make, make_ended, make_of_teams, reads, until_packed,
     waiting,
 };
 use minitower_benches::place::TRUSTING;
@@ -48,6 +49,12 @@ struct Args {
     /// Runs that are queued before the load begins
     #[arg(long, global = true, default_value_t = 0)]
     depth: u64,
+    /// Runs that have ended before the load begins, with ten lines of log each
+    #[arg(long, global = true, default_value_t = 0)]
+    ended: u64,
+    /// Wait until the logs of these runs have left the database
+    #[arg(long, global = true, requires = "ended")]
+    packed: bool,
     /// Teams that these runs belong to, beside the one that the load is for
     #[arg(long, global = true, value_name = "N")]
     teams: Option<u64>,
@@ -75,12 +82,19 @@ enum Load {
         /// Most runs that wait to be leased
         #[arg(long, default_value_t = 64)]
         backlog: u64,
+        /// The server removes runs that have ended meanwhile: start it with --env MINITOWER_RUNS_KEEP=1s and --env
+        /// MINITOWER_RUNS_KEEP_LAST=0
+        #[arg(long)]
+        forgets: bool,
     },
     /// Creates alone
     Creates {
         /// Clients
         #[arg(long, default_value_t = 32)]
         clients: usize,
+        /// Give each create an Idempotency-Key of its own
+        #[arg(long)]
+        keys: bool,
     },
     /// From a create to its lease, with idle runners that wait in long polls; one run at a time
     Dispatch {
@@ -95,6 +109,21 @@ enum Load {
     Leases {
         /// Runs
         #[arg(long, default_value_t = 500)]
+        count: usize,
+        /// In turn with as many runs that get this many secrets
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        secrets: usize,
+    },
+    /// Creates, leases and results one by one
+    Lives {
+        /// Runs
+        #[arg(long, default_value_t = 500)]
+        count: usize,
+    },
+    /// Why the last run waits, asked one call at a time, after a start of the server on the queue that --depth has made
+    Explain {
+        /// Calls
+        #[arg(long, default_value_t = 200)]
         count: usize,
     },
     /// Idle runners that wait in long polls
@@ -141,7 +170,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), BenchError> {
     process::raise_file_limit()?;
-    let server = if args.url.is_none() { Some(start(args)?) } else { None };
+    let mut server = if args.url.is_none() { Some(start(args)?) } else { None };
     let address = match (&server, args.url) {
         (Some(server), _) => server.address(),
         (None, Some(address)) => address,
@@ -166,9 +195,19 @@ fn run(args: &Args) -> Result<(), BenchError> {
     } else if args.teams.is_some() {
         return Err(BenchError::Usage("--teams: it needs --depth".to_owned()));
     }
+    if args.ended > 0 {
+        println!("ended: {}", make_ended(&mut place, args.ended)?);
+        if args.packed {
+            until_packed(&mut place)?;
+        }
+        if let Some(server) = &server {
+            let free = place.metric("minitower_db_free_bytes")?;
+            println!("database: {} bytes, of which {free} are free", server.database_bytes());
+        }
+    }
     match &args.load {
-        &Load::Lifecycles { runners, creators, backlog } => {
-            let shape = Shape { runners, creators, backlog, deep: args.depth > 0 };
+        &Load::Lifecycles { runners, creators, backlog, forgets } => {
+            let shape = Shape { runners, creators, backlog, deep: args.depth > 0, forgets };
             let found = lifecycles(&mut place, pid, shape, window)?;
             println!("lifecycles: {:.0}/s", per_second(found.measured, found.costs.length));
             let by_second = found.by_second.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
@@ -179,7 +218,8 @@ fn run(args: &Args) -> Result<(), BenchError> {
             }
             tell_costs(&found.costs, found.measured, pid)?;
         }
-        &Load::Creates { clients } => {
+        &Load::Creates { clients, keys } => {
+            let creates = if keys { creates_with_keys } else { creates };
             let found = creates(&mut place, pid, clients, window)?;
             println!("creates: {:.0}/s", per_second(found.measured, found.costs.length));
             tell("create", &found.create);
@@ -192,7 +232,26 @@ fn run(args: &Args) -> Result<(), BenchError> {
             tell("sent", &found.from_request);
             tell("answer", &found.from_answer);
         }
-        &Load::Leases { count } => tell("lease", &leases(&mut place, count)?),
+        &Load::Leases { count, secrets: 0 } => tell("lease", &leases(&mut place, count)?),
+        &Load::Leases { count, secrets } => {
+            let (without, with) = leases_with_secrets(&mut place, count, secrets)?;
+            tell("without", &without);
+            tell("with", &with);
+            let more = with.figures().p50 - without.figures().p50;
+            println!("{secrets} secrets add {more:.3} ms to a lease, by its median");
+        }
+        &Load::Explain { count } => {
+            if args.depth == 0 {
+                return Err(BenchError::Usage("explain asks about a queue: it needs --depth".to_owned()));
+            }
+            if let Some(server) = &mut server {
+                let ready = server.restart()?;
+                println!("start to ready: {:.1} ms", 1000.0 * ready.as_secs_f64());
+            }
+            let found = explains(&mut place, count, window.warm_up)?;
+            println!("  first: {:.3} ms", 1000.0 * found.first.as_secs_f64());
+            tell("explain", &found.explain);
+        }
         &Load::Waiting { runners } => {
             let Some(server) = &server else {
                 return Err(BenchError::Usage(
@@ -218,6 +277,11 @@ fn run(args: &Args) -> Result<(), BenchError> {
             );
             tell("line", &found.lines);
             tell_costs(&found.costs, found.lines.len() as u64, pid)?;
+        }
+        &Load::Lives { count } => {
+            for (name, samples) in lives(&mut place, count)?.named() {
+                tell(name, samples);
+            }
         }
         Load::Reads { path, count } => tell("read", &reads(&mut place, path, *count)?),
     }

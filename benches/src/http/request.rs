@@ -64,31 +64,37 @@ impl AttemptCall {
     }
 }
 
-/// The poll of one runner: only the number within its request id changes, in place.
+/// A request with a number in it: only that changes from one to the next, in place.
 #[derive(Debug)]
-pub struct Poll {
+pub struct Numbered {
     request: Vec<u8>,
     digits: std::ops::Range<usize>,
     number: u64,
 }
 
-/// Digits of the number within a request id.
+/// Digits of the number within a request.
 const DIGITS: usize = 20;
+/// Where the number goes.
+const PLACE: &str = "00000000000000000000";
 
-impl Poll {
-    /// A poll that waits for so many seconds.
-    pub fn new(runner: usize, runner_token: &str, wait: u32) -> Self {
-        let digits = "0".repeat(DIGITS);
-        // As long as a UUID each, which is what runners send.
-        let body = format!(
-            r#"{{"request_id":"{runner:08}-poll-no-{digits}","instance_id":"{runner:08}-0000-4000-8000-000000000000","start":true}}"#
-        );
-        let request = json("POST", &format!("/api/v1/runs/lease?wait={wait}"), runner_token, body.as_bytes());
-        let end = request.len() - body.len() + body.find(&digits).unwrap_or_default() + DIGITS;
-        Self { request, digits: end - DIGITS..end, number: 0 }
+impl Numbered {
+    /// A request with a [`PLACE`] in it.
+    fn new(request: Vec<u8>) -> Self {
+        let place = PLACE.as_bytes();
+        let begin = request.windows(DIGITS).position(|window| window == place).unwrap_or_default();
+        Self { request, digits: begin..begin + DIGITS, number: 0 }
     }
 
-    /// The next poll.
+    /// A JSON request with an `Idempotency-Key` that no other has.
+    pub fn with_key(method: &str, path: &str, token: &str, body: &[u8]) -> Self {
+        let mut request = json(method, path, token, body);
+        let end_of_line = request.windows(2).position(|two| two == b"\r\n").map_or(0, |at| at + 2);
+        let header = format!("Idempotency-Key: bench-{PLACE}\r\n");
+        request.splice(end_of_line..end_of_line, header.into_bytes());
+        Self::new(request)
+    }
+
+    /// The next request.
     pub fn write_next(&mut self) -> &[u8] {
         self.number += 1;
         let mut rest = self.number;
@@ -98,6 +104,27 @@ impl Poll {
             rest /= 10;
         }
         &self.request
+    }
+}
+
+/// The poll of one runner: only the number within its request id changes.
+#[derive(Debug)]
+pub struct Poll(Numbered);
+
+impl Poll {
+    /// A poll that waits for so many seconds.
+    pub fn new(runner: usize, runner_token: &str, wait: u32) -> Self {
+        // As long as a UUID each, which is what runners send.
+        let body = format!(
+            r#"{{"request_id":"{runner:08}-poll-no-{PLACE}","instance_id":"{runner:08}-0000-4000-8000-000000000000","start":true}}"#
+        );
+        let path = format!("/api/v1/runs/lease?wait={wait}");
+        Self(Numbered::new(json("POST", &path, runner_token, body.as_bytes())))
+    }
+
+    /// The next poll.
+    pub fn write_next(&mut self) -> &[u8] {
+        self.0.write_next()
     }
 }
 
@@ -115,6 +142,17 @@ mod tests {
         }
         let twelfth = String::from_utf8(poll.write_next().to_vec()).unwrap();
         assert_eq!(twelfth, first.replace("00000001\"", "00000012\""));
+    }
+
+    #[test]
+    fn each_key_is_another() {
+        let mut create = Numbered::with_key("POST", "/x", "mtk_x", b"{}");
+        let first = String::from_utf8(create.write_next().to_vec()).unwrap();
+        assert!(
+            first.starts_with("POST /x HTTP/1.1\r\nIdempotency-Key: bench-00000000000000000001\r\nHost:"),
+            "{first}"
+        );
+        assert_ne!(create.write_next(), first.as_bytes());
     }
 
     #[test]

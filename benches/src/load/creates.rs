@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::measure::{Costs, Meter, Phase, Window};
+use crate::http::request::Numbered;
 use crate::http::{Engine, request, scan};
 use crate::place::{APP, Summary};
 use crate::stats::Samples;
@@ -35,9 +36,31 @@ pub fn creates(
     clients: usize,
     window: Window,
 ) -> Result<Creates, BenchError> {
+    let requests = Requests::of(&[&place.token]);
+    for_a_time(place, server, clients, window, requests)
+}
+
+/// The same, each create with an `Idempotency-Key` of its own.
+pub fn creates_with_keys(
+    place: &mut Place,
+    server: Option<u32>,
+    clients: usize,
+    window: Window,
+) -> Result<Creates, BenchError> {
+    let requests = Requests::Keyed(Numbered::with_key("POST", &path(), &place.token, BODY));
+    for_a_time(place, server, clients, window, requests)
+}
+
+fn for_a_time(
+    place: &mut Place,
+    server: Option<u32>,
+    clients: usize,
+    window: Window,
+    requests: Requests,
+) -> Result<Creates, BenchError> {
     let limit = window.warm_up + window.length + LIMIT;
     let before = place.summary()?.total;
-    let found = run(place, &[&place.token], Meter::start(window, server), clients, u64::MAX, limit)?;
+    let found = run(place, requests, Meter::start(window, server), clients, u64::MAX, limit)?;
     Summary::check("runs made", found.total, place.summary()?.total - before)?;
     Ok(found)
 }
@@ -60,26 +83,52 @@ pub fn make_of_teams(place: &Place, teams: u64, clients: usize, count: u64) -> R
 fn make_for(place: &Place, tokens: &[&str], clients: usize, count: u64) -> Result<(), BenchError> {
     let window = Window { warm_up: MAKING, length: Duration::ZERO };
     let clients = clients.min(usize::try_from(count).unwrap_or(usize::MAX));
-    run(place, tokens, Meter::start(window, None), clients, count, MAKING).map(drop)
+    run(place, Requests::of(tokens), Meter::start(window, None), clients, count, MAKING).map(drop)
+}
+
+fn path() -> String {
+    format!("/api/v1/apps/{APP}/runs")
+}
+
+/// The creates that are sent, one after the other.
+enum Requests {
+    /// Those of several teams in turn, and the number of the next.
+    InTurn(Vec<Vec<u8>>, usize),
+    /// Those with a key each.
+    Keyed(Numbered),
+}
+
+impl Requests {
+    fn of(tokens: &[&str]) -> Self {
+        Self::InTurn(tokens.iter().map(|token| request::json("POST", &path(), token, BODY)).collect(), 0)
+    }
+
+    fn next(&mut self) -> Result<&[u8], BenchError> {
+        match self {
+            Self::Keyed(numbered) => Ok(numbered.write_next()),
+            Self::InTurn(requests, next) => {
+                let turn = *next;
+                *next = (turn + 1) % requests.len().max(1);
+                let request = requests.get(turn).ok_or_else(|| BenchError::Usage("no team".to_owned()))?;
+                Ok(request)
+            }
+        }
+    }
 }
 
 fn run(
     place: &Place,
-    tokens: &[&str],
+    mut requests: Requests,
     mut meter: Meter,
     clients: usize,
     most: u64,
     limit: Duration,
 ) -> Result<Creates, BenchError> {
     let mut engine = Engine::new(place.address)?;
-    let path = format!("/api/v1/apps/{APP}/runs");
-    let requests = tokens.iter().map(|token| request::json("POST", &path, token, BODY)).collect::<Vec<_>>();
-    let mut next = requests.iter().cycle();
-    let mut request = || next.next().ok_or_else(|| BenchError::Usage("no team".to_owned()));
     let (mut measured, mut total, mut create) = (0, 0, Samples::default());
     for _ in 0..clients {
         let key = engine.connect()?;
-        engine.send(key, request()?)?;
+        engine.send(key, requests.next()?)?;
     }
     let (mut sent, mut open) = (clients as u64, clients);
     let mut ready = Vec::new();
@@ -104,7 +153,7 @@ fn run(
             if phase == Phase::Over || sent == most {
                 open -= 1;
             } else {
-                engine.send(key, request()?)?;
+                engine.send(key, requests.next()?)?;
                 sent += 1;
             }
         }

@@ -28,13 +28,16 @@ pub struct Shape {
     pub backlog: u64,
     /// Whether runs wait that are not of this load; then the end is not waited for until all have ended.
     pub deep: bool,
+    /// Whether the server removes runs that have ended meanwhile; then its counter of ended runs is asked in place of the runs that there
+    /// are.
+    pub forgets: bool,
 }
 
 impl Shape {
     /// For so many runners: as many clients that create, and twice as many runs that wait. A run takes a runner two calls and a client one,
     /// so the clients keep up even when lease traffic is served before creates.
     pub fn of(runners: usize) -> Self {
-        Self { runners, creators: runners, backlog: 2 * runners as u64, deep: false }
+        Self { runners, creators: runners, backlog: 2 * runners as u64, deep: false, forgets: false }
     }
 }
 
@@ -182,6 +185,11 @@ impl Load<'_> {
     }
 }
 
+/// How many runs have ended.
+fn ended(place: &mut Place, shape: Shape) -> Result<u64, BenchError> {
+    if shape.forgets { place.metric("minitower_runs_completed_total") } else { Ok(place.summary()?.ended) }
+}
+
 /// Lets runs live.
 pub fn lifecycles(
     place: &mut Place,
@@ -189,7 +197,7 @@ pub fn lifecycles(
     shape: Shape,
     window: Window,
 ) -> Result<Lifecycles, BenchError> {
-    let before = place.summary()?.ended;
+    let before = ended(place, shape)?;
     let tokens = place.runners(shape.runners)?;
     let create = request::json("POST", &format!("/api/v1/apps/{APP}/runs"), &place.token, BODY);
     let mut engine = Engine::new(place.address)?;
@@ -243,6 +251,6 @@ pub fn lifecycles(
             load.answered(key)?;
         }
     }
-    Summary::check("runs that ended", load.ended, place.summary()?.ended - before)?;
+    Summary::check("runs that ended", load.ended, ended(place, shape)? - before)?;
     Ok(Lifecycles { total: load.ended, costs: meter.costs(), ..load.found })
 }

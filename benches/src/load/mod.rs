@@ -3,6 +3,8 @@
 mod agent;
 mod creates;
 mod dispatch;
+mod ended;
+mod explains;
 pub mod jobs;
 mod leases;
 mod lifecycles;
@@ -14,9 +16,11 @@ pub mod transfer;
 pub mod user_code;
 mod waiting;
 
-pub use creates::{Creates, creates, make, make_of_teams};
+pub use creates::{Creates, creates, creates_with_keys, make, make_of_teams};
 pub use dispatch::{Dispatch, dispatch};
-pub use leases::leases;
+pub use ended::{Lives, lives, make_ended, until_packed};
+pub use explains::{Explains, explains};
+pub use leases::{leases, leases_with_secrets};
 pub use lifecycles::{Calls, Lifecycles, Shape, lifecycles};
 pub use live::{Listening, Live, live};
 pub use measure::{Costs, Window};

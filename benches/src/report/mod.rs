@@ -3,6 +3,7 @@
 //! One file for each group of measurements, one for what the report looks like, one for its plots. How a load works is in `load`.
 
 mod depth;
+mod ended;
 mod footprint;
 mod latency;
 mod machine;
@@ -89,6 +90,8 @@ impl Bench {
         rows.extend(slow_disk::slow_disk(self)?);
         let (deep, deep_rows) = depth::over_depth(self)?;
         rows.extend(deep_rows);
+        rows.extend(ended::full(self)?);
+        rows.extend(ended::retention(self)?);
         rows.extend(footprint::waiting(self)?);
         rows.extend(footprint::idle_and_start(self)?);
         rows.extend(footprint::transfers(self)?);

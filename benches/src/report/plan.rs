@@ -17,6 +17,10 @@ pub struct Plan {
     pub runners: Vec<usize>,
     /// Queued runs of each point of the curve over depth; the last is the deep queue of the targets.
     pub depths: Vec<u64>,
+    /// Runs that have ended, in a full database.
+    pub ended: u64,
+    /// Pairs of lifecycles with retention and without.
+    pub pairs: usize,
     /// Runs whose dispatch is timed.
     pub dispatches: usize,
     /// Leases that are timed one by one.
@@ -48,6 +52,8 @@ impl Plan {
             point: window(1000, 4000),
             runners: vec![1, 2, 4, 8, 16, 32, 64, 128],
             depths: vec![0, 1_000, 10_000, 100_000, 1_000_000],
+            ended: 1_000_000,
+            pairs: 6,
             dispatches: 500,
             leases: 1000,
             reads: 200,
@@ -67,6 +73,8 @@ impl Plan {
             point: window(300, 1000),
             runners: vec![1, 8, 32, 128],
             depths: vec![0, 1_000, 100_000],
+            ended: 50_000,
+            pairs: 2,
             dispatches: 100,
             leases: 200,
             reads: 50,
