@@ -93,6 +93,19 @@ pub enum BackupError {
         /// What is needed.
         needed: u64,
     },
+    /// The volume of the objects has no room for what is on its way to a bucket.
+    #[error(
+        "{} has {free} bytes free, and a copy of the database on its way to the bucket needs {needed}: make room on the volume of \
+         MINITOWER_OBJECTS_DIR", folder.display()
+    )]
+    NoRoomToStage {
+        /// Where.
+        folder: PathBuf,
+        /// What is free.
+        free: u64,
+        /// What is needed.
+        needed: u64,
+    },
     /// The snapshot took too long.
     #[error(
         "copying the database to {} took longer than {minutes} minutes, and the write-ahead log cannot be folded meanwhile: name a \

@@ -142,7 +142,12 @@ impl Plan {
         for _ in 0..SNAPSHOTS {
             let taken_at = now.plus(began.elapsed());
             let (to, stop, tell) = (database.clone(), self.stop.clone(), self.tell.clone());
-            self.blocking(move |source, _| source.snapshot(&to, &stop, &tell)).await?;
+            let staging = self.staging.dir().to_owned();
+            let take = move |source: &Source, _: Knows| {
+                source.check_room(&to, &staging)?;
+                source.snapshot(&to, &stop, &tell)
+            };
+            self.blocking(take).await?;
             let missing = self.copy_named(Some(&database), pass).await?;
             // What the last snapshot lacked and this one names again was not deleted: it is lost.
             if missing.is_subset(&known) {

@@ -30,7 +30,7 @@ const SYNC_EVERY: u64 = 8 << 20;
 const LONGEST: Duration = Duration::from_mins(10);
 /// How often the log is copied until it did not begin anew meanwhile. It can do so once.
 const LOG_TRIES: usize = 4;
-/// On the volume of the database so many parts in a hundred stay free, or so many bytes where that is less: above what makes the server
+/// On the volumes of the server so many parts in a hundred stay free, or so many bytes where that is less: above what makes the server
 /// refuse uploads.
 const LEFT_FREE: (u64, u64) = (5, 3 << 29);
 
@@ -112,7 +112,6 @@ impl Source {
         stop: &CancellationToken,
         tell: &Tell,
     ) -> Result<(), BackupError> {
-        self.check_room(to)?;
         let log = copy::with_suffix(to, "-wal");
         for left in ["", "-wal", "-shm", "-journal"] {
             let left = copy::with_suffix(to, left);
@@ -153,26 +152,34 @@ impl Source {
         Err(reading()(source))
     }
 
-    /// Whether there is room for the copy; on the volume of the database more than that has to stay free.
-    fn check_room(&self, to: &Path) -> Result<(), BackupError> {
+    /// Whether there is room for the copy. More than that has to stay free on a volume of the server: that of the database, or that of the
+    /// objects, in whose folder `staging` is.
+    pub(super) fn check_room(&self, to: &Path, staging: &Path) -> Result<(), BackupError> {
         let folder = to.parent().unwrap_or(to);
         let of = |path: &Path| std::fs::metadata(path).map_err(BackupError::file("looking at", path));
         let volume =
             statvfs(folder).map_err(|errno| BackupError::file("looking at", folder)(errno.into()))?;
         let log = std::fs::metadata(copy::with_suffix(&self.path, "-wal")).map_or(0, |log| log.len());
-        let database = of(&self.path)?;
-        let mut needed = database.len() + log;
-        if of(folder)?.dev() == database.dev() {
-            let (percent, at_most) = LEFT_FREE;
-            needed += (volume.blocks().saturating_mul(volume.fragment_size()) / 100 * percent).min(at_most);
-        }
+        let (database, there) = (of(&self.path)?, of(folder)?.dev());
+        let is_servers = there == database.dev() || there == of(staging)?.dev();
+        let size = volume.blocks().saturating_mul(volume.fragment_size());
         let free = volume.blocks_available().saturating_mul(volume.fragment_size());
-        if free < needed {
-            Err(BackupError::NoRoom { folder: folder.to_owned(), free, needed })
-        } else {
+        let needed = needed(database.len(), log, is_servers.then_some(size));
+        if free >= needed {
             Ok(())
+        } else if folder == staging {
+            Err(BackupError::NoRoomToStage { folder: folder.to_owned(), free, needed })
+        } else {
+            Err(BackupError::NoRoom { folder: folder.to_owned(), free, needed })
         }
     }
+}
+
+/// How much has to be free for a copy of a database with such a log, on a volume of the server of such a size; none: on another volume.
+fn needed(database: u64, log: u64, size: Option<u64>) -> u64 {
+    let (percent, at_most) = LEFT_FREE;
+    // While the log is folded, the copy has grown by it, and the log is still there.
+    database + 2 * log + size.map_or(0, |size| (size / 100 * percent).min(at_most))
 }
 
 /// How the bytes are copied.
@@ -245,4 +252,37 @@ pub(super) fn open_copy(path: &Path) -> Result<Db, BackupError> {
     let db = Db::of(identity::open_untouched(path)?);
     db.batch("BEGIN")?;
     Ok(db)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_copy_leaves_the_volumes_of_the_server_what_they_need() {
+        assert_eq!(needed(100 * MIB, 4 * MIB, None), 108 * MIB);
+        assert_eq!(needed(100 * MIB, 0, Some(1000 * MIB)), 150 * MIB);
+        assert_eq!(needed(100 * MIB, 0, Some(1 << 50)), 100 * MIB + (3 << 29));
+    }
+
+    #[test]
+    fn a_volume_without_room_is_named_before_anything_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("minitower.db");
+        // It says that it is larger than any disk, and has no blocks.
+        File::create(&path).unwrap().set_len(1 << 42).unwrap();
+        let source = Source::beside(&path).unwrap();
+        let (staging, elsewhere) = (folder.path().join("backup"), folder.path().join("to"));
+        for folder in [&staging, &elsewhere] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        let refused = |to: &Path| source.check_room(&to.join("minitower.db"), &staging).unwrap_err();
+        let told = refused(&staging).to_string();
+        assert!(matches!(refused(&staging), BackupError::NoRoomToStage { .. }), "{told}");
+        assert!(told.contains("MINITOWER_OBJECTS_DIR") && told.contains("bytes free"), "{told}");
+        assert!(matches!(refused(&elsewhere), BackupError::NoRoom { .. }));
+        assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 0);
+    }
 }
