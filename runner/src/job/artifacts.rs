@@ -109,6 +109,7 @@ async fn upload_all(
     let most_bytes = limits.artifact_bytes.unwrap_or(MOST_BYTES);
     let most_of_all = limits.artifacts_bytes.unwrap_or(MOST_BYTES_OF_ALL);
     let most = limits.artifacts.unwrap_or(MOST);
+    let mut patience = Patience::new();
     for file in files {
         let Artifact { path, bytes } = &file;
         let refused = if *bytes > most_bytes {
@@ -124,10 +125,11 @@ async fn upload_all(
         };
         let outcome = match refused {
             Some(reason) => Err(Refused::ThisOne(reason)),
-            None => upload_one(root, &file, calls, steps).await,
+            None => upload_one(root, &file, calls, steps, &mut patience).await,
         };
         match outcome {
             Ok(()) => {
+                patience = Patience::new();
                 report.uploaded += 1;
                 report.bytes += bytes;
             }
@@ -156,10 +158,11 @@ async fn upload_one(
     file: &Artifact,
     calls: &AttemptCalls,
     steps: &Steps,
+    patience: &mut Patience,
 ) -> Result<(), Refused> {
     let Artifact { path, bytes } = file;
     let timeout = CALL_TIMEOUT + Duration::from_secs(bytes / SLOWEST);
-    let mut patience = Patience::new();
+    patience.next_call();
     loop {
         let put = calls.call(timeout, |attempt| async move {
             let opened = open_beneath(root, path)
@@ -182,6 +185,7 @@ async fn upload_one(
                 ));
             }
             _ if patience.again(&error).await => {}
+            _ if patience.is_spent() => return Err(Refused::All(format!("{path:?}: {error}"))),
             _ => return Err(Refused::ThisOne(format!("{path:?}: {error}"))),
         }
     }

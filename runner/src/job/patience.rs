@@ -35,11 +35,28 @@ pub(super) struct Patience {
     answers: u32,
     /// When it said for the first time that it is not available.
     unavailable: Option<Instant>,
+    /// Whether it has been waited for long enough.
+    spent: bool,
 }
 
 impl Patience {
     pub(super) fn new() -> Self {
-        Self { backoff: Backoff::new(SHORTEST_PAUSE, LONGEST_PAUSE), answers: 0, unavailable: None }
+        Self {
+            backoff: Backoff::new(SHORTEST_PAUSE, LONGEST_PAUSE),
+            answers: 0,
+            unavailable: None,
+            spent: false,
+        }
+    }
+
+    /// Another call begins. It has chances of its own, but what waits for the same store waits together.
+    pub(super) fn next_call(&mut self) {
+        self.answers = 0;
+    }
+
+    /// Whether the control plane was not available for so long that other calls are in vain too.
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent
     }
 
     /// Waits until the call that failed is worth another attempt; `false`: it is not.
@@ -53,7 +70,8 @@ impl Patience {
 
     fn goes_on(&mut self, error: &Error, now: Instant) -> bool {
         if error.status() == Some(503) && error.code() == Some("unavailable") {
-            return now - *self.unavailable.get_or_insert(now) < UNAVAILABLE_FOR;
+            self.spent = now - *self.unavailable.get_or_insert(now) >= UNAVAILABLE_FOR;
+            return !self.spent;
         }
         let passes = error.is_retryable() || matches!(error.status(), Some(401 | 404));
         // A proxy's own page has no code.
@@ -102,6 +120,17 @@ mod tests {
         let away = answer(503, "unavailable");
         assert!((0..100).all(|seconds| patience.goes_on(&away, now + Duration::from_secs(seconds))));
         assert!(!patience.goes_on(&away, now + UNAVAILABLE_FOR));
+    }
+
+    #[test]
+    fn files_that_wait_for_the_same_store_wait_together() {
+        let (mut patience, now) = (Patience::new(), Instant::now());
+        let away = answer(503, "unavailable");
+        assert!(patience.goes_on(&away, now));
+        patience.next_call();
+        assert!(patience.goes_on(&away, now + UNAVAILABLE_FOR / 2) && !patience.is_spent());
+        patience.next_call();
+        assert!(!patience.goes_on(&away, now + UNAVAILABLE_FOR) && patience.is_spent());
     }
 
     #[test]
