@@ -1,7 +1,11 @@
-"""A mail server for the tests: it asks for a user and a password if it is told one, and writes each mail as a line of JSON."""
+"""A mail server for the tests: it asks for a user and a password if it is told one, and writes each mail as a line of JSON.
+
+With a certificate it takes mails by TLS alone: from the beginning (TLS=smtps), or after STARTTLS.
+"""
 
 import json
 import os
+import ssl
 import sys
 import time
 
@@ -11,6 +15,7 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 PORT = int(os.environ["PORT"])
 PASSWORD = os.environ.get("PASSWORD", "")
 REFUSED = os.environ.get("REFUSED", "")
+CERTIFICATE = os.environ.get("CERTIFICATE", "")
 
 
 class Handler:
@@ -37,6 +42,13 @@ def authenticate(server, session, envelope, mechanism, data):
 
 
 needed = {"authenticator": authenticate, "auth_require_tls": False, "auth_required": True} if PASSWORD else {}
+if CERTIFICATE:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(CERTIFICATE, os.environ["KEY"])
+    if os.environ["TLS"] == "smtps":
+        needed |= {"ssl_context": context}
+    else:
+        needed |= {"tls_context": context, "require_starttls": True}
 Controller(Handler(), hostname="127.0.0.1", port=PORT, **needed).start()
 print("ready", flush=True)
 sys.stdout.flush()

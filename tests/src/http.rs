@@ -79,6 +79,11 @@ impl Http {
         self.request("POST", path)
     }
 
+    /// A `PUT`.
+    pub fn put(&self, path: &str) -> Request {
+        self.request("PUT", path)
+    }
+
     /// A `DELETE`.
     pub fn delete(&self, path: &str) -> Request {
         self.request("DELETE", path)

@@ -13,6 +13,7 @@
 #![allow(clippy::return_self_not_must_use, reason = "an assertion in a chain may be its end")]
 
 pub mod artifact;
+pub mod authority;
 pub mod cli;
 pub mod http;
 pub mod identity;
@@ -33,6 +34,7 @@ pub mod team;
 pub mod wait;
 
 pub use crate::artifact::Artifact;
+pub use crate::authority::Authority;
 pub use crate::cli::Cli;
 pub use crate::http::{Http, Response};
 pub use crate::identity::{Browser, IdentityProvider};

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::server::{Builder, free_port};
 use crate::skip::skip;
-use crate::{Program, Server, wait};
+use crate::{Authority, Program, Server, wait};
 
 /// The access key of the stores of the tests.
 const KEY: &str = "minitowertest";
@@ -47,6 +47,8 @@ pub enum Mode {
     Refuse,
     /// Hands nothing on and says nothing.
     Silent,
+    /// Answers what is to be stored with 507, as a store whose quota is used up, and hands everything else on.
+    Full,
     /// Hands requests on slowly: about a megabyte and a half a second.
     Slow,
 }
@@ -60,24 +62,36 @@ pub struct S3 {
     mode: Arc<AtomicU8>,
     /// Bytes that were handed on to the server.
     sent: Arc<AtomicU64>,
+    scheme: &'static str,
 }
 
 impl S3 {
     /// Starts it with an empty bucket; none: it is not installed here.
     pub fn start() -> Option<Self> {
+        Self::start_with("http", &[])
+    }
+
+    /// The same behind TLS, with a certificate of this authority.
+    pub fn start_with_tls(authority: &Authority) -> Option<Self> {
+        Self::start_with("https", &["--cert", &authority.certificate(), "--key", &authority.key()])
+    }
+
+    fn start_with(scheme: &'static str, more: &[&str]) -> Option<Self> {
         let path = installed("versitygw")?;
         let folder = tempfile::Builder::new().prefix("minitower-s3-").tempdir().unwrap();
         let data = folder.path().join("data");
         std::fs::create_dir_all(data.join(BUCKET)).unwrap();
         let inner = free_port();
         let address = format!("127.0.0.1:{inner}");
-        let args = ["--port", &address, "--access", KEY, "--secret", SECRET, "posix", data.to_str().unwrap()];
+        let mut args = vec!["--port", &address, "--access", KEY, "--secret", SECRET];
+        args.extend(more);
+        args.extend(["posix", data.to_str().unwrap()]);
         let log = folder.path().join("logs/versitygw.log");
         let program = Program::start_any(&path, &args, &[], folder.path(), &log);
         wait::until("the S3 server listens", wait::SOON, || TcpStream::connect(&address).ok());
         let (mode, sent) = (Arc::new(AtomicU8::new(Mode::Pass as u8)), Arc::default());
         let port = proxy(inner, Arc::clone(&mode), Arc::clone(&sent));
-        Some(Self { _program: program, folder, port, mode, sent })
+        Some(Self { _program: program, folder, port, mode, sent, scheme })
     }
 
     /// Changes what becomes of connections.
@@ -92,7 +106,7 @@ impl S3 {
 
     /// The address of the proxy.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// A control plane that keeps its objects here, below `prefix`.
@@ -181,6 +195,10 @@ fn pump(mut from: TcpStream, mut to: TcpStream, mode: &AtomicU8, sent: Option<&A
         match from.read(&mut buffer) {
             Ok(0) => break Ok(()),
             Ok(bytes) => {
+                let stores = [&b"PUT "[..], b"POST "].iter().any(|verb| buffer[..bytes].starts_with(verb));
+                if sent.is_some() && now == Mode::Full as u8 && stores {
+                    break refuse(&mut from, &mut buffer);
+                }
                 to.write_all(&buffer[..bytes])?;
                 if let Some(sent) = sent {
                     sent.fetch_add(bytes as u64, Ordering::SeqCst);
@@ -195,6 +213,15 @@ fn pump(mut from: TcpStream, mut to: TcpStream, mode: &AtomicU8, sent: Option<&A
     };
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
     ended
+}
+
+/// Answers a request that there is no room, and takes what is left of it.
+fn refuse(from: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
+    let body = "<Error><Code>QuotaExceeded</Code><Message>no room</Message></Error>";
+    let head = "HTTP/1.1 507 Insufficient Storage\r\nConnection: close\r\nContent-Type: application/xml";
+    from.write_all(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes())?;
+    while from.read(buffer).is_ok_and(|bytes| bytes > 0) {}
+    Ok(())
 }
 
 /// An emulator of a cloud's store, and the variables of a control plane that keeps its objects there.
@@ -232,6 +259,24 @@ pub fn azure() -> Option<Emulator> {
         ("MINITOWER_OBJECTS_ALLOW_HTTP", "true".to_owned()),
         ("AZURE_STORAGE_ACCOUNT_NAME", account.to_owned()),
         ("AZURE_STORAGE_ACCOUNT_KEY", key.to_owned()),
+    ];
+    Some(Emulator { _program: program, _folder: folder, env })
+}
+
+/// Google Cloud Storage, whose XML API is that of S3 but for who may call it: a store that asks nobody; none: it is not installed here.
+pub fn google() -> Option<Emulator> {
+    let path = installed("moto/bin/moto_server")?;
+    let (folder, port) =
+        (tempfile::Builder::new().prefix("minitower-google-").tempdir().unwrap(), free_port());
+    let args = ["-H", "127.0.0.1", "-p", &port.to_string()];
+    let program = Program::start_any(&path, &args, &[], folder.path(), &folder.path().join("logs/moto.log"));
+    wait::until("the emulator listens", wait::SOON, || TcpStream::connect(("127.0.0.1", port)).ok());
+    assert_eq!(crate::Http::new(port).request("PUT", &format!("/{BUCKET}")).send().status, 200);
+    let env = vec![
+        ("MINITOWER_OBJECTS_URL", format!("gs://{BUCKET}/p")),
+        ("MINITOWER_OBJECTS_ENDPOINT", format!("http://127.0.0.1:{port}")),
+        ("MINITOWER_OBJECTS_ALLOW_HTTP", "true".to_owned()),
+        ("GOOGLE_BEARER_TOKEN", "of-nobody".to_owned()),
     ];
     Some(Emulator { _program: program, _folder: folder, env })
 }

@@ -1,13 +1,15 @@
-//! Another cloud, by an emulator that speaks its protocol.
+//! Other clouds, by emulators that speak their protocols.
 
 use minitower_tests::Server;
 use minitower_tests::artifact::sha256;
-use minitower_tests::stores::{azure, names};
+use minitower_tests::stores::{Emulator, azure, google, names};
 
 use super::{bed, long, read};
 
 /// An archive, small and large artifacts, their deletion, and a restart.
-fn keeps_objects(mut server: Server) {
+fn keeps_objects(store: &Emulator) {
+    let server = store.env.iter().fold(Server::builder(), |server, (key, value)| server.env(key, value));
+    let mut server = server.start();
     let (team, lease) = bed(&server);
     let long = long();
     lease.put_artifact("long", long.clone()).expect(201);
@@ -29,6 +31,11 @@ fn keeps_objects(mut server: Server) {
 #[test]
 fn azure_keeps_objects() {
     let Some(azure) = azure() else { return };
-    let server = azure.env.iter().fold(Server::builder(), |server, (key, value)| server.env(key, value));
-    keeps_objects(server.start());
+    keeps_objects(&azure);
+}
+
+#[test]
+fn google_keeps_objects() {
+    let Some(google) = google() else { return };
+    keeps_objects(&google);
 }

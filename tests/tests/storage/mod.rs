@@ -1,8 +1,10 @@
 //! Objects in a bucket: the whole program against a real S3 server that goes away, falls silent and comes back.
 
+mod authorities;
 mod backups;
 mod clouds;
 mod copies;
+mod jobs;
 
 use std::time::{Duration, SystemTime};
 
@@ -97,6 +99,37 @@ fn while_the_bucket_is_away_uploads_wait_and_runs_go_on() {
     server.http().get("/ready").send().expect(200);
     assert!(server.http().get("/metrics").send().text().contains("\nminitower_objects_up 1\n"));
     assert_eq!((s3.objects("p").len(), names(&server.objects()), s3.half_sent()), (2, Vec::new(), 0));
+}
+
+#[test]
+fn while_the_bucket_is_full_uploads_wait_and_leave_nothing() {
+    let Some(s3) = S3::start() else { return };
+    let server = s3.server("p").start();
+    let (team, lease) = bed(&server);
+    let before = s3.objects("p");
+    s3.set(Mode::Full);
+    for content in [b"short".to_vec(), long()] {
+        let refused = lease.put_artifact("a", content);
+        assert!(refused.header("retry-after").is_some());
+        let message = refused.expect_error(503, "unavailable");
+        assert!(message.contains("the object store") && message.contains("507"), "{message}");
+    }
+    let upload = || team.upload("hello", Some(&Artifact::python("print(2)")), &[("entrypoint", "main.py")]);
+    upload().expect_error(503, "unavailable");
+    assert_eq!((s3.objects("p"), s3.half_sent(), names(&server.objects())), (before, 0, Vec::new()));
+    assert_eq!(
+        team.get("/apps/hello/versions").send().expect_json(200)["versions"].as_array().unwrap().len(),
+        1
+    );
+    // What is there can be read, and goes on.
+    lease.call("artifact").expect(200);
+    lease.heartbeat().expect(200);
+    s3.set(Mode::Pass);
+    wait::until("the artifact is taken", wait::SOON, || {
+        (lease.put_artifact("a", long()).status == 201).then_some(())
+    });
+    wait::until("the version is taken", wait::SOON, || (upload().status == 201).then_some(()));
+    lease.complete().expect(200);
 }
 
 #[test]
