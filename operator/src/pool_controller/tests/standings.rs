@@ -51,7 +51,7 @@ fn a_pool_stands_as_its_status_says(
     #[case] state: PoolState,
     #[case] speaks: &str,
 ) {
-    let report = standing(&pool(&spec), &status);
+    let report = standing(&pool(&json!({ "spec": spec })), &status);
     assert_eq!(report.state, state);
     assert_eq!(report.message, format!("words of {speaks}"), "in one line");
     assert_eq!((report.ready, report.desired), (status.ready_runners, 2));
@@ -60,7 +60,7 @@ fn a_pool_stands_as_its_status_says(
 #[test]
 fn the_bounds_are_those_that_hold() {
     let bounds = |spec: Value| {
-        let report = standing(&pool(&json!(spec)), &status(0, 0, &[]));
+        let report = standing(&pool(&json!({ "spec": spec })), &status(0, 0, &[]));
         (report.min, report.max, report.message)
     };
     let nothing = "nothing more is known".to_owned();
