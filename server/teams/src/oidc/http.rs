@@ -35,11 +35,11 @@ pub(crate) fn client(settings: &OidcSettings) -> Result<reqwest::Client, String>
         .connect_timeout(CONNECT_DEADLINE)
         .timeout(DEADLINE)
         .redirect(reqwest::redirect::Policy::none());
-    if !settings.issuer.is_encrypted() {
-        builder = builder.no_proxy().tls_certs_only([]);
+    builder = if settings.issuer.is_encrypted() {
+        builder.tls_certs_merge(settings.trust.of_http().map_err(setup)?)
     } else {
-        builder = builder.tls_certs_merge(settings.trust.of_http().map_err(setup)?);
-    }
+        builder.no_proxy().tls_certs_only([])
+    };
     builder.build().map_err(setup)
 }
 
