@@ -134,11 +134,10 @@ impl Reason {
             Self::Pool(PoolState::Broken) => "pool_broken",
             Self::Pool(PoolState::AtMaximum) => "pool_at_maximum",
             Self::Pool(PoolState::Paused) => "pool_paused",
-            // Such a pool decides nothing.
-            Self::Pool(PoolState::Ready) => "busy",
             Self::NoRunner => "no_runner",
             Self::Drained => "drained",
-            Self::Busy => "busy",
+            // A pool that is ready decides nothing.
+            Self::Busy | Self::Pool(PoolState::Ready) => "busy",
             Self::Queue => "queue",
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use minitower_kernel::{Db, StoreError};
 use minitower_vocabulary::ids::TeamId;
 
-use super::Positions;
+use super::{Counted, Positions};
 use crate::store::queue;
 use crate::{Runs, Shared};
 
@@ -47,7 +47,7 @@ async fn count_all(shared: Arc<Shared>, team: TeamId, environment: String) {
 /// Counts as much as the time allows. False: all is counted.
 fn slice(db: &Db, positions: &Positions, team: TeamId, environment: &str) -> Result<bool, StoreError> {
     let until = Instant::now() + SLICE;
-    while let Some(last) = positions.counted_to(team, environment) {
+    while let Some(Counted::To(last)) = positions.counted(team, environment) {
         let next = queue::behind(db, team, environment, last, READ_AT_ONCE)?;
         positions.count(team, environment, &next, next.len() < READ_AT_ONCE);
         if Instant::now() >= until {

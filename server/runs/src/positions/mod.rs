@@ -156,12 +156,9 @@ impl Positions {
         is_new
     }
 
-    /// Up to where a line is counted, none inside: nothing is. None: all of it is, or nobody counts it.
-    fn counted_to(&self, team: TeamId, environment: &str) -> Option<Option<Place>> {
-        match self.lock().get(&team)?.get(environment)?.counted {
-            Counted::To(last) => Some(last),
-            Counted::All => None,
-        }
+    /// How much of a line is counted. None: nobody counts it.
+    fn counted(&self, team: TeamId, environment: &str) -> Option<Counted> {
+        Some(self.lock().get(&team)?.get(environment)?.counted)
     }
 
     /// Counts the next runs of a line, in their order; `all`: there are no more. Commands alone may: nothing moves meanwhile.

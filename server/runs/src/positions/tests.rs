@@ -30,7 +30,7 @@ proptest! {
         prop_assert!(positions.begin(TEAM, "here") && !positions.begin(TEAM, "here"));
         for _ in 0..slices {
             table.sort_unstable();
-            if let Some(last) = positions.counted_to(TEAM, "here") {
+            if let Some(Counted::To(last)) = positions.counted(TEAM, "here") {
                 let next: Vec<_> =
                     table.iter().copied().filter(|place| last.is_none_or(|last| *place > last)).take(at_once).collect();
                 positions.count(TEAM, "here", &next, next.len() < at_once);
@@ -64,7 +64,7 @@ fn what_could_not_be_counted_is_counted_anew() {
     assert!(positions.begin(TEAM, "here"));
     positions.count(TEAM, "here", &places(&[(0, 1)]), false);
     positions.forget(TEAM, "here");
-    assert_eq!(positions.counted_to(TEAM, "here"), None);
+    assert_eq!(positions.counted(TEAM, "here"), None);
     positions.count(TEAM, "here", &places(&[(0, 1)]), true);
     assert!(positions.begin(TEAM, "here"), "what came too late is not kept");
 }
