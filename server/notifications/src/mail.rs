@@ -67,6 +67,12 @@ impl Smtp {
     }
 }
 
+/// When TLS begins, and whether it has to.
+type Mode = fn(TlsParameters) -> Tls;
+
+/// How a connection comes to be encrypted.
+type Mode = fn(TlsParameters) -> Tls;
+
 /// What talks to the mail server. The library reads the URL but for the part about TLS: it would trust the system's authorities alone.
 fn transport(
     mut url: Url,
@@ -75,7 +81,7 @@ fn transport(
 ) -> Result<AsyncSmtpTransport<Tokio1Executor>, BadSmtp> {
     minitower_kernel::outbound::install_crypto_provider();
     let asked = url.query_pairs().find(|(key, _)| key == "tls").map(|(_, value)| value.into_owned());
-    let (usual_port, mode): (_, Option<fn(TlsParameters) -> Tls>) = match (url.scheme(), asked.as_deref()) {
+    let (usual_port, mode): (_, Option<Mode>) = match (url.scheme(), asked.as_deref()) {
         ("smtps", _) => (SUBMISSIONS_PORT, Some(Tls::Wrapper)),
         ("smtp", Some("required")) => (SUBMISSION_PORT, Some(Tls::Required)),
         ("smtp", Some("opportunistic")) => (SUBMISSION_PORT, Some(Tls::Opportunistic)),
