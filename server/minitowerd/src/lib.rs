@@ -27,6 +27,7 @@ pub use config::{
 pub use control_plane::{ControlPlane, Outside, PlaneError, Settings};
 pub use healthcheck::{Unhealthy, healthcheck};
 pub use minitower_kernel::outbound::AllowedNets;
+pub use minitower_kernel::trust::Trust;
 pub use minitower_notifications::Smtp;
 pub use minitower_rest::{CorsOrigin, Limits, TrustedProxies};
 pub use minitower_teams::oidc::{OidcSettings, Scopes, ServiceUrl};

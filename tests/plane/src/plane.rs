@@ -10,7 +10,7 @@ use hyper_util::rt::TokioExecutor;
 use minitower_client::wire::auth::{BootstrapTeam, Signup};
 use minitower_client::wire::runner::Register;
 use minitower_client::{Client, ClientConfig, TeamClient};
-use minitowerd::{Config, ListenAddr, Mapping, OidcSettings, Scopes, Secret, Server, ServiceUrl};
+use minitowerd::{Config, ListenAddr, Mapping, OidcSettings, Scopes, Secret, Server, ServiceUrl, Trust};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -137,7 +137,7 @@ impl Plane {
             teams: Mapping::parse("data=acme:member").unwrap(),
             token_ttl: Duration::from_hours(12),
             public_url: url("https://tower.example.com"),
-            trust: Default::default(),
+            trust: Trust::default(),
         };
         Self::start_with(|config| config.oidc = Some(provider))
     }
