@@ -130,6 +130,11 @@ def set_secret(case):
     case.body = {"value": "another word"}
 
 
+def standing_pool(case):
+    case.path_parameters = {"namespace": "fuzzed", "pool": "pool"}
+    case.body = {"state": "ready", "min": 0, "max": 1, "desired": 0, "ready": 0, "message": "it stands well"}
+
+
 def wide_limits(case):
     case.body = {"queued_runs": 900_000, "apps": None}
 
@@ -151,6 +156,7 @@ BEFORE = SPARE | {
     "set_team_limits": wide_limits,
     "set_retention": keep_all,
     "set_secret": set_secret,
+    "report_pool": standing_pool,
     "retry_run": ended_run,
     "create_notification": make_notification,
     "show_notification": spare_notification,

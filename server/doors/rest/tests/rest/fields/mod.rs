@@ -107,7 +107,7 @@ fn walk(document: &Value, schema: &Value, path: &str, names: &mut BTreeSet<Strin
 }
 
 /// What is different each time.
-const VOLATILE: [&str; 16] = [
+const VOLATILE: [&str; 17] = [
     "used",
     "token",
     "lease_token",
@@ -116,6 +116,7 @@ const VOLATILE: [&str; 16] = [
     "created_at",
     "updated_at",
     "queued_at",
+    "reported_at",
     "started_at",
     "finished_at",
     "last_seen_at",
