@@ -70,9 +70,6 @@ impl Smtp {
 /// When TLS begins, and whether it has to.
 type Mode = fn(TlsParameters) -> Tls;
 
-/// How a connection comes to be encrypted.
-type Mode = fn(TlsParameters) -> Tls;
-
 /// What talks to the mail server. The library reads the URL but for the part about TLS: it would trust the system's authorities alone.
 fn transport(
     mut url: Url,
