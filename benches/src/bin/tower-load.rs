@@ -82,8 +82,8 @@ enum Load {
         /// Most runs that wait to be leased
         #[arg(long, default_value_t = 64)]
         backlog: u64,
-        /// The server removes runs that have ended meanwhile: start it with --env MINITOWER_RUNS_KEEP=1s and --env
-        /// MINITOWER_RUNS_KEEP_LAST=0
+        /// The server removes runs that have ended meanwhile: start it with `--env MINITOWER_RUNS_KEEP=1s` and
+        /// `--env MINITOWER_RUNS_KEEP_LAST=0`
         #[arg(long)]
         forgets: bool,
     },
@@ -170,7 +170,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), BenchError> {
     process::raise_file_limit()?;
-    let mut server = if args.url.is_none() { Some(start(args)?) } else { None };
+    let server = if args.url.is_none() { Some(start(args)?) } else { None };
     let address = match (&server, args.url) {
         (Some(server), _) => server.address(),
         (None, Some(address)) => address,
@@ -186,29 +186,46 @@ fn run(args: &Args) -> Result<(), BenchError> {
     if let Some(pid) = pid {
         println!("server: process {pid} on {address}");
     }
+    fill(args, &mut place, server.as_ref())?;
+    measure(args, &mut place, server, pid, window)
+}
+
+/// Puts into the server what the load begins with.
+fn fill(args: &Args, place: &mut Place, server: Option<&Server>) -> Result<(), BenchError> {
     if args.depth > 0 {
         match args.teams {
-            Some(teams) => make_of_teams(&place, teams, 128, args.depth)?,
-            None => make(&mut place, 128, args.depth)?,
+            Some(teams) => make_of_teams(place, teams, 128, args.depth)?,
+            None => make(place, 128, args.depth)?,
         }
         println!("queued: {}", place.metric("minitower_runs_pending")?);
     } else if args.teams.is_some() {
         return Err(BenchError::Usage("--teams: it needs --depth".to_owned()));
     }
     if args.ended > 0 {
-        println!("ended: {}", make_ended(&mut place, args.ended)?);
+        println!("ended: {}", make_ended(place, args.ended)?);
         if args.packed {
-            until_packed(&mut place)?;
+            until_packed(place)?;
         }
-        if let Some(server) = &server {
+        if let Some(server) = server {
             let free = place.metric("minitower_db_free_bytes")?;
             println!("database: {} bytes, of which {free} are free", server.database_bytes());
         }
     }
+    Ok(())
+}
+
+/// Runs the load and tells what it found.
+fn measure(
+    args: &Args,
+    place: &mut Place,
+    mut server: Option<Server>,
+    pid: Option<u32>,
+    window: Window,
+) -> Result<(), BenchError> {
     match &args.load {
         &Load::Lifecycles { runners, creators, backlog, forgets } => {
             let shape = Shape { runners, creators, backlog, deep: args.depth > 0, forgets };
-            let found = lifecycles(&mut place, pid, shape, window)?;
+            let found = lifecycles(place, pid, shape, window)?;
             println!("lifecycles: {:.0}/s", per_second(found.measured, found.costs.length));
             let by_second = found.by_second.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
             println!("by second: {by_second}");
@@ -220,21 +237,21 @@ fn run(args: &Args) -> Result<(), BenchError> {
         }
         &Load::Creates { clients, keys } => {
             let creates = if keys { creates_with_keys } else { creates };
-            let found = creates(&mut place, pid, clients, window)?;
+            let found = creates(place, pid, clients, window)?;
             println!("creates: {:.0}/s", per_second(found.measured, found.costs.length));
             tell("create", &found.create);
             tell_costs(&found.costs, found.measured, pid)?;
         }
         &Load::Dispatch { runners, count } => {
-            let found = dispatch(&mut place, runners, count)?;
+            let found = dispatch(place, runners, count)?;
             tell("create", &found.create);
             println!("until the lease has reached a runner, from the create's sending and from its answer:");
             tell("sent", &found.from_request);
             tell("answer", &found.from_answer);
         }
-        &Load::Leases { count, secrets: 0 } => tell("lease", &leases(&mut place, count)?),
+        &Load::Leases { count, secrets: 0 } => tell("lease", &leases(place, count)?),
         &Load::Leases { count, secrets } => {
-            let (without, with) = leases_with_secrets(&mut place, count, secrets)?;
+            let (without, with) = leases_with_secrets(place, count, secrets)?;
             tell("without", &without);
             tell("with", &with);
             let more = with.figures().p50 - without.figures().p50;
@@ -248,7 +265,7 @@ fn run(args: &Args) -> Result<(), BenchError> {
                 let ready = server.restart()?;
                 println!("start to ready: {:.1} ms", 1000.0 * ready.as_secs_f64());
             }
-            let found = explains(&mut place, count, window.warm_up)?;
+            let found = explains(place, count, window.warm_up)?;
             println!("  first: {:.3} ms", 1000.0 * found.first.as_secs_f64());
             tell("explain", &found.explain);
         }
@@ -258,7 +275,7 @@ fn run(args: &Args) -> Result<(), BenchError> {
                     "waiting looks at the database: it needs its own server".to_owned(),
                 ));
             };
-            let found = waiting(&mut place, server, runners, window)?;
+            let found = waiting(place, server, runners, window)?;
             println!(
                 "server: {:.2} % of a core, {} bursts of writes, {:.1} polls/s",
                 found.cpu_percent,
@@ -270,7 +287,7 @@ fn run(args: &Args) -> Result<(), BenchError> {
         &Load::Live { listeners, runs, lines, every_ms } => {
             let every = Duration::from_millis(every_ms);
             let shape = Listening { listeners, runs: runs.max(1), lines, every };
-            let found = live(&mut place, pid, shape, window)?;
+            let found = live(place, pid, shape, window)?;
             println!(
                 "live: {:.0} lines/s to {listeners} listeners",
                 per_second(found.lines.len() as u64, found.costs.length)
@@ -279,11 +296,11 @@ fn run(args: &Args) -> Result<(), BenchError> {
             tell_costs(&found.costs, found.lines.len() as u64, pid)?;
         }
         &Load::Lives { count } => {
-            for (name, samples) in lives(&mut place, count)?.named() {
+            for (name, samples) in lives(place, count)?.named() {
                 tell(name, samples);
             }
         }
-        Load::Reads { path, count } => tell("read", &reads(&mut place, path, *count)?),
+        Load::Reads { path, count } => tell("read", &reads(place, path, *count)?),
     }
     Ok(())
 }

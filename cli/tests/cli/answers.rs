@@ -221,7 +221,10 @@ fn retention_is_text_for_people_and_the_servers_json_for_programs() {
     let all = bed.team.get("/retention");
     prints(&bed, "retention", &all, "kept for       90 days\nkept at least  the newest 100\n");
     let set = bed.words("retention set --keep 720h --keep-last 5").good().stdout;
-    assert_eq!(set, "kept for       30 days (the team's own)\nkept at least  the newest 5 (the team's own)\n");
+    assert_eq!(
+        set,
+        "kept for       30 days (the team's own)\nkept at least  the newest 5 (the team's own)\n"
+    );
     let json = bed.words("retention set --keep none --json").good().json();
     assert_eq!(json, bed.team.get("/retention"));
     assert_eq!((&json["keep_seconds"], &json["keep_last"]), (&7_776_000.into(), &5.into()));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 const PATH: &str = "/api/v1/admin/pools/team-a/cpu";
 
-fn report(server: &Server, path: &str, changes: Value) -> Response {
+fn report(server: &Server, path: &str, changes: &Value) -> Response {
     let mut body = json!({"environment": "default", "state": "broken", "min": 0, "max": 3, "desired": 2, "ready": 0,
         "message": "pod cpu-1: the image does not exist"});
     for (name, value) in changes.as_object().unwrap() {
@@ -37,7 +37,7 @@ fn bed() -> (Server, Team, i64) {
 fn a_run_is_explained_by_the_pool_that_serves_it_until_the_pool_is_no_more() {
     let (server, team, run) = bed();
     assert_eq!(why(&team, run).0, "no_runner");
-    report(&server, PATH, json!({})).expect(204);
+    report(&server, PATH, &json!({})).expect(204);
     let (reason, message) = why(&team, run);
     assert_eq!(reason, "pool_broken");
     for part in
@@ -45,7 +45,7 @@ fn a_run_is_explained_by_the_pool_that_serves_it_until_the_pool_is_no_more() {
     {
         assert!(message.contains(part), "{message}");
     }
-    report(&server, PATH, json!({"state": "growing"})).expect(204);
+    report(&server, PATH, &json!({"state": "growing"})).expect(204);
     assert_eq!(why(&team, run).0, "pool_growing");
     server.http().delete(PATH).bearer(OPERATOR_TOKEN).send().expect(204);
     server.http().delete(PATH).bearer(OPERATOR_TOKEN).send().expect(204);
@@ -57,10 +57,10 @@ fn a_run_is_explained_by_the_pool_that_serves_it_until_the_pool_is_no_more() {
 fn a_team_hears_of_the_pools_that_serve_it_and_of_no_other() {
     let (server, team, run) = bed();
     let other = server.sign_up("another");
-    report(&server, PATH, json!({"team": other.slug})).expect(204);
-    report(&server, "/api/v1/admin/pools/team-a/gpu", json!({"environment": "gpu"})).expect(204);
+    report(&server, PATH, &json!({"team": other.slug})).expect(204);
+    report(&server, "/api/v1/admin/pools/team-a/gpu", &json!({"environment": "gpu"})).expect(204);
     assert_eq!(why(&team, run).0, "no_runner");
-    report(&server, PATH, json!({"team": team.slug})).expect(204);
+    report(&server, PATH, &json!({"team": team.slug})).expect(204);
     assert_eq!(why(&team, run).0, "pool_broken");
 }
 
@@ -68,8 +68,8 @@ fn a_team_hears_of_the_pools_that_serve_it_and_of_no_other() {
 fn what_was_reported_is_listed_by_name() {
     let server = Server::start();
     let team = server.bootstrap();
-    report(&server, "/api/v1/admin/pools/b/p", json!({"environment": null})).expect(204);
-    report(&server, "/api/v1/admin/pools/a/p", json!({"team": team.slug, "environment": "gpu"})).expect(204);
+    report(&server, "/api/v1/admin/pools/b/p", &json!({"environment": null})).expect(204);
+    report(&server, "/api/v1/admin/pools/a/p", &json!({"team": team.slug, "environment": "gpu"})).expect(204);
     let pools = listed(&server);
     let fields = ["pool", "environment", "state", "min", "max", "desired", "ready", "message", "reported_at"];
     shape::fields(&pools["pools"][1], &fields, &["team"]);
@@ -95,12 +95,12 @@ fn what_cannot_be_is_refused_by_name() {
         (json!({"team": "nobody"}), "team"),
         (json!({"extra": 1}), "extra"),
     ] {
-        let message = report(&server, PATH, changes.clone()).expect_error(400, "invalid_request");
+        let message = report(&server, PATH, &changes).expect_error(400, "invalid_request");
         assert!(message.contains(named), "{changes}: {message}");
     }
     for (path, named) in [("/api/v1/admin/pools/A/p", "namespace"), ("/api/v1/admin/pools/a/p_1", "pool")] {
-        let message = report(&server, path, json!({})).expect_error(400, "invalid_request");
+        let message = report(&server, path, &json!({})).expect_error(400, "invalid_request");
         assert!(message.contains(named), "{message}");
     }
-    report(&server, PATH, json!({"message": "x".repeat(2000)})).expect(204);
+    report(&server, PATH, &json!({"message": "x".repeat(2000)})).expect(204);
 }

@@ -9,7 +9,7 @@ fn set(team: &Team, body: Value) -> Response {
     team.request("PUT", "/retention").json(body).send()
 }
 
-fn change(team: &Team, retention: Value) -> Response {
+fn change(team: &Team, retention: &Value) -> Response {
     team.request("PATCH", "/apps/hello").json(json!({"retention": retention})).send()
 }
 
@@ -42,19 +42,19 @@ fn an_app_says_otherwise_for_itself_and_only_an_admin_changes_it() {
     let team = server.bootstrap();
     let made = team.app("hello");
     shape::fields(&made, &["app_id", "slug", "disabled", "created_at", "updated_at"], &["retention"]);
-    let changed = change(&team, json!({"keep_seconds": DAY})).expect_json(200);
+    let changed = change(&team, &json!({"keep_seconds": DAY})).expect_json(200);
     assert_eq!(changed["retention"], json!({"keep_seconds": DAY}));
-    let both = change(&team, json!({"keep_last": 0})).expect_json(200);
+    let both = change(&team, &json!({"keep_last": 0})).expect_json(200);
     assert_eq!(both["retention"], json!({"keep_seconds": DAY, "keep_last": 0}), "what is left out stays");
     assert_eq!(team.get("/apps/hello").send().expect_json(200), both);
-    let one = change(&team, json!({"keep_seconds": null})).expect_json(200);
+    let one = change(&team, &json!({"keep_seconds": null})).expect_json(200);
     assert_eq!(one["retention"], json!({"keep_last": 0}));
-    let refused = change(&team.member(), json!({"keep_last": 1})).expect_error(403, "forbidden");
+    let refused = change(&team.member(), &json!({"keep_last": 1})).expect_error(403, "forbidden");
     assert!(refused.contains("retention"), "{refused}");
-    change(&team.member(), Value::Null).expect_error(403, "forbidden");
+    change(&team.member(), &Value::Null).expect_error(403, "forbidden");
     let event = team.get("/audit?limit=1").send().expect_json(200)["events"][0].clone();
     assert_eq!(event["object"], "apps/hello/retention");
-    shape::fields(&change(&team, Value::Null).expect_json(200), &["slug"], &["retention"]);
+    shape::fields(&change(&team, &Value::Null).expect_json(200), &["slug"], &["retention"]);
 }
 
 #[test]
@@ -77,12 +77,12 @@ fn what_makes_no_sense_is_refused_by_name() {
     ] {
         let refused = set(&team, body.clone()).expect_error(400, "invalid_request");
         assert!(refused.contains(named), "{body}: {refused}");
-        let refused = change(&team, body.clone()).expect_error(400, "invalid_request");
+        let refused = change(&team, &body).expect_error(400, "invalid_request");
         assert!(refused.contains(named), "{body}: {refused}");
     }
     for (good, last) in [(3600, 0), (3_153_600_000_i64, 1_000_000)] {
         let body = json!({"keep_seconds": good, "keep_last": last});
         assert_eq!(set(&team, body.clone()).expect_json(200)["keep_seconds"], good);
-        assert_eq!(change(&team, body.clone()).expect_json(200)["retention"], body);
+        assert_eq!(change(&team, &body).expect_json(200)["retention"], body);
     }
 }

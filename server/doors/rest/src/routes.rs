@@ -17,8 +17,8 @@ use crate::auth::{Access, Post, guard};
 use crate::middleware::{catch_panics, cors, method_not_allowed, not_found, observe, volumes};
 use crate::strict::{self, Fields, Takes};
 use crate::v1::{
-    admin, apps, artifacts, audit, environments, lease, limits, notifications, pools, retention, runners, runs,
-    secrets, sign_in, teams, tokens, versions,
+    admin, apps, artifacts, audit, environments, lease, limits, notifications, pools, retention, runners,
+    runs, secrets, sign_in, teams, tokens, versions,
 };
 use crate::{health, openapi};
 

@@ -14,6 +14,6 @@ mod shields;
 mod shrinking;
 mod silence;
 mod sizes;
-mod sweeps;
 mod standings;
+mod sweeps;
 mod tokens;

@@ -103,7 +103,9 @@ pub(super) fn properties() -> Vec<Property<Waiting>> {
     fn step<'m>(model: &'m Waiting, state: &State) -> Step<'m> {
         Step { model, state: state.clone() }
     }
-    fn rows<'s>(model: &Waiting, state: &'s State) -> Vec<(u8, &'s Row, &'static [(u8, Until)])> {
+    /// A run that was made, and what it comes after.
+    type Made<'s> = (u8, &'s Row, &'static [(u8, Until)]);
+    fn rows<'s>(model: &Waiting, state: &'s State) -> Vec<Made<'s>> {
         let all = (0..).zip(state.runs.iter().zip(model.config.runs));
         all.filter_map(|(run, (row, plan))| Some((run, row.as_ref()?, plan.after))).collect()
     }

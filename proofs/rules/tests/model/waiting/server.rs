@@ -145,7 +145,7 @@ impl Step<'_> {
 
     /// A held run comes into the queue again.
     fn enter(&mut self, run: u8, change: impl FnOnce(RunProgress, RunState) -> RunProgress) {
-        let wait = self.ask(run, |gates, asking| gates.enter(asking));
+        let wait = self.ask(run, Gates::enter);
         let first_started_at = self.progress(run).state.first_started_at();
         self.save(run, |progress| {
             let ready = change(progress, RunState::Queued { wait: Wait::Nothing, first_started_at });
@@ -182,7 +182,7 @@ impl Step<'_> {
         let wait = if judged.iter().any(|verdict| *verdict != Verdict::Met) {
             Wait::After
         } else {
-            let wait = self.ask(run, |gates, asking| gates.enter(asking));
+            let wait = self.ask(run, Gates::enter);
             self.told_to_wait(wait);
             wait
         };
@@ -215,7 +215,7 @@ impl Step<'_> {
             let Some(run) = self.queue(environment).into_iter().find(ready) else {
                 return sent_back.then_some(());
             };
-            let Some(wait) = self.ask(run, |gates, asking| gates.start(asking)) else {
+            let Some(wait) = self.ask(run, Gates::start) else {
                 self.check_start(run);
                 let first_started_at =
                     Some(self.progress(run).state.first_started_at().unwrap_or(Timestamp(0)));
@@ -239,7 +239,7 @@ impl Step<'_> {
             let held = |run: &u8| self.progress(*run).state.wait() == Some(Wait::Limit);
             let first = self.queue(&environment).into_iter().find(held);
             let first = first.expect("one is counted");
-            let wait = self.ask(first, |gates, asking| gates.next(asking));
+            let wait = self.ask(first, Gates::next);
             if wait != Wait::Limit {
                 self.check_first(first);
                 self.keep(first, wait);
@@ -287,7 +287,7 @@ impl Step<'_> {
             self.state.work.app = None;
             return;
         };
-        let wait = self.ask(run, |gates, asking| gates.enter(asking));
+        let wait = self.ask(run, Gates::enter);
         self.check_turn(run, wait);
         self.keep(run, wait);
         self.told_to_wait(wait);
@@ -304,7 +304,7 @@ impl Step<'_> {
         match waits {
             None => self.state.work.ended &= !(1 << other),
             Some((run, _)) if self.progress(run).state.wait() == Some(Wait::After) => {
-                self.look_at_what_it_waits_for(run)
+                self.look_at_what_it_waits_for(run);
             }
             // Cancelled while it waited.
             Some((run, _)) => self.row(run).met = u8::MAX,
@@ -327,7 +327,7 @@ impl Step<'_> {
             }
         }
         if !open {
-            let wait = self.ask(run, |gates, asking| gates.enter(asking));
+            let wait = self.ask(run, Gates::enter);
             self.check_turn(run, wait);
             self.keep(run, wait);
             self.told_to_wait(wait);

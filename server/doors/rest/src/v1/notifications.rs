@@ -225,9 +225,7 @@ fn shown(notification: domain::Notification, secret: Option<String>) -> Notifica
     let kind = target.kind.as_str().to_owned();
     let target = match target.kind {
         TargetKind::Webhook => Target { kind, url: Some(target.shown), to: None, secret },
-        TargetKind::Slack => {
-            Target { kind, url: Some(masked(&target.shown)), to: None, secret: None }
-        }
+        TargetKind::Slack => Target { kind, url: Some(masked(&target.shown)), to: None, secret: None },
         TargetKind::Email => Target { kind, url: None, to: Some(target.shown), secret: None },
     };
     Notification {

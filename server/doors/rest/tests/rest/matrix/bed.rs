@@ -277,6 +277,7 @@ pub(crate) async fn open(folder: &Path, bootstrap: Option<&str>) -> App {
             operator_token: Secret::new(OPERATOR),
             signup_enabled: true,
             audit_keep: None,
+            audit_keep_most: None,
             oidc: None,
             storage_bytes: None,
             secrets_key_file: folder.join("secrets.key"),
@@ -298,7 +299,6 @@ pub(crate) async fn open(folder: &Path, bootstrap: Option<&str>) -> App {
 fn raise_ids(folder: &Path) {
     let db = Connection::open(folder.join("minitower.db")).unwrap();
     for table in [
-            audit_keep_most: None,
         "teams",
         "team_tokens",
         "registration_tokens",
