@@ -99,12 +99,11 @@ impl Follower<'_> {
             if come.is_none() || lines.len() >= PRINTED_TOGETHER {
                 print(&self.context.out, &std::mem::take(&mut lines))?;
             }
-            let waited = match come {
-                Some(next) => Ok(next),
-                None => {
-                    let quiet = self.waiting.due().map_or(QUIET_RUN, |due| due.min(QUIET_RUN));
-                    timeout(quiet, stream.next()).await
-                }
+            let waited = if let Some(next) = come {
+                Ok(next)
+            } else {
+                let quiet = self.waiting.due().map_or(QUIET_RUN, |due| due.min(QUIET_RUN));
+                timeout(quiet, stream.next()).await
             };
             let Ok(next) = waited else {
                 let run = self.run().await?;

@@ -238,7 +238,7 @@ impl Notifications {
 /// Deletes some of a notification's deliveries, and with the last of them the notification itself: true.
 fn delete_slice(tx: &Tx<'_>, team: TeamId, id: NotificationId, until: Instant) -> Result<bool, Error> {
     let before = find(tx, team, id)?.waiting;
-    if deliveries::delete_some(tx, id, DELETED_AT_ONCE, until)? {
+    if deliveries::delete_some(tx, id, DELETED_AT_ONCE, || Instant::now() < until)? {
         tx.emit(OutboxMoved::waits(find(tx, team, id)?.waiting - before));
         return Ok(false);
     }

@@ -242,7 +242,6 @@ impl Asked {
             after: self.after,
             labels: labels(self.label)?,
             concurrency: self.concurrency.map(|max| Concurrency { key: self.concurrency_key, max }),
-            ..CreateRun::default()
         };
         let created = team.create_run(&app, &create).await;
         created.map_err(|error| no_such_app(in_flags(error, FLAGS), &app))

@@ -5,7 +5,7 @@ use minitower_kernel::{At, Db, StoreError, Tx, at, maybe_at};
 use minitower_vocabulary::ids::{DeliveryId, NotificationId, RunId};
 use minitower_vocabulary::time::Timestamp;
 use minitower_vocabulary::wire::notifications::DeliveryStatus;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::domain::delivery::{Attempt, Delivery, State};
 use crate::domain::message::Event;
@@ -193,12 +193,12 @@ pub fn any_older(db: &Db, before: Timestamp) -> Result<bool, StoreError> {
     Ok(found?.is_some())
 }
 
-/// Deletes deliveries of a notification until `until`, some at least; true: there may be more.
+/// Deletes deliveries of a notification, `at_once` and again as long as `go_on` says so; true: there may be more.
 pub fn delete_some(
     tx: &Tx<'_>,
     notification: NotificationId,
     at_once: i64,
-    until: Instant,
+    go_on: impl Fn() -> bool,
 ) -> Result<bool, StoreError> {
     loop {
         let deleted = tx.execute(
@@ -209,7 +209,7 @@ pub fn delete_some(
         if i64::try_from(deleted).is_ok_and(|deleted| deleted < at_once) {
             return Ok(false);
         }
-        if Instant::now() >= until {
+        if !go_on() {
             return Ok(true);
         }
     }
