@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_largest_value_is_taken() {
-        let folder = folder(&[("KEY", &[&[b'x'; 32_768][..], b"\n"].concat())]);
+        let folder = folder(&[("KEY", &[&vec![b'x'; 32_768][..], b"\n"].concat())]);
         assert_eq!(read(folder.path()).unwrap()["KEY"].len(), 32_768);
     }
 
@@ -205,7 +205,7 @@ mod tests {
         let many: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"word"[..])).collect();
         assert!(refused(&many).contains("more than 100"));
         assert!(read(folder(&many[1..]).path()).is_ok());
-        let large = [b'x'; 32_768];
+        let large = vec![b'x'; 32_768];
         assert!(read(folder(&[("A", &large), ("B", &large)]).path()).is_ok());
         assert!(refused(&[("A", &large), ("B", &large), ("C", b"word")]).contains("65536 bytes"));
     }
