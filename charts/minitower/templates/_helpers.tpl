@@ -91,7 +91,7 @@ http://{{ include "minitower.fullname" . }}.{{ .Release.Namespace }}:{{ .Values.
 
 {{- /* What Ingress and HTTPRoute lead to, as prefixes: the API by its parts, so that bootstrap is not among them; no /metrics. */ -}}
 {{- define "minitower.paths" -}}
-{{- range list "admin" "apps" "audit" "auth" "environments" "limits" "me" "notifications" "registration-tokens" "runners" "runs" "teams" "tokens" }}
+{{- range list "admin" "apps" "audit" "auth" "environments" "limits" "me" "notifications" "registration-tokens" "retention" "runners" "runs" "teams" "tokens" }}
 - /api/v1/{{ . }}
 {{- end }}
 - /api/docs

@@ -1,5 +1,10 @@
 //! Apps and their versions.
 
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -45,7 +50,7 @@ pub struct ChangeApp {
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<LogLimits>))]
     pub log_limits: Option<Option<LogLimits>>,
     /// How long its runs are kept after their end, with what they left behind. Only an admin changes it.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given_object", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<SetRetention>))]
     pub retention: Option<Option<SetRetention>>,
     /// How long a run usually takes at most, in seconds.
@@ -66,6 +71,39 @@ where
     T: Deserialize<'de>,
 {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// An object that was given, be it as `null`. Derived types whose every field may be left out would read a list too.
+#[expect(clippy::option_option, reason = "left out, null and a value are three cases on the wire")]
+fn given_object<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(Some(Option::<Object<T>>::deserialize(deserializer)?.map(|object| object.0)))
+}
+
+/// A value that is an object in JSON, and nothing else.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData))
+    }
 }
 
 /// How many runs of a team may be active at the same time: those that have the same key.
