@@ -18,7 +18,8 @@ fn a_team_says_how_long_it_keeps_what_has_ended_field_by_field() {
     let server = Server::start();
     let team = server.bootstrap();
     let default = json!({"keep_seconds": 90 * DAY, "keep_last": 100});
-    let unset = team.member().get("/retention").send().expect_json(200);
+    let member = team.member();
+    let unset = member.get("/retention").send().expect_json(200);
     assert_eq!(unset, json!({"keep_seconds": 90 * DAY, "keep_last": 100, "default": default}));
     let all = set(&team, json!({"keep_seconds": 0, "keep_last": 5})).expect_json(200);
     assert_eq!(all, json!({"keep_seconds": 0, "keep_last": 5, "default": default}));
@@ -27,7 +28,7 @@ fn a_team_says_how_long_it_keeps_what_has_ended_field_by_field() {
     assert_eq!(set(&team, json!({})).expect_json(200), one, "nothing is changed");
     assert_eq!(team.get("/retention").send().expect_json(200), one);
     assert_eq!(server.sign_up("another").get("/retention").send().expect_json(200), unset);
-    set(&team.member(), json!({"keep_last": 1})).expect_error(403, "forbidden");
+    set(&member, json!({"keep_last": 1})).expect_error(403, "forbidden");
     let events = team.get("/audit?limit=2").send().expect_json(200)["events"].clone();
     assert_eq!(
         (&events[0]["action"], &events[0]["object"]),
@@ -40,6 +41,7 @@ fn a_team_says_how_long_it_keeps_what_has_ended_field_by_field() {
 fn an_app_says_otherwise_for_itself_and_only_an_admin_changes_it() {
     let server = Server::start();
     let team = server.bootstrap();
+    let member = team.member();
     let made = team.app("hello");
     shape::fields(&made, &["app_id", "slug", "disabled", "created_at", "updated_at"], &["retention"]);
     let changed = change(&team, &json!({"keep_seconds": DAY})).expect_json(200);
@@ -49,9 +51,9 @@ fn an_app_says_otherwise_for_itself_and_only_an_admin_changes_it() {
     assert_eq!(team.get("/apps/hello").send().expect_json(200), both);
     let one = change(&team, &json!({"keep_seconds": null})).expect_json(200);
     assert_eq!(one["retention"], json!({"keep_last": 0}));
-    let refused = change(&team.member(), &json!({"keep_last": 1})).expect_error(403, "forbidden");
+    let refused = change(&member, &json!({"keep_last": 1})).expect_error(403, "forbidden");
     assert!(refused.contains("retention"), "{refused}");
-    change(&team.member(), &Value::Null).expect_error(403, "forbidden");
+    change(&member, &Value::Null).expect_error(403, "forbidden");
     let event = team.get("/audit?limit=1").send().expect_json(200)["events"][0].clone();
     assert_eq!(event["object"], "apps/hello/retention");
     shape::fields(&change(&team, &Value::Null).expect_json(200), &["slug"], &["retention"]);
