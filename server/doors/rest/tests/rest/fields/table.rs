@@ -425,15 +425,15 @@ fn of_pool(body: &Value) -> Call {
 }
 
 /// A report of a pool, with something else in it.
-pub(super) fn report(more: Value) -> Call {
+pub(super) fn report(more: &Value) -> Call {
     let mut body = json!({"state": "ready", "min": 0, "max": 3, "desired": 1, "ready": 1, "message": "well"});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     call(Who::Operator, &Method::PUT, "/admin/pools/ns/cpu", &body)
 }
 
 /// What a report says is listed.
-fn reported(more: Value) -> Proof {
-    then(report(json!({})), report(more), call(Who::Operator, &Method::GET, "/admin/pools", &Value::Null))
+fn reported(more: &Value) -> Proof {
+    then(report(&json!({})), report(more), call(Who::Operator, &Method::GET, "/admin/pools", &Value::Null))
 }
 
 fn of_runners() -> Vec<Row> {
@@ -468,14 +468,14 @@ fn of_runners() -> Vec<Row> {
             "labels",
             then(named(json!({})), named(json!({"labels": {"a": "1"}})), runners()),
         ),
-        ("report_pool", "environment", reported(json!({"environment": "zeta"}))),
-        ("report_pool", "team", reported(json!({"team": "acme"}))),
-        ("report_pool", "state", reported(json!({"state": "broken"}))),
-        ("report_pool", "min", reported(json!({"min": 1}))),
-        ("report_pool", "max", reported(json!({"max": 9}))),
-        ("report_pool", "desired", reported(json!({"desired": 2}))),
-        ("report_pool", "ready", reported(json!({"ready": 2}))),
-        ("report_pool", "message", reported(json!({"message": "other"}))),
+        ("report_pool", "environment", reported(&json!({"environment": "zeta"}))),
+        ("report_pool", "team", reported(&json!({"team": "acme"}))),
+        ("report_pool", "state", reported(&json!({"state": "broken"}))),
+        ("report_pool", "min", reported(&json!({"min": 1}))),
+        ("report_pool", "max", reported(&json!({"max": 9}))),
+        ("report_pool", "desired", reported(&json!({"desired": 2}))),
+        ("report_pool", "ready", reported(&json!({"ready": 2}))),
+        ("report_pool", "message", reported(&json!({"message": "other"}))),
         ("create_pool_token", "environment", pool_token(json!({"environment": "zeta"}))),
         ("create_pool_token", "team", pool_token(json!({"team": "acme"}))),
         (

@@ -30,7 +30,7 @@ fn calls(text: &str) -> Vec<(Call, &'static str)> {
         (post(Who::Admin, "/apps/acme-app/runs", &json!({"labels": {text: "1"}})), "labels"),
         (post(Who::Admin, "/apps/acme-app/runs", &json!({"labels": {"a": text}})), "labels"),
         (register(json!({"pool": text})), "pool"),
-        (report(json!({"message": text})), "message"),
+        (report(&json!({"message": text})), "message"),
         (register(json!({"labels": {text: "1"}})), "labels"),
         (register(json!({"labels": {"a": text}})), "labels"),
         (poll("request_id"), "request_id"),

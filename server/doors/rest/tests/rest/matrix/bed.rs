@@ -208,7 +208,8 @@ impl Bed {
                 let values = (0..columns).map(|at| row.get::<_, Sql>(at).unwrap());
                 hidden.extend(values.filter_map(|value| match value {
                     Sql::Blob(bytes) if bytes.len() >= 16 => {
-                        Some(bytes.iter().map(|byte| format!("{byte:02X}")).collect())
+                        let text = String::with_capacity(2 * bytes.len());
+                        Some(bytes.iter().fold(text, |text, byte| text + &format!("{byte:02X}")))
                     }
                     Sql::Text(text) if text.starts_with("$argon2") => Some(text),
                     _ => None,
