@@ -83,6 +83,28 @@ pub(crate) const CAUGHT: &[(Bug, Check)] = &[
         Bug::FailureCompletes,
         check("protocol", "waiting::a_run_that_is_deleted_has_ended_but_not_completed::case_1"),
     ),
+    (
+        Bug::RetentionForgetsWhoWaits,
+        check("protocol", "retention::what_has_not_ended_or_is_waited_for_stays"),
+    ),
+    (
+        Bug::TeamOverrulesApp,
+        check(
+            "protocol",
+            "retention::an_app_its_team_and_the_server_say_how_long_in_this_order_field_by_field",
+        ),
+    ),
+    (
+        Bug::LinesOfFramesShownTwice,
+        check(
+            "protocol",
+            "segments::a_crash_between_the_frames_and_the_lines_shows_none_twice_and_loses_none",
+        ),
+    ),
+    (
+        Bug::NeededHalfOfSegmentGoes,
+        check("protocol", "segments::segments_go_with_their_runs_and_are_written_anew_when_little_is_left"),
+    ),
     (Bug::ReleaseTakesNewPlace, ONE_RUN),
     (Bug::ResultOfStaleAttempt, ONE_RUN),
     (Bug::CancelLostOnExpiry, ONE_RUN),

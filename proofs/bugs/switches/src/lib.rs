@@ -49,6 +49,14 @@ bugs! {
     ClaimPassesGates = "claim-passes-gates",
     /// A run that has failed counts as completed for those that come after it.
     FailureCompletes = "failure-completes",
+    /// Retention removes a run that another one waits for.
+    RetentionForgetsWhoWaits = "retention-forgets-who-waits",
+    /// What a team says about retention overrules what its app says.
+    TeamOverrulesApp = "team-overrules-app",
+    /// Lines that lie in a frame are shown once more while they are still in the database.
+    LinesOfFramesShownTwice = "lines-of-frames-shown-twice",
+    /// A segment of which less than half is needed goes without what is needed.
+    NeededHalfOfSegmentGoes = "needed-half-of-segment-goes",
     /// A run that is given back goes to the end of the queue.
     ReleaseTakesNewPlace = "release-takes-new-place",
     /// A result counts although its lease has run out and the run was queued again.
