@@ -136,6 +136,9 @@ async fn a_crash_between_the_frames_and_the_lines_shows_none_twice_and_loses_non
     assert!(plane.whole(&run).await == all);
     let tail = ReadLog { tail: Some(8_999), ..ReadLog::default() };
     assert_eq!(plane.page(&run, tail, 1).await.lines, [line(2)]);
+    let last = plane.count("SELECT last_seq FROM log_frames");
+    let across = ReadLog { after_seq: Some(last - 1), ..ReadLog::default() };
+    assert_eq!(plane.page(&run, across, 3).await.lines, [line(last), line(last + 1), line(last + 2)]);
     // The next time packs the rest, and removes what lies in the first frame already.
     plane.pack().await;
     plane.pack().await;
